@@ -1,0 +1,97 @@
+# Akri in Go. `make help` lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export CGO_ENABLED ?= 0
+
+GO         ?= go
+ARCH       ?= $(shell $(GO) env GOARCH)
+STATICCHECK = $(GO) tool -modfile=tools/gen/go.mod staticcheck
+GENERATED   = api/v0/zz_generated.deepcopy.go api/discovery/v0/*.pb.go charts/akri/crds/*.yaml
+VULN_DB     = https://vuln.go.dev
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# Packages that have tests of a build tag: $(call tagged,integration).
+tagged      = $(shell grep -rlE '^//go:build.*\b$(1)\b' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
+# What `make bench` installs; BENCH has flags and figures for test/bench.
+BENCH_VALUES = --set udev.discovery.enabled=true --set debugEcho.discovery.enabled=true --set agent.allowDebugEcho=true
+BENCH_BROKER = ghcr.io/akri-go/akri/show-broker:v$(shell sed -nE 's/^appVersion: "?([^"]+)"?/\1/p' charts/akri/Chart.yaml)
+# Prints what go test prints and notes how many tests there were.
+summary     = $(GO) run ./tools/testsum
+
+.PHONY: help build generate check-generated lint vulncheck test test-unit race race-deps test-integration test-e2e bench fuzz images images-all demo demo-down clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build the programs into bin/
+	$(GO) build -trimpath -ldflags='-s -w' -o bin/ ./cmd/...
+
+generate: ## Make the generated files anew: deepcopy, CRDs, protobuf
+	$(GO) generate ./api
+
+check-generated: ## Fail if generated files are stale
+	@before=$$(sha256sum $(GENERATED)); $(MAKE) generate; \
+	if [ "$$before" != "$$(sha256sum $(GENERATED))" ]; then \
+		echo "generated files were stale; they are fresh now: commit them" >&2; exit 1; \
+	fi; echo "generated files are fresh"
+
+lint: ## gofmt, go vet, staticcheck, and govulncheck where its database can be reached
+	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs -r ls -d 2>/dev/null | xargs -r gofmt -l); \
+	if [ -n "$$files" ]; then echo "gofmt would change:" $$files >&2; exit 1; fi
+	$(GO) vet -tags 'integration e2e' ./...
+	$(STATICCHECK) -tags 'integration e2e' ./...
+	@$(MAKE) vulncheck
+
+vulncheck:
+	@if curl -sSfI --max-time 10 $(VULN_DB)/index/db.json >/dev/null 2>&1; then $(GO) run $(GOVULNCHECK) ./...; \
+	else echo "govulncheck: skipped, $(VULN_DB) cannot be reached"; fi
+
+test: ## Everything: unit tests with the race detector, integration, end to end (root)
+	@rm -rf out/tests
+	@status=0; for t in race test-integration test-e2e; do echo "== $$t"; $(MAKE) $$t || status=1; done; \
+	$(summary) -total || status=1; exit $$status
+
+test-unit: ## Unit tests; no root, no network
+	@$(GO) test -json ./... | $(summary) unit
+
+race: race-deps ## Unit tests with the race detector
+	@CGO_ENABLED=1 $(GO) test -race -json ./... | $(summary) race
+
+race-deps:
+	@command -v gcc >/dev/null || { echo "installing gcc and libc6-dev: the race detector needs them"; \
+		apt-get update -q && apt-get install -yq --no-install-recommends gcc libc6-dev; }
+
+test-integration: race-deps ## Tests against a real kube-apiserver and etcd (built once)
+	@if [ -z "$(call tagged,integration)" ]; then echo "no integration tests"; exit 0; fi; \
+	CGO_ENABLED=1 $(GO) test -race -tags integration -timeout 30m -json $(call tagged,integration) | $(summary) integration
+
+test-e2e: images ## Tests on a real cluster with real devices (root; built once)
+	@if [ -z "$(call tagged,e2e)" ]; then echo "no end-to-end tests"; exit 0; fi; \
+	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(call tagged,e2e) | $(summary) e2e
+
+bench: build images ## Measure the figures of the design on a cluster of its own (root); one line each
+	@dir=$$(mktemp -d /tmp/akri-bench-XXXXXX); trap 'bin/akri dev down --dir $$dir >&2; rm -rf $$dir' EXIT; \
+	bin/akri dev up --dir $$dir --images out/images --chart charts/akri --namespace akri-system $(BENCH_VALUES) >&2; \
+	$(GO) run ./test/bench -kubeconfig $$dir/kubeconfig -broker-image $(BENCH_BROKER) $(BENCH)
+
+fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-30s} $$p; \
+	done; done
+
+images: ## Container images for ARCH (default: this machine's) into out/images; DEBUG=1 adds a shell
+	$(GO) run ./tools/images -arch $(ARCH) $(if $(DEBUG),-debug)
+
+images-all: ## Container images for linux/amd64, arm64 and arm/v7
+	$(GO) run ./tools/images -arch all $(if $(DEBUG),-debug)
+
+demo: build ## A cluster on this machine, devices that come and go, a page to look at (root)
+	bin/akri dev demo
+
+demo-down: ## Remove the cluster of the demo
+	$(GO) run ./cmd/akri dev down
+
+clean: ## Remove bin/ and out/
+	rm -rf bin out
