@@ -1,0 +1,266 @@
+package v0
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Configuration says which devices to look for, and what runs with them.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:path=configurations,singular=configuration,shortName=akric,categories=all,scope=Namespaced
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Capacity",type=string,JSONPath=`.spec.capacity`,description="Slots of each Instance"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 56",message="metadata.name must be at most 56 characters: the names of Instances add seven to it"
+type Configuration struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec ConfigurationSpec `json:"spec"`
+	// +optional
+	Status ConfigurationStatus `json:"status,omitempty"`
+}
+
+// ConfigurationList is a list of Configurations.
+//
+// +kubebuilder:object:root=true
+type ConfigurationList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Configuration `json:"items"`
+}
+
+// ConfigurationSpec is what the user asks for.
+//
+// Pod, Job and Service specs are kept as they were written, so that fields of
+// a Kubernetes newer than this program reach the cluster unchanged.
+type ConfigurationSpec struct {
+	// How devices are found.
+	//
+	// +required
+	DiscoveryHandler DiscoveryHandlerInfo `json:"discoveryHandler"`
+
+	// How many users each device may have at once: the number of slots of
+	// each Instance, over all nodes if the device is shared.
+	//
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	Capacity int32 `json:"capacity,omitempty"`
+
+	// The workload to run for each Instance. None means that devices are only
+	// offered as resources.
+	//
+	// +optional
+	// +nullable
+	BrokerSpec *BrokerSpec `json:"brokerSpec,omitempty"`
+
+	// core/v1 ServiceSpec of a Service made for each Instance that has a broker.
+	//
+	// +optional
+	// +nullable
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	InstanceServiceSpec *runtime.RawExtension `json:"instanceServiceSpec,omitempty"`
+
+	// core/v1 ServiceSpec of one Service over all brokers of the Configuration.
+	//
+	// +optional
+	// +nullable
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	ConfigurationServiceSpec *runtime.RawExtension `json:"configurationServiceSpec,omitempty"`
+
+	// Copied into every Instance and into the environment of every container
+	// that gets one of its slots. They win over device properties of the same
+	// name.
+	//
+	// +optional
+	BrokerProperties map[string]string `json:"brokerProperties,omitempty"`
+}
+
+// DiscoveryHandlerInfo names a discovery handler and what to ask it.
+type DiscoveryHandlerInfo struct {
+	// The name under which the handler registered: debugEcho, udev, onvif and
+	// opcua are built in.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// Given to the handler as it is; YAML by convention.
+	//
+	// +optional
+	DiscoveryDetails string `json:"discoveryDetails,omitempty"`
+
+	// Given to the handler by name: values, or what Secrets and ConfigMaps hold.
+	//
+	// +optional
+	// +nullable
+	// +kubebuilder:validation:MaxItems=256
+	DiscoveryProperties []DiscoveryProperty `json:"discoveryProperties,omitempty"`
+
+	// How long a device that is no longer reported keeps its Instance and its
+	// brokers. Default: 0s for local devices, 60s for shared ones.
+	//
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="must not be negative"
+	OfflineGracePeriod *metav1.Duration `json:"offlineGracePeriod,omitempty"`
+}
+
+// DiscoveryProperty is one named value for a discovery handler.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.value) && has(self.valueFrom))",message="give value or valueFrom, not both"
+type DiscoveryProperty struct {
+	// +required
+	// +kubebuilder:validation:Pattern=`^[_A-Za-z][_A-Za-z0-9]*$`
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// +optional
+	// +nullable
+	Value *string `json:"value,omitempty"`
+
+	// +optional
+	// +nullable
+	ValueFrom *DiscoveryPropertySource `json:"valueFrom,omitempty"`
+}
+
+// DiscoveryPropertySource says where a property's value is kept: exactly one
+// of the two.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.secretKeyRef) != has(self.configMapKeyRef)",message="give exactly one of secretKeyRef and configMapKeyRef"
+type DiscoveryPropertySource struct {
+	// +optional
+	SecretKeyRef *DiscoveryPropertyKeySelector `json:"secretKeyRef,omitempty"`
+	// +optional
+	ConfigMapKeyRef *DiscoveryPropertyKeySelector `json:"configMapKeyRef,omitempty"`
+}
+
+// DiscoveryPropertyKeySelector names a key of a Secret or ConfigMap.
+type DiscoveryPropertyKeySelector struct {
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key,omitempty"`
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+	// +optional
+	Optional bool `json:"optional,omitempty"`
+}
+
+// BrokerSpec is the workload of an Instance: a Pod or a Job.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.brokerPodSpec) && has(self.brokerJobSpec))",message="give brokerPodSpec or brokerJobSpec, not both"
+type BrokerSpec struct {
+	// core/v1 PodSpec. The resource name {{PLACEHOLDER}} in requests and
+	// limits stands for the resource of the Instance.
+	//
+	// +optional
+	// +nullable
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	BrokerPodSpec *runtime.RawExtension `json:"brokerPodSpec,omitempty"`
+
+	// batch/v1 JobSpec, with the same placeholder.
+	//
+	// +optional
+	// +nullable
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Type=object
+	BrokerJobSpec *runtime.RawExtension `json:"brokerJobSpec,omitempty"`
+}
+
+// ConfigurationStatus is what became of a Configuration. Each field has one
+// writer: the agents their own entry of nodes, the controller all else.
+type ConfigurationStatus struct {
+	// The generation that the controller's fields speak of.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Written by the controller.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// One entry per node whose agent has asked for devices.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Nodes []ConfigurationNode `json:"nodes,omitempty"`
+}
+
+// DiscoveryState says how far one node has come with a Configuration.
+type DiscoveryState string
+
+const (
+	// DiscoveryWaiting means that no handler of that name is there, or that
+	// none has answered yet.
+	DiscoveryWaiting DiscoveryState = "Waiting"
+	// DiscoveryActive means that a handler answers.
+	DiscoveryActive DiscoveryState = "Active"
+	// DiscoveryFailed means that a handler, or the agent, refused the
+	// question or what was reported. The message says why.
+	DiscoveryFailed DiscoveryState = "Failed"
+)
+
+// ConfigurationNode is what one node's agent says of a Configuration.
+type ConfigurationNode struct {
+	// The node's name.
+	//
+	// +required
+	Name string `json:"name"`
+	// +required
+	State DiscoveryState `json:"state"`
+	// How many devices this node sees now.
+	//
+	// +optional
+	Devices int32 `json:"devices"`
+	// Which handlers answered, and the last error if there is one.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// The generation that was asked for.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+}
+
+// Slots returns the number of slots of each Instance: spec.capacity, or 1
+// where a cluster's older CRD did not set the default.
+func (c *Configuration) Slots() int {
+	if c.Spec.Capacity < 1 {
+		return 1
+	}
+	return int(c.Spec.Capacity)
+}
+
+// DefaultSharedGrace is the offline grace period of shared devices: one lost
+// datagram must not end a broker.
+const DefaultSharedGrace = 60 * time.Second
+
+// Grace returns how long a device that is no longer reported stays.
+func (d *DiscoveryHandlerInfo) Grace(shared bool) time.Duration {
+	switch {
+	case d.OfflineGracePeriod != nil && d.OfflineGracePeriod.Duration >= 0:
+		return d.OfflineGracePeriod.Duration
+	case shared:
+		return DefaultSharedGrace
+	default:
+		return 0
+	}
+}

@@ -1,0 +1,133 @@
+package v0
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Instance is one device that was found.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:path=instances,singular=instance,shortName=akrii,categories=all,scope=Namespaced
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Config",type=string,JSONPath=`.spec.configurationName`,description="Configuration that the device was found for"
+// +kubebuilder:printcolumn:name="Shared",type=boolean,JSONPath=`.spec.shared`,description="Whether several nodes can see the device"
+// +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.spec.nodes`,description="Nodes that see the device"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Instance struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec InstanceSpec `json:"spec"`
+	// +optional
+	Status InstanceStatus `json:"status,omitempty"`
+}
+
+// InstanceList is a list of Instances.
+//
+// +kubebuilder:object:root=true
+type InstanceList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Instance `json:"items"`
+}
+
+// InstanceSpec describes a device and who uses it. Agents write it.
+type InstanceSpec struct {
+	// The Configuration, in the same namespace, that the device was found for.
+	//
+	// +required
+	ConfigurationName string `json:"configurationName"`
+
+	// "akri.sh/<configuration>=<hash>". Kept for upstream's programs.
+	//
+	// +required
+	CdiName string `json:"cdiName"`
+
+	// Number of slots.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Capacity int64 `json:"capacity"`
+
+	// Properties of the device, overlaid by those of the Configuration.
+	//
+	// +optional
+	BrokerProperties map[string]string `json:"brokerProperties,omitempty"`
+
+	// Whether several nodes can see the device.
+	//
+	// +optional
+	// +kubebuilder:default=false
+	Shared bool `json:"shared"`
+
+	// Names of the nodes that see the device.
+	//
+	// +optional
+	// +listType=set
+	Nodes []string `json:"nodes,omitempty"`
+
+	// Slot id to holder; see [Usage]. A slot that is absent, or has the empty
+	// string, is free.
+	//
+	// +optional
+	// +mapType=granular
+	DeviceUsage map[string]string `json:"deviceUsage,omitempty"`
+}
+
+// InstanceStatus is what is known of a device beyond its being there.
+type InstanceStatus struct {
+	// Written by the controller.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Entries of nodes with something to say. A node of spec.nodes without an
+	// entry sees the device and has nothing to add.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Nodes []InstanceNode `json:"nodes,omitempty"`
+}
+
+// DeviceState says whether a node sees a device now.
+type DeviceState string
+
+const (
+	// DeviceOnline means that a handler reports the device.
+	DeviceOnline DeviceState = "Online"
+	// DeviceOffline means that the device is missing and its grace period
+	// runs: brokers stay, new ones do not get its slots.
+	DeviceOffline DeviceState = "Offline"
+)
+
+// Reasons of an InstanceNode.
+const (
+	// ReasonPropertiesDiffer: this node's handler reports other properties
+	// than the Instance has from the first of its nodes.
+	ReasonPropertiesDiffer = "PropertiesDiffer"
+	// ReasonNotReported: the handler's last report did not have the device.
+	ReasonNotReported = "NotReported"
+	// ReasonHandlerGone: no handler is connected that could report it.
+	ReasonHandlerGone = "HandlerGone"
+)
+
+// InstanceNode is what one node's agent says of a device.
+type InstanceNode struct {
+	// The node's name.
+	//
+	// +required
+	Name string `json:"name"`
+	// +required
+	State DeviceState `json:"state"`
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// When the state last changed.
+	//
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+}
