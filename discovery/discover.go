@@ -1,0 +1,69 @@
+package discovery
+
+import (
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/akri-go/akri/api/discovery/v0"
+)
+
+// Discover answers one question of the agent.
+func (s *service) Discover(m *pb.DiscoverRequest, stream grpc.ServerStreamingServer[pb.DiscoverResponse]) error {
+	ctx := stream.Context()
+	s.log.Info("asked by the agent")
+	err := watch(ctx, s.handler, request(m), func(devices []Device) error {
+		return stream.Send(response(devices))
+	})
+	if ctx.Err() != nil {
+		// The agent dropped the question, or is gone; a new one knows nothing
+		// of this handler.
+		s.registerAgain()
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	s.log.Warn("question not answered any more", "error", err)
+	return statusOf(err)
+}
+
+func statusOf(err error) error {
+	if IsInvalid(err) {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	return status.Error(codes.Unavailable, err.Error())
+}
+
+func request(m *pb.DiscoverRequest) Request {
+	req := Request{Details: m.GetDiscoveryDetails()}
+	if n := len(m.GetDiscoveryProperties()); n > 0 {
+		req.Properties = make(map[string][]byte, n)
+	}
+	for name, value := range m.GetDiscoveryProperties() {
+		req.Properties[name] = value.GetVec()
+	}
+	return req
+}
+
+func response(devices []Device) *pb.DiscoverResponse {
+	m := &pb.DiscoverResponse{Devices: make([]*pb.Device, len(devices))}
+	for i, d := range devices {
+		m.Devices[i] = &pb.Device{Id: d.ID, Properties: d.Properties}
+		for _, mount := range d.Mounts {
+			m.Devices[i].Mounts = append(m.Devices[i].Mounts, &pb.Mount{
+				ContainerPath: mount.ContainerPath,
+				HostPath:      mount.HostPath,
+				ReadOnly:      mount.ReadOnly,
+			})
+		}
+		for _, spec := range d.DeviceSpecs {
+			m.Devices[i].DeviceSpecs = append(m.Devices[i].DeviceSpecs, &pb.DeviceSpec{
+				ContainerPath: spec.ContainerPath,
+				HostPath:      spec.HostPath,
+				Permissions:   spec.Permissions,
+			})
+		}
+	}
+	return m
+}

@@ -1,0 +1,321 @@
+// Package discoverytest has the tests that every discovery handler should pass.
+//
+// A handler's author writes a [Harness], which sets up a handler with devices
+// that can be unplugged, and calls [Run] in a test. The suite asks the handler
+// in the same process and again as a client of [discovery.Serve] over a socket.
+package discoverytest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/akri-go/akri/discovery"
+)
+
+// patience is how long the suite waits for what must happen.
+const patience = 20 * time.Second
+
+// Harness sets up one handler for one test, and cleans up with t.Cleanup.
+type Harness func(t *testing.T) Fixture
+
+// Fixture is a handler in surroundings that the suite can change.
+type Fixture struct {
+	// Handler is the handler under test.
+	Handler discovery.Handler
+	// Request finds devices: those with the ids of Present at first.
+	Request discovery.Request
+	Present []string
+	// Unplug takes devices away, one at least, and Plug puts them back. Both
+	// return the ids that are then to be reported. Unplug comes first, and
+	// they take turns.
+	Unplug, Plug func() []string
+	// Invalid is a question that the handler must refuse; further ones are in
+	// AlsoInvalid.
+	Invalid     discovery.Request
+	AlsoInvalid []discovery.Request
+	// Nothing, if not nil, is a valid question that finds no device.
+	Nothing *discovery.Request
+}
+
+// Run tests the handlers that the harness sets up.
+func Run(t *testing.T, h Harness) {
+	t.Run("in process", func(t *testing.T) {
+		run(t, func(t *testing.T) Fixture { return h(t) })
+	})
+	t.Run("served", func(t *testing.T) {
+		run(t, func(t *testing.T) Fixture {
+			f := h(t)
+			f.Handler = serve(t, f.Handler)
+			return f
+		})
+	})
+}
+
+func run(t *testing.T, h Harness) {
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, f Fixture)
+	}{
+		{"Name", testName},
+		{"FirstReport", testFirstReport},
+		{"FirstReportOfNothing", testNothing},
+		{"Changes", testChanges},
+		{"Invalid", testInvalid},
+		{"EndsWithContext", testEndsWithContext},
+		{"EndsWhenReportFails", testReportFails},
+		{"Concurrent", testConcurrent},
+		{"AskedAgain", testAskedAgain},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			before := goleak.IgnoreCurrent()
+			// After the cleanups of the harness, which are called before it.
+			t.Cleanup(func() {
+				if err := goleak.Find(before); err != nil {
+					t.Errorf("goroutines are left: %v", err)
+				}
+			})
+			f := h(t)
+			if len(f.Present) == 0 {
+				t.Fatal("the harness has no devices at the start")
+			}
+			test.run(t, f)
+		})
+	}
+}
+
+func testName(t *testing.T, f Fixture) {
+	name, shared := f.Handler.Name(), f.Handler.Shared()
+	if name == "" || len(name) > 63 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
+		t.Errorf("the name %q does not do", name)
+	}
+	if f.Handler.Name() != name || f.Handler.Shared() != shared {
+		t.Error("Name and Shared must give the same answer each time")
+	}
+}
+
+func testFirstReport(t *testing.T, f Fixture) {
+	a := ask(t, f.Handler, f.Request)
+	a.wait(f.Present)
+	for _, d := range a.list() {
+		if d.ID == "" {
+			t.Error("a device has no id")
+		}
+	}
+}
+
+func testNothing(t *testing.T, f Fixture) {
+	if f.Nothing == nil {
+		t.Skip("the harness knows no such question")
+	}
+	ask(t, f.Handler, *f.Nothing).wait(nil)
+}
+
+func testChanges(t *testing.T, f Fixture) {
+	a := ask(t, f.Handler, f.Request)
+	a.wait(f.Present)
+	for range 3 {
+		a.wait(f.Unplug())
+		a.wait(f.Plug())
+	}
+}
+
+func testInvalid(t *testing.T, f Fixture) {
+	for _, req := range append([]discovery.Request{f.Invalid}, f.AlsoInvalid...) {
+		a := ask(t, f.Handler, req)
+		err := a.ended()
+		if !discovery.IsInvalid(err) {
+			t.Errorf("%q: got error %v, want one made by discovery.Invalid", req.Details, err)
+		}
+		if a.count() > 0 {
+			t.Errorf("%q: devices were reported", req.Details)
+		}
+	}
+}
+
+func testEndsWithContext(t *testing.T, f Fixture) {
+	a := ask(t, f.Handler, f.Request)
+	a.wait(f.Present)
+	a.cancel()
+	if err := a.ended(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("ended with %v, want nil or the context's error", err)
+	}
+	// Another question sees changes; the ended one must not.
+	other := ask(t, f.Handler, f.Request)
+	other.wait(f.Present)
+	reports := a.count()
+	other.wait(f.Unplug())
+	other.wait(f.Plug())
+	if a.count() != reports {
+		t.Error("devices were reported after Discover had returned")
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	late := askWith(t, ctx, f.Handler, f.Request, nil)
+	if err := late.ended(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("asked with a context that is done: ended with %v", err)
+	}
+}
+
+func testReportFails(t *testing.T, f Fixture) {
+	failure := errors.New("the test does not want more")
+	a := askWith(t, t.Context(), f.Handler, f.Request, func() error { return failure })
+	if err := a.ended(); !errors.Is(err, failure) {
+		t.Errorf("ended with %v, want the error that report returned", err)
+	}
+	if n := a.count(); n != 1 {
+		t.Errorf("%d reports, want 1", n)
+	}
+}
+
+func testConcurrent(t *testing.T, f Fixture) {
+	var all []*answer
+	for range 50 {
+		all = append(all, ask(t, f.Handler, f.Request))
+	}
+	each := func(want []string) {
+		for _, a := range all {
+			a.wait(want)
+		}
+	}
+	each(f.Present)
+	each(f.Unplug())
+	// Half of them end while the others go on.
+	for _, a := range all[:25] {
+		a.cancel()
+	}
+	want := f.Plug()
+	for _, a := range all[25:] {
+		a.wait(want)
+	}
+}
+
+func testAskedAgain(t *testing.T, f Fixture) {
+	for range 5 {
+		a := ask(t, f.Handler, f.Request)
+		a.wait(f.Present)
+		a.cancel()
+		a.ended()
+	}
+}
+
+// answer collects what a handler reports to one question.
+type answer struct {
+	t      *testing.T
+	cancel context.CancelFunc
+
+	inReport atomic.Bool
+	done     chan struct{} // closed when Discover has returned
+	err      error         // what it returned
+
+	mu      sync.Mutex
+	devices []discovery.Device
+	reports int
+	changed chan struct{} // closed at the next report
+}
+
+func ask(t *testing.T, h discovery.Handler, req discovery.Request) *answer {
+	return askWith(t, t.Context(), h, req, nil)
+}
+
+// askWith asks; after says what report returns.
+func askWith(t *testing.T, ctx context.Context, h discovery.Handler, req discovery.Request, after func() error) *answer {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
+	a := &answer{t: t, cancel: cancel, changed: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		err := h.Discover(ctx, req, func(devices []discovery.Device) error {
+			a.report(devices)
+			if after != nil {
+				return after()
+			}
+			return ctx.Err()
+		})
+		a.err = err
+		close(a.done)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		a.ended()
+	})
+	return a
+}
+
+func (a *answer) report(devices []discovery.Device) {
+	if !a.inReport.CompareAndSwap(false, true) {
+		a.t.Error("report was called concurrently")
+	}
+	defer a.inReport.Store(false)
+	seen := make(map[string]bool)
+	for _, d := range devices {
+		if seen[d.ID] {
+			a.t.Errorf("a report lists the id %q twice", d.ID)
+		}
+		seen[d.ID] = true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.devices = slices.Clone(devices)
+	a.reports++
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+// wait waits until the devices last reported have the ids given.
+func (a *answer) wait(want []string) {
+	a.t.Helper()
+	want = slices.Sorted(slices.Values(want))
+	timeout := time.After(patience)
+	for {
+		a.mu.Lock()
+		reports, changed := a.reports, a.changed
+		var got []string
+		for _, d := range a.devices {
+			got = append(got, d.ID)
+		}
+		a.mu.Unlock()
+		slices.Sort(got)
+		if reports > 0 && slices.Equal(got, want) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-a.done:
+			a.t.Fatalf("Discover ended (%v) while waiting for %q; %d reports, the last %q", a.err, want, reports, got)
+		case <-timeout:
+			a.t.Fatalf("waited %s for a report of %q; %d reports, the last %q", patience, want, reports, got)
+		}
+	}
+}
+
+// ended waits until Discover has returned, and returns its error.
+func (a *answer) ended() error {
+	a.t.Helper()
+	select {
+	case <-a.done:
+		return a.err
+	case <-time.After(patience):
+		a.t.Fatalf("Discover has not returned within %s", patience)
+		return nil
+	}
+}
+
+func (a *answer) list() []discovery.Device {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.devices
+}
+
+func (a *answer) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.reports
+}
