@@ -1,0 +1,116 @@
+package udev
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/rule"
+)
+
+// Details is what the discoveryDetails of a Configuration say.
+type Details struct {
+	// Rules select the devices: those that one of them matches.
+	Rules []*rule.Rule
+	// GroupRecursive makes one Device of all that lie on one branch of sysfs.
+	GroupRecursive bool
+	// Permissions are those of the device nodes: r, w, m, rw, rm, wm or rwm.
+	Permissions string
+}
+
+// passthrough is what the discoveryProperties of a Configuration say.
+type passthrough struct {
+	resource string // part of the name of the variables with bus addresses, "" for none
+	vfio     bool
+}
+
+var permissions = []string{"r", "w", "m", "rw", "rm", "wm", "rwm"}
+
+const (
+	maxDetails  = rule.MaxRules*rule.MaxLength*2 + 4096
+	defaultPerm = "rwm"
+)
+
+// ParseDetails parses discoveryDetails, a YAML mapping with the keys udevRules
+// (a list of rules, see package rule; required), groupRecursive (a boolean)
+// and permissions ("rwm" unless it is given). Errors name the key at fault.
+func ParseDetails(text string) (Details, error) {
+	d := Details{Permissions: defaultPerm}
+	if len(text) > maxDetails {
+		return d, fmt.Errorf("discoveryDetails: longer than %d bytes", maxDetails)
+	}
+	j, err := yaml.YAMLToJSONStrict([]byte(text))
+	if err != nil {
+		return d, fmt.Errorf("discoveryDetails: %w", err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(j, &fields); err != nil {
+		return d, fmt.Errorf("discoveryDetails: not a mapping with the key udevRules")
+	}
+	var rules []string
+	for key, value := range fields {
+		var err error
+		switch key {
+		case "udevRules":
+			if json.Unmarshal(value, &rules) != nil {
+				err = fmt.Errorf("not a list of strings (a rule in YAML stands between single quotes)")
+			}
+		case "groupRecursive":
+			if json.Unmarshal(value, &d.GroupRecursive) != nil {
+				err = fmt.Errorf("neither true nor false")
+			}
+		case "permissions":
+			if json.Unmarshal(value, &d.Permissions) != nil || !slices.Contains(permissions, d.Permissions) {
+				err = fmt.Errorf("must be one of %s", strings.Join(permissions, ", "))
+			}
+		default:
+			err = fmt.Errorf("unknown key: the keys are udevRules, groupRecursive and permissions")
+		}
+		if err != nil {
+			return d, fmt.Errorf("discoveryDetails: %s: %w", key, err)
+		}
+	}
+	if _, ok := fields["udevRules"]; !ok {
+		return d, fmt.Errorf("discoveryDetails: the key udevRules is missing")
+	}
+	if d.Rules, err = rule.ParseAll(rules); err != nil {
+		return d, fmt.Errorf("discoveryDetails: udevRules: %w", err)
+	}
+	return d, nil
+}
+
+// usesRecords tells whether a rule looks at what udevd records.
+func (d *Details) usesRecords() bool {
+	return slices.ContainsFunc(d.Rules, (*rule.Rule).UsesDatabase)
+}
+
+var resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$`)
+
+// parseProperties parses discoveryProperties. Those it does not know are for others.
+func parseProperties(properties map[string][]byte) (passthrough, error) {
+	p := passthrough{
+		resource: string(properties["devicePluginResourceName"]),
+		vfio:     strings.EqualFold(string(properties["vfioPassthrough"]), "true"),
+	}
+	if p.resource != "" && !resourceName.MatchString(p.resource) {
+		return p, fmt.Errorf("discoveryProperties: devicePluginResourceName: not the name of a resource")
+	}
+	return p, nil
+}
+
+func parseRequest(req discovery.Request) (Details, passthrough, error) {
+	d, err := ParseDetails(req.Details)
+	if err != nil {
+		return d, passthrough{}, discovery.Invalid("%w", err)
+	}
+	p, err := parseProperties(req.Properties)
+	if err != nil {
+		return d, p, discovery.Invalid("%w", err)
+	}
+	return d, p, nil
+}

@@ -1,0 +1,125 @@
+// Package udev is the discovery handler for devices of the node: a
+// Configuration says with udev rules which it means, and they are reported as
+// the kernel makes and removes them.
+//
+// A rule ([rule.Rule]) selects devices of the tree ([sysfs.Tree]). A monitor
+// keeps an index of the tree by the kernel's events ([uevent.Event]) and tells
+// each request which devices may have changed; the request looks at these
+// alone, and reports if its list has become another. Nothing is polled.
+//
+// It needs neither root nor capabilities: sysfs can be read by anybody (but
+// for a few attributes), and so can the kernel's events. The device nodes
+// themselves are never touched.
+package udev
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/uevent"
+)
+
+// Options say where a Handler finds what the node provides.
+type Options struct {
+	// Sys is the root of sysfs; os.DirFS("/sys") if nil.
+	Sys fs.ReadLinkFS
+	// Udev is udevd's folder; "/run/udev" if empty. It need not exist: then
+	// devices have the kernel's properties only, and no tags.
+	Udev string
+	// Listen opens the source of uevents; that of the kernel if nil.
+	Listen func() (Events, error)
+	// Log is where the handler says what is not a request's business;
+	// slog.Default() if nil.
+	Log *slog.Logger
+}
+
+// records returns the folder of udevd's records.
+func (o *Options) records() fs.FS { return os.DirFS(filepath.Join(o.Udev, "data")) }
+
+// Handler is the handler "udev".
+type Handler struct {
+	options Options
+
+	mu      sync.Mutex
+	monitor *monitor // nil while there is no request
+}
+
+var _ discovery.Handler = (*Handler)(nil)
+
+// New makes a handler. It does nothing until there is a request.
+func New(o Options) *Handler {
+	if o.Sys == nil {
+		o.Sys = os.DirFS("/sys").(fs.ReadLinkFS)
+	}
+	if o.Udev == "" {
+		o.Udev = "/run/udev"
+	}
+	if o.Listen == nil {
+		o.Listen = func() (Events, error) { return uevent.Listen(uevent.DefaultBuffer) }
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &Handler{options: o}
+}
+
+// Name returns "udev".
+func (h *Handler) Name() string { return "udev" }
+
+// Shared returns false: a device of a node is no other node's.
+func (h *Handler) Shared() bool { return false }
+
+// Discover answers a request as [discovery.Handler] says.
+func (h *Handler) Discover(ctx context.Context, req discovery.Request, report func([]discovery.Device) error) error {
+	details, properties, err := parseRequest(req)
+	if err != nil {
+		return err
+	}
+	sub, err := h.subscribe(details.usesRecords())
+	if err != nil {
+		return err
+	}
+	defer h.unsubscribe(sub)
+	return newSearch(details, properties).run(ctx, sub, report)
+}
+
+// subscribe starts the monitor for the first request.
+func (h *Handler) subscribe(records bool) (*subscription, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := h.monitor
+	if m == nil || m.failed() != nil {
+		// One that has failed is stopped by the last request that leaves it.
+		var err error
+		if m, err = startMonitor(h.options); err != nil {
+			return nil, err
+		}
+		h.monitor = m
+	}
+	if records && m.records.err != nil {
+		if m.idle() {
+			m.stop()
+			h.monitor = nil
+		}
+		return nil, m.records.err
+	}
+	return m.subscribe(records), nil
+}
+
+// unsubscribe stops the monitor after the last request.
+func (h *Handler) unsubscribe(s *subscription) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !s.m.unsubscribe(s) {
+		return
+	}
+	s.m.stop()
+	if h.monitor == s.m {
+		h.monitor = nil
+	}
+}

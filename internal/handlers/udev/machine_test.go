@@ -1,0 +1,192 @@
+package udev
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/uevent"
+)
+
+// machine is a sysfs and a folder of udevd made of ordinary files, with a
+// source of uevents that the test feeds.
+type machine struct {
+	testing.TB
+	sys, udev string
+	h         *Handler
+
+	mu     sync.Mutex
+	events *fakeEvents // of the monitor that runs now
+	opened int
+}
+
+// fakeEvents is a source of uevents without a kernel.
+type fakeEvents struct {
+	ch     chan any // uevent.Event, error or lostBefore
+	closed chan struct{}
+}
+
+// lostBefore is an event before which others were lost.
+type lostBefore uevent.Event
+
+func (f *fakeEvents) Next() (uevent.Event, error) {
+	select {
+	case v := <-f.ch:
+		switch v := v.(type) {
+		case error:
+			return uevent.Event{}, v
+		case lostBefore:
+			f.ch <- uevent.Event(v)
+			return uevent.Event{}, uevent.ErrOverflow
+		}
+		return v.(uevent.Event), nil
+	case <-f.closed:
+		return uevent.Event{}, os.ErrClosed
+	}
+}
+
+func (f *fakeEvents) Drain() error {
+	for {
+		select {
+		case <-f.ch:
+		default:
+			return nil
+		}
+	}
+}
+
+func (f *fakeEvents) Close() error { close(f.closed); return nil }
+
+func newMachine(tb testing.TB) *machine {
+	m := &machine{TB: tb, sys: tb.TempDir(), udev: filepath.Join(tb.TempDir(), "udev")}
+	for _, d := range []string{"class", "bus", "devices"} {
+		m.must(os.Mkdir(filepath.Join(m.sys, d), 0o755))
+	}
+	m.h = New(Options{Sys: os.DirFS(m.sys).(fs.ReadLinkFS), Udev: m.udev, Log: slog.New(slog.DiscardHandler), Listen: func() (Events, error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.opened++
+		m.events = &fakeEvents{make(chan any, 10000), make(chan struct{})}
+		return m.events, nil
+	}})
+	return m
+}
+
+func (m *machine) must(err error) {
+	m.Helper()
+	if err != nil {
+		m.Fatal(err)
+	}
+}
+
+func (m *machine) write(name, data string) {
+	m.Helper()
+	m.must(os.MkdirAll(filepath.Dir(name), 0o755))
+	m.must(os.WriteFile(name, []byte(data), 0o644))
+}
+
+func (m *machine) link(name, to string) {
+	m.Helper()
+	m.must(os.MkdirAll(filepath.Dir(name), 0o755))
+	rel, err := filepath.Rel(filepath.Dir(name), to)
+	m.must(err)
+	m.must(os.Symlink(rel, name))
+}
+
+// add makes a device of a class, silently. Vars are lines of its uevent file.
+func (m *machine) add(devpath, class string, vars ...string) {
+	m.Helper()
+	m.write(m.sys+devpath+"/uevent", strings.Join(vars, "\n")+"\n")
+	m.link(m.sys+devpath+"/subsystem", m.sys+"/class/"+class)
+	m.link(m.sys+"/class/"+class+"/"+filepath.Base(devpath), m.sys+devpath)
+	var major, minor string
+	for _, v := range vars {
+		fmt.Sscanf(v, "MAJOR=%s", &major)
+		fmt.Sscanf(v, "MINOR=%s", &minor)
+	}
+	if major != "" {
+		m.link(m.sys+"/dev/char/"+major+":"+minor, m.sys+devpath)
+	}
+}
+
+// remove removes a device, silently.
+func (m *machine) remove(devpath, class string) {
+	m.Helper()
+	m.must(os.Remove(m.sys + "/class/" + class + "/" + filepath.Base(devpath)))
+	m.must(os.RemoveAll(m.sys + devpath))
+}
+
+func (m *machine) event(v any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.events.ch <- v
+}
+
+func (m *machine) uevent(action, devpath string) {
+	m.event(uevent.Event{Action: action, Devpath: devpath})
+}
+
+// asked is one request to the machine's handler.
+type asked struct {
+	*machine
+	ch     chan []discovery.Device
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func (m *machine) ask(rules ...string) *asked {
+	return m.askDetails("udevRules: ['" + strings.Join(rules, "', '") + "']")
+}
+
+func (m *machine) askDetails(details string) *asked {
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &asked{machine: m, ch: make(chan []discovery.Device), cancel: cancel, done: make(chan error, 1)}
+	go func() {
+		err := m.h.Discover(ctx, discovery.Request{Details: details}, func(d []discovery.Device) error {
+			select {
+			case a.ch <- d:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		a.done <- err
+		close(a.done)
+	}()
+	m.Cleanup(func() { cancel(); <-a.done })
+	return a
+}
+
+// want waits for a report of exactly these devpaths, over at most a few others
+// before it.
+func (a *asked) want(ids ...string) []discovery.Device {
+	a.Helper()
+	want := strings.Join(ids, " ")
+	var seen []string
+	timeout := time.After(10 * time.Second)
+	for {
+		select {
+		case ds := <-a.ch:
+			var got []string
+			for _, d := range ds {
+				got = append(got, d.ID)
+			}
+			if strings.Join(got, " ") == want {
+				return ds
+			}
+			seen = append(seen, strings.Join(got, " "))
+		case err := <-a.done:
+			a.Fatalf("want %s: Discover returned %v", want, err)
+		case <-timeout:
+			a.Fatalf("want %q, reported %q", want, seen)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package udev
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
+	"github.com/akri-go/akri/internal/handlers/udev/uevent"
+)
+
+// Events is a source of uevents, as [uevent.Conn] is.
+type Events interface {
+	// Next waits for the next event; [uevent.ErrOverflow] says that some were lost.
+	Next() (uevent.Event, error)
+	// Drain throws away those that wait.
+	Drain() error
+	// Close ends the source and makes Next return.
+	Close() error
+}
+
+// monitor knows at any time which devices there are, and tells its
+// subscriptions which may have changed. There is one while there are requests.
+//
+// It never waits for them: a subscription collects what has changed until its
+// request takes it, and the collection is never larger than maxDirty.
+type monitor struct {
+	tree    *sysfs.Tree
+	events  Events
+	records *recordWatch
+	log     *slog.Logger
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	index index
+	subs  map[*subscription]struct{}
+	err   error // why it has ended by itself
+}
+
+// maxDirty is how many devices a subscription notes one by one; beyond it,
+// all are looked at anew.
+const maxDirty = 4096
+
+// startMonitor begins to receive events, then looks which devices there are:
+// in this order nothing is missed between the two.
+func startMonitor(o Options) (*monitor, error) {
+	events, err := o.Listen()
+	if err != nil {
+		return nil, err
+	}
+	m := &monitor{
+		tree:   sysfs.New(o.Sys, o.records()),
+		events: events,
+		log:    o.Log,
+		subs:   map[*subscription]struct{}{},
+	}
+	if m.index, err = newIndex(m.tree); err != nil {
+		events.Close()
+		return nil, err
+	}
+	m.records = watchRecords(o.Udev, m)
+	m.running.Go(m.run)
+	return m, nil
+}
+
+// stop ends the monitor and waits until it has ended.
+func (m *monitor) stop() {
+	m.events.Close()
+	m.records.stop()
+	m.running.Wait()
+}
+
+func (m *monitor) run() {
+	var said time.Time
+	for {
+		e, err := m.events.Next()
+		if errors.Is(err, uevent.ErrOverflow) {
+			if time.Since(said) > time.Minute { // in a flood of events it happens often
+				m.log.Warn("uevents were lost, looking at all devices")
+				said = time.Now()
+			}
+			err = m.rescan()
+		} else if err == nil {
+			err = m.apply(e)
+		}
+		if err != nil {
+			m.fail(err)
+			return
+		}
+	}
+}
+
+// rescan looks which devices there are. Events that wait are thrown away
+// first: what they said is older than what is seen now, and with some lost
+// between them they may contradict it.
+func (m *monitor) rescan() error {
+	if err := m.events.Drain(); err != nil {
+		return err
+	}
+	ix, err := newIndex(m.tree)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.index = ix
+	for s := range m.subs {
+		s.touchAll()
+	}
+	return nil
+}
+
+// apply notes what an event says.
+//
+// The kernel sends add after the device node is made, and remove after it is
+// deleted (device_add and device_del in drivers/base/core.c; devtmpfs makes the
+// node before the call returns), so what is reported can be used.
+func (m *monitor) apply(e uevent.Event) error {
+	if !strings.HasPrefix(e.Devpath, "/devices/") {
+		return nil // a module, a driver, a slab
+	}
+	if e.Action == "move" {
+		// The devices below it move too, without events of their own. It is
+		// rare: network interfaces that udevd names when the machine starts.
+		return m.rescan()
+	}
+	gone := e.Action == "remove" && !e.Synthetic
+	subsystem, ok := "", false
+	if !gone {
+		if subsystem, ok = m.tree.Subsystem(e.Devpath); !ok {
+			return nil // no device, or gone again: remove will follow
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if gone {
+		m.remove(e.Devpath)
+		return nil
+	}
+	m.index.put(sysfs.Entry{Devpath: e.Devpath, Subsystem: subsystem})
+	for s := range m.subs {
+		// Rules look at ancestors: devices below may match now or no longer. A
+		// device that is new has none yet, they come with events of their own.
+		s.touch(e.Devpath, e.Action != "add")
+	}
+	return nil
+}
+
+// remove forgets a device and, although the kernel removes these first, those below it.
+func (m *monitor) remove(devpath string) {
+	below := slices.Clone(m.index.below(devpath))
+	for _, e := range append(below, sysfs.Entry{Devpath: devpath}) {
+		m.index.remove(e.Devpath)
+		for s := range m.subs {
+			s.touch(e.Devpath, false)
+		}
+	}
+}
+
+// recordChanged notes that udevd has written or deleted a record.
+func (m *monitor) recordChanged(name string) {
+	m.mu.Lock()
+	wanted := false
+	for s := range m.subs {
+		wanted = wanted || s.records
+	}
+	m.mu.Unlock()
+	if !wanted {
+		return
+	}
+	devpath, ok := m.tree.DevpathOf(name)
+	if !ok {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for s := range m.subs {
+		if s.records {
+			s.touch(devpath, true) // TAGS looks at ancestors
+		}
+	}
+}
+
+// recordsChanged notes that any record may have changed.
+func (m *monitor) recordsChanged() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for s := range m.subs {
+		if s.records {
+			s.touchAll()
+		}
+	}
+}
+
+// fail ends all subscriptions.
+func (m *monitor) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = fmt.Errorf("watch the devices of this node: %w", err)
+	for s := range m.subs {
+		s.signal()
+	}
+}
+
+// failed tells why the monitor has ended, nil if it has not.
+func (m *monitor) failed() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}

@@ -1,0 +1,139 @@
+package udev
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/akri-go/akri/discovery"
+)
+
+// found is a device that is to be reported: one that a rule matches or, if
+// that has no device node, its nearest ancestor that has one.
+type found struct {
+	devpath    string
+	devnode    string // such as "/dev/video0", or ""
+	iommuGroup string // a number, or ""
+}
+
+// compareDevpaths orders devpaths by their elements, so that a device is
+// directly followed by those below it.
+func compareDevpaths(a, b string) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] == b[i] {
+			continue
+		}
+		switch {
+		case a[i] == '/':
+			return -1
+		case b[i] == '/':
+			return 1
+		}
+		return cmp.Compare(a[i], b[i])
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// plan makes the report of what was found, which is sorted by compareDevpaths
+// and names each devpath once.
+func plan(all []found, d Details, p passthrough) []discovery.Device {
+	devices := make([]discovery.Device, 0, len(all))
+	for len(all) > 0 {
+		n := 1
+		for d.GroupRecursive && n < len(all) && strings.HasPrefix(all[n].devpath, all[0].devpath+"/") {
+			n++
+		}
+		devices = append(devices, device(all[:n], d, p))
+		all = all[n:]
+	}
+	return devices
+}
+
+// device makes one Device of those of a group, the first of which is the
+// topmost. Only with groupRecursive do variables have numbers.
+func device(group []found, d Details, p passthrough) discovery.Device {
+	dev := discovery.Device{
+		ID:         group[0].devpath,
+		Properties: map[string]string{"UDEV_DEVPATH": group[0].devpath},
+	}
+	set := func(name string, i int, value string) {
+		if d.GroupRecursive {
+			name += "_" + strconv.Itoa(i)
+		}
+		dev.Properties[name] = value
+	}
+	mount := func(node, permissions string) bool {
+		spec := discovery.DeviceSpec{ContainerPath: node, HostPath: node, Permissions: permissions}
+		known := slices.ContainsFunc(dev.DeviceSpecs, func(s discovery.DeviceSpec) bool { return s.HostPath == node })
+		if !known {
+			dev.DeviceSpecs = append(dev.DeviceSpecs, spec)
+		}
+		return !known
+	}
+	resource := strings.ToUpper(strings.NewReplacer(".", "_", "/", "_").Replace(p.resource))
+	nodes, addresses := 0, []string{}
+	for _, f := range group {
+		if f.devnode != "" && mount(f.devnode, d.Permissions) {
+			set("UDEV_DEVNODE", nodes, f.devnode)
+			if a := usbAddress(f.devnode); a != "" && resource != "" {
+				set("USB_RESOURCE_"+resource, nodes, a)
+			}
+			nodes++
+		}
+		if a := pciAddress(f.devpath); a != "" && resource != "" && !slices.Contains(addresses, a) {
+			set("PCI_RESOURCE_"+resource, len(addresses), a)
+			addresses = append(addresses, a)
+		}
+	}
+	for _, f := range group { // after the others, whose numbers nothing may move
+		if p.vfio && f.iommuGroup != "" {
+			mount("/dev/vfio/"+f.iommuGroup, "rwm")
+			mount("/dev/vfio/vfio", "rwm")
+		}
+	}
+	return dev
+}
+
+// usbAddress returns "bus:device" in decimal, as KubeVirt wants it, of a node
+// such as /dev/bus/usb/001/010, or "".
+func usbAddress(devnode string) string {
+	rest, ok := strings.CutPrefix(devnode, "/dev/bus/usb/")
+	if !ok {
+		return ""
+	}
+	bus, dev, _ := strings.Cut(rest, "/")
+	b, err1 := strconv.ParseUint(bus, 10, 32)
+	d, err2 := strconv.ParseUint(dev, 10, 32)
+	if err1 != nil || err2 != nil {
+		return ""
+	}
+	return strconv.FormatUint(b, 10) + ":" + strconv.FormatUint(d, 10)
+}
+
+// pciAddress returns the last PCI address in a devpath, such as
+// "0000:01:00.0", or "" if there is none or if it is that of a USB host.
+func pciAddress(devpath string) (address string) {
+	for e := range strings.SplitSeq(devpath, "/") {
+		if strings.HasPrefix(e, "usb") {
+			return ""
+		}
+		if isPCIAddress(e) {
+			address = e
+		}
+	}
+	return address
+}
+
+// isPCIAddress tells whether s is domain:bus:slot.function in hexadecimal.
+func isPCIAddress(s string) bool {
+	domain, rest, ok1 := strings.Cut(s, ":")
+	bus, rest, ok2 := strings.Cut(rest, ":")
+	slot, function, ok3 := strings.Cut(rest, ".")
+	for _, n := range []string{domain, bus, slot, function} {
+		if n == "" || strings.Trim(n, "0123456789abcdefABCDEF") != "" {
+			return false
+		}
+	}
+	return ok1 && ok2 && ok3
+}

@@ -1,0 +1,229 @@
+// Package rule is the language in which a Configuration says which devices of
+// a node it means: the matching half of udev(7).
+//
+// A [Rule] is a list of matches such as
+//
+//	SUBSYSTEM=="video4linux", ATTRS{idVendor}=="046d", ENV{ID_V4L_CAPABILITIES}!="*:video_output:*"
+//
+// and selects the [Device]s for which all of them hold. Each match has a
+// [Field], an operator (== or !=) and a value: a shell pattern, or several
+// separated by |. The fields whose names end in S look at the device and its
+// ancestors, and all of them must hold on one and the same of these.
+//
+// Where udev(7) is silent this follows what systemd-udevd does (read in
+// systemd's src/udev/udev-rules.c and sd-device.c): a missing property,
+// subsystem or driver counts as an empty string; a missing attribute fulfils
+// neither == nor !=; white space at the end of an attribute is ignored unless
+// the value of the match ends in white space.
+//
+// Names and properties are compared byte by byte, as udevd does in the C locale.
+package rule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	// MaxLength is the longest rule that is accepted, in bytes. (udevd: 16 KiB.)
+	MaxLength = 4096
+	// MaxRules is the number of rules that [ParseAll] accepts.
+	MaxRules = 256
+)
+
+// Field is what a match looks at.
+type Field uint8
+
+// The fields, in the order in which a rule looks at them: what costs nothing
+// first, what reads files last, the ancestors at the end.
+const (
+	Kernel Field = iota
+	Devpath
+	Subsystem
+	Driver
+	Env
+	Tag
+	Attr
+	Kernels
+	Subsystems
+	Drivers
+	Tags
+	Attrs
+)
+
+var fieldNames = [...]string{
+	Kernel: "KERNEL", Devpath: "DEVPATH", Subsystem: "SUBSYSTEM", Driver: "DRIVER",
+	Env: "ENV", Tag: "TAG", Attr: "ATTR",
+	Kernels: "KERNELS", Subsystems: "SUBSYSTEMS", Drivers: "DRIVERS", Tags: "TAGS", Attrs: "ATTRS",
+}
+
+// String returns the name of the field as rules write it, such as "KERNELS".
+func (f Field) String() string { return fieldNames[f] }
+
+// ofAncestors tells whether the field is looked for on the ancestors too.
+func (f Field) ofAncestors() bool { return f >= Kernels }
+
+func (f Field) hasKey() bool { return f == Attr || f == Attrs || f == Env }
+
+// Device is what a rule can see of a device. Its methods are called at most
+// once per match, and only if the matches before it hold.
+type Device interface {
+	// Devpath is the path below /sys, such as "/devices/virtual/mem/null".
+	Devpath() string
+	// Kernel is the device's name, such as "null".
+	Kernel() string
+	// Subsystem and Driver are empty if there is none.
+	Subsystem() string
+	Driver() string
+	// Attr returns the value of a sysfs attribute without the line break at
+	// its end, and whether there is such an attribute.
+	Attr(name string) (value string, ok bool)
+	// Property returns the value of a udev property, empty if there is none.
+	// It is not known while udevd has yet to record the device: then no match
+	// on it holds.
+	Property(key string) (value string, known bool)
+	// Tags returns the device's tags; known is as for Property.
+	Tags() (tags []string, known bool)
+	// Parent returns the nearest ancestor that is a device.
+	Parent() (Device, bool)
+}
+
+// Rule is a parsed rule.
+type Rule struct {
+	text    string
+	matches []match // as written
+	sorted  []match // as evaluated: by field
+	// noComma is the column of a match that only white space separates from the one before it.
+	noComma int
+}
+
+// match is one match of a rule.
+type match struct {
+	field  Field
+	key    string // in braces
+	negate bool   // !=
+	value  string // as written, unescaped
+	column int    // where it begins
+	pattern
+	keepSpace bool // the value ends in white space: so may the attribute
+}
+
+// String returns the rule as it was written.
+func (r *Rule) String() string { return r.text }
+
+// Matches tells whether all matches of the rule hold for the device.
+func (r *Rule) Matches(d Device) bool {
+	for i, m := range r.sorted {
+		if m.field.ofAncestors() {
+			return onOneOf(r.sorted[i:], d)
+		}
+		if !m.holds(d) {
+			return false
+		}
+	}
+	return true
+}
+
+// UsesDatabase tells whether the outcome can depend on what udevd records about a device.
+func (r *Rule) UsesDatabase() bool {
+	return slices.ContainsFunc(r.matches, func(m match) bool {
+		return m.field == Env || m.field == Tag || m.field == Tags
+	})
+}
+
+// onOneOf tells whether all matches hold on the device, or all on one of its ancestors.
+func onOneOf(matches []match, d Device) bool {
+	for ok := true; ok; d, ok = d.Parent() {
+		if !slices.ContainsFunc(matches, func(m match) bool { return !m.holds(d) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *match) holds(d Device) bool {
+	var s string
+	switch m.field {
+	case Kernel, Kernels:
+		s = d.Kernel()
+	case Devpath:
+		s = d.Devpath()
+	case Subsystem, Subsystems:
+		s = d.Subsystem()
+	case Driver, Drivers:
+		s = d.Driver()
+	case Env:
+		var known bool
+		if s, known = d.Property(m.key); !known {
+			return false
+		}
+	case Attr, Attrs:
+		var ok bool
+		if s, ok = d.Attr(m.key); !ok {
+			return false
+		}
+		if !m.keepSpace {
+			s = strings.TrimRight(s, " \t\n\v\f\r")
+		}
+	case Tag, Tags:
+		tags, known := d.Tags()
+		return known && slices.ContainsFunc(tags, m.matches) != m.negate
+	}
+	return m.matches(s) != m.negate
+}
+
+// ParseAll parses the rules of one Configuration. A device is selected if one
+// of them matches. An empty list selects nothing and is refused. The error
+// names the rule by its index.
+func ParseAll(texts []string) ([]*Rule, error) {
+	if len(texts) == 0 {
+		return nil, fmt.Errorf("there is no rule: an empty list selects nothing")
+	}
+	if len(texts) > MaxRules {
+		return nil, fmt.Errorf("%d rules: more than %d", len(texts), MaxRules)
+	}
+	rules := make([]*Rule, len(texts))
+	for i, text := range texts {
+		var err error
+		if rules[i], err = Parse(text); err != nil {
+			return nil, fmt.Errorf("rule %d of %d: %w", i+1, len(texts), err)
+		}
+	}
+	return rules, nil
+}
+
+// SyntaxError says where and why a rule is refused.
+type SyntaxError struct {
+	Rule   string
+	Column int // of the character at which the rule is wrong, from 1
+	Reason string
+}
+
+// Error returns place and reason in one line.
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("column %d: %s", e.Column, e.Reason)
+}
+
+// Excerpt returns two lines, the rule (or the part around the place) and a
+// caret below the place, for terminals.
+func (e *SyntaxError) Excerpt() string {
+	const before, after = 50, 30
+	runes := []rune(strings.Map(func(r rune) rune {
+		if r < ' ' || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, e.Rule))
+	at := min(e.Column-1, len(runes))
+	from, to := max(0, at-before), min(len(runes), at+after)
+	line, indent := string(runes[from:to]), at-from
+	if from > 0 {
+		line, indent = "…"+line, indent+1
+	}
+	if to < len(runes) {
+		line += "…"
+	}
+	return line + "\n" + strings.Repeat(" ", indent) + "^"
+}

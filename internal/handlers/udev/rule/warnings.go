@@ -1,0 +1,100 @@
+package rule
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Warning says where a rule means something else here than in upstream Akri.
+type Warning struct {
+	Column int // of the match, from 1
+	Text   string
+}
+
+// Warnings lists where the rule means something else than in upstream Akri
+// (v0.13), whose matches of one kind were alternatives, whose values were
+// shell patterns in some fields and regular expressions in others, and whose
+// fields for ancestors were looked at one by one. It says nothing where both
+// can only select the same devices.
+func (r *Rule) Warnings() []Warning {
+	var ws []Warning
+	add := func(m *match, format string, args ...any) {
+		ws = append(ws, Warning{m.column, m.name() + ": " + fmt.Sprintf(format, args...)})
+	}
+	var ancestors int
+	for i := range r.matches {
+		m := &r.matches[i]
+		if r.noComma != 0 && m.column == r.noComma {
+			add(m, "counts, although no comma precedes it; upstream Akri dropped it and all after it silently")
+		}
+		if m.field.ofAncestors() {
+			if ancestors++; ancestors == 2 {
+				add(m, "must hold on the same ancestor (or the device itself) as the other matches that end in S; upstream Akri took any for each")
+			}
+			if m.negate {
+				add(m, "!= holds if the device or one of its ancestors is different, which is almost always so; upstream Akri wanted all of them to be different")
+			}
+		}
+		for j := range r.matches[:i] {
+			if m.upstreamUnites(&r.matches[j]) {
+				add(m, "must hold together with the %s before it; upstream Akri took either", r.matches[j].name())
+				break
+			}
+		}
+		if m.field == Devpath && !m.negate {
+			add(m, "selects by path; upstream Akri ignored it")
+		}
+		switch {
+		case m.upstreamRegexp():
+			if strings.ContainsAny(m.value, `*?+(){}^$\`) || strings.Contains(m.value, "[!") {
+				add(m, "%q is a shell pattern; upstream Akri took it for a regular expression", m.value)
+			}
+		case len(m.alternatives) > 1:
+			add(m, "| separates alternatives; upstream Akri took it for a character of the name")
+		}
+		if m.field == Attr && m.negate {
+			add(m, "does not hold for a device without this attribute; in upstream Akri it did")
+		}
+		if m.field == Env {
+			if strings.ContainsAny(m.key, "*?[") {
+				add(m, "the key is one property's name; upstream Akri took it for a pattern")
+			}
+			if !m.negate && m.matches("") {
+				add(m, "holds for a device without this property too; in upstream Akri it did not")
+			}
+		}
+	}
+	return ws
+}
+
+func (m *match) name() string {
+	if m.field.hasKey() {
+		return m.field.String() + "{" + m.key + "}"
+	}
+	return m.field.String()
+}
+
+// upstreamRegexp tells whether upstream matched the value as a regular expression.
+func (m *match) upstreamRegexp() bool {
+	switch m.field {
+	case Kernel, Devpath, Env, Tag:
+		return m.negate
+	case Subsystem, Attr:
+		return false
+	}
+	return true
+}
+
+// upstreamUnites tells whether upstream took m and o for alternatives.
+func (m *match) upstreamUnites(o *match) bool {
+	if m.negate || o.negate || m.field != o.field {
+		return false
+	}
+	switch m.field {
+	case Kernel, Subsystem, Tag, Env:
+		return true
+	case Attr:
+		return m.key == o.key
+	}
+	return false
+}

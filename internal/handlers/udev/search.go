@@ -1,0 +1,137 @@
+package udev
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/rule"
+	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
+)
+
+// search is what one request has found.
+type search struct {
+	details     Details
+	passthrough passthrough
+	matches     map[string]found // by devpath of the device that a rule matches
+}
+
+func newSearch(d Details, p passthrough) *search {
+	return &search{details: d, passthrough: p, matches: map[string]found{}}
+}
+
+// pause is how long to wait at least after a report of n devices before the
+// next one. A report says everything anew, so what it costs its receiver grows
+// with n: in a burst of events the reports must not come as fast as these.
+// An event that comes alone does not wait.
+func pause(n int) time.Duration {
+	return min(time.Duration(n)*10*time.Microsecond, 20*time.Millisecond)
+}
+
+// run reports until ctx is done.
+func (s *search) run(ctx context.Context, sub *subscription, report func([]discovery.Device) error) error {
+	var (
+		last  []found
+		first = true
+		next  time.Time // not before
+	)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-sub.wake:
+		}
+		if err := sleepUntil(ctx, next); err != nil {
+			return err
+		}
+		c, err := sub.take()
+		if err != nil {
+			return err
+		}
+		if !s.update(sub.m.tree.View(), c) && !first {
+			continue
+		}
+		now := s.found()
+		if !first && slices.Equal(now, last) {
+			continue
+		}
+		if err := report(plan(now, s.details, s.passthrough)); err != nil {
+			return err
+		}
+		last, first, next = now, false, time.Now().Add(pause(len(now)))
+	}
+}
+
+func sleepUntil(ctx context.Context, t time.Time) error {
+	d := time.Until(t)
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// update looks at devices anew and tells whether that has changed anything.
+func (s *search) update(v *sysfs.View, c changes) (changed bool) {
+	if c.all {
+		changed = true
+		clear(s.matches)
+	}
+	forget := func(devpath string) {
+		if _, ok := s.matches[devpath]; ok {
+			changed = true
+			delete(s.matches, devpath)
+		}
+	}
+	for _, devpath := range c.gone {
+		forget(devpath)
+	}
+	for _, e := range c.entries {
+		d := v.Device(e)
+		if !slices.ContainsFunc(s.details.Rules, func(r *rule.Rule) bool { return r.Matches(d) }) {
+			forget(e.Devpath)
+		} else if f := s.locate(d); s.matches[e.Devpath] != f {
+			changed = true
+			s.matches[e.Devpath] = f
+		}
+	}
+	return changed
+}
+
+// locate returns the device itself or, if it has no device node, the nearest
+// ancestor that has one, if there is one.
+func (s *search) locate(d *sysfs.Device) found {
+	at := d
+	for at != nil && at.Devnode() == "" {
+		at = at.Ancestor()
+	}
+	if at == nil {
+		at = d
+	}
+	f := found{devpath: at.Devpath(), devnode: at.Devnode()}
+	if s.passthrough.vfio {
+		f.iommuGroup = at.Link("iommu_group")
+	}
+	return f
+}
+
+// found returns what is to be reported: sorted, each devpath once.
+func (s *search) found() []found {
+	all := make([]found, 0, len(s.matches))
+	for _, f := range s.matches {
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b found) int {
+		return cmp.Or(compareDevpaths(a.devpath, b.devpath), strings.Compare(a.devnode, b.devnode))
+	})
+	return slices.CompactFunc(all, func(a, b found) bool { return a.devpath == b.devpath })
+}

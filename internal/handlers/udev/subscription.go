@@ -1,0 +1,101 @@
+package udev
+
+import (
+	"slices"
+
+	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
+)
+
+// subscription is what a monitor has to tell one request.
+type subscription struct {
+	m       *monitor
+	records bool          // tell when udevd has written a record too
+	wake    chan struct{} // holds one value if there is something to take
+
+	// Guarded by m.mu. At first everything is to be looked at.
+	all   bool
+	dirty map[string]bool // devpaths; true: and all below
+}
+
+// changes are devices to look at anew.
+type changes struct {
+	all     bool // entries are all devices: forget others
+	entries []sysfs.Entry
+	gone    []string
+}
+
+func (m *monitor) subscribe(records bool) *subscription {
+	s := &subscription{m: m, records: records, wake: make(chan struct{}, 1), dirty: map[string]bool{}}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.subs[s] = struct{}{}
+	s.touchAll()
+	return s
+}
+
+// unsubscribe ends a subscription and tells whether it was the last.
+func (m *monitor) unsubscribe(s *subscription) (last bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.subs, s)
+	return len(m.subs) == 0
+}
+
+func (s *subscription) touch(devpath string, below bool) {
+	if s.all {
+		return
+	}
+	s.dirty[devpath] = s.dirty[devpath] || below
+	if len(s.dirty) > maxDirty {
+		s.touchAll()
+		return
+	}
+	s.signal()
+}
+
+func (s *subscription) touchAll() {
+	s.all = true
+	clear(s.dirty)
+	s.signal()
+}
+
+func (s *subscription) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what has changed since it was called last.
+func (s *subscription) take() (changes, error) {
+	m := s.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return changes{}, m.err
+	}
+	if s.all {
+		s.all = false
+		return changes{all: true, entries: slices.Clone(m.index)}, nil
+	}
+	var c changes
+	for devpath, below := range s.dirty {
+		if e, ok := m.index.get(devpath); ok {
+			c.entries = append(c.entries, e)
+		} else {
+			c.gone = append(c.gone, devpath)
+		}
+		if below {
+			c.entries = append(c.entries, m.index.below(devpath)...)
+		}
+	}
+	clear(s.dirty)
+	return c, nil
+}
+
+// idle tells whether there is no subscription.
+func (m *monitor) idle() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.subs) == 0
+}
