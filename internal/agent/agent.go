@@ -1,0 +1,224 @@
+// Package agent wires the steps of a node's agent together. Data runs one way:
+//
+//	Configurations → requests → registry → inventory → publish (Instances)
+//	                                              └──→ ledger → deviceplugin (the kubelet)
+//
+// A claim runs back: the doors ask the ledger, which has it written by publish.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/checkpoint"
+	"github.com/akri-go/akri/internal/agent/coreapi"
+	"github.com/akri-go/akri/internal/agent/deviceplugin"
+	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/agent/kubeclient"
+	"github.com/akri-go/akri/internal/agent/ledger"
+	"github.com/akri-go/akri/internal/agent/podresources"
+	"github.com/akri-go/akri/internal/agent/publish"
+	"github.com/akri-go/akri/internal/agent/registry"
+	"github.com/akri-go/akri/internal/agent/requests"
+)
+
+// Options says how an agent works.
+type Options struct {
+	// Node is the name of the node. Required.
+	Node string
+	// API says where the API server is. Required.
+	API    *rest.Config
+	Logger *slog.Logger
+
+	// HandlersDir is where agent and handlers have their sockets, and StateDir
+	// where checkpoints are kept: a folder of HandlersDir if it is empty.
+	HandlersDir, StateDir string
+	// SocketGID owns HandlersDir; below zero the group is left as it is.
+	SocketGID        int
+	AllowedHostPaths []string // none means the registry's default
+	Builtin          []discovery.Handler
+
+	// DevicePluginDir and PodResourcesSocket are the kubelet's.
+	DevicePluginDir, PodResourcesSocket string
+	// PodName and PodNamespace are the agent's own Pod, if it runs in one.
+	PodName, PodNamespace string
+
+	// MetricsAddress is where metrics and probes are served; "" for nowhere.
+	MetricsAddress string
+}
+
+// Run is the agent of a node, until ctx is done.
+func Run(ctx context.Context, o Options) error {
+	if o.StateDir == "" {
+		o.StateDir = filepath.Join(o.HandlersDir, "agent")
+	}
+	client, err := kubeclient.New(o.API, o.Logger)
+	if err != nil {
+		return err
+	}
+	core, err := coreapi.New(o.API, o.Node)
+	if err != nil {
+		return err
+	}
+	uptime := &inventory.UpTime{}
+
+	books := &bookkeeping{}
+	publisher := publish.New(publish.Options{Node: o.Node, API: client, Claims: books, Logger: o.Logger})
+	books.Ledger = ledger.New(ledger.Options{
+		Node:     o.Node,
+		Store:    &checkpoint.File[ledger.State]{Path: filepath.Join(o.StateDir, "claims.json"), Version: ledger.StateVersion},
+		Recorder: publisher,
+		Logger:   o.Logger,
+	})
+	warn := func(c types.NamespacedName, owner types.UID, reason, note string) {
+		publisher.Events().Warn(publish.Regarding{Configuration: c, UID: owner}, reason, note)
+	}
+	var inv *inventory.Inventory
+	doors, err := deviceplugin.New(deviceplugin.Options{
+		Dir: o.DevicePluginDir, Node: o.Node, Ledger: books.Ledger, Logger: o.Logger,
+		Allocated: func(a deviceplugin.Allocation) {
+			if a.Err == nil {
+				return
+			}
+			for _, name := range a.Instances {
+				if d, ok := inv.Device(name); ok {
+					c := types.NamespacedName{Namespace: name.Namespace, Name: d.Configuration}
+					warn(c, d.Owner, "ClaimDenied", a.Err.Error())
+				}
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	reclaimer, err := podresources.New(podresources.Options{
+		Socket:     o.PodResourcesSocket,
+		Checkpoint: filepath.Join(o.DevicePluginDir, "kubelet_internal_checkpoint"),
+		Self:       types.NamespacedName{Namespace: o.PodNamespace, Name: o.PodName},
+		Ledger:     books.Ledger,
+		Logger:     o.Logger,
+		Nudge:      doors.Nudge,
+		ActivePods: core.Pods,
+	})
+	if err != nil {
+		return err
+	}
+	books.Subscribe(doors.SlotsChanged)
+	books.Subscribe(func(types.NamespacedName) { reclaimer.Kick() })
+	inv = inventory.New(inventory.Options{
+		Node:      o.Node,
+		Consumers: []inventory.Consumer{books.Ledger, publisher, doors},
+		Statuses:  publisher,
+		Warn:      warn,
+		UpTime:    uptime,
+		Store:     store{checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion}, o.Logger},
+		BootID:    bootID(),
+		Logger:    o.Logger,
+	})
+	handlers, err := registry.New(registry.Options{
+		Dir: o.HandlersDir, Observer: inv, Logger: o.Logger, SocketGID: o.SocketGID,
+		AllowedHostPaths: o.AllowedHostPaths,
+	})
+	if err != nil {
+		return err
+	}
+	for _, h := range o.Builtin {
+		if err := handlers.Builtin(h); err != nil {
+			return fmt.Errorf("built-in handler %s: %w", h.Name(), err)
+		}
+	}
+	asker := requests.New(requests.Options{
+		Node: o.Node, Objects: core, Registry: handlers, Inventory: inv, Statuses: publisher, Warn: warn, Logger: o.Logger,
+	})
+	client.OnReachable(uptime.Set)
+	client.OnReachable(publisher.Reachable)
+
+	if err := inv.Restore(); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return client.Run(ctx) })
+	g.Go(func() error { return handlers.Run(ctx) })
+	g.Go(func() error { return asker.Run(ctx) })
+	g.Go(func() error { return inv.Run(ctx) })
+	g.Go(func() error { return publisher.Run(ctx) })
+	g.Go(func() error { return doors.Run(ctx) })
+	g.Go(func() error { return reclaimer.Run(ctx) })
+	g.Go(func() error {
+		client.WatchConfigurations(ctx, func(all []*v0.Configuration) {
+			publisher.SetConfigurations(all)
+			asker.Set(all)
+		})
+		return nil
+	})
+	g.Go(func() error { return adopt(ctx, asker, publisher, inv) })
+	if o.MetricsAddress != "" {
+		g.Go(func() error { return serveProbes(ctx, o.MetricsAddress) })
+	}
+	o.Logger.Info("agent started", "node", o.Node, "handlers", o.HandlersDir)
+	return g.Wait()
+}
+
+// adopt takes up the devices that the API server knows of and the checkpoint
+// does not, once it is known which Configurations there are.
+func adopt(ctx context.Context, asker *requests.Asker, publisher *publish.Publisher, inv *inventory.Inventory) error {
+	select {
+	case <-asker.Synced:
+	case <-ctx.Done():
+		return nil
+	}
+	devices, err := publisher.Adopt(ctx)
+	if err != nil {
+		return nil // ctx is done
+	}
+	inv.Adopt(devices)
+	return nil
+}
+
+// bookkeeping closes the one loop of the wiring: the publisher tells the
+// ledger what it sees, the ledger has the publisher write.
+type bookkeeping struct{ *ledger.Ledger }
+
+func (b *bookkeeping) Observed(instance types.NamespacedName, usage map[string]v0.Usage) {
+	b.Ledger.Observed(instance, usage)
+}
+
+// store makes a checkpoint file what an inventory starts from: one that is not
+// there, or cannot be used, is an empty one.
+type store struct {
+	checkpoint.File[inventory.State]
+	log *slog.Logger
+}
+
+func (s store) Load() (inventory.State, error) {
+	state, err := s.File.Load()
+	if errors.Is(err, fs.ErrNotExist) {
+		return inventory.State{}, nil
+	}
+	if err != nil {
+		s.log.Error("starting without the saved devices; they are found anew", "error", err)
+		return inventory.State{}, nil
+	}
+	return state, nil
+}
+
+// bootID tells one start of the kernel from another; "" where /proc has none.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}

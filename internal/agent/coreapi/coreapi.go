@@ -1,0 +1,111 @@
+// Package coreapi reads the few core objects that an agent needs, without a
+// clientset: Secrets and ConfigMaps that Configurations refer to, and whether
+// a Pod of the node still exists.
+package coreapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+)
+
+// Client reads core objects.
+type Client struct {
+	rest rest.Interface
+	node string
+}
+
+// New returns a client for what the agent of a node needs.
+func New(config *rest.Config, node string) (*Client, error) {
+	c := rest.CopyConfig(config)
+	c.APIPath = "/api"
+	c.GroupVersion = &schema.GroupVersion{Version: "v1"}
+	c.ContentType = runtime.ContentTypeJSON
+	c.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
+	client, err := rest.RESTClientFor(c)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the core API: %w", err)
+	}
+	return &Client{rest: client, node: node}, nil
+}
+
+// metadataOnly asks for a list without specs and status.
+const metadataOnly = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+// get reads one answer; found is false if the object is not there.
+func (c *Client) get(ctx context.Context, path, accept string, query url.Values, into any) (found bool, err error) {
+	r := c.rest.Get().AbsPath(path).SetHeader("Accept", accept)
+	for name, values := range query {
+		r.Param(name, values[0])
+	}
+	raw, err := r.Do(ctx).Raw()
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+	return true, nil
+}
+
+// Secret returns the data of a Secret.
+func (c *Client) Secret(ctx context.Context, namespace, name string) (map[string][]byte, bool, error) {
+	var secret struct {
+		Data map[string][]byte `json:"data"`
+	}
+	found, err := c.get(ctx, path("secrets", namespace, name), runtime.ContentTypeJSON, nil, &secret)
+	return secret.Data, found, err
+}
+
+// ConfigMap returns data and binaryData of a ConfigMap; a key of both is that
+// of data.
+func (c *Client) ConfigMap(ctx context.Context, namespace, name string) (map[string][]byte, bool, error) {
+	var object struct {
+		Data       map[string]string `json:"data"`
+		BinaryData map[string][]byte `json:"binaryData"`
+	}
+	found, err := c.get(ctx, path("configmaps", namespace, name), runtime.ContentTypeJSON, nil, &object)
+	if !found || err != nil {
+		return nil, false, err
+	}
+	data := make(map[string][]byte, len(object.Data)+len(object.BinaryData))
+	for k, v := range object.BinaryData {
+		data[k] = v
+	}
+	for k, v := range object.Data {
+		data[k] = []byte(v)
+	}
+	return data, true, nil
+}
+
+// Pods returns the UIDs of the Pods of the node that have not ended.
+func (c *Client) Pods(ctx context.Context) (map[types.UID]bool, error) {
+	var list metav1.PartialObjectMetadataList
+	_, err := c.get(ctx, "/api/v1/pods", metadataOnly, url.Values{
+		"fieldSelector": {"spec.nodeName=" + c.node + ",status.phase!=Succeeded,status.phase!=Failed"},
+	}, &list)
+	if err != nil {
+		return nil, fmt.Errorf("list the Pods of node %s: %w", c.node, err)
+	}
+	uids := make(map[types.UID]bool, len(list.Items))
+	for _, p := range list.Items {
+		uids[p.UID] = true
+	}
+	return uids, nil
+}
+
+func path(resource, namespace, name string) string {
+	return "/api/v1/namespaces/" + url.PathEscape(namespace) + "/" + resource + "/" + url.PathEscape(name)
+}

@@ -1,0 +1,349 @@
+package inventory
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/registry"
+)
+
+// Statuses is told what this node has to say of a Configuration, each time
+// that it has changed.
+type Statuses interface {
+	ConfigurationStatus(configuration types.NamespacedName, owner types.UID, entry v0.ConfigurationNode)
+}
+
+// Options says how an Inventory works. Node, Statuses, UpTime and Logger are
+// required.
+type Options struct {
+	Node string
+	// Consumers are told of devices, in this order.
+	Consumers []Consumer
+	Statuses  Statuses
+	// Warn, if it is not nil, is told what the user should hear of besides:
+	// handlers that refuse, devices that were left out.
+	Warn func(configuration types.NamespacedName, owner types.UID, reason, note string)
+	// UpTime is the clock of all grace periods.
+	UpTime *UpTime
+	// Store keeps the devices over restarts; nil for none.
+	Store  Store
+	BootID string
+	Logger *slog.Logger
+}
+
+// Inventory holds the devices of a node. It implements [registry.Observer].
+// Its methods may be called by several goroutines.
+type Inventory struct {
+	opts Options
+
+	mu       sync.Mutex
+	requests map[types.NamespacedName]*request
+	dirty    bool // the store is behind
+
+	// wake has room for one: something for Run to do.
+	wake chan struct{}
+}
+
+type request struct {
+	Request
+	sources map[string]Source
+	known   map[string]Known
+	next    time.Duration
+	// failures holds what each endpoint could not do; "" stands for there
+	// being none.
+	failures map[string]registry.Failure
+	refused  map[string]error
+	status   v0.ConfigurationNode
+	warned   string // what was warned of last
+	// collisions are those of the last plan.
+	collisions []error
+}
+
+var _ registry.Observer = (*Inventory)(nil)
+
+// New returns an empty inventory.
+func New(opts Options) *Inventory {
+	return &Inventory{
+		opts:     opts,
+		requests: map[types.NamespacedName]*request{},
+		wake:     make(chan struct{}, 1),
+	}
+}
+
+// SetRequest brings a Configuration, new or changed. If the question changed,
+// its devices stay until the new one is answered.
+func (v *Inventory) SetRequest(r Request) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	q := v.requests[r.Configuration]
+	if q == nil {
+		q = newRequest(r)
+		v.requests[r.Configuration] = q
+	}
+	if q.Question != r.Question {
+		up, _ := v.opts.UpTime.Elapsed()
+		for name, s := range q.sources {
+			if !s.Lost {
+				s.Lost, s.LostAt = true, up
+				q.sources[name] = s
+			}
+		}
+		clear(q.failures)
+		clear(q.refused)
+	}
+	q.Request = r
+	v.plan(q)
+}
+
+func newRequest(r Request) *request {
+	return &request{
+		Request:  r,
+		sources:  map[string]Source{},
+		known:    map[string]Known{},
+		failures: map[string]registry.Failure{},
+		refused:  map[string]error{},
+	}
+}
+
+// DropRequest says that a Configuration is gone: so are its devices.
+func (v *Inventory) DropRequest(configuration types.NamespacedName) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.drop(configuration)
+}
+
+func (v *Inventory) drop(configuration types.NamespacedName) {
+	q := v.requests[configuration]
+	if q == nil {
+		return
+	}
+	delete(v.requests, configuration)
+	for _, name := range slices.Sorted(maps.Keys(q.known)) {
+		v.tellGone(q.known[name].Device)
+	}
+	v.changed()
+}
+
+// Retain drops all requests but those of the given Configurations. It is
+// called once the Configurations of the cluster are known.
+func (v *Inventory) Retain(configurations map[types.NamespacedName]bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for name := range v.requests {
+		if !configurations[name] {
+			v.drop(name)
+		}
+	}
+}
+
+// Reported implements [registry.Observer].
+func (v *Inventory) Reported(r registry.Report) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	q := v.requests[r.Configuration]
+	if q == nil || q.Question != r.Question {
+		return // an answer to a question of the past
+	}
+	for name, s := range q.sources {
+		outdated := s.Question != r.Question && s.Handler != q.Handler
+		if outdated || s.adopted() {
+			delete(q.sources, name)
+		}
+	}
+	q.sources[r.Endpoint] = Source{
+		Endpoint: r.Endpoint,
+		Handler:  q.Handler,
+		Question: r.Question,
+		Shared:   r.Shared,
+		Devices:  r.Devices,
+	}
+	delete(q.failures, r.Endpoint)
+	delete(q.failures, "")
+	delete(q.refused, r.Endpoint)
+	if r.Refused != nil {
+		q.refused[r.Endpoint] = r.Refused
+	}
+	v.plan(q)
+	v.changed()
+}
+
+// Failed implements [registry.Observer].
+func (v *Inventory) Failed(f registry.Failure) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	q := v.requests[f.Configuration]
+	if q == nil || q.Question != f.Question {
+		return
+	}
+	if f.Endpoint != "" {
+		delete(q.failures, "")
+	}
+	q.failures[f.Endpoint] = f
+	if f.Final {
+		// The handler is there and refuses: what it said to an earlier
+		// question is no answer to this one.
+		for name, s := range q.sources {
+			if s.Question != f.Question {
+				delete(q.sources, name)
+			}
+		}
+	}
+	v.plan(q)
+}
+
+// Lost implements [registry.Observer].
+func (v *Inventory) Lost(configuration types.NamespacedName, question, endpoint string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	q := v.requests[configuration]
+	if q == nil || q.Question != question {
+		return
+	}
+	if s, ok := q.sources[endpoint]; ok && !s.Lost {
+		up, _ := v.opts.UpTime.Elapsed()
+		s.Lost, s.LostAt = true, up
+		q.sources[endpoint] = s
+	} else { // it is no longer registered
+		delete(q.failures, endpoint)
+		delete(q.refused, endpoint)
+	}
+	v.plan(q)
+}
+
+// Device returns a device by its Instance's name.
+func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, q := range v.requests {
+		if k, ok := q.known[instance.Name]; ok && q.Configuration.Namespace == instance.Namespace {
+			return k.Device, true
+		}
+	}
+	return Device{}, false
+}
+
+// plan decides anew and tells what has changed.
+func (v *Inventory) plan(q *request) {
+	up, _ := v.opts.UpTime.Elapsed()
+	out := Plan(Input{
+		Node:    v.opts.Node,
+		Request: q.Request,
+		Sources: slices.Collect(maps.Values(q.sources)),
+		Known:   q.known,
+		Now:     time.Now(),
+		Up:      up,
+	})
+	for _, endpoint := range out.Expired {
+		delete(q.sources, endpoint)
+	}
+	for _, name := range slices.Sorted(maps.Keys(q.known)) {
+		if _, stays := out.Devices[name]; !stays {
+			v.tellGone(q.known[name].Device)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(out.Devices)) {
+		old, before := q.known[name]
+		if now := out.Devices[name].Device; !before || !equal(old.Device, now) {
+			for _, c := range v.opts.Consumers {
+				c.DeviceChanged(now)
+			}
+		}
+	}
+	q.known, q.next = out.Devices, out.Next
+	q.collisions = out.Collisions
+	if q.next != 0 {
+		v.changed() // Run has a new deadline to wait for
+	}
+	if s := q.summary(v.opts.Node); s != q.status {
+		q.status = s
+		v.opts.Statuses.ConfigurationStatus(q.Configuration, q.Owner, s)
+	}
+	if reason, note := q.problem(); note != q.warned {
+		if q.warned = note; note != "" && v.opts.Warn != nil {
+			v.opts.Warn(q.Configuration, q.Owner, reason, note)
+		}
+	}
+}
+
+func (v *Inventory) tellGone(d Device) {
+	for _, c := range v.opts.Consumers {
+		c.DeviceGone(d)
+	}
+	v.dirty = true
+}
+
+// changed wakes Run.
+func (v *Inventory) changed() {
+	v.dirty = true
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run ends grace periods and keeps the store up to date until ctx is done.
+func (v *Inventory) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var saved time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			v.save()
+			return nil
+		case <-v.wake:
+		case <-timer.C:
+		}
+		// The store is for restarts: once a second is often enough.
+		if time.Since(saved) >= saveInterval && v.save() {
+			saved = time.Now()
+		}
+		timer.Reset(v.due())
+	}
+}
+
+const saveInterval = time.Second
+
+// due ends the grace periods that are over and returns how long to wait for
+// the next.
+func (v *Inventory) due() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	up, counting := v.opts.UpTime.Elapsed()
+	wait := time.Hour
+	for _, q := range v.requests {
+		if q.next != 0 && q.next <= up {
+			v.plan(q)
+			v.dirty = true
+		}
+		if q.next != 0 {
+			wait = min(wait, q.next-up)
+		}
+	}
+	if !counting {
+		wait = max(wait, time.Second)
+	}
+	if v.dirty {
+		wait = min(wait, saveInterval)
+	}
+	return wait
+}
+
+// equal tells whether two values say the same of a device.
+func equal(a, b Device) bool {
+	return a.Instance == b.Instance && a.Configuration == b.Configuration && a.Owner == b.Owner &&
+		a.Shared == b.Shared && a.Capacity == b.Capacity && a.State == b.State && a.Reason == b.Reason &&
+		a.Since.Equal(b.Since) && a.Usable == b.Usable &&
+		a.Reported.ID == b.Reported.ID &&
+		maps.Equal(a.BrokerProperties, b.BrokerProperties) &&
+		maps.Equal(a.Reported.Properties, b.Reported.Properties) &&
+		slices.Equal(a.Reported.Mounts, b.Reported.Mounts) &&
+		slices.Equal(a.Reported.DeviceSpecs, b.Reported.DeviceSpecs)
+}

@@ -1,0 +1,229 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/registry"
+)
+
+// recorder notes what an inventory hands on.
+type recorder struct {
+	mu       sync.Mutex
+	log      []string
+	statuses []v0.ConfigurationNode
+}
+
+func (r *recorder) DeviceChanged(d Device) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = append(r.log, fmt.Sprintf("+%s %s usable=%v", d.Reported.ID, d.State, d.Usable))
+}
+
+func (r *recorder) DeviceGone(d Device) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = append(r.log, "-"+d.Reported.ID)
+}
+
+func (r *recorder) ConfigurationStatus(_ types.NamespacedName, _ types.UID, entry v0.ConfigurationNode) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.statuses = append(r.statuses, entry)
+}
+
+// take returns what was noted since the last call.
+func (r *recorder) take() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := strings.Join(r.log, ", ")
+	r.log = nil
+	return s
+}
+
+func (r *recorder) status() v0.ConfigurationNode {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.statuses[len(r.statuses)-1]
+}
+
+type memory struct{ state State }
+
+func (m *memory) Load() (State, error) { return m.state, nil }
+func (m *memory) Save(s State) error   { m.state = s; return nil }
+
+var cfg = types.NamespacedName{Namespace: "ns", Name: "c"}
+
+func start(t *testing.T, store Store, boot string) (*Inventory, *recorder, *UpTime) {
+	t.Helper()
+	r, up := &recorder{}, &UpTime{}
+	up.Set(true)
+	v := New(Options{Node: "n", Consumers: []Consumer{r}, Statuses: r, UpTime: up,
+		Store: store, BootID: boot, Logger: slog.New(slog.DiscardHandler)})
+	if err := v.Restore(); err != nil {
+		t.Fatal(err)
+	}
+	return v, r, up
+}
+
+func ask(v *Inventory, question string) {
+	v.SetRequest(Request{Configuration: cfg, Owner: "uid", Handler: "h", Question: question, Capacity: 1})
+}
+
+func report(v *Inventory, question, endpoint string, ids ...string) {
+	v.Reported(registry.Report{Configuration: cfg, Question: question, Endpoint: endpoint, Devices: devices(ids...)})
+}
+
+func want(t *testing.T, r *recorder, what string) {
+	t.Helper()
+	if got := r.take(); got != what {
+		t.Errorf("handed on %q, want %q", got, what)
+	}
+}
+
+func TestReportsBecomeDevices(t *testing.T) {
+	v, r, _ := start(t, nil, "")
+	ask(v, "q")
+	want(t, r, "")
+	report(v, "q", "e", "x", "y")
+	want(t, r, "+x Online usable=true, +y Online usable=true")
+	report(v, "q", "e", "y", "x")
+	want(t, r, "")
+	report(v, "q", "e", "y")
+	want(t, r, "-x")
+	report(v, "another question", "e")
+	want(t, r, "")
+	v.DropRequest(cfg)
+	want(t, r, "-y")
+	report(v, "q", "e", "z")
+	want(t, r, "")
+}
+
+func TestRestartLosesNothing(t *testing.T) {
+	store := &memory{}
+	v, _, _ := start(t, store, "boot")
+	ask(v, "q")
+	report(v, "q", "e", "x", "y")
+	v.save()
+
+	v, r, _ := start(t, store, "boot")
+	want(t, r, "+x Online usable=true, +y Online usable=true")
+	v.Retain(map[types.NamespacedName]bool{cfg: true})
+	ask(v, "q")
+	v.Failed(registry.Failure{Configuration: cfg, Question: "q", Err: errors.New("no handler")})
+	want(t, r, "")
+	report(v, "q", "e", "x")
+	want(t, r, "-y")
+}
+
+func TestRestartAfterReboot(t *testing.T) {
+	store := &memory{}
+	v, _, _ := start(t, store, "boot 1")
+	ask(v, "q")
+	report(v, "q", "e", "x")
+	v.save()
+
+	v, r, _ := start(t, store, "boot 2")
+	want(t, r, "+x Online usable=false")
+	v.save()
+	v, r, _ = start(t, store, "boot 2")
+	want(t, r, "+x Online usable=false")
+	ask(v, "q")
+	report(v, "q", "e", "x")
+	want(t, r, "+x Online usable=true")
+}
+
+func TestRestartWithoutItsConfiguration(t *testing.T) {
+	store := &memory{}
+	v, _, _ := start(t, store, "")
+	ask(v, "q")
+	report(v, "q", "e", "x")
+	v.save()
+
+	v, r, _ := start(t, store, "")
+	want(t, r, "+x Online usable=true")
+	v.Retain(nil)
+	want(t, r, "-x")
+}
+
+func TestEditedQuestionKeepsDevicesUntilAnswered(t *testing.T) {
+	v, r, _ := start(t, nil, "")
+	ask(v, "q")
+	report(v, "q", "e", "x", "y")
+	r.take()
+	ask(v, "q2")
+	v.Lost(cfg, "q", "e")
+	report(v, "q", "e")
+	want(t, r, "")
+	report(v, "q2", "e", "y", "z")
+	want(t, r, "-x, +z Online usable=true")
+}
+
+func TestRefusedQuestionEndsTheOldAnswers(t *testing.T) {
+	v, r, _ := start(t, nil, "")
+	ask(v, "q")
+	report(v, "q", "e", "x")
+	r.take()
+	ask(v, "q2")
+	v.Failed(registry.Failure{Configuration: cfg, Question: "q2", Endpoint: "e", Final: true, Err: errors.New("bad rule")})
+	want(t, r, "-x")
+	if s := r.status(); s.State != v0.DiscoveryFailed || !strings.Contains(s.Message, "bad rule") {
+		t.Errorf("status %+v, want Failed with the reason", s)
+	}
+}
+
+func TestHandlerGoneForFiveReachableMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v, r, up := start(t, nil, "")
+		up.Set(true)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- v.Run(ctx) }()
+		ask(v, "q")
+		report(v, "q", "e", "x")
+		r.take()
+		v.Lost(cfg, "q", "e")
+		time.Sleep(4 * time.Minute)
+		up.Set(false)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		want(t, r, "")
+		up.Set(true)
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		want(t, r, "")
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		want(t, r, "-x")
+		stop()
+		<-done
+	})
+}
+
+func TestAdoptedDevicesWaitForAReport(t *testing.T) {
+	v, r, _ := start(t, nil, "")
+	ask(v, "q")
+	v.Adopt([]Device{{
+		Instance:      types.NamespacedName{Namespace: "ns", Name: v0.InstanceName("c", v0.DeviceHash("x", "n", false))},
+		Configuration: "c", Reported: devices("x")[0],
+	}})
+	want(t, r, "+x Online usable=false")
+	report(v, "q", "e", "x")
+	want(t, r, "+x Online usable=true")
+
+	v, r, _ = start(t, nil, "")
+	ask(v, "q")
+	report(v, "q", "e")
+	v.Adopt([]Device{{Instance: types.NamespacedName{Namespace: "ns", Name: "c-000000"}, Configuration: "c", Reported: devices("x")[0]}})
+	want(t, r, "-x")
+}

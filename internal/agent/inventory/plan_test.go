@@ -1,0 +1,215 @@
+package inventory
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/discovery"
+)
+
+func devices(ids ...string) []discovery.Device {
+	var all []discovery.Device
+	for _, id := range ids {
+		all = append(all, discovery.Device{ID: id})
+	}
+	return all
+}
+
+func known(r Request, shared bool, ids ...string) map[string]Known {
+	out := Plan(Input{Node: "n", Request: r, Sources: []Source{{Endpoint: "e", Shared: shared, Devices: devices(ids...)}}})
+	return out.Devices
+}
+
+func requestFor(name string, grace time.Duration) Request {
+	r := Request{Configuration: types.NamespacedName{Namespace: "ns", Name: name}, Owner: "uid", Capacity: 1}
+	if grace >= 0 {
+		r.OfflineGracePeriod = &metav1.Duration{Duration: grace}
+	}
+	return r
+}
+
+// states shows a decision as id=state, for tables.
+func states(devices map[string]Known) string {
+	var all []string
+	for k := range maps.Values(devices) {
+		all = append(all, k.Reported.ID+"="+string(k.State))
+	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
+}
+
+func TestPlan(t *testing.T) {
+	const def = time.Duration(-1)
+	missing := func(k map[string]Known, since time.Duration) map[string]Known {
+		for name, d := range k {
+			d.Missing, d.MissingAt, d.State = true, since, v0.DeviceOffline
+			k[name] = d
+		}
+		return k
+	}
+	for _, c := range []struct {
+		name    string
+		grace   time.Duration
+		sources []Source
+		known   map[string]Known
+		up      time.Duration
+		want    string
+		next    time.Duration
+		expired string
+	}{
+		{name: "nothing known, nothing reported", grace: def},
+		{
+			name: "reported", grace: def,
+			sources: []Source{{Endpoint: "a", Devices: devices("x", "y")}},
+			want:    "x=Online y=Online",
+		},
+		{
+			name: "two endpoints are merged", grace: def,
+			sources: []Source{{Endpoint: "a", Devices: devices("x", "y")}, {Endpoint: "b", Devices: devices("y", "z")}},
+			want:    "x=Online y=Online z=Online",
+		},
+		{
+			name: "local and missing: gone at once", grace: def,
+			sources: []Source{{Endpoint: "a", Devices: devices("x")}},
+			known:   known(requestFor("c", def), false, "x", "y"),
+			want:    "x=Online",
+		},
+		{
+			name: "shared and missing: offline for a minute", grace: def,
+			sources: []Source{{Endpoint: "a", Shared: true}},
+			known:   known(requestFor("c", def), true, "x"),
+			up:      time.Hour,
+			want:    "x=Offline", next: time.Hour + time.Minute,
+		},
+		{
+			name: "the minute is over", grace: def,
+			sources: []Source{{Endpoint: "a", Shared: true}},
+			known:   missing(known(requestFor("c", def), true, "x"), time.Hour),
+			up:      time.Hour + time.Minute,
+		},
+		{
+			name: "the minute is not over", grace: def,
+			sources: []Source{{Endpoint: "a", Shared: true}},
+			known:   missing(known(requestFor("c", def), true, "x"), time.Hour),
+			up:      time.Hour + time.Minute - 1,
+			want:    "x=Offline", next: time.Hour + time.Minute,
+		},
+		{
+			name: "back within its grace", grace: def,
+			sources: []Source{{Endpoint: "a", Shared: true, Devices: devices("x")}},
+			known:   missing(known(requestFor("c", def), true, "x"), time.Hour),
+			up:      time.Hour + time.Second,
+			want:    "x=Online",
+		},
+		{
+			name: "grace set for local devices", grace: 10 * time.Second,
+			sources: []Source{{Endpoint: "a"}},
+			known:   known(requestFor("c", def), false, "x"),
+			up:      time.Second,
+			want:    "x=Offline", next: 11 * time.Second,
+		},
+		{
+			name: "no grace for shared devices if the user says so", grace: 0,
+			sources: []Source{{Endpoint: "a", Shared: true}},
+			known:   known(requestFor("c", def), true, "x"),
+		},
+		{
+			name: "handler gone: devices stay online", grace: def,
+			sources: []Source{{Endpoint: "a", Lost: true, LostAt: time.Minute, Devices: devices("x")}},
+			known:   known(requestFor("c", def), false, "x"),
+			up:      2 * time.Minute,
+			want:    "x=Online", next: 6 * time.Minute,
+		},
+		{
+			name: "handler gone for five minutes", grace: def,
+			sources: []Source{{Endpoint: "a", Lost: true, LostAt: time.Minute, Devices: devices("x")}},
+			known:   known(requestFor("c", def), false, "x"),
+			up:      6 * time.Minute,
+			expired: "a",
+		},
+		{
+			name: "no second grace after five minutes without handler", grace: def,
+			sources: []Source{{Endpoint: "a", Shared: true, Lost: true, Devices: devices("x")}},
+			known:   known(requestFor("c", def), true, "x"),
+			up:      5 * time.Minute,
+			expired: "a",
+		},
+		{
+			name: "another handler still reports it", grace: def,
+			sources: []Source{{Endpoint: "a", Lost: true, Devices: devices("x", "y")}, {Endpoint: "b", Devices: devices("x")}},
+			known:   known(requestFor("c", def), false, "x", "y"),
+			up:      5 * time.Minute,
+			want:    "x=Online", expired: "a",
+		},
+		{
+			name: "a lost handler without devices needs no deadline", grace: def,
+			sources: []Source{{Endpoint: "a", Lost: true}},
+			up:      time.Minute,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := Plan(Input{Node: "n", Request: requestFor("c", c.grace), Sources: c.sources, Known: c.known, Up: c.up})
+			if got := states(out.Devices); got != c.want {
+				t.Errorf("devices %q, want %q", got, c.want)
+			}
+			if out.Next != c.next {
+				t.Errorf("next %v, want %v", out.Next, c.next)
+			}
+			if got := strings.Join(out.Expired, " "); got != c.expired {
+				t.Errorf("expired %q, want %q", got, c.expired)
+			}
+		})
+	}
+}
+
+func TestPlanPrefersLiveSources(t *testing.T) {
+	d := func(v string) []discovery.Device {
+		return []discovery.Device{{ID: "x", Properties: map[string]string{"V": v}}}
+	}
+	out := Plan(Input{Node: "n", Request: requestFor("c", 0), Sources: []Source{
+		{Endpoint: "a", Lost: true, Void: true, Devices: d("old")},
+		{Endpoint: "b", Devices: d("new")},
+	}})
+	for _, k := range out.Devices {
+		if k.Reported.Properties["V"] != "new" || !k.Usable {
+			t.Errorf("got %+v, want what the live endpoint says", k)
+		}
+	}
+}
+
+// collide finds two ids with one hash: 24 bits make that quick.
+func collide(t *testing.T) (string, string) {
+	seen := map[string]string{}
+	for i := range 200_000 {
+		id := "device-" + string(rune('a'+i%26)) + time.Duration(i).String()
+		h := v0.DeviceHash(id, "n", false)
+		if other, ok := seen[h]; ok {
+			return other, id
+		}
+		seen[h] = id
+	}
+	t.Fatal("no collision found")
+	return "", ""
+}
+
+func TestPlanReportsCollisions(t *testing.T) {
+	a, b := collide(t)
+	first := known(requestFor("c", 0), false, b)
+	for _, order := range [][]string{{a, b}, {b, a}} {
+		out := Plan(Input{Node: "n", Request: requestFor("c", 0), Known: first,
+			Sources: []Source{{Endpoint: "e", Devices: devices(order...)}}})
+		if got := states(out.Devices); got != b+"=Online" {
+			t.Errorf("order %v: devices %q, want the one that was there first", order, got)
+		}
+		if len(out.Collisions) != 1 || !strings.Contains(out.Collisions[0].Error(), a) {
+			t.Errorf("order %v: collisions %v, want one that names %q", order, out.Collisions, a)
+		}
+	}
+}

@@ -1,0 +1,30 @@
+package inventory
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// Request is what the inventory must know of a Configuration.
+type Request struct {
+	Configuration types.NamespacedName
+	// Owner is the UID and Generation the generation of the Configuration.
+	Owner      types.UID
+	Generation int64
+	// Handler is the name that is asked, and Question identifies what.
+	Handler  string
+	Question string
+
+	Capacity           int
+	BrokerProperties   map[string]string
+	OfflineGracePeriod *metav1.Duration
+}
+
+// Grace returns how long a device that is no longer reported stays.
+func (r Request) Grace(shared bool) time.Duration {
+	return (&v0.DiscoveryHandlerInfo{OfflineGracePeriod: r.OfflineGracePeriod}).Grace(shared)
+}

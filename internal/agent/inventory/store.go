@@ -1,0 +1,187 @@
+package inventory
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/akri-go/akri/discovery"
+)
+
+// StateVersion is that of [State], for its checkpoint.
+const StateVersion = 1
+
+// State is what an inventory keeps on disk: the last lists of the handlers, by
+// request. Devices follow from them.
+type State struct {
+	// BootID is the kernel's; paths of local devices are void under another.
+	BootID   string         `json:"bootID"`
+	Requests []StoredSource `json:"requests"`
+}
+
+// StoredSource is one request as it was, with the lists for it.
+type StoredSource struct {
+	Configuration    types.NamespacedName `json:"configuration"`
+	Owner            types.UID            `json:"owner"`
+	Handler          string               `json:"handler"`
+	Question         string               `json:"question"`
+	Capacity         int                  `json:"capacity"`
+	BrokerProperties map[string]string    `json:"brokerProperties,omitempty"`
+	Sources          []Source             `json:"sources"`
+}
+
+// Store keeps a State. Load returns a zero State if there is none.
+type Store interface {
+	Load() (State, error)
+	Save(State) error
+}
+
+// Endpoints of devices that are known from the API server only.
+const (
+	adoptedLocal  = "adopted:local"
+	adoptedShared = "adopted:shared"
+)
+
+func (s Source) adopted() bool { return s.Endpoint == adoptedLocal || s.Endpoint == adoptedShared }
+
+// Restore starts from what the store holds. Devices are there at once; they
+// are checked when their handlers report, or expire as if those were lost now.
+func (v *Inventory) Restore() error {
+	if v.opts.Store == nil {
+		return nil
+	}
+	state, err := v.opts.Store.Load()
+	if err != nil {
+		return fmt.Errorf("load the inventory: %w", err)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, r := range state.Requests {
+		q := newRequest(Request{
+			Configuration:    r.Configuration,
+			Owner:            r.Owner,
+			Handler:          r.Handler,
+			Question:         r.Question,
+			Capacity:         max(1, r.Capacity),
+			BrokerProperties: r.BrokerProperties,
+		})
+		for _, s := range r.Sources {
+			s.Lost = true
+			s.Void = s.Void || !s.Shared && state.BootID != v.opts.BootID
+			q.sources[s.Endpoint] = s
+		}
+		v.requests[r.Configuration] = q
+		v.plan(q)
+	}
+	return nil
+}
+
+// Adopt takes up devices of this node that the API server has and the store
+// does not. They stay as restored ones do, but no container can be given one
+// before a handler has reported it. It is called once all requests are set:
+// devices of none, and those that handlers no longer report, are gone.
+func (v *Inventory) Adopt(devices []Device) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	fresh := map[types.NamespacedName][]Device{}
+	for _, d := range devices {
+		name := types.NamespacedName{Namespace: d.Instance.Namespace, Name: d.Configuration}
+		q := v.requests[name]
+		if q == nil {
+			v.tellGone(d)
+			continue
+		}
+		if _, known := q.known[d.Instance.Name]; !known {
+			fresh[name] = append(fresh[name], d)
+		}
+	}
+	up, _ := v.opts.UpTime.Elapsed()
+	for name, devices := range fresh {
+		q := v.requests[name]
+		if answered(q) { // what the handlers do not list is not there
+			for _, d := range devices {
+				v.tellGone(d)
+			}
+			continue
+		}
+		for _, d := range devices {
+			endpoint := adoptedLocal
+			if d.Shared {
+				endpoint = adoptedShared
+			}
+			s := q.sources[endpoint]
+			s.Endpoint, s.Handler, s.Shared = endpoint, q.Handler, d.Shared
+			s.Lost, s.LostAt, s.Void = true, up, true
+			s.Devices = append(s.Devices, d.Reported)
+			q.sources[endpoint] = s
+		}
+		v.plan(q)
+	}
+}
+
+func answered(q *request) bool {
+	for _, s := range q.sources {
+		if !s.Lost {
+			return true
+		}
+	}
+	return false
+}
+
+// save brings the store up to date if it is behind, and tells whether it did.
+func (v *Inventory) save() bool {
+	v.mu.Lock()
+	if !v.dirty || v.opts.Store == nil {
+		v.dirty = false
+		v.mu.Unlock()
+		return false
+	}
+	v.dirty = false
+	state := v.state()
+	v.mu.Unlock()
+	if err := v.opts.Store.Save(state); err != nil {
+		v.opts.Logger.Error("cannot save the inventory; a restart will start from an older one", "error", err)
+		v.mu.Lock()
+		v.dirty = true
+		v.mu.Unlock()
+	}
+	return true
+}
+
+func (v *Inventory) state() State {
+	state := State{BootID: v.opts.BootID}
+	for _, name := range slices.SortedFunc(maps.Keys(v.requests), compareNames) {
+		q := v.requests[name]
+		r := StoredSource{
+			Configuration:    q.Configuration,
+			Owner:            q.Owner,
+			Handler:          q.Handler,
+			Question:         q.Question,
+			Capacity:         q.Capacity,
+			BrokerProperties: q.BrokerProperties,
+		}
+		for _, endpoint := range slices.Sorted(maps.Keys(q.sources)) {
+			if s := q.sources[endpoint]; !s.adopted() {
+				r.Sources = append(r.Sources, sorted(s))
+			}
+		}
+		state.Requests = append(state.Requests, r)
+	}
+	return state
+}
+
+// sorted returns a source with its devices in the order of their ids, so that
+// what is stored does not depend on the order of a report.
+func sorted(s Source) Source {
+	s.Devices = slices.SortedFunc(slices.Values(s.Devices), func(a, b discovery.Device) int {
+		return cmp.Compare(a.ID, b.ID)
+	})
+	return s
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}

@@ -1,0 +1,353 @@
+// Package ledger is the one owner of this node's claims.
+//
+// A claim is a slot of an Instance that this node holds through one of its
+// doors. Three records of it exist, and the ledger keeps them in step:
+//
+//   - its own, in memory and in a checkpoint on disk: a claim is granted when
+//     it is saved, so it outlives the agent;
+//   - spec.deviceUsage of the Instance, through a [Recorder]: what other nodes
+//     see. For a shared device a claim must be won there first; for a local
+//     device it follows when it can, so the node works without an API server;
+//   - the kubelet's list of what its containers use ([View]): the truth on this
+//     node. What it uses is held here; what it does not use for [Grace] is freed.
+//
+// A slot's holder is this node through a door, another node, or nobody. Claims
+// of a device that has left stay until the kubelet no longer uses them: the
+// device may come back under the same name.
+//
+// The kubelet knows slots by name alone, without a namespace, so that is what
+// identifies an Instance here; see [Ledger.DeviceChanged].
+package ledger
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/inventory"
+)
+
+// ErrTaken is wrapped by errors that say that somebody else holds a slot.
+var ErrTaken = errors.New("slot is taken")
+
+// Recorder writes this node's claims to spec.deviceUsage of Instances. Claims
+// maps slot ids to holders and is always complete: slots of this node that it
+// does not have are to be freed. An empty map frees all. The Instance need not
+// exist (any more).
+//
+// For one Instance, a call replaces what earlier calls said, and the ledger
+// does not call Record while Claim runs.
+type Recorder interface {
+	// Claim returns nil when claims stand in the Instance. It fails with
+	// [ErrTaken] if another node has one of them, and with another error if
+	// that cannot be known, such as without an API server. It does not retry
+	// past ctx. After an error the ledger calls Record with the claims that
+	// remain.
+	Claim(ctx context.Context, instance types.NamespacedName, claims map[string]v0.Usage) error
+	// Record notes that claims are to be written, again and again until they
+	// are. It returns at once and does not call back.
+	Record(instance types.NamespacedName, claims map[string]v0.Usage)
+}
+
+// Store keeps the claims over restarts. [checkpoint.File] is one.
+type Store interface {
+	Load() (State, error)
+	Save(State) error
+}
+
+// State is what the checkpoint holds.
+type State struct {
+	// Claims are sorted.
+	Claims []Claim `json:"claims"`
+}
+
+// StateVersion is that of [State], for the checkpoint.
+const StateVersion = 1
+
+const (
+	// Grace is how long the kubelet must not use a slot before it is freed.
+	Grace = 20 * time.Second
+
+	// claimTimeout bounds a claim in the API. The kubelet admits no other Pod
+	// meanwhile (kubelet/allocation/allocation_manager.go, AddPod).
+	claimTimeout = 5 * time.Second
+
+	// maxCapacity bounds the slots of an Instance: the kubelet reads lists of
+	// up to 4 MiB.
+	maxCapacity = 10_000
+)
+
+// Options are what a Ledger needs.
+type Options struct {
+	// Node is this node's name.
+	Node     string
+	Store    Store
+	Recorder Recorder
+	Logger   *slog.Logger
+}
+
+// Ledger holds the claims of a node. Its methods may be called by several
+// goroutines.
+type Ledger struct {
+	node     string
+	store    Store
+	recorder Recorder
+	log      *slog.Logger
+
+	// api is held while a claim is made in the API. Lock order: api, writes, mu.
+	api chan struct{}
+	// writes is held from the decision on a change of claims until it is saved
+	// and in instances.
+	writes sync.Mutex
+
+	// mu guards what follows. It is never held over I/O.
+	mu          sync.Mutex
+	instances   map[string]*instance
+	subscribers []func(types.NamespacedName)
+	// changes counts changes of claims, and saved is its value in the checkpoint.
+	changes, saved uint64
+}
+
+var _ inventory.Consumer = (*Ledger)(nil)
+
+// New returns a Ledger with the claims of the checkpoint. One that cannot be
+// read is logged: its claims come back from the Instances and the kubelet.
+func New(o Options) *Ledger {
+	l := &Ledger{
+		node:      o.Node,
+		store:     o.Store,
+		recorder:  o.Recorder,
+		log:       o.Logger,
+		api:       make(chan struct{}, 1),
+		instances: make(map[string]*instance),
+	}
+	state, err := l.store.Load()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.log.Error("starting without the saved claims; they are taken over from the Instances and the kubelet", "err", err)
+	}
+	for _, c := range state.Claims {
+		if err := c.validate(); err != nil {
+			l.log.Error("saved claim is ignored", "err", err)
+			continue
+		}
+		in := l.instance(c.Instance)
+		in.held[c.Slot] = c.holder()
+	}
+	return l
+}
+
+// Subscribe has fn called after the slots of an Instance have changed. Calls may
+// overlap; fn must return soon. Subscribe before anything else.
+func (l *Ledger) Subscribe(fn func(instance types.NamespacedName)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.subscribers = append(l.subscribers, fn)
+}
+
+func (l *Ledger) notify(instances ...types.NamespacedName) {
+	if len(instances) == 0 {
+		return
+	}
+	l.mu.Lock()
+	subscribers := l.subscribers
+	l.mu.Unlock()
+	for _, name := range instances {
+		for _, fn := range subscribers {
+			fn(name)
+		}
+	}
+}
+
+// Slot is one slot of an Instance as it is now.
+type Slot struct {
+	ID    string
+	Index int
+	// Usage is the slot's holder.
+	Usage v0.Usage
+	// Here tells that the holder is this node.
+	Here bool
+	// Idle tells that this node holds the slot, but that the kubelet no longer
+	// uses it: it is about to be freed.
+	Idle bool
+}
+
+// Slots returns the slots of an Instance whose device is on this node, in
+// order, and nil for others. Slots beyond the capacity are there while this node
+// holds them.
+func (l *Ledger) Slots(name types.NamespacedName) []Slot {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	in := l.instances[name.Name]
+	if in == nil || in.device == nil || in.namespace != name.Namespace {
+		return nil
+	}
+	slots := make([]Slot, 0, in.device.capacity)
+	for i := range in.device.capacity {
+		slots = append(slots, in.slot(l.node, i))
+	}
+	for _, i := range slices.Sorted(maps.Keys(in.held)) {
+		if i >= in.device.capacity {
+			slots = append(slots, in.slot(l.node, i))
+		}
+	}
+	return slots
+}
+
+// Claims returns all claims, sorted.
+func (l *Ledger) Claims() []Claim {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.claims()
+}
+
+// DeviceChanged implements [inventory.Consumer].
+//
+// Of two devices whose Instances have the same name in different namespaces,
+// the first keeps the name until it is gone; the other has no slots.
+func (l *Ledger) DeviceChanged(d inventory.Device) {
+	facts := device{capacity: d.Capacity, shared: d.Shared, usable: d.Usable}
+	if facts.capacity > maxCapacity {
+		l.log.Warn("capacity is limited", "instance", d.Instance, "capacity", d.Capacity, "limit", maxCapacity)
+	}
+	facts.capacity = max(0, min(facts.capacity, maxCapacity))
+
+	l.mu.Lock()
+	in := l.instance(d.Instance)
+	if in.device != nil && in.namespace != d.Instance.Namespace {
+		in.waiting[d.Instance.Namespace] = facts
+		l.mu.Unlock()
+		l.log.Error("device has no slots: another namespace has an Instance of the same name; rename one of the Configurations",
+			"instance", d.Instance, "namespace", in.namespace)
+		return
+	}
+	l.arrive(in, d.Instance.Namespace, facts)
+	l.mu.Unlock()
+	l.notify(d.Instance)
+}
+
+// arrive sets the device of an instance. The caller holds mu.
+func (l *Ledger) arrive(in *instance, namespace string, facts device) {
+	back := in.device == nil
+	if in.namespace != namespace {
+		// Claims of containers that outlived another Configuration of this
+		// name: they use the same device.
+		in.namespace = namespace
+		in.others, in.released = nil, nil
+		l.changes++
+	}
+	in.device = &facts
+	if !facts.shared {
+		in.others = nil // see planObserved
+	}
+	if back && len(in.held) > 0 {
+		l.record(in)
+	}
+}
+
+// DeviceGone implements [inventory.Consumer].
+func (l *Ledger) DeviceGone(d inventory.Device) {
+	l.mu.Lock()
+	changed := d.Instance
+	if in := l.instances[d.Instance.Name]; in != nil {
+		delete(in.waiting, d.Instance.Namespace)
+		if in.namespace == d.Instance.Namespace {
+			in.device = nil
+			for _, next := range slices.Sorted(maps.Keys(in.waiting)) {
+				l.arrive(in, next, in.waiting[next])
+				delete(in.waiting, next)
+				changed = in.name()
+				break
+			}
+		}
+		l.forget(in)
+	}
+	l.mu.Unlock()
+	l.notify(d.Instance)
+	if changed != d.Instance {
+		l.notify(changed)
+	}
+}
+
+// Observed tells what spec.deviceUsage of an Instance says, complete; nil (and
+// not only empty) if the Instance was deleted. Entries of other nodes are taken as they are. Of this
+// node's entries those that are unknown here are taken over, since a container
+// may use them; where there are differences the claims are recorded again.
+func (l *Ledger) Observed(name types.NamespacedName, usage map[string]v0.Usage) {
+	l.mu.Lock()
+	in := l.instance(name)
+	if in.namespace != name.Namespace {
+		if in.device != nil || len(in.held)+len(in.pending) > 0 {
+			l.mu.Unlock()
+			return
+		}
+		in.namespace, in.others, in.released = name.Namespace, nil, nil
+	}
+	plan := planObserved(l.node, in, usage)
+	in.exists = usage != nil
+	in.others, in.released = plan.others, plan.released
+	for i, h := range in.held {
+		h.missing = !plan.confirmed[i]
+		in.held[i] = h
+	}
+	for i, h := range plan.adopt {
+		in.held[i] = h
+		l.changes++ // saved with the next change; until then the Instance knows it
+	}
+	if plan.differs {
+		l.record(in)
+	}
+	l.forget(in)
+	l.mu.Unlock()
+
+	for i := range plan.adopt {
+		l.log.Info("slot taken over: the Instance says that this node holds it", "slot", v0.SlotID(name.Name, i))
+	}
+	for i, node := range plan.contested {
+		l.log.Error("slot is held by two nodes", "slot", v0.SlotID(name.Name, i), "other", node)
+	}
+	if plan.changed {
+		l.notify(name)
+	}
+}
+
+// record hands the claims of an instance to the recorder, or leaves that to the
+// claim that is being made. The caller holds mu, so that calls are in order.
+func (l *Ledger) record(in *instance) {
+	if in.claiming {
+		in.recordLater = true
+		return
+	}
+	l.recorder.Record(in.name(), in.usage(l.node))
+}
+
+// save writes all claims, with those in add and without those in drop. The
+// caller holds writes, and puts the same change into instances if save succeeds.
+func (l *Ledger) save(add, drop []Claim) error {
+	l.mu.Lock()
+	claims := slices.DeleteFunc(l.claims(), func(c Claim) bool {
+		same := func(d Claim) bool { return d.Instance == c.Instance && d.Slot == c.Slot }
+		return slices.ContainsFunc(drop, same) || slices.ContainsFunc(add, same)
+	})
+	changes := l.changes
+	l.mu.Unlock()
+
+	claims = append(claims, add...)
+	slices.SortFunc(claims, Claim.compare)
+	err := l.store.Save(State{Claims: claims})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.changes++ // what is on the disk now is not known
+		return err
+	}
+	l.saved = changes
+	return nil
+}

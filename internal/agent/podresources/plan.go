@@ -1,0 +1,163 @@
+package podresources
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	podresourcesapi "k8s.io/kubelet/pkg/apis/podresources/v1"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/ledger"
+)
+
+// planList returns the slots of a list, and why the list may lack some.
+func planList(pods []*podresourcesapi.PodResources, self types.NamespacedName, kubeletAge time.Duration) (uses []ledger.Use, trouble string) {
+	listed := false
+	for _, pod := range pods {
+		listed = listed || pod.Namespace == self.Namespace && pod.Name == self.Name
+		for _, container := range pod.Containers {
+			for _, device := range container.Devices {
+				if !ours(device.ResourceName) {
+					continue
+				}
+				for _, id := range device.DeviceIds {
+					uses = append(uses, ledger.Use{Resource: device.ResourceName, ID: id})
+				}
+			}
+		}
+	}
+	switch {
+	case self.Name != "" && !listed:
+		return uses, "the kubelet does not list the agent's own Pod, so it may not know all Pods yet; no slot is freed"
+	case self.Name == "" && len(pods) == 0 && kubeletAge < settled:
+		return uses, "the kubelet has just started and lists no Pods; no slot is freed"
+	}
+	return uses, ""
+}
+
+func ours(resource string) bool { return strings.HasPrefix(resource, v0.ResourcePrefix+"/") }
+
+// missing tells whether a claim is not used.
+func missing(claims []ledger.Claim, uses []ledger.Use) bool {
+	used := make(map[ledger.Use]bool, len(uses))
+	for _, u := range uses {
+		used[u] = true
+	}
+	for _, c := range claims {
+		if !used[c.Use()] {
+			return true
+		}
+	}
+	return false
+}
+
+// entry is a slot in the device manager's checkpoint.
+type entry struct {
+	pod types.UID
+	use ledger.Use
+}
+
+// writtenOnly returns the slots of entries that are not in uses, but of Pods
+// that have not ended as far as is known. Doubtful are those among them of Pods
+// of which nobody knows.
+func writtenOnly(entries []entry, uses []ledger.Use, active func(types.UID) (active, known bool)) (more, doubtful []ledger.Use) {
+	used := make(map[ledger.Use]bool, len(uses))
+	for _, u := range uses {
+		used[u] = true
+	}
+	for _, e := range entries {
+		if used[e.use] {
+			continue
+		}
+		is, known := active(e.pod)
+		if known && !is {
+			continue
+		}
+		used[e.use] = true
+		more = append(more, e.use)
+		if !known {
+			doubtful = append(doubtful, e.use)
+		}
+	}
+	return more, doubtful
+}
+
+// maxCheckpoint bounds what is read of the file, in bytes. An entry has what
+// Allocate answered.
+const maxCheckpoint = 64 << 20
+
+// readCheckpoint reads the device manager's file, and returns when it was
+// written.
+func readCheckpoint(path string) ([]entry, time.Time, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(file, maxCheckpoint+1))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if len(raw) > maxCheckpoint {
+		return nil, time.Time{}, fmt.Errorf("%s has more than %d bytes", path, maxCheckpoint)
+	}
+	entries, err := parseCheckpoint(raw)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return entries, info.ModTime(), nil
+}
+
+// parseCheckpoint reads the entries of our resources. The form is that of
+// cm/devicemanager/checkpoint/checkpoint.go.
+func parseCheckpoint(raw []byte) ([]entry, error) {
+	var content struct {
+		Data *struct {
+			PodDeviceEntries []struct {
+				PodUID       types.UID
+				ResourceName string
+				DeviceIDs    deviceIDs
+			}
+		}
+	}
+	if err := json.Unmarshal(raw, &content); err != nil {
+		return nil, err
+	}
+	if content.Data == nil {
+		return nil, fmt.Errorf("it has no Data")
+	}
+	var entries []entry
+	for _, e := range content.Data.PodDeviceEntries {
+		if !ours(e.ResourceName) {
+			continue
+		}
+		for _, id := range e.DeviceIDs {
+			entries = append(entries, entry{e.PodUID, ledger.Use{Resource: e.ResourceName, ID: id}})
+		}
+	}
+	return entries, nil
+}
+
+// deviceIDs are written as lists per NUMA node, and by kubelets before 1.20 as
+// one list.
+type deviceIDs []string
+
+func (d *deviceIDs) UnmarshalJSON(raw []byte) error {
+	var perNode map[string][]string
+	if err := json.Unmarshal(raw, &perNode); err != nil {
+		return json.Unmarshal(raw, (*[]string)(d))
+	}
+	for _, ids := range perNode {
+		*d = append(*d, ids...)
+	}
+	return nil
+}

@@ -1,0 +1,271 @@
+package publish
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/agent/kubeclient"
+)
+
+// fakeAPI stands in for the API server where a test is about time, which only
+// stands still inside a synctest bubble. It knows creation, deletion and
+// refusal, and none of server-side apply's rules: those are tested on the real
+// one.
+type fakeAPI struct {
+	mu        sync.Mutex
+	away      bool
+	version   int
+	objects   map[types.NamespacedName]*v0.Instance
+	tries     map[string]int
+	refuse    map[string]error
+	listFails int
+	statuses  int
+	eventLog
+}
+
+func newFakeAPI(objects ...*v0.Instance) *fakeAPI {
+	f := &fakeAPI{objects: map[types.NamespacedName]*v0.Instance{}, tries: map[string]int{}, refuse: map[string]error{}}
+	for _, o := range objects {
+		f.objects[nameOf(o)] = o
+	}
+	return f
+}
+
+func (f *fakeAPI) Reachable() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.away
+}
+
+func (f *fakeAPI) ApplyInstance(_ context.Context, name types.NamespacedName, a kubeclient.Apply) (*v0.Instance, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tries[name.Name]++
+	if err := f.refuse[name.Name]; err != nil {
+		return nil, err
+	}
+	o := new(v0.Instance)
+	if err := json.Unmarshal(a.Body, o); err != nil {
+		return nil, err
+	}
+	f.version++
+	o.UID, o.ResourceVersion = types.UID(fmt.Sprint("uid-", f.version)), strconv.Itoa(f.version)
+	f.objects[name] = o
+	return o.DeepCopy(), nil
+}
+
+func (f *fakeAPI) PatchInstance(context.Context, types.NamespacedName, string, string, []byte) (*v0.Instance, error) {
+	return nil, errTest
+}
+
+func (f *fakeAPI) DeleteInstance(_ context.Context, name types.NamespacedName, uid types.UID, _ string) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if o := f.objects[name]; o == nil || o.UID != uid {
+		return false, errTest
+	}
+	delete(f.objects, name)
+	return true, nil
+}
+
+func (f *fakeAPI) GetInstance(_ context.Context, name types.NamespacedName) (*v0.Instance, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if o := f.objects[name]; o != nil {
+		return o.DeepCopy(), nil
+	}
+	return nil, nil
+}
+
+func (f *fakeAPI) EachInstance(_ context.Context, _ string, each func(*v0.Instance)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.listFails > 0 {
+		f.listFails--
+		return errTest
+	}
+	for _, o := range f.objects {
+		each(o)
+	}
+	return nil
+}
+
+func (f *fakeAPI) WatchInstances(ctx context.Context, _ string, _ func(*v0.Instance), h kubeclient.Handler[*v0.Instance]) {
+	h.Replaced(nil, "1")
+	<-ctx.Done()
+}
+
+func (f *fakeAPI) GetConfiguration(_ context.Context, name types.NamespacedName) (*v0.Configuration, error) {
+	return &v0.Configuration{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, UID: owner}}, nil
+}
+
+func (f *fakeAPI) ApplyConfigurationStatus(context.Context, types.NamespacedName, string, []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.statuses++
+	return nil
+}
+
+func (f *fakeAPI) has(name types.NamespacedName) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.objects[name] != nil
+}
+
+func (f *fakeAPI) triesOf(name string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tries[name]
+}
+
+// inBubble runs a test with a publisher on a fake API.
+func inBubble(t *testing.T, f *fakeAPI, test func(p *Publisher)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := New(Options{Node: "a", API: f, Logger: slog.New(slog.DiscardHandler)})
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		<-p.Synced()
+		test(p)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func numbered(i int) inventory.Device {
+	d := deviceFor("a", false, nil)
+	d.Reported.ID = fmt.Sprint("device-", i)
+	d.Instance.Name = v0.InstanceName("cam", fmt.Sprintf("%06d", i))
+	return d
+}
+
+func TestRefusedDoesNotStarve(t *testing.T) {
+	f := newFakeAPI()
+	const bad = 200
+	for i := range bad {
+		f.refuse[numbered(i).Instance.Name] = apierrors.NewForbidden(v0.GroupVersion.WithResource("instances").GroupResource(), "x", errTest)
+	}
+	inBubble(t, f, func(p *Publisher) {
+		for i := range bad {
+			p.DeviceChanged(numbered(i))
+		}
+		time.Sleep(time.Minute)
+		p.DeviceChanged(numbered(bad))
+		synctest.Wait()
+		if !f.has(numbered(bad).Instance) {
+			t.Error("refused Instances hold up another")
+		}
+		before := f.triesOf(numbered(0).Instance.Name)
+		time.Sleep(10 * time.Minute)
+		tries := f.triesOf(numbered(0).Instance.Name) - before
+		if tries < 15 || tries > 35 {
+			t.Errorf("%d tries in ten minutes", tries)
+		}
+		f.mu.Lock()
+		clear(f.refuse)
+		f.mu.Unlock()
+		warnings := len(f.notes())
+		if warnings == 0 || warnings > 60 {
+			t.Errorf("%d Events about it", warnings)
+		}
+		time.Sleep(backoffMost)
+		synctest.Wait()
+		if !f.has(numbered(0).Instance) {
+			t.Error("it is not tried again")
+		}
+	})
+}
+
+func TestAwayIsWaitedFor(t *testing.T) {
+	f := newFakeAPI()
+	inBubble(t, f, func(p *Publisher) {
+		f.mu.Lock()
+		f.away = true
+		f.mu.Unlock()
+		for i := range 100 {
+			p.DeviceChanged(numbered(i))
+		}
+		p.ConfigurationStatus(types.NamespacedName{Namespace: "default", Name: "cam"}, owner, v0.ConfigurationNode{State: v0.DiscoveryActive})
+		time.Sleep(time.Hour)
+		if n := f.triesOf(numbered(0).Instance.Name); n != 0 || p.Pending() != 100 {
+			t.Errorf("%d tries while away, %d wait", n, p.Pending())
+		}
+		f.mu.Lock()
+		f.away = false
+		f.mu.Unlock()
+		p.Reachable(true)
+		time.Sleep(2 * time.Second)
+		for i := range 100 {
+			if !f.has(numbered(i).Instance) {
+				t.Errorf("device %d is not published", i)
+			}
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.statuses != 1 {
+			t.Errorf("%d status writes", f.statuses)
+		}
+	})
+}
+
+func TestLegacyIsLeftInTheEnd(t *testing.T) {
+	made := func(i int) *v0.Instance {
+		o := published("a", numbered(i), "a")
+		o.Labels, o.Annotations = nil, nil
+		return o
+	}
+	f := newFakeAPI(made(1), made(2), published("a", numbered(3), "a"))
+	f.listFails = 2
+	inBubble(t, f, func(p *Publisher) {
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		p.DeviceChanged(numbered(1)) // its handler has reported it
+		time.Sleep(legacyGrace - 2*time.Minute)
+		if !f.has(numbered(2).Instance) {
+			t.Error("it is gone too soon")
+		}
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		if f.has(numbered(2).Instance) {
+			t.Error("what nobody reports stays for ever")
+		}
+		if !f.has(numbered(1).Instance) || !f.has(numbered(3).Instance) {
+			t.Error("too much is gone")
+		}
+	})
+}
+
+func TestNameOfAConfiguration(t *testing.T) {
+	f := newFakeAPI()
+	inBubble(t, f, func(p *Publisher) {
+		d := numbered(1)
+		taken := &v0.Configuration{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: d.Instance.Name}}
+		p.SetConfigurations([]*v0.Configuration{taken})
+		p.DeviceChanged(d)
+		time.Sleep(5 * time.Second)
+		if notes := f.notes(); f.has(d.Instance) || len(notes) != 1 {
+			t.Errorf("published %v, Events %q", f.has(d.Instance), notes)
+		}
+		p.SetConfigurations(nil)
+		synctest.Wait()
+		if !f.has(d.Instance) {
+			t.Error("not published after the name became free")
+		}
+	})
+}

@@ -1,0 +1,241 @@
+package publish
+
+import (
+	"context"
+	"maps"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// observation is an Instance as it was last seen.
+type observation struct {
+	object *v0.Instance
+	// written tells that it is the answer to a write of ours: the watch may
+	// not have come that far.
+	written bool
+}
+
+// newer tells whether resource version a is later than b. Versions that cannot
+// be compared are taken for later.
+func newer(a, b string) bool {
+	c, err := resourceversion.CompareResourceVersion(a, b)
+	return err != nil || c > 0
+}
+
+// source takes in one of the watches.
+type source struct {
+	p      *Publisher
+	shared bool
+	once   bool
+}
+
+// covers tells whether the watch would show an object.
+func (s *source) covers(o *v0.Instance) bool {
+	if s.shared {
+		return o.Labels[v0.LabelShared] == "true"
+	}
+	return o.Labels[v0.LabelNode] == v0.NodeLabel(s.p.opts.Node)
+}
+
+// Replaced implements [kubeclient.Handler].
+func (s *source) Replaced(all []*v0.Instance, resourceVersion string) {
+	var names []types.NamespacedName
+	listed := make(map[types.NamespacedName]bool, len(all))
+	for _, o := range all {
+		listed[nameOf(o)] = true
+	}
+	s.p.mu.Lock()
+	for name, was := range s.p.observed {
+		if s.covers(was.object) && !listed[name] && !(was.written && newer(was.object.ResourceVersion, resourceVersion)) {
+			s.p.vanish(name, was.object.UID)
+			names = append(names, name)
+		}
+	}
+	for _, o := range all {
+		was := s.p.observed[nameOf(o)]
+		if was != nil && was.object.UID == o.UID {
+			if was.object.ResourceVersion == o.ResourceVersion {
+				was.written = false
+				continue
+			}
+			if was.written && newer(was.object.ResourceVersion, o.ResourceVersion) {
+				continue
+			}
+		}
+		s.p.see(o, false)
+		names = append(names, nameOf(o))
+	}
+	if !s.once {
+		s.once = true
+		if s.p.synced++; s.p.synced == 2 {
+			close(s.p.ready)
+		}
+	}
+	s.p.mu.Unlock()
+	for _, name := range names {
+		s.p.observedChange(name)
+	}
+}
+
+// Changed implements [kubeclient.Handler].
+func (s *source) Changed(o *v0.Instance) {
+	s.p.mu.Lock()
+	was := s.p.observed[nameOf(o)]
+	if was != nil && !newer(o.ResourceVersion, was.object.ResourceVersion) {
+		// Our own write, or what came before it.
+		if o.ResourceVersion == was.object.ResourceVersion {
+			was.written = false
+		}
+		s.p.mu.Unlock()
+		return
+	}
+	s.p.see(o, false)
+	s.p.mu.Unlock()
+	s.p.observedChange(nameOf(o))
+}
+
+// Deleted implements [kubeclient.Handler].
+func (s *source) Deleted(o *v0.Instance) {
+	s.p.mu.Lock()
+	was := s.p.observed[nameOf(o)]
+	if was == nil || was.object.UID != o.UID || was.written && newer(was.object.ResourceVersion, o.ResourceVersion) {
+		s.p.mu.Unlock()
+		return
+	}
+	s.p.vanish(nameOf(o), o.UID)
+	s.p.mu.Unlock()
+	s.p.observedChange(nameOf(o))
+}
+
+// see notes an Instance. The caller holds p.mu.
+func (p *Publisher) see(o *v0.Instance, written bool) {
+	name := nameOf(o)
+	p.observed[name] = &observation{object: o, written: written}
+	if e := p.entries[name]; e != nil {
+		e.vanished = false
+	}
+}
+
+// vanish notes that an Instance is gone. The caller holds p.mu.
+func (p *Publisher) vanish(name types.NamespacedName, uid types.UID) {
+	was := p.observed[name]
+	if was == nil || was.object.UID != uid {
+		return
+	}
+	delete(p.observed, name)
+	if e := p.entries[name]; e != nil {
+		e.vanished = true
+	}
+}
+
+// observedChange follows up on a change of an Instance.
+func (p *Publisher) observedChange(name types.NamespacedName) {
+	p.changes.add(name)
+	p.mu.Lock()
+	e := p.entries[name]
+	p.mu.Unlock()
+	if e != nil {
+		p.queue.Add(name)
+	}
+}
+
+// refresh reads an Instance live.
+func (p *Publisher) refresh(ctx context.Context, name types.NamespacedName) (*v0.Instance, error) {
+	o, err := p.opts.API.GetInstance(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	was := p.observed[name]
+	switch {
+	case o == nil && was != nil:
+		p.vanish(name, was.object.UID)
+	case o == nil:
+	default:
+		p.trim(o)
+		if was == nil || was.object.UID != o.UID || newer(o.ResourceVersion, was.object.ResourceVersion) {
+			p.see(o, true)
+		} else {
+			o = was.object
+		}
+	}
+	p.mu.Unlock()
+	p.changes.add(name)
+	return o, nil
+}
+
+// tell brings the holders of an Instance's slots to the ledger.
+func (p *Publisher) tell(name types.NamespacedName, last map[types.NamespacedName]map[string]v0.Usage) {
+	if p.opts.Claims == nil {
+		return
+	}
+	p.mu.Lock()
+	was := p.observed[name]
+	p.mu.Unlock()
+	before, told := last[name]
+	if was == nil {
+		if told {
+			delete(last, name)
+			p.opts.Claims.Observed(name, nil)
+		}
+		return
+	}
+	now := make(map[string]v0.Usage, len(was.object.Spec.DeviceUsage))
+	for slot, value := range was.object.Spec.DeviceUsage {
+		if u := usage(value); !u.Free() {
+			now[slot] = u
+		}
+	}
+	if told && maps.Equal(before, now) {
+		return
+	}
+	last[name] = now
+	p.opts.Claims.Observed(name, maps.Clone(now))
+}
+
+// changes is a set of names that somebody works off.
+type changes struct {
+	mu    sync.Mutex
+	names map[types.NamespacedName]bool
+	wake  chan struct{}
+}
+
+func newChanges() *changes {
+	return &changes{names: map[types.NamespacedName]bool{}, wake: make(chan struct{}, 1)}
+}
+
+func (c *changes) add(name types.NamespacedName) {
+	c.mu.Lock()
+	c.names[name] = true
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *changes) run(ctx context.Context, f func(types.NamespacedName, map[types.NamespacedName]map[string]v0.Usage)) {
+	last := map[types.NamespacedName]map[string]v0.Usage{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+		}
+		c.mu.Lock()
+		names := c.names
+		c.names = map[types.NamespacedName]bool{}
+		c.mu.Unlock()
+		for name := range names {
+			f(name, last)
+		}
+	}
+}
+
+func nameOf(o *v0.Instance) types.NamespacedName {
+	return types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
+}

@@ -1,0 +1,117 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+const (
+	// settle is how long properties must differ before it is said: when a
+	// Configuration changes, nodes hear of it at slightly different times.
+	settle = 3 * time.Second
+
+	// backoffFirst and backoffMost are how long a failed write waits, doubling.
+	backoffFirst = 100 * time.Millisecond
+	backoffMost  = 30 * time.Second
+)
+
+// park puts an Instance aside until the API server is reachable.
+func (p *Publisher) park(name types.NamespacedName) {
+	p.mu.Lock()
+	p.parked[name] = true
+	p.mu.Unlock()
+	if p.opts.API.Reachable() { // since we looked
+		p.Reachable(true)
+	}
+}
+
+// done follows up when nothing is left to write.
+func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have *v0.Instance) {
+	p.mu.Lock()
+	e := p.entries[name]
+	if e == nil {
+		p.mu.Unlock()
+		return
+	}
+	e.failures = 0
+	var again time.Duration
+	switch {
+	case !d.Differs:
+		e.differs = time.Time{}
+	case e.differs.IsZero():
+		e.differs = time.Now()
+		again = settle + 10*time.Millisecond
+	}
+	problem := ""
+	if d.Problem != nil {
+		problem = d.Problem.Error()
+		again = jitter(backoffMost) // the other Instance may not be in our watch
+	}
+	report := problem != "" && problem != e.problem
+	e.problem = problem
+	found, lost, device := e.joined && e.word == Present, e.left, e.device
+	e.joined, e.left = false, false
+	idle := e.word == Gone || e.word == Unknown && have == nil && len(e.claims) == 0
+	if idle && e.changes == want.changes && e.request == nil {
+		delete(p.entries, name)
+	}
+	p.mu.Unlock()
+	switch {
+	case report:
+		p.opts.Logger.Warn("device not published", "instance", name, "error", problem)
+		p.events.Warn(regarding(device), "DeviceRefused", problem)
+	case found:
+		p.events.Found(device)
+	case lost:
+		p.events.Lost(device)
+	}
+	if again > 0 {
+		p.queue.AddAfter(name, again)
+	}
+}
+
+// failed arranges another try.
+func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want Want, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	if !p.opts.API.Reachable() {
+		p.park(name)
+		return
+	}
+	p.mu.Lock()
+	e := p.entry(name)
+	wait := min(backoffMost, backoffFirst<<min(e.failures, 16))
+	e.failures++
+	report := e.problem != err.Error()
+	e.problem = err.Error()
+	p.mu.Unlock()
+	switch {
+	case errors.Is(err, errNoOwner), terminating(err):
+		// It will go away with its device; nothing to complain of.
+		p.opts.Logger.Debug("instance not written", "instance", name, "error", err)
+	case !report:
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsConflict(err), apierrors.IsRequestEntityTooLargeError(err):
+		p.opts.Logger.Warn("instance not written; trying again", "instance", name, "error", err)
+		p.events.Warn(regarding(want.Device), "InstanceRefused", err.Error())
+	default:
+		p.opts.Logger.Warn("instance not written; trying again", "instance", name, "error", err)
+	}
+	p.queue.AddAfter(name, jitter(wait))
+}
+
+// terminating tells whether the namespace is being deleted.
+func terminating(err error) bool {
+	const cause metav1.CauseType = "NamespaceTerminating"
+	return apierrors.HasStatusCause(err, cause)
+}
+
+func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/4+1) }

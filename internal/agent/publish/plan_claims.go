@@ -1,0 +1,77 @@
+package publish
+
+import (
+	"maps"
+	"slices"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// claims brings this node's keys of deviceUsage to the given set; nil leaves
+// them as they are. Slots of other nodes are never touched, nor is a slot
+// claimed on an Instance that does not have this node.
+//
+// Claiming is an unforced apply of the whole set: of two nodes that race, one
+// gets a conflict. Freeing is a patch with tests, so that it works whoever
+// wrote the key: this agent, or upstream's under other manager names.
+func (p *planner) claims(claims map[string]v0.Usage) {
+	if claims == nil {
+		return
+	}
+	o := p.have
+	var (
+		ops   []Op
+		fresh bool
+		here  = slices.Contains(o.Spec.Nodes, p.node) || p.want.Word == Present
+		held  = map[string]string{}
+	)
+	for _, slot := range slices.Sorted(maps.Keys(claims)) {
+		value := claims[slot].String()
+		live, exists := o.Spec.DeviceUsage[slot]
+		path := pointer("spec", "deviceUsage", slot)
+		switch {
+		case value == "":
+			continue
+		case live == value:
+		case !here:
+			continue
+		case !exists:
+			fresh = true
+		case live == "":
+			// Upstream's way to say free: the key is somebody's, and an
+			// apply would conflict with it.
+			ops = append(ops, opTest(path, live), opRemove(path))
+			fresh = true
+		case usage(live).Node == p.node:
+			ops = append(ops, opTest(path, live), opReplace(path, value))
+		default:
+			p.out.Taken = append(p.out.Taken, slot)
+			continue
+		}
+		held[slot] = value
+	}
+	for _, slot := range slices.Sorted(maps.Keys(o.Spec.DeviceUsage)) {
+		live := o.Spec.DeviceUsage[slot]
+		if _, stays := held[slot]; !stays && usage(live).Node == p.node {
+			path := pointer("spec", "deviceUsage", slot)
+			ops = append(ops, opTest(path, live), opRemove(path))
+		}
+	}
+	if len(ops) > 0 {
+		p.write(Write{Verb: Patch, Slots: true, UID: o.UID, Ops: ops})
+	}
+	if fresh {
+		w := Write{Verb: Apply, Slots: true, UID: o.UID, Object: newObject(p.want.Instance, o.UID)}
+		w.Object.Spec = &ObjectSpec{DeviceUsage: held}
+		p.write(w)
+	}
+}
+
+// usage reads a value of deviceUsage. What cannot be read is held by somebody.
+func usage(value string) v0.Usage {
+	u, err := v0.ParseUsage(value)
+	if err != nil {
+		return v0.Usage{Node: value, Door: v0.DoorInstance}
+	}
+	return u
+}

@@ -1,0 +1,117 @@
+package publish
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// status says in status.nodes what there is to say beyond "online".
+func (p *planner) status() {
+	d := p.want.Device
+	switch {
+	case d.State == v0.DeviceOffline:
+		p.entry(&v0.InstanceNode{Name: p.node, State: v0.DeviceOffline, Reason: d.Reason, Since: seconds(d.Since)})
+	case p.out.Differs && p.want.Settled:
+		p.entry(&v0.InstanceNode{
+			Name: p.node, State: v0.DeviceOnline, Reason: v0.ReasonPropertiesDiffer,
+			Message: p.difference(), Since: seconds(p.now),
+		})
+	case p.out.Differs && p.reported(v0.ReasonPropertiesDiffer):
+		// already said
+	default:
+		p.entry(nil)
+	}
+}
+
+func (p *planner) reported(reason string) bool {
+	at := p.entryIndex()
+	return at >= 0 && p.have.Status.Nodes[at].Reason == reason
+}
+
+func (p *planner) entryIndex() int {
+	return slices.IndexFunc(p.have.Status.Nodes, func(n v0.InstanceNode) bool { return n.Name == p.node })
+}
+
+// entry brings this node's entry of status.nodes to e, or away if e is nil.
+func (p *planner) entry(e *v0.InstanceNode) {
+	o, at := p.have, p.entryIndex()
+	switch {
+	case e == nil && at < 0:
+	case e == nil:
+		path := pointer("status", "nodes", strconv.Itoa(at))
+		p.write(Write{Verb: Patch, Status: true, UID: o.UID, Ops: []Op{opTest(path+"/name", p.node), opRemove(path)}})
+	default:
+		if at >= 0 && p.sameEntry(o.Status.Nodes[at], *e) {
+			return
+		}
+		w := Write{Verb: Apply, Status: true, Force: true, UID: o.UID, Object: newObject(p.want.Instance, o.UID)}
+		w.Object.Status = &ObjectStatus{Nodes: []v0.InstanceNode{*e}}
+		p.write(w)
+	}
+}
+
+// sameEntry compares entries. When a difference was first noticed does not
+// matter; when a device went offline does.
+func (p *planner) sameEntry(a, b v0.InstanceNode) bool {
+	return a.State == b.State && a.Reason == b.Reason && a.Message == b.Message &&
+		(b.State == v0.DeviceOnline || a.Since.Equal(b.Since))
+}
+
+// maxMessage is the limit of the message in the CRD.
+const maxMessage = 1024
+
+// difference names what this node sees otherwise than the leader, without the
+// values, which may be long.
+func (p *planner) difference() string {
+	d, o := p.want.Device, p.have
+	var parts []string
+	if o.Spec.Capacity != int64(d.Capacity) {
+		parts = append(parts, fmt.Sprintf("capacity %d", d.Capacity))
+	}
+	mine := d.Properties()
+	var keys []string
+	for k, v := range mine {
+		if live, ok := o.Spec.BrokerProperties[k]; !ok || live != v {
+			keys = append(keys, shorten(k))
+		}
+	}
+	for k := range o.Spec.BrokerProperties {
+		if _, ok := mine[k]; !ok {
+			keys = append(keys, shorten(k))
+		}
+	}
+	slices.Sort(keys)
+	if len(keys) > 0 {
+		parts = append(parts, "properties "+strings.Join(keys, ", "))
+	}
+	return clip(fmt.Sprintf("other than node %s: %s", shorten(o.Spec.Nodes[0]), strings.Join(parts, "; ")), maxMessage)
+}
+
+// clip cuts a text to at most n bytes, between characters.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) <= n {
+		return s
+	}
+	const more = "…"
+	cut := n - len(more)
+	for cut > 0 && s[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return s[:cut] + more
+}
+
+// seconds is the precision that the API has.
+func seconds(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &metav1.Time{Time: t.UTC().Truncate(time.Second)}
+}

@@ -1,0 +1,260 @@
+package publish
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/agent/kubeclient"
+	"github.com/akri-go/akri/internal/agent/ledger"
+)
+
+// API is what a Publisher needs of the API server. *kubeclient.Client is one.
+type API interface {
+	Reachable() bool
+	ApplyInstance(ctx context.Context, name types.NamespacedName, a kubeclient.Apply) (*v0.Instance, error)
+	PatchInstance(ctx context.Context, name types.NamespacedName, subresource, manager string, patch []byte) (*v0.Instance, error)
+	DeleteInstance(ctx context.Context, name types.NamespacedName, uid types.UID, resourceVersion string) (gone bool, err error)
+	GetInstance(ctx context.Context, name types.NamespacedName) (*v0.Instance, error)
+	EachInstance(ctx context.Context, selector string, f func(*v0.Instance)) error
+	WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h kubeclient.Handler[*v0.Instance])
+	GetConfiguration(ctx context.Context, name types.NamespacedName) (*v0.Configuration, error)
+	ApplyConfigurationStatus(ctx context.Context, name types.NamespacedName, manager string, body []byte) error
+	CreateEvent(ctx context.Context, e kubeclient.Event) error
+}
+
+// Claims is told who holds the slots of Instances. Calls do not overlap, and
+// are not made from within a call to the Publisher.
+type Claims interface {
+	// Observed brings all slots of an Instance that are not free, by slot id,
+	// each time that they have changed; nil when the Instance is gone. Of
+	// several quick changes only the last may be told.
+	Observed(instance types.NamespacedName, usage map[string]v0.Usage)
+}
+
+// Options says how a Publisher works. Node, API and Logger are required.
+type Options struct {
+	Node   string
+	API    API
+	Claims Claims // nil for none
+	Logger *slog.Logger
+	// Workers is how many requests may be under way at once; default 16.
+	Workers int
+	// Written, if set, is told of each write that succeeded, for metrics.
+	Written func(instance types.NamespacedName, verb Verb, took time.Duration)
+}
+
+// Publisher keeps Instances in step with what a node has and holds. It
+// implements [inventory.Consumer], [inventory.Statuses] and [ledger.Recorder].
+type Publisher struct {
+	opts   Options
+	trim   func(*v0.Instance)
+	events *Eventer
+	queue  workqueue.TypedDelayingInterface[types.NamespacedName]
+	status *statuses
+
+	mu       sync.Mutex
+	entries  map[types.NamespacedName]*entry
+	observed map[types.NamespacedName]*observation
+	parked   map[types.NamespacedName]bool
+	legacy   map[types.NamespacedName]bool
+	names    map[string]bool // of Configurations, in all namespaces
+	noStatus bool            // the CRD has no status subresource
+	synced   int             // watches that have brought their first list
+	ready    chan struct{}
+
+	changes *changes
+}
+
+var (
+	_ inventory.Consumer = (*Publisher)(nil)
+	_ inventory.Statuses = (*Publisher)(nil)
+	_ ledger.Recorder    = (*Publisher)(nil)
+)
+
+// entry is what is wanted of one Instance, and how it goes.
+type entry struct {
+	changes  int // how often what is wanted has changed
+	word     Word
+	device   inventory.Device
+	claims   map[string]v0.Usage // nil: not known
+	request  *claimRequest       // a caller of Claim waits
+	vanished bool
+	hard     bool
+	differs  time.Time // since when the properties differ
+	problem  string    // what was reported last
+	failures int
+	// joined and left tell what our writes have done since the last Event.
+	joined, left bool
+}
+
+// New returns a Publisher; [Publisher.Run] makes it work.
+func New(opts Options) *Publisher {
+	if opts.Workers <= 0 {
+		opts.Workers = 16
+	}
+	p := &Publisher{
+		opts:     opts,
+		trim:     trimmer(opts.Node),
+		entries:  map[types.NamespacedName]*entry{},
+		observed: map[types.NamespacedName]*observation{},
+		parked:   map[types.NamespacedName]bool{},
+		legacy:   map[types.NamespacedName]bool{},
+		ready:    make(chan struct{}),
+		changes:  newChanges(),
+	}
+	p.events = NewEventer(opts.API, opts.Node, opts.Logger)
+	p.status = newStatuses(opts.API, opts.Node, opts.Logger)
+	p.queue = newQueue(p.urgent)
+	return p
+}
+
+// Events returns where others may report what users should know.
+func (p *Publisher) Events() *Eventer { return p.events }
+
+// Run watches and writes until ctx is done.
+func (p *Publisher) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	selectors := []string{
+		v0.LabelNode + "=" + v0.NodeLabel(p.opts.Node),
+		v0.LabelShared + "=true",
+	}
+	for i, selector := range selectors {
+		h := &source{p: p, shared: i == 1}
+		g.Go(func() error {
+			p.opts.API.WatchInstances(ctx, selector, p.trim, h)
+			return nil
+		})
+	}
+	g.Go(func() error { p.legacyRun(ctx); return nil })
+	g.Go(func() error { p.changes.run(ctx, p.tell); return nil })
+	g.Go(func() error { p.events.Run(ctx); return nil })
+	g.Go(func() error { p.status.run(ctx); return nil })
+	g.Go(func() error {
+		select {
+		case <-p.ready:
+		case <-ctx.Done():
+		}
+		for range p.opts.Workers {
+			g.Go(func() error { p.work(ctx); return nil })
+		}
+		<-ctx.Done()
+		p.queue.ShutDown()
+		p.giveUp()
+		return nil
+	})
+	return g.Wait()
+}
+
+// Synced is closed once the Instances of this node, and the shared ones, are
+// known. Nothing is written before.
+func (p *Publisher) Synced() <-chan struct{} { return p.ready }
+
+// Reachable must be called when the API server is reachable again, or is not
+// any more: see [kubeclient.Client.OnReachable].
+func (p *Publisher) Reachable(up bool) {
+	if !up {
+		return
+	}
+	p.mu.Lock()
+	parked := p.parked
+	p.parked = map[types.NamespacedName]bool{}
+	p.mu.Unlock()
+	for name := range parked {
+		p.queue.Add(name)
+	}
+	p.status.retry()
+}
+
+// SetConfigurations brings the Configurations of the cluster: an Instance must
+// not have the name of one, since resources have no namespace.
+func (p *Publisher) SetConfigurations(all []*v0.Configuration) {
+	names := make(map[string]bool, len(all))
+	for _, c := range all {
+		names[c.Name] = true
+	}
+	var changed []types.NamespacedName
+	p.mu.Lock()
+	for name := range p.entries {
+		if names[name.Name] != p.names[name.Name] {
+			changed = append(changed, name)
+		}
+	}
+	p.names = names
+	p.mu.Unlock()
+	for _, name := range changed {
+		p.queue.Add(name)
+	}
+}
+
+// DeviceChanged implements [inventory.Consumer].
+func (p *Publisher) DeviceChanged(d inventory.Device) { p.deviceSays(d, Present) }
+
+// DeviceGone implements [inventory.Consumer].
+func (p *Publisher) DeviceGone(d inventory.Device) { p.deviceSays(d, Gone) }
+
+func (p *Publisher) deviceSays(d inventory.Device, word Word) {
+	p.mu.Lock()
+	e := p.entry(d.Instance)
+	if e.word != word || e.device.Owner != d.Owner {
+		e.failures, e.hard = 0, false
+	}
+	e.changes++
+	e.word, e.device = word, d
+	delete(p.legacy, d.Instance)
+	p.mu.Unlock()
+	p.queue.Add(d.Instance)
+}
+
+// entry returns the entry of an Instance, made if there is none. The caller
+// holds p.mu.
+func (p *Publisher) entry(name types.NamespacedName) *entry {
+	e := p.entries[name]
+	if e == nil {
+		e = &entry{}
+		p.entries[name] = e
+	}
+	return e
+}
+
+// Record says which slots of an Instance this node holds: all of them, by slot
+// id. They are written soon, and again if they get lost, but never taken from
+// another node; what comes of it is told to [Claims]. Before the first Record
+// (or Claim) of an Instance its slots stay as they are.
+func (p *Publisher) Record(instance types.NamespacedName, claims map[string]v0.Usage) {
+	p.mu.Lock()
+	e := p.entry(instance)
+	e.changes++
+	e.claims = copyClaims(claims)
+	p.mu.Unlock()
+	p.queue.Add(instance)
+}
+
+// copyClaims never returns nil, which would mean unknown.
+func copyClaims(claims map[string]v0.Usage) map[string]v0.Usage {
+	c := make(map[string]v0.Usage, len(claims))
+	maps.Copy(c, claims)
+	return c
+}
+
+// ConfigurationStatus implements [inventory.Statuses]: the entry is written to
+// the Configuration's status if it says something new, at most once a second.
+func (p *Publisher) ConfigurationStatus(configuration types.NamespacedName, owner types.UID, entry v0.ConfigurationNode) {
+	p.status.set(configuration, owner, entry)
+}
+
+// Pending returns the number of Instances that are waiting to be written.
+func (p *Publisher) Pending() int {
+	n := p.queue.Len() // not under p.mu, which the queue takes to ask what is urgent
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return n + len(p.parked)
+}

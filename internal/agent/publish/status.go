@@ -1,0 +1,218 @@
+package publish
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+const (
+	// statusDelay lets a burst of changes become one write, statusEvery is
+	// the least time between two writes to one Configuration.
+	statusDelay = 200 * time.Millisecond
+	statusEvery = time.Second
+)
+
+// statuses writes this node's entry in the status of Configurations.
+type statuses struct {
+	api  API
+	node string
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	wanted  map[types.NamespacedName]*statusEntry
+	queue   workqueue.TypedDelayingInterface[types.NamespacedName]
+	missing bool // the CRD has no status subresource
+}
+
+type statusEntry struct {
+	owner types.UID
+	entry v0.ConfigurationNode
+	// known is the entry as the API server has it, if that was looked at.
+	known    *v0.ConfigurationNode
+	wrote    time.Time
+	failures int
+	waiting  bool // until the API server is reachable
+}
+
+func newStatuses(api API, node string, log *slog.Logger) *statuses {
+	return &statuses{
+		api: api, node: node, log: log,
+		wanted: map[types.NamespacedName]*statusEntry{},
+		queue:  workqueue.NewTypedDelayingQueue[types.NamespacedName](),
+	}
+}
+
+func (s *statuses) set(name types.NamespacedName, owner types.UID, entry v0.ConfigurationNode) {
+	entry.Name = s.node
+	entry.Message = clip(entry.Message, maxMessage)
+	s.mu.Lock()
+	w := s.wanted[name]
+	if w == nil || w.owner != owner {
+		w = &statusEntry{owner: owner}
+		s.wanted[name] = w
+	}
+	w.entry = entry
+	wait := max(statusDelay, statusEvery-time.Since(w.wrote))
+	s.mu.Unlock()
+	s.queue.AddAfter(name, wait)
+}
+
+// retry is called when the API server is reachable again.
+func (s *statuses) retry() {
+	s.mu.Lock()
+	var names []types.NamespacedName
+	for name, w := range s.wanted {
+		if w.waiting {
+			w.waiting = false
+			names = append(names, name)
+		}
+	}
+	s.mu.Unlock()
+	for _, name := range names {
+		s.queue.Add(name)
+	}
+}
+
+func (s *statuses) run(ctx context.Context) {
+	go func() {
+		<-ctx.Done()
+		s.queue.ShutDown()
+	}()
+	for {
+		name, shutdown := s.queue.Get()
+		if shutdown {
+			return
+		}
+		if again := s.write(ctx, name); again > 0 && ctx.Err() == nil {
+			s.queue.AddAfter(name, again)
+		}
+		s.queue.Done(name)
+	}
+}
+
+// errForget says that there is nothing to write to any more.
+var errForget = errors.New("the Configuration is gone")
+
+// write brings one entry up to date and tells how long to wait for another try.
+func (s *statuses) write(ctx context.Context, name types.NamespacedName) time.Duration {
+	s.mu.Lock()
+	w := s.wanted[name]
+	if w == nil || s.missing {
+		s.mu.Unlock()
+		return 0
+	}
+	if wait := statusEvery - time.Since(w.wrote); wait > 0 {
+		s.mu.Unlock()
+		return wait
+	}
+	owner, entry, known := w.owner, w.entry, w.known
+	w.waiting = !s.api.Reachable()
+	waiting := w.waiting
+	s.mu.Unlock()
+	if waiting {
+		if s.api.Reachable() { // since we looked
+			s.retry()
+		}
+		return 0
+	}
+
+	known, err := s.bring(ctx, name, owner, entry, known)
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wanted[name] != w {
+		return 0 // of another Configuration by now; that one is in the queue
+	}
+	switch {
+	case err == nil:
+		if known == nil || w.known == nil || *known != *w.known {
+			w.wrote = time.Now()
+		}
+		w.known, w.failures = known, 0
+		return 0
+	case errors.Is(err, errForget):
+		delete(s.wanted, name)
+		return 0
+	case terminating(err):
+	default:
+		s.log.Warn("status of Configuration not written; trying again", "configuration", name, "error", err)
+	}
+	w.known = nil
+	w.failures++
+	return jitter(min(backoffMost, statusEvery<<min(w.failures, 10)))
+}
+
+// bring writes an entry unless it is there, and returns it as it is then.
+func (s *statuses) bring(ctx context.Context, name types.NamespacedName, owner types.UID, entry v0.ConfigurationNode, known *v0.ConfigurationNode) (*v0.ConfigurationNode, error) {
+	if known == nil {
+		c, err := s.api.GetConfiguration(ctx, name)
+		switch {
+		case err != nil:
+			return nil, err
+		case c == nil || c.UID != owner:
+			return nil, errForget
+		}
+		for _, n := range c.Status.Nodes {
+			if n.Name == s.node {
+				known = &n
+			}
+		}
+	}
+	if known != nil && *known == entry {
+		return known, nil
+	}
+	body, err := json.Marshal(statusObject(name, owner, entry))
+	if err != nil {
+		return nil, err
+	}
+	err = s.api.ApplyConfigurationStatus(ctx, name, FactsManager(s.node), body)
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err), apierrors.IsInvalid(err):
+		c, e := s.api.GetConfiguration(ctx, name)
+		switch {
+		case e != nil:
+			return nil, e
+		case c == nil || c.UID != owner:
+			return nil, errForget
+		case apierrors.IsNotFound(err):
+			s.mu.Lock()
+			s.missing = true
+			s.mu.Unlock()
+			s.log.Warn("the CRD of Configurations has no status subresource: status is not shown; update it with the chart's crds/")
+			return nil, nil
+		}
+		return nil, err
+	case err != nil:
+		return nil, err
+	}
+	return &entry, nil
+}
+
+// configurationStatus is the part of a Configuration that a node applies.
+type configurationStatus struct {
+	metav1.TypeMeta `json:",inline"`
+	Metadata        ObjectMeta `json:"metadata"`
+	Status          struct {
+		Nodes []v0.ConfigurationNode `json:"nodes"`
+	} `json:"status"`
+}
+
+func statusObject(name types.NamespacedName, uid types.UID, entry v0.ConfigurationNode) configurationStatus {
+	o := configurationStatus{
+		TypeMeta: metav1.TypeMeta{APIVersion: v0.GroupVersion.String(), Kind: "Configuration"},
+		Metadata: ObjectMeta{Name: name.Name, Namespace: name.Namespace, UID: uid},
+	}
+	o.Status.Nodes = []v0.ConfigurationNode{entry}
+	return o
+}

@@ -1,0 +1,290 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/akri-go/akri/discovery"
+)
+
+// Socket is the name of the agent's socket in the directory of the handlers.
+const Socket = "agent-registration.sock"
+
+// How long an endpoint that cannot be reached stays registered. A socket that
+// is gone or refuses has no process behind it; the network may come back.
+const (
+	socketPatience  = 30 * time.Second
+	networkPatience = 10 * time.Minute
+)
+
+// Options say how a Registry works. Dir and Observer are needed.
+type Options struct {
+	// Dir is the directory where agent and handlers meet, /var/lib/akri by
+	// custom. Handlers' sockets must be below it.
+	Dir string
+	// Observer is told what handlers say.
+	Observer Observer
+	// Logger may be nil.
+	Logger *slog.Logger
+	// Limits that are 0 are those of [DefaultLimits].
+	Limits Limits
+	// AllowedHostPaths are folders of the node from which handlers may have
+	// mounts and device nodes given to containers; nil means
+	// [DefaultHostPaths], an empty list none.
+	AllowedHostPaths []string
+	// SocketGID is the group that owns Dir. Its members may register handlers,
+	// as may root and the agent's own user.
+	SocketGID int
+	// PeerUIDs are further users who may.
+	PeerUIDs []int
+	// Refused, if not nil, is told of registrations that were refused, but not
+	// of the same again and again. It must return soon.
+	Refused func(Refusal)
+}
+
+// Registry knows the handlers of a node and asks them.
+type Registry struct {
+	opts  Options
+	log   *slog.Logger
+	rules rules
+	mail  *mailbox
+
+	// mu is never held while handlers or the observer are called.
+	mu        sync.Mutex
+	ctx       context.Context // nil before Run
+	running   sync.WaitGroup  // streams
+	questions map[types.NamespacedName]*asked
+	handlers  map[string]*handler
+}
+
+// asked is a question and who is being asked.
+type asked struct {
+	Question
+	id      string
+	streams map[*endpoint]*stream
+}
+
+// handler is what is registered under one name; it has at least one endpoint.
+type handler struct {
+	shared    bool
+	endpoints map[string]*endpoint
+}
+
+// endpoint is a place where a handler answers.
+type endpoint struct {
+	name   string // of the handler
+	id     string
+	shared bool
+	source source
+	// patience is how long it may be unreachable, since when it has been that.
+	// since is guarded by Registry.mu.
+	patience time.Duration
+	since    time.Time
+}
+
+// New makes a Registry; Run sets it going.
+func New(o Options) (*Registry, error) {
+	if o.Observer == nil || !filepath.IsAbs(o.Dir) {
+		return nil, fmt.Errorf("registry: want an observer and an absolute directory, got %q", o.Dir)
+	}
+	o.Dir = filepath.Clean(o.Dir)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.AllowedHostPaths == nil {
+		o.AllowedHostPaths = DefaultHostPaths()
+	}
+	r := &Registry{
+		opts:      o,
+		log:       o.Logger,
+		rules:     rules{Limits: o.Limits.orDefault()},
+		mail:      newMailbox(),
+		questions: make(map[types.NamespacedName]*asked),
+		handlers:  make(map[string]*handler),
+	}
+	for _, path := range o.AllowedHostPaths {
+		if !filepath.IsAbs(path) {
+			return nil, fmt.Errorf("registry: allowed host path %q is not absolute", path)
+		}
+		r.rules.hostPaths = append(r.rules.hostPaths, filepath.Clean(path))
+	}
+	return r, nil
+}
+
+// Run prepares the directory, takes registrations and asks, until ctx is done;
+// then it returns nil, when all handlers' calls have ended. It can be called
+// once. That it ends is no news of devices: the observer is not told of losses.
+func (r *Registry) Run(ctx context.Context) error {
+	if err := prepareDir(r.opts.Dir, r.opts.SocketGID); err != nil {
+		return err
+	}
+	listener, err := r.listen()
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	if err := r.start(ctx); err != nil {
+		listener.Close()
+		return err
+	}
+	group.Go(func() error { return r.serve(ctx, listener) })
+	group.Go(func() error { r.mail.deliver(ctx, r.opts.Observer); return nil })
+	err = group.Wait()
+	r.stop()
+	return err
+}
+
+func (r *Registry) start(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx != nil {
+		return errors.New("registry: Run was called twice")
+	}
+	r.ctx = ctx
+	for _, a := range r.questions {
+		r.askAll(a)
+	}
+	return nil
+}
+
+// stop waits for the streams, whose context is done.
+func (r *Registry) stop() {
+	r.mu.Lock()
+	//lint:ignore SA2001 a barrier: whoever opens a stream holds mu, and from here on none is opened
+	r.mu.Unlock()
+	r.running.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range r.handlers {
+		for _, e := range h.endpoints {
+			e.source.close()
+		}
+	}
+}
+
+// Builtin adds a handler in this process, as the endpoint "builtin:<name>".
+func (r *Registry) Builtin(h discovery.Handler) error {
+	return r.add(&endpoint{
+		name:   h.Name(),
+		id:     "builtin:" + h.Name(),
+		shared: h.Shared(),
+		source: builtin{handler: h, rules: r.rules},
+	})
+}
+
+// Ask has all handlers of q's name asked, now and whenever one registers. It
+// replaces an earlier question of the same Configuration; to ask the same again
+// does nothing. Of the earlier question no more is reported once Ask returns,
+// but for a call of the observer that is under way.
+func (r *Registry) Ask(q Question) {
+	a := &asked{Question: q, id: q.ID(), streams: make(map[*endpoint]*stream)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old := r.questions[q.Configuration]; old != nil {
+		if old.id == a.id {
+			return
+		}
+		r.quit(old)
+	}
+	r.questions[q.Configuration] = a
+	if r.handlers[q.Handler] == nil {
+		r.nobody(a)
+		return
+	}
+	r.askAll(a)
+}
+
+// Drop ends a Configuration's question, as Ask ends an earlier one.
+func (r *Registry) Drop(configuration types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if a := r.questions[configuration]; a != nil {
+		r.quit(a)
+		delete(r.questions, configuration)
+	}
+}
+
+// The functions below are called with r.mu held.
+
+func (r *Registry) quit(a *asked) {
+	for _, s := range a.streams {
+		s.cancel()
+	}
+	r.mail.forget(func(p place) bool { return p.configuration == a.Configuration })
+}
+
+func (r *Registry) nobody(a *asked) {
+	r.mail.failed(Failure{
+		Configuration: a.Configuration,
+		Question:      a.id,
+		Err:           fmt.Errorf("no discovery handler %s is registered on this node", show(a.Handler)),
+	})
+}
+
+func (r *Registry) askAll(a *asked) {
+	h := r.handlers[a.Handler]
+	if h == nil {
+		return
+	}
+	for _, e := range h.endpoints {
+		r.open(a, e)
+	}
+}
+
+func (r *Registry) open(a *asked, e *endpoint) {
+	if r.ctx == nil || r.ctx.Err() != nil || a.streams[e] != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	s := &stream{registry: r, question: a.Question, id: a.id, endpoint: e, cancel: cancel, wake: make(chan struct{}, 1)}
+	a.streams[e] = s
+	r.running.Go(func() { s.run(ctx) })
+}
+
+// drop forgets an endpoint that nothing takes the place of.
+func (r *Registry) drop(e *endpoint) {
+	r.remove(e)
+	r.orphaned(e.name)
+}
+
+func (r *Registry) remove(e *endpoint) {
+	h := r.handlers[e.name]
+	if h == nil || h.endpoints[e.id] != e {
+		return
+	}
+	delete(h.endpoints, e.id)
+	if len(h.endpoints) == 0 {
+		delete(r.handlers, e.name)
+	}
+	for _, a := range r.questions {
+		s := a.streams[e]
+		if s != nil {
+			s.cancel()
+			delete(a.streams, e)
+			if s.answered || s.told != "" {
+				r.mail.lost(a.Configuration, a.id, e.id)
+			}
+		}
+	}
+	e.source.close()
+}
+
+// orphaned says so to those who ask a handler that has no endpoint.
+func (r *Registry) orphaned(name string) {
+	if r.handlers[name] != nil {
+		return
+	}
+	for _, a := range r.questions {
+		if a.Handler == name {
+			r.nobody(a)
+		}
+	}
+}

@@ -1,0 +1,232 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/akri-go/akri/api/discovery/v0"
+	"github.com/akri-go/akri/internal/unixsock"
+)
+
+const (
+	maxConnections  = 128
+	maxRegistration = 16 << 10 // bytes
+	maxHandlerName  = 253      // bytes
+	refusalPause    = time.Minute
+)
+
+// Refusal tells of a registration that was refused.
+type Refusal struct {
+	// Handler and Endpoint are what the caller claimed, quoted and cut.
+	Handler, Endpoint string
+	// PID, UID and GID are the caller's; PID is 0 if it cannot be seen from
+	// here.
+	PID, UID, GID int
+	Err           error
+}
+
+func (r *Registry) listen() (*unixsock.Listener, error) {
+	listener, err := unixsock.Listen(filepath.Join(r.opts.Dir, Socket), 0o660)
+	if err != nil {
+		return nil, fmt.Errorf("listen for handlers: %w", err)
+	}
+	return listener, nil
+}
+
+var errSocketLost = errors.New("the agent's socket was removed")
+
+// serve takes registrations until ctx is done. If somebody removes the socket,
+// it is made again.
+func (r *Registry) serve(ctx context.Context, listener *unixsock.Listener) error {
+	for {
+		err := r.serveOnce(ctx, listener)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, errSocketLost) {
+			return fmt.Errorf("listen for handlers: %w", err)
+		}
+		r.log.Warn("the socket for handlers was removed, making it again", "directory", r.opts.Dir)
+		if err := prepareDir(r.opts.Dir, r.opts.SocketGID); err != nil {
+			return err
+		}
+		if listener, err = r.listen(); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *Registry) serveOnce(ctx context.Context, listener *unixsock.Listener) error {
+	server := grpc.NewServer(
+		grpc.Creds(peerCredentials{}),
+		grpc.MaxRecvMsgSize(maxRegistration),
+		grpc.MaxHeaderListSize(16<<10),
+		grpc.MaxConcurrentStreams(8),
+		grpc.ConnectionTimeout(10*time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: time.Minute}),
+		grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10),
+		grpc.StaticStreamWindowSize(64<<10), grpc.StaticConnWindowSize(64<<10),
+	)
+	pb.RegisterRegistrationServer(server, &registrar{registry: r})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Serve(&bounded{Listener: listener}) })
+	group.Go(func() error { return awaitLoss(ctx, r.opts.Dir, listener) })
+	group.Go(func() error {
+		<-ctx.Done()
+		server.Stop()
+		return ctx.Err()
+	})
+	return group.Wait()
+}
+
+// awaitLoss returns when ctx is done or listener's file is not its own.
+func awaitLoss(ctx context.Context, dir string, listener *unixsock.Listener) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", dir, err)
+	}
+	defer watcher.Close()
+	if err := watcher.Add(dir); err != nil {
+		return fmt.Errorf("watch %s: %w", dir, err)
+	}
+	for !listener.Lost() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-watcher.Events:
+		case <-watcher.Errors: // missed something
+		}
+	}
+	return errSocketLost
+}
+
+// bounded closes connections that are too many.
+type bounded struct {
+	*unixsock.Listener
+	open atomic.Int32
+}
+
+func (b *bounded) Accept() (net.Conn, error) {
+	for {
+		conn, err := b.AcceptUnix()
+		if err != nil {
+			return nil, err
+		}
+		if b.open.Add(1) <= maxConnections {
+			return &counted{UnixConn: conn, open: &b.open}, nil
+		}
+		b.open.Add(-1)
+		conn.Close()
+	}
+}
+
+type counted struct {
+	*net.UnixConn
+	open  *atomic.Int32
+	close sync.Once
+}
+
+func (c *counted) Close() error {
+	c.close.Do(func() { c.open.Add(-1) })
+	return c.UnixConn.Close()
+}
+
+// registrar is the agent's side of the protocol.
+type registrar struct {
+	pb.UnimplementedRegistrationServer
+	registry *Registry
+	told     refusalFilter
+}
+
+func (g *registrar) RegisterDiscoveryHandler(ctx context.Context, m *pb.RegisterDiscoveryHandlerRequest) (*pb.Empty, error) {
+	who := caller(ctx)
+	if err := g.registry.admit(who); err != nil {
+		return nil, g.refuse(who, m, codes.PermissionDenied, err)
+	}
+	if name := m.GetName(); name == "" || len(name) > maxHandlerName || !printable(name) {
+		return nil, g.refuse(who, m, codes.InvalidArgument,
+			fmt.Errorf("name %s: want 1 to %d printable characters", show(name), maxHandlerName))
+	}
+	address, err := parseAddress(m.GetEndpointType(), m.GetEndpoint(), g.registry.opts.Dir)
+	if err != nil {
+		return nil, g.refuse(who, m, codes.InvalidArgument, err)
+	}
+	patience := networkPatience
+	if address.network == "unix" {
+		patience = socketPatience
+	}
+	err = g.registry.add(&endpoint{
+		name:     m.GetName(),
+		id:       address.String(),
+		shared:   m.GetShared(),
+		source:   &remote{address: address, rules: g.registry.rules},
+		patience: patience,
+	})
+	switch {
+	case errors.Is(err, errMixed):
+		return nil, g.refuse(who, m, codes.FailedPrecondition, err)
+	case err != nil:
+		return nil, g.refuse(who, m, codes.ResourceExhausted, err)
+	}
+	return &pb.Empty{}, nil
+}
+
+// refuse makes the answer, and tells of it unless that was done of late.
+func (g *registrar) refuse(who process, m *pb.RegisterDiscoveryHandlerRequest, code codes.Code, err error) error {
+	refusal := Refusal{
+		Handler: show(m.GetName()), Endpoint: show(m.GetEndpoint()),
+		PID: who.pid, UID: who.uid, GID: who.gid, Err: err,
+	}
+	if g.told.news(refusal) {
+		g.registry.log.Warn("registration refused", "handler", refusal.Handler, "endpoint", refusal.Endpoint,
+			"uid", who.uid, "gid", who.gid, "pid", who.pid, "error", err)
+		if g.registry.opts.Refused != nil {
+			g.registry.opts.Refused(refusal)
+		}
+	}
+	return status.Error(code, err.Error())
+}
+
+// refusalFilter lets each kind of refusal through once in refusalPause.
+type refusalFilter struct {
+	mu   sync.Mutex
+	last map[refusalKind]time.Time
+}
+
+type refusalKind struct {
+	uid     int
+	handler string
+}
+
+func (f *refusalFilter) news(r Refusal) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	for kind, at := range f.last {
+		if now.Sub(at) >= refusalPause {
+			delete(f.last, kind)
+		}
+	}
+	kind := refusalKind{r.UID, r.Handler}
+	if _, told := f.last[kind]; told || len(f.last) >= 64 {
+		return false
+	}
+	if f.last == nil {
+		f.last = make(map[refusalKind]time.Time)
+	}
+	f.last[kind] = now
+	return true
+}

@@ -1,0 +1,67 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+const (
+	maxShown    = 64  // bytes of an id or a path in a text
+	maxReasons  = 5   // of refused devices that a text names
+	maxErrorLen = 512 // bytes of a handler's own words
+)
+
+// show quotes text from outside, its beginning at least.
+func show(s string) string {
+	if len(s) > maxShown {
+		return strconv.Quote(strings.ToValidUTF8(s[:maxShown], "")) + "…"
+	}
+	return strconv.Quote(s)
+}
+
+// words makes one printable line of bounded length of a handler's own words.
+func words(s string) string {
+	cut := len(s) > maxErrorLen
+	if cut {
+		s = s[:maxErrorLen]
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "�"))
+	if cut {
+		s += "…"
+	}
+	return s
+}
+
+// refusals are reasons why devices were left out.
+type refusals struct {
+	reasons []string
+	more    int
+}
+
+func (r *refusals) add(reason string) {
+	if len(r.reasons) == maxReasons {
+		r.more++
+		return
+	}
+	r.reasons = append(r.reasons, reason)
+}
+
+// err is nil if there is no reason.
+func (r *refusals) err() error {
+	if len(r.reasons) == 0 {
+		return nil
+	}
+	text := strings.Join(r.reasons, "; ")
+	if r.more > 0 {
+		text += fmt.Sprintf("; and %d more", r.more)
+	}
+	return errors.New(text)
+}

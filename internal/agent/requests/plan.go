@@ -1,0 +1,64 @@
+// Package requests turns the Configurations of the cluster into what this
+// node's handlers are asked.
+//
+// A Configuration is asked for unless it is refused: the resources of a node
+// have no namespace, so of two Configurations with one name only one can have
+// them ([Plan]). Its discoveryProperties are resolved before ([Resolve]).
+package requests
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// Refusal says why a Configuration is not asked for.
+type Refusal struct {
+	Configuration *v0.Configuration
+	Reason        error
+}
+
+// Plan decides which Configurations are asked for. Of several with one name it
+// is the oldest, then the one with the lowest UID. Those that are being
+// deleted are neither asked for nor refused.
+func Plan(all []*v0.Configuration) (asked []*v0.Configuration, refused []Refusal) {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b *v0.Configuration) int {
+		return cmp.Or(
+			cmp.Compare(a.Name, b.Name),
+			a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+			cmp.Compare(a.UID, b.UID),
+		)
+	})
+	owner := map[string]*v0.Configuration{}
+	for _, c := range all {
+		if c.DeletionTimestamp != nil {
+			continue
+		}
+		first, taken := owner[c.Name]
+		switch {
+		case len(c.Name) > v0.MaxConfigurationName:
+			refused = append(refused, Refusal{c, fmt.Errorf(
+				"the name has %d characters, and at most %d leave room for the names of its Instances: choose a shorter one",
+				len(c.Name), v0.MaxConfigurationName)})
+		case c.Spec.DiscoveryHandler.Name == "":
+			refused = append(refused, Refusal{c, fmt.Errorf("spec.discoveryHandler.name is empty: name a handler, such as udev")})
+		case taken:
+			refused = append(refused, Refusal{c, fmt.Errorf(
+				"the resource %s belongs to the older Configuration %s/%s: rename one of the two",
+				v0.ResourceName(c.Name), first.Namespace, first.Name)})
+		default:
+			owner[c.Name] = c
+			asked = append(asked, c)
+		}
+	}
+	return asked, refused
+}
+
+func nameOf(c *v0.Configuration) types.NamespacedName {
+	return types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
+}
