@@ -1,0 +1,138 @@
+package broker
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// AnnotationFailures holds, on a broker Pod, the failures that came before it:
+// a JSON object from node to [Failure]. It is how back-off outlives a restart
+// of the controller.
+const AnnotationFailures = "akri.sh/broker-failures"
+
+const (
+	// firstDelay doubles with each failure up to maxDelay.
+	firstDelay = 10 * time.Second
+	maxDelay   = 5 * time.Minute
+	// calm is how long a node must have gone without a failure, or a broker
+	// must have run, for the count to start again at one.
+	calm = 10 * time.Minute
+	// maxRemembered bounds the annotation.
+	maxRemembered = 16
+	// maxFailuresBytes bounds what is read back from it: users can edit it.
+	maxFailuresBytes = 16 << 10
+)
+
+// Failure counts the failures of an Instance's brokers on one node.
+type Failure struct {
+	// Count is the number of failures in a row, at least 1.
+	Count int `json:"count"`
+	// Last is when the latest was.
+	Last time.Time `json:"last"`
+	// Pod is the one that failed last, so that it is counted once.
+	Pod types.UID `json:"pod,omitempty"`
+}
+
+// delay returns the time between the failure and the next attempt.
+func (f Failure) delay() time.Duration {
+	d := firstDelay
+	for i := 1; i < f.Count && d < maxDelay; i++ {
+		d *= 2
+	}
+	return min(d, maxDelay)
+}
+
+// wait returns how long the node is still held back.
+func (f Failure) wait(now time.Time) time.Duration {
+	if f.Count == 0 {
+		return 0
+	}
+	// A time in the future is another machine's clock; it must not hold the
+	// node back for longer than the delay.
+	return min(f.Last.Add(f.delay()).Sub(now), f.delay())
+}
+
+// History is the failures of an Instance's brokers by node.
+type History map[string]Failure
+
+// add counts a failure of a Pod at a time, unless it was counted already, and
+// tells whether it was new.
+func (h History) add(node string, pod types.UID, at time.Time, ran time.Duration) bool {
+	f := h[node]
+	if f.Pod == pod && f.Count > 0 {
+		return false
+	}
+	if ran >= calm || at.Sub(f.Last) >= calm {
+		f.Count = 0
+	}
+	if at.Before(f.Last) {
+		at = f.Last // another clock; the newest entry must stay the newest
+	}
+	h[node] = Failure{Count: min(f.Count+1, 1000), Last: at, Pod: pod}
+	return true
+}
+
+// merge takes over the entries of another history that are newer. Those of
+// the future are dropped: users can edit the annotation, and clocks differ.
+func (h History) merge(o History, now time.Time) {
+	for node, f := range o {
+		if f.Count > 0 && f.Last.After(h[node].Last) && f.Last.Before(now.Add(time.Minute)) {
+			h[node] = f
+		}
+	}
+}
+
+// forget drops what is too old to matter.
+func (h History) forget(now time.Time) {
+	maps.DeleteFunc(h, func(_ string, f Failure) bool {
+		return f.Count <= 0 || now.Sub(f.Last) > calm+maxDelay
+	})
+}
+
+// encode returns the annotation's value, or "" if there is nothing to say.
+// The latest entries are kept if there are too many.
+func (h History) encode() string {
+	if len(h) == 0 {
+		return ""
+	}
+	keep := h
+	if len(h) > maxRemembered {
+		nodes := slices.SortedFunc(maps.Keys(h), func(a, b string) int {
+			return h[b].Last.Compare(h[a].Last)
+		})
+		keep = History{}
+		for _, n := range nodes[:maxRemembered] {
+			keep[n] = h[n]
+		}
+	}
+	for n, f := range keep {
+		f.Last = f.Last.UTC().Truncate(time.Millisecond)
+		keep[n] = f
+	}
+	b, err := json.Marshal(keep)
+	if err != nil { // a map of strings, numbers and times in range
+		return ""
+	}
+	return string(b)
+}
+
+// decodeHistory reads the annotation's value.
+func decodeHistory(s string) (History, error) {
+	if s == "" {
+		return nil, nil
+	}
+	if len(s) > maxFailuresBytes {
+		return nil, fmt.Errorf("annotation %s: %d bytes, at most %d are read", AnnotationFailures, len(s), maxFailuresBytes)
+	}
+	var h History
+	if err := json.Unmarshal([]byte(s), &h); err != nil {
+		return nil, fmt.Errorf("annotation %s: %w", AnnotationFailures, err)
+	}
+	maps.DeleteFunc(h, func(_ string, f Failure) bool { return f.Count <= 0 })
+	return h, nil
+}

@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/view"
+)
+
+// nameTaken is how long to wait when a Pod that is not ours has the name.
+const nameTaken = time.Minute
+
+// carryOut does what a plan says, and returns when to plan again.
+func (r *Reconciler) carryOut(ctx context.Context, inst *v0.Instance, want desired, result Result, mem *memory) (time.Duration, error) {
+	key := client.ObjectKeyFromObject(inst)
+	for _, n := range mem.fresh(result.Notes) {
+		var related *corev1.Pod
+		if n.Pod != "" {
+			related = podRef(key.Namespace, n.Pod, "")
+		}
+		r.Log.Warn("broker", "instance", key, "pod", n.Pod, "reason", n.Reason, "message", n.Message)
+		r.event(inst, related, corev1.EventTypeWarning, n.Reason, "%s", n.Message)
+	}
+	again := result.Again
+	var errs []error
+	for _, a := range result.Actions {
+		if a.Delete != nil {
+			if err := r.deletePod(ctx, key, inst, a); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			mem.deleted[a.Delete.UID] = true
+			continue
+		}
+		wait, err := r.createPod(ctx, inst, want, a, mem)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		again = sooner(again, wait)
+	}
+	return again, errors.Join(errs...)
+}
+
+// event records an Event about an Instance.
+func (r *Reconciler) event(inst *v0.Instance, related *corev1.Pod, kind string, why Reason, note string, args ...any) {
+	if related == nil { // not a nil pointer in an interface
+		r.Events.Eventf(inst, nil, kind, string(why), "RunBroker", note, args...)
+		return
+	}
+	r.Events.Eventf(inst, related, kind, string(why), "RunBroker", note, args...)
+}
+
+func podRef(namespace, name string, uid types.UID) *corev1.Pod {
+	return &corev1.Pod{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: uid},
+	}
+}
+
+// deletePod deletes one Pod, and only the very one that the plan saw. Inst is
+// nil if the Instance is gone; there is nothing then to hang an Event on.
+func (r *Reconciler) deletePod(ctx context.Context, key types.NamespacedName, inst *v0.Instance, a Action) error {
+	pod := podRef(key.Namespace, a.Delete.Name, a.Delete.UID)
+	err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil // it, or at least this one, is gone
+	}
+	if err != nil {
+		return fmt.Errorf("delete broker Pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	r.Log.Info("broker Pod deleted", "instance", key, "pod", pod.Name, "node", a.Node, "reason", a.Reason, "message", a.Message)
+	if inst != nil {
+		r.event(inst, pod, corev1.EventTypeNormal, a.Reason, "deleted Pod %s: %s", pod.Name, a.Message)
+	}
+	return nil
+}
+
+// createPod makes one Pod. The wait that it returns is when to try again if
+// nothing else happens.
+func (r *Reconciler) createPod(ctx context.Context, inst *v0.Instance, want desired, a Action, mem *memory) (time.Duration, error) {
+	config := client.ObjectKeyFromObject(want.config)
+	if wait := r.Refusals.try(config, want.pod.Hash, r.now()); wait > 0 {
+		return wait, nil
+	}
+	pod, err := want.pod.Pod(inst, a.Node, mem.history)
+	if err != nil {
+		r.refused(want.config, want.pod.Hash, fmt.Sprintf("brokerSpec.brokerPodSpec: %v", err))
+		return firstDelay, nil
+	}
+	key, name := client.ObjectKeyFromObject(inst), pod.GetName()
+	err = r.Client.Create(ctx, pod, client.FieldOwner(view.FieldManager))
+	switch {
+	case err == nil:
+		mem.created[name] = pod.GetUID()
+		r.Refusals.accept(config, want.pod.Hash)
+		r.Log.Info("broker Pod created", "instance", key, "pod", name, "node", a.Node)
+		r.event(inst, podRef(key.Namespace, name, pod.GetUID()), corev1.EventTypeNormal, a.Reason, "created Pod %s %s", name, a.Message)
+		return 0, nil
+	case apierrors.IsAlreadyExists(err):
+		return r.nameExists(ctx, inst, name, a.Node, mem)
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return 0, nil // all of this is about to go
+	case temporary(err):
+		return 0, fmt.Errorf("create broker Pod %s/%s: %w", key.Namespace, name, err)
+	}
+	r.refused(want.config, want.pod.Hash, fmt.Sprintf("create broker Pod %s: %v", name, err))
+	return r.Refusals.try(config, want.pod.Hash, r.now()), nil
+}
+
+// temporary tells whether the same request may succeed a moment later. All
+// else is about what we asked for: an invalid spec, a policy, a quota.
+func temporary(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return true // the request did not reach the API server, or no answer came back
+	}
+	code := status.Status().Code
+	return code == 429 || code >= 500 || apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsUnauthorized(err)
+}
+
+// nameExists finds out what has the name of a Pod that was to be made.
+func (r *Reconciler) nameExists(ctx context.Context, inst *v0.Instance, name, node string, mem *memory) (time.Duration, error) {
+	pod := &corev1.Pod{}
+	err := r.Live.Get(ctx, types.NamespacedName{Namespace: inst.Namespace, Name: name}, pod)
+	if apierrors.IsNotFound(err) {
+		return time.Millisecond, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read Pod %s/%s: %w", inst.Namespace, name, err)
+	}
+	ref := view.OwnerInstance(pod)
+	if ref != nil && ref.UID == inst.UID {
+		mem.created[name] = pod.UID // the cache is behind
+		return 0, nil
+	}
+	if ref != nil && ref.Name == inst.Name {
+		f := podFacts(pod, inst.Spec.Nodes)
+		if f.Terminating {
+			return time.Second, nil
+		}
+		return time.Second, r.deletePod(ctx, client.ObjectKeyFromObject(inst), inst, Action{
+			Node: node, Delete: &f, Reason: ReasonOldInstance, Message: "it belongs to an earlier Instance of this name",
+		})
+	}
+	if mem.taken != name {
+		mem.taken = name
+		message := fmt.Sprintf("Pod %s is there already and is not a broker: delete or rename it", name)
+		r.Log.Warn("broker", "instance", client.ObjectKeyFromObject(inst), "pod", name, "reason", ReasonNameTaken, "message", message)
+		r.event(inst, podRef(inst.Namespace, name, pod.UID), corev1.EventTypeWarning, ReasonNameTaken, "%s", message)
+	}
+	return nameTaken, nil
+}

@@ -1,0 +1,193 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/view"
+)
+
+// maxWhy bounds what is repeated of other programs' messages.
+const maxWhy = 300
+
+// instanceFacts reads what Plan needs from an Instance.
+func instanceFacts(inst *v0.Instance) *Instance {
+	f := &Instance{
+		Name:     inst.Name,
+		UID:      inst.UID,
+		Shared:   inst.Spec.Shared,
+		Capacity: inst.Spec.Capacity,
+		Nodes:    inst.Spec.Nodes,
+		Offline:  map[string]bool{},
+		Deleting: inst.DeletionTimestamp != nil,
+	}
+	for _, n := range inst.Status.Nodes {
+		if n.State == v0.DeviceOffline {
+			f.Offline[n.Name] = true
+		}
+	}
+	for _, value := range inst.Spec.DeviceUsage {
+		u, err := v0.ParseUsage(value)
+		if err != nil {
+			f.Usage = append(f.Usage, v0.Usage{}) // somebody has it
+			continue
+		}
+		if !u.Free() {
+			f.Usage = append(f.Usage, u)
+		}
+	}
+	return f
+}
+
+// podFacts reads what Plan needs from a broker Pod. Nodes are those of the
+// Instance: a label may hold only a shortened name.
+func podFacts(pod *corev1.Pod, nodes []string) Pod {
+	f := Pod{
+		Name:        pod.Name,
+		UID:         pod.UID,
+		Node:        podNode(pod, nodes),
+		SpecHash:    pod.Annotations[v0.AnnotationSpecHash],
+		Created:     pod.CreationTimestamp.Time,
+		Bound:       pod.Spec.NodeName != "",
+		Terminating: pod.DeletionTimestamp != nil,
+	}
+	if ref := view.OwnerInstance(pod); ref != nil {
+		f.Owner = ref.UID
+		f.Quantity = quantity(&pod.Spec, corev1.ResourceName(v0.ResourceName(ref.Name)))
+	}
+	// What cannot be read is as if it were not there: the count starts anew.
+	f.Failures, _ = decodeHistory(pod.Annotations[AnnotationFailures])
+	if pod.Status.StartTime != nil {
+		f.Started = pod.Status.StartTime.Time
+	}
+	for _, c := range pod.Status.Conditions {
+		switch {
+		case c.Type == corev1.PodReady:
+			f.Ready = c.Status == corev1.ConditionTrue
+		case c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable:
+			f.Unschedulable = c.LastTransitionTime.Time
+			if f.Unschedulable.IsZero() {
+				f.Unschedulable = f.Created
+			}
+		}
+	}
+	switch pod.Status.Phase {
+	case corev1.PodRunning:
+		f.Phase = Running
+	case corev1.PodFailed, corev1.PodSucceeded:
+		f.Phase = Ended
+		f.Denied = wasDenied(pod)
+		f.EndedAt = endedAt(pod)
+		f.Why = why(pod)
+	}
+	return f
+}
+
+// podNode returns the node that a Pod was made for.
+func podNode(pod *corev1.Pod, nodes []string) string {
+	label := pod.Labels[v0.LabelTargetNode]
+	if label == "" {
+		return pod.Spec.NodeName
+	}
+	for _, n := range nodes {
+		if v0.NodeLabel(n) == label {
+			return n
+		}
+	}
+	return label
+}
+
+// wasDenied tells whether the kubelet refused to admit the Pod.
+func wasDenied(pod *corev1.Pod) bool {
+	if pod.Status.Phase != corev1.PodFailed {
+		return false
+	}
+	switch r := pod.Status.Reason; r {
+	case "UnexpectedAdmissionError", "TopologyAffinityError", "NodeAffinity", "NodePorts":
+		return true
+	default:
+		return strings.HasPrefix(r, "OutOf")
+	}
+}
+
+// endedAt returns when the Pod ended, as well as it is known.
+func endedAt(pod *corev1.Pod) time.Time {
+	var at time.Time
+	for _, c := range pod.Status.ContainerStatuses {
+		if t := c.State.Terminated; t != nil && t.FinishedAt.After(at) {
+			at = t.FinishedAt.Time
+		}
+	}
+	if !at.IsZero() {
+		return at
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.LastTransitionTime.After(at) {
+			at = c.LastTransitionTime.Time
+		}
+	}
+	if at.IsZero() && pod.Status.StartTime != nil {
+		at = pod.Status.StartTime.Time
+	}
+	return at
+}
+
+// why tells people why a Pod ended.
+func why(pod *corev1.Pod) string {
+	parts := []string{strings.ToLower(string(pod.Status.Phase))}
+	if pod.Status.Reason != "" {
+		parts = append(parts, pod.Status.Reason)
+	}
+	if pod.Status.Message != "" {
+		parts = append(parts, pod.Status.Message)
+	}
+	for _, c := range pod.Status.ContainerStatuses {
+		if t := c.State.Terminated; t != nil {
+			s := fmt.Sprintf("container %s exit code %d", c.Name, t.ExitCode)
+			if t.Reason != "" {
+				s += " (" + t.Reason + ")"
+			}
+			parts = append(parts, s)
+		}
+	}
+	return short(strings.Join(parts, ", "), maxWhy)
+}
+
+// short cuts a text to at most n bytes, at the border of a character.
+func short(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}
+
+// quantity returns how much of a resource a Pod takes at one time: its
+// containers and sidecars together, or one of its ordinary init containers
+// with the sidecars started before it, whichever is more.
+func quantity(spec *corev1.PodSpec, resource corev1.ResourceName) int64 {
+	of := func(c *corev1.Container) int64 {
+		if q, ok := c.Resources.Requests[resource]; ok {
+			return max(0, q.Value())
+		}
+		q := c.Resources.Limits[resource]
+		return max(0, q.Value())
+	}
+	var sidecars, peak, sum int64
+	for i := range spec.InitContainers {
+		c := &spec.InitContainers[i]
+		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			sidecars += of(c)
+			peak = max(peak, sidecars)
+			continue
+		}
+		peak = max(peak, sidecars+of(c))
+	}
+	for i := range spec.Containers {
+		sum += of(&spec.Containers[i])
+	}
+	return max(peak, sum+sidecars)
+}

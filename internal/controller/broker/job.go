@@ -1,0 +1,178 @@
+package broker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/view"
+)
+
+// AnnotationJob stands on an Instance and holds the hash of the brokerJobSpec
+// that a Job was made from. A Job is made once for an Instance and a spec; the
+// annotation is how that is known when the Job is gone, by
+// ttlSecondsAfterFinished or by hand. Remove it to have the Job made again.
+const AnnotationJob = "akri.sh/broker-job-hash"
+
+// JobTemplate is a brokerJobSpec that was read and found usable.
+type JobTemplate struct {
+	spec map[string]any
+	// Hash identifies the spec.
+	Hash string
+}
+
+// ParseJobTemplate reads a brokerJobSpec. Its errors name the field at fault.
+func ParseJobTemplate(raw []byte) (*JobTemplate, error) {
+	spec, hash, err := parseObject(raw)
+	if err != nil {
+		return nil, err
+	}
+	var typed batchv1.JobSpec
+	if err := json.Unmarshal(raw, &typed); err != nil {
+		return nil, fmt.Errorf("not a JobSpec: %w", err)
+	}
+	if len(typed.Template.Spec.Containers) == 0 {
+		return nil, errors.New("template.spec.containers: at least one is needed")
+	}
+	t := &JobTemplate{spec: spec, Hash: hash}
+	if _, err := t.jobSpec(&v0.Instance{}); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Job returns the broker Job of an Instance.
+func (t *JobTemplate) Job(inst *v0.Instance, generation int64) (*unstructured.Unstructured, error) {
+	spec, err := t.jobSpec(inst)
+	if err != nil {
+		return nil, err
+	}
+	name := JobName(inst.Name, generation)
+	job := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+	job.SetAPIVersion("batch/v1")
+	job.SetKind("Job")
+	job.SetNamespace(inst.Namespace)
+	job.SetName(name)
+	job.SetLabels(map[string]string{
+		v0.LabelApp:           name,
+		v0.LabelController:    v0.ControllerName,
+		v0.LabelConfiguration: inst.Spec.ConfigurationName,
+		v0.LabelInstance:      inst.Name,
+	})
+	job.SetAnnotations(map[string]string{v0.AnnotationSpecHash: t.Hash})
+	job.SetOwnerReferences([]metav1.OwnerReference{view.OwnerRef(inst)})
+	return job, nil
+}
+
+// jobSpec returns a copy of the spec for one Instance. Its Pods carry the
+// label controller, which upstream's do not, so that Services select them.
+func (t *JobTemplate) jobSpec(inst *v0.Instance) (map[string]any, error) {
+	spec := runtime.DeepCopyJSON(t.spec)
+	template, err := ensure(spec, "template")
+	if err != nil {
+		return nil, err
+	}
+	podSpec, err := ensure(template, "spec")
+	if err != nil {
+		return nil, fmt.Errorf("template.%w", err)
+	}
+	if err := substitute(podSpec, v0.ResourceName(inst.Name)); err != nil {
+		return nil, fmt.Errorf("template.spec.%w", err)
+	}
+	metadata, err := ensure(template, "metadata")
+	if err != nil {
+		return nil, fmt.Errorf("template.%w", err)
+	}
+	labels, err := ensure(metadata, "labels")
+	if err != nil {
+		return nil, fmt.Errorf("template.metadata.%w", err)
+	}
+	labels[v0.LabelController] = v0.ControllerName
+	labels[v0.LabelConfiguration] = inst.Spec.ConfigurationName
+	labels[v0.LabelInstance] = inst.Name
+	return spec, nil
+}
+
+// Job is what PlanJobs needs to know of a broker Job.
+type Job struct {
+	Name        string
+	UID         types.UID
+	Owner       types.UID
+	SpecHash    string // empty if upstream's controller made it
+	Terminating bool
+}
+
+// JobState is all that a plan for Jobs depends on.
+type JobState struct {
+	// Instance is nil if it is gone.
+	Instance *Instance
+	// Hash of the wanted brokerJobSpec; empty if no Job is wanted.
+	Hash string
+	// Name that a new Job would have.
+	Name string
+	// Hold keeps what is there and makes nothing.
+	Hold bool
+	Jobs []Job
+	// Made is the value of [AnnotationJob].
+	Made string
+}
+
+// JobPlan says what to do about the Jobs of one Instance.
+type JobPlan struct {
+	Delete []Job
+	Create bool
+	// Made is the value that [AnnotationJob] shall have when the rest is done.
+	Made string
+}
+
+// PlanJobs decides about the broker Jobs of one Instance: one Job for each
+// spec, made once. Jobs of another spec are deleted, one of upstream's
+// controller counts as made from the first spec that is seen with it.
+func PlanJobs(s JobState) JobPlan {
+	out := JobPlan{Made: s.Made}
+	gone := s.Instance == nil || s.Instance.Deleting
+	if s.Hold && !gone {
+		return out
+	}
+	current, taken := false, false
+	for _, j := range s.Jobs {
+		adopted := j.SpecHash == "" && (s.Made == "" || s.Made == s.Hash)
+		switch {
+		case !gone && s.Hash != "" && j.Owner == s.Instance.UID && (j.SpecHash == s.Hash || adopted):
+			current = true
+		case !j.Terminating:
+			out.Delete = append(out.Delete, j)
+		}
+		taken = taken || j.Name == s.Name
+	}
+	switch {
+	case gone:
+		out.Made = ""
+	case s.Hash == "":
+		out.Made = ""
+	case current:
+		out.Made = s.Hash
+	case s.Made == s.Hash || taken || !online(s.Instance):
+		// Made before; or the name becomes free, or the device is back, first.
+	default:
+		out.Create, out.Made = true, s.Hash
+	}
+	return out
+}
+
+// online tells whether any node sees the device now.
+func online(inst *Instance) bool {
+	for _, n := range inst.Nodes {
+		if !inst.Offline[n] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,111 @@
+package broker
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestPlanJobs(t *testing.T) {
+	const name = "cam-1-3-job"
+	inst := func() *Instance { return &Instance{Name: "cam-1", UID: owner, Nodes: []string{"a"}} }
+	job := func(name, hash string, with ...func(*Job)) Job {
+		j := Job{Name: name, UID: types.UID(name), Owner: owner, SpecHash: hash}
+		for _, f := range with {
+			f(&j)
+		}
+		return j
+	}
+	going := func(j *Job) { j.Terminating = true }
+	old := func(j *Job) { j.Owner = "old" }
+	for _, tt := range []struct {
+		name   string
+		state  JobState
+		create bool
+		delete []string
+		made   string
+	}{
+		{"new", JobState{Instance: inst(), Hash: "h", Name: name}, true, nil, "h"},
+		{"there, not recorded", JobState{Instance: inst(), Hash: "h", Name: name, Jobs: []Job{job(name, "h")}}, false, nil, "h"},
+		{"there", JobState{Instance: inst(), Hash: "h", Name: name, Jobs: []Job{job(name, "h")}, Made: "h"}, false, nil, "h"},
+		{"finished and removed", JobState{Instance: inst(), Hash: "h", Name: name, Made: "h"}, false, nil, "h"},
+		{"another generation, the same spec", JobState{Instance: inst(), Hash: "h", Name: name, Jobs: []Job{job("cam-1-2-job", "h")}, Made: "h"}, false, nil, "h"},
+		{"changed", JobState{Instance: inst(), Hash: "h", Name: name, Jobs: []Job{job("cam-1-2-job", "h0")}, Made: "h0"}, true, []string{"cam-1-2-job"}, "h"},
+		{"changed, old one removed", JobState{Instance: inst(), Hash: "h", Name: name, Made: "h0"}, true, nil, "h"},
+		{"upstream's", JobState{Instance: inst(), Hash: "h", Name: name, Jobs: []Job{job(name, "")}}, false, nil, "h"},
+		{"upstream's, changed since", JobState{Instance: inst(), Hash: "h", Name: name, Jobs: []Job{job("cam-1-2-job", "")}, Made: "h0"}, true, []string{"cam-1-2-job"}, "h"},
+		{"its name is taken by one on its way out", JobState{Instance: inst(), Hash: "h", Name: name, Jobs: []Job{job(name, "h0", going)}, Made: "h0"}, false, nil, "h0"},
+		{"of an earlier Instance", JobState{Instance: inst(), Hash: "h", Name: name, Jobs: []Job{job(name, "h", old)}}, false, []string{name}, ""},
+		{"not wanted", JobState{Instance: inst(), Jobs: []Job{job(name, "h")}, Made: "h"}, false, []string{name}, ""},
+		{"not known what is wanted", JobState{Instance: inst(), Hold: true, Jobs: []Job{job(name, "h")}, Made: "h"}, false, nil, "h"},
+		{"Instance gone", JobState{Jobs: []Job{job(name, "h"), job("x", "h", going)}}, false, []string{name}, ""},
+		{"device away", JobState{Instance: &Instance{UID: owner, Nodes: []string{"a"}, Offline: map[string]bool{"a": true}}, Hash: "h", Name: name}, false, nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := PlanJobs(tt.state)
+			var deleted []string
+			for _, j := range got.Delete {
+				deleted = append(deleted, j.Name)
+			}
+			if got.Create != tt.create || got.Made != tt.made || !cmp.Equal(deleted, tt.delete) {
+				t.Errorf("create %t, delete %v, made %q; want %t, %v, %q", got.Create, deleted, got.Made, tt.create, tt.delete, tt.made)
+			}
+		})
+	}
+}
+
+func TestJobFromTemplate(t *testing.T) {
+	tmpl, err := ParseJobTemplate(fromYAML(t, `
+ttlSecondsAfterFinished: 5
+futureField: x
+template:
+  metadata: {labels: {mine: "1"}, annotations: {a: b}}
+  spec:
+    restartPolicy: Never
+    containers: [{name: a, image: i, resources: {limits: {"{{PLACEHOLDER}}": "1"}}}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := tmpl.Job(instance("cam.x-4294ea", false, "a"), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := job.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fromYAML(t, `
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: cam-x-4294ea-7-job
+  namespace: ns
+  labels: {app: cam-x-4294ea-7-job, controller: akri.sh, akri.sh/configuration: cam, akri.sh/instance: cam.x-4294ea}
+  annotations: {akri.sh/broker-spec-hash: `+tmpl.Hash+`}
+  ownerReferences:
+  - {apiVersion: akri.sh/v0, kind: Instance, name: cam.x-4294ea, uid: instance, controller: true, blockOwnerDeletion: true}
+spec:
+  ttlSecondsAfterFinished: 5
+  futureField: x
+  template:
+    metadata:
+      labels: {mine: "1", controller: akri.sh, akri.sh/configuration: cam, akri.sh/instance: cam.x-4294ea}
+      annotations: {a: b}
+    spec:
+      restartPolicy: Never
+      containers: [{name: a, image: i, resources: {limits: {akri.sh/cam.x-4294ea: "1"}}}]
+`)
+	var a, b any
+	if json.Unmarshal(got, &a) != nil || json.Unmarshal(want, &b) != nil {
+		t.Fatal("not JSON")
+	}
+	if d := cmp.Diff(b, a); d != "" {
+		t.Errorf("Job (-want +got):\n%s", d)
+	}
+	if _, err := ParseJobTemplate(fromYAML(t, `{template: {spec: {}}}`)); err == nil {
+		t.Error("a Job without containers is accepted")
+	}
+}

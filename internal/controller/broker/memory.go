@@ -1,0 +1,92 @@
+package broker
+
+import (
+	"maps"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// goneFor is how long the slots of a broker that vanished count as ours: the
+// agent's grace period of 20 s, and some.
+const goneFor = 30 * time.Second
+
+// memory is what the reconciler keeps of one Instance between two looks at it:
+// what the cache does not show yet, and what nothing in the API shows.
+type memory struct {
+	uid     types.UID // of the Instance
+	hash    string    // of the spec that the history is about
+	history History
+	// bound are the nodes that had a broker which may hold slots; gone is
+	// when it was missing first.
+	bound map[string]bool
+	gone  map[string]time.Time
+	// created are Pods that were made and that the cache did not show yet, by
+	// name; deleted are those that were deleted.
+	created map[string]types.UID
+	deleted map[types.UID]bool
+	// noted are the notes of the last plan, so that each is told once.
+	noted map[Note]bool
+	// taken is the name for which a foreign Pod was reported last.
+	taken string
+}
+
+func newMemory(uid types.UID) *memory {
+	return &memory{
+		uid:     uid,
+		bound:   map[string]bool{},
+		gone:    map[string]time.Time{},
+		created: map[string]types.UID{},
+		deleted: map[types.UID]bool{},
+		noted:   map[Note]bool{},
+	}
+}
+
+// observe takes in the Pods that are there now, and marks those that were
+// deleted but do not show it yet.
+func (m *memory) observe(pods []Pod, now time.Time) {
+	there := map[types.UID]bool{}
+	bound := map[string]bool{}
+	for i := range pods {
+		there[pods[i].UID] = true
+		if pods[i].Bound {
+			bound[pods[i].Node] = true
+		}
+		if m.deleted[pods[i].UID] {
+			pods[i].Terminating = true
+		}
+	}
+	maps.DeleteFunc(m.deleted, func(uid types.UID, _ bool) bool { return !there[uid] })
+	for n := range m.bound {
+		if !bound[n] {
+			m.gone[n] = now
+		}
+	}
+	m.bound = bound
+	maps.DeleteFunc(m.gone, func(n string, at time.Time) bool {
+		return bound[n] || now.Sub(at) > goneFor
+	})
+}
+
+// goneNodes returns the nodes whose broker vanished a moment ago.
+func (m *memory) goneNodes() map[string]bool {
+	out := make(map[string]bool, len(m.gone))
+	for n := range m.gone {
+		out[n] = true
+	}
+	return out
+}
+
+// fresh returns the notes that the last plan did not have, and keeps these.
+func (m *memory) fresh(notes []Note) []Note {
+	var out []Note
+	next := make(map[Note]bool, len(notes))
+	for _, n := range notes {
+		if !m.noted[n] {
+			out = append(out, n)
+		}
+		next[n] = true
+	}
+	m.noted = next
+	return out
+}

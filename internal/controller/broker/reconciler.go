@@ -1,0 +1,274 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/view"
+)
+
+// Recorder makes Events; the manager's recorder is one.
+type Recorder interface {
+	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
+}
+
+// Reconciler keeps the brokers of each Instance as [Plan] and [PlanJobs] say.
+// Requests name Instances.
+type Reconciler struct {
+	// Client reads from the cache of package view and writes to the API.
+	Client client.Client
+	// Live reads from the API server. It is asked where the cache may be
+	// behind and a mistake would cost a broker.
+	Live     client.Reader
+	Events   Recorder
+	Log      *slog.Logger
+	Refusals *Refusals
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+
+	mu     sync.Mutex
+	memory map[types.NamespacedName]*memory
+}
+
+var _ reconcile.Reconciler = (*Reconciler)(nil)
+
+// desired is the workload that a Configuration asks for.
+type desired struct {
+	config *v0.Configuration
+	// hold means that nothing may be concluded from the absence of the rest.
+	hold bool
+	pod  *Template
+	job  *JobTemplate
+}
+
+// Reconcile looks at one Instance and does what is to be done.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	inst := &v0.Instance{}
+	err := r.Client.Get(ctx, req.NamespacedName, inst)
+	switch {
+	case apierrors.IsNotFound(err):
+		inst = nil
+	case err != nil:
+		return reconcile.Result{}, fmt.Errorf("read Instance %s: %w", req, err)
+	}
+	list := &corev1.PodList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(req.Namespace),
+		client.MatchingFields{view.ByOwnerInstance: req.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return reconcile.Result{}, fmt.Errorf("list broker Pods of Instance %s: %w", req, err)
+	}
+	if inst == nil {
+		return reconcile.Result{}, r.cleanUp(ctx, req.NamespacedName, list)
+	}
+
+	mem := r.remember(req.NamespacedName, inst.UID)
+	want, err := r.desired(ctx, inst)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	state, err := r.state(ctx, inst, want, list, mem)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	result := Plan(state)
+	mem.history = result.History
+	again, err := r.carryOut(ctx, inst, want, result, mem)
+	jobsAgain, jobErr := r.reconcileJobs(ctx, inst, want)
+	if err := errors.Join(err, jobErr); err != nil {
+		return reconcile.Result{}, err
+	}
+	return reconcile.Result{RequeueAfter: sooner(again, jobsAgain)}, nil
+}
+
+// sooner returns the shorter of two waits, of which 0 means none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+func (r *Reconciler) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
+}
+
+// remember returns the memory of an Instance. The work queue sees to it that
+// only one worker has it at a time.
+func (r *Reconciler) remember(key types.NamespacedName, uid types.UID) *memory {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.memory == nil {
+		r.memory = map[types.NamespacedName]*memory{}
+	}
+	m := r.memory[key]
+	if m == nil || m.uid != uid {
+		m = newMemory(uid)
+		r.memory[key] = m
+	}
+	return m
+}
+
+// cleanUp deletes the brokers of an Instance that is gone. Their owner
+// references would do that too, but not as soon.
+func (r *Reconciler) cleanUp(ctx context.Context, key types.NamespacedName, list *corev1.PodList) error {
+	if len(list.Items) > 0 {
+		// The two watches are not in step: the Pods may belong to an Instance
+		// that the cache does not show yet.
+		err := r.Live.Get(ctx, key, &v0.Instance{})
+		if err == nil {
+			return nil // its event is on the way
+		}
+		if !apierrors.IsNotFound(err) {
+			return fmt.Errorf("read Instance %s: %w", key, err)
+		}
+	}
+	r.mu.Lock()
+	delete(r.memory, key)
+	r.mu.Unlock()
+	pods := make([]Pod, 0, len(list.Items))
+	for i := range list.Items {
+		pods = append(pods, podFacts(&list.Items[i], nil))
+	}
+	var errs []error
+	for _, a := range Plan(State{Pods: pods, Now: r.now()}).Actions {
+		errs = append(errs, r.deletePod(ctx, key, nil, a))
+	}
+	return errors.Join(append(errs, r.deleteJobs(ctx, key))...)
+}
+
+// desired reads what the Instance's Configuration asks for.
+func (r *Reconciler) desired(ctx context.Context, inst *v0.Instance) (desired, error) {
+	key := types.NamespacedName{Namespace: inst.Namespace, Name: inst.Spec.ConfigurationName}
+	config := &v0.Configuration{}
+	err := r.Client.Get(ctx, key, config, client.UnsafeDisableDeepCopy)
+	switch {
+	case apierrors.IsNotFound(err):
+		r.Refusals.clear(key)
+		return desired{hold: true}, nil
+	case err != nil:
+		return desired{}, fmt.Errorf("read Configuration %s: %w", key, err)
+	}
+	d := desired{config: config}
+	if ref := view.OwnerConfiguration(inst); ref != nil && ref.UID != config.UID || config.DeletionTimestamp != nil {
+		// The Instance belongs to a Configuration that is gone or going; it
+		// will go too.
+		d.hold = true
+		return d, nil
+	}
+	podSpec, jobSpec := specsOf(config)
+	switch {
+	case podSpec != nil && jobSpec != nil:
+		err = errors.New("brokerSpec: give brokerPodSpec or brokerJobSpec, not both")
+	case podSpec != nil:
+		if d.pod, err = ParseTemplate(podSpec); err != nil {
+			err = fmt.Errorf("brokerSpec.brokerPodSpec: %w", err)
+		}
+	case podSpec == nil && jobSpec == nil:
+		r.Refusals.clear(key)
+	case jobSpec != nil:
+		if d.job, err = ParseJobTemplate(jobSpec); err != nil {
+			err = fmt.Errorf("brokerSpec.brokerJobSpec: %w", err)
+		}
+	}
+	if err != nil {
+		d.hold = true
+		r.refused(config, "", err.Error())
+	}
+	return d, nil
+}
+
+// specsOf returns the JSON of a Configuration's broker specs; nil if absent.
+func specsOf(config *v0.Configuration) (pod, job []byte) {
+	raw := func(e *runtime.RawExtension) []byte {
+		if e == nil || len(e.Raw) == 0 || string(e.Raw) == "null" {
+			return nil
+		}
+		return e.Raw
+	}
+	if config.Spec.BrokerSpec == nil {
+		return nil, nil
+	}
+	return raw(config.Spec.BrokerSpec.BrokerPodSpec), raw(config.Spec.BrokerSpec.BrokerJobSpec)
+}
+
+// refused records a broker spec that cannot be used, and says so once.
+func (r *Reconciler) refused(config *v0.Configuration, hash, message string) {
+	message = short(message, 900)
+	if !r.Refusals.refuse(client.ObjectKeyFromObject(config), hash, message, r.now()) {
+		return
+	}
+	r.Log.Warn("broker spec refused", "configuration", client.ObjectKeyFromObject(config), "error", message)
+	r.Events.Eventf(config, nil, corev1.EventTypeWarning, "BrokerSpecRefused", "CreateBroker", "%s", message)
+}
+
+// state gathers what the plan depends on.
+func (r *Reconciler) state(ctx context.Context, inst *v0.Instance, want desired, list *corev1.PodList, mem *memory) (State, error) {
+	now := r.now()
+	s := State{Instance: instanceFacts(inst), Hold: want.hold, Now: now}
+	for i := range list.Items {
+		s.Pods = append(s.Pods, podFacts(&list.Items[i], inst.Spec.Nodes))
+	}
+	if err := r.addUnseen(ctx, inst, &s, mem); err != nil {
+		return s, err
+	}
+	mem.observe(s.Pods, now)
+	s.Gone = mem.goneNodes()
+	if want.pod != nil {
+		s.Spec = &Spec{Hash: want.pod.Hash, Quantity: want.pod.Quantity}
+		if mem.hash != s.Spec.Hash {
+			mem.hash, mem.history = s.Spec.Hash, nil
+		}
+	}
+	s.History = mem.history
+	if inst.Spec.Shared {
+		s.Usable = map[string]bool{}
+		for _, name := range inst.Spec.Nodes {
+			node := &corev1.Node{}
+			err := r.Client.Get(ctx, types.NamespacedName{Name: name}, node, client.UnsafeDisableDeepCopy)
+			if err != nil && !apierrors.IsNotFound(err) {
+				return s, fmt.Errorf("read Node %s: %w", name, err)
+			}
+			s.Usable[name] = err == nil && view.NodeUsable(node)
+		}
+	}
+	return s, nil
+}
+
+// addUnseen adds Pods that were made a moment ago and are not in the cache.
+func (r *Reconciler) addUnseen(ctx context.Context, inst *v0.Instance, s *State, mem *memory) error {
+	seen := map[types.UID]bool{}
+	for i := range s.Pods {
+		seen[s.Pods[i].UID] = true
+	}
+	for name, uid := range mem.created {
+		if seen[uid] {
+			delete(mem.created, name)
+			continue
+		}
+		pod := &corev1.Pod{}
+		err := r.Live.Get(ctx, types.NamespacedName{Namespace: inst.Namespace, Name: name}, pod)
+		if apierrors.IsNotFound(err) || err == nil && pod.UID != uid {
+			delete(mem.created, name) // gone before we saw it
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read Pod %s/%s: %w", inst.Namespace, name, err)
+		}
+		s.Pods = append(s.Pods, podFacts(pod, inst.Spec.Nodes))
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/akri-go/akri/internal/controller/broker"
+	"github.com/akri-go/akri/internal/controller/service"
+	"github.com/akri-go/akri/internal/controller/status"
+	"github.com/akri-go/akri/internal/controller/view"
+)
+
+// LeaseName is the name of the Lease that the acting replica holds.
+const LeaseName = "akri-controller"
+
+// Options are what a controller can be told.
+type Options struct {
+	// Config reaches the API server.
+	Config *rest.Config
+	Log    *slog.Logger
+	// MetricsAddress and ProbeAddress are where to listen; "0" is nowhere.
+	MetricsAddress string
+	ProbeAddress   string
+	// LeaderElection is off if this is the only replica; else the Lease is in
+	// Namespace.
+	LeaderElection bool
+	Namespace      string
+	// Metrics gets the collectors of this package; nil is no metrics.
+	Metrics prometheus.Registerer
+}
+
+// New returns a manager that does the controller's work when it is started.
+func New(ctx context.Context, o Options) (manager.Manager, error) {
+	scheme, err := view.Scheme()
+	if err != nil {
+		return nil, err
+	}
+	cacheOptions, err := view.CacheOptions()
+	if err != nil {
+		return nil, err
+	}
+	if o.LeaderElection && o.Namespace == "" {
+		return nil, errors.New("leader election needs a namespace for its Lease: set POD_NAMESPACE or --namespace, or switch it off")
+	}
+	// The API server has its own fair queues; a limit here only adds delay.
+	cfg := rest.CopyConfig(o.Config)
+	cfg.QPS = -1
+	yes, stop := true, 20*time.Second
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         cacheOptions,
+		Logger:                        logr.FromSlogHandler(o.Log.Handler()),
+		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},
+		HealthProbeBindAddress:        o.ProbeAddress,
+		LeaderElection:                o.LeaderElection,
+		LeaderElectionID:              LeaseName,
+		LeaderElectionNamespace:       o.Namespace,
+		LeaderElectionReleaseOnCancel: true, // main ends when the manager does
+		GracefulShutdownTimeout:       &stop,
+		Controller: config.Controller{
+			// A replica that takes over must not have to list first.
+			EnableWarmup: &yes,
+			// Names are unique in a manager; tests run several in a process.
+			SkipNameValidation: &yes,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the manager: %w", err)
+	}
+	if err := view.Index(ctx, mgr.GetFieldIndexer()); err != nil {
+		return nil, err
+	}
+	if err := addReconcilers(mgr, o.Log); err != nil {
+		return nil, err
+	}
+	if err := addProbes(mgr); err != nil {
+		return nil, err
+	}
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(broker.NewCollector(mgr.GetCache(), mgr.Elected(), o.Log)); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return mgr, nil
+}
+
+func addReconcilers(mgr manager.Manager, log *slog.Logger) error {
+	events := mgr.GetEventRecorder("akri-controller")
+	conditions := &status.Reconcilers{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Log: log,
+	}
+	refusals := broker.NewRefusals(conditions.Touch)
+	conditions.Verdicts = refusals
+	parts := []interface {
+		SetupWithManager(ctrl.Manager) error
+	}{
+		&broker.Reconciler{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+			Events: events, Log: log, Refusals: refusals,
+		},
+		&service.Reconciler{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+			Events: events, Log: log, Kind: service.OfInstance,
+		},
+		&service.Reconciler{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+			Events: events, Log: log, Kind: service.OfConfiguration,
+		},
+		conditions,
+	}
+	for _, p := range parts {
+		if err := p.SetupWithManager(mgr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addProbes makes the process alive while it answers, and ready when its cache
+// has caught up. A replica that waits for the Lease is ready too.
+func addProbes(mgr manager.Manager) error {
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("add probe: %w", err)
+	}
+	err := mgr.AddReadyzCheck("cache", func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("the cache has not caught up with the API server")
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("add probe: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,17 @@
+// Package controller puts the parts of akri-controller together.
+//
+//	view     what the controller sees of the cluster: its cache
+//	broker   Pods and Jobs for Instances
+//	service  Services over them
+//	status   conditions of Configurations and Instances
+//	node     what to do about lost nodes: decided, not carried out yet
+//
+// Each part has a pure Plan and a reconciler around it, keyed by
+// namespace/name. They share nothing but the cache and the verdict on broker
+// specs. All of them are level-triggered: what happened while no controller
+// ran is found when one starts, from the first list of its cache; a watch
+// that breaks lists again.
+//
+// Of several replicas one acts, by the Lease "akri-controller"; the others
+// keep their caches warm.
+package controller

@@ -1,0 +1,30 @@
+package controller
+
+// What the controller's service account must be allowed; the chart's role has
+// these rules and no others. The integration tests run it as a user with them,
+// with OwnerReferencesPermissionEnforcement on.
+//
+// In the cluster:
+//
+//	akri.sh         configurations             get list watch
+//	akri.sh         configurations/status      get patch
+//	akri.sh         configurations/finalizers  update
+//	akri.sh         instances                  get list watch patch delete
+//	akri.sh         instances/status           get patch
+//	akri.sh         instances/finalizers       update
+//	""              pods                       get list watch create delete
+//	""              services                   get list watch create patch delete
+//	batch           jobs                       get list watch create delete
+//	""              nodes                      get list watch
+//	""              nodes/status               patch
+//	events.k8s.io   events                     create patch update
+//	""              events                     create patch
+//
+// In its own namespace:
+//
+//	coordination.k8s.io  leases                get create update
+//
+// The verb update on the finalizers subresources is for owner references with
+// blockOwnerDeletion where the admission plug-in
+// OwnerReferencesPermissionEnforcement is on. Events of the core group come
+// from leader election.

@@ -1,0 +1,133 @@
+package service
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+func TestPlan(t *testing.T) {
+	t0 := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ours := func(change ...func(*Existing)) *Existing {
+		e := &Existing{UID: "s", Ours: true, Owner: "i", Hash: "h"}
+		for _, f := range change {
+			f(e)
+		}
+		return e
+	}
+	foreign := &Existing{UID: "f"}
+	going := func(e *Existing) { e.Terminating = true }
+	stale := func(e *Existing) { e.Hash = "h0" }
+	upstream := func(e *Existing) { e.Hash = "" }
+	earlier := func(e *Existing) { e.Owner = "old" }
+	runs, waits, none := Backends{Running: 1, Left: 2}, Backends{Left: 1}, Backends{}
+	for _, tt := range []struct {
+		name  string
+		state State
+		want  Verb
+		again time.Duration
+	}{
+		{"not wanted, not there", State{Subject: "i"}, Keep, 0},
+		{"no broker runs yet", State{Subject: "i", Hash: "h", Backends: waits, Expected: true}, Keep, 0},
+		{"first broker runs", State{Subject: "i", Hash: "h", Backends: runs}, Apply, 0},
+		{"there", State{Subject: "i", Hash: "h", Backends: runs, Existing: ours()}, Keep, 0},
+		{"changed", State{Subject: "i", Hash: "h", Backends: runs, Existing: ours(stale)}, Apply, 0},
+		{"changed while none runs", State{Subject: "i", Hash: "h", Backends: waits, Existing: ours(stale)}, Apply, 0},
+		{"upstream made it", State{Subject: "i", Hash: "h", Backends: runs, Existing: ours(upstream)}, Apply, 0},
+		{"on its way out", State{Subject: "i", Hash: "h", Backends: runs, Existing: ours(going, stale)}, Keep, 0},
+		{"not wanted any more", State{Subject: "i", Backends: runs, Existing: ours()}, Delete, 0},
+		{"not wanted, on its way out", State{Subject: "i", Existing: ours(going)}, Keep, 0},
+		{"broken spec keeps the old one", State{Subject: "i", Hold: true, Existing: ours()}, Keep, 0},
+		{"subject gone", State{Existing: ours(), Backends: runs}, Delete, 0},
+		{"subject gone, foreign", State{Existing: foreign}, Keep, 0},
+		{"of an earlier subject", State{Subject: "i", Hash: "h", Backends: runs, Existing: ours(earlier)}, Delete, 0},
+		{"foreign", State{Subject: "i", Hash: "h", Backends: runs, Existing: foreign}, Conflict, 0},
+		{"foreign, but no broker runs", State{Subject: "i", Hash: "h", Backends: waits, Existing: foreign}, Keep, 0},
+		{"foreign and not wanted", State{Subject: "i", Existing: foreign}, Keep, 0},
+		{"no broker left, none to come", State{Subject: "i", Hash: "h", Backends: none, Existing: ours()}, Delete, 0},
+		{"no broker left, one may come", State{Subject: "i", Hash: "h", Backends: none, Expected: true, Empty: t0, Existing: ours()}, Keep, 30 * time.Second},
+		{"still none", State{Subject: "i", Hash: "h", Backends: none, Expected: true, Empty: t0.Add(-29 * time.Second), Existing: ours()}, Keep, time.Second},
+		{"none came", State{Subject: "i", Hash: "h", Backends: none, Expected: true, Empty: t0.Add(-30 * time.Second), Existing: ours()}, Delete, 0},
+		{"none came, nothing there", State{Subject: "i", Hash: "h", Backends: none, Expected: true, Empty: t0}, Keep, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.state.Now = t0
+			if got := Plan(tt.state); got.Verb != tt.want || got.Again != tt.again {
+				t.Errorf("verb %d again in %s, want %d, %s", got.Verb, got.Again, tt.want, tt.again)
+			}
+		})
+	}
+}
+
+func TestBuild(t *testing.T) {
+	inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "cam.x-4294ea", UID: "i"}}
+	in, err := yaml.YAMLToJSON([]byte(`{futureField: 1, ports: [{port: 80}], selector: {extra: x, controller: mine}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc, err := build(in, inst, v0.LabelInstance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := svc.GetAnnotations()[AnnotationHash]
+	want, err := yaml.YAMLToJSON([]byte(`
+apiVersion: v1
+kind: Service
+metadata:
+  namespace: ns
+  name: cam-x-4294ea-svc
+  labels: {app: cam-x-4294ea-svc, controller: akri.sh, akri.sh/instance: cam.x-4294ea}
+  annotations: {akri.sh/service-spec-hash: ` + hash + `}
+  ownerReferences:
+  - {apiVersion: akri.sh/v0, kind: Instance, name: cam.x-4294ea, uid: i, controller: true, blockOwnerDeletion: true}
+spec: {futureField: 1, ports: [{port: 80}], selector: {extra: x, controller: akri.sh, akri.sh/instance: cam.x-4294ea}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := svc.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a, b any
+	if json.Unmarshal(got, &a) != nil || json.Unmarshal(want, &b) != nil {
+		t.Fatal("not JSON")
+	}
+	if d := cmp.Diff(b, a); d != "" {
+		t.Errorf("Service (-want +got):\n%s", d)
+	}
+	for _, bad := range []string{``, `[]`, `null`, `{"ports": 1}`, `{"selector": []}`} {
+		if _, err := build([]byte(bad), inst, v0.LabelInstance); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+func TestName(t *testing.T) {
+	for _, subject := range []string{"cam", "cam.x-4294ea", strings.Repeat("a", 63), strings.Repeat("b.", 30)} {
+		if errs := validation.IsDNS1035Label(Name(subject)); len(errs) > 0 {
+			t.Errorf("Name(%q) = %q is not a Service name: %v", subject, Name(subject), errs)
+		}
+	}
+}
+
+func FuzzBuild(f *testing.F) {
+	f.Add([]byte(`{"ports":[{"port":80}],"selector":null}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		svc, err := build(raw, &v0.Configuration{ObjectMeta: metav1.ObjectMeta{Name: "cam"}}, v0.LabelConfiguration)
+		if err != nil {
+			return
+		}
+		if _, err := svc.MarshalJSON(); err != nil {
+			t.Fatalf("encode: %v", err)
+		}
+	})
+}

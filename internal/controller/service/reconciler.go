@@ -1,0 +1,361 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/view"
+)
+
+// Recorder makes Events; the manager's recorder is one.
+type Recorder interface {
+	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
+}
+
+// retry is when to look again at what somebody else has to set right: a
+// foreign Service, or a spec that the API server refuses. An edit of the
+// Configuration is seen at once.
+const retry = 5 * time.Minute
+
+// Reconciler keeps Services as [Plan] says. Requests name a subject; there is
+// one Reconciler for Instances and one for Configurations.
+type Reconciler struct {
+	// Client reads from the cache of package view and writes to the API.
+	Client client.Client
+	// Live reads from the API server.
+	Live   client.Reader
+	Events Recorder
+	Log    *slog.Logger
+	// Kind of the subjects.
+	Kind Kind
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+
+	mu     sync.Mutex
+	memory map[types.NamespacedName]*memory
+}
+
+// Kind tells the two kinds of subjects apart.
+type Kind int
+
+const (
+	// OfInstance Services are over the brokers of one Instance.
+	OfInstance Kind = iota
+	// OfConfiguration Services are over all brokers of a Configuration.
+	OfConfiguration
+)
+
+// memory is what is kept of a subject between two looks at it.
+type memory struct {
+	empty time.Time // since when there has been no backend
+	// told is the last complaint, and until when what it is about is left alone.
+	told    string
+	hash    string
+	blocked time.Time
+}
+
+var _ reconcile.Reconciler = (*Reconciler)(nil)
+
+// subject is what a Service is for.
+type subject struct {
+	object client.Object // nil: gone
+	config *v0.Configuration
+	raw    []byte // the wanted spec; nil: none
+	hold   bool
+	// expected: see State.
+	expected bool
+}
+
+func (r *Reconciler) label() string {
+	if r.Kind == OfInstance {
+		return v0.LabelInstance
+	}
+	return v0.LabelConfiguration
+}
+
+// Reconcile looks at the Service of one subject and does what is to be done.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	sub, err := r.subject(ctx, req.NamespacedName)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	mem := r.remember(req.NamespacedName)
+	state := State{Now: r.now(), Expected: sub.expected, Hold: sub.hold}
+	if state.Backends, err = r.backends(ctx, req.NamespacedName); err != nil {
+		return reconcile.Result{}, err
+	}
+	if state.Backends.Left > 0 {
+		mem.empty = time.Time{}
+	} else if mem.empty.IsZero() {
+		mem.empty = state.Now
+	}
+	state.Empty = mem.empty
+
+	var want *unstructured.Unstructured
+	if sub.object != nil {
+		state.Subject = sub.object.GetUID()
+		if sub.raw != nil {
+			want, err = build(sub.raw, sub.object, r.label())
+			if err != nil {
+				state.Hold = true
+				r.complain(sub, mem, "ServiceSpecRefused", err.Error())
+			} else {
+				state.Hash = want.GetAnnotations()[AnnotationHash]
+			}
+		}
+	}
+	if state.Existing, err = r.existing(ctx, req.NamespacedName, state); err != nil {
+		return reconcile.Result{}, err
+	}
+	result := Plan(state)
+	switch result.Verb {
+	case Apply:
+		if wait := mem.blocked.Sub(state.Now); wait > 0 && mem.hash == state.Hash {
+			return reconcile.Result{RequeueAfter: min(wait, retry)}, nil
+		}
+		result.Again, err = r.apply(ctx, sub, want, state.Existing, mem)
+	case Delete:
+		if sub.object == nil {
+			// The watches are not in step: the cache may not show it yet.
+			if there, err := r.subjectExists(ctx, req.NamespacedName); there || err != nil {
+				return reconcile.Result{}, err
+			}
+		}
+		err = r.delete(ctx, req.Namespace, Name(req.Name), state.Existing.UID)
+	case Conflict:
+		r.complain(sub, mem, "ServiceNameTaken", fmt.Sprintf(
+			"Service %s is there already and was not made for this %s: delete or rename it", Name(req.Name), r.kindName()))
+		result.Again = retry
+	}
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if sub.object == nil {
+		r.mu.Lock()
+		delete(r.memory, req.NamespacedName)
+		r.mu.Unlock()
+	}
+	return reconcile.Result{RequeueAfter: result.Again}, nil
+}
+
+func (r *Reconciler) kindName() string {
+	if r.Kind == OfInstance {
+		return "Instance"
+	}
+	return "Configuration"
+}
+
+func (r *Reconciler) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
+}
+
+func (r *Reconciler) remember(key types.NamespacedName) *memory {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.memory == nil {
+		r.memory = map[types.NamespacedName]*memory{}
+	}
+	m := r.memory[key]
+	if m == nil {
+		m = &memory{}
+		r.memory[key] = m
+	}
+	return m
+}
+
+// subject reads the object that a Service is for, and what is wanted for it.
+func (r *Reconciler) subject(ctx context.Context, key types.NamespacedName) (subject, error) {
+	var sub subject
+	configKey := key
+	if r.Kind == OfInstance {
+		inst := &v0.Instance{}
+		if err := r.Client.Get(ctx, key, inst, client.UnsafeDisableDeepCopy); err != nil {
+			return sub, ignoreNotFound(err, "read Instance", key)
+		}
+		if inst.DeletionTimestamp != nil {
+			return sub, nil
+		}
+		sub.object = inst
+		sub.expected = len(inst.Spec.Nodes) > 0
+		configKey.Name = inst.Spec.ConfigurationName
+	}
+	config := &v0.Configuration{}
+	if err := r.Client.Get(ctx, configKey, config, client.UnsafeDisableDeepCopy); err != nil {
+		sub.hold = true // nothing is known of what is wanted
+		return sub, ignoreNotFound(err, "read Configuration", configKey)
+	}
+	sub.config = config
+	spec := config.Spec.InstanceServiceSpec
+	if r.Kind == OfConfiguration {
+		if config.DeletionTimestamp != nil {
+			return subject{}, nil
+		}
+		sub.object, spec = config, config.Spec.ConfigurationServiceSpec
+		list := &v0.InstanceList{}
+		if err := r.Client.List(ctx, list, client.InNamespace(key.Namespace),
+			client.MatchingFields{view.ByConfiguration: key.Name}, client.Limit(1), client.UnsafeDisableDeepCopy); err != nil {
+			return sub, fmt.Errorf("list Instances of Configuration %s: %w", key, err)
+		}
+		sub.expected = len(list.Items) > 0
+	}
+	if spec != nil && len(spec.Raw) > 0 && string(spec.Raw) != "null" {
+		sub.raw = spec.Raw
+	}
+	b := config.Spec.BrokerSpec
+	sub.expected = sub.expected && b != nil && (b.BrokerPodSpec != nil || b.BrokerJobSpec != nil)
+	return sub, nil
+}
+
+// subjectExists asks the API server whether a subject is there to stay.
+func (r *Reconciler) subjectExists(ctx context.Context, key types.NamespacedName) (bool, error) {
+	var o client.Object = &v0.Instance{}
+	if r.Kind == OfConfiguration {
+		o = &v0.Configuration{}
+	}
+	if err := r.Live.Get(ctx, key, o); err != nil {
+		return false, ignoreNotFound(err, "read "+r.kindName(), key)
+	}
+	return o.GetDeletionTimestamp() == nil, nil
+}
+
+func ignoreNotFound(err error, doing string, key types.NamespacedName) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return fmt.Errorf("%s %s: %w", doing, key, err)
+}
+
+// backends counts the Pods that the subject's Service selects.
+func (r *Reconciler) backends(ctx context.Context, key types.NamespacedName) (Backends, error) {
+	index := view.ByInstanceLabel
+	if r.Kind == OfConfiguration {
+		index = view.ByConfiguration
+	}
+	list := &corev1.PodList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(key.Namespace),
+		client.MatchingFields{index: key.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return Backends{}, fmt.Errorf("list Pods of %s %s: %w", r.kindName(), key, err)
+	}
+	var b Backends
+	for i := range list.Items {
+		pod := &list.Items[i]
+		if !isBackend(pod) || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
+			continue
+		}
+		b.Left++
+		if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
+			b.Running++
+		}
+	}
+	return b, nil
+}
+
+// isBackend tells whether a Pod carries all labels of a broker.
+func isBackend(o client.Object) bool {
+	l := o.GetLabels()
+	return l[v0.LabelController] == v0.ControllerName && l[v0.LabelConfiguration] != "" && l[v0.LabelInstance] != ""
+}
+
+// existing returns the Service that has the subject's name, or nil. The cache
+// does not hold foreign Services, so before one is made the API server is
+// asked.
+func (r *Reconciler) existing(ctx context.Context, key types.NamespacedName, s State) (*Existing, error) {
+	name := types.NamespacedName{Namespace: key.Namespace, Name: Name(key.Name)}
+	svc := &corev1.Service{}
+	err := r.Client.Get(ctx, name, svc)
+	if apierrors.IsNotFound(err) && s.Hash != "" && s.Backends.Running > 0 {
+		err = r.Live.Get(ctx, name, svc)
+	}
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read Service %s: %w", name, err)
+	}
+	e := &Existing{UID: svc.UID, Hash: svc.Annotations[AnnotationHash], Terminating: svc.DeletionTimestamp != nil}
+	ref := view.OwnerConfiguration(svc)
+	if r.Kind == OfInstance {
+		ref = view.OwnerInstance(svc)
+	}
+	if ref != nil && ref.Name == key.Name &&
+		svc.Labels[v0.LabelController] == v0.ControllerName && svc.Labels[r.label()] == key.Name {
+		e.Ours, e.Owner = true, ref.UID
+	}
+	return e, nil
+}
+
+// apply writes the Service. The wait is when to try again if nothing changes.
+func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.Unstructured, old *Existing, mem *memory) (time.Duration, error) {
+	opts := []client.ApplyOption{client.FieldOwner(view.FieldManager)}
+	if old != nil {
+		// This very Service, whoever else has written to it.
+		want.SetUID(old.UID)
+		opts = append(opts, client.ForceOwnership)
+	}
+	hash := want.GetAnnotations()[AnnotationHash]
+	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(want), opts...)
+	key := client.ObjectKey{Namespace: want.GetNamespace(), Name: want.GetName()}
+	var status apierrors.APIStatus
+	switch {
+	case err == nil:
+		mem.told, mem.blocked = "", time.Time{}
+		verb := "created"
+		if old != nil {
+			verb = "updated"
+		}
+		r.Log.Info("Service "+verb, "service", key)
+		r.Events.Eventf(sub.object, nil, corev1.EventTypeNormal, "ServiceApplied", "ApplyService", "%s Service %s", verb, key.Name)
+		return 0, nil
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return 0, nil
+	case !errors.As(err, &status), apierrors.IsConflict(err), apierrors.IsNotFound(err),
+		status.Status().Code == 429, status.Status().Code >= 500:
+		return 0, fmt.Errorf("apply Service %s: %w", key, err)
+	}
+	mem.hash, mem.blocked = hash, r.now().Add(retry)
+	r.complain(sub, mem, "ServiceSpecRefused", fmt.Sprintf("apply Service %s: %v", key.Name, err))
+	return retry, nil
+}
+
+// complain tells, once, on the Configuration, what its user has to set right.
+func (r *Reconciler) complain(sub subject, mem *memory, reason, message string) {
+	if len(message) > 900 {
+		message = message[:900] + "…"
+	}
+	if mem.told == reason+message {
+		return
+	}
+	mem.told = reason + message
+	r.Log.Warn("Service", "configuration", client.ObjectKeyFromObject(sub.config), "reason", reason, "message", message)
+	r.Events.Eventf(sub.config, nil, corev1.EventTypeWarning, reason, "ApplyService", "%s", message)
+}
+
+func (r *Reconciler) delete(ctx context.Context, namespace, name string, uid types.UID) error {
+	svc := &corev1.Service{}
+	svc.Namespace, svc.Name = namespace, name
+	err := r.Client.Delete(ctx, svc, client.Preconditions{UID: &uid})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("delete Service %s/%s: %w", namespace, name, err)
+	}
+	r.Log.Info("Service deleted", "service", namespace+"/"+name)
+	return nil
+}

@@ -1,0 +1,128 @@
+package view
+
+import (
+	"maps"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// trim is the cache's transform. It is given each object before it is kept,
+// and changes it in place; what it does not know it leaves as it is.
+func trim(obj any) (any, error) {
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		trimMeta(o)
+		o.Spec = trimPodSpec(&o.Spec)
+		o.Status = trimPodStatus(&o.Status)
+	case *corev1.Service:
+		trimMeta(o)
+		o.Spec = corev1.ServiceSpec{Selector: o.Spec.Selector}
+		o.Status = corev1.ServiceStatus{}
+	case *batchv1.Job:
+		trimMeta(o)
+		o.Spec = batchv1.JobSpec{}
+	case *corev1.Node:
+		trimMeta(o)
+		o.Labels = nil
+		o.Spec = corev1.NodeSpec{Unschedulable: o.Spec.Unschedulable}
+		o.Status = trimNodeStatus(&o.Status)
+	case *v0.Instance:
+		trimMeta(o)
+		o.Spec.BrokerProperties = nil
+	case *v0.Configuration:
+		trimMeta(o)
+		o.Spec.DiscoveryHandler.DiscoveryDetails = ""
+		o.Spec.DiscoveryHandler.DiscoveryProperties = nil
+	}
+	return obj, nil
+}
+
+// trimMeta keeps our own annotations only, and no managed fields.
+func trimMeta(o metav1.Object) {
+	o.SetManagedFields(nil)
+	notes := o.GetAnnotations()
+	maps.DeleteFunc(notes, func(k, _ string) bool {
+		return !strings.HasPrefix(k, v0.ResourcePrefix+"/") || k == v0.AnnotationDeviceID
+	})
+	if len(notes) == 0 {
+		notes = nil
+	}
+	o.SetAnnotations(notes)
+}
+
+func trimPodSpec(s *corev1.PodSpec) corev1.PodSpec {
+	return corev1.PodSpec{
+		NodeName:       s.NodeName,
+		Containers:     trimContainers(s.Containers),
+		InitContainers: trimContainers(s.InitContainers),
+	}
+}
+
+func trimContainers(list []corev1.Container) []corev1.Container {
+	var out []corev1.Container
+	for i := range list {
+		requests := akriOnly(list[i].Resources.Requests)
+		if requests == nil {
+			continue
+		}
+		out = append(out, corev1.Container{
+			RestartPolicy: list[i].RestartPolicy,
+			Resources:     corev1.ResourceRequirements{Requests: requests},
+		})
+	}
+	return out
+}
+
+// akriOnly keeps the resources of our prefix.
+func akriOnly(list corev1.ResourceList) corev1.ResourceList {
+	var out corev1.ResourceList
+	for name, q := range list {
+		if strings.HasPrefix(string(name), v0.ResourcePrefix+"/") {
+			if out == nil {
+				out = corev1.ResourceList{}
+			}
+			out[name] = q
+		}
+	}
+	return out
+}
+
+func trimPodStatus(s *corev1.PodStatus) corev1.PodStatus {
+	out := corev1.PodStatus{Phase: s.Phase, StartTime: s.StartTime}
+	if s.Phase == corev1.PodFailed || s.Phase == corev1.PodSucceeded {
+		out.Reason, out.Message = s.Reason, s.Message
+		for _, c := range s.ContainerStatuses {
+			if c.State.Terminated != nil {
+				t := *c.State.Terminated
+				t.Message, t.ContainerID = "", ""
+				out.ContainerStatuses = append(out.ContainerStatuses, corev1.ContainerStatus{
+					Name: c.Name, State: corev1.ContainerState{Terminated: &t},
+				})
+			}
+		}
+	}
+	for _, c := range s.Conditions {
+		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled {
+			c.Message = ""
+			out.Conditions = append(out.Conditions, c)
+		}
+	}
+	return out
+}
+
+func trimNodeStatus(s *corev1.NodeStatus) corev1.NodeStatus {
+	out := corev1.NodeStatus{Capacity: akriOnly(s.Capacity), Allocatable: akriOnly(s.Allocatable)}
+	for _, c := range s.Conditions {
+		if c.Type == corev1.NodeReady {
+			out.Conditions = append(out.Conditions, corev1.NodeCondition{
+				Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime,
+			})
+		}
+	}
+	return out
+}

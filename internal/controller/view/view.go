@@ -1,0 +1,178 @@
+// Package view is what the controller sees of the cluster: which objects its
+// cache holds, what it keeps of them, and by which keys they are found.
+//
+// The cache holds Configurations, Instances and Nodes of the whole cluster,
+// and of Pods, Services and Jobs only those that carry the label
+// akri.sh/configuration. Everything that no reconciler reads is cut off before
+// an object is kept: a Pod shrinks to its owners, its node, its requests and
+// how it fares. So objects from the cache must never be written back whole.
+package view
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// FieldManager is the name under which the controller writes.
+const FieldManager = "akri-controller"
+
+// Indexes of the cache; use them with client.MatchingFields.
+const (
+	// ByOwnerInstance finds Pods, Jobs and Services by the name of the
+	// Instance that is their controlling owner.
+	ByOwnerInstance = "ownerInstance"
+	// ByConfiguration finds Instances by the name of their Configuration, and
+	// Pods by the label.
+	ByConfiguration = "configuration"
+	// ByInstanceLabel finds Pods by the label akri.sh/instance.
+	ByInstanceLabel = "instanceLabel"
+	// ByNode finds Instances by a node in spec.nodes.
+	ByNode = "node"
+)
+
+// Scheme returns the types that the controller works with.
+func Scheme() (*runtime.Scheme, error) {
+	s := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(s); err != nil {
+		return nil, fmt.Errorf("register Kubernetes types: %w", err)
+	}
+	if err := v0.AddToScheme(s); err != nil {
+		return nil, fmt.Errorf("register akri.sh/v0 types: %w", err)
+	}
+	return s, nil
+}
+
+// CacheOptions says what the cache holds.
+func CacheOptions() (cache.Options, error) {
+	has, err := labels.NewRequirement(v0.LabelConfiguration, selection.Exists, nil)
+	if err != nil {
+		return cache.Options{}, fmt.Errorf("selector of label %s: %w", v0.LabelConfiguration, err)
+	}
+	labelled := labels.NewSelector().Add(*has)
+	service, err := labels.Parse(v0.LabelController + "=" + v0.ControllerName)
+	if err != nil {
+		return cache.Options{}, fmt.Errorf("selector of label %s: %w", v0.LabelController, err)
+	}
+	return cache.Options{
+		DefaultTransform: trim,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}: {Label: labelled},
+			// Instance Services carry no label of their Configuration.
+			&corev1.Service{}: {Label: service},
+			&batchv1.Job{}:    {Label: labelled},
+		},
+	}, nil
+}
+
+// Index registers the indexes.
+func Index(ctx context.Context, ix client.FieldIndexer) error {
+	for _, i := range []struct {
+		obj  client.Object
+		name string
+		keys client.IndexerFunc
+	}{
+		{&corev1.Pod{}, ByOwnerInstance, ownerInstance},
+		{&corev1.Pod{}, ByConfiguration, label(v0.LabelConfiguration)},
+		{&corev1.Pod{}, ByInstanceLabel, label(v0.LabelInstance)},
+		{&batchv1.Job{}, ByOwnerInstance, ownerInstance},
+		{&v0.Instance{}, ByConfiguration, func(o client.Object) []string {
+			if inst, ok := o.(*v0.Instance); ok {
+				return []string{inst.Spec.ConfigurationName}
+			}
+			return nil
+		}},
+		{&v0.Instance{}, ByNode, func(o client.Object) []string {
+			if inst, ok := o.(*v0.Instance); ok {
+				return inst.Spec.Nodes
+			}
+			return nil
+		}},
+	} {
+		if err := ix.IndexField(ctx, i.obj, i.name, i.keys); err != nil {
+			return fmt.Errorf("index %T by %s: %w", i.obj, i.name, err)
+		}
+	}
+	return nil
+}
+
+func label(key string) client.IndexerFunc {
+	return func(o client.Object) []string {
+		if v := o.GetLabels()[key]; v != "" {
+			return []string{v}
+		}
+		return nil
+	}
+}
+
+func ownerInstance(o client.Object) []string {
+	if ref := OwnerInstance(o); ref != nil {
+		return []string{ref.Name}
+	}
+	return nil
+}
+
+// OwnerInstance returns the controlling owner of an object if it is an
+// Instance, else nil.
+func OwnerInstance(o metav1.Object) *metav1.OwnerReference { return owner(o, "Instance") }
+
+// OwnerConfiguration returns the controlling owner of an object if it is a
+// Configuration, else nil.
+func OwnerConfiguration(o metav1.Object) *metav1.OwnerReference { return owner(o, "Configuration") }
+
+func owner(o metav1.Object, kind string) *metav1.OwnerReference {
+	ref := metav1.GetControllerOfNoCopy(o)
+	if ref == nil || ref.Kind != kind || !strings.HasPrefix(ref.APIVersion, v0.GroupVersion.Group+"/") {
+		return nil
+	}
+	return ref
+}
+
+// OwnerRef returns the reference that makes an Instance or a Configuration
+// the controlling owner of an object.
+func OwnerRef(o client.Object) metav1.OwnerReference {
+	kind := "Instance"
+	if _, ok := o.(*v0.Configuration); ok {
+		kind = "Configuration"
+	}
+	yes := true
+	return metav1.OwnerReference{
+		APIVersion:         v0.GroupVersion.String(),
+		Kind:               kind,
+		Name:               o.GetName(),
+		UID:                o.GetUID(),
+		Controller:         &yes,
+		BlockOwnerDeletion: &yes,
+	}
+}
+
+// NodeUsable tells whether a node is there, ready, and takes Pods.
+func NodeUsable(node *corev1.Node) bool {
+	return NodeReady(node) && !node.Spec.Unschedulable
+}
+
+// NodeReady tells whether a node is there and its kubelet says that it is
+// ready.
+func NodeReady(node *corev1.Node) bool {
+	if node.DeletionTimestamp != nil {
+		return false
+	}
+	for _, c := range node.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}

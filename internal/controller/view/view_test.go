@@ -1,0 +1,118 @@
+package view
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+func TestTrimPod(t *testing.T) {
+	yes := true
+	always := corev1.ContainerRestartPolicyAlways
+	one := resource.MustParse("1")
+	owner := []metav1.OwnerReference{{APIVersion: "akri.sh/v0", Kind: "Instance", Name: "i", UID: "u", Controller: &yes}}
+	got, err := trim(&corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "p", Labels: map[string]string{"a": "b"}, OwnerReferences: owner,
+			Annotations:   map[string]string{"akri.sh/broker-spec-hash": "h", "other": strings.Repeat("x", 1000)},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}},
+		},
+		Spec: corev1.PodSpec{
+			NodeName: "n",
+			Volumes:  []corev1.Volume{{Name: "v"}},
+			Containers: []corev1.Container{{Name: "a", Env: []corev1.EnvVar{{Name: "e"}}, Resources: corev1.ResourceRequirements{
+				Requests: corev1.ResourceList{"akri.sh/i": one, "cpu": one}}}, {Name: "b"}},
+			InitContainers: []corev1.Container{{RestartPolicy: &always, Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{"akri.sh/i": one}}}},
+		},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodFailed, Reason: "r", PodIP: "1.2.3.4",
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Message: "long"}, {Type: "Other"}},
+			ContainerStatuses: []corev1.ContainerStatus{{Name: "a", Image: "i", State: corev1.ContainerState{
+				Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Message: "long"}}}},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "p", Labels: map[string]string{"a": "b"}, OwnerReferences: owner,
+			Annotations: map[string]string{"akri.sh/broker-spec-hash": "h"},
+		},
+		Spec: corev1.PodSpec{
+			NodeName:       "n",
+			Containers:     []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{"akri.sh/i": one}}}},
+			InitContainers: []corev1.Container{{RestartPolicy: &always, Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{"akri.sh/i": one}}}},
+		},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodFailed, Reason: "r",
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady}},
+			ContainerStatuses: []corev1.ContainerStatus{{Name: "a", State: corev1.ContainerState{
+				Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}}},
+		},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("trimmed Pod (-want +got):\n%s", d)
+	}
+	if again, _ := trim(want.DeepCopy()); !cmp.Equal(want, again) {
+		t.Error("a trimmed Pod changes when it is trimmed again")
+	}
+}
+
+// Whatever comes, a tombstone for instance, passes.
+func TestTrimUnknown(t *testing.T) {
+	for _, o := range []any{nil, "text", struct{}{}, &corev1.ConfigMap{}, &corev1.Pod{}, &corev1.Node{}, &v0.Instance{}, &v0.Configuration{}} {
+		if _, err := trim(o); err != nil {
+			t.Errorf("%T: %v", o, err)
+		}
+	}
+}
+
+func TestOwner(t *testing.T) {
+	yes, no := true, false
+	for _, tt := range []struct {
+		ref  metav1.OwnerReference
+		want bool
+	}{
+		{metav1.OwnerReference{APIVersion: "akri.sh/v0", Kind: "Instance", Controller: &yes}, true},
+		{metav1.OwnerReference{APIVersion: "akri.sh/v1", Kind: "Instance", Controller: &yes}, true},
+		{metav1.OwnerReference{APIVersion: "akri.sh/v0", Kind: "Instance", Controller: &no}, false},
+		{metav1.OwnerReference{APIVersion: "akri.sh/v0", Kind: "Instance"}, false},
+		{metav1.OwnerReference{APIVersion: "akri.sh.example/v0", Kind: "Instance", Controller: &yes}, false},
+		{metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Controller: &yes}, false},
+	} {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{tt.ref}}}
+		if got := OwnerInstance(pod) != nil; got != tt.want {
+			t.Errorf("owner %+v: %t, want %t", tt.ref, got, tt.want)
+		}
+	}
+}
+
+func TestNodeUsable(t *testing.T) {
+	node := func(status corev1.ConditionStatus, cordoned bool) *corev1.Node {
+		return &corev1.Node{
+			Spec:   corev1.NodeSpec{Unschedulable: cordoned},
+			Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status}}},
+		}
+	}
+	for _, tt := range []struct {
+		node *corev1.Node
+		want bool
+	}{
+		{node(corev1.ConditionTrue, false), true},
+		{node(corev1.ConditionTrue, true), false},
+		{node(corev1.ConditionFalse, false), false},
+		{node(corev1.ConditionUnknown, false), false},
+		{&corev1.Node{}, false},
+	} {
+		if got := NodeUsable(tt.node); got != tt.want {
+			t.Errorf("%+v: %t, want %t", tt.node, got, tt.want)
+		}
+	}
+}
