@@ -1,0 +1,289 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/images"
+	"github.com/akri-go/akri/samples"
+)
+
+const namespace = "default"
+
+// patience is how long a step may take before the demo gives up.
+const patience = 3 * time.Minute
+
+// Options says how to run the demo.
+type Options struct {
+	Dir     string // of the cluster; "" means devcluster.DefaultDir
+	Repo    string // checkout with sources, chart and samples
+	Subject string // name of a subject; "" means to choose
+	// Terminal is where keys come from and the table is redrawn. Nil means
+	// that nobody watches: plug a device, wait for its broker, unplug it, end.
+	Terminal *os.File
+	Out      io.Writer
+	// Remove removes the cluster at the end even if nobody watches.
+	Remove bool
+	Sys    fs.FS // /sys
+}
+
+// demo is a running demo.
+type demo struct {
+	Options
+	subject Subject
+	cluster *devcluster.Cluster
+	api     client.Client
+	mine    bool // the cluster is a demo's: end it at the end
+	plugged []string
+}
+
+// Run runs the demo until ctx is done or the person quits, or if nobody watches
+// until it has shown one device come and go. Then it removes what it made.
+func Run(ctx context.Context, o Options) (err error) {
+	d := &demo{Options: o}
+	if d.subject, err = Choose(o.Sys, o.Subject); err != nil {
+		return err
+	}
+	d.say("Akri demo with %s. A cluster is made on this machine; nothing else here is touched.", d.subject.Words)
+	defer func() { err = errors.Join(err, d.end(ctx)) }()
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	if d.Terminal != nil {
+		return d.interact(ctx)
+	}
+	return d.check(ctx)
+}
+
+// prepare brings everything up to the table.
+func (d *demo) prepare(ctx context.Context) error {
+	began := time.Now()
+	_, err := devcluster.Open(d.Dir)
+	d.mine = errors.Is(err, devcluster.ErrNoCluster)
+	if d.cluster, err = devcluster.Up(ctx, devcluster.Options{Dir: d.Dir, Repo: d.Repo, Progress: d.Out, Install: true}); err != nil {
+		return err
+	}
+	if d.api, err = newClient(d.cluster); err != nil {
+		return err
+	}
+	if d.mine, err = mark(ctx, d.api, d.mine); err != nil {
+		return err
+	}
+	archives, err := images.Build(ctx, images.Options{Module: d.Repo, Out: filepath.Join(d.Repo, "out"),
+		Platforms: []images.Platform{{Arch: runtime.GOARCH}}, Images: images.All(), Log: d.Out})
+	if err != nil {
+		return err
+	}
+	var paths []string
+	for _, a := range archives {
+		paths = append(paths, a.Path)
+	}
+	d.say("loading %d images", len(paths))
+	if err := d.cluster.LoadImages(ctx, paths...); err != nil {
+		return err
+	}
+	d.say("installing the chart")
+	values, err := devcluster.ParseValues([]string{"udev.discovery.enabled=true"})
+	if err != nil {
+		return err
+	}
+	err = d.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(d.Repo, "charts", "akri"),
+		Release: "akri", Namespace: namespace, Values: values, Wait: patience})
+	if err != nil {
+		return err
+	}
+	for _, manifest := range []string{d.subject.Manifest, "apps/devices/devices.yaml"} {
+		data, err := samples.Manifest(manifest)
+		if err != nil {
+			return err
+		}
+		if err := apply(ctx, d.api, data); err != nil {
+			return fmt.Errorf("apply samples/%s: %w", manifest, err)
+		}
+		d.say("applied samples/%s", manifest)
+	}
+	if err := d.waitApp(ctx); err != nil {
+		return err
+	}
+	d.say("all is up after %.0f s", time.Since(began).Seconds())
+	if d.subject.Pluggable && len(d.subject.Devices(d.Sys)) == 0 {
+		return d.plug(ctx)
+	}
+	return nil
+}
+
+func (d *demo) plug(ctx context.Context) error {
+	name, err := d.cluster.Plug(ctx)
+	if err != nil {
+		return err
+	}
+	d.plugged = append(d.plugged, name)
+	return nil
+}
+
+func (d *demo) unplug(ctx context.Context) error {
+	if len(d.plugged) == 0 {
+		return nil
+	}
+	last := len(d.plugged) - 1
+	_, err := d.cluster.Unplug(ctx, d.plugged[last])
+	d.plugged = d.plugged[:last]
+	return err
+}
+
+// look returns the table's rows as they are now.
+func (d *demo) look(ctx context.Context) ([]row, error) {
+	instances, pods, err := list(ctx, d.api)
+	if err != nil {
+		return nil, err
+	}
+	return view(d.subject.Devices(d.Sys), d.subject.Configuration, instances, pods), nil
+}
+
+// check is the demo without a person: a device comes, gets its broker, goes.
+func (d *demo) check(ctx context.Context) error {
+	if d.subject.Pluggable && len(d.plugged) == 0 {
+		if err := d.plug(ctx); err != nil {
+			return err
+		}
+	}
+	rows, err := d.until(ctx, "every device has a running broker", running)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("this machine has no %s", d.subject.Words)
+	}
+	fmt.Fprintln(d.Out, strings.Join(table(rows), "\n"))
+	if err := d.askPage(ctx); err != nil {
+		return err
+	}
+	if len(d.plugged) > 0 {
+		name := "/dev/" + d.plugged[len(d.plugged)-1]
+		if err := d.unplug(ctx); err != nil {
+			return err
+		}
+		d.say("unplugged %s", name)
+		_, err := d.until(ctx, name+" is gone", func(rows []row) bool {
+			for _, r := range rows {
+				if r.device == name {
+					return false
+				}
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		d.say("%s, its Instance and its broker are gone", name)
+	}
+	d.say("the demo works; %s", d.pageText())
+	return nil
+}
+
+// until looks until a condition holds.
+func (d *demo) until(ctx context.Context, what string, ok func([]row) bool) ([]row, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		rows, err := d.look(ctx)
+		if err == nil && ok(rows) {
+			return rows, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait until %s: %w (last: %v)\n%s\nlogs: %s", what, context.Cause(ctx), err,
+				strings.Join(table(rows), "\n"), d.cluster.Logs())
+		case <-tick.C:
+		}
+	}
+}
+
+// askPage asks the demo page for what it shows: it must show the brokers.
+func (d *demo) askPage(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	url, err := d.pageURL(ctx)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		text, err := get(ctx, url+"/api/state")
+		if err == nil && strings.Contains(text, `"opened":true`) {
+			d.say("the page at %s shows that the broker opened its device", url)
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("ask the demo page %s: it shows no broker that opened its device (%w): %.500s", url, errors.Join(err, ctx.Err()), text)
+		case <-tick.C:
+		}
+	}
+}
+
+func get(ctx context.Context, url string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	return string(data), err
+}
+
+// end removes what the demo made.
+func (d *demo) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if d.Terminal == nil && !d.Remove {
+		if d.cluster != nil {
+			d.say("the cluster stays; make demo-down removes it")
+		}
+		return nil
+	}
+	if d.mine {
+		d.say("removing the cluster")
+		return devcluster.Down(ctx, d.Dir, d.Out)
+	}
+	if d.cluster == nil {
+		return nil
+	}
+	d.say("the cluster was there before and stays; removing the demo from it")
+	var errs []error
+	for len(d.plugged) > 0 {
+		errs = append(errs, d.unplug(ctx))
+	}
+	if d.api == nil {
+		return errors.Join(errs...)
+	}
+	for _, manifest := range []string{d.subject.Manifest, "apps/devices/devices.yaml"} {
+		data, err := samples.Manifest(manifest)
+		if err == nil {
+			err = remove(ctx, d.api, data)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.Out, format+"\n", args...) }

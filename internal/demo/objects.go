@@ -1,0 +1,167 @@
+package demo
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	k8syaml "k8s.io/apimachinery/pkg/util/yaml"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/yaml"
+
+	akri "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/devcluster"
+)
+
+const (
+	appName    = "akri-devices"
+	fieldOwner = client.FieldOwner("akri-demo")
+)
+
+func newClient(c *devcluster.Cluster) (client.Client, error) {
+	config, err := c.RESTConfig()
+	if err != nil {
+		return nil, err
+	}
+	ctrllog.SetLogger(logr.Discard()) // else it complains into the table
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), akri.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	return client.New(config, client.Options{Scheme: scheme})
+}
+
+// mark marks a cluster that a demo has just made, and tells whether the cluster
+// is one that a demo made, now or before.
+func mark(ctx context.Context, api client.Client, made bool) (bool, error) {
+	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "akri-demo"}}
+	if made {
+		if err := client.IgnoreAlreadyExists(api.Create(ctx, m)); err != nil {
+			return true, fmt.Errorf("mark the cluster as the demo's: %w", err)
+		}
+		return true, nil
+	}
+	err := api.Get(ctx, client.ObjectKeyFromObject(m), m)
+	return err == nil, client.IgnoreNotFound(err)
+}
+
+// objects reads the documents of a manifest.
+func objects(manifest []byte) ([]*unstructured.Unstructured, error) {
+	var out []*unstructured.Unstructured
+	for r := k8syaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest))); ; {
+		doc, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		u := &unstructured.Unstructured{}
+		if err := yaml.Unmarshal(doc, &u.Object); err != nil {
+			return nil, err
+		}
+		if u.Object != nil {
+			out = append(out, u)
+		}
+	}
+}
+
+func apply(ctx context.Context, api client.Client, manifest []byte) error {
+	list, err := objects(manifest)
+	if err != nil {
+		return err
+	}
+	for _, u := range list {
+		if err := applyOne(ctx, api, u); err != nil {
+			return fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// applyOne waits for a kind that the API server does not know yet: the chart's
+// CRDs have only just been made.
+func applyOne(ctx context.Context, api client.Client, u *unstructured.Unstructured) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := api.Apply(ctx, client.ApplyConfigurationFromUnstructured(u.DeepCopy()), fieldOwner, client.ForceOwnership)
+		if err == nil || !apimeta.IsNoMatchError(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+func remove(ctx context.Context, api client.Client, manifest []byte) error {
+	list, err := objects(manifest)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, u := range list {
+		if err := client.IgnoreNotFound(api.Delete(ctx, u, client.PropagationPolicy("Background"))); err != nil {
+			errs = append(errs, fmt.Errorf("delete %s %s: %w", u.GetKind(), u.GetName(), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// list reads the Instances, and the Pods that are brokers.
+func list(ctx context.Context, api client.Client) ([]akri.Instance, []corev1.Pod, error) {
+	var instances akri.InstanceList
+	var pods corev1.PodList
+	err := errors.Join(api.List(ctx, &instances, client.InNamespace(namespace)),
+		api.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{akri.LabelController: akri.ControllerName}))
+	return instances.Items, pods.Items, err
+}
+
+func (d *demo) waitApp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var app appsv1.Deployment
+		err := d.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: appName}, &app)
+		if err == nil && app.Status.AvailableReplicas > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the demo page: %w (logs: %s)", errors.Join(err, ctx.Err()), d.cluster.Logs())
+		case <-tick.C:
+		}
+	}
+}
+
+// pageURL is where this machine's browser finds the demo page.
+func (d *demo) pageURL(ctx context.Context) (string, error) {
+	var service corev1.Service
+	if err := d.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: appName}, &service); err != nil {
+		return "", err
+	}
+	if len(service.Spec.Ports) == 0 || service.Spec.Ports[0].NodePort == 0 {
+		return "", fmt.Errorf("the Service %s has no node port", appName)
+	}
+	return fmt.Sprintf("http://%s:%d", d.cluster.Network().Node(1), service.Spec.Ports[0].NodePort), nil
+}

@@ -1,0 +1,178 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/akri-go/akri/internal/devcluster"
+)
+
+// interact shows the table and heeds keys until the person quits.
+func (d *demo) interact(ctx context.Context) error {
+	fd := int(d.Terminal.Fd())
+	old, err := term.MakeRaw(fd)
+	if err != nil {
+		return fmt.Errorf("read single keys: %w", err)
+	}
+	defer term.Restore(fd, old)
+	keys := make(chan byte)
+	// It ends with the program: a read of a terminal cannot be called off.
+	go func() {
+		buf := make([]byte, 1)
+		for {
+			if _, err := d.Terminal.Read(buf); err != nil {
+				close(keys)
+				return
+			}
+			select {
+			case keys <- buf[0]:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+
+	tick := time.NewTicker(300 * time.Millisecond)
+	defer tick.Stop()
+	s := screen{out: d.Out}
+	defer s.leave()
+	note := ""
+	for {
+		width, height, err := term.GetSize(fd)
+		if err != nil {
+			width, height = 80, 24
+		}
+		rows, err := d.look(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			note = "the API server does not answer: " + err.Error()
+		}
+		s.draw(d.screenLines(rows, note), width, height)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			continue
+		case key, open := <-keys:
+			if !open {
+				return nil
+			}
+			quit, said := d.heed(ctx, key)
+			if quit {
+				return nil
+			}
+			note = said
+		}
+	}
+}
+
+// heed does what a key asks for. It returns what to say.
+func (d *demo) heed(ctx context.Context, key byte) (quit bool, note string) {
+	const ctrlC, ctrlD = 3, 4
+	switch key {
+	case 'q', 'Q', ctrlC, ctrlD:
+		return true, ""
+	case 'p', 'P':
+		if !d.subject.Pluggable {
+			return false, "plug a camera in with your hand"
+		}
+		if err := d.plug(ctx); err != nil {
+			return false, err.Error()
+		}
+		return false, "plugged /dev/" + d.plugged[len(d.plugged)-1]
+	case 'u', 'U':
+		if len(d.plugged) == 0 {
+			return false, "nothing is plugged that this demo could unplug"
+		}
+		name := d.plugged[len(d.plugged)-1]
+		if err := d.unplug(ctx); err != nil {
+			return false, err.Error()
+		}
+		return false, "unplugged /dev/" + name
+	}
+	return false, ""
+}
+
+func (d *demo) screenLines(rows []row, note string) []string {
+	lines := append([]string{""}, table(rows)...)
+	lines = append(lines, "")
+	if d.subject.Pluggable {
+		lines = append(lines, "p plug a device    u unplug it    q or Ctrl-C end, and remove everything")
+	} else {
+		lines = append(lines, "plug cameras in and out    q or Ctrl-C end, and remove everything")
+	}
+	lines = append(lines, "", d.pageText())
+	lines = append(lines, d.nextText()...)
+	if note != "" {
+		lines = append(lines, "", note)
+	}
+	return lines
+}
+
+func (d *demo) pageText() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	url, err := d.pageURL(ctx)
+	if err != nil {
+		return "the page is not there: " + err.Error()
+	}
+	return "the same as a page: " + url
+}
+
+func (d *demo) nextText() []string {
+	dev := "  bin/akri dev"
+	if d.Dir != "" && d.Dir != devcluster.DefaultDir {
+		dev += " --dir " + d.Dir
+	}
+	return []string{
+		"what to try next, in another terminal here:",
+		dev + " kubectl -- get akric,akrii,pods,services -o wide",
+		dev + " kubectl -- describe akric " + d.subject.Configuration,
+		dev + " kubectl -- delete akric " + d.subject.Configuration + "      the brokers go",
+		dev + " kubectl -- apply -f samples/" + d.subject.Manifest + "   and are back",
+		"  docs/ has one page for each thing to do",
+	}
+}
+
+// screen is the terminal's alternate screen, so that what was there before is
+// there again afterwards.
+type screen struct {
+	out   io.Writer
+	shown string
+}
+
+// draw shows lines, those that fit, if they differ from what is shown.
+func (s *screen) draw(lines []string, width, height int) {
+	var b strings.Builder
+	for i, l := range lines {
+		if i == height-1 {
+			break
+		}
+		if len(l) > width {
+			l = l[:width]
+		}
+		b.WriteString(l + "\x1b[K\r\n") // clear the rest of the line
+	}
+	if b.String() == s.shown {
+		return
+	}
+	if s.shown == "" {
+		fmt.Fprint(s.out, "\x1b[?1049h")
+	}
+	fmt.Fprint(s.out, "\x1b[H", b.String(), "\x1b[J")
+	s.shown = b.String()
+}
+
+// leave brings the ordinary screen back.
+func (s *screen) leave() {
+	if s.shown != "" {
+		fmt.Fprint(s.out, "\x1b[?1049l")
+	}
+}

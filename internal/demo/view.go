@@ -1,0 +1,137 @@
+package demo
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	akri "github.com/akri-go/akri/api/v0"
+)
+
+// row is one device: one that the machine has, an Instance, or both.
+type row struct {
+	device   string // device node
+	present  bool   // the machine has it
+	instance string // "" as long as there is none
+	node     string
+	slots    string // "used/capacity"
+	broker   string // Pod
+	phase    string // of the broker
+}
+
+// view joins the machine's devices with Instances and brokers of one
+// Configuration.
+func view(devices []string, configuration string, instances []akri.Instance, pods []corev1.Pod) []row {
+	rows := map[string]*row{}
+	for _, d := range devices {
+		rows[d] = &row{device: d, present: true}
+	}
+	for _, i := range instances {
+		if i.Spec.ConfigurationName != configuration {
+			continue
+		}
+		device := i.Spec.BrokerProperties["UDEV_DEVNODE"]
+		if device == "" {
+			device = i.Name
+		}
+		r := rows[device]
+		if r == nil {
+			r = &row{device: device}
+			rows[device] = r
+		}
+		used := 0
+		for _, holder := range i.Spec.DeviceUsage {
+			if holder != "" {
+				used++
+			}
+		}
+		r.instance, r.node = i.Name, strings.Join(i.Spec.Nodes, ",")
+		r.slots = fmt.Sprintf("%d/%d", used, i.Spec.Capacity)
+		for _, p := range pods {
+			if p.Labels[akri.LabelInstance] == i.Name && p.Namespace == i.Namespace {
+				r.broker, r.phase = p.Name, phaseOf(p)
+			}
+		}
+	}
+	out := make([]row, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, *r)
+	}
+	slices.SortFunc(out, func(a, b row) int { return natural(a.device, b.device) })
+	return out
+}
+
+// phaseOf is the Pod's phase, or better what it waits for.
+func phaseOf(p corev1.Pod) string {
+	if p.DeletionTimestamp != nil {
+		return "Terminating"
+	}
+	for _, s := range p.Status.ContainerStatuses {
+		if s.State.Waiting != nil && s.State.Waiting.Reason != "" {
+			return s.State.Waiting.Reason
+		}
+	}
+	if p.Status.Phase == "" {
+		return "Pending"
+	}
+	return string(p.Status.Phase)
+}
+
+// running tells whether every device of the machine has a running broker, and
+// no device is left that the machine does not have.
+func running(rows []row) bool {
+	return !slices.ContainsFunc(rows, func(r row) bool { return !r.present || r.phase != string(corev1.PodRunning) })
+}
+
+var header = []string{"DEVICE", "INSTANCE", "NODE", "SLOTS", "BROKER", "STATE"}
+
+// table draws rows under a header.
+func table(rows []row) []string {
+	cells := [][]string{header}
+	for _, r := range rows {
+		state := r.phase
+		switch {
+		case r.instance == "":
+			state = "not found yet"
+		case !r.present:
+			state = strings.TrimSpace(r.phase + " (unplugged)")
+		case r.broker == "":
+			state = "no broker yet"
+		}
+		cells = append(cells, []string{r.device, r.instance, r.node, r.slots, r.broker, state})
+	}
+	widths := make([]int, len(header))
+	for _, line := range cells {
+		for i, c := range line {
+			widths[i] = max(widths[i], len(c))
+		}
+	}
+	var out []string
+	for _, line := range cells {
+		var b strings.Builder
+		for i, c := range line {
+			fmt.Fprintf(&b, "%-*s  ", widths[i], c)
+		}
+		out = append(out, strings.TrimRight(b.String(), " "))
+	}
+	if len(rows) == 0 {
+		out = append(out, "(no device)")
+	}
+	return out
+}
+
+// natural puts /dev/zram9 before /dev/zram10.
+func natural(a, b string) int {
+	split := func(s string) (string, int) {
+		head := strings.TrimRight(s, "0123456789")
+		n, _ := strconv.Atoi(s[len(head):])
+		return head, n
+	}
+	ha, na := split(a)
+	hb, nb := split(b)
+	return cmp.Or(cmp.Compare(ha, hb), cmp.Compare(na, nb), cmp.Compare(a, b))
+}

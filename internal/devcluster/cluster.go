@@ -1,0 +1,180 @@
+package devcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// DefaultDir is where `akri dev` keeps its cluster.
+const DefaultDir = "/var/lib/akri-dev"
+
+// ErrNoCluster says that a folder holds no cluster.
+var ErrNoCluster = errors.New("no cluster there; `akri dev up` makes one")
+
+// Options says which cluster Up brings up.
+type Options struct {
+	Dir      string    // "" means DefaultDir
+	Nodes    int       // 0 means as many as there are, one for a new cluster
+	Progress io.Writer // one line per step; nil means silent
+	Repo     string    // checkout with the build recipes; "" means kubebin.RepoRoot()
+	// Install lets Up install missing Debian packages.
+	Install bool
+}
+
+// Cluster is a cluster in a folder, running or not.
+type Cluster struct {
+	dir     string
+	state   state
+	network Network
+}
+
+// Open returns the cluster in dir ("" means DefaultDir), ErrNoCluster when
+// there is none.
+func Open(dir string) (*Cluster, error) {
+	dir, err := absDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	st, err := readState(dir)
+	if err != nil {
+		return nil, err
+	}
+	if st == nil {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoCluster)
+	}
+	return &Cluster{dir: dir, state: *st, network: Network{Index: st.Index}}, nil
+}
+
+func absDir(dir string) (string, error) {
+	if dir == "" {
+		dir = DefaultDir
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	return realPath(abs), nil
+}
+
+// realPath resolves the symbolic links in the part of path that exists: the
+// registry compares folders as text, before and after they are made.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	parent := filepath.Dir(path)
+	if parent == path {
+		return path
+	}
+	return filepath.Join(realPath(parent), filepath.Base(path))
+}
+
+func (c *Cluster) path(elem ...string) string {
+	return filepath.Join(append([]string{c.dir}, elem...)...)
+}
+
+// Dir is the cluster's folder.
+func (c *Cluster) Dir() string { return c.dir }
+
+// Logs is the folder with the logs of all components and, per node, /var/log.
+func (c *Cluster) Logs() string { return c.path("logs") }
+
+// Network says which addresses the cluster uses.
+func (c *Cluster) Network() Network { return c.network }
+
+// NodeCount is the number of nodes.
+func (c *Cluster) NodeCount() int { return c.state.Nodes }
+
+// Binary returns the path of a binary of the cluster, kubectl for instance.
+func (c *Cluster) Binary(name string) string { return c.state.Bins[name] }
+
+// Kubeconfig is the path of a kubeconfig file of a cluster administrator.
+func (c *Cluster) Kubeconfig() string { return c.path("kubeconfig") }
+
+// RESTConfig reaches the cluster as an administrator, without client-side rate
+// limits.
+func (c *Cluster) RESTConfig() (*rest.Config, error) {
+	cfg, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig())
+	if err != nil {
+		return nil, fmt.Errorf("read the cluster's kubeconfig: %w", err)
+	}
+	cfg.QPS = -1
+	return cfg, nil
+}
+
+// Clientset is a client of RESTConfig.
+func (c *Cluster) Clientset() (kubernetes.Interface, error) {
+	cfg, err := c.RESTConfig()
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(cfg)
+}
+
+func (c *Cluster) apiURL() string {
+	return fmt.Sprintf("https://%s:%d", c.network.ControlPlane(), apiPort)
+}
+
+func (c *Cluster) cell(name string) cell {
+	return cell{name: name, netns: c.network.NetNS(name), dir: c.dir, binDir: c.state.BinDir, pause: c.state.Bins["pause"]}
+}
+
+func (c *Cluster) cells() []cell {
+	list := []cell{c.cell(controlCell)}
+	for i := 1; i <= c.state.Nodes; i++ {
+		list = append(list, c.cell(nodeCell(i)))
+	}
+	return list
+}
+
+// lock keeps two programs from changing one cluster at a time.
+func lockDir(ctx context.Context, dir string) (func(), error) {
+	return lockFile(ctx, filepath.Join(registryDir, "dir-"+shortHash(dir)+".lock"))
+}
+
+// progress writes lines with the time since its start.
+type progress struct {
+	mu    sync.Mutex
+	w     io.Writer
+	began time.Time
+}
+
+func newProgress(w io.Writer) *progress {
+	if w == nil {
+		w = io.Discard
+	}
+	return &progress{w: w, began: time.Now()}
+}
+
+func (p *progress) step(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.w, "%7.1fs  %s\n", time.Since(p.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// Write passes the progress of a build on; it gets whole lines.
+func (p *progress) Write(line []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, err := fmt.Fprintf(p.w, "%7.1fs  %s", time.Since(p.began).Seconds(), line); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+func ensureDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the cluster's folder (choose another with --dir): %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package devcluster
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"path/filepath"
+	"text/template"
+
+	"github.com/akri-go/akri/internal/devcluster/kubebin"
+)
+
+// The components, as logs, Status and the fault functions call them.
+const (
+	Etcd              = kubebin.Etcd
+	APIServer         = kubebin.APIServer
+	ControllerManager = kubebin.ControllerManager
+	Scheduler         = kubebin.Scheduler
+	Containerd        = kubebin.Containerd
+	Kubelet           = kubebin.Kubelet
+	Proxy             = kubebin.Proxy
+)
+
+const (
+	apiPort       = 6443
+	containerdCtl = "/run/containerd/containerd.sock"
+)
+
+// ownImage is the name of the image that holds one of the cluster's binaries.
+// Its tag stands for the content, so that a node's image is never an old one.
+func (c *Cluster) ownImage(binary string) string {
+	return "akri.local/" + binary + ":" + shortHash(filepath.Base(filepath.Dir(c.state.Bins[binary])))
+}
+
+// NodeName is the name of a node, counted from 1, in the cluster's API.
+func NodeName(node int) string { return fmt.Sprintf("akri-dev-%d", node) }
+
+func controlComponents() []string {
+	return []string{Etcd, APIServer, ControllerManager, Scheduler}
+}
+
+func nodeComponents() []string { return []string{Containerd, Kubelet, Proxy} }
+
+// arguments returns the command line of a component. All paths are as the cell
+// sees them.
+func (c *Cluster) arguments(cell, component string) []string {
+	n := c.network
+	pkiPath := func(name string) string { return insidePath("pki", name) }
+	config := func(name string) string { return insidePath("config", name) }
+	switch component {
+	case Etcd:
+		return []string{
+			"--name=akri-dev", "--data-dir=" + insidePath("etcd"),
+			// A power cut may cost the cluster; a development cluster may be lost.
+			"--unsafe-no-fsync",
+			"--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379",
+			"--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380",
+			"--initial-cluster=akri-dev=http://127.0.0.1:2380",
+			"--listen-metrics-urls=http://" + n.ControlPlane().String() + ":2381",
+			"--auto-compaction-retention=1h", "--log-level=warn",
+			// A member alone need not wait a second for others before it leads.
+			"--heartbeat-interval=20", "--election-timeout=200",
+		}
+	case APIServer:
+		return []string{
+			"--etcd-servers=http://127.0.0.1:2379",
+			"--bind-address=" + n.ControlPlane().String(), "--advertise-address=" + n.ControlPlane().String(),
+			fmt.Sprintf("--secure-port=%d", apiPort),
+			"--service-cluster-ip-range=" + n.Services().String(),
+			"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+			"--allow-privileged=true",
+			"--client-ca-file=" + pkiPath("ca.crt"),
+			"--tls-cert-file=" + pkiPath("apiserver.crt"), "--tls-private-key-file=" + pkiPath("apiserver.key"),
+			"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+			"--service-account-key-file=" + pkiPath("sa.pub"), "--service-account-signing-key-file=" + pkiPath("sa.key"),
+			"--kubelet-certificate-authority=" + pkiPath("ca.crt"),
+			"--kubelet-client-certificate=" + pkiPath("apiserver-kubelet.crt"), "--kubelet-client-key=" + pkiPath("apiserver-kubelet.key"),
+			"--kubelet-preferred-address-types=InternalIP",
+			"--requestheader-client-ca-file=" + pkiPath("ca.crt"), "--requestheader-allowed-names=front-proxy-client",
+			"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+			"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+			"--proxy-client-cert-file=" + pkiPath("front-proxy.crt"), "--proxy-client-key-file=" + pkiPath("front-proxy.key"),
+			// No kube-proxy here: webhooks are called at their Pods' addresses.
+			"--enable-aggregator-routing=true",
+		}
+	case ControllerManager:
+		return []string{
+			"--kubeconfig=" + config("controller-manager.kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1",
+			"--use-service-account-credentials=true", "--controllers=*",
+			"--root-ca-file=" + pkiPath("ca.crt"), "--service-account-private-key-file=" + pkiPath("sa.key"),
+			"--cluster-signing-cert-file=" + pkiPath("ca.crt"), "--cluster-signing-key-file=" + pkiPath("ca.key"),
+			"--flex-volume-plugin-dir=/var/lib/kubelet/volume-plugins",
+		}
+	case Scheduler:
+		return []string{"--kubeconfig=" + config("scheduler.kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1"}
+	case Containerd:
+		return []string{"--config=" + config(cell+"-containerd.toml")}
+	case Kubelet:
+		node := nodeNumber(cell)
+		return []string{
+			"--config=" + config(cell+"-kubelet.yaml"), "--kubeconfig=" + config(cell+".kubeconfig"),
+			"--hostname-override=" + NodeName(node), "--node-ip=" + n.Node(node).String(),
+		}
+	case Proxy:
+		return []string{"--config=" + config(cell+"-proxy.yaml")}
+	}
+	return nil
+}
+
+//go:embed config/*.tmpl
+var configFiles embed.FS
+
+// nodeConfig is what the templates of a node's configuration files read.
+type nodeConfig struct {
+	Name, Cell, Address        string
+	DNS, Cgroup                string
+	Pods, ClusterPods          string
+	PKI, Config                string
+	CNIDir, CNIConfig          string
+	SandboxImage, ContainerdAt string
+}
+
+func (c *Cluster) nodeConfig(node int) nodeConfig {
+	n := c.network
+	cell := nodeCell(node)
+	return nodeConfig{
+		Name: NodeName(node), Cell: cell, Address: n.Node(node).String(),
+		DNS: n.DNS().String(), Cgroup: n.Cgroup() + "/" + cell,
+		Pods: n.NodePods(node).String(), ClusterPods: n.Pods().String(),
+		PKI: insidePath("pki"), Config: insidePath("config"),
+		CNIDir: c.state.CNIDir, CNIConfig: insidePath("config", cell+"-cni"),
+		SandboxImage: c.ownImage(kubebin.Pause), ContainerdAt: containerdCtl,
+	}
+}
+
+// renderNode returns the configuration files of a node by their path below
+// <dir>/config.
+func renderNode(cfg nodeConfig) (map[string][]byte, error) {
+	tmpl, err := template.New("").Option("missingkey=error").ParseFS(configFiles, "config/*.tmpl")
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for name, file := range map[string]string{
+		"containerd.toml.tmpl": cfg.Cell + "-containerd.toml",
+		"kubelet.yaml.tmpl":    cfg.Cell + "-kubelet.yaml",
+		"proxy.yaml.tmpl":      cfg.Cell + "-proxy.yaml",
+		"cni.conflist.tmpl":    filepath.Join(cfg.Cell+"-cni", "10-akri-dev.conflist"),
+		"resolv.conf.tmpl":     "resolv.conf",
+	} {
+		var buf bytes.Buffer
+		if err := tmpl.ExecuteTemplate(&buf, name, cfg); err != nil {
+			return nil, err
+		}
+		files[file] = buf.Bytes()
+	}
+	return files, nil
+}
+
+func nodeNumber(cell string) int {
+	var n int
+	if _, err := fmt.Sscanf(cell, "node%d", &n); err != nil {
+		return 0
+	}
+	return n
+}

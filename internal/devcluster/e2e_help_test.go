@@ -1,0 +1,254 @@
+//go:build e2e
+
+package devcluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/kubernetes"
+)
+
+const probeImage = "akri.local/probe:1"
+
+// clusterRemains notes what belongs to a cluster now and returns a function
+// that fails the test for all of it that is still there.
+func clusterRemains(t *testing.T, c *Cluster) func() {
+	t.Helper()
+	var members []proc
+	names, err := filepath.Glob(filepath.Join("/run/netns", c.network.NetNS("*")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cell := range c.cells() {
+		h, err := cell.holder()
+		if err != nil || !h.alive() {
+			continue
+		}
+		all, err := listPIDs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Processes of containers are in process namespaces below the cell's.
+		for _, pid := range all {
+			if below(pid, h.PID) {
+				if p, err := identify(pid); err == nil {
+					members = append(members, p)
+				}
+			}
+		}
+	}
+	t.Logf("%d processes, %d network namespaces", len(members), len(names))
+	return func() {
+		t.Helper()
+		for _, p := range members {
+			if p.alive() {
+				t.Errorf("process %d is left", p.PID)
+			}
+		}
+		left, _ := filepath.Glob(filepath.Join("/run/netns", c.network.NetNS("*")))
+		trees, err := hierarchies()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, h := range trees {
+			left = append(left, filepath.Join(h.mount, c.network.Cgroup()))
+		}
+		left = append(left, "/sys/class/net/"+c.network.Interface(), c.dir, entryFile(c.network.Index))
+		for _, path := range left {
+			if exists(path) {
+				t.Errorf("%s is left", path)
+			}
+		}
+		mounts, err := os.ReadFile("/proc/self/mounts")
+		if err != nil {
+			t.Error(err)
+		}
+		if strings.Contains(string(mounts), c.dir) {
+			t.Errorf("mounts are left:\n%s", mounts)
+		}
+	}
+}
+
+// below says whether pid is ancestor or descends from it.
+func below(pid, ancestor int) bool {
+	for pid > 1 {
+		if pid == ancestor {
+			return true
+		}
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return false
+		}
+		rest := data[bytes.LastIndexByte(data, ')')+1:]
+		var state string
+		if _, err := fmt.Sscan(string(rest), &state, &pid); err != nil {
+			return false
+		}
+	}
+	return false
+}
+
+func pids(st Status) string {
+	var b strings.Builder
+	for _, p := range st.Components {
+		fmt.Fprintln(&b, p.Cell, p.Name, p.PID, p.Running)
+	}
+	return b.String()
+}
+
+func buildProbe(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "probe")
+	cmd := exec.Command("go", "build", "-o", bin, "./testdata/probe")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the probe: %v\n%s", err, out)
+	}
+	archive := filepath.Join(t.TempDir(), "probe.tar")
+	if err := WriteImage(archive, probeImage, bin); err != nil {
+		t.Fatal(err)
+	}
+	return archive
+}
+
+func deadline(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func startProbe(t *testing.T, client kubernetes.Interface, name string, node int) *corev1.Pod {
+	t.Helper()
+	now := int64(0)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": name}},
+		Spec: corev1.PodSpec{
+			NodeSelector:                  map[string]string{corev1.LabelHostname: NodeName(node)},
+			TerminationGracePeriodSeconds: &now,
+			Containers: []corev1.Container{{
+				Name: "probe", Image: probeImage, ImagePullPolicy: corev1.PullNever,
+				ReadinessProbe: &corev1.Probe{
+					PeriodSeconds: 1,
+					ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Port: intstr.FromInt32(8080)}},
+				},
+			}},
+		},
+	}
+	if _, err := client.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return waitProbe(t, client, name)
+}
+
+func waitProbe(t *testing.T, client kubernetes.Interface, name string) (pod *corev1.Pod) {
+	t.Helper()
+	err := poll(deadline(t), "Pod "+name+" is ready", 50*time.Millisecond, func(ctx context.Context) (err error) {
+		if pod, err = client.CoreV1().Pods("default").Get(ctx, name, metav1.GetOptions{}); err != nil {
+			return err
+		}
+		if !podReady(pod) {
+			return fmt.Errorf("%s: %v", pod.Status.Phase, pod.Status.ContainerStatuses)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pod
+}
+
+func podReady(pod *corev1.Pod) bool {
+	for _, cond := range pod.Status.Conditions {
+		if cond.Type == corev1.PodReady {
+			return cond.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func exposeProbe(t *testing.T, client kubernetes.Interface, name string) *corev1.Service {
+	t.Helper()
+	svc, err := client.CoreV1().Services("default").Create(t.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeNodePort, Selector: map[string]string{"app": name},
+			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return svc
+}
+
+func waitLog(t *testing.T, client kubernetes.Interface, pod, want string) {
+	t.Helper()
+	err := poll(deadline(t), "the log of "+pod+" says "+want, 50*time.Millisecond, func(ctx context.Context) error {
+		log, err := client.CoreV1().Pods("default").GetLogs(pod, &corev1.PodLogOptions{}).DoRaw(ctx)
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(log), want) {
+			return fmt.Errorf("log:\n%s", log)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// wantAnswer asks until the answer is as wanted: rules of a new Service take a
+// moment.
+func wantAnswer(t *testing.T, url, want string) {
+	t.Helper()
+	waitAnswer(t, url, func(s string) bool { return s == want }, want)
+}
+
+func wantPrefix(t *testing.T, url, want string) {
+	t.Helper()
+	waitAnswer(t, url, func(s string) bool { return strings.HasPrefix(s, want) }, want)
+}
+
+func waitAnswer(t *testing.T, url string, ok func(string) bool, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	// Kept-alive connections would hide a Service that stopped to work.
+	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	err := poll(ctx, fmt.Sprintf("%s answers %q", url, want), 100*time.Millisecond, func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+		if err != nil {
+			return err
+		}
+		if !ok(string(body)) {
+			return fmt.Errorf("%s: %s", resp.Status, body)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

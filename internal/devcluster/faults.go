@@ -1,0 +1,150 @@
+package devcluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/client-go/kubernetes"
+)
+
+// StopAPIServer ends the API server at once, as a crash would. The rest of the
+// cluster runs on.
+func (c *Cluster) StopAPIServer(ctx context.Context) error {
+	return c.cell(controlCell).stop(ctx, APIServer, unix.SIGKILL)
+}
+
+// StartAPIServer starts the API server unless it runs, and returns when it is
+// ready.
+func (c *Cluster) StartAPIServer(ctx context.Context) error {
+	if err := c.startComponents(ctx, controlCell, APIServer); err != nil {
+		return err
+	}
+	client, err := c.Clientset()
+	if err != nil {
+		return err
+	}
+	return c.waitComponent(ctx, controlCell, APIServer, func(ctx context.Context) error {
+		return apiReady(ctx, client)
+	})
+}
+
+// apiReady returns why the API server is not ready.
+func apiReady(ctx context.Context, client kubernetes.Interface) error {
+	err := client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	if err == nil {
+		return nil
+	}
+	// Of the list of its checks, those that failed say enough.
+	if failed := failedChecks(err.Error()); failed != "" {
+		return fmt.Errorf("not ready: %s", failed)
+	}
+	return err
+}
+
+// failedChecks picks the names of failed checks out of the answer of /readyz,
+// whose lines may come quoted.
+func failedChecks(answer string) string {
+	var names []string
+	for line := range strings.SplitSeq(strings.ReplaceAll(answer, `\n`, "\n"), "\n") {
+		if _, rest, ok := strings.Cut(line, "[-]"); ok {
+			name, _, _ := strings.Cut(rest, " ")
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// RestartKubelet ends a node's kubelet (counted from 1) and starts it again. It
+// does not wait for the node to be ready: see WaitNodesReady.
+func (c *Cluster) RestartKubelet(ctx context.Context, node int) error {
+	return c.Restart(ctx, nodeCell(node), Kubelet)
+}
+
+// Restart ends a component gently and starts it again. The cell is
+// "control-plane", or "node<n>" counted from 1.
+func (c *Cluster) Restart(ctx context.Context, cell, component string) error {
+	if err := c.known(cell, component); err != nil {
+		return err
+	}
+	if err := c.cell(cell).stop(ctx, component, unix.SIGTERM); err != nil {
+		return err
+	}
+	return c.startComponents(ctx, cell, component)
+}
+
+// KillProcess sends sig to a component, and waits for its end when the signal
+// is SIGKILL. StartProcess starts it again.
+func (c *Cluster) KillProcess(ctx context.Context, cell, component string, sig unix.Signal) error {
+	if err := c.known(cell, component); err != nil {
+		return err
+	}
+	p, err := c.cell(cell).process(component)
+	if err != nil {
+		return err
+	}
+	return p.signal(ctx, sig, sig == unix.SIGKILL)
+}
+
+// StartProcess starts a component unless it runs.
+func (c *Cluster) StartProcess(ctx context.Context, cell, component string) error {
+	if err := c.known(cell, component); err != nil {
+		return err
+	}
+	return c.startComponents(ctx, cell, component)
+}
+
+func (c *Cluster) known(cell, component string) error {
+	for _, have := range c.cells() {
+		if have.name != cell {
+			continue
+		}
+		for _, name := range c.componentsOf(cell) {
+			if name == component {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s has no component %q; it has %s", cell, component, strings.Join(c.componentsOf(cell), ", "))
+	}
+	return fmt.Errorf("the cluster has no cell %q; it has %s and node1 to node%d", cell, controlCell, c.state.Nodes)
+}
+
+// Command prepares a command that runs on a node (counted from 1), in its
+// namespaces, as root.
+func (c *Cluster) Command(ctx context.Context, node int, argv ...string) (*exec.Cmd, error) {
+	if node < 1 || node > c.state.Nodes {
+		return nil, fmt.Errorf("the cluster has no node %d", node)
+	}
+	return c.cell(nodeCell(node)).command(ctx, "", argv...)
+}
+
+// Exec runs a command on a node and returns its standard output.
+func (c *Cluster) Exec(ctx context.Context, node int, argv ...string) ([]byte, error) {
+	cmd, err := c.Command(ctx, node, argv...)
+	if err != nil {
+		return nil, err
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return out, fmt.Errorf("run %s on %s: %w: %s", strings.Join(argv, " "), NodeName(node), err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return out, nil
+}
+
+// NodePath returns the path by which the machine reaches a node's file, a
+// socket below /run or /var/lib for instance.
+func (c *Cluster) NodePath(node int, path string) (string, error) {
+	h, err := c.cell(nodeCell(node)).holder()
+	if err != nil {
+		return "", err
+	}
+	if !h.alive() {
+		return "", fmt.Errorf("%s does not run", NodeName(node))
+	}
+	return fmt.Sprintf("/proc/%d/root%s", h.PID, path), nil
+}

@@ -1,0 +1,203 @@
+package devcluster
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/akri-go/akri/internal/devcluster/kubebin"
+)
+
+// LoadImages imports image archives (docker or OCI, one file each) into the
+// containerd of every node, so that Pods can use them without a registry.
+func (c *Cluster) LoadImages(ctx context.Context, archives ...string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for i := 1; i <= c.state.Nodes; i++ {
+		group.Go(func() error { return c.importImages(ctx, i, archives...) })
+	}
+	return group.Wait()
+}
+
+// LoadImageDir imports the archives *.tar in dir that are for this machine's
+// architecture: those named <name>-<architecture>.tar, or without one.
+func (c *Cluster) LoadImageDir(ctx context.Context, dir string) (loaded []string, err error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.tar"))
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if forArchitecture(filepath.Base(f), runtime.GOARCH) {
+			loaded = append(loaded, f)
+		}
+	}
+	if len(loaded) == 0 {
+		return nil, fmt.Errorf("no image archives for %s in %s; `make images` builds them", runtime.GOARCH, dir)
+	}
+	return loaded, c.LoadImages(ctx, loaded...)
+}
+
+func forArchitecture(file, arch string) bool {
+	base := strings.TrimSuffix(file, ".tar")
+	for suffix, goarch := range map[string]string{
+		"-amd64": "amd64", "-arm64": "arm64", "-arm": "arm", "-armv7": "arm", "-arm-v7": "arm",
+	} {
+		if strings.HasSuffix(base, suffix) {
+			return goarch == arch
+		}
+	}
+	return true
+}
+
+func (c *Cluster) importImages(ctx context.Context, node int, archives ...string) error {
+	for _, archive := range archives {
+		f, err := os.Open(archive)
+		if err != nil {
+			return fmt.Errorf("load image: %w", err)
+		}
+		// Through a pipe, because the node may not see the file's folder.
+		_, err = c.ctr(ctx, node, f, "-n", "k8s.io", "images", "import", "-")
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("load image %s on %s: %w", archive, NodeName(node), err)
+		}
+	}
+	return nil
+}
+
+// ctr runs containerd's client on a node and returns its standard output.
+func (c *Cluster) ctr(ctx context.Context, node int, stdin io.Reader, args ...string) ([]byte, error) {
+	cell := c.cell(nodeCell(node))
+	bin := cell.insideBinary(c.state.Bins[kubebin.Ctr])
+	cmd, err := cell.command(ctx, "", append([]string{bin, "--address", containerdCtl}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stderr = stdin, &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("ctr %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return out, nil
+}
+
+// ownImages makes the archives of the images that the cluster itself runs,
+// beside their binaries in the cache, and returns their paths by image name.
+func (c *Cluster) ownImages(ctx context.Context) (map[string]string, error) {
+	archives := map[string]string{}
+	for _, binary := range []string{kubebin.Pause, kubebin.CoreDNS} {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		ref := c.ownImage(binary)
+		// The name is in the archive too, so it is in the file's name.
+		_, tag, _ := strings.Cut(ref, ":")
+		archives[ref] = c.state.Bins[binary] + "-image-" + tag + ".tar"
+		if exists(archives[ref]) {
+			continue
+		}
+		if err := WriteImage(archives[ref], ref, c.state.Bins[binary]); err != nil {
+			return nil, fmt.Errorf("make the image %s: %w", ref, err)
+		}
+	}
+	return archives, nil
+}
+
+// importMissing imports those of the named images that a node does not have.
+func (c *Cluster) importMissing(ctx context.Context, node int, archives map[string]string) error {
+	have, err := c.ctr(ctx, node, nil, "-n", "k8s.io", "images", "ls", "-q")
+	if err != nil {
+		return err
+	}
+	names := strings.Fields(string(have))
+	for ref, archive := range archives {
+		if slices.Contains(names, ref) {
+			continue
+		}
+		if err := c.importImages(ctx, node, archive); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteImage writes a docker archive of an image that holds one static program
+// of this machine's architecture, /<base name of binary>, as its entry point.
+func WriteImage(archive, ref, binary string) error {
+	tag, err := name.NewTag(ref, name.WithDefaultRegistry(""))
+	if err != nil {
+		return err
+	}
+	program, err := os.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+	base := filepath.Base(binary)
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: base, Mode: 0o755, Size: int64(len(program))}
+	if err := errors.Join(w.WriteHeader(header), writeAll(w, program), w.Close()); err != nil {
+		return err
+	}
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(layer.Bytes())), nil
+	}, tarball.WithCompressionLevel(gzip.NoCompression), tarball.WithMediaType(types.DockerLayer))
+	if err != nil {
+		return err
+	}
+	img, err := mutate.AppendLayers(empty.Image, l)
+	if err != nil {
+		return err
+	}
+	img, err = mutate.ConfigFile(img, withProgram(img, "/"+base))
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(archive), 0o755); err != nil {
+		return err
+	}
+	// Another cluster may make the same archive now.
+	tmp, err := os.MkdirTemp(filepath.Dir(archive), ".image-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	whole := filepath.Join(tmp, "image.tar")
+	if err := tarball.WriteToFile(whole, tag, img); err != nil {
+		return err
+	}
+	return os.Rename(whole, archive)
+}
+
+func withProgram(img v1.Image, entrypoint string) *v1.ConfigFile {
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		cfg = &v1.ConfigFile{}
+	}
+	cfg = cfg.DeepCopy()
+	cfg.OS, cfg.Architecture = "linux", runtime.GOARCH
+	cfg.Config = v1.Config{Entrypoint: []string{entrypoint}, Env: []string{"PATH=/"}}
+	return cfg
+}
+
+func writeAll(w io.Writer, data []byte) error {
+	_, err := w.Write(data)
+	return err
+}

@@ -1,0 +1,232 @@
+package kubebin
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options says where to build from and to, and where progress goes.
+type Options struct {
+	Repo     string    // checkout with the recipes; "" means RepoRoot()
+	Cache    string    // "" means CacheDir()
+	Progress io.Writer // nil means silent
+}
+
+// Paths maps the name of a binary to its absolute path.
+type Paths map[string]string
+
+// Ensure returns the paths of the named binaries, all when none is named,
+// after building those that are missing. Several processes may call it at
+// once: one builds a binary, the others wait for it. A build that is stopped
+// leaves no half-written binary.
+func Ensure(ctx context.Context, opts Options, names ...string) (Paths, error) {
+	list, err := selectRecipes(names)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Progress == nil {
+		opts.Progress = io.Discard
+	}
+	if opts.Repo == "" {
+		if opts.Repo, err = RepoRoot(); err != nil {
+			return nil, err
+		}
+	}
+	if opts.Cache == "" {
+		if opts.Cache, err = CacheDir(); err != nil {
+			return nil, err
+		}
+	}
+	paths := Paths{}
+	var missing []recipe
+	for _, r := range list {
+		hash, err := moduleHash(filepath.Join(opts.Repo, "tools", r.module), r.module)
+		if err != nil {
+			return nil, fmt.Errorf("hash the recipe of %s: %w", r.name, err)
+		}
+		paths[r.name] = filepath.Join(opts.Cache, r.module+"-"+hash, r.name)
+		if _, err := os.Stat(paths[r.name]); err != nil {
+			missing = append(missing, r)
+		}
+	}
+	if len(missing) == 0 {
+		return paths, nil
+	}
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		return nil, fmt.Errorf("building %s needs the Go toolchain; install Go 1.26 or newer and put it on PATH: %w", missing[0].name, err)
+	}
+	fmt.Fprintf(opts.Progress, "building %d programs once; they are kept in %s\n", len(missing), opts.Cache)
+	for i, r := range missing {
+		label := fmt.Sprintf("[%d/%d] %s", i+1, len(missing), r.name)
+		if err := build(ctx, opts, goTool, r, paths[r.name], label); err != nil {
+			return nil, fmt.Errorf("build %s: %w", r.name, err)
+		}
+	}
+	return paths, nil
+}
+
+// build makes one binary under its lock, unless another process was first.
+func build(ctx context.Context, opts Options, goTool string, r recipe, target, label string) error {
+	dir := filepath.Dir(target)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	began := time.Now()
+	stop := heartbeat(opts.Progress, label, began)
+	defer stop()
+	unlock, err := lock(ctx, target+".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := os.Stat(target); err == nil {
+		return nil
+	}
+	source := filepath.Join(opts.Repo, "tools", r.module)
+	gomod, err := os.ReadFile(filepath.Join(source, "go.mod"))
+	if err != nil {
+		return err
+	}
+	version := ""
+	if r.versionOf != "" {
+		if version = requiredVersion(string(gomod), r.versionOf); version == "" {
+			return fmt.Errorf("%s/go.mod does not require %s", source, r.versionOf)
+		}
+	}
+	// The lock makes a fixed name safe and lets a later build overwrite what an
+	// interrupted one left.
+	partial := target + ".partial"
+	args := []string{"build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", r.ldflags(version), "-o", partial}
+	if r.tags != "" {
+		args = append(args, "-tags", r.tags)
+	}
+	cmd := exec.CommandContext(ctx, goTool, append(args, r.pkg)...)
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	cmd.WaitDelay = 5 * time.Second
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		os.Remove(partial)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%w\n%s", err, lastLines(out, 20))
+	}
+	if err := os.Rename(partial, target); err != nil {
+		return err
+	}
+	stop()
+	fmt.Fprintf(opts.Progress, "%s built in %s\n", label, time.Since(began).Round(time.Second))
+	return nil
+}
+
+// heartbeat says every 15 s that label is still under way, until the returned
+// function is called; that one may be called again.
+func heartbeat(w io.Writer, label string, began time.Time) func() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(15 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				fmt.Fprintf(w, "%s … %s\n", label, time.Since(began).Round(time.Second))
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// lock takes the file lock at path, waiting for another holder until ctx ends.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("wait for another build that holds %s: %w", path, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// moduleHash hashes what decides the binaries of the module in dir: its files,
+// the flags of its recipes and the toolchain.
+func moduleHash(dir, module string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	for _, r := range recipes() {
+		if r.module == module {
+			fmt.Fprintln(h, r.name, r.pkg, r.tags, r.ldflags(""))
+		}
+	}
+	var files []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := d.Name(); !d.IsDir() && (name == "go.mod" || name == "go.sum" || strings.HasSuffix(name, ".go")) {
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	slices.Sort(files)
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(h, rel, len(data))
+		h.Write(data)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12], nil
+}
+
+func lastLines(out []byte, n int) string {
+	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return string(bytes.Join(lines, []byte("\n")))
+}

@@ -1,0 +1,192 @@
+package kubebin
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestRequiredVersion(t *testing.T) {
+	gomod := "module x\n\nrequire k8s.io/kubernetes v1.37.1\n\nrequire (\n\tgo.etcd.io/etcd/server/v3 v3.6.8 // indirect\n\tother/k8s.io/kubernetes v9.9.9\n)\nreplace k8s.io/api => k8s.io/api v0.1.0\n"
+	for module, want := range map[string]string{
+		"k8s.io/kubernetes": "v1.37.1", "go.etcd.io/etcd/server/v3": "v3.6.8", "k8s.io/api": "", "nothing": "",
+	} {
+		if got := requiredVersion(gomod, module); got != want {
+			t.Errorf("%s: %q, want %q", module, got, want)
+		}
+	}
+}
+
+// Every recipe must find its version in the repository's own modules.
+func TestRecipesMatchTheirModules(t *testing.T) {
+	repo, err := RepoRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range recipes() {
+		gomod, err := os.ReadFile(filepath.Join(repo, "tools", r.module, "go.mod"))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if r.versionOf == "" {
+			continue
+		}
+		version := requiredVersion(string(gomod), r.versionOf)
+		if version == "" {
+			t.Errorf("tools/%s/go.mod does not require %s", r.module, r.versionOf)
+		}
+		if !strings.Contains(r.ldflags(version), "="+version) {
+			t.Errorf("%s: flags without version: %s", r.name, r.ldflags(version))
+		}
+	}
+}
+
+func TestLdflags(t *testing.T) {
+	r := recipe{versionVars: []string{"a/version.gitVersion", "b.Version"}}
+	want := "-s -w -X a/version.gitVersion=v1.37.1 -X a/version.gitMajor=1 -X a/version.gitMinor=37 -X b.Version=v1.37.1"
+	if got := r.ldflags("v1.37.1"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestSelectRecipes(t *testing.T) {
+	list, err := selectRecipes([]string{APIServer, Etcd})
+	if err != nil || len(list) != 2 || list[0].name != Etcd {
+		t.Errorf("got %v, %v", list, err)
+	}
+	if _, err := selectRecipes([]string{"kube-nothing"}); err == nil || !strings.Contains(err.Error(), "kube-apiserver") {
+		t.Errorf("unknown name: %v", err)
+	}
+	if list, err := selectRecipes(nil); err != nil || len(list) != len(All()) {
+		t.Errorf("all: %v, %v", list, err)
+	}
+}
+
+// fakeRepo is a checkout whose pause program is small, so that the real Go
+// toolchain builds it in no time.
+func fakeRepo(t *testing.T, source string) string {
+	t.Helper()
+	repo := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":                   "module " + modulePath + "\n",
+		"tools/kube/go.mod":        "module " + modulePath + "/tools/kube\n\ngo 1.26.0\n",
+		"tools/kube/pause/main.go": source,
+	} {
+		path := filepath.Join(repo, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return repo
+}
+
+const program = "package main\n\nfunc main() {}\n"
+
+func TestEnsureBuildsOnceForMany(t *testing.T) {
+	repo, cache := fakeRepo(t, program), t.TempDir()
+	var log lines
+	var group sync.WaitGroup
+	for range 3 {
+		group.Go(func() {
+			paths, err := Ensure(t.Context(), Options{Repo: repo, Cache: cache, Progress: &log}, Pause)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := os.Stat(paths[Pause]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n := strings.Count(log.String(), " built in "); n != 1 {
+		t.Errorf("built %d times:\n%s", n, log.String())
+	}
+	log = lines{}
+	if _, err := Ensure(t.Context(), Options{Repo: repo, Cache: cache, Progress: &log}, Pause); err != nil || log.String() != "" {
+		t.Errorf("a second call said %q, %v", log.String(), err)
+	}
+}
+
+func TestEnsureSeesAChangedRecipe(t *testing.T) {
+	repo, cache := fakeRepo(t, program), t.TempDir()
+	before, err := Ensure(t.Context(), Options{Repo: repo, Cache: cache}, Pause)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(repo, "tools/kube/pause/main.go"), []byte(program+"// changed\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	after, err := Ensure(t.Context(), Options{Repo: repo, Cache: cache}, Pause)
+	if err != nil || after[Pause] == before[Pause] {
+		t.Errorf("before %s, after %s, %v", before[Pause], after[Pause], err)
+	}
+}
+
+func TestEnsureLeavesNoHalfBinary(t *testing.T) {
+	repo, cache := fakeRepo(t, "package main\n\nfunc main() { nonsense }\n"), t.TempDir()
+	paths, err := Ensure(t.Context(), Options{Repo: repo, Cache: cache}, Pause)
+	if err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("a broken program: %v, %v", paths, err)
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Ensure(stopped, Options{Repo: fakeRepo(t, program), Cache: cache}, Pause); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
+	files, err := filepath.Glob(filepath.Join(cache, "*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !strings.HasSuffix(f, ".lock") {
+			t.Errorf("left: %s", f)
+		}
+	}
+}
+
+func TestLockWaits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.lock")
+	unlock, err := lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := lock(ctx, path); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("held lock: %v", err)
+	}
+	unlock()
+	unlock, err = lock(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+// lines is a writer for several goroutines.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

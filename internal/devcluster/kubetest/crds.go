@@ -1,0 +1,81 @@
+package kubetest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apiextensionsclient "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+)
+
+// installCRDs creates the CRDs in dir's *.yaml files, one a file, and waits
+// until their resources can be listed.
+func installCRDs(ctx context.Context, cfg *rest.Config, dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no CRDs in %s", dir)
+	}
+	quiet := rest.CopyConfig(cfg)
+	quiet.WarningHandler = rest.NoWarnings{} // the schema is checked where it is generated
+	client, err := apiextensionsclient.NewForConfig(quiet)
+	if err != nil {
+		return err
+	}
+	crds := client.ApiextensionsV1().CustomResourceDefinitions()
+	var created []*apiextensionsv1.CustomResourceDefinition
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		var crd apiextensionsv1.CustomResourceDefinition
+		if err := yaml.UnmarshalStrict(data, &crd); err != nil {
+			return fmt.Errorf("parse %s: %w", file, err)
+		}
+		got, err := crds.Create(ctx, &crd, metav1.CreateOptions{})
+		if err != nil {
+			return fmt.Errorf("create CRD %s: %w", crd.Name, err)
+		}
+		created = append(created, got)
+	}
+	rc := client.Discovery().RESTClient()
+	for _, crd := range created {
+		err := wait.PollUntilContextCancel(ctx, 25*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+			got, err := crds.Get(ctx, crd.Name, metav1.GetOptions{})
+			if err != nil || !established(got) {
+				return false, err
+			}
+			// Every served version answers a moment after the condition says so.
+			for _, v := range got.Spec.Versions {
+				path := fmt.Sprintf("/apis/%s/%s/%s", got.Spec.Group, v.Name, got.Spec.Names.Plural)
+				if v.Served && rc.Get().AbsPath(path).Param("limit", "1").Do(ctx).Error() != nil {
+					return false, nil
+				}
+			}
+			return true, nil
+		})
+		if err != nil {
+			return fmt.Errorf("wait for CRD %s: %w", crd.Name, err)
+		}
+	}
+	return nil
+}
+
+func established(crd *apiextensionsv1.CustomResourceDefinition) bool {
+	for _, c := range crd.Status.Conditions {
+		if c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}

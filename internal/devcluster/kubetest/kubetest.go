@@ -1,0 +1,244 @@
+// Package kubetest runs a real Kubernetes API server for the tests of one
+// package.
+//
+// A server is etcd and kube-apiserver on loopback, with data of its own, the
+// RBAC and Node authorizers and the CRDs of this repository's chart. There is
+// no kubelet, and a controller-manager only on request. The binaries are built
+// when they are missing (see kubebin); everything is gone when the test ends,
+// also when the test process is killed.
+//
+// The ServiceAccount admission plug-in is off, so that Pods can be created in
+// a namespace at once; all other default plug-ins work as in a cluster.
+package kubetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/akri-go/akri/internal/devcluster/kubebin"
+	"github.com/akri-go/akri/internal/devcluster/pki"
+)
+
+const startTimeout = 90 * time.Second
+
+// Option changes what Start starts.
+type Option func(*options)
+
+type options struct {
+	controllers []string
+	crdDir      *string
+	apiArgs     []string
+}
+
+// WithControllerManager also runs kube-controller-manager with the named
+// controllers. Without names it runs those that need no nodes: the garbage
+// collector (owner references), and those of Namespaces, Jobs and service
+// accounts.
+func WithControllerManager(controllers ...string) Option {
+	return func(o *options) {
+		o.controllers = controllers
+		if len(controllers) == 0 {
+			o.controllers = []string{
+				"garbage-collector-controller", "namespace-controller", "job-controller",
+				"serviceaccount-controller", "root-ca-certificate-publisher-controller",
+			}
+		}
+	}
+}
+
+// WithCRDs installs the CRDs found in dir in place of the chart's; "" installs
+// none.
+func WithCRDs(dir string) Option { return func(o *options) { o.crdDir = &dir } }
+
+// WithAPIServerArgs adds arguments to kube-apiserver's own.
+func WithAPIServerArgs(args ...string) Option {
+	return func(o *options) { o.apiArgs = append(o.apiArgs, args...) }
+}
+
+// Server is a running API server.
+type Server struct {
+	// Config reaches the server as a cluster administrator, without client-side
+	// rate limits. Copy it before changing it.
+	Config *rest.Config
+	// Dir holds the server's files; logs are in Dir/logs.
+	Dir string
+
+	opts    options
+	bins    kubebin.Paths
+	ca      *pki.Authority
+	ports   ports
+	mu      sync.Mutex
+	etcd    *process
+	api     *process
+	manager *process
+}
+
+type ports struct{ client, peer, secure int }
+
+// Start starts a server and ends it with the test. It fails the test when it
+// cannot.
+func Start(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s, err := start(ctx, opts...)
+	if err != nil {
+		t.Fatalf("start a test API server: %v", err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("last lines of kube-apiserver:\n%s", tail(filepath.Join(s.Dir, "logs", "kube-apiserver.log"), 4096))
+		}
+		s.Close()
+	})
+	return s
+}
+
+// New is Start for use without a test, from TestMain for instance. The caller
+// calls Close.
+func New(ctx context.Context, opts ...Option) (*Server, error) { return start(ctx, opts...) }
+
+func start(ctx context.Context, opts ...Option) (*Server, error) {
+	s := &Server{}
+	for _, o := range opts {
+		o(&s.opts)
+	}
+	repo, err := kubebin.RepoRoot()
+	if err != nil {
+		return nil, err
+	}
+	names := []string{kubebin.Etcd, kubebin.APIServer}
+	if s.opts.controllers != nil {
+		names = append(names, kubebin.ControllerManager)
+	}
+	// Builds take minutes: show them at once, not when the test ends.
+	if s.bins, err = kubebin.Ensure(ctx, kubebin.Options{Repo: repo, Progress: os.Stderr}, names...); err != nil {
+		return nil, err
+	}
+	if s.Dir, err = os.MkdirTemp("", "akri-kubetest-"); err != nil {
+		return nil, err
+	}
+	if err := s.init(ctx, repo); err != nil {
+		logs := s.logTails()
+		s.Close()
+		return nil, fmt.Errorf("%w%s", err, logs)
+	}
+	return s, nil
+}
+
+func (s *Server) init(ctx context.Context, repo string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := s.writePKI(); err != nil {
+		return err
+	}
+	var err error
+	// A port is free when it is chosen and may be taken when it is used.
+	for range 3 {
+		if s.ports, err = freePorts(); err != nil {
+			return err
+		}
+		if s.Config, err = s.adminConfig(); err != nil {
+			return err
+		}
+		if err = s.run(ctx); !errors.Is(err, errExited) {
+			break
+		}
+		s.killAll()
+	}
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(repo, "charts", "akri", "crds")
+	if s.opts.crdDir != nil {
+		dir = *s.opts.crdDir
+	}
+	if dir != "" {
+		if err := installCRDs(ctx, s.Config, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stop ends all processes of the server at once, as a power cut would; the
+// data stays. Clients see connections refused. Stopping twice is allowed.
+func (s *Server) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.killAll()
+}
+
+// Restart starts a stopped (or running) server again, with the same ports,
+// certificates and data, and returns when it is ready.
+func (s *Server) Restart(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.killAll()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := s.run(ctx); err != nil {
+		return fmt.Errorf("restart the test API server: %w%s", err, s.logTails())
+	}
+	return nil
+}
+
+// Close ends all processes and removes the server's files.
+func (s *Server) Close() {
+	s.Stop()
+	os.RemoveAll(s.Dir)
+}
+
+// ConfigFor returns a configuration whose client certificate says user and
+// groups. Such a user may do what RBAC grants it, nothing at first.
+func (s *Server) ConfigFor(user string, groups ...string) *rest.Config {
+	cfg, err := s.clientConfig(user, groups...)
+	if err != nil {
+		// Only a broken random source comes here.
+		return &rest.Config{Host: s.Config.Host}
+	}
+	return cfg
+}
+
+func (s *Server) killAll() {
+	for _, p := range []*process{s.manager, s.api, s.etcd} {
+		p.kill()
+	}
+	s.manager, s.api, s.etcd = nil, nil, nil
+}
+
+func (s *Server) logTails() string {
+	var out string
+	for _, name := range []string{kubebin.Etcd, kubebin.APIServer, kubebin.ControllerManager} {
+		if t := tail(filepath.Join(s.Dir, "logs", name+".log"), 2048); t != "" {
+			out += fmt.Sprintf("\n--- %s\n%s", name, t)
+		}
+	}
+	return out
+}
+
+// tail returns up to n bytes from the end of a file, "" when there is none.
+func tail(path string, n int64) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return ""
+	}
+	buf := make([]byte, min(n, info.Size()))
+	if _, err := f.ReadAt(buf, info.Size()-int64(len(buf))); err != nil {
+		return ""
+	}
+	return string(buf)
+}

@@ -1,0 +1,239 @@
+package devcluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// proc identifies a process for good: a number alone may be used again.
+type proc struct {
+	PID    int    `json:"pid"`
+	Start  uint64 `json:"start"`  // clock ticks after boot
+	BootID string `json:"bootID"` // of the machine's run that it belongs to
+	// Started is when the record was made, by the clock on the wall.
+	Started time.Time `json:"started"`
+}
+
+// identify makes a proc of a running process.
+func identify(pid int) (proc, error) {
+	st, err := readStat(pid)
+	if err != nil {
+		return proc{}, err
+	}
+	boot, err := bootID()
+	return proc{PID: pid, Start: st.start, BootID: boot, Started: time.Now()}, err
+}
+
+// alive says whether the very process still runs. A zombie does not.
+func (p proc) alive() bool {
+	if p.PID <= 0 {
+		return false
+	}
+	st, err := readStat(p.PID)
+	if err != nil || st.state == 'Z' || st.state == 'X' || st.start != p.Start {
+		return false
+	}
+	boot, err := bootID()
+	return err == nil && boot == p.BootID
+}
+
+// signal sends sig to the very process; it does nothing when that has ended.
+// With wait it returns when the process has ended.
+func (p proc) signal(ctx context.Context, sig unix.Signal, wait bool) error {
+	if p.PID <= 0 {
+		return nil
+	}
+	fd, err := unix.PidfdOpen(p.PID, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open process %d: %w", p.PID, err)
+	}
+	defer unix.Close(fd)
+	// The descriptor holds the process that has the number now; only after
+	// that does the comparison say which one it is.
+	if !p.alive() {
+		return nil
+	}
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("signal process %d: %w", p.PID, err)
+	}
+	if !wait {
+		return nil
+	}
+	for {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, 100)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("wait for process %d: %w", p.PID, err)
+		}
+		if n > 0 {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("process %d still runs after %s: %w", p.PID, unix.SignalName(sig), ctx.Err())
+		}
+	}
+}
+
+type stat struct {
+	state byte
+	start uint64
+}
+
+func readStat(pid int) (stat, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, err
+	}
+	return parseStat(string(data))
+}
+
+// parseStat reads the text of /proc/<pid>/stat. The program's name in it may
+// hold spaces and parentheses.
+func parseStat(text string) (stat, error) {
+	i := strings.LastIndexByte(text, ')')
+	if i < 0 {
+		return stat{}, fmt.Errorf("no program name in %q", text)
+	}
+	fields := strings.Fields(text[i+1:])
+	if len(fields) < 20 || len(fields[0]) != 1 {
+		return stat{}, fmt.Errorf("too few fields in %q", text)
+	}
+	start, err := strconv.ParseUint(fields[19], 10, 64)
+	if err != nil {
+		return stat{}, fmt.Errorf("start time: %w", err)
+	}
+	return stat{state: fields[0][0], start: start}, nil
+}
+
+// rss returns the resident memory of a process in bytes, 0 when it is gone.
+func rss(pid int) int64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(data))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+func bootID() (string, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(data)), err
+}
+
+// listPIDs returns the numbers of all processes of the machine.
+func listPIDs() ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// pidsInNamespace returns the processes whose namespace of the given kind
+// ("net", "pid", "mnt") has the given inode number.
+func pidsInNamespace(kind string, inode uint64) ([]int, error) {
+	all, err := listPIDs()
+	if err != nil {
+		return nil, err
+	}
+	want := fmt.Sprintf("%s:[%d]", kind, inode)
+	var pids []int
+	for _, pid := range all {
+		if link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind)); err == nil && link == want {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(data, '\n'), 0o600)
+}
+
+// writeFile replaces path as a whole.
+func writeFile(path string, data []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, data, mode); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+// readJSON reads path into v. A file that is not there leaves v alone and is
+// no error.
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("parse %s: %w", path, err)
+	}
+	return nil
+}
+
+// poll asks check every interval until it returns nil or ctx ends; the error
+// then names what was waited for and the last answer.
+func poll(ctx context.Context, what string, interval time.Duration, check func(context.Context) error) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		var fatal *fatalError
+		if errors.As(err, &fatal) {
+			return fmt.Errorf("%s: %w", what, fatal.err)
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return fmt.Errorf("interrupted while waiting until %s: %w", what, ctx.Err())
+			}
+			return fmt.Errorf("waiting until %s: %w (last: %v)", what, ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// fatalError ends a poll at once.
+type fatalError struct{ err error }
+
+func (e *fatalError) Error() string { return e.err.Error() }

@@ -1,0 +1,281 @@
+package devcluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/akri-go/akri/internal/devcluster/kubebin"
+)
+
+// Up brings the cluster up and returns when its nodes are ready and its DNS
+// answers. It starts what does not run and leaves alone what runs; after an
+// error or an interruption it can be called again, or Down.
+func Up(ctx context.Context, opts Options) (*Cluster, error) {
+	out := newProgress(opts.Progress)
+	dir, err := absDir(opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := requireRoot(); err != nil {
+		return nil, err
+	}
+	unlock, err := lockDir(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	cni, err := prepareHost(ctx, out, opts.Install)
+	if err != nil {
+		return nil, err
+	}
+	paths, err := kubebin.Ensure(ctx, kubebin.Options{Repo: opts.Repo, Progress: out})
+	if err != nil {
+		return nil, err
+	}
+	cache, err := kubebin.CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	c, err := claim(ctx, dir, opts.Nodes, state{BinDir: cache, Bins: binaries(paths), CNIDir: cni})
+	if err != nil {
+		return nil, err
+	}
+	out.step("cluster in %s, network %s, %d node(s)", c.dir, c.network.All(), c.state.Nodes)
+	if err := c.up(ctx, out); err != nil {
+		return nil, fmt.Errorf("%w (logs: %s; `akri dev down` cleans up)", err, c.Logs())
+	}
+	out.step("ready")
+	return c, nil
+}
+
+// claim reserves an index for the cluster in dir and writes its state.
+func claim(ctx context.Context, dir string, nodes int, fresh state) (*Cluster, error) {
+	if err := ensureDir(dir); err != nil {
+		return nil, err
+	}
+	old, err := readState(dir)
+	if err != nil {
+		return nil, err
+	}
+	want := -1
+	st := fresh
+	st.Format, st.Nodes, st.Created = stateFormat, max(nodes, 1), time.Now().UTC()
+	if old != nil {
+		want = old.Index
+		st.Created = old.Created
+		if nodes == 0 {
+			st.Nodes = old.Nodes
+		}
+		if st.Nodes < old.Nodes {
+			return nil, fmt.Errorf("the cluster in %s has %d nodes and does not shrink; `akri dev down` first", dir, old.Nodes)
+		}
+	}
+	if st.Nodes > maxNodes {
+		return nil, fmt.Errorf("%d nodes are too many: at most %d", st.Nodes, maxNodes)
+	}
+	if st.Index, err = reserve(ctx, dir, want); err != nil {
+		return nil, err
+	}
+	if err := writeJSON(stateFile(dir), st); err != nil {
+		return nil, err
+	}
+	return &Cluster{dir: dir, state: st, network: Network{Index: st.Index}}, nil
+}
+
+func (c *Cluster) up(ctx context.Context, out *progress) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	if err := c.certificates(); err != nil {
+		return fmt.Errorf("make certificates: %w", err)
+	}
+	for i := 1; i <= c.state.Nodes; i++ {
+		files, err := renderNode(c.nodeConfig(i))
+		if err != nil {
+			return fmt.Errorf("render the configuration of node %d: %w", i, err)
+		}
+		for name, data := range files {
+			if err := writeFile(c.path("config", name), data, 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	if err := c.createCells(ctx, out); err != nil {
+		return err
+	}
+	images, err := c.ownImages(ctx)
+	if err != nil {
+		return err
+	}
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.startControlPlane(gctx, out) })
+	for i := 1; i <= c.state.Nodes; i++ {
+		group.Go(func() error { return c.startRuntime(gctx, out, i, images) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i := 1; i <= c.state.Nodes; i++ {
+		if err := c.startComponents(ctx, nodeCell(i), Kubelet, Proxy); err != nil {
+			return err
+		}
+	}
+	if err := c.applyAddons(ctx); err != nil {
+		return err
+	}
+	if err := c.WaitNodesReady(ctx); err != nil {
+		return err
+	}
+	out.step("%d node(s) ready", c.state.Nodes)
+	return c.waitDNS(ctx)
+}
+
+// createCells makes the cells and joins them. Cells whose holder died come
+// back, and with them their links.
+func (c *Cluster) createCells(ctx context.Context, out *progress) error {
+	control, err := c.cell(controlCell).create(ctx)
+	if err != nil {
+		return err
+	}
+	run := func(plan [][]string) error {
+		for _, args := range plan {
+			if err := runIP(ctx, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	linked := c.cell(controlCell).hasLinks(ctx)
+	if control || !linked {
+		// The bridge went with the old cell, and with it all nodes' links.
+		if err := c.deleteHostLink(ctx); err != nil {
+			return err
+		}
+		if err := run(c.network.linkPlan(0)); err != nil {
+			return err
+		}
+	}
+	for i := 1; i <= c.state.Nodes; i++ {
+		cell := c.cell(nodeCell(i))
+		fresh, err := cell.create(ctx)
+		if err != nil {
+			return err
+		}
+		cgroup := c.nodeConfig(i).Cgroup
+		if fresh {
+			// The cgroups of Pods that died with the old cell hold a kubelet up.
+			if err := removeCgroup(ctx, cgroup); err != nil {
+				return err
+			}
+		}
+		if err := createCgroup(cgroup); err != nil {
+			return err
+		}
+		if !cell.hasLinks(ctx) {
+			if err := run(c.network.nodeLinkPlan(i)); err != nil {
+				return err
+			}
+		}
+	}
+	if control {
+		out.step("namespaces made")
+	}
+	return run(c.network.routePlan(c.state.Nodes))
+}
+
+func (c *Cluster) startControlPlane(ctx context.Context, out *progress) error {
+	if err := c.startComponents(ctx, controlCell, Etcd); err != nil {
+		return err
+	}
+	health := fmt.Sprintf("http://%s:2381/health", c.network.ControlPlane())
+	if err := c.waitComponent(ctx, controlCell, Etcd, func(ctx context.Context) error { return httpOK(ctx, health) }); err != nil {
+		return err
+	}
+	if err := c.StartAPIServer(ctx); err != nil {
+		return err
+	}
+	out.step("API server ready at %s", c.apiURL())
+	return c.startComponents(ctx, controlCell, ControllerManager, Scheduler)
+}
+
+// startRuntime starts a node's containerd and gives it the images that the
+// cluster itself needs.
+func (c *Cluster) startRuntime(ctx context.Context, out *progress, node int, images map[string]string) error {
+	cell := nodeCell(node)
+	if err := c.startComponents(ctx, cell, Containerd); err != nil {
+		return err
+	}
+	err := c.waitComponent(ctx, cell, Containerd, func(ctx context.Context) error {
+		_, err := c.ctr(ctx, node, nil, "version")
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.importMissing(ctx, node, images); err != nil {
+		return err
+	}
+	out.step("%s: containerd ready", NodeName(node))
+	return nil
+}
+
+func (c *Cluster) startComponents(ctx context.Context, cell string, components ...string) error {
+	for _, component := range components {
+		if _, err := c.cell(cell).start(ctx, component, c.state.Bins[component], c.arguments(cell, component)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitComponent asks check until it succeeds; it fails at once when the
+// component has ended.
+func (c *Cluster) waitComponent(ctx context.Context, cell, component string, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return poll(ctx, component+" of "+cell+" answers", 50*time.Millisecond, func(ctx context.Context) error {
+		p, err := c.cell(cell).process(component)
+		if err != nil {
+			return &fatalError{err}
+		}
+		if !p.alive() {
+			return &fatalError{fmt.Errorf("it ended, see %s", c.cell(cell).logFile(component))}
+		}
+		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		return check(attempt)
+	})
+}
+
+func httpOK(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, resp.Status)
+	}
+	return nil
+}
+
+func shortHash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])[:12]
+}
+
+func (c *Cluster) componentsOf(cell string) []string {
+	if cell == controlCell {
+		return controlComponents()
+	}
+	return nodeComponents()
+}

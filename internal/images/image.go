@@ -1,0 +1,115 @@
+package images
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// userID is who the programs run as unless the Pod says otherwise.
+const userID = 65532
+
+const (
+	passwd = "root:x:0:0:root:/:/sbin/nologin\nakri:x:65532:65532:akri:/:/sbin/nologin\n"
+	group  = "root:x:0:\nakri:x:65532:\nakri-handlers:x:65530:\n"
+)
+
+// file is one entry of a layer: a directory if the name ends with a slash, a
+// symbolic link if link is set.
+type file struct {
+	name string
+	mode int64
+	link string
+	data []byte
+}
+
+// assemble makes an image that runs program. tools, if any, come in a layer of
+// their own.
+func assemble(p Platform, version, program string, binary []byte, tools []file) (v1.Image, error) {
+	layers := [][]file{{
+		{name: "etc/", mode: 0o755},
+		{name: "etc/passwd", mode: 0o644, data: []byte(passwd)},
+		{name: "etc/group", mode: 0o644, data: []byte(group)},
+		{name: "tmp/", mode: 0o1777},
+	}}
+	if len(tools) > 0 {
+		layers = append(layers, tools)
+	}
+	layers = append(layers, []file{{name: program, mode: 0o755, data: binary}})
+
+	epoch := v1.Time{Time: time.Unix(0, 0).UTC()}
+	image := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	image = mutate.ConfigMediaType(image, types.OCIConfigJSON)
+	var adds []mutate.Addendum
+	for _, files := range layers {
+		raw, err := layerTar(files)
+		if err != nil {
+			return nil, err
+		}
+		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil },
+			tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
+		if err != nil {
+			return nil, err
+		}
+		adds = append(adds, mutate.Addendum{Layer: layer, History: v1.History{Created: epoch, CreatedBy: "akri images"}})
+	}
+	image, err := mutate.Append(image, adds...)
+	if err != nil {
+		return nil, err
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Variant = "linux", p.Arch, p.Variant
+	config.Created = epoch
+	config.Config = v1.Config{
+		User:       fmt.Sprintf("%d:%d", userID, userID),
+		Entrypoint: []string{"/" + program},
+		WorkingDir: "/",
+		Env:        []string{"PATH=/usr/local/bin:/usr/bin:/bin:/"},
+		Labels: map[string]string{
+			"org.opencontainers.image.title":    program,
+			"org.opencontainers.image.version":  version,
+			"org.opencontainers.image.source":   "https://github.com/akri-go/akri",
+			"org.opencontainers.image.licenses": "Apache-2.0",
+		},
+	}
+	return mutate.ConfigFile(image, config)
+}
+
+// layerTar writes entries as root's, at the beginning of time.
+func layerTar(files []file) ([]byte, error) {
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, f := range files {
+		h := &tar.Header{Name: f.name, Mode: f.mode, ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+		switch {
+		case f.link != "":
+			h.Typeflag, h.Linkname = tar.TypeSymlink, f.link
+		case f.name[len(f.name)-1] == '/':
+			h.Typeflag = tar.TypeDir
+		default:
+			h.Typeflag, h.Size = tar.TypeReg, int64(len(f.data))
+		}
+		if err := w.WriteHeader(h); err != nil {
+			return nil, fmt.Errorf("layer entry %s: %w", f.name, err)
+		}
+		if _, err := w.Write(f.data); err != nil {
+			return nil, fmt.Errorf("layer entry %s: %w", f.name, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}

@@ -1,0 +1,265 @@
+package images
+
+import (
+	"archive/tar"
+	"bytes"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+)
+
+var hello = Image{Name: "hello", Package: "internal/images/testdata/hello"}
+
+func build(t *testing.T, out string, platforms ...Platform) []Archive {
+	t.Helper()
+	archives, err := Build(t.Context(), Options{Module: "../..", Out: out, Prefix: "example.org/x", Tag: "v1",
+		Platforms: platforms, Images: []Image{hello}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return archives
+}
+
+func TestBuild(t *testing.T) {
+	arm := Platform{Arch: "arm", Variant: "v7"}
+	out := t.TempDir()
+	archives := build(t, out, Platform{Arch: "amd64"}, arm)
+	if len(archives) != 2 {
+		t.Fatalf("archives: %v", archives)
+	}
+	for _, a := range archives {
+		oci, dir := unpack(t, a.Path)
+		if err := validate.Image(oci); err != nil {
+			t.Errorf("%s: %v", a.Path, err)
+		}
+		if d, err := oci.Digest(); err != nil || d.String() != a.Digest {
+			t.Errorf("digest %s in the archive, %s reported (%v)", d, a.Digest, err)
+		}
+		docker, err := tarball.ImageFromPath(a.Path, nil)
+		if err != nil {
+			t.Fatalf("as a docker archive: %v", err)
+		}
+		if err := validate.Image(docker); err != nil {
+			t.Errorf("as a docker archive: %v", err)
+		}
+		config, err := docker.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if config.OS != "linux" || config.Architecture != a.Platform.Arch || config.Variant != a.Platform.Variant {
+			t.Errorf("%s is for %s/%s/%s", a.Path, config.OS, config.Architecture, config.Variant)
+		}
+		if config.Config.User != "65532:65532" || !slices.Equal(config.Config.Entrypoint, []string{"/hello"}) {
+			t.Errorf("runs %v as %q", config.Config.Entrypoint, config.Config.User)
+		}
+		files := contents(t, oci)
+		if d := cmp.Diff([]string{"etc", "etc/group", "etc/passwd", "hello", "tmp"}, names(files)); d != "" {
+			t.Error(d)
+		}
+		checkStatic(t, files["hello"], a.Platform)
+		index, err := os.ReadFile(filepath.Join(dir, "index.json"))
+		if err != nil || !bytes.Contains(index, []byte(`"io.containerd.image.name":"example.org/x/hello:v1"`)) {
+			t.Errorf("index.json does not name the image: %s (%v)", index, err)
+		}
+	}
+}
+
+// The same sources give the same bytes, in whatever directory.
+func TestReproducible(t *testing.T) {
+	p := Platform{Arch: "amd64"}
+	first, second := build(t, t.TempDir(), p)[0], build(t, t.TempDir(), p)[0]
+	if first.Digest != second.Digest {
+		t.Errorf("digests %s and %s", first.Digest, second.Digest)
+	}
+	a, errA := os.ReadFile(first.Path)
+	b, errB := os.ReadFile(second.Path)
+	if err := errors.Join(errA, errB); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Error("the archives differ")
+	}
+}
+
+func TestUnchangedIsLeft(t *testing.T) {
+	out, p := t.TempDir(), Platform{Arch: "amd64"}
+	before := build(t, out, p)[0]
+	if err := os.WriteFile(before.Path, []byte("kept"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if after := build(t, out, p)[0]; after != before {
+		t.Errorf("%v, then %v", before, after)
+	}
+	if data, err := os.ReadFile(before.Path); err != nil || string(data) != "kept" {
+		t.Errorf("an unchanged archive was written again (%v)", err)
+	}
+	if err := os.Remove(before.Path); err != nil {
+		t.Fatal(err)
+	}
+	build(t, out, p)
+	if oci, _ := unpack(t, before.Path); oci == nil {
+		t.Error("a missing archive was not written again")
+	}
+}
+
+func TestDebugTools(t *testing.T) {
+	var deb bytes.Buffer
+	w := tar.NewWriter(&deb)
+	for name, data := range map[string]string{"./bin/busybox": "box", "./usr/share/doc/busybox-static/copyright": "GPL", "./usr/share/man/x": "-"} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(data)), Typeflag: tar.TypeReg}); err != nil {
+			t.Fatal(err)
+		}
+		w.Write([]byte(data))
+	}
+	w.Close()
+	tools, err := busyboxFiles(&deb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := assemble(Platform{Arch: "amd64"}, "v1", "hello", []byte("bin"), tools)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := contents(t, image)
+	// What upstream's end-to-end suite executes in a handler's Pod.
+	for _, tool := range []string{"sh", "echo", "grep", "sort", "uniq", "tail", "cut"} {
+		if string(files["bin/"+tool]) != "-> busybox" {
+			t.Errorf("bin/%s is %q", tool, files["bin/"+tool])
+		}
+	}
+	if string(files["bin/busybox"]) != "box" || string(files["bin/busybox.copyright"]) != "GPL" || files["usr/share/man/x"] != nil {
+		t.Errorf("files: %v", names(files))
+	}
+	if _, err := busyboxFiles(bytes.NewReader(nil)); err == nil {
+		t.Error("a package without busybox is taken")
+	}
+}
+
+func TestErrors(t *testing.T) {
+	o := Options{Module: "../..", Out: t.TempDir(), Tag: "t", Platforms: []Platform{{Arch: "amd64"}}, Images: []Image{{Name: "no", Package: "cmd/no"}}}
+	if _, err := Build(t.Context(), o); err == nil {
+		t.Error("a program that is not there is built")
+	}
+	if _, err := Find("agent", "nothing"); err == nil {
+		t.Error("an image that is not there is found")
+	}
+	if _, err := ParsePlatform("s390x"); err == nil {
+		t.Error("s390x is taken")
+	}
+}
+
+func TestDefaultTag(t *testing.T) {
+	tag, err := DefaultTag(true)
+	if err != nil || tag[0] != 'v' || filepath.Ext("x"+tag[1:]) == "" || !bytes.HasSuffix([]byte(tag), []byte("-debug")) {
+		t.Errorf("tag %q, error %v", tag, err)
+	}
+}
+
+// unpack extracts an archive and opens it as an OCI layout.
+func unpack(t *testing.T, path string) (v1.Image, string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	dir := t.TempDir()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(r)
+		name := filepath.Join(dir, h.Name)
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, data, 0o644))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := layout.FromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := l.ImageIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := index.IndexManifest()
+	if err != nil || len(m.Manifests) != 1 {
+		t.Fatalf("index %v: %v", m, err)
+	}
+	image, err := index.Image(m.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image, dir
+}
+
+// contents returns the files of an image; symbolic links as "-> target".
+func contents(t *testing.T, image v1.Image) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	rc := mutate.Extract(image)
+	defer rc.Close()
+	for r := tar.NewReader(rc); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Uid != 0 || !h.ModTime.IsZero() && h.ModTime.Unix() != 0 {
+			t.Errorf("%s belongs to %d, dated %v", h.Name, h.Uid, h.ModTime)
+		}
+		data, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Linkname != "" {
+			data = []byte("-> " + h.Linkname)
+		}
+		out[h.Name] = data
+	}
+}
+
+func names(files map[string][]byte) []string {
+	var out []string
+	for n := range files {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func checkStatic(t *testing.T, program []byte, p Platform) {
+	t.Helper()
+	f, err := elf.NewFile(bytes.NewReader(program))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range f.Progs {
+		if s.Type == elf.PT_INTERP {
+			t.Error("the program needs a dynamic linker")
+		}
+	}
+	want := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "arm": elf.EM_ARM}[p.Arch]
+	if f.Machine != want {
+		t.Error(fmt.Errorf("built for %v, not %v", f.Machine, want))
+	}
+}

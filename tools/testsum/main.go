@@ -1,0 +1,167 @@
+// Command testsum reads the output of `go test -json` on standard input, prints
+// what `go test` itself would print, and notes in out/tests/<name>.json how many
+// tests passed, failed and were skipped. With -total it prints the sum of all
+// notes. It exits with 1 if a test or a package failed, or if there was none.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const notesDir = "out/tests"
+
+func main() {
+	total := flag.Bool("total", false, "print the sum of all notes")
+	flag.Parse()
+	var c counts
+	var err error
+	if *total {
+		if c, err = sumNotes(notesDir); err == nil {
+			fmt.Println(c)
+		}
+	} else {
+		c, err = run(os.Stdin, os.Stdout, flag.Arg(0))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testsum:", err)
+		os.Exit(1)
+	}
+	if !c.good() {
+		os.Exit(1)
+	}
+}
+
+// event is one line of `go test -json`.
+type event struct {
+	Action      string
+	Package     string
+	ImportPath  string // instead of Package where a build is spoken of
+	Test        string
+	Output      string
+	FailedBuild string
+}
+
+// counts says how many tests ended how; subtests are tests.
+type counts struct {
+	Passed   int `json:"passed"`
+	Failed   int `json:"failed"`
+	Skipped  int `json:"skipped"`
+	Packages int `json:"packages"` // that failed outside of a test: did not build, panicked
+}
+
+func (c counts) good() bool { return c.Failed == 0 && c.Packages == 0 && c.Passed > 0 }
+
+func (c counts) String() string {
+	s := fmt.Sprintf("%d passed, %d failed", c.Passed, c.Failed)
+	if c.Skipped > 0 {
+		s += fmt.Sprintf(", %d skipped", c.Skipped)
+	}
+	if c.Packages > 0 {
+		s += fmt.Sprintf(", %d packages broken", c.Packages)
+	}
+	return s
+}
+
+func run(in io.Reader, out io.Writer, name string) (counts, error) {
+	if name == "" {
+		return counts{}, fmt.Errorf("the name of the note is missing: testsum <name>")
+	}
+	c, err := tally(in, out)
+	if err != nil {
+		return c, err
+	}
+	fmt.Fprintf(out, "%s: %s\n", name, c)
+	data, err := json.Marshal(c)
+	if err != nil {
+		return c, err
+	}
+	if err := os.MkdirAll(notesDir, 0o755); err != nil {
+		return c, err
+	}
+	return c, os.WriteFile(filepath.Join(notesDir, name+".json"), data, 0o644)
+}
+
+// tally counts, and prints the output of packages and of tests that failed.
+func tally(in io.Reader, out io.Writer) (counts, error) {
+	var c counts
+	held := map[string][]string{} // output of tests that have not ended
+	failed := map[string]bool{}   // packages with a failed test
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		var e event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			fmt.Fprintln(out, lines.Text()) // not from go test -json
+			continue
+		}
+		if e.Test == "" {
+			switch e.Action {
+			case "output", "build-output":
+				if e.Output != "PASS\n" && !strings.HasPrefix(e.Output, "?   ") {
+					fmt.Fprint(out, e.Output)
+				}
+			case "fail":
+				if !failed[e.Package] {
+					c.Packages++
+				}
+			}
+			continue
+		}
+		key := e.Package + " " + e.Test
+		switch e.Action {
+		case "output":
+			held[key] = append(held[key], e.Output)
+			continue
+		case "pass":
+			c.Passed++
+		case "skip":
+			c.Skipped++
+		case "fail":
+			c.Failed++
+			failed[e.Package] = true
+			for _, line := range held[key] {
+				if !strings.HasPrefix(line, "=== ") {
+					fmt.Fprint(out, line)
+				}
+			}
+		default:
+			continue
+		}
+		delete(held, key)
+	}
+	// A test without an end: the program died in it.
+	for key, output := range held {
+		fmt.Fprintf(out, "--- DIED: %s\n%s", key, strings.Join(output, ""))
+	}
+	return c, lines.Err()
+}
+
+func sumNotes(dir string) (counts, error) {
+	var sum counts
+	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return sum, err
+	}
+	for _, p := range paths {
+		data, err := os.ReadFile(p)
+		if err != nil {
+			return sum, err
+		}
+		var c counts
+		if err := json.Unmarshal(data, &c); err != nil {
+			return sum, fmt.Errorf("read %s: %w", p, err)
+		}
+		sum.Passed += c.Passed
+		sum.Failed += c.Failed
+		sum.Skipped += c.Skipped
+		sum.Packages += c.Packages
+	}
+	return sum, nil
+}
