@@ -1,0 +1,119 @@
+{{/*
+The DaemonSet of a discovery handler.
+
+Arguments:
+  root, discovery (values)
+  name     of the Pods' label and container; the DaemonSet is <name>-daemonset
+  image    the full reference
+  handler  what akri-discovery is told to run; empty for a program that is not ours
+  env, volumes, volumeMounts   lists added to the chart's own
+  podSecurityContext, securityContext   the defaults, under discovery.securityContext
+*/}}
+{{- define "akri.discoveryDaemonSet" -}}
+{{- $d := .discovery -}}
+apiVersion: apps/v1
+kind: DaemonSet
+metadata:
+  name: {{ .name }}-daemonset
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "akri.labels" .root | nindent 4 }}
+    app.kubernetes.io/name: {{ .name }}
+    app.kubernetes.io/component: discovery-handler
+spec:
+  selector:
+    matchLabels:
+      {{- include "akri.selectorLabels" .root | nindent 6 }}
+      app.kubernetes.io/name: {{ .name }}
+  template:
+    metadata:
+      labels:
+        {{- include "akri.labels" .root | nindent 8 }}
+        app.kubernetes.io/name: {{ .name }}
+        app.kubernetes.io/component: discovery-handler
+    spec:
+      {{- with .root.Values.imagePullSecrets }}
+      imagePullSecrets:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      automountServiceAccountToken: false
+      enableServiceLinks: false
+      {{- if $d.hostNetwork }}
+      hostNetwork: true
+      dnsPolicy: ClusterFirstWithHostNet
+      {{- end }}
+      {{- include "akri.placement" (dict "nodeSelectors" $d.nodeSelectors "tolerations" $d.tolerations) | nindent 6 }}
+      securityContext:
+        {{- toYaml .podSecurityContext | nindent 8 }}
+      containers:
+        - name: {{ .name }}
+          image: {{ .image | quote }}
+          {{- with $d.image.pullPolicy }}
+          imagePullPolicy: {{ . }}
+          {{- end }}
+          {{- with .handler }}
+          args: [{{ . }}]
+          {{- end }}
+          env:
+            - name: AGENT_NODE_NAME
+              valueFrom:
+                fieldRef:
+                  fieldPath: spec.nodeName
+            - name: DISCOVERY_HANDLERS_DIRECTORY
+              value: /var/lib/akri
+            {{- if $d.useNetworkConnection }}
+            - name: POD_IP
+              valueFrom:
+                fieldRef:
+                  fieldPath: status.podIP
+            {{- end }}
+            {{- with .env }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+            {{- with $d.env }}
+            {{- include "akri.env" . | trim | nindent 12 }}
+            {{- end }}
+          {{- if $d.useNetworkConnection }}
+          ports:
+            - name: discovery
+              containerPort: {{ $d.port }}
+          {{- end }}
+          resources:
+            {{- include "akri.resources" (dict "values" $d.resources) | nindent 12 }}
+          securityContext:
+            {{- toYaml (mergeOverwrite (deepCopy .securityContext) (deepCopy ($d.securityContext | default dict))) | nindent 12 }}
+          volumeMounts:
+            - name: discovery-handlers
+              mountPath: /var/lib/akri
+            {{- with .volumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+      volumes:
+        - name: discovery-handlers
+          hostPath:
+            path: {{ .root.Values.agent.host.discoveryHandlers }}
+            type: DirectoryOrCreate
+        {{- with .volumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+{{- end }}
+
+{{/*
+The DaemonSet of one of our own handlers: no root, no capabilities, nothing
+to write but its socket and what volumes gives it.
+Arguments: root, discovery (values), handler, name, env, volumes, volumeMounts.
+*/}}
+{{- define "akri.builtinDiscovery" -}}
+{{- $security := dict
+    "runAsUser" 65532
+    "runAsGroup" (.root.Values.agent.socketGroup | int64)
+    "runAsNonRoot" true
+    "allowPrivilegeEscalation" false
+    "readOnlyRootFilesystem" true
+    "capabilities" (dict "drop" (list "ALL")) -}}
+{{- $image := include "akri.image" (dict "root" .root "image" .discovery.image "name" "discovery") -}}
+{{- include "akri.discoveryDaemonSet" (merge (dict
+    "image" $image
+    "podSecurityContext" (dict "seccompProfile" (dict "type" "RuntimeDefault"))
+    "securityContext" $security) .) -}}
+{{- end }}

@@ -1,0 +1,97 @@
+{{/*
+Labels of every object. Argument: the root context.
+*/}}
+{{- define "akri.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "akri.selectorLabels" . }}
+{{- with .Chart.AppVersion }}
+app.kubernetes.io/version: {{ . | quote }}
+{{- end }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "akri.selectorLabels" -}}
+app.kubernetes.io/part-of: {{ .Values.nameOverride | default .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/*
+An image of this project: its own repository and tag if given.
+Arguments: root, image (values), name (of the image under imagePrefix).
+*/}}
+{{- define "akri.image" -}}
+{{- $v := .root.Values -}}
+{{- $tag := .image.tag -}}
+{{- if not $tag -}}
+{{- $tag = ternary "latest" (printf "v%s" .root.Chart.AppVersion) $v.useLatestContainers -}}
+{{- if $v.useDevelopmentContainers }}{{ $tag = printf "%s-dev" $tag }}{{ end -}}
+{{- if $v.useDebugContainers }}{{ $tag = printf "%s-debug" $tag }}{{ end -}}
+{{- end -}}
+{{- printf "%s:%s" (.image.repository | default (printf "%s/%s" $v.imagePrefix .name)) $tag -}}
+{{- end }}
+
+{{/*
+The four resource keys as a ResourceRequirements; empty values are left out.
+Arguments: values (the four keys), extra (a resource to ask one unit of; may be empty).
+*/}}
+{{- define "akri.resources" -}}
+{{- $r := .values | default dict -}}
+{{- $requests := dict -}}
+{{- $limits := dict -}}
+{{- with .extra }}{{ $_ := set $requests . "1" }}{{ $_ = set $limits . "1" }}{{ end -}}
+{{- with $r.memoryRequest }}{{ $_ := set $requests "memory" . }}{{ end -}}
+{{- with $r.cpuRequest }}{{ $_ := set $requests "cpu" . }}{{ end -}}
+{{- with $r.memoryLimit }}{{ $_ := set $limits "memory" . }}{{ end -}}
+{{- with $r.cpuLimit }}{{ $_ := set $limits "cpu" . }}{{ end -}}
+{{- $out := dict -}}
+{{- with $requests }}{{ $_ := set $out "requests" . }}{{ end -}}
+{{- with $limits }}{{ $_ := set $out "limits" . }}{{ end -}}
+{{- toYaml $out -}}
+{{- end }}
+
+{{/*
+Where Pods of this chart run. Arguments: nodeSelectors, tolerations.
+*/}}
+{{- define "akri.placement" -}}
+nodeSelector:
+  kubernetes.io/os: linux
+  {{- with .nodeSelectors }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/*
+Environment variables: a map of names to values, or a list of EnvVars.
+*/}}
+{{- define "akri.env" -}}
+{{- if kindIs "map" . -}}
+{{- range $name, $value := . }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- else -}}
+{{- toYaml . }}
+{{- end -}}
+{{- end }}
+
+{{/*
+envFrom: {secretRef: [names], configMapRef: [names]}, or a list of EnvFromSources.
+*/}}
+{{- define "akri.envFrom" -}}
+{{- if kindIs "map" . -}}
+{{- range .secretRef }}
+- secretRef:
+    name: {{ . | quote }}
+{{- end }}
+{{- range .configMapRef }}
+- configMapRef:
+    name: {{ . | quote }}
+{{- end }}
+{{- else -}}
+{{- toYaml . }}
+{{- end -}}
+{{- end }}

@@ -1,0 +1,465 @@
+package charts
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v4/pkg/chart/v2/lint"
+	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	akri "github.com/akri-go/akri/api/v0"
+)
+
+// everything turns on all that the chart can render.
+var everything = []string{
+	"prometheus.enabled=true",
+	"udev.discovery.enabled=true", "udev.configuration.enabled=true",
+	`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="null"`,
+	"debugEcho.discovery.enabled=true", "debugEcho.configuration.enabled=true",
+	"custom.discovery.enabled=true", "custom.discovery.image.repository=example.org/handler",
+	"custom.configuration.enabled=true", "custom.configuration.discoveryHandlerName=mine",
+	"onvif.configuration.enabled=true", "opcua.configuration.enabled=true",
+	"udev.configuration.brokerPod.image.repository=b", "debugEcho.configuration.brokerPod.image.repository=b",
+	"custom.configuration.brokerJob.image.repository=b", "onvif.configuration.brokerPod.image.repository=b",
+	"opcua.configuration.brokerPod.image.repository=b", "opcua.configuration.mountCertificates=true",
+}
+
+func TestObjects(t *testing.T) {
+	base := []string{
+		"ClusterRole/akri-agent-role", "ClusterRole/akri-controller-role",
+		"ClusterRoleBinding/akri-agent-binding", "ClusterRoleBinding/akri-controller-binding",
+		"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
+		"Role/akri-controller-election", "RoleBinding/akri-controller-election",
+		"ServiceAccount/akri-agent-sa", "ServiceAccount/akri-controller-sa",
+	}
+	// As the K3s lab does to get a Configuration to edit.
+	alone := []string{"rbac.enabled=false", "controller.enabled=false", "agent.enabled=false"}
+	for _, c := range []struct {
+		name string
+		set  []string
+		want []string
+	}{
+		{"defaults", nil, base},
+		{"udev", []string{"udev.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-udev-discovery-daemonset")},
+		{"debugEcho", []string{"debugEcho.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-debug-echo-discovery-daemonset")},
+		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
+			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
+		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment"}},
+		{"no controller", []string{"controller.enabled=false"}, []string{
+			"ClusterRole/akri-agent-role", "ClusterRoleBinding/akri-agent-binding",
+			"DaemonSet/akri-agent-daemonset", "ServiceAccount/akri-agent-sa"}},
+		{"prometheus", []string{"prometheus.enabled=true"}, append(slices.Clone(base),
+			"PodMonitor/akri-agent-metrics", "PodMonitor/akri-controller-metrics")},
+		{"onvif Configuration alone", append([]string{"onvif.configuration.enabled=true",
+			"onvif.configuration.brokerPod.image.repository=nginx"}, alone...), []string{"Configuration/akri-onvif"}},
+		{"udev Configuration alone", append([]string{"udev.configuration.enabled=true",
+			`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="null"`}, alone...), []string{"Configuration/akri-udev"}},
+		{"keys without effect", []string{"onvif.discovery.enabled=true", "opcua.discovery.enabled=true",
+			"webhookConfiguration.enabled=true", "webhookConfiguration.certImage.tag=v1", "cleanupHook.enabled=true",
+			"kubernetesDistro=k3s", "agent.host.containerRuntimeSocket=/run/c.sock"}, base},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			slices.Sort(c.want)
+			if d := cmp.Diff(c.want, render(t, c.set...).names()); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// Every object is one that a cluster knows, in the release's namespace.
+func TestEveryObject(t *testing.T) {
+	r := render(t, everything...)
+	for key, doc := range r.objects {
+		var u unstructured.Unstructured
+		if err := yaml.Unmarshal(doc, &u.Object); err != nil {
+			t.Fatal(err)
+		}
+		if u.GetKind() != "PodMonitor" && !known(u.GetAPIVersion(), u.GetKind()) {
+			t.Errorf("%s: no cluster knows %s %s", key, u.GetAPIVersion(), u.GetKind())
+		}
+		switch {
+		case u.GetKind() == "Configuration":
+			if u.GetNamespace() != "" {
+				t.Errorf("%s has namespace %q; it is to be applied to any", key, u.GetNamespace())
+			}
+			continue
+		case strings.HasPrefix(u.GetKind(), "Cluster"):
+		case u.GetNamespace() != "edge":
+			t.Errorf("%s has namespace %q", key, u.GetNamespace())
+		}
+		labels := u.GetLabels()
+		if labels["app.kubernetes.io/part-of"] != "akri" || labels["app.kubernetes.io/instance"] != "akri" || labels["app.kubernetes.io/name"] == "" {
+			t.Errorf("%s has labels %v", key, labels)
+		}
+	}
+}
+
+func TestAgent(t *testing.T) {
+	ds := render(t).daemonSet(t, "akri-agent-daemonset")
+	pod := ds.Spec.Template.Spec
+	c := pod.Containers[0]
+	if c.Image != "ghcr.io/akri-go/akri/agent:v0.1.0" || c.ImagePullPolicy != "" {
+		t.Errorf("image %s, pull policy %q", c.Image, c.ImagePullPolicy)
+	}
+	if d := cmp.Diff([]string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent"}, c.Args); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]int64{65530}, pod.SecurityContext.SupplementalGroups); d != "" {
+		t.Errorf("the agent is not in the group of its sockets: %s", d)
+	}
+	confined(t, pod, c)
+	for _, name := range []string{"AGENT_NODE_NAME", "POD_NAME", "POD_NAMESPACE"} {
+		if e := envOf(c, name); e == nil || e.ValueFrom == nil {
+			t.Errorf("no %s from the downward API", name)
+		}
+	}
+	if e := envOf(c, "METRICS_PORT"); e == nil || e.Value != "8080" || c.Ports[0].ContainerPort != 8080 {
+		t.Errorf("metrics port %v, %v", e, c.Ports)
+	}
+	if c.LivenessProbe == nil || c.LivenessProbe.HTTPGet.Path != "/healthz" || c.LivenessProbe.HTTPGet.Port.StrVal != c.Ports[0].Name {
+		t.Errorf("liveness probe %v", c.LivenessProbe)
+	}
+	if pod.HostNetwork || pod.HostPID || pod.HostIPC {
+		t.Error("the agent shares namespaces with the host")
+	}
+	if pod.ServiceAccountName != "akri-agent-sa" {
+		t.Errorf("service account %q", pod.ServiceAccountName)
+	}
+	want := map[string]string{
+		"/var/lib/akri": "/var/lib/akri", "/var/lib/akri-agent": "/var/lib/akri-agent",
+		"/var/lib/kubelet/device-plugins": "/kubelet/plugins",
+		"/var/lib/kubelet/pod-resources":  "/kubelet/pods",
+	}
+	ds = render(t, "agent.host.kubeletDevicePlugins=/kubelet/plugins", "agent.host.kubeletPodResources=/kubelet/pods").
+		daemonSet(t, "akri-agent-daemonset")
+	if d := cmp.Diff(want, hostPaths(ds.Spec.Template.Spec)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestFullAgent(t *testing.T) {
+	ds := render(t, "agent.full=true", "agent.allowDebugEcho=true", "debugEcho.configuration.shared=false",
+		"agent.allowedHostPaths={/dev,/srv/x}").daemonSet(t, "akri-agent-daemonset")
+	pod := ds.Spec.Template.Spec
+	c := pod.Containers[0]
+	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--allowed-host-paths=/dev,/srv/x", "--builtin=udev,debugEcho"}
+	if d := cmp.Diff(want, c.Args); d != "" {
+		t.Error(d)
+	}
+	if e := envOf(c, "DEBUG_ECHO_INSTANCES_SHARED"); e == nil || e.Value != "false" {
+		t.Errorf("DEBUG_ECHO_INSTANCES_SHARED %v", e)
+	}
+	if !pod.HostNetwork || hostPaths(pod)["/run/udev"] != "/run/udev" {
+		t.Errorf("host network %v, host paths %v", pod.HostNetwork, hostPaths(pod))
+	}
+	if render(t, "agent.full=true", "agent.hostNetwork=false").daemonSet(t, "akri-agent-daemonset").Spec.Template.Spec.HostNetwork {
+		t.Error("agent.hostNetwork=false is not heard")
+	}
+}
+
+func TestDiscovery(t *testing.T) {
+	r := render(t, everything...)
+	for _, c := range []struct {
+		name    string
+		args    []string
+		paths   map[string]string
+		builtin bool
+	}{
+		{"akri-udev-discovery", []string{"udev"}, map[string]string{"/var/lib/akri": "/var/lib/akri", "/run/udev": "/run/udev"}, true},
+		{"akri-debug-echo-discovery", []string{"debugEcho"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
+		{"akri-custom-discovery", nil, map[string]string{"/var/lib/akri": "/var/lib/akri"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ds := r.daemonSet(t, c.name+"-daemonset")
+			pod := ds.Spec.Template.Spec
+			ctr := pod.Containers[0]
+			if got := ds.Spec.Template.Labels["app.kubernetes.io/name"]; got != c.name {
+				t.Errorf("app.kubernetes.io/name is %q", got)
+			}
+			if d := cmp.Diff(c.args, ctr.Args); d != "" {
+				t.Error(d)
+			}
+			if d := cmp.Diff(c.paths, hostPaths(pod)); d != "" {
+				t.Error(d)
+			}
+			if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
+				t.Error("has a token of the API server")
+			}
+			if e := envOf(ctr, "DISCOVERY_HANDLERS_DIRECTORY"); e == nil || e.Value != "/var/lib/akri" {
+				t.Errorf("DISCOVERY_HANDLERS_DIRECTORY %v", e)
+			}
+			if envOf(ctr, "POD_IP") != nil {
+				t.Error("POD_IP is set: the handler would listen on the network")
+			}
+			if !c.builtin {
+				if g := pod.SecurityContext.RunAsGroup; g == nil || *g != 65530 {
+					t.Errorf("runs in group %v", g)
+				}
+				return
+			}
+			confined(t, pod, ctr)
+			sc := ctr.SecurityContext
+			if sc.RunAsNonRoot == nil || !*sc.RunAsNonRoot || *sc.RunAsUser != 65532 || *sc.RunAsGroup != 65530 {
+				t.Errorf("user %v, group %v, non-root %v", sc.RunAsUser, sc.RunAsGroup, sc.RunAsNonRoot)
+			}
+		})
+	}
+
+	net := render(t, "udev.discovery.enabled=true", "udev.discovery.useNetworkConnection=true", "udev.discovery.port=10001",
+		"udev.discovery.host.udev=", "udev.discovery.tolerations[0].operator=Exists", "udev.discovery.nodeSelectors.site=mill",
+		"agent.socketGroup=4000", "udev.discovery.securityContext.runAsUser=7").daemonSet(t, "akri-udev-discovery-daemonset").Spec.Template.Spec
+	ctr := net.Containers[0]
+	if envOf(ctr, "POD_IP") == nil || ctr.Ports[0].ContainerPort != 10001 {
+		t.Errorf("useNetworkConnection: %v %v", ctr.Env, ctr.Ports)
+	}
+	if _, mounted := hostPaths(net)["/run/udev"]; mounted {
+		t.Error("/run/udev is mounted with an empty path")
+	}
+	if net.Tolerations[0].Operator != corev1.TolerationOpExists || net.NodeSelector["site"] != "mill" || net.NodeSelector["kubernetes.io/os"] != "linux" {
+		t.Errorf("placement: %v %v", net.Tolerations, net.NodeSelector)
+	}
+	if sc := ctr.SecurityContext; *sc.RunAsUser != 7 || *sc.RunAsGroup != 4000 || sc.ReadOnlyRootFilesystem == nil {
+		t.Errorf("securityContext is not laid over the default: %v", sc)
+	}
+}
+
+func TestController(t *testing.T) {
+	d := render(t).deployment(t, "akri-controller-deployment")
+	pod := d.Spec.Template.Spec
+	confined(t, pod, pod.Containers[0])
+	if *d.Spec.Replicas != 2 || len(pod.Volumes) != 0 || !*pod.Containers[0].SecurityContext.RunAsNonRoot {
+		t.Errorf("replicas %d, volumes %v", *d.Spec.Replicas, pod.Volumes)
+	}
+	if len(pod.Tolerations) != 2 || pod.Affinity.NodeAffinity != nil {
+		t.Errorf("allowOnControlPlane: %v %v", pod.Tolerations, pod.Affinity.NodeAffinity)
+	}
+	pod = render(t, "controller.onlyOnControlPlane=true", "controller.tolerations[0].key=k").deployment(t, "akri-controller-deployment").Spec.Template.Spec
+	if len(pod.Tolerations) != 3 || pod.Affinity.NodeAffinity == nil {
+		t.Errorf("onlyOnControlPlane: %v %v", pod.Tolerations, pod.Affinity)
+	}
+	pod = render(t, "controller.allowOnControlPlane=false").deployment(t, "akri-controller-deployment").Spec.Template.Spec
+	if len(pod.Tolerations) != 0 {
+		t.Errorf("allowOnControlPlane=false: %v", pod.Tolerations)
+	}
+}
+
+func TestImageTags(t *testing.T) {
+	for _, c := range []struct {
+		set  []string
+		want string
+	}{
+		{[]string{"imagePrefix=r.example/a"}, "r.example/a/agent:v0.1.0"},
+		{[]string{"useLatestContainers=true"}, "ghcr.io/akri-go/akri/agent:latest"},
+		{[]string{"useDevelopmentContainers=true"}, "ghcr.io/akri-go/akri/agent:v0.1.0-dev"},
+		{[]string{"useDebugContainers=true"}, "ghcr.io/akri-go/akri/agent:v0.1.0-debug"},
+		{[]string{"useLatestContainers=true", "useDevelopmentContainers=true"}, "ghcr.io/akri-go/akri/agent:latest-dev"},
+		{[]string{"agent.image.repository=x/y", "agent.image.tag=z", "useDevelopmentContainers=true"}, "x/y:z"},
+		{[]string{"agent.full=true", "agent.image.fullRepository=x/full", "agent.image.repository=x/y"}, "x/full:v0.1.0"},
+	} {
+		if got := render(t, c.set...).daemonSet(t, "akri-agent-daemonset").Spec.Template.Spec.Containers[0].Image; got != c.want {
+			t.Errorf("%v: %s, want %s", c.set, got, c.want)
+		}
+	}
+}
+
+func TestConfigurations(t *testing.T) {
+	r := render(t, append(slices.Clone(everything), "imagePullSecrets[0].name=pull",
+		"udev.configuration.offlineGracePeriod=5s", "udev.configuration.brokerProperties.WIDTH=640",
+		"udev.configuration.brokerPod.env.MODE=fast", "udev.configuration.brokerPod.envFrom.secretRef[0]=s",
+		"debugEcho.configuration.brokerPod.env[0].name=E", "debugEcho.configuration.brokerPod.env[0].value=V",
+		"onvif.configuration.discoveryProperties[0].name=P", "onvif.configuration.discoveryProperties[0].value=V")...)
+
+	c, pod := r.configuration(t, "akri-udev")
+	var details map[string]any
+	if err := yaml.UnmarshalStrict([]byte(c.Spec.DiscoveryHandler.DiscoveryDetails), &details); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"udevRules": []any{`KERNEL=="null"`}, "groupRecursive": false, "permissions": "rwm"}
+	if d := cmp.Diff(want, details); d != "" {
+		t.Error(d)
+	}
+	if c.Spec.DiscoveryHandler.Name != "udev" || c.Spec.Capacity != 1 || c.Spec.DiscoveryHandler.Grace(false).String() != "5s" ||
+		c.Spec.BrokerProperties["WIDTH"] != "640" {
+		t.Errorf("%+v", c.Spec)
+	}
+	ctr := pod.Containers[0]
+	one := ctr.Resources.Limits[corev1.ResourceName(akri.Placeholder)]
+	if one.String() != "1" || ctr.Name != "akri-udev-broker" || ctr.Image != "b:latest" {
+		t.Errorf("broker %+v", ctr)
+	}
+	if ctr.SecurityContext != nil {
+		t.Errorf("the broker of udev has the security context %v by default", ctr.SecurityContext)
+	}
+	if envOf(ctr, "MODE") == nil || ctr.EnvFrom[0].SecretRef.Name != "s" || pod.ImagePullSecrets[0].Name != "pull" {
+		t.Errorf("env %v, envFrom %v, pull secrets %v", ctr.Env, ctr.EnvFrom, pod.ImagePullSecrets)
+	}
+	if !strings.Contains(string(c.Spec.InstanceServiceSpec.Raw), `"targetPort":8083`) || c.Spec.ConfigurationServiceSpec == nil {
+		t.Errorf("services %s %v", c.Spec.InstanceServiceSpec.Raw, c.Spec.ConfigurationServiceSpec)
+	}
+
+	c, pod = r.configuration(t, "akri-debug-echo")
+	if c.Spec.Capacity != 2 || c.Spec.DiscoveryHandler.Name != "debugEcho" || envOf(pod.Containers[0], "E") == nil {
+		t.Errorf("%+v", c.Spec)
+	}
+	c, pod = r.configuration(t, "akri-custom")
+	if c.Spec.DiscoveryHandler.Name != "mine" || c.Spec.BrokerSpec.BrokerJobSpec == nil || pod.RestartPolicy != corev1.RestartPolicyOnFailure {
+		t.Errorf("%+v", c.Spec)
+	}
+	if c.Spec.InstanceServiceSpec != nil || c.Spec.ConfigurationServiceSpec != nil {
+		t.Error("a Job's Configuration has Services")
+	}
+	c, _ = r.configuration(t, "akri-onvif")
+	if p := c.Spec.DiscoveryHandler.DiscoveryProperties; len(p) != 1 || p[0].Name != "P" || *p[0].Value != "V" {
+		t.Errorf("discoveryProperties %v", p)
+	}
+	_, pod = r.configuration(t, "akri-opcua")
+	if len(pod.Volumes) != 1 || pod.Containers[0].VolumeMounts[0].MountPath != "/etc/opcua-certs/client-pki" {
+		t.Errorf("certificates: %v", pod.Volumes)
+	}
+
+	c, pod = render(t, "debugEcho.configuration.enabled=true").configuration(t, "akri-debug-echo")
+	if c.Spec.BrokerSpec != nil || pod != nil || c.Spec.InstanceServiceSpec != nil {
+		t.Error("without an image there is a broker or a Service")
+	}
+	text := "descriptions: [x]\n# mine\n"
+	c, _ = render(t, "debugEcho.configuration.enabled=true", "debugEcho.configuration.discoveryDetails="+text).configuration(t, "akri-debug-echo")
+	if got := strings.TrimSpace(c.Spec.DiscoveryHandler.DiscoveryDetails); got != strings.TrimSpace(text) {
+		t.Errorf("details given as text: %q", got)
+	}
+}
+
+func TestRoles(t *testing.T) {
+	r := render(t)
+	for _, c := range []struct {
+		role      string
+		forbidden []string // "resource verb"
+	}{
+		{"akri-agent-role", []string{"configurations patch", "configurations update", "pods create", "pods delete", "pods patch",
+			"services create", "secrets get", "secrets list", "nodes patch", "nodes/status patch", "instances update"}},
+		{"akri-controller-role", []string{"secrets get", "secrets list", "configurations patch", "configurations update",
+			"configurations delete", "nodes patch", "nodes delete", "pods patch"}},
+	} {
+		role := r.clusterRole(t, c.role)
+		for _, rule := range role.Rules {
+			for _, word := range slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs) {
+				if word == "*" {
+					t.Errorf("%s has a wildcard: %v", c.role, rule)
+				}
+			}
+			for _, f := range c.forbidden {
+				resource, verb, _ := strings.Cut(f, " ")
+				if slices.Contains(rule.Resources, resource) && slices.Contains(rule.Verbs, verb) {
+					t.Errorf("%s may %s %s", c.role, verb, resource)
+				}
+			}
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct{ set, want string }{
+		{"udev.discovery.enabeld=true", "enabeld"},
+		{"udev.configuration.discoveryDetails.permissions=wr", "permissions"},
+		{"udev.configuration.enabled=true", "udevRules"},
+		{"udev.configuration.capacity=0", "capacity"},
+		{"custom.discovery.enabled=true", "custom.discovery.image.repository"},
+		{"custom.configuration.enabled=true", "custom.configuration.discoveryHandlerName"},
+		{"agent.host.discoveryHandlers=var/lib", "discoveryHandlers"},
+		{"agent.socketGroup=0", "socketGroup"},
+		{"prometheus.port=70000", "port"},
+		{"controller.resources.memoryLimit=lots", "memoryLimit"},
+		{"udev.configuration.offlineGracePeriod=5 minutes", "offlineGracePeriod"},
+		{"crds.version=v1", "version"},
+	} {
+		_, err := tryRender(t, c.set)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("--set %s: error %v, want one that names %q", c.set, err, c.want)
+		}
+	}
+}
+
+func TestNotes(t *testing.T) {
+	for _, c := range []struct {
+		set  []string
+		want []string
+	}{
+		{nil, []string{"No discovery handler is enabled"}},
+		{[]string{"kubernetesDistro=k3s"}, []string{"kubernetesDistro has no effect"}},
+		{[]string{"agent.host.crictl=/x"}, []string{"agent.host.crictl has no effect"}},
+		{[]string{"onvif.discovery.enabled=true", "onvif.configuration.enabled=true"},
+			[]string{"onvif.discovery.enabled has no effect", "Configuration akri-onvif will wait"}},
+		{[]string{"webhookConfiguration.enabled=true", "cleanupHook.enabled=true"},
+			[]string{"webhookConfiguration.enabled has no effect", "cleanupHook.enabled has no effect"}},
+		{everything, []string{"brokers of akri-udev are not privileged"}},
+	} {
+		notes := render(t, c.set...).notes
+		for _, want := range c.want {
+			if !strings.Contains(notes, want) {
+				t.Errorf("%v: notes lack %q:\n%s", c.set, want, notes)
+			}
+		}
+	}
+	if notes := render(t, "udev.discovery.enabled=true").notes; strings.Contains(notes, "WARNING") || strings.Contains(notes, "No discovery") {
+		t.Errorf("a plain install warns:\n%s", notes)
+	}
+}
+
+func TestLint(t *testing.T) {
+	values := map[string]any{"udev": map[string]any{"discovery": map[string]any{"enabled": true}}}
+	for _, m := range lint.RunAll("akri", values, "edge").Messages {
+		if m.Severity > support.InfoSev {
+			t.Error(m)
+		}
+	}
+}
+
+// confined checks that a Pod can do no more than it must.
+func confined(t *testing.T, pod corev1.PodSpec, c corev1.Container) {
+	t.Helper()
+	sc := c.SecurityContext
+	switch {
+	case sc.AllowPrivilegeEscalation == nil || *sc.AllowPrivilegeEscalation,
+		sc.ReadOnlyRootFilesystem == nil || !*sc.ReadOnlyRootFilesystem,
+		sc.Capabilities == nil || fmt.Sprint(sc.Capabilities.Drop) != "[ALL]" || len(sc.Capabilities.Add) > 0,
+		sc.Privileged != nil && *sc.Privileged,
+		pod.SecurityContext == nil || pod.SecurityContext.SeccompProfile == nil ||
+			pod.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault:
+		t.Errorf("%s: security context %v of a Pod with %v", c.Name, sc, pod.SecurityContext)
+	}
+	if c.Resources.Requests.Memory().IsZero() || c.Resources.Limits.Memory().IsZero() {
+		t.Errorf("%s: no memory request or limit", c.Name)
+	}
+}
+
+// hostPaths returns the host's path for each mount path of the first container.
+func hostPaths(pod corev1.PodSpec) map[string]string {
+	host := map[string]string{}
+	for _, v := range pod.Volumes {
+		if v.HostPath != nil {
+			host[v.Name] = v.HostPath.Path
+		}
+	}
+	out := map[string]string{}
+	for _, m := range pod.Containers[0].VolumeMounts {
+		if p, ok := host[m.Name]; ok {
+			out[m.MountPath] = p
+		}
+	}
+	return out
+}
+
+func envOf(c corev1.Container, name string) *corev1.EnvVar {
+	for i := range c.Env {
+		if c.Env[i].Name == name {
+			return &c.Env[i]
+		}
+	}
+	return nil
+}
