@@ -1,0 +1,145 @@
+// Akri-agent runs on every node: it knows the node's discovery handlers, keeps
+// the inventory of its devices, writes their Instances and offers them to the
+// kubelet.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent"
+	"github.com/akri-go/akri/internal/handlers/debugecho"
+	"github.com/akri-go/akri/internal/handlers/udev"
+	"github.com/akri-go/akri/internal/logging"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "akri-agent:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+const usage = `Usage: akri-agent [flags]
+
+The agent of one Kubernetes node. It normally runs as a DaemonSet, which the
+Helm chart installs; flags win over the environment variables named with them.
+
+Flags:
+`
+
+func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+	env := func(name, otherwise string) string {
+		if v := getenv(name); v != "" {
+			return v
+		}
+		return otherwise
+	}
+	f := flag.NewFlagSet("akri-agent", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		f.PrintDefaults()
+	}
+	var (
+		opts       agent.Options
+		builtin    = f.String("builtin", env("AKRI_BUILTIN_HANDLERS", ""), "comma separated handlers to run inside the agent: udev, debugEcho (AKRI_BUILTIN_HANDLERS; ENABLE_DEBUG_ECHO adds debugEcho)")
+		paths      = f.String("allowed-host-paths", env("AKRI_ALLOWED_HOST_PATHS", ""), "comma separated paths under which handlers may report mounts and device nodes (AKRI_ALLOWED_HOST_PATHS; default /dev,/sys/devices,/run/udev)")
+		metrics    = f.String("metrics-port", env("METRICS_PORT", "8080"), "port of /metrics, /healthz and /readyz (METRICS_PORT); 0 for none")
+		gid        = f.Int("socket-gid", -1, "group that owns the registration directory; its members may register handlers. -1 leaves the group as it is")
+		kubeconfig = f.String("kubeconfig", env("KUBECONFIG", ""), "kubeconfig file; none means the Pod's service account (KUBECONFIG)")
+		level      = f.String("log-level", env("LOG_LEVEL", "info"), "debug, info, warn or error (LOG_LEVEL)")
+	)
+	f.StringVar(&opts.Node, "node-name", env("AGENT_NODE_NAME", ""), "name of the node, required (AGENT_NODE_NAME)")
+	f.StringVar(&opts.HandlersDir, "handlers-dir", env("DISCOVERY_HANDLERS_DIRECTORY", "/var/lib/akri"), "directory of the handlers' sockets (DISCOVERY_HANDLERS_DIRECTORY)")
+	f.StringVar(&opts.StateDir, "state-dir", env("AKRI_STATE_DIR", ""), "directory of the checkpoints; default <handlers-dir>/agent (AKRI_STATE_DIR)")
+	f.StringVar(&opts.DevicePluginDir, "device-plugin-dir", env("AKRI_DEVICE_PLUGIN_DIR", "/var/lib/kubelet/device-plugins"), "the kubelet's device plugin directory")
+	f.StringVar(&opts.PodResourcesSocket, "pod-resources-socket", env("AKRI_POD_RESOURCES_SOCKET", "/var/lib/kubelet/pod-resources/kubelet.sock"), "the kubelet's PodResources socket")
+	f.StringVar(&opts.PodName, "pod-name", env("POD_NAME", ""), "the agent's own Pod, by which it knows that the kubelet's answers are complete (POD_NAME)")
+	f.StringVar(&opts.PodNamespace, "pod-namespace", env("POD_NAMESPACE", ""), "the namespace of that Pod (POD_NAMESPACE)")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	if opts.Node == "" {
+		return errors.New("the node's name is missing: set AGENT_NODE_NAME (by the downward API, spec.nodeName) or --node-name")
+	}
+	logger, err := logging.New(stderr, *level)
+	if err != nil {
+		return err
+	}
+	opts.Logger = logger
+	port, err := strconv.ParseUint(*metrics, 10, 16)
+	if err != nil {
+		return fmt.Errorf("metrics port %q: want a number from 0 to 65535", *metrics)
+	}
+	if port != 0 {
+		opts.MetricsAddress = fmt.Sprintf(":%d", port)
+	}
+	opts.SocketGID = *gid
+	opts.AllowedHostPaths = list(*paths)
+	if opts.Builtin, err = handlers(list(*builtin), getenv); err != nil {
+		return err
+	}
+	if *kubeconfig == "" {
+		opts.API, err = rest.InClusterConfig()
+	} else {
+		opts.API, err = clientcmd.BuildConfigFromFlags("", *kubeconfig)
+	}
+	if err != nil {
+		return fmt.Errorf("find the API server: %w", err)
+	}
+	return agent.Run(ctx, opts)
+}
+
+// handlers makes the built-in handlers of the given names.
+func handlers(names []string, getenv func(string) string) ([]discovery.Handler, error) {
+	if getenv("ENABLE_DEBUG_ECHO") != "" {
+		names = append(names, "debugEcho")
+	}
+	var all []discovery.Handler
+	seen := map[string]bool{}
+	for _, name := range names {
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		switch name {
+		case "udev":
+			all = append(all, udev.New(udev.Options{}))
+		case "debugEcho":
+			all = append(all, debugecho.New(debugecho.Options{Shared: getenv("DEBUG_ECHO_INSTANCES_SHARED") == "true"}))
+		default:
+			return nil, fmt.Errorf("there is no built-in handler %q: want udev or debugEcho", name)
+		}
+	}
+	return all, nil
+}
+
+func list(s string) []string {
+	var all []string
+	for _, part := range strings.Split(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			all = append(all, part)
+		}
+	}
+	return all
+}

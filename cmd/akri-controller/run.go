@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/akri-go/akri/internal/controller"
+	"github.com/akri-go/akri/internal/logging"
+)
+
+const usage = `akri-controller runs brokers, and Services over them, for the devices that
+Akri's agents find. It is meant to run in the cluster; several replicas agree on
+one that acts.
+
+Usage:
+  akri-controller [flags]
+
+It serves /metrics, and /healthz and /readyz. It runs until it gets SIGTERM.
+
+Flags (with the environment variables that they default to):
+`
+
+// namespaceFile is where a Pod finds the namespace that it is in.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// settings are what flags and environment say.
+type settings struct {
+	kubeconfig, namespace, level string
+	metricsPort                  int
+	probeAddress                 string
+	leaderElection               bool
+}
+
+// run does everything and returns the exit code: 2 if it was called wrongly.
+func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
+	s, err := parse(args, getenv, out)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(errs, "akri-controller: %v\nakri-controller --help tells more.\n", err)
+		return 2
+	}
+	log, err := logging.New(errs, s.level)
+	if err != nil {
+		fmt.Fprintf(errs, "akri-controller: %v\n", err)
+		return 2
+	}
+	// The libraries have loggers of their own.
+	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
+	klog.SetSlogLogger(log)
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // memory is dearer here than the little time
+	}
+	if err := serve(ctx, s, controller.Options{Log: log, Metrics: metrics.Registry}); err != nil {
+		log.Error("akri-controller ends", "error", err)
+		return 1
+	}
+	return 0
+}
+
+func serve(ctx context.Context, s settings, o controller.Options) error {
+	cfg, err := clusterConfig(s.kubeconfig)
+	if err != nil {
+		return err
+	}
+	cfg.UserAgent = "akri-controller"
+	o.Config = cfg
+	o.MetricsAddress = "0"
+	if s.metricsPort != 0 {
+		o.MetricsAddress = net.JoinHostPort("", strconv.Itoa(s.metricsPort))
+	}
+	o.ProbeAddress = s.probeAddress
+	o.LeaderElection, o.Namespace = s.leaderElection, s.namespace
+	if o.Namespace == "" {
+		if b, err := os.ReadFile(namespaceFile); err == nil {
+			o.Namespace = strings.TrimSpace(string(b))
+		}
+	}
+	mgr, err := controller.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("run the manager: %w", err)
+	}
+	return nil
+}
+
+// clusterConfig returns how to reach the API server: by a kubeconfig file if
+// one is named, else as a Pod of the cluster.
+func clusterConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig != "" {
+		cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+		if err != nil {
+			return nil, fmt.Errorf("read kubeconfig %s: %w", kubeconfig, err)
+		}
+		return cfg, nil
+	}
+	cfg, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the API server (outside a cluster, give --kubeconfig): %w", err)
+	}
+	return cfg, nil
+}
+
+func parse(args []string, getenv func(string) string, out io.Writer) (settings, error) {
+	env := func(name, fallback string) string {
+		if v := getenv(name); v != "" {
+			return v
+		}
+		return fallback
+	}
+	var s settings
+	port, badPort := strconv.Atoi(env("METRICS_PORT", "8080"))
+	flags := flag.NewFlagSet("akri-controller", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&s.kubeconfig, "kubeconfig", getenv("KUBECONFIG"), "`file` that says how to reach the API server, outside a cluster (KUBECONFIG)")
+	flags.StringVar(&s.namespace, "namespace", getenv("POD_NAMESPACE"), "`namespace` of the Lease; default is the Pod's own (POD_NAMESPACE)")
+	flags.IntVar(&s.metricsPort, "metrics-port", port, "`port` for /metrics, 0 for none (METRICS_PORT)")
+	flags.StringVar(&s.probeAddress, "health-probe-address", env("HEALTH_PROBE_ADDRESS", ":8081"), "`address` for /healthz and /readyz, 0 for none (HEALTH_PROBE_ADDRESS)")
+	flags.BoolVar(&s.leaderElection, "leader-elect", true, "act only while holding the Lease "+controller.LeaseName)
+	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", rustLevel(getenv("RUST_LOG"))), "least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
+	flags.Usage = func() {}
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(out, usage)
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+	case err != nil:
+	case badPort != nil:
+		err = fmt.Errorf("METRICS_PORT: %q is not a number", getenv("METRICS_PORT"))
+	case s.metricsPort < 0 || s.metricsPort > 65535:
+		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
+	case flags.NArg() > 0:
+		err = fmt.Errorf("what is %q for?", flags.Arg(0))
+	}
+	return s, err
+}
+
+// rustLevel reads upstream's RUST_LOG as far as it is a plain level.
+func rustLevel(s string) string {
+	switch s = strings.ToLower(s); s {
+	case "trace":
+		return "debug"
+	case "debug", "info", "warn", "error":
+		return s
+	default:
+		return "info"
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/debugecho"
+	"github.com/akri-go/akri/internal/handlers/udev"
+)
+
+const usage = `akri-discovery finds the devices of one protocol and tells the Akri agent of
+this node about them.
+
+Usage:
+  akri-discovery [flags] udev|debugEcho
+
+Handlers:
+  udev       devices that the kernel knows, chosen by udev rules.
+             Reads /sys, kernel uevents and, for rules on ENV or TAG, /run/udev.
+  debugEcho  pretended devices, listed in the Configuration, for tests. They go
+             offline while /tmp/debug-echo-availability.txt contains OFFLINE.
+
+It listens on the socket <directory>/<handler>.sock and registers on the agent's
+socket <directory>/agent-registration.sock, again and again until an agent is
+there, and anew whenever that was restarted. The process needs no privileges,
+only the group that the directory belongs to. It runs until it gets SIGTERM.
+
+Flags (with the environment variables that they default to):
+`
+
+// settings are what flags and environment say.
+type settings struct {
+	directory, address, level string
+	port                      int
+	shared                    bool
+}
+
+// handlers make the handlers that can be chosen. They are constructed on use.
+func handlers(s settings, log *slog.Logger) map[string]func() discovery.Handler {
+	return map[string]func() discovery.Handler{
+		"udev":         func() discovery.Handler { return udev.New(udev.Options{Log: log}) },
+		debugecho.Name: func() discovery.Handler { return debugecho.New(debugecho.Options{Shared: s.shared}) },
+	}
+}
+
+// run does everything and returns the exit code: 2 if it was called wrongly.
+func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
+	s, name, err := parse(args, getenv, out)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	var level slog.Level
+	if err == nil {
+		err = level.UnmarshalText([]byte(s.level))
+	}
+	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))
+	known := handlers(s, log)
+	if err == nil && known[name] == nil {
+		names := slices.Sorted(maps.Keys(known))
+		err = fmt.Errorf("there is no handler %q; choose one of %s", name, strings.Join(names, ", "))
+	}
+	if err != nil {
+		fmt.Fprintf(errs, "akri-discovery: %v\nakri-discovery --help tells more.\n", err)
+		return 2
+	}
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // memory is dearer here than the little time
+	}
+	opts := []discovery.Option{
+		discovery.WithDirectory(s.directory), discovery.WithPort(s.port), discovery.WithLogger(log),
+	}
+	if s.address != "" {
+		opts = append(opts, discovery.WithAddress(s.address))
+	}
+	if err := discovery.Serve(ctx, known[name](), opts...); err != nil {
+		log.Error("akri-discovery ends", "error", err)
+		return 1
+	}
+	return 0
+}
+
+func parse(args []string, getenv func(string) string, out io.Writer) (s settings, name string, err error) {
+	env := func(name, fallback string) string {
+		if v := getenv(name); v != "" {
+			return v
+		}
+		return fallback
+	}
+	flags := flag.NewFlagSet("akri-discovery", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&s.directory, "directory", env("DISCOVERY_HANDLERS_DIRECTORY", discovery.DefaultDirectory),
+		"`folder` where agent and handlers meet (DISCOVERY_HANDLERS_DIRECTORY)")
+	flags.StringVar(&s.address, "address", getenv("POD_IP"),
+		"listen on this `IP` address instead of a socket; not encrypted (POD_IP)")
+	flags.IntVar(&s.port, "port", discovery.DefaultPort, "`port` for --address")
+	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", "info"),
+		"least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
+	shared, badShared := strconv.ParseBool(env("DEBUG_ECHO_INSTANCES_SHARED", "false"))
+	flags.BoolVar(&s.shared, "shared", shared,
+		"debugEcho: all nodes see the same devices (DEBUG_ECHO_INSTANCES_SHARED)")
+	flags.Usage = func() {}
+
+	// Flags may also follow the handler's name.
+	err = flags.Parse(args)
+	if err == nil && flags.NArg() > 0 {
+		name = flags.Arg(0)
+		err = flags.Parse(flags.Args()[1:])
+	}
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(out, usage)
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+	case err != nil:
+	case badShared != nil:
+		err = fmt.Errorf("DEBUG_ECHO_INSTANCES_SHARED: %q is neither true nor false", getenv("DEBUG_ECHO_INSTANCES_SHARED"))
+	case name == "":
+		err = errors.New("say which handler to run")
+	case flags.NArg() > 0:
+		err = fmt.Errorf("one handler is enough: what is %q for?", flags.Arg(0))
+	}
+	return s, name, err
+}

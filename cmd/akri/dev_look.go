@@ -1,0 +1,156 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/akri-go/akri/internal/devcluster"
+)
+
+func newStatusCommand(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show what of the cluster runs",
+		Long: `Shows every component with its process, memory and log, whether the API server
+answers, the nodes and the plugged devices. It fails when something does not run.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := devcluster.Open(*dir)
+			if err != nil {
+				return err
+			}
+			st := c.Status(cmd.Context())
+			if err := printStatus(cmd.OutOrStdout(), c, st); err != nil {
+				return err
+			}
+			if !st.Healthy() {
+				return errors.New("not everything runs; `akri dev up` starts what does not")
+			}
+			return nil
+		},
+	}
+}
+
+func printStatus(w io.Writer, c *devcluster.Cluster, st devcluster.Status) error {
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(tw, "CELL\tCOMPONENT\tSTATE\tPID\tMEMORY\tLOG")
+	for _, p := range st.Components {
+		state, pid, memory := "stopped", "-", "-"
+		if p.Running {
+			state, pid, memory = "running", fmt.Sprint(p.PID), fmt.Sprintf("%d MiB", p.RSS>>20)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Cell, p.Name, state, pid, memory, p.Log)
+	}
+	fmt.Fprintln(tw)
+	fmt.Fprintln(tw, "NODE\tADDRESS\tSTATE\tPODS")
+	for _, n := range st.Nodes {
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\n", n.Name, n.Address, n.State, n.Pods)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\nAPI server  %s\nkubeconfig  %s\n", st.API, c.Kubeconfig())
+	if len(st.Plugged) > 0 {
+		fmt.Fprintf(w, "plugged     %s\n", strings.Join(st.Plugged, ", "))
+	}
+	return nil
+}
+
+func newKubectlCommand(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "kubectl [--] <arguments>",
+		Short: "Run the cluster's kubectl on the cluster",
+		Long: `Runs the kubectl that was built with the cluster, with its kubeconfig:
+
+  akri dev kubectl -- get pods -A`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := devcluster.Open(*dir)
+			if err != nil {
+				return err
+			}
+			kubectl := exec.CommandContext(cmd.Context(), c.Binary("kubectl"), args...)
+			kubectl.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
+			kubectl.Stdin, kubectl.Stdout, kubectl.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+			kubectl.Cancel = func() error { return kubectl.Process.Signal(os.Interrupt) }
+			return kubectl.Run()
+		},
+	}
+}
+
+func newLogsCommand(dir *string) *cobra.Command {
+	var lines int
+	cmd := &cobra.Command{
+		Use:   "logs [component]",
+		Short: "Show the last lines of the components' logs",
+		Long: `Shows the last lines of a component's log, or of all, the cluster's own programs:
+kubelet, containerd, kube-apiserver and so on. For Pods use
+akri dev kubectl -- logs <pod>.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := devcluster.Open(*dir)
+			if err != nil {
+				return err
+			}
+			files, err := filepath.Glob(filepath.Join(c.Logs(), "*.log"))
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				files = slices.DeleteFunc(files, func(f string) bool { return !strings.Contains(filepath.Base(f), args[0]) })
+			}
+			if len(files) == 0 {
+				return fmt.Errorf("no such log in %s", c.Logs())
+			}
+			for _, f := range files {
+				tail, err := lastLines(f, lines)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "==> %s\n%s\n", f, tail)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().IntVarP(&lines, "lines", "n", 20, "number of lines of each log")
+	return cmd
+}
+
+// lastLines returns up to n lines from the end of a file, from its last MiB.
+func lastLines(path string, n int) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	start := max(0, info.Size()-1<<20)
+	data, err := io.ReadAll(io.NewSectionReader(f, start, info.Size()-start))
+	if err != nil {
+		return "", err
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-max(n, 0)):], "\n") + "\n", nil
+}
+
+func copyFile(w io.Writer, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/akri-go/akri/internal/devcluster"
+)
+
+func newPlugCommand(dir *string) *cobra.Command {
+	var count int
+	cmd := &cobra.Command{
+		Use:   "plug",
+		Short: "Plug a device into this machine, and so into all nodes",
+		Long: `Adds a zram device (a compressed block device in memory, /dev/zram<n>) to this
+machine and prints its name. The kernel announces it as it announces any device
+that is plugged in, so a Configuration with the udev rule
+
+  SUBSYSTEM=="block", KERNEL=="zram*"
+
+finds it. akri dev unplug removes it, akri dev down too.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := devcluster.Open(*dir)
+			if err != nil {
+				return err
+			}
+			for range count {
+				name, err := c.Plug(cmd.Context())
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), name)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().IntVarP(&count, "count", "n", 1, "number of devices")
+	return cmd
+}
+
+func newUnplugCommand(dir *string) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "unplug [zram<n>]",
+		Short: "Unplug a device that akri dev plug has plugged in",
+		Long: `Removes the named device, the latest one when none is named, or all with --all,
+and prints its name. Only devices that akri dev plug added can be removed.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := devcluster.Open(*dir)
+			if err != nil {
+				return err
+			}
+			names := args
+			if all {
+				if names, err = c.Plugged(); err != nil {
+					return err
+				}
+			} else if len(args) == 0 {
+				names = []string{""} // the latest
+			}
+			for _, n := range names {
+				name, err := c.Unplug(cmd.Context(), n)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), name)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "remove all devices that akri dev plug added")
+	return cmd
+}

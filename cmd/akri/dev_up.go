@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/akri-go/akri/internal/devcluster"
+)
+
+func newUpCommand(dir *string) *cobra.Command {
+	var (
+		nodes     int
+		images    string
+		chart     string
+		set       []string
+		namespace string
+		release   string
+		noInstall bool
+		wait      time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Make the cluster, or start what of it does not run",
+		Long: `Makes the cluster, or starts what of it does not run, and returns when its nodes
+are ready and its DNS answers. The first run builds the programs, which takes
+minutes; later ones take seconds. Interrupted, it can be run again, or undone by
+akri dev down.
+
+With --images it loads the image archives of a folder into the nodes, with
+--chart it installs or upgrades a Helm chart:
+
+  akri dev up --images out/images --chart charts/akri --set udev.discovery.enabled=true`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, out := cmd.Context(), cmd.ErrOrStderr()
+			began := time.Now()
+			c, err := devcluster.Up(ctx, devcluster.Options{Dir: *dir, Nodes: nodes, Progress: out, Install: !noInstall})
+			if err != nil {
+				return err
+			}
+			if images != "" {
+				loaded, err := c.LoadImageDir(ctx, images)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(out, "%7.1fs  loaded %s\n", time.Since(began).Seconds(), baseNames(loaded))
+			}
+			if chart != "" {
+				values, err := devcluster.ParseValues(set)
+				if err != nil {
+					return err
+				}
+				opts := devcluster.InstallOptions{ChartDir: chart, Release: release, Namespace: namespace, Values: values, Wait: wait}
+				if err := c.InstallChart(ctx, opts); err != nil {
+					return err
+				}
+				fmt.Fprintf(out, "%7.1fs  installed %s as %s/%s\n", time.Since(began).Seconds(), chart, namespace, release)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "export KUBECONFIG=%s\n", c.Kubeconfig())
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&nodes, "nodes", 0, "number of nodes; 0 means as many as there are, one for a new cluster")
+	f.StringVar(&images, "images", "", "folder with image archives (*.tar) to load")
+	f.StringVar(&chart, "chart", "", "folder of a Helm chart to install")
+	f.StringArrayVar(&set, "set", nil, "value for the chart, key=value as with helm; may be repeated")
+	f.StringVar(&namespace, "namespace", "default", "namespace for the chart")
+	f.StringVar(&release, "release", "akri", "name of the chart's release")
+	f.DurationVar(&wait, "wait", 2*time.Minute, "how long to wait until the chart's objects are ready; 0 means not to wait")
+	f.BoolVar(&noInstall, "no-install", false, "fail when Debian packages are missing, rather than install them")
+	return cmd
+}
+
+func baseNames(paths []string) string {
+	var names []string
+	for _, p := range paths {
+		names = append(names, filepath.Base(p))
+	}
+	return strings.Join(names, ", ")
+}
+
+func newDownCommand(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "End the cluster and remove everything of it",
+		Long: `Ends all processes and containers of the cluster and removes its namespaces,
+links, cgroups, plugged devices and files. It also cleans up after an up that
+was interrupted, or after a reboot. Installed packages and the cache of built
+programs stay.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return devcluster.Down(cmd.Context(), *dir, cmd.ErrOrStderr())
+		},
+	}
+}
+
+func newKubeconfigCommand(dir *string) *cobra.Command {
+	var path bool
+	cmd := &cobra.Command{
+		Use:   "kubeconfig",
+		Short: "Print the kubeconfig of the cluster's administrator",
+		Long: `Prints the kubeconfig of the cluster's administrator, or with --path where it is:
+
+  export KUBECONFIG=$(akri dev kubeconfig --path)`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := devcluster.Open(*dir)
+			if err != nil {
+				return err
+			}
+			if path {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), c.Kubeconfig())
+				return err
+			}
+			return copyFile(cmd.OutOrStdout(), c.Kubeconfig())
+		},
+	}
+	cmd.Flags().BoolVar(&path, "path", false, "print the file's path only")
+	return cmd
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/discovery"
+)
+
+const maxInput = 8 << 20 // bytes
+
+// readInput reads a file, or standard input if its name is "-".
+func readInput(name string, stdin io.Reader) ([]byte, error) {
+	in := stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+	if err == nil && len(b) > maxInput {
+		err = fmt.Errorf("longer than %d MiB", maxInput>>20)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return b, nil
+}
+
+// fromManifest finds the handler and the request of the Configuration in a
+// manifest; if there are several, args[0] is the name of the one that is meant.
+func fromManifest(file string, stdin io.Reader, args []string) (discovery.Handler, discovery.Request, error) {
+	var req discovery.Request
+	b, err := readInput(file, stdin)
+	if err != nil {
+		return nil, req, err
+	}
+	c, err := configuration(b, args)
+	if err != nil {
+		return nil, req, fmt.Errorf("%s: %w", file, err)
+	}
+	info := c.Spec.DiscoveryHandler
+	h := newHandlers()[info.Name]
+	if h == nil {
+		return nil, req, fmt.Errorf("%s: Configuration %s asks the discovery handler %q, which this program does not have", file, c.Name, info.Name)
+	}
+	req = discovery.Request{Details: info.DiscoveryDetails, Properties: map[string][]byte{}}
+	for _, p := range info.DiscoveryProperties {
+		switch {
+		case p.ValueFrom != nil:
+			return nil, req, fmt.Errorf("%s: Configuration %s takes the property %s from the cluster, which this program does not ask", file, c.Name, p.Name)
+		case p.Value != nil:
+			req.Properties[p.Name] = []byte(*p.Value)
+		default:
+			req.Properties[p.Name] = nil
+		}
+	}
+	return h, req, nil
+}
+
+// configuration picks a Configuration out of YAML documents.
+func configuration(manifest []byte, names []string) (*v0.Configuration, error) {
+	var all []*v0.Configuration
+	docs := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest)))
+	for {
+		doc, err := docs.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		var c v0.Configuration
+		if err := yaml.Unmarshal(doc, &c.TypeMeta); err != nil {
+			return nil, err
+		}
+		if c.Kind != "Configuration" || !strings.HasPrefix(c.APIVersion, "akri.sh/") {
+			continue
+		}
+		if err := yaml.UnmarshalStrict(doc, &c); err != nil {
+			return nil, err
+		}
+		if len(names) == 0 || names[0] == c.Name {
+			all = append(all, &c)
+		}
+	}
+	switch {
+	case len(all) == 1:
+		return all[0], nil
+	case len(all) == 0 && len(names) > 0:
+		return nil, fmt.Errorf("no Configuration %s in it", names[0])
+	case len(all) == 0:
+		return nil, errors.New("no Configuration of akri.sh in it")
+	}
+	var found []string
+	for _, c := range all {
+		found = append(found, c.Name)
+	}
+	return nil, fmt.Errorf("several Configurations: name one of %s", strings.Join(found, ", "))
+}

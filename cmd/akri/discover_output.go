@@ -1,0 +1,197 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
+)
+
+// shown is a device as JSON and YAML show it.
+type shown struct {
+	ID          string            `json:"id"`
+	Properties  map[string]string `json:"properties,omitempty"`
+	Mounts      []shownMount      `json:"mounts,omitempty"`
+	DeviceSpecs []shownSpec       `json:"deviceSpecs,omitempty"`
+}
+
+type shownMount struct {
+	ContainerPath string `json:"containerPath"`
+	HostPath      string `json:"hostPath"`
+	ReadOnly      bool   `json:"readOnly"`
+}
+
+type shownSpec struct {
+	ContainerPath string `json:"containerPath"`
+	HostPath      string `json:"hostPath"`
+	Permissions   string `json:"permissions"`
+}
+
+// change is a line of --watch in JSON, a document in YAML.
+type change struct {
+	Time   time.Time `json:"time"`
+	Event  string    `json:"event"` // present (at the start), added, changed or removed
+	Device shown     `json:"device"`
+}
+
+func show(d discovery.Device) shown {
+	s := shown{ID: d.ID, Properties: d.Properties}
+	for _, m := range d.Mounts {
+		s.Mounts = append(s.Mounts, shownMount(m))
+	}
+	for _, n := range d.DeviceSpecs {
+		s.DeviceSpecs = append(s.DeviceSpecs, shownSpec(n))
+	}
+	return s
+}
+
+// printer shows devices in one format.
+type printer struct {
+	out    io.Writer
+	format string
+	tree   *sysfs.Tree // for the columns that reports do not have
+	last   map[string]discovery.Device
+	rows   map[string][]string // of the devices in last
+	now    func() time.Time
+}
+
+func newPrinter(out io.Writer, format string, tree *sysfs.Tree) (*printer, error) {
+	if !slices.Contains([]string{"table", "json", "yaml"}, format) {
+		return nil, fmt.Errorf("unknown format %q: choose table, json or yaml", format)
+	}
+	return &printer{out: out, format: format, tree: tree, rows: map[string][]string{}, now: time.Now}, nil
+}
+
+var header = []string{"NODES", "SUBSYSTEM", "DRIVER", "ID"}
+
+// row returns the columns of a device. Those of a removed device are as they were.
+func (p *printer) row(d discovery.Device) []string {
+	var nodes []string
+	for _, s := range d.DeviceSpecs {
+		nodes = append(nodes, s.HostPath)
+	}
+	row := []string{strings.Join(nodes, ","), "", "", d.ID}
+	if strings.HasPrefix(d.ID, "/devices/") {
+		dev := p.tree.View().Device(sysfs.Entry{Devpath: d.ID})
+		row[1], _ = p.tree.Subsystem(d.ID)
+		row[2] = dev.Driver()
+	}
+	for i, c := range row {
+		row[i] = printable(cmp.Or(c, "-"))
+	}
+	return row
+}
+
+// printable keeps names from controlling the terminal.
+func printable(s string) string {
+	if q := strconv.Quote(s); len(q) != len(s)+2 && strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return q
+	}
+	return s
+}
+
+// list shows all devices.
+func (p *printer) list(devices []discovery.Device) error {
+	if p.format != "table" {
+		all := make([]shown, 0, len(devices))
+		for _, d := range devices {
+			all = append(all, show(d))
+		}
+		if p.format == "yaml" {
+			return p.yaml(all)
+		}
+		e := json.NewEncoder(p.out)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		return e.Encode(all)
+	}
+	if len(devices) == 0 {
+		_, err := fmt.Fprintln(p.out, "No device found.")
+		return err
+	}
+	w := tabwriter.NewWriter(p.out, 0, 8, 3, ' ', 0)
+	fmt.Fprintln(w, strings.Join(header, "\t"))
+	for _, d := range devices {
+		fmt.Fprintln(w, strings.Join(p.row(d), "\t"))
+	}
+	return w.Flush()
+}
+
+func (p *printer) yaml(v any) error {
+	b, err := yaml.Marshal(v)
+	if err == nil {
+		_, err = p.out.Write(b)
+	}
+	return err
+}
+
+// changes shows how a report differs from the one before it.
+func (p *printer) changes(devices []discovery.Device, first bool) error {
+	now := map[string]discovery.Device{}
+	var todo []change
+	for _, d := range devices {
+		now[d.ID] = d
+		switch old, known := p.last[d.ID]; {
+		case first:
+			todo = append(todo, change{p.now(), "present", show(d)})
+		case !known:
+			todo = append(todo, change{p.now(), "added", show(d)})
+		case !reflect.DeepEqual(old, d):
+			todo = append(todo, change{p.now(), "changed", show(d)})
+		default:
+			continue
+		}
+		p.rows[d.ID] = p.row(d)
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.last)) {
+		if _, still := now[id]; !still {
+			todo = append(todo, change{p.now(), "removed", show(p.last[id])})
+		}
+	}
+	if first && p.format == "table" {
+		found := fmt.Sprintf("%d devices", len(devices))
+		if len(devices) == 1 {
+			found = "1 device"
+		}
+		fmt.Fprintf(p.out, "%s now; waiting for changes (Ctrl-C ends)\n", found)
+	}
+	p.last = now
+	for _, c := range todo {
+		if err := p.change(c); err != nil {
+			return err
+		}
+		if c.Event == "removed" {
+			delete(p.rows, c.Device.ID)
+		}
+	}
+	return nil
+}
+
+func (p *printer) change(c change) error {
+	switch p.format {
+	case "json":
+		e := json.NewEncoder(p.out)
+		e.SetEscapeHTML(false)
+		return e.Encode(c)
+	case "yaml":
+		if _, err := fmt.Fprintln(p.out, "---"); err != nil {
+			return err
+		}
+		return p.yaml(c)
+	}
+	r := p.rows[c.Device.ID]
+	_, err := fmt.Fprintf(p.out, "%s  %-8s %-16s %-12s %-16s %s\n", c.Time.Format("15:04:05.000"), c.Event, r[0], r[1], r[2], r[3])
+	return err
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
+)
+
+// discover runs "akri discover" and returns what it writes.
+func discover(stdin string, args ...string) (out, errs string, err error) {
+	cmd := newDiscoverCommand()
+	var o, e bytes.Buffer
+	cmd.SetOut(&o)
+	cmd.SetErr(&e)
+	cmd.SetIn(strings.NewReader(stdin))
+	cmd.SetArgs(args)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err = cmd.ExecuteContext(context.Background())
+	return o.String(), e.String(), err
+}
+
+const manifest = `
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: other}
+---
+apiVersion: akri.sh/v0
+kind: Configuration
+metadata: {name: echo}
+spec:
+  discoveryHandler:
+    name: debugEcho
+    discoveryDetails: |
+      descriptions: [one]
+---
+apiVersion: akri.sh/v0
+kind: Configuration
+metadata: {name: null-device}
+spec:
+  discoveryHandler:
+    name: udev
+    discoveryDetails: |
+      udevRules: ['KERNEL=="null"']
+      permissions: r
+---
+apiVersion: akri.sh/v0
+kind: Configuration
+metadata: {name: camera}
+spec:
+  discoveryHandler:
+    name: onvif
+`
+
+func TestDiscover(t *testing.T) {
+	if _, err := os.Stat("/sys/class/mem/null"); err != nil {
+		t.Skipf("this machine has no sysfs: %v", err)
+	}
+	for _, tt := range []struct {
+		name, stdin, args string
+		out, errs, err    string // part of it
+	}{
+		{"table", "", `udev --rule KERNEL=="null"`, "NODES       SUBSYSTEM   DRIVER   ID\n/dev/null   mem         -        /devices/virtual/mem/null\n", "", ""},
+		{"json", "", `udev -r KERNEL=="null" --permissions r -o json`, `"permissions": "r"`, "", ""},
+		{"yaml", "", `udev -r KERNEL=="null" --group-recursive -o yaml`, "UDEV_DEVNODE_0: /dev/null", "", ""},
+		{"none", "", `udev -r KERNEL=="no-such-device"`, "No device found.\n", "", ""},
+		{"none in json", "", `udev -r KERNEL=="no-such-device" -o json`, "[]\n", "", ""},
+		{"note", "", `udev -r KERNEL=="null|nil"`, "/dev/null", "Note on rule 1, column 1: KERNEL: | separates", ""},
+		{"syntax", "", `udev -r KERNEL="null"`, "", "", "column 7: KERNEL= assigns, and a rule here can only match: write KERNEL== or KERNEL!=\n  KERNEL=\"null\"\n        ^"},
+		{"permissions", "", `udev -r KERNEL=="null" --permissions mw`, "", "", "must be one of"},
+		{"no rule", "", `udev`, "", "", "at least one of the flags"},
+		{"format", "", `udev -r KERNEL=="null" -o xml`, "", "", "choose table, json or yaml"},
+		{"details", "udevRules: ['KERNEL==\"null\"']", `udev --details -`, "/dev/null", "", ""},
+		{"details and rule", "", `udev --details - -r KERNEL=="null"`, "", "", "none of the others can be"},
+		{"no file", "", `udev --details /no/such/file`, "", "", "no such file"},
+		{"manifest", manifest, `-f - null-device -o json`, `"permissions": "r"`, "", ""},
+		{"which", manifest, `-f -`, "", "", "several Configurations: name one of echo, null-device, camera"},
+		{"not there", manifest, `-f - other`, "", "", "no Configuration other"},
+		{"other handler", manifest, `-f - camera`, "", "", `discovery handler "onvif"`},
+		{"no Configuration", "kind: Pod\n", `-f -`, "", "", "no Configuration of akri.sh"},
+		{"wrong field", "apiVersion: akri.sh/v0\nkind: Configuration\nspec: {handler: {}}\n", `-f -`, "", "", "handler"},
+	} {
+		out, errs, err := discover(tt.stdin, strings.Fields(tt.args)...)
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if !strings.Contains(out, tt.out) || !strings.Contains(errs, tt.errs) || !strings.Contains(text, tt.err) || (err != nil) != (tt.err != "") {
+			t.Errorf("%s: got %q, %q, %v", tt.name, out, errs, err)
+		}
+	}
+}
+
+func TestProperties(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	write := func(property string) {
+		err := os.WriteFile(file, []byte("apiVersion: akri.sh/v0\nkind: Configuration\nmetadata: {name: x}\nspec:\n  discoveryHandler:\n    name: udev\n    discoveryProperties:\n    - "+property), 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("{name: a, value: b}")
+	h, req, err := fromManifest(file, nil, nil)
+	if err != nil || h.Name() != "udev" || string(req.Properties["a"]) != "b" {
+		t.Errorf("got %+v, %v", req, err)
+	}
+	write("{name: a}")
+	if _, req, err := fromManifest(file, nil, nil); err != nil || len(req.Properties) != 1 || req.Properties["a"] != nil {
+		t.Errorf("got %+v, %v", req, err)
+	}
+	write("{name: a, valueFrom: {secretKeyRef: {name: s, key: k}}}")
+	if _, _, err := fromManifest(file, nil, nil); err == nil || !strings.Contains(err.Error(), "from the cluster") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	node := func(id, node string) discovery.Device {
+		return discovery.Device{ID: id, Properties: map[string]string{"N": node}, DeviceSpecs: []discovery.DeviceSpec{{HostPath: node}}}
+	}
+	reports := [][]discovery.Device{
+		{node("/devices/a", "/dev/a")},
+		{node("/devices/a", "/dev/a"), node("/devices/b\x1b[2J", "/dev/b")},
+		{node("/devices/a", "/dev/a1")},
+	}
+	tree := sysfs.New(fstest.MapFS{"devices/a/subsystem": {Data: []byte("../class/x"), Mode: os.ModeSymlink}}, nil)
+	for format, want := range map[string]string{
+		"table": `1 device now; waiting for changes (Ctrl-C ends)
+01:02:03.000  present  /dev/a           x            -                /devices/a
+01:02:03.000  added    /dev/b           -            -                "/devices/b\x1b[2J"
+01:02:03.000  changed  /dev/a1          x            -                /devices/a
+01:02:03.000  removed  /dev/b           -            -                "/devices/b\x1b[2J"
+`,
+		"json": `{"time":"2030-01-01T01:02:03Z","event":"present","device":{"id":"/devices/a","properties":{"N":"/dev/a"},"deviceSpecs":[{"containerPath":"","hostPath":"/dev/a","permissions":""}]}}
+{"time":"2030-01-01T01:02:03Z","event":"added","device":{"id":"/devices/b\u001b[2J","properties":{"N":"/dev/b"},"deviceSpecs":[{"containerPath":"","hostPath":"/dev/b","permissions":""}]}}
+{"time":"2030-01-01T01:02:03Z","event":"changed","device":{"id":"/devices/a","properties":{"N":"/dev/a1"},"deviceSpecs":[{"containerPath":"","hostPath":"/dev/a1","permissions":""}]}}
+{"time":"2030-01-01T01:02:03Z","event":"removed","device":{"id":"/devices/b\u001b[2J","properties":{"N":"/dev/b"},"deviceSpecs":[{"containerPath":"","hostPath":"/dev/b","permissions":""}]}}
+`,
+	} {
+		var out bytes.Buffer
+		p, err := newPrinter(&out, format, tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.now = func() time.Time { return time.Date(2030, 1, 1, 1, 2, 3, 0, time.UTC) }
+		for i, r := range reports {
+			if err := p.changes(r, i == 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := out.String(); got != want {
+			t.Errorf("%s: got\n%s\nwant\n%s", format, got, want)
+		}
+	}
+}

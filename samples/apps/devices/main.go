@@ -1,0 +1,54 @@
+// Command devices is a page that shows, live, what Akri found: Configurations,
+// their Instances, who uses their slots, and what each broker answers.
+//
+// It reads the cluster through the API with its Pod's service account, which may
+// only read (see devices.yaml), once a second while somebody looks, and asks the
+// brokers through their Services for /api/devices, which the sample broker
+// serves. It listens on port 5000 (PORT).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		slog.Error("devices app failed", "error", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	port := os.Getenv("PORT")
+	if port == "" {
+		port = "5000"
+	}
+	api, err := inCluster()
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", ":"+port)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	f := newFeed(func(ctx context.Context) State { return look(ctx, api, askBroker) }, time.Second)
+	server := &http.Server{Handler: handler(f), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	slog.Info("devices app serves", "address", listener.Addr().String())
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,11 @@
+// Package samples holds manifests that can be applied as they are, and the
+// programs that they run: brokers, and applications that use brokers.
+package samples
+
+import "embed"
+
+//go:embed configurations/*.yaml apps/devices/devices.yaml
+var files embed.FS
+
+// Manifest returns a file of this directory, such as "configurations/zram.yaml".
+func Manifest(name string) ([]byte, error) { return files.ReadFile(name) }
