@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// metricsReader returns a function that reads the API server's metrics.
+func metricsReader(config *rest.Config) (func(context.Context) ([]byte, error), error) {
+	c := rest.CopyConfig(config)
+	c.APIPath, c.GroupVersion = "/api", &schema.GroupVersion{Version: "v1"}
+	c.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
+	api, err := rest.RESTClientFor(c)
+	if err != nil {
+		return nil, fmt.Errorf("make a client for metrics: %w", err)
+	}
+	return func(ctx context.Context) ([]byte, error) {
+		return api.Get().AbsPath("/metrics").Do(ctx).Raw()
+	}, nil
+}
+
+func (b *bench) setUp(ctx context.Context) error {
+	var agents corev1.PodList
+	if err := b.api.List(ctx, &agents, client.InNamespace(b.release), client.MatchingLabels{"app.kubernetes.io/name": "akri-agent"}); err != nil {
+		return fmt.Errorf("look for the agent: %w", err)
+	}
+	if len(agents.Items) == 0 {
+		return fmt.Errorf("no agent runs in namespace %s: `make bench` starts a cluster with one; or name the release's namespace with -release-namespace", b.release)
+	}
+	err := b.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("make namespace %s: %w", b.namespace, err)
+	}
+	return nil
+}
+
+func (b *bench) tearDown() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err := b.api.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
+	}
+}
+
+// configure makes a Configuration and returns a function that deletes it and
+// waits until its Instances are gone.
+func (b *bench) configure(ctx context.Context, c *v0.Configuration) (func() error, error) {
+	c.Namespace = b.namespace
+	if err := b.api.Create(ctx, c); err != nil {
+		return nil, fmt.Errorf("make Configuration %s: %w", c.Name, err)
+	}
+	return func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		w, err := b.watchInstances(ctx)
+		if err != nil {
+			return err
+		}
+		defer w.Stop()
+		if err := b.api.Delete(ctx, c); err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+		_, err = w.until(ctx, func() bool { return len(w.there) == 0 })
+		if err != nil {
+			return fmt.Errorf("wait for the Instances of %s to go: %w", c.Name, err)
+		}
+		return nil
+	}, nil
+}
+
+// instances follows the Instances of the namespace.
+type instances struct {
+	watch.Interface
+	there map[string]*v0.Instance
+	// came and went have the moment at which each was first seen, and last.
+	came, went map[string]time.Time
+}
+
+// watchInstances starts to follow; the ones that are there have come already.
+func (b *bench) watchInstances(ctx context.Context) (*instances, error) {
+	var list v0.InstanceList
+	if err := b.api.List(ctx, &list, client.InNamespace(b.namespace)); err != nil {
+		return nil, fmt.Errorf("list Instances: %w", err)
+	}
+	w := &instances{there: map[string]*v0.Instance{}, came: map[string]time.Time{}, went: map[string]time.Time{}}
+	for i := range list.Items {
+		w.there[list.Items[i].Name] = &list.Items[i]
+	}
+	var err error
+	w.Interface, err = b.api.Watch(ctx, &list, client.InNamespace(b.namespace),
+		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
+	if err != nil {
+		return nil, fmt.Errorf("watch Instances: %w", err)
+	}
+	return w, nil
+}
+
+// until takes events until done says so; it returns the moment of the last.
+func (w *instances) until(ctx context.Context, done func() bool) (time.Time, error) {
+	at := time.Now()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return at, fmt.Errorf("%d Instances are there: %w", len(w.there), ctx.Err())
+		case e, ok := <-w.ResultChan():
+			if !ok {
+				return at, fmt.Errorf("the watch of Instances ended")
+			}
+			i, isInstance := e.Object.(*v0.Instance)
+			if !isInstance {
+				return at, fmt.Errorf("watch Instances: %v", e.Object)
+			}
+			at = time.Now()
+			if e.Type == watch.Deleted {
+				delete(w.there, i.Name)
+				w.went[i.Name] = at
+			} else {
+				if w.there[i.Name] == nil {
+					w.came[i.Name] = at
+				}
+				w.there[i.Name] = i
+			}
+		}
+	}
+	return at, nil
+}

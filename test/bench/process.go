@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+func resourceName(name string) corev1.ResourceName { return corev1.ResourceName(name) }
+
+func (b *bench) nodes(ctx context.Context) ([]corev1.Node, error) {
+	var list corev1.NodeList
+	if err := b.api.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	return list.Items, nil
+}
+
+// process is one of Akri's, by its folder in /proc.
+type process string
+
+// processes finds the running processes of a component by their Pods.
+func (b *bench) processes(ctx context.Context, component string) ([]process, error) {
+	var pods corev1.PodList
+	if err := b.api.List(ctx, &pods, client.InNamespace(b.release), client.MatchingLabels{"app.kubernetes.io/name": component}); err != nil {
+		return nil, fmt.Errorf("list the Pods of %s: %w", component, err)
+	}
+	groups, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	var found []process
+	for _, file := range groups {
+		group, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		for _, p := range pods.Items {
+			if !strings.Contains(string(group), string(p.UID)) {
+				continue
+			}
+			comm, err := os.ReadFile(filepath.Join(filepath.Dir(file), "comm"))
+			if err == nil && strings.HasPrefix(string(comm), "akri") {
+				found = append(found, process(filepath.Dir(file)))
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no process of %s runs on this machine", component)
+	}
+	return found, nil
+}
+
+// rss returns the resident memory in MiB, and the highest so far.
+func (p process) rss() (now, peak float64, err error) {
+	status, err := os.ReadFile(filepath.Join(string(p), "status"))
+	if err != nil {
+		return 0, 0, err
+	}
+	field := func(name string) float64 {
+		_, rest, _ := strings.Cut(string(status), name+":")
+		kib, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+		return kib / 1024
+	}
+	return field("VmRSS"), field("VmHWM"), nil
+}
+
+// cpu returns the processor time used so far; zero if it cannot be read.
+func (p process) cpu() time.Duration {
+	stat, err := os.ReadFile(filepath.Join(string(p), "stat"))
+	if err != nil {
+		return 0
+	}
+	// Fields 14 and 15, in ticks of a hundredth of a second; the name before
+	// may hold anything.
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// measureRSS reports the memory of each component with the devices there are.
+func measureRSS(ctx context.Context, b *bench) error {
+	w, err := b.watchInstances(ctx)
+	if err != nil {
+		return err
+	}
+	w.Stop()
+	for _, component := range []string{"akri-agent", "akri-controller", "akri-udev-discovery", "akri-debug-echo-discovery"} {
+		all, err := b.processes(ctx, component)
+		if err != nil {
+			return err
+		}
+		var most, peak float64
+		for _, p := range all {
+			now, high, err := p.rss()
+			if err != nil {
+				return fmt.Errorf("memory of %s: %w", component, err)
+			}
+			most, peak = max(most, now), max(peak, high)
+		}
+		report(fmt.Sprintf("rss-%s-%d-devices", component, len(w.there)), most, "MiB", 0)
+		report(fmt.Sprintf("rss-peak-%s-%d-devices", component, len(w.there)), peak, "MiB", 0)
+	}
+	return nil
+}

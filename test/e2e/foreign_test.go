@@ -1,0 +1,321 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// foreign is a discovery handler that does not use our SDK, as a process on a
+// node.
+type foreign struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	mu    sync.Mutex
+	facts []string
+	ended chan struct{}
+}
+
+var buildForeign = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(programs, "foreignhandler")
+	out, err := exec.Command("go", "build", "-o", program, "../foreignhandler").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the foreign handler: %w: %s", err, out)
+	}
+	return program, nil
+})
+
+// startForeign starts a handler on the node that has devices (ids with commas
+// between), by way of a command such as setpriv if one is given. It is gone
+// after the test.
+func startForeign(t *testing.T, name, devices string, by ...string) *foreign {
+	t.Helper()
+	program, err := buildForeign()
+	if err != nil {
+		t.Fatal(err)
+	}
+	argv := append(by, program, "-directory", "/var/lib/akri", "-name", name, "-devices", devices, "-retry", "500ms")
+	cmd, err := cluster.Command(context.Background(), 1, argv...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &foreign{t: t, cmd: cmd, ended: make(chan struct{})}
+	if f.in, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(f.ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			f.mu.Lock()
+			f.facts = append(f.facts, lines.Text())
+			f.mu.Unlock()
+		}
+		cmd.Wait()
+	}()
+	t.Cleanup(f.kill)
+	return f
+}
+
+// kill ends the process with SIGKILL: it cannot tidy up.
+func (f *foreign) kill() {
+	f.cmd.Process.Signal(syscall.SIGKILL)
+	<-f.ended
+}
+
+// do gives commands, and waits until each has been carried out.
+func (f *foreign) do(commands ...string) {
+	f.t.Helper()
+	for _, c := range commands {
+		before := f.answers()
+		if _, err := io.WriteString(f.in, c+"\n"); err != nil {
+			f.t.Fatalf("tell the foreign handler %q: %v", c, err)
+		}
+		eventually(f.t, soon, func(context.Context) error {
+			if f.answers() == before {
+				return fmt.Errorf("the handler has not answered %.80q", c)
+			}
+			return nil
+		})
+	}
+}
+
+// answers returns how many commands have been answered.
+func (f *foreign) answers() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, fact := range f.facts {
+		if strings.HasPrefix(fact, "done ") || strings.HasPrefix(fact, "error ") {
+			n++
+		}
+	}
+	return n
+}
+
+// says complains unless the handler has told a fact that starts so.
+func (f *foreign) says(fact string) func(context.Context) error {
+	return func(context.Context) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, s := range f.facts {
+			if strings.HasPrefix(s, fact) {
+				return nil
+			}
+		}
+		return fmt.Errorf("the handler said %q, want %q", f.facts, fact)
+	}
+}
+
+func foreignConfiguration(ns, name, handler string) *v0.Configuration {
+	return &v0.Configuration{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
+		Spec:       v0.ConfigurationSpec{Capacity: 1, DiscoveryHandler: v0.DiscoveryHandlerInfo{Name: handler}},
+	}
+}
+
+// status complains unless a node's entry in the Configuration's status has
+// this state, and the words in its message.
+func status(ns, name string, state v0.DiscoveryState, words ...string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var c v0.Configuration
+		if err := api.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, &c); err != nil {
+			return err
+		}
+		for _, n := range c.Status.Nodes {
+			if n.State != state {
+				continue
+			}
+			missing := ""
+			for _, w := range words {
+				if !strings.Contains(n.Message, w) {
+					missing = w
+				}
+			}
+			if missing == "" {
+				return nil
+			}
+		}
+		return fmt.Errorf("status of %s is %+v, want %s with %q", name, c.Status.Nodes, state, words)
+	}
+}
+
+// event complains unless there is an Event on a Configuration with this reason.
+func event(ns, name, reason string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		var list corev1.EventList
+		if err := api.List(ctx, &list, client.InNamespace(ns)); err != nil {
+			return err
+		}
+		for _, e := range list.Items {
+			if e.InvolvedObject.Name == name && e.Reason == reason {
+				return nil
+			}
+		}
+		return fmt.Errorf("no Event %s on %s", reason, name)
+	}
+}
+
+// A handler that knows only the protocol registers, streams, is killed, and
+// comes back.
+func TestForeignHandler(t *testing.T) {
+	ns := namespace(t)
+	h := startForeign(t, "e2e-foreign", "")
+	eventually(t, soon, h.says("registered"))
+	h.do("add one COLOUR=red node:/dev/null", "add two")
+	c := foreignConfiguration(ns, "e2e-foreign", "e2e-foreign")
+	before := running(t, c, 2)
+	pods, err := brokersOf(t.Context(), ns, c.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	red := false
+	for i := range pods {
+		g := show(t, &pods[i])
+		red = red || g.Env["COLOUR"] == "red"
+	}
+	if !red {
+		t.Error("no broker has COLOUR=red")
+	}
+	h.do("add three")
+	eventually(t, soon, both(hasInstances(ns, c.Name, 3), hasBrokers(ns, c.Name, 3)))
+	h.do("remove three")
+	eventually(t, soon, both(hasInstances(ns, c.Name, 2), hasBrokers(ns, c.Name, 2)))
+
+	h.kill()
+	throughout(t, 5*time.Second, unchanged(ns, c.Name, before))
+	h = startForeign(t, "e2e-foreign", "one,two,four")
+	eventually(t, soon, both(h.says("registered"), hasInstances(ns, c.Name, 3)))
+	now, err := uids(t.Context(), ns, c.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, uid := range before {
+		if now[name] != uid {
+			t.Errorf("%s was deleted or made anew", name)
+		}
+	}
+}
+
+// What a handler must not say is refused where the author of the Configuration
+// looks, and hurts nothing else.
+func TestBadHandlers(t *testing.T) {
+	ns := namespace(t)
+	echo := echoConfiguration(ns, "e2e-bystander", 1, "a", "b")
+	before := running(t, echo, 2)
+
+	h := startForeign(t, "e2e-bad", "")
+	eventually(t, soon, h.says("registered"))
+	h.do("add good", "add with/slashes", `add "two\nlines"`, "add "+strings.Repeat("x", 10<<10),
+		"add secrets mount:/etc/shadow", "add disk node:/etc/passwd")
+	c := create(t, foreignConfiguration(ns, "e2e-bad", "e2e-bad"))
+	eventually(t, soon, both(
+		hasInstances(ns, c.Name, 2), // good, and with/slashes
+		status(ns, c.Name, v0.DiscoveryActive, "/etc/shadow"),
+		event(ns, c.Name, "DevicesRefused"),
+	))
+	h.do("flood 100000")
+	eventually(t, soon, event(ns, c.Name, "HandlerFailed"))
+	throughout(t, 3*time.Second, hasInstances(ns, c.Name, 2))
+	h.do("clear", "add good", "add with/slashes")
+	eventually(t, soon, status(ns, c.Name, v0.DiscoveryActive))
+
+	mute := startForeign(t, "e2e-mute", "")
+	eventually(t, soon, mute.says("registered"))
+	mute.do("mute")
+	silent := create(t, foreignConfiguration(ns, "e2e-mute", "e2e-mute"))
+	refusing := startForeign(t, "e2e-refusing", "")
+	eventually(t, soon, refusing.says("registered"))
+	refusing.do("refuse no such thing here")
+	refused := create(t, foreignConfiguration(ns, "e2e-refusing", "e2e-refusing"))
+	eventually(t, soon, both(
+		status(ns, refused.Name, v0.DiscoveryFailed, "no such thing here"), event(ns, refused.Name, "HandlerFailed")))
+	eventually(t, soon, status(ns, silent.Name, v0.DiscoveryWaiting, "nothing was reported"))
+
+	stranger := startForeign(t, "e2e-stranger", "", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+	nobody := create(t, foreignConfiguration(ns, "e2e-stranger", "e2e-stranger"))
+	eventually(t, soon, status(ns, nobody.Name, v0.DiscoveryWaiting, "e2e-stranger"))
+	throughout(t, 2*time.Second, func(ctx context.Context) error {
+		if stranger.says("registered")(ctx) == nil {
+			return fmt.Errorf("a stranger could register")
+		}
+		return nil
+	})
+	if err := unchanged(ns, echo.Name, before)(t.Context()); err != nil {
+		t.Errorf("the bystander: %v", err)
+	}
+}
+
+// A Configuration that cannot work says so, and others go on.
+func TestBadConfigurations(t *testing.T) {
+	ns := namespace(t)
+	echo := echoConfiguration(ns, "e2e-neighbour", 1, "a")
+	before := running(t, echo, 1)
+	for _, c := range []struct {
+		name, details string
+		words         []string
+	}{
+		{"e2e-rule", `udevRules: ['KERNEL=="video[0-9]*", NONSENSE=="x"']`, []string{"NONSENSE"}},
+		{"e2e-action", `udevRules: ['KERNEL=="x", RUN+="/bin/sh"']`, []string{"RUN"}},
+		{"e2e-empty", `udevRules: []`, []string{"udevRules"}},
+		{"e2e-yaml", `udevRules: {`, []string{"yaml"}},
+		{"e2e-permissions", `{udevRules: ['KERNEL=="null"'], permissions: wr}`, []string{"permissions"}},
+		{"e2e-misspelt", `{udevRule: ['KERNEL=="null"']}`, []string{"udevRule"}},
+	} {
+		bad := udevConfiguration(ns, c.name)
+		bad.Spec.DiscoveryHandler.DiscoveryDetails = c.details
+		create(t, bad)
+		eventually(t, soon, both(
+			status(ns, c.name, v0.DiscoveryFailed, c.words...), event(ns, c.name, "HandlerFailed"), hasInstances(ns, c.name, 0)))
+	}
+	// A rule that is mended works at once.
+	mended := &v0.Configuration{}
+	if err := api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "e2e-rule"}, mended); err != nil {
+		t.Fatal(err)
+	}
+	mended.Spec.DiscoveryHandler.DiscoveryDetails = `udevRules: ['KERNEL=="null"']`
+	if err := api.Update(t.Context(), mended); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, soon, both(hasInstances(ns, mended.Name, 1), status(ns, mended.Name, v0.DiscoveryActive)))
+
+	// What the schema can say is refused by the API server.
+	both := udevConfiguration(ns, "e2e-both", `KERNEL=="null"`)
+	both.Spec.BrokerSpec = brokerPod(t)
+	both.Spec.BrokerSpec.BrokerJobSpec = both.Spec.BrokerSpec.BrokerPodSpec
+	zero := udevConfiguration(ns, "e2e-negative", `KERNEL=="null"`)
+	zero.Spec.Capacity = -1
+	long := udevConfiguration(ns, "e2e-"+strings.Repeat("x", 53), `KERNEL=="null"`)
+	for _, c := range []*v0.Configuration{both, zero, long} {
+		if err := api.Create(t.Context(), c); err == nil {
+			t.Errorf("Configuration %s was accepted", c.Name)
+		}
+	}
+	if err := unchanged(ns, echo.Name, before)(t.Context()); err != nil {
+		t.Errorf("the neighbour: %v", err)
+	}
+}
