@@ -1,0 +1,122 @@
+// Package docs checks the documentation: links lead somewhere, and examples
+// are what they claim to be.
+package docs
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	akri "github.com/akri-go/akri/api/v0"
+)
+
+// pages returns the text of every Markdown file of the repository, by path.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			switch d.Name() {
+			case ".git", "out", "bin", "testdata":
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if filepath.Ext(path) != ".md" {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		out[path] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) < 5 {
+		t.Fatalf("only %d pages", len(out))
+	}
+	return out
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	fence   = regexp.MustCompile("(?s)```([a-z]*)\n(.*?)```")
+	heading = regexp.MustCompile(`(?m)^#+ +(.+)$`)
+	unsaid  = regexp.MustCompile(`[^a-z0-9 _-]`)
+)
+
+// anchors are those that GitHub makes of a page's headings.
+func anchors(text string) map[string]bool {
+	out := map[string]bool{}
+	for _, m := range heading.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+		out[strings.ReplaceAll(unsaid.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-")] = true
+	}
+	return out
+}
+
+func TestLinks(t *testing.T) {
+	all := pages(t)
+	for page, text := range all {
+		for _, m := range link.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
+			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
+				continue
+			}
+			file, anchor, _ := strings.Cut(m[1], "#")
+			target := page
+			if file != "" {
+				target = filepath.Join(filepath.Dir(page), file)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s, which is not there", page, m[1])
+				continue
+			}
+			if anchor != "" && !anchors(all[target])[anchor] {
+				t.Errorf("%s links to %s, and there is no such heading", page, m[1])
+			}
+		}
+	}
+}
+
+// Every YAML example is YAML, and every Configuration among them is one,
+// without a misspelt field.
+func TestExamples(t *testing.T) {
+	found := 0
+	for page, text := range pages(t) {
+		for _, m := range fence.FindAllStringSubmatch(text, -1) {
+			if m[1] != "yaml" {
+				continue
+			}
+			// "…" stands for what the page leaves out.
+			example := bytes.ReplaceAll([]byte(m[2]), []byte("…"), []byte("{}"))
+			var meta metav1.TypeMeta
+			if err := yaml.Unmarshal(example, &meta); err != nil {
+				t.Errorf("%s: %v in\n%s", page, err, m[2])
+				continue
+			}
+			if meta.Kind != "Configuration" {
+				continue
+			}
+			found++
+			var c akri.Configuration
+			if err := yaml.UnmarshalStrict(example, &c); err != nil {
+				t.Errorf("%s: %v in\n%s", page, err, m[2])
+			}
+			if c.Spec.DiscoveryHandler.Name == "" {
+				t.Errorf("%s: a Configuration without a handler:\n%s", page, m[2])
+			}
+		}
+	}
+	if found < 2 {
+		t.Errorf("%d examples of a Configuration", found)
+	}
+}
