@@ -50,6 +50,12 @@ func (f *fakeAPI) Reachable() bool {
 	return !f.away
 }
 
+func (f *fakeAPI) setAway(away bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.away = away
+}
+
 func (f *fakeAPI) ApplyInstance(_ context.Context, name types.NamespacedName, a kubeclient.Apply) (*v0.Instance, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
