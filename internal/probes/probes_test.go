@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,11 +58,11 @@ func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		hang := make(chan struct{})
-		calls := 0
+		var calls atomic.Int32
 		p := NewPulse(map[string]func(context.Context){
 			"well": func(context.Context) {},
 			"hangs": func(ctx context.Context) {
-				calls++
+				calls.Add(1)
 				select {
 				case <-hang:
 				case <-ctx.Done():
@@ -78,13 +79,13 @@ func TestPulse(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "[hangs]") {
 			t.Errorf("a loop that hangs: %v", err)
 		}
-		if calls != 1 {
-			t.Errorf("it was asked %d times while it hung", calls)
+		if calls.Load() != 1 {
+			t.Errorf("it was asked %d times while it hung", calls.Load())
 		}
 		close(hang)
 		synctest.Wait()
-		if err := p.Check(ctx); err != nil || calls != 2 {
-			t.Errorf("after it came by: %v, %d calls", err, calls)
+		if err := p.Check(ctx); err != nil || calls.Load() != 2 {
+			t.Errorf("after it came by: %v, %d calls", err, calls.Load())
 		}
 		cancel()
 		synctest.Wait()
