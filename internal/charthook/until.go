@@ -1,0 +1,48 @@
+package charthook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// finalError is one that trying again does not help against.
+type finalError struct{ error }
+
+func final(err error) error { return finalError{err} }
+
+func (e finalError) Unwrap() error { return e.error }
+
+// until calls step, which says what is still missing, until nothing is. An
+// error that may pass is tried again; ctx ends it all.
+func until(ctx context.Context, what string, step func() (missing string, err error)) error {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		missing, err := step()
+		if err == nil && missing == "" {
+			return nil
+		}
+		if hopeless(err) {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			if err != nil {
+				return fmt.Errorf("%s: %w", what, err)
+			}
+			return fmt.Errorf("%s: %s (%w)", what, missing, context.Cause(ctx))
+		}
+	}
+}
+
+// hopeless tells whether an error stays when the call is made again.
+func hopeless(err error) bool {
+	var f finalError
+	return errors.As(err, &f) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) ||
+		apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err)
+}
