@@ -62,11 +62,13 @@ func Cleanup(ctx context.Context, o CleanupOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Patience)
 	defer cancel()
 	c := cleaner{client: client, log: o.Log, deleted: map[types.UID]bool{}}
+	told := false // all Configurations were deleted as far as the API server does it
 	err = until(ctx, "what is left", func() (string, error) {
 		configurations, err := c.sweep(ctx, "configurations", true)
 		if err != nil {
 			return "", err
 		}
+		told = true
 		// Instances go with their Configurations, by owner references.
 		instances, err := c.sweep(ctx, "instances", false)
 		if err != nil || configurations+instances == 0 {
@@ -78,7 +80,7 @@ func Cleanup(ctx context.Context, o CleanupOptions) error {
 	case err == nil:
 		o.Log.Info("all Configurations and Instances are gone", "configurations", len(c.deleted))
 		return nil
-	case hopeless(err), !errors.Is(err, context.DeadlineExceeded):
+	case !told, hopeless(err), !errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
 	o.Log.Warn("not waited for any longer; the garbage collector goes on", "error", err)

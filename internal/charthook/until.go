@@ -17,25 +17,28 @@ func final(err error) error { return finalError{err} }
 func (e finalError) Unwrap() error { return e.error }
 
 // until calls step, which says what is still missing, until nothing is. An
-// error that may pass is tried again; ctx ends it all.
+// error that may pass is tried again; ctx ends it all, with what was missing
+// last.
 func until(ctx context.Context, what string, step func() (missing string, err error)) error {
 	t := time.NewTicker(tick)
 	defer t.Stop()
+	last := ""
 	for {
 		missing, err := step()
-		if err == nil && missing == "" {
+		switch {
+		case err == nil && missing == "":
 			return nil
-		}
-		if hopeless(err) {
+		case hopeless(err):
 			return fmt.Errorf("%s: %w", what, err)
+		case err == nil:
+			last = missing
+		case ctx.Err() == nil: // else the call ended because ctx did
+			last = err.Error()
 		}
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			if err != nil {
-				return fmt.Errorf("%s: %w", what, err)
-			}
-			return fmt.Errorf("%s: %s (%w)", what, missing, context.Cause(ctx))
+			return fmt.Errorf("%s: %s (%w)", what, last, context.Cause(ctx))
 		}
 	}
 }
