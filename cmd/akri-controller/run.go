@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/logging"
 )
@@ -30,7 +32,8 @@ one that acts.
 Usage:
   akri-controller [flags]
 
-It serves /metrics, and /healthz and /readyz. It runs until it gets SIGTERM.
+It serves /metrics, and /healthz and /readyz. With --webhook it also checks
+Configurations when they are written. It runs until it gets SIGTERM.
 
 Flags (with the environment variables that they default to):
 `
@@ -44,6 +47,9 @@ type settings struct {
 	metricsPort                  int
 	probeAddress                 string
 	leaderElection               bool
+	webhook                      string // empty: none
+	webhookPort                  int
+	webhookCA                    string // PEM
 }
 
 // run does everything and returns the exit code: 2 if it was called wrongly.
@@ -92,6 +98,15 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 			o.Namespace = strings.TrimSpace(string(b))
 		}
 	}
+	if s.webhook != "" {
+		if o.Namespace == "" {
+			return errors.New("the admission webhook needs the namespace of its Service: set POD_NAMESPACE or --namespace")
+		}
+		o.Admission = &admission.Options{Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort, Log: o.Log}
+		if s.webhookCA != "" {
+			o.Admission.CABundle = []byte(s.webhookCA)
+		}
+	}
 	mgr, err := controller.New(ctx, o)
 	if err != nil {
 		return err
@@ -135,9 +150,14 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	flags.IntVar(&s.metricsPort, "metrics-port", port, "`port` for /metrics, 0 for none (METRICS_PORT)")
 	flags.StringVar(&s.probeAddress, "health-probe-address", env("HEALTH_PROBE_ADDRESS", ":8081"), "`address` for /healthz and /readyz, 0 for none (HEALTH_PROBE_ADDRESS)")
 	flags.BoolVar(&s.leaderElection, "leader-elect", true, "act only while holding the Lease "+controller.LeaseName)
+	flags.StringVar(&s.webhook, "webhook", getenv("WEBHOOK"), "`name` of the Service, Secret and ValidatingWebhookConfiguration of the admission webhook; empty is no webhook (WEBHOOK)")
+	flags.IntVar(&s.webhookPort, "webhook-port", 8443, "`port` for the admission webhook")
+	ca := flags.String("webhook-ca-bundle", getenv("WEBHOOK_CA_BUNDLE"), "`base64` of the PEM certificates that vouch for the webhook's own, in a Secret of yours; empty has them made (WEBHOOK_CA_BUNDLE)")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", rustLevel(getenv("RUST_LOG"))), "least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	flags.Usage = func() {}
 	err := flags.Parse(args)
+	pem, badCA := base64.StdEncoding.DecodeString(*ca)
+	s.webhookCA = string(pem)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(out, usage)
@@ -148,6 +168,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		err = fmt.Errorf("METRICS_PORT: %q is not a number", getenv("METRICS_PORT"))
 	case s.metricsPort < 0 || s.metricsPort > 65535:
 		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
+	case s.webhookPort < 1 || s.webhookPort > 65535:
+		err = fmt.Errorf("webhook port %d: want 1 to 65535", s.webhookPort)
+	case badCA != nil:
+		err = fmt.Errorf("CA bundle of the webhook: %w", badCA)
 	case flags.NArg() > 0:
 		err = fmt.Errorf("what is %q for?", flags.Arg(0))
 	}
