@@ -38,6 +38,11 @@ func TestObjects(t *testing.T) {
 		"Role/akri-controller-election", "RoleBinding/akri-controller-election",
 		"ServiceAccount/akri-agent-sa", "ServiceAccount/akri-controller-sa",
 	}
+	var policies []string
+	for _, name := range []string{"instance-create", "instance-update", "instance-delete", "instance-status", "configuration", "events"} {
+		policies = append(policies, "ValidatingAdmissionPolicy/akri-agent-"+name, "ValidatingAdmissionPolicyBinding/akri-agent-"+name)
+	}
+	base = append(base, policies...)
 	// As the K3s lab does to get a Configuration to edit.
 	alone := []string{"rbac.enabled=false", "controller.enabled=false", "agent.enabled=false"}
 	for _, c := range []struct {
@@ -51,9 +56,15 @@ func TestObjects(t *testing.T) {
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
 		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment"}},
-		{"no controller", []string{"controller.enabled=false"}, []string{
+		{"no controller", []string{"controller.enabled=false"}, append([]string{
 			"ClusterRole/akri-agent-role", "ClusterRoleBinding/akri-agent-binding",
-			"DaemonSet/akri-agent-daemonset", "ServiceAccount/akri-agent-sa"}},
+			"DaemonSet/akri-agent-daemonset", "ServiceAccount/akri-agent-sa"}, policies...)},
+		{"no agent", []string{"agent.enabled=false"}, []string{
+			"ClusterRole/akri-controller-role", "ClusterRoleBinding/akri-controller-binding",
+			"Deployment/akri-controller-deployment", "Role/akri-controller-election",
+			"RoleBinding/akri-controller-election", "ServiceAccount/akri-controller-sa"}},
+		{"no policies", []string{"agent.nodePolicies.enabled=false"}, slices.DeleteFunc(slices.Clone(base),
+			func(key string) bool { return slices.Contains(policies, key) })},
 		{"prometheus", []string{"prometheus.enabled=true"}, append(slices.Clone(base),
 			"PodMonitor/akri-agent-metrics", "PodMonitor/akri-controller-metrics")},
 		{"onvif Configuration alone", append([]string{"onvif.configuration.enabled=true",
@@ -90,7 +101,7 @@ func TestEveryObject(t *testing.T) {
 				t.Errorf("%s has namespace %q; it is to be applied to any", key, u.GetNamespace())
 			}
 			continue
-		case strings.HasPrefix(u.GetKind(), "Cluster"):
+		case strings.HasPrefix(u.GetKind(), "Cluster"), strings.HasPrefix(u.GetKind(), "ValidatingAdmissionPolicy"):
 		case u.GetNamespace() != "edge":
 			t.Errorf("%s has namespace %q", key, u.GetNamespace())
 		}
@@ -342,8 +353,9 @@ func TestRoles(t *testing.T) {
 		forbidden []string // "resource verb"
 	}{
 		{"akri-agent-role", []string{"configurations patch", "configurations update", "pods create", "pods delete", "pods patch",
-			"services create", "secrets get", "secrets list", "nodes patch", "nodes/status patch", "instances update"}},
-		{"akri-controller-role", []string{"secrets get", "secrets list", "configurations patch", "configurations update",
+			"pods get", "pods watch", "services create", "secrets get", "secrets list", "configmaps get", "nodes get", "nodes list",
+			"nodes patch", "nodes/status patch", "instances update", "instances deletecollection", "events list", "events patch"}},
+		{"akri-controller-role", []string{"secrets get", "secrets list", "configurations update",
 			"configurations delete", "nodes patch", "nodes delete", "pods patch"}},
 	} {
 		role := r.clusterRole(t, c.role)
