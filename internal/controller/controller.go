@@ -18,6 +18,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/akri-go/akri/internal/controller/broker"
+	"github.com/akri-go/akri/internal/controller/migrate"
 	"github.com/akri-go/akri/internal/controller/service"
 	"github.com/akri-go/akri/internal/controller/status"
 	"github.com/akri-go/akri/internal/controller/view"
@@ -120,6 +121,7 @@ func addReconcilers(mgr manager.Manager, log *slog.Logger) error {
 			Events: events, Log: log, Kind: service.OfConfiguration,
 		},
 		conditions,
+		&migrate.Reconciler{Client: mgr.GetClient(), Log: log},
 	}
 	for _, p := range parts {
 		if err := p.SetupWithManager(mgr); err != nil {

@@ -4,6 +4,7 @@
 //	broker   Pods and Jobs for Instances
 //	service  Services over them
 //	status   conditions of Configurations and Instances
+//	migrate  finalizers that upstream's agents have left
 //	node     what to do about lost nodes: decided, not carried out yet
 //
 // Each part has a pure Plan and a reconciler around it, keyed by

@@ -6,7 +6,7 @@ package controller
 //
 // In the cluster:
 //
-//	akri.sh         configurations             get list watch
+//	akri.sh         configurations             get list watch patch
 //	akri.sh         configurations/status      get patch
 //	akri.sh         configurations/finalizers  update
 //	akri.sh         instances                  get list watch patch delete
@@ -24,7 +24,8 @@ package controller
 //
 //	coordination.k8s.io  leases                get create update
 //
-// The verb update on the finalizers subresources is for owner references with
+// Configurations are patched for one thing: the finalizers of upstream's agents
+// (package migrate). The verb update on the finalizers subresources is for owner references with
 // blockOwnerDeletion where the admission plug-in
 // OwnerReferencesPermissionEnforcement is on. Events of the core group come
 // from leader election.
