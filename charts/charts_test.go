@@ -40,6 +40,11 @@ func TestObjects(t *testing.T) {
 		"ServiceAccount/akri-agent-sa", "ServiceAccount/akri-controller-sa",
 	}
 	const hook = "/akri-webhook-configuration"
+	var policies []string
+	for _, name := range []string{"instance-create", "instance-update", "instance-delete", "instance-status", "configuration", "events"} {
+		policies = append(policies, "ValidatingAdmissionPolicy/akri-agent-"+name, "ValidatingAdmissionPolicyBinding/akri-agent-"+name)
+	}
+	base = append(base, policies...)
 	noHook := slices.Clone(base)
 	for _, kind := range []string{"ValidatingWebhookConfiguration", "Service", "Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} {
 		base = append(base, kind+hook)
@@ -60,9 +65,13 @@ func TestObjects(t *testing.T) {
 			"ValidatingWebhookConfiguration" + hook, "Service" + hook, "Secret" + hook}},
 		{"no webhook", []string{"webhookConfiguration.enabled=false"}, noHook},
 		{"CA of the user", []string{"webhookConfiguration.caBundle=cGVt"}, slices.DeleteFunc(slices.Clone(base), func(o string) bool { return o == "Secret"+hook })},
-		{"no controller", []string{"controller.enabled=false"}, []string{
+		{"no controller", []string{"controller.enabled=false"}, append([]string{
 			"ClusterRole/akri-agent-role", "ClusterRoleBinding/akri-agent-binding",
-			"DaemonSet/akri-agent-daemonset", "ServiceAccount/akri-agent-sa"}},
+			"DaemonSet/akri-agent-daemonset", "ServiceAccount/akri-agent-sa"}, policies...)},
+		{"no agent", []string{"agent.enabled=false"}, slices.DeleteFunc(slices.Clone(base),
+			func(key string) bool { return strings.Contains(key, "/akri-agent-") })},
+		{"no policies", []string{"agent.nodePolicies.enabled=false"}, slices.DeleteFunc(slices.Clone(base),
+			func(key string) bool { return slices.Contains(policies, key) })},
 		{"prometheus", []string{"prometheus.enabled=true"}, append(slices.Clone(base),
 			"PodMonitor/akri-agent-metrics", "PodMonitor/akri-controller-metrics")},
 		{"onvif Configuration alone", append([]string{"onvif.configuration.enabled=true",
@@ -99,7 +108,7 @@ func TestEveryObject(t *testing.T) {
 				t.Errorf("%s has namespace %q; it is to be applied to any", key, u.GetNamespace())
 			}
 			continue
-		case strings.HasPrefix(u.GetKind(), "Cluster"), u.GetKind() == "ValidatingWebhookConfiguration":
+		case strings.HasPrefix(u.GetKind(), "Cluster"), strings.HasPrefix(u.GetKind(), "ValidatingAdmissionPolicy"), u.GetKind() == "ValidatingWebhookConfiguration":
 		case u.GetNamespace() != "edge":
 			t.Errorf("%s has namespace %q", key, u.GetNamespace())
 		}
@@ -414,8 +423,9 @@ func TestRoles(t *testing.T) {
 		forbidden []string // "resource verb"
 	}{
 		{"akri-agent-role", []string{"configurations patch", "configurations update", "pods create", "pods delete", "pods patch",
-			"services create", "secrets get", "secrets list", "nodes patch", "nodes/status patch", "instances update"}},
-		{"akri-controller-role", []string{"secrets get", "secrets list", "configurations patch", "configurations update",
+			"pods get", "pods watch", "services create", "secrets get", "secrets list", "configmaps get", "nodes get", "nodes list",
+			"nodes patch", "nodes/status patch", "instances update", "instances deletecollection", "events list", "events patch"}},
+		{"akri-controller-role", []string{"secrets get", "secrets list", "configurations update",
 			"configurations delete", "nodes patch", "nodes delete", "pods patch"}},
 	} {
 		role := r.clusterRole(t, c.role)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/controller/broker"
+	"github.com/akri-go/akri/internal/controller/migrate"
 	"github.com/akri-go/akri/internal/controller/node"
 	"github.com/akri-go/akri/internal/controller/service"
 	"github.com/akri-go/akri/internal/controller/status"
@@ -139,6 +140,7 @@ func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) err
 			Events: events, Log: log, Kind: service.OfConfiguration,
 		},
 		conditions,
+		&migrate.Reconciler{Client: mgr.GetClient(), Log: log},
 		&node.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
 			Events: events, Log: log, Grace: o.NodeGrace,

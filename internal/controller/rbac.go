@@ -6,7 +6,7 @@ package controller
 //
 // In the cluster:
 //
-//	akri.sh         configurations             get list watch
+//	akri.sh         configurations             get list watch patch
 //	akri.sh         configurations/status      get patch
 //	akri.sh         configurations/finalizers  update
 //	akri.sh         instances                  get list watch patch delete
@@ -29,7 +29,8 @@ package controller
 //	admissionregistration.k8s.io  validatingwebhookconfigurations  get patch
 //	"" (own namespace)            secrets                          get update
 //
-// The verb update on the finalizers subresources is for owner references with
+// Configurations are patched for one thing: the finalizers of upstream's agents
+// (package migrate). The verb update on the finalizers subresources is for owner references with
 // blockOwnerDeletion where the admission plug-in
 // OwnerReferencesPermissionEnforcement is on. Events of the core group come
 // from leader election. The webhook tries broker and Service specs in dry runs,
