@@ -13,5 +13,6 @@
 // that breaks lists again.
 //
 // Of several replicas one acts, by the Lease "akri-controller"; the others
-// keep their caches warm.
+// keep their caches warm. All of them serve the admission webhook, if there is
+// to be one (package internal/admission).
 package controller

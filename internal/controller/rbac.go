@@ -24,7 +24,13 @@ package controller
 //
 //	coordination.k8s.io  leases                get create update
 //
+// With the admission webhook, of the one object that has its name each:
+//
+//	admissionregistration.k8s.io  validatingwebhookconfigurations  get patch
+//	"" (own namespace)            secrets                          get update
+//
 // The verb update on the finalizers subresources is for owner references with
 // blockOwnerDeletion where the admission plug-in
 // OwnerReferencesPermissionEnforcement is on. Events of the core group come
-// from leader election.
+// from leader election. The webhook tries broker and Service specs in dry runs,
+// which need the same rights as making them.

@@ -32,6 +32,7 @@ func (p *Publisher) work(ctx context.Context) {
 		if shutdown {
 			return
 		}
+		p.taken()
 		p.reconcile(ctx, name)
 		p.queue.Done(name)
 	}
