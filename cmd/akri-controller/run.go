@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
@@ -19,7 +21,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/controller"
+	"github.com/akri-go/akri/internal/controller/node"
 	"github.com/akri-go/akri/internal/logging"
 )
 
@@ -29,8 +33,12 @@ one that acts.
 
 Usage:
   akri-controller [flags]
+  akri-controller crds [flags]      make the cluster's CRDs those of this version
+  akri-controller cleanup [flags]   delete all Configurations before an uninstall
 
-It serves /metrics, and /healthz and /readyz. It runs until it gets SIGTERM.
+The first serves /metrics, and /healthz and /readyz, and runs until it gets
+SIGTERM. With --webhook it also checks Configurations when they are written. The
+others are what the Helm chart's hooks run, and end by themselves.
 
 Flags (with the environment variables that they default to):
 `
@@ -44,10 +52,18 @@ type settings struct {
 	metricsPort                  int
 	probeAddress                 string
 	leaderElection               bool
+	nodeGrace                    node.Grace
+	resourcesAfter               time.Duration
+	webhook                      string // empty: none
+	webhookPort                  int
+	webhookCA                    string // PEM
 }
 
 // run does everything and returns the exit code: 2 if it was called wrongly.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
+	if len(args) > 0 && (args[0] == crdsHook || args[0] == cleanupHook) {
+		return runHook(ctx, args[0], args[1:], getenv, out, errs)
+	}
 	s, err := parse(args, getenv, out)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -87,9 +103,19 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 	}
 	o.ProbeAddress = s.probeAddress
 	o.LeaderElection, o.Namespace = s.leaderElection, s.namespace
+	o.NodeGrace, o.ResourcesAfter = s.nodeGrace, s.resourcesAfter
 	if o.Namespace == "" {
 		if b, err := os.ReadFile(namespaceFile); err == nil {
 			o.Namespace = strings.TrimSpace(string(b))
+		}
+	}
+	if s.webhook != "" {
+		if o.Namespace == "" {
+			return errors.New("the admission webhook needs the namespace of its Service: set POD_NAMESPACE or --namespace")
+		}
+		o.Admission = &admission.Options{Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort, Log: o.Log}
+		if s.webhookCA != "" {
+			o.Admission.CABundle = []byte(s.webhookCA)
 		}
 	}
 	mgr, err := controller.New(ctx, o)
@@ -127,6 +153,17 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		return fallback
 	}
 	var s settings
+	var badTime error
+	duration := func(to *time.Duration, flags *flag.FlagSet, name, variable string, fallback time.Duration, use string) {
+		if v := getenv(variable); v != "" {
+			d, err := time.ParseDuration(v)
+			if err != nil {
+				badTime = errors.Join(badTime, fmt.Errorf("%s: %q is not a time such as 1m30s", variable, v))
+			}
+			fallback = d
+		}
+		flags.DurationVar(to, name, fallback, use+" ("+variable+")")
+	}
 	port, badPort := strconv.Atoi(env("METRICS_PORT", "8080"))
 	flags := flag.NewFlagSet("akri-controller", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -135,9 +172,20 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	flags.IntVar(&s.metricsPort, "metrics-port", port, "`port` for /metrics, 0 for none (METRICS_PORT)")
 	flags.StringVar(&s.probeAddress, "health-probe-address", env("HEALTH_PROBE_ADDRESS", ":8081"), "`address` for /healthz and /readyz, 0 for none (HEALTH_PROBE_ADDRESS)")
 	flags.BoolVar(&s.leaderElection, "leader-elect", true, "act only while holding the Lease "+controller.LeaseName)
+	duration(&s.nodeGrace.Node, flags, "node-lost-after", "NODE_LOST_AFTER", time.Minute,
+		"`time` that a node is not ready before it leaves shared Instances; 0 is never; a deleted node leaves at once")
+	duration(&s.nodeGrace.Last, flags, "last-node-lost-after", "LAST_NODE_LOST_AFTER", 5*time.Minute,
+		"`time` that the last node of an Instance is not ready before the Instance is deleted; 0 is never")
+	duration(&s.resourcesAfter, flags, "resources-left-over-after", "RESOURCES_LEFT_OVER_AFTER", 6*time.Minute,
+		"`time` after which akri.sh/... resources of Nodes are removed that are 0 and that nothing stands for; 0 is never")
+	flags.StringVar(&s.webhook, "webhook", getenv("WEBHOOK"), "`name` of the Service, Secret and ValidatingWebhookConfiguration of the admission webhook; empty is no webhook (WEBHOOK)")
+	flags.IntVar(&s.webhookPort, "webhook-port", 8443, "`port` for the admission webhook")
+	ca := flags.String("webhook-ca-bundle", getenv("WEBHOOK_CA_BUNDLE"), "`base64` of the PEM certificates that vouch for the webhook's own, in a Secret of yours; empty has them made (WEBHOOK_CA_BUNDLE)")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", rustLevel(getenv("RUST_LOG"))), "least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	flags.Usage = func() {}
 	err := flags.Parse(args)
+	pem, badCA := base64.StdEncoding.DecodeString(*ca)
+	s.webhookCA = string(pem)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(out, usage)
@@ -146,8 +194,16 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	case err != nil:
 	case badPort != nil:
 		err = fmt.Errorf("METRICS_PORT: %q is not a number", getenv("METRICS_PORT"))
+	case badTime != nil:
+		err = badTime
+	case s.nodeGrace.Node < 0 || s.nodeGrace.Last < 0 || s.resourcesAfter < 0:
+		err = errors.New("a time must not be negative")
 	case s.metricsPort < 0 || s.metricsPort > 65535:
 		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
+	case s.webhookPort < 1 || s.webhookPort > 65535:
+		err = fmt.Errorf("webhook port %d: want 1 to 65535", s.webhookPort)
+	case badCA != nil:
+		err = fmt.Errorf("CA bundle of the webhook: %w", badCA)
 	case flags.NArg() > 0:
 		err = fmt.Errorf("what is %q for?", flags.Arg(0))
 	}

@@ -110,6 +110,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	doors, err := deviceplugin.New(deviceplugin.Options{
 		Dir: o.DevicePluginDir, Node: o.Node, Ledger: books.Ledger, Logger: o.Logger,
+		Room: publisher.Room,
 		Allocated: func(a deviceplugin.Allocation) {
 			meters.Allocated(a)
 			if a.Err == nil {

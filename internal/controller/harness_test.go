@@ -44,8 +44,12 @@ type cluster struct {
 }
 
 // TestMain gives the libraries a logger; the controller under test has its own.
+// The test program is also a controller that can be killed; see process.
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
+	if kubeconfig := os.Getenv(processVariable); kubeconfig != "" {
+		os.Exit(runProcess(kubeconfig))
+	}
 	os.Exit(m.Run())
 }
 
@@ -72,7 +76,7 @@ func rules() []rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: strings.Fields(verbs)}
 	}
 	return []rbacv1.PolicyRule{
-		rule("akri.sh", "configurations", "get list watch"),
+		rule("akri.sh", "configurations", "get list watch patch"),
 		rule("akri.sh", "configurations/status", "get patch"),
 		rule("akri.sh", "configurations/finalizers", "update"),
 		rule("akri.sh", "instances", "get list watch patch delete"),

@@ -7,31 +7,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/yaml"
+
+	"github.com/akri-go/akri/test/testcluster"
 )
-
-// brokerImage is the sample broker, as `make images` names it.
-var brokerImage = "ghcr.io/akri-go/akri/show-broker:v" + appVersion()
-
-func appVersion() string {
-	var chart struct {
-		AppVersion string `json:"appVersion"`
-	}
-	b, err := os.ReadFile(filepath.Join("..", "..", "charts", "akri", "Chart.yaml"))
-	if err == nil {
-		err = yaml.Unmarshal(b, &chart)
-	}
-	if err != nil {
-		return err.Error() // shows in the name of the image that is not found
-	}
-	return chart.AppVersion
-}
 
 // given is what a container was given.
 type given struct {
@@ -88,34 +70,12 @@ func show(t *testing.T, p *corev1.Pod) given {
 	return g
 }
 
-// processesOf returns the processes of Pods, by the start of their names and
-// the Pods' UIDs, which the names of their cgroups hold.
+// processesOf returns the processes of Pods.
 func processesOf(t *testing.T, name string, uids ...string) []int {
 	t.Helper()
-	groups, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	pids, err := testcluster.ProcessesOf(name, uids...)
 	if err != nil {
 		t.Fatal(err)
-	}
-	var pids []int
-	for _, file := range groups {
-		group, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		comm, err := os.ReadFile(filepath.Join(filepath.Dir(file), "comm"))
-		if err != nil || !strings.HasPrefix(string(comm), name) {
-			continue
-		}
-		for _, uid := range uids {
-			if !strings.Contains(string(group), uid) {
-				continue
-			}
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			pids = append(pids, pid)
-		}
 	}
 	return pids
 }

@@ -3,139 +3,40 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/test/testcluster"
 )
 
-// foreign is a discovery handler that does not use our SDK, as a process on a
-// node.
-type foreign struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	mu    sync.Mutex
-	facts []string
-	ended chan struct{}
-}
-
-var buildForeign = sync.OnceValues(func() (string, error) {
-	program := filepath.Join(programs, "foreignhandler")
-	out, err := exec.Command("go", "build", "-o", program, "../foreignhandler").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the foreign handler: %w: %s", err, out)
-	}
-	return program, nil
-})
-
 // startForeign starts a handler on the node that has devices (ids with commas
-// between), by way of a command such as setpriv if one is given. It is gone
-// after the test.
-func startForeign(t *testing.T, name, devices string, by ...string) *foreign {
+// between), by way of a command such as setpriv if one is given.
+func startForeign(t *testing.T, name, devices string, by ...string) foreign {
 	t.Helper()
-	program, err := buildForeign()
-	if err != nil {
-		t.Fatal(err)
-	}
-	argv := append(by, program, "-directory", "/var/lib/akri", "-name", name, "-devices", devices, "-retry", "500ms")
-	cmd, err := cluster.Command(context.Background(), 1, argv...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &foreign{t: t, cmd: cmd, ended: make(chan struct{})}
-	if f.in, err = cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(f.ended)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			f.mu.Lock()
-			f.facts = append(f.facts, lines.Text())
-			f.mu.Unlock()
-		}
-		cmd.Wait()
-	}()
-	t.Cleanup(f.kill)
-	return f
+	return foreign{t, bed.StartForeign(t, testcluster.ForeignOptions{Name: name, Devices: strings.Split(devices, ","), By: by})}
 }
 
-// kill ends the process with SIGKILL: it cannot tidy up.
-func (f *foreign) kill() {
-	f.cmd.Process.Signal(syscall.SIGKILL)
-	<-f.ended
+// foreign is a discovery handler in the hands of one test.
+type foreign struct {
+	t *testing.T
+	*testcluster.Foreign
 }
 
-// do gives commands, and waits until each has been carried out.
-func (f *foreign) do(commands ...string) {
+func (f foreign) do(commands ...string) {
 	f.t.Helper()
-	for _, c := range commands {
-		before := f.answers()
-		if _, err := io.WriteString(f.in, c+"\n"); err != nil {
-			f.t.Fatalf("tell the foreign handler %q: %v", c, err)
-		}
-		eventually(f.t, soon, func(context.Context) error {
-			if f.answers() == before {
-				return fmt.Errorf("the handler has not answered %.80q", c)
-			}
-			return nil
-		})
-	}
-}
-
-// answers returns how many commands have been answered.
-func (f *foreign) answers() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := 0
-	for _, fact := range f.facts {
-		if strings.HasPrefix(fact, "done ") || strings.HasPrefix(fact, "error ") {
-			n++
-		}
-	}
-	return n
-}
-
-// says complains unless the handler has told a fact that starts so.
-func (f *foreign) says(fact string) func(context.Context) error {
-	return func(context.Context) error {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		for _, s := range f.facts {
-			if strings.HasPrefix(s, fact) {
-				return nil
-			}
-		}
-		return fmt.Errorf("the handler said %q, want %q", f.facts, fact)
-	}
+	f.Do(f.t, commands...)
 }
 
 func foreignConfiguration(ns, name, handler string) *v0.Configuration {
-	return &v0.Configuration{
-		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
-		Spec:       v0.ConfigurationSpec{Capacity: 1, DiscoveryHandler: v0.DiscoveryHandlerInfo{Name: handler}},
-	}
+	return testcluster.HandlerConfiguration(ns, name, handler, 1, "")
 }
 
 // status complains unless a node's entry in the Configuration's status has
@@ -185,7 +86,7 @@ func event(ns, name, reason string) func(context.Context) error {
 func TestForeignHandler(t *testing.T) {
 	ns := namespace(t)
 	h := startForeign(t, "e2e-foreign", "")
-	eventually(t, soon, h.says("registered"))
+	eventually(t, soon, h.Says("registered"))
 	h.do("add one COLOUR=red node:/dev/null", "add two")
 	c := foreignConfiguration(ns, "e2e-foreign", "e2e-foreign")
 	before := running(t, c, 2)
@@ -206,10 +107,10 @@ func TestForeignHandler(t *testing.T) {
 	h.do("remove three")
 	eventually(t, soon, both(hasInstances(ns, c.Name, 2), hasBrokers(ns, c.Name, 2)))
 
-	h.kill()
+	h.Kill()
 	throughout(t, 5*time.Second, unchanged(ns, c.Name, before))
 	h = startForeign(t, "e2e-foreign", "one,two,four")
-	eventually(t, soon, both(h.says("registered"), hasInstances(ns, c.Name, 3)))
+	eventually(t, soon, both(h.Says("registered"), hasInstances(ns, c.Name, 3)))
 	now, err := uids(t.Context(), ns, c.Name)
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +130,7 @@ func TestBadHandlers(t *testing.T) {
 	before := running(t, echo, 2)
 
 	h := startForeign(t, "e2e-bad", "")
-	eventually(t, soon, h.says("registered"))
+	eventually(t, soon, h.Says("registered"))
 	h.do("add good", "add with/slashes", `add "two\nlines"`, "add "+strings.Repeat("x", 10<<10),
 		"add secrets mount:/etc/shadow", "add disk node:/etc/passwd")
 	c := create(t, foreignConfiguration(ns, "e2e-bad", "e2e-bad"))
@@ -245,11 +146,11 @@ func TestBadHandlers(t *testing.T) {
 	eventually(t, soon, status(ns, c.Name, v0.DiscoveryActive))
 
 	mute := startForeign(t, "e2e-mute", "")
-	eventually(t, soon, mute.says("registered"))
+	eventually(t, soon, mute.Says("registered"))
 	mute.do("mute")
 	silent := create(t, foreignConfiguration(ns, "e2e-mute", "e2e-mute"))
 	refusing := startForeign(t, "e2e-refusing", "")
-	eventually(t, soon, refusing.says("registered"))
+	eventually(t, soon, refusing.Says("registered"))
 	refusing.do("refuse no such thing here")
 	refused := create(t, foreignConfiguration(ns, "e2e-refusing", "e2e-refusing"))
 	eventually(t, soon, both(
@@ -260,7 +161,7 @@ func TestBadHandlers(t *testing.T) {
 	nobody := create(t, foreignConfiguration(ns, "e2e-stranger", "e2e-stranger"))
 	eventually(t, soon, status(ns, nobody.Name, v0.DiscoveryWaiting, "e2e-stranger"))
 	throughout(t, 2*time.Second, func(ctx context.Context) error {
-		if stranger.says("registered")(ctx) == nil {
+		if stranger.Says("registered")(ctx) == nil {
 			return fmt.Errorf("a stranger could register")
 		}
 		return nil
@@ -270,12 +171,13 @@ func TestBadHandlers(t *testing.T) {
 	}
 }
 
-// A Configuration that cannot work says so, and others go on.
+// A Configuration that cannot work is refused; one that got past the webhook
+// says so in its status. Others go on.
 func TestBadConfigurations(t *testing.T) {
 	ns := namespace(t)
 	echo := echoConfiguration(ns, "e2e-neighbour", 1, "a")
 	before := running(t, echo, 1)
-	for _, c := range []struct {
+	bad := []struct {
 		name, details string
 		words         []string
 	}{
@@ -285,10 +187,24 @@ func TestBadConfigurations(t *testing.T) {
 		{"e2e-yaml", `udevRules: {`, []string{"yaml"}},
 		{"e2e-permissions", `{udevRules: ['KERNEL=="null"'], permissions: wr}`, []string{"permissions"}},
 		{"e2e-misspelt", `{udevRule: ['KERNEL=="null"']}`, []string{"udevRule"}},
-	} {
-		bad := udevConfiguration(ns, c.name)
-		bad.Spec.DiscoveryHandler.DiscoveryDetails = c.details
-		create(t, bad)
+	}
+	configuration := func(name, details string) *v0.Configuration {
+		c := udevConfiguration(ns, name)
+		c.Spec.DiscoveryHandler.DiscoveryDetails = details
+		return c
+	}
+	registered(t)
+	for _, c := range bad {
+		eventually(t, time.Minute, func(ctx context.Context) error {
+			err := api.Create(ctx, configuration(c.name, c.details), client.DryRunAll)
+			if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.discoveryHandler.discoveryDetails") {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			return nil
+		})
+	}
+	for _, c := range bad {
+		unchecked(t, configuration(c.name, c.details))
 		eventually(t, soon, both(
 			status(ns, c.name, v0.DiscoveryFailed, c.words...), event(ns, c.name, "HandlerFailed"), hasInstances(ns, c.name, 0)))
 	}

@@ -21,8 +21,6 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-const soon = 60 * time.Second
-
 // From a plugged-in device to a running broker, and back.
 func TestPlugToBroker(t *testing.T) {
 	ns := namespace(t)

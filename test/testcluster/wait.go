@@ -1,0 +1,184 @@
+package testcluster
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// A Check complains about the state of the cluster, or is content.
+type Check = func(context.Context) error
+
+// Soon is how long anything may take that waits for nothing but the cluster.
+const Soon = 60 * time.Second
+
+// Eventually asks until check has nothing to complain of, or fails the test
+// with its last complaint.
+func Eventually(t *testing.T, within time.Duration, check Check) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	var last error
+	for {
+		err := check(ctx)
+		if err == nil {
+			return
+		}
+		if ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("after %v: %v", within, last)
+		case <-tick.C:
+		}
+	}
+}
+
+// Throughout fails the test as soon as check complains within the time.
+func Throughout(t *testing.T, length time.Duration, check Check) {
+	t.Helper()
+	end := time.NewTimer(length)
+	defer end.Stop()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := check(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-end.C:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// All joins checks; the first complaint counts.
+func All(checks ...Check) Check {
+	return func(ctx context.Context) error {
+		for _, check := range checks {
+			if err := check(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// NewNamespace makes a namespace for a test, gone afterwards.
+func (b *Bed) NewNamespace(t *testing.T) string {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
+	if err := b.API.Create(t.Context(), ns); err != nil {
+		t.Fatalf("make a namespace: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		if t.Failed() {
+			b.describe(ctx, t, ns.Name)
+		}
+		if err := b.API.Delete(ctx, ns); err != nil && !apierrors.IsNotFound(err) {
+			t.Errorf("delete namespace %s: %v", ns.Name, err)
+			return
+		}
+		err := wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+			return apierrors.IsNotFound(b.API.Get(ctx, client.ObjectKeyFromObject(ns), ns)), nil
+		})
+		if err != nil {
+			t.Errorf("namespace %s is still there: something hangs in deletion", ns.Name)
+		}
+	})
+	return ns.Name
+}
+
+// describe logs what there is, for a test that failed.
+func (b *Bed) describe(ctx context.Context, t *testing.T, ns string) {
+	var (
+		configurations v0.ConfigurationList
+		instances      v0.InstanceList
+		pods           corev1.PodList
+		events         corev1.EventList
+	)
+	for _, list := range []client.ObjectList{&configurations, &instances, &pods, &events} {
+		if err := b.API.List(ctx, list, client.InNamespace(ns)); err != nil {
+			t.Logf("list: %v", err)
+		}
+	}
+	for _, c := range configurations.Items {
+		t.Logf("configuration %s: %+v", c.Name, c.Status)
+	}
+	for _, i := range instances.Items {
+		t.Logf("instance %s: %+v %+v", i.Name, i.Spec, i.Status)
+	}
+	for _, p := range pods.Items {
+		t.Logf("pod %s on %s: %s %s %s, deleted %v", p.Name, p.Spec.NodeName, p.Status.Phase, p.Status.Reason, p.Status.Message, p.DeletionTimestamp)
+	}
+	for _, e := range events.Items {
+		t.Logf("event %s %s/%s: %s", e.Reason, e.InvolvedObject.Kind, e.InvolvedObject.Name, e.Message)
+	}
+}
+
+// HasInstances complains unless the Configuration has n Instances.
+func (b *Bed) HasInstances(ns, configuration string, n int) Check {
+	return func(ctx context.Context) error {
+		all, err := b.Instances(ctx, ns, configuration)
+		if err == nil && len(all) != n {
+			err = fmt.Errorf("%d Instances of %s, want %d", len(all), configuration, n)
+		}
+		return err
+	}
+}
+
+// HasBrokers complains unless n brokers are ready and none else is there.
+func (b *Bed) HasBrokers(ns, configuration string, n int) Check {
+	return func(ctx context.Context) error {
+		pods, err := b.Brokers(ctx, ns, configuration)
+		if err != nil {
+			return err
+		}
+		ready, states := 0, ""
+		for _, p := range pods {
+			if IsReady(&p) {
+				ready++
+			}
+			states += fmt.Sprintf(" %s: %s %s %s;", p.Name, p.Status.Phase, p.Status.Reason, p.Status.Message)
+		}
+		if ready != n || len(pods) != n {
+			return fmt.Errorf("%d brokers of %s, %d ready, want %d:%s", len(pods), configuration, ready, n, states)
+		}
+		return nil
+	}
+}
+
+// Offers complains unless the nodes together offer n units of a resource, named
+// without its domain.
+func (b *Bed) Offers(name string, n int64) Check {
+	return func(ctx context.Context) error {
+		var nodes corev1.NodeList
+		if err := b.API.List(ctx, &nodes); err != nil {
+			return err
+		}
+		var sum int64
+		for _, node := range nodes.Items {
+			q := node.Status.Allocatable[corev1.ResourceName(v0.ResourceName(name))]
+			sum += q.Value()
+		}
+		if sum != n {
+			return fmt.Errorf("the nodes offer %d of %s, want %d", sum, v0.ResourceName(name), n)
+		}
+		return nil
+	}
+}
