@@ -301,7 +301,7 @@ func TestWebhook(t *testing.T) {
 		t.Errorf("the controller may %v the user's Secret", verbs)
 	}
 	c := render(t, "webhookConfiguration.enabled=false").deployment(t, "akri-controller-deployment").Spec.Template.Spec.Containers[0]
-	if envOf(c, "WEBHOOK") != nil || len(c.Ports) != 2 {
+	if envOf(c, "WEBHOOK") != nil || len(c.Ports) != 2 || c.Lifecycle != nil {
 		t.Errorf("without the webhook: %v %v", c.Env, c.Ports)
 	}
 }
