@@ -185,18 +185,18 @@ func TestCertificates(t *testing.T) {
 		}
 		return nil
 	})
-	before, secret := shows(a), l.secret()
+	before, secret := shows(a), l.secret(name+"-certs")
 	stopB()
 
 	l.clock.Store(0)
 	stop := l.serve(b, at(a)) // a restart looks at once; a waits for its next look
 	l.eventually("the leaf is renewed", func() error {
-		if bytes.Equal(l.secret().Data[certs.Leaf], secret.Data[certs.Leaf]) {
+		if bytes.Equal(l.secret(name + "-certs").Data[certs.Leaf], secret.Data[certs.Leaf]) {
 			return errors.New("it is the old one")
 		}
 		return nil
 	})
-	if !bytes.Equal(l.secret().Data[certs.Bundle], secret.Data[certs.Bundle]) {
+	if !bytes.Equal(l.secret(name + "-certs").Data[certs.Bundle], secret.Data[certs.Bundle]) {
 		t.Error("the authority changed with the leaf")
 	}
 	l.eventually("it is shown", func() error {
@@ -210,20 +210,20 @@ func TestCertificates(t *testing.T) {
 	stopA()
 
 	// Somebody empties registration and Secret: both are filled again.
-	s := l.secret()
+	s := l.secret(name + "-certs")
 	s.Data = nil
 	if err := l.user.Update(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	l.serve(b, at(b))
 	l.eventually("new certificates", func() error {
-		if l.secret().Data[certs.Bundle] == nil {
+		if l.secret(name + "-certs").Data[certs.Bundle] == nil {
 			return errors.New("none")
 		}
 		return nil
 	})
 	l.eventually("they are registered", func() error {
-		if r := l.registration(); len(r.Webhooks) != 1 || !bytes.Equal(r.Webhooks[0].ClientConfig.CABundle, l.secret().Data[certs.Bundle]) {
+		if r := l.registration(); len(r.Webhooks) != 1 || !bytes.Equal(r.Webhooks[0].ClientConfig.CABundle, l.secret(name + "-certs").Data[certs.Bundle]) {
 			return errors.New("another bundle")
 		}
 		return nil
@@ -242,10 +242,10 @@ func TestOwnCA(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLab(t, map[string][]byte{certs.Leaf: mine[certs.Leaf], certs.LeafKey: mine[certs.LeafKey]})
-	was := l.secret().ResourceVersion
+	was := l.secret(name).ResourceVersion
 	l.serve(p, at(p), func(o *admission.Options) { o.CABundle = mine[certs.Bundle] })
 	l.active()
-	if s := l.secret(); s.ResourceVersion != was {
+	if s := l.secret(name); s.ResourceVersion != was {
 		t.Errorf("the Secret was written: %v", slices.Collect(maps.Keys(s.Data)))
 	}
 	if r := l.registration(); !bytes.Equal(r.Webhooks[0].ClientConfig.CABundle, mine[certs.Bundle]) {

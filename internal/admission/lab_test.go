@@ -101,7 +101,8 @@ func newLab(t *testing.T, secret map[string][]byte) *lab {
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "yard"}},
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "guarded", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}},
-		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: secret},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: secret}, // the user's
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name + "-certs", Namespace: namespace}},
 		&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}},
 		role(""), role(namespace), binding(""), binding(namespace),
 	)
@@ -119,7 +120,8 @@ const user = "akri-controller"
 func role(ns string) client.Object {
 	if ns != "" {
 		return &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user, Namespace: ns}, Rules: []rbacv1.PolicyRule{
-			{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{name}, Verbs: []string{"get", "update"}},
+			{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{name + "-certs"}, Verbs: []string{"get", "update"}},
+			{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{name}, Verbs: []string{"get"}},
 		}}
 	}
 	return &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: []rbacv1.PolicyRule{
@@ -287,7 +289,7 @@ func (l *lab) configuration(name, namespace, text string, changes ...string) *un
 	return o
 }
 
-func (l *lab) secret() *corev1.Secret {
+func (l *lab) secret(name string) *corev1.Secret {
 	l.t.Helper()
 	s := &corev1.Secret{}
 	if err := l.user.Get(l.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, s); err != nil {

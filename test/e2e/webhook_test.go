@@ -59,7 +59,7 @@ func TestWebhook(t *testing.T) {
 func TestUpgradeKeepsWebhook(t *testing.T) {
 	registered(t)
 	before, secret := registration(), &corev1.Secret{}
-	key := client.ObjectKey{Namespace: releaseNamespace, Name: before.Name}
+	key := client.ObjectKey{Namespace: releaseNamespace, Name: before.Name + "-certs"}
 	if err := errors.Join(api.Get(t.Context(), client.ObjectKeyFromObject(before), before), api.Get(t.Context(), key, secret)); err != nil {
 		t.Fatal(err)
 	}
