@@ -78,7 +78,7 @@ bench: build images ## Measure the figures of the design on a cluster of its own
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each
 	@for p in $$($(GO) list ./...); do \
 		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-30s} $$p; \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-30s} -fuzzminimizetime 1s $$p; \
 	done; done
 
 images: ## Container images for ARCH (default: this machine's) into out/images; DEBUG=1 adds a shell

@@ -46,8 +46,9 @@ func TestObjects(t *testing.T) {
 	}
 	base = append(base, policies...)
 	noHook := slices.Clone(base)
-	for _, kind := range []string{"ValidatingWebhookConfiguration", "Service", "Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} {
-		base = append(base, kind+hook)
+	base = append(base, "ValidatingWebhookConfiguration"+hook, "Service"+hook, "Secret"+hook+"-certs")
+	for _, kind := range []string{"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} {
+		base = append(base, kind+"/akri-controller-webhook")
 	}
 	// As the K3s lab does to get a Configuration to edit.
 	alone := []string{"rbac.enabled=false", "controller.enabled=false", "agent.enabled=false"}
@@ -62,9 +63,9 @@ func TestObjects(t *testing.T) {
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
 		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
-			"ValidatingWebhookConfiguration" + hook, "Service" + hook, "Secret" + hook}},
+			"ValidatingWebhookConfiguration" + hook, "Service" + hook, "Secret" + hook + "-certs"}},
 		{"no webhook", []string{"webhookConfiguration.enabled=false"}, noHook},
-		{"CA of the user", []string{"webhookConfiguration.caBundle=cGVt"}, slices.DeleteFunc(slices.Clone(base), func(o string) bool { return o == "Secret"+hook })},
+		{"CA of the user", []string{"webhookConfiguration.caBundle=cGVt"}, slices.DeleteFunc(slices.Clone(base), func(o string) bool { return o == "Secret"+hook+"-certs" })},
 		{"no controller", []string{"controller.enabled=false"}, append([]string{
 			"ClusterRole/akri-agent-role", "ClusterRoleBinding/akri-agent-binding",
 			"DaemonSet/akri-agent-daemonset", "ServiceAccount/akri-agent-sa"}, policies...)},
@@ -294,7 +295,7 @@ func TestWebhook(t *testing.T) {
 	const name = "akri-webhook-configuration"
 	r := render(t)
 	registration := decode[admissionregistrationv1.ValidatingWebhookConfiguration](t, r, "ValidatingWebhookConfiguration/"+name)
-	secret := decode[corev1.Secret](t, r, "Secret/"+name)
+	secret := decode[corev1.Secret](t, r, "Secret/"+name+"-certs")
 	if registration.Webhooks != nil || secret.Data != nil {
 		t.Errorf("not empty: %v %v", registration.Webhooks, secret.Data)
 	}
@@ -313,11 +314,11 @@ func TestWebhook(t *testing.T) {
 	if e := envOf(pod.Spec.Containers[0], "WEBHOOK"); e == nil || e.Value != name {
 		t.Errorf("WEBHOOK is %v", e)
 	}
-	role := decode[rbacv1.Role](t, r, "Role/"+name)
-	if d := cmp.Diff([]rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{name}, Verbs: []string{"get", "update"}}}, role.Rules); d != "" {
+	role := decode[rbacv1.Role](t, r, "Role/akri-controller-webhook")
+	if d := cmp.Diff([]rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{name + "-certs"}, Verbs: []string{"get", "update"}}}, role.Rules); d != "" {
 		t.Error(d)
 	}
-	if rule := r.clusterRole(t, name).Rules[0]; !slices.Equal(rule.ResourceNames, []string{name}) || !slices.Equal(rule.Verbs, []string{"get", "patch"}) {
+	if rule := r.clusterRole(t, "akri-controller-webhook").Rules[0]; !slices.Equal(rule.ResourceNames, []string{name}) || !slices.Equal(rule.Verbs, []string{"get", "patch"}) {
 		t.Errorf("cluster role %v", rule)
 	}
 
@@ -325,11 +326,11 @@ func TestWebhook(t *testing.T) {
 	if e := envOf(r.deployment(t, "akri-controller-deployment").Spec.Template.Spec.Containers[0], "WEBHOOK_CA_BUNDLE"); e == nil || e.Value != "cGVt" {
 		t.Errorf("WEBHOOK_CA_BUNDLE is %v", e)
 	}
-	if verbs := decode[rbacv1.Role](t, r, "Role/mine").Rules[0].Verbs; !slices.Equal(verbs, []string{"get"}) {
-		t.Errorf("the controller may %v the user's Secret", verbs)
+	if rule := decode[rbacv1.Role](t, r, "Role/akri-controller-webhook").Rules[0]; !slices.Equal(rule.Verbs, []string{"get"}) || rule.ResourceNames[0] != "mine" {
+		t.Errorf("the controller may %v", rule)
 	}
 	c := render(t, "webhookConfiguration.enabled=false").deployment(t, "akri-controller-deployment").Spec.Template.Spec.Containers[0]
-	if envOf(c, "WEBHOOK") != nil || len(c.Ports) != 2 {
+	if envOf(c, "WEBHOOK") != nil || len(c.Ports) != 2 || c.Lifecycle != nil {
 		t.Errorf("without the webhook: %v %v", c.Env, c.Ports)
 	}
 }

@@ -178,9 +178,9 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		"`time` that the last node of an Instance is not ready before the Instance is deleted; 0 is never")
 	duration(&s.resourcesAfter, flags, "resources-left-over-after", "RESOURCES_LEFT_OVER_AFTER", 6*time.Minute,
 		"`time` after which akri.sh/... resources of Nodes are removed that are 0 and that nothing stands for; 0 is never")
-	flags.StringVar(&s.webhook, "webhook", getenv("WEBHOOK"), "`name` of the Service, Secret and ValidatingWebhookConfiguration of the admission webhook; empty is no webhook (WEBHOOK)")
+	flags.StringVar(&s.webhook, "webhook", getenv("WEBHOOK"), "`name` of the Service and ValidatingWebhookConfiguration of the admission webhook, and with -certs of its Secret; empty is no webhook (WEBHOOK)")
 	flags.IntVar(&s.webhookPort, "webhook-port", 8443, "`port` for the admission webhook")
-	ca := flags.String("webhook-ca-bundle", getenv("WEBHOOK_CA_BUNDLE"), "`base64` of the PEM certificates that vouch for the webhook's own, in a Secret of yours; empty has them made (WEBHOOK_CA_BUNDLE)")
+	ca := flags.String("webhook-ca-bundle", getenv("WEBHOOK_CA_BUNDLE"), "`base64` of the PEM certificates that vouch for the webhook's own, which are in a Secret of yours with its name; empty has them made (WEBHOOK_CA_BUNDLE)")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", rustLevel(getenv("RUST_LOG"))), "least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	flags.Usage = func() {}
 	err := flags.Parse(args)

@@ -173,6 +173,7 @@ func TestCheckChange(t *testing.T) {
 		{name: "capacity", now: []string{"capacity: 2 => capacity: 7"}},
 		{name: "address of a Service", now: []string{"ports: => clusterIP: None\n    ports:"},
 			errs: []string{"spec.instanceServiceSpec.clusterIP: Forbidden: cannot be changed while the Service is there: remove instanceServiceSpec"}},
+		{name: "any address", old: []string{"ports: => clusterIP: 10.0.0.9\n    ports:"}},
 		{name: "address of a new Service", old: []string{"instanceServiceSpec: => configurationServiceSpec:"}, now: []string{"ports: => clusterIP: None\n    ports:"}},
 		{name: "a spec that stays is not judged again", old: []string{"image: broker => imag: broker"}, now: []string{"image: broker => imag: broker", "capacity: 2 => capacity: 3"}},
 		{name: "a spec that changes is", old: []string{"image: broker => imag: broker"}, now: []string{"image: broker => imag: b"}, errs: []string{"containers[0].imag"}},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -97,7 +98,7 @@ func (k *keeper) round(ctx context.Context) error {
 	}
 	pair, err := tls.X509KeyPair(data[certs.Leaf], data[certs.LeafKey])
 	if err != nil {
-		return fmt.Errorf("use %s and %s of Secret %s/%s: %w", certs.Leaf, certs.LeafKey, k.Namespace, k.Name, err)
+		return fmt.Errorf("use %s and %s of Secret %s/%s: %w", certs.Leaf, certs.LeafKey, k.Namespace, k.secretName(), err)
 	}
 	k.shown.Store(&pair)
 	return k.register(ctx, bundle)
@@ -107,7 +108,7 @@ func (k *keeper) round(ctx context.Context) error {
 // the user gave a bundle, the Secret is the user's too and only read.
 func (k *keeper) secret(ctx context.Context) (map[string][]byte, error) {
 	s := &corev1.Secret{}
-	key := types.NamespacedName{Namespace: k.Namespace, Name: k.Name}
+	key := types.NamespacedName{Namespace: k.Namespace, Name: k.secretName()}
 	if err := k.live.Get(ctx, key, s); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, fmt.Errorf("the Secret %s is not there: helm upgrade makes it; with a caBundle of your own make it yourself, with %s and %s",
@@ -132,6 +133,15 @@ func (k *keeper) secret(ctx context.Context) (map[string][]byte, error) {
 	return data, nil
 }
 
+// secretName is another than that of upstream's Secret, which no Helm release
+// owns and which would be in the way.
+func (k *keeper) secretName() string {
+	if k.CABundle != nil {
+		return k.Name
+	}
+	return k.Name + "-certs"
+}
+
 // register writes the webhook into the ValidatingWebhookConfiguration, with
 // the bundle. The first time it waits until the Service answers: from then on
 // no Configuration can be written without an answer.
@@ -145,7 +155,7 @@ func (k *keeper) register(ctx context.Context, bundle []byte) error {
 		k.say()
 		return nil
 	}
-	if len(o.Webhooks) == 0 {
+	if !slices.ContainsFunc(o.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool { return w.Name == WebhookName }) {
 		if err := k.reach(ctx, bundle); err != nil {
 			return fmt.Errorf("wait for the webhook to be reachable: %w", err)
 		}

@@ -27,13 +27,14 @@ const servicePort = 443
 
 // Options are what the webhook can be told.
 type Options struct {
-	// Name is that of the Service, the Secret and the
-	// ValidatingWebhookConfiguration; the first two are in Namespace.
+	// Name is that of the Service and the ValidatingWebhookConfiguration. The
+	// Secret is <Name>-certs; Service and Secret are in Namespace.
 	Name, Namespace string
 	// Host and Port are where to listen. An empty Host is everywhere.
 	Host string
 	Port int
-	// CABundle is the user's own, in PEM: then the Secret is the user's too.
+	// CABundle is the user's own, in PEM: then the Secret is the user's too, and
+	// has the name Name, as upstream's chart wants it.
 	CABundle []byte
 	// URL is where the API server finds the webhook if not through the Service.
 	URL *url.URL

@@ -186,7 +186,7 @@ func (k *checker) fixed(s, before coreSpec) {
 	if before.raw == nil || json.Unmarshal(s.raw, &now) != nil || json.Unmarshal(before.raw, &was) != nil {
 		return
 	}
-	if now.ClusterIP != was.ClusterIP {
+	if now.ClusterIP != "" && now.ClusterIP != was.ClusterIP {
 		k.errs = append(k.errs, field.Forbidden(s.path.Child("clusterIP"),
 			"cannot be changed while the Service is there: remove "+last(s.path)+", apply, and add it again"))
 	}

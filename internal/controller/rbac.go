@@ -24,7 +24,7 @@ package controller
 //
 //	coordination.k8s.io  leases                get create update
 //
-// With the admission webhook, of the one object that has its name each:
+// With the admission webhook, of one object each:
 //
 //	admissionregistration.k8s.io  validatingwebhookconfigurations  get patch
 //	"" (own namespace)            secrets                          get update

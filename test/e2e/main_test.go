@@ -23,10 +23,14 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	// Made before any Pod runs; it finds nothing.
-	values := append(testcluster.DefaultValues(), "udev.configuration.enabled=true",
-		`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="no-such-device"`)
-	os.Exit(testcluster.Main(m, testcluster.Options{Name: "e2e", Values: values}, func(b *testcluster.Bed) {
+	os.Exit(testcluster.Main(m, testcluster.Options{Name: "e2e", Values: values()}, func(b *testcluster.Bed) {
 		bed, cluster, api = b, b.Cluster, b.API
 	}))
+}
+
+// values has a Configuration of the release itself, which is made before any
+// Pod runs. It finds nothing.
+func values() []string {
+	return append(testcluster.DefaultValues(), "udev.configuration.enabled=true",
+		`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="no-such-device"`)
 }

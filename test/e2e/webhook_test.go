@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +21,8 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/test/testcluster"
 )
 
 // The webhook as the chart installs it: over the Service, with certificates
@@ -47,6 +52,38 @@ func TestWebhook(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// An upgrade touches neither the registration nor the certificates: Helm did
+// not write them.
+func TestUpgradeKeepsWebhook(t *testing.T) {
+	registered(t)
+	before, secret := registration(), &corev1.Secret{}
+	key := client.ObjectKey{Namespace: releaseNamespace, Name: before.Name + "-certs"}
+	if err := errors.Join(api.Get(t.Context(), client.ObjectKeyFromObject(before), before), api.Get(t.Context(), key, secret)); err != nil {
+		t.Fatal(err)
+	}
+	settings, err := devcluster.ParseValues(append(values(), "controller.resources.memoryRequest=33Mi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = cluster.InstallChart(t.Context(), devcluster.InstallOptions{
+		ChartDir: filepath.Join(bed.Repo, "charts", "akri"), Release: testcluster.Release, Namespace: releaseNamespace,
+		Values: settings, Wait: 3 * time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, same := registration(), &corev1.Secret{}
+	if err := errors.Join(api.Get(t.Context(), client.ObjectKeyFromObject(after), after), api.Get(t.Context(), key, same)); err != nil {
+		t.Fatal(err)
+	}
+	if after.UID != before.UID || after.Generation != before.Generation || len(after.Webhooks) != 1 {
+		t.Errorf("the registration changed: %d webhooks, generation %d, was %d", len(after.Webhooks), after.Generation, before.Generation)
+	}
+	if !reflect.DeepEqual(secret.Data, same.Data) || len(same.Data) == 0 {
+		t.Error("the certificates changed")
+	}
 }
 
 // registered waits until the API server is told to ask the webhook.
