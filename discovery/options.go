@@ -31,6 +31,7 @@ type options struct {
 	address   string // "" for a socket in directory
 	port      int
 	log       *slog.Logger
+	on        func()
 }
 
 // WithDirectory sets the directory where the agent's socket is, and the
@@ -49,6 +50,10 @@ func WithPort(port int) Option { return func(o *options) { o.port = port } }
 // WithLogger sets where facts are logged. By default nothing is.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
+// WithRegistered sets what is called each time that an agent has accepted the
+// handler. It must return soon.
+func WithRegistered(f func()) Option { return func(o *options) { o.on = f } }
+
 // OptionsFromEnv reads what the Helm chart sets: DISCOVERY_HANDLERS_DIRECTORY
 // for [WithDirectory] and POD_IP for [WithAddress]. Unset or empty variables
 // leave the defaults. Call it with [os.Getenv].
@@ -65,7 +70,7 @@ func OptionsFromEnv(getenv func(name string) string) []Option {
 
 // newService checks what h and opts say.
 func newService(h Handler, opts []Option) (*service, error) {
-	o := options{directory: DefaultDirectory, port: DefaultPort, log: slog.New(slog.DiscardHandler)}
+	o := options{directory: DefaultDirectory, port: DefaultPort, log: slog.New(slog.DiscardHandler), on: func() {}}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -80,6 +85,7 @@ func newService(h Handler, opts []Option) (*service, error) {
 		handler:   h,
 		log:       o.log.With("handler", h.Name()),
 		directory: directory,
+		on:        o.on,
 		again:     make(chan struct{}, 1),
 		request:   pb.RegisterDiscoveryHandlerRequest{Name: h.Name(), Shared: h.Shared()},
 	}

@@ -95,6 +95,7 @@ type service struct {
 	address   string
 	request   pb.RegisterDiscoveryHandlerRequest
 	again     chan struct{} // asks to register again
+	on        func()        // the agent has accepted
 }
 
 // run listens and registers until ctx is done or something fails.
@@ -198,6 +199,7 @@ func (s *service) keepRegistered(ctx context.Context) error {
 		var retry <-chan time.Time
 		if err == nil {
 			s.log.Info("handler registered with the agent")
+			s.on()
 			pause, told = firstPause, ""
 		} else {
 			if text := err.Error(); text != told {

@@ -15,14 +15,17 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
+	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 	"github.com/akri-go/akri/internal/handlers/udev"
 	"github.com/akri-go/akri/internal/logging"
+	"github.com/akri-go/akri/internal/probes"
 )
 
 func main() {
@@ -61,6 +64,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		opts       agent.Options
 		builtin    = f.String("builtin", env("AKRI_BUILTIN_HANDLERS", ""), "comma separated handlers to run inside the agent: udev, debugEcho (AKRI_BUILTIN_HANDLERS; ENABLE_DEBUG_ECHO adds debugEcho)")
 		paths      = f.String("allowed-host-paths", env("AKRI_ALLOWED_HOST_PATHS", ""), "comma separated paths under which handlers may report mounts and device nodes (AKRI_ALLOWED_HOST_PATHS; default /dev,/sys/devices,/run/udev)")
+		namespaces = f.String("property-namespaces", env("AKRI_PROPERTY_NAMESPACES", ""), "comma separated namespaces whose Secrets and ConfigMaps the discoveryProperties of every Configuration may refer to, besides its own; * for all (AKRI_PROPERTY_NAMESPACES)")
 		metrics    = f.String("metrics-port", env("METRICS_PORT", "8080"), "port of /metrics, /healthz and /readyz (METRICS_PORT); 0 for none")
 		gid        = f.Int("socket-gid", -1, "group that owns the registration directory; its members may register handlers. -1 leaves the group as it is")
 		kubeconfig = f.String("kubeconfig", env("KUBECONFIG", ""), "kubeconfig file; none means the Pod's service account (KUBECONFIG)")
@@ -96,7 +100,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	}
 	opts.SocketGID = *gid
 	opts.AllowedHostPaths = list(*paths)
-	if opts.Builtin, err = handlers(list(*builtin), getenv); err != nil {
+	opts.PropertyNamespaces = list(*namespaces)
+	opts.Metrics = probes.NewRegistry()
+	if opts.Builtin, err = handlers(list(*builtin), getenv, opts.Metrics); err != nil {
 		return err
 	}
 	if *kubeconfig == "" {
@@ -111,7 +117,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 }
 
 // handlers makes the built-in handlers of the given names.
-func handlers(names []string, getenv func(string) string) ([]discovery.Handler, error) {
+func handlers(names []string, getenv func(string) string, metrics prometheus.Registerer) ([]discovery.Handler, error) {
 	if getenv("ENABLE_DEBUG_ECHO") != "" {
 		names = append(names, "debugEcho")
 	}
@@ -124,7 +130,11 @@ func handlers(names []string, getenv func(string) string) ([]discovery.Handler, 
 		seen[name] = true
 		switch name {
 		case "udev":
-			all = append(all, udev.New(udev.Options{}))
+			reported, err := handlermetrics.Udev(metrics)
+			if err != nil {
+				return nil, fmt.Errorf("register metrics: %w", err)
+			}
+			all = append(all, udev.New(udev.Options{Reported: reported}))
 		case "debugEcho":
 			all = append(all, debugecho.New(debugecho.Options{Shared: getenv("DEBUG_ECHO_INSTANCES_SHARED") == "true"}))
 		default:

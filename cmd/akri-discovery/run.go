@@ -8,14 +8,21 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
+	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 	"github.com/akri-go/akri/internal/handlers/udev"
+	"github.com/akri-go/akri/internal/probes"
 )
 
 const usage = `akri-discovery finds the devices of one protocol and tells the Akri agent of
@@ -41,15 +48,20 @@ Flags (with the environment variables that they default to):
 // settings are what flags and environment say.
 type settings struct {
 	directory, address, level string
-	port                      int
+	port, metricsPort         int
 	shared                    bool
 }
 
 // handlers make the handlers that can be chosen. They are constructed on use.
-func handlers(s settings, log *slog.Logger) map[string]func() discovery.Handler {
-	return map[string]func() discovery.Handler{
-		"udev":         func() discovery.Handler { return udev.New(udev.Options{Log: log}) },
-		debugecho.Name: func() discovery.Handler { return debugecho.New(debugecho.Options{Shared: s.shared}) },
+func handlers(s settings, log *slog.Logger, metrics prometheus.Registerer) map[string]func() (discovery.Handler, error) {
+	return map[string]func() (discovery.Handler, error){
+		"udev": func() (discovery.Handler, error) {
+			reported, err := handlermetrics.Udev(metrics)
+			return udev.New(udev.Options{Log: log, Reported: reported}), err
+		},
+		debugecho.Name: func() (discovery.Handler, error) {
+			return debugecho.New(debugecho.Options{Shared: s.shared}), nil
+		},
 	}
 }
 
@@ -64,7 +76,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		err = level.UnmarshalText([]byte(s.level))
 	}
 	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))
-	known := handlers(s, log)
+	metrics := probes.NewRegistry()
+	known := handlers(s, log, metrics)
 	if err == nil && known[name] == nil {
 		names := slices.Sorted(maps.Keys(known))
 		err = fmt.Errorf("there is no handler %q; choose one of %s", name, strings.Join(names, ", "))
@@ -76,17 +89,44 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // memory is dearer here than the little time
 	}
-	opts := []discovery.Option{
-		discovery.WithDirectory(s.directory), discovery.WithPort(s.port), discovery.WithLogger(log),
+	handler, err := known[name]()
+	if err == nil {
+		err = serve(ctx, s, handler, log, metrics)
 	}
-	if s.address != "" {
-		opts = append(opts, discovery.WithAddress(s.address))
-	}
-	if err := discovery.Serve(ctx, known[name](), opts...); err != nil {
+	if err != nil {
 		log.Error("akri-discovery ends", "error", err)
 		return 1
 	}
 	return 0
+}
+
+// serve runs the handler, and what shows how it is, until ctx is done.
+func serve(ctx context.Context, s settings, h discovery.Handler, log *slog.Logger, metrics *prometheus.Registry) error {
+	var registered atomic.Bool
+	opts := []discovery.Option{
+		discovery.WithDirectory(s.directory), discovery.WithPort(s.port), discovery.WithLogger(log),
+		discovery.WithRegistered(func() { registered.Store(true) }),
+	}
+	if s.address != "" {
+		opts = append(opts, discovery.WithAddress(s.address))
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return discovery.Serve(ctx, h, opts...) })
+	if s.metricsPort != 0 {
+		group.Go(func() error {
+			return probes.Serve(ctx, probes.Options{
+				Address: net.JoinHostPort("", strconv.Itoa(s.metricsPort)),
+				Metrics: metrics,
+				Ready: func() error {
+					if !registered.Load() {
+						return errors.New("no agent has accepted the handler yet; the log says why")
+					}
+					return nil
+				},
+			})
+		})
+	}
+	return group.Wait()
 }
 
 func parse(args []string, getenv func(string) string, out io.Writer) (s settings, name string, err error) {
@@ -103,6 +143,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	flags.StringVar(&s.address, "address", getenv("POD_IP"),
 		"listen on this `IP` address instead of a socket; not encrypted (POD_IP)")
 	flags.IntVar(&s.port, "port", discovery.DefaultPort, "`port` for --address")
+	metrics, badMetrics := strconv.ParseUint(env("METRICS_PORT", "0"), 10, 16)
+	flags.IntVar(&s.metricsPort, "metrics-port", int(metrics), "`port` of /metrics, /healthz and /readyz; 0 for none (METRICS_PORT)")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", "info"),
 		"least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	shared, badShared := strconv.ParseBool(env("DEBUG_ECHO_INSTANCES_SHARED", "false"))
@@ -124,6 +166,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	case err != nil:
 	case badShared != nil:
 		err = fmt.Errorf("DEBUG_ECHO_INSTANCES_SHARED: %q is neither true nor false", getenv("DEBUG_ECHO_INSTANCES_SHARED"))
+	case badMetrics != nil:
+		err = fmt.Errorf("METRICS_PORT: %q is not a port", getenv("METRICS_PORT"))
+	case s.metricsPort < 0 || s.metricsPort > 65535:
+		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
 	case name == "":
 		err = errors.New("say which handler to run")
 	case flags.NArg() > 0:

@@ -2,10 +2,21 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/akri-go/akri/internal/agent/registry"
 )
 
 func TestCalledWrongly(t *testing.T) {
@@ -20,6 +31,8 @@ func TestCalledWrongly(t *testing.T) {
 		{[]string{"udev", "-nonsense"}, nil, "nonsense"},
 		{[]string{"udev"}, map[string]string{"LOG_LEVEL": "loud"}, "loud"},
 		{[]string{"debugEcho"}, map[string]string{"DEBUG_ECHO_INSTANCES_SHARED": "perhaps"}, "DEBUG_ECHO_INSTANCES_SHARED"},
+		{[]string{"udev"}, map[string]string{"METRICS_PORT": "many"}, "METRICS_PORT"},
+		{[]string{"udev", "-metrics-port", "70000"}, nil, "metrics port 70000"},
 	} {
 		var out, errs strings.Builder
 		code := run(context.Background(), test.args, func(name string) string { return test.env[name] }, &out, &errs)
@@ -35,7 +48,7 @@ func TestHelp(t *testing.T) {
 	if code != 0 || errs.Len() > 0 {
 		t.Errorf("code %d, %q", code, errs.String())
 	}
-	for _, want := range []string{"debugEcho", "udev", "DISCOVERY_HANDLERS_DIRECTORY", "POD_IP", "LOG_LEVEL", "DEBUG_ECHO_INSTANCES_SHARED"} {
+	for _, want := range []string{"debugEcho", "udev", "DISCOVERY_HANDLERS_DIRECTORY", "POD_IP", "LOG_LEVEL", "DEBUG_ECHO_INSTANCES_SHARED", "METRICS_PORT"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the help does not mention %s", want)
 		}
@@ -62,3 +75,77 @@ func TestRunsUntilStopped(t *testing.T) {
 		t.Errorf("with a missing directory: code %d", code)
 	}
 }
+
+// It is ready once an agent has accepted the handler.
+func TestProbes(t *testing.T) {
+	dir, err := os.MkdirTemp("", "akri")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := free.Addr().(*net.TCPAddr).Port
+	free.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() {
+		args := []string{"udev", "-directory", dir, "-metrics-port", strconv.Itoa(port)}
+		if code := run(ctx, args, func(string) string { return "" }, io.Discard, io.Discard); code != 0 {
+			t.Errorf("it ended with code %d", code)
+		}
+	})
+	get := func(path string) (int, string) {
+		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return 0, err.Error()
+		}
+		return resp.StatusCode, string(body)
+	}
+	until := func(path string, want int) {
+		t.Helper()
+		deadline := time.After(time.Minute)
+		for {
+			code, body := get(path)
+			if code == want {
+				return
+			}
+			select {
+			case <-deadline:
+				t.Fatalf("%s: %d %s, want %d", path, code, body, want)
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	until("/healthz", http.StatusOK)
+	until("/readyz", http.StatusServiceUnavailable)
+	agent, err := registry.New(registry.Options{Dir: dir, Observer: nobody{}, SocketGID: os.Getgid()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Go(func() {
+		if err := agent.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	until("/readyz", http.StatusOK)
+	if _, body := get("/metrics"); !strings.Contains(body, "akri_udev_report_seconds_count 0") || !strings.Contains(body, "process_resident_memory_bytes") {
+		t.Errorf("the metrics are %s", body)
+	}
+}
+
+// nobody is an observer that does nothing.
+type nobody struct{}
+
+func (nobody) Reported(registry.Report)                  {}
+func (nobody) Failed(registry.Failure)                   {}
+func (nobody) Lost(types.NamespacedName, string, string) {}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -28,10 +29,12 @@ import (
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 	"github.com/akri-go/akri/internal/agent/ledger"
+	"github.com/akri-go/akri/internal/agent/metrics"
 	"github.com/akri-go/akri/internal/agent/podresources"
 	"github.com/akri-go/akri/internal/agent/publish"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/agent/requests"
+	"github.com/akri-go/akri/internal/probes"
 )
 
 // Options says how an agent works.
@@ -55,8 +58,15 @@ type Options struct {
 	// PodName and PodNamespace are the agent's own Pod, if it runs in one.
 	PodName, PodNamespace string
 
+	// PropertyNamespaces are those that discoveryProperties of all
+	// Configurations may refer to; "*" stands for all, none for a
+	// Configuration's own alone.
+	PropertyNamespaces []string
+
 	// MetricsAddress is where metrics and probes are served; "" for nowhere.
 	MetricsAddress string
+	// Metrics is where metrics are registered, and served from. Required.
+	Metrics *prometheus.Registry
 }
 
 // Run is the agent of a node, until ctx is done.
@@ -73,9 +83,22 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	uptime := &inventory.UpTime{}
+	var inv *inventory.Inventory
+	var handlers *registry.Registry
+	meters, err := metrics.New(o.Metrics, metrics.Counted{
+		Devices:   func() []inventory.Tally { return inv.Tally() },
+		Endpoints: func() map[string]int { return handlers.Endpoints() },
+		APIServer: client.Reachable,
+	})
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 
 	books := &bookkeeping{}
-	publisher := publish.New(publish.Options{Node: o.Node, API: client, Claims: books, Logger: o.Logger})
+	publisher := publish.New(publish.Options{
+		Node: o.Node, API: client, Claims: books, Logger: o.Logger,
+		Written: meters.Written, Published: meters.Published,
+	})
 	books.Ledger = ledger.New(ledger.Options{
 		Node:     o.Node,
 		Store:    &checkpoint.File[ledger.State]{Path: filepath.Join(o.StateDir, "claims.json"), Version: ledger.StateVersion},
@@ -85,10 +108,11 @@ func Run(ctx context.Context, o Options) error {
 	warn := func(c types.NamespacedName, owner types.UID, reason, note string) {
 		publisher.Events().Warn(publish.Regarding{Configuration: c, UID: owner}, reason, note)
 	}
-	var inv *inventory.Inventory
 	doors, err := deviceplugin.New(deviceplugin.Options{
 		Dir: o.DevicePluginDir, Node: o.Node, Ledger: books.Ledger, Logger: o.Logger,
-		Room: publisher.Room, Allocated: func(a deviceplugin.Allocation) {
+		Room: publisher.Room,
+		Allocated: func(a deviceplugin.Allocation) {
+			meters.Allocated(a)
 			if a.Err == nil {
 				return
 			}
@@ -127,9 +151,17 @@ func Run(ctx context.Context, o Options) error {
 		BootID:    bootID(),
 		Logger:    o.Logger,
 	})
-	handlers, err := registry.New(registry.Options{
+	handlers, err = registry.New(registry.Options{
 		Dir: o.HandlersDir, Observer: inv, Logger: o.Logger, SocketGID: o.SocketGID,
 		AllowedHostPaths: o.AllowedHostPaths,
+		Answered:         meters.Answered,
+		Refused: func(r registry.Refusal) {
+			meters.Refused(r)
+			if !r.Repeated {
+				publisher.Events().Warn(publish.Regarding{Node: true}, "DiscoveryHandlerRefused", fmt.Sprintf(
+					"discovery handler %s at %s, of user %d and group %d, may not register: %v", r.Handler, r.Endpoint, r.UID, r.GID, r.Err))
+			}
+		},
 	})
 	if err != nil {
 		return err
@@ -140,7 +172,9 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	asker := requests.New(requests.Options{
-		Node: o.Node, Objects: core, Registry: handlers, Inventory: inv, Statuses: publisher, Warn: warn, Logger: o.Logger,
+		Node: o.Node, Objects: core, Namespaces: o.PropertyNamespaces,
+		Registry: handlers, Inventory: inv, Statuses: publisher, Warn: warn, Logger: o.Logger,
+		Store: &checkpoint.File[requests.State]{Path: filepath.Join(o.StateDir, "questions.json"), Version: requests.StateVersion},
 	})
 	client.OnReachable(uptime.Set)
 	client.OnReachable(publisher.Reachable)
@@ -148,6 +182,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := inv.Restore(); err != nil {
 		return err
 	}
+	asker.Restore()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return client.Run(ctx) })
 	g.Go(func() error { return handlers.Run(ctx) })
@@ -159,16 +194,44 @@ func Run(ctx context.Context, o Options) error {
 	g.Go(func() error {
 		client.WatchConfigurations(ctx, func(all []*v0.Configuration) {
 			publisher.SetConfigurations(all)
+			meters.SetConfigurations(all)
 			asker.Set(all)
 		})
 		return nil
 	})
 	g.Go(func() error { return adopt(ctx, asker, publisher, inv) })
 	if o.MetricsAddress != "" {
-		g.Go(func() error { return serveProbes(ctx, o.MetricsAddress) })
+		pulse := probes.NewPulse(map[string]func(context.Context){
+			"handlers":  handlers.Beat,
+			"inventory": inv.Beat,
+			"questions": asker.Beat,
+			"claims":    func(context.Context) { books.Claims() },
+			"instances": func(context.Context) { publisher.Pending() },
+			"resources": doors.Beat,
+		})
+		g.Go(func() error {
+			return probes.Serve(ctx, probes.Options{
+				Address: o.MetricsAddress,
+				Metrics: o.Metrics,
+				Ready:   func() error { return ready(handlers, asker) },
+				Alive:   func() error { return pulse.Check(ctx) },
+			})
+		})
 	}
 	o.Logger.Info("agent started", "node", o.Node, "handlers", o.HandlersDir)
 	return g.Wait()
+}
+
+// ready says why the agent does not do its work yet. One that is cut off from
+// the API server does, if it knows from before what to look for.
+func ready(handlers *registry.Registry, asker *requests.Asker) error {
+	switch {
+	case !handlers.Serving():
+		return errors.New("discovery handlers cannot register yet")
+	case !asker.Started():
+		return errors.New("the Configurations are not known yet: the API server has not answered, and there is no checkpoint")
+	}
+	return nil
 }
 
 // adopt takes up the devices that the API server knows of and the checkpoint

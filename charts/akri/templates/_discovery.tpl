@@ -64,6 +64,10 @@ spec:
                   fieldPath: spec.nodeName
             - name: DISCOVERY_HANDLERS_DIRECTORY
               value: /var/lib/akri
+            {{- if .handler }}
+            - name: METRICS_PORT
+              value: {{ .root.Values.prometheus.discoveryPort | toString | quote }}
+            {{- end }}
             {{- if $d.useNetworkConnection }}
             - name: POD_IP
               valueFrom:
@@ -76,10 +80,39 @@ spec:
             {{- with $d.env }}
             {{- include "akri.env" . | trim | nindent 12 }}
             {{- end }}
-          {{- if $d.useNetworkConnection }}
+          {{- if or .handler $d.useNetworkConnection }}
           ports:
+            {{- if $d.useNetworkConnection }}
             - name: discovery
               containerPort: {{ $d.port }}
+            {{- end }}
+            {{- if .handler }}
+            - name: {{ .root.Values.prometheus.portName }}
+              containerPort: {{ .root.Values.prometheus.discoveryPort }}
+            {{- end }}
+          {{- end }}
+          {{- if .handler }}
+          livenessProbe:
+            httpGet:
+              path: /healthz
+              port: {{ .root.Values.prometheus.portName }}
+            periodSeconds: 20
+            timeoutSeconds: 5
+            failureThreshold: 3
+          # Ready is a handler that an agent has accepted.
+          readinessProbe:
+            httpGet:
+              path: /readyz
+              port: {{ .root.Values.prometheus.portName }}
+            periodSeconds: 10
+            timeoutSeconds: 5
+          startupProbe:
+            httpGet:
+              path: /healthz
+              port: {{ .root.Values.prometheus.portName }}
+            periodSeconds: 1
+            timeoutSeconds: 5
+            failureThreshold: 60
           {{- end }}
           resources:
             {{- include "akri.resources" (dict "values" $d.resources) | nindent 12 }}

@@ -1,6 +1,6 @@
 // Package coreapi reads the few core objects that an agent needs, without a
 // clientset: Secrets and ConfigMaps that Configurations refer to, and whether
-// a Pod of the node still exists.
+// a Pod of the node still exists. What a Secret holds is in no error.
 package coreapi
 
 import (
@@ -30,7 +30,11 @@ func New(config *rest.Config, node string) (*Client, error) {
 	c.APIPath = "/api"
 	c.GroupVersion = &schema.GroupVersion{Version: "v1"}
 	c.ContentType = runtime.ContentTypeJSON
-	c.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
+	scheme := runtime.NewScheme()
+	metav1.AddToGroupVersion(scheme, *c.GroupVersion) // the server's Status: its words are in errors
+	c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	// A Configuration may bring many Secrets, each a read and a watch.
+	c.QPS, c.Burst = 20, 40
 	client, err := rest.RESTClientFor(c)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the core API: %w", err)
@@ -47,7 +51,7 @@ func (c *Client) get(ctx context.Context, path, accept string, query url.Values,
 	for name, values := range query {
 		r.Param(name, values[0])
 	}
-	raw, err := r.Do(ctx).Raw()
+	raw, err := body(r.Do(ctx))
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
@@ -60,34 +64,12 @@ func (c *Client) get(ctx context.Context, path, accept string, query url.Values,
 	return true, nil
 }
 
-// Secret returns the data of a Secret.
-func (c *Client) Secret(ctx context.Context, namespace, name string) (map[string][]byte, bool, error) {
-	var secret struct {
-		Data map[string][]byte `json:"data"`
+// body returns an answer; an error has the server's own words.
+func body(r rest.Result) ([]byte, error) {
+	if err := r.Error(); err != nil {
+		return nil, err
 	}
-	found, err := c.get(ctx, path("secrets", namespace, name), runtime.ContentTypeJSON, nil, &secret)
-	return secret.Data, found, err
-}
-
-// ConfigMap returns data and binaryData of a ConfigMap; a key of both is that
-// of data.
-func (c *Client) ConfigMap(ctx context.Context, namespace, name string) (map[string][]byte, bool, error) {
-	var object struct {
-		Data       map[string]string `json:"data"`
-		BinaryData map[string][]byte `json:"binaryData"`
-	}
-	found, err := c.get(ctx, path("configmaps", namespace, name), runtime.ContentTypeJSON, nil, &object)
-	if !found || err != nil {
-		return nil, false, err
-	}
-	data := make(map[string][]byte, len(object.Data)+len(object.BinaryData))
-	for k, v := range object.BinaryData {
-		data[k] = v
-	}
-	for k, v := range object.Data {
-		data[k] = []byte(v)
-	}
-	return data, true, nil
+	return r.Raw()
 }
 
 // Pods returns the UIDs of the Pods of the node that have not ended.
@@ -104,8 +86,4 @@ func (c *Client) Pods(ctx context.Context) (map[types.UID]bool, error) {
 		uids[p.UID] = true
 	}
 	return uids, nil
-}
-
-func path(resource, namespace, name string) string {
-	return "/api/v1/namespaces/" + url.PathEscape(namespace) + "/" + resource + "/" + url.PathEscape(name)
 }

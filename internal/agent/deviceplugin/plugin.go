@@ -120,6 +120,13 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
+// Beat returns once the Plugin's state can be had.
+func (p *Plugin) Beat(context.Context) {
+	p.mu.Lock()
+	//lint:ignore SA2001 to have had it is all
+	p.mu.Unlock()
+}
+
 // New returns a Plugin. Run it; tell it of devices before or after. Have the
 // ledger call [Plugin.SlotsChanged].
 func New(o Options) (*Plugin, error) {

@@ -42,6 +42,10 @@ type Device struct {
 	Reason string         `json:"reason,omitempty"`
 	Since  time.Time      `json:"since,omitzero"`
 
+	// ReportedAt is when the report came that made the device what it is now;
+	// zero if it was none, but a restart, a grace period, an edit.
+	ReportedAt time.Time `json:"-"`
+
 	// Usable tells whether a container may be given the device now: it is
 	// online, and its mounts and device nodes are known to be of this boot.
 	Usable bool `json:"-"`

@@ -49,6 +49,7 @@ type Inventory struct {
 
 	// wake has room for one: something for Run to do.
 	wake chan struct{}
+	beat chan struct{}
 }
 
 type request struct {
@@ -62,6 +63,8 @@ type request struct {
 	refused  map[string]error
 	status   v0.ConfigurationNode
 	warned   string // what was warned of last
+	// heard is when the report came that is being worked off; zero if none is.
+	heard time.Time
 	// collisions are those of the last plan.
 	collisions []error
 }
@@ -74,6 +77,7 @@ func New(opts Options) *Inventory {
 		opts:     opts,
 		requests: map[types.NamespacedName]*request{},
 		wake:     make(chan struct{}, 1),
+		beat:     make(chan struct{}),
 	}
 }
 
@@ -170,7 +174,9 @@ func (v *Inventory) Reported(r registry.Report) {
 	if r.Refused != nil {
 		q.refused[r.Endpoint] = r.Refused
 	}
+	q.heard = r.Received
 	v.plan(q)
+	q.heard = time.Time{}
 	v.changed()
 }
 
@@ -229,6 +235,45 @@ func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
 	return Device{}, false
 }
 
+// Tally is how many devices a Configuration has on this node.
+type Tally struct {
+	Configuration   types.NamespacedName
+	Online, Offline int
+	// Answered tells that a handler has answered, so that Shared is known.
+	Answered, Shared bool
+}
+
+// Tally returns one for each request.
+func (v *Inventory) Tally() []Tally {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	all := make([]Tally, 0, len(v.requests))
+	for name, q := range v.requests {
+		t := Tally{Configuration: name}
+		for _, s := range q.sources {
+			t.Answered, t.Shared = true, s.Shared
+		}
+		for _, k := range q.known {
+			t.Answered, t.Shared = true, k.Shared
+			if k.State == v0.DeviceOnline {
+				t.Online++
+			} else {
+				t.Offline++
+			}
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
+// Beat returns once Run has come by, or when ctx is done.
+func (v *Inventory) Beat(ctx context.Context) {
+	select {
+	case v.beat <- struct{}{}:
+	case <-ctx.Done():
+	}
+}
+
 // plan decides anew and tells what has changed.
 func (v *Inventory) plan(q *request) {
 	up, _ := v.opts.UpTime.Elapsed()
@@ -245,12 +290,15 @@ func (v *Inventory) plan(q *request) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(q.known)) {
 		if _, stays := out.Devices[name]; !stays {
-			v.tellGone(q.known[name].Device)
+			gone := q.known[name].Device
+			gone.ReportedAt = q.heard
+			v.tellGone(gone)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(out.Devices)) {
 		old, before := q.known[name]
 		if now := out.Devices[name].Device; !before || !equal(old.Device, now) {
+			now.ReportedAt = q.heard
 			for _, c := range v.opts.Consumers {
 				c.DeviceChanged(now)
 			}
@@ -299,6 +347,7 @@ func (v *Inventory) Run(ctx context.Context) error {
 			v.save()
 			return nil
 		case <-v.wake:
+		case <-v.beat:
 		case <-timer.C:
 		}
 		// The store is for restarts: once a second is often enough.

@@ -15,9 +15,13 @@ type Request struct {
 	// Owner is the UID and Generation the generation of the Configuration.
 	Owner      types.UID
 	Generation int64
-	// Handler is the name that is asked, and Question identifies what.
+	// Handler is the name that is asked, and Question identifies what; it is
+	// "" while nothing can be asked.
 	Handler  string
 	Question string
+	// Trouble says why it is not asked what the Configuration says, if it is
+	// not: then Question is an earlier one, or "".
+	Trouble string
 
 	Capacity           int
 	BrokerProperties   map[string]string

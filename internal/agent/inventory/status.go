@@ -22,6 +22,15 @@ func (q *request) summary(node string) v0.ConfigurationNode {
 			entry.Devices++
 		}
 	}
+	switch {
+	case q.Trouble != "" && q.Question != "":
+		says = append(says, q.Trouble+" (what was asked before stays asked)")
+	case q.Trouble != "":
+		entry.State = v0.DiscoveryFailed
+		says = append(says, q.Trouble)
+	case q.Question == "":
+		says = append(says, "reading what discoveryProperties refer to")
+	}
 	for _, name := range slices.Sorted(maps.Keys(q.sources)) {
 		if s := q.sources[name]; !s.Lost {
 			entry.State = v0.DiscoveryActive

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,10 +43,12 @@ type EventAPI interface {
 	CreateEvent(ctx context.Context, e kubeclient.Event) error
 }
 
-// Regarding is the Configuration that an Event is about.
+// Regarding is the object that an Event is about: a Configuration, or this
+// node if Node is set.
 type Regarding struct {
 	Configuration types.NamespacedName
 	UID           types.UID
+	Node          bool
 }
 
 func regarding(d inventory.Device) Regarding {
@@ -55,8 +58,8 @@ func regarding(d inventory.Device) Regarding {
 	}
 }
 
-// Eventer writes Events on Configurations: few, each for all of its kind that
-// happened in the meantime, and never more than a bucket of its Configuration
+// Eventer writes Events on Configurations and the node: few, each for all of its kind that
+// happened in the meantime, and never more than a bucket of that object
 // allows. Events are a courtesy: what cannot be written is dropped.
 type Eventer struct {
 	api  EventAPI
@@ -117,7 +120,7 @@ func (e *Eventer) Warn(r Regarding, reason, note string) {
 }
 
 func (e *Eventer) add(r Regarding, k kind, b bundle) {
-	if r.Configuration.Name == "" {
+	if r.Configuration.Name == "" && !r.Node {
 		return
 	}
 	now := time.Now()
@@ -219,22 +222,33 @@ func (e *Eventer) event(r Regarding, k kind, b *bundle, now time.Time) kubeclien
 	if b.count > 1 && b.many != "" {
 		note = strconv.Itoa(b.count) + " " + b.many
 	}
-	name := r.Configuration.Name + "." + strconv.FormatInt(now.UnixNano(), 16) + strconv.FormatUint(e.serial, 16)
+	object := kubeclient.EventRegarding{
+		APIVersion: v0.GroupVersion.String(), Kind: "Configuration",
+		Namespace: r.Configuration.Namespace, Name: r.Configuration.Name, UID: string(r.UID),
+	}
+	namespace := object.Namespace
+	if r.Node {
+		// As the kubelet does it, so that kubectl describe node shows it.
+		object = kubeclient.EventRegarding{APIVersion: "v1", Kind: "Node", Name: e.node, UID: e.node}
+		namespace = metav1.NamespaceDefault
+	}
+	name := strings.TrimRight(object.Name[:min(len(object.Name), maxEventName)], ".-") + "." + strconv.FormatInt(now.UnixNano(), 16) + strconv.FormatUint(e.serial, 16)
 	return kubeclient.Event{
-		Metadata:            kubeclient.EventMeta{Name: name, Namespace: r.Configuration.Namespace},
+		Metadata:            kubeclient.EventMeta{Name: name, Namespace: namespace},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: v0.ResourcePrefix + "/agent",
 		ReportingInstance:   clip(e.node, maxInstance),
 		Action:              "Discover",
 		Reason:              k.reason,
-		Regarding: kubeclient.EventRegarding{
-			APIVersion: v0.GroupVersion.String(), Kind: "Configuration",
-			Namespace: r.Configuration.Namespace, Name: r.Configuration.Name, UID: string(r.UID),
-		},
-		Note: clip(note, maxNote),
-		Type: level,
+		Regarding:           object,
+		Note:                clip(note, maxNote),
+		Type:                level,
 	}
 }
 
-// maxInstance is the limit of an Event's reportingInstance.
-const maxInstance = 128
+const (
+	// maxInstance is the limit of an Event's reportingInstance.
+	maxInstance = 128
+	// maxEventName leaves room for what makes an Event's name unique.
+	maxEventName = 200
+)

@@ -51,6 +51,12 @@ func (f *fakeAPI) Reachable() bool {
 	return !f.away
 }
 
+func (f *fakeAPI) setAway(away bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.away = away
+}
+
 func (f *fakeAPI) ApplyInstance(_ context.Context, name types.NamespacedName, a kubeclient.Apply) (*v0.Instance, error) {
 	time.Sleep(f.slow)
 	f.mu.Lock()

@@ -433,6 +433,25 @@ func TestEvents(t *testing.T) {
 	})
 }
 
+// An Event on the node is one that the API server takes and kubectl describe
+// node finds: by the node's name as uid.
+func TestEventOnTheNode(t *testing.T) {
+	s := newSpace(t)
+	a := startNode(t, "node-events.example.com")
+	a.Events().Warn(Regarding{Node: true}, "DiscoveryHandlerRefused", "it may not register")
+	s.eventually("an Event", func() error {
+		raw, err := s.admin.Get().AbsPath("/api/v1/namespaces/default/events").
+			Param("fieldSelector", "involvedObject.kind=Node,involvedObject.uid="+a.name).DoRaw(t.Context())
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(raw), "node "+a.name+": it may not register") {
+			return fmt.Errorf("events are %s", raw)
+		}
+		return nil
+	})
+}
+
 // TestStatusSubresourceMissing has a cluster whose CRDs have no status subresource.
 func TestStatusSubresourceMissing(t *testing.T) {
 	s := newSpace(t)

@@ -59,6 +59,12 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 	e.problem = problem
 	found, lost, device := e.joined && e.word == Present, e.left, e.device
 	e.joined, e.left = false, false
+	if e.changes == want.changes {
+		if e.wrote && d.Problem == nil && !e.reported.IsZero() && p.opts.Published != nil {
+			p.opts.Published(time.Since(e.reported))
+		}
+		e.reported, e.wrote = time.Time{}, false
+	}
 	idle := e.word == Gone || e.word == Unknown && have == nil && len(e.claims) == 0
 	if idle && e.changes == want.changes && e.request == nil {
 		delete(p.entries, name)

@@ -50,6 +50,9 @@ type Options struct {
 	Workers int
 	// Written, if set, is told of each write that succeeded, for metrics.
 	Written func(instance types.NamespacedName, verb Verb, took time.Duration)
+	// Published, if set, is told how long after a report an Instance was what
+	// the report said, for metrics.
+	Published func(took time.Duration)
 }
 
 // Publisher keeps Instances in step with what a node has and holds. It
@@ -95,6 +98,10 @@ type entry struct {
 	failures int
 	// joined and left tell what our writes have done since the last Event.
 	joined, left bool
+	// reported is when the first report came that is not written yet, zero if
+	// there is none, and wrote that something was written since.
+	reported time.Time
+	wrote    bool
 }
 
 // New returns a Publisher; [Publisher.Run] makes it work.
@@ -208,6 +215,9 @@ func (p *Publisher) deviceSays(d inventory.Device, word Word) {
 	e := p.entry(d.Instance)
 	if e.word != word || e.device.Owner != d.Owner {
 		e.failures, e.hard = 0, false
+	}
+	if e.reported.IsZero() {
+		e.reported, e.wrote = d.ReportedAt, false
 	}
 	e.changes++
 	e.word, e.device = word, d

@@ -128,6 +128,7 @@ func (p *Publisher) execute(ctx context.Context, name types.NamespacedName, writ
 		}
 		p.mu.Lock()
 		if e := p.entries[name]; e != nil {
+			e.wrote = true
 			e.moved(p.opts.Node, have, o)
 		}
 		if o == nil {

@@ -12,6 +12,7 @@ import (
 // the endpoint was lost, and then the newest failure.
 type mailbox struct {
 	filled chan struct{}
+	beat   chan struct{}
 
 	mu      sync.Mutex
 	order   []place
@@ -30,7 +31,7 @@ type entry struct {
 }
 
 func newMailbox() *mailbox {
-	return &mailbox{filled: make(chan struct{}, 1), entries: make(map[place]*entry)}
+	return &mailbox{filled: make(chan struct{}, 1), beat: make(chan struct{}), entries: make(map[place]*entry)}
 }
 
 // reported overtakes a loss and a failure that were not told.
@@ -115,6 +116,15 @@ func (m *mailbox) deliver(ctx context.Context, o Observer) {
 		case <-ctx.Done():
 			return
 		case <-m.filled:
+		case <-m.beat:
 		}
+	}
+}
+
+// pass returns when deliver has nothing left to tell, or when ctx is done.
+func (m *mailbox) pass(ctx context.Context) {
+	select {
+	case m.beat <- struct{}{}:
+	case <-ctx.Done():
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,9 +46,12 @@ type Options struct {
 	SocketGID int
 	// PeerUIDs are further users who may.
 	PeerUIDs []int
-	// Refused, if not nil, is told of registrations that were refused, but not
-	// of the same again and again. It must return soon.
+	// Refused, if not nil, is told of each registration that was refused. It
+	// must return soon.
 	Refused func(Refusal)
+	// Answered, if not nil, is told once of each call of a handler: when it has
+	// answered, or has ended without. It must return soon and not call back.
+	Answered func(Answer)
 }
 
 // Registry knows the handlers of a node and asks them.
@@ -56,6 +60,9 @@ type Registry struct {
 	log   *slog.Logger
 	rules rules
 	mail  *mailbox
+
+	// serving is set while handlers can register.
+	serving atomic.Bool
 
 	// mu is never held while handlers or the observer are called.
 	mu        sync.Mutex
@@ -98,6 +105,12 @@ func New(o Options) (*Registry, error) {
 	o.Dir = filepath.Clean(o.Dir)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Refused == nil {
+		o.Refused = func(Refusal) {}
+	}
+	if o.Answered == nil {
+		o.Answered = func(Answer) {}
 	}
 	if o.AllowedHostPaths == nil {
 		o.AllowedHostPaths = DefaultHostPaths()
@@ -210,6 +223,28 @@ func (r *Registry) Drop(configuration types.NamespacedName) {
 		r.quit(a)
 		delete(r.questions, configuration)
 	}
+}
+
+// Endpoints returns how many endpoints are registered, by handler name.
+func (r *Registry) Endpoints() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := make(map[string]int, len(r.handlers))
+	for name, h := range r.handlers {
+		n[name] = len(h.endpoints)
+	}
+	return n
+}
+
+// Serving tells whether handlers can register now.
+func (r *Registry) Serving() bool { return r.serving.Load() }
+
+// Beat returns once the observer can be told something, or when ctx is done.
+func (r *Registry) Beat(ctx context.Context) {
+	r.mu.Lock()
+	//lint:ignore SA2001 to have had it is all
+	r.mu.Unlock()
+	r.mail.pass(ctx)
 }
 
 // The functions below are called with r.mu held.

@@ -35,7 +35,26 @@ type Refusal struct {
 	// PID, UID and GID are the caller's; PID is 0 if it cannot be seen from
 	// here.
 	PID, UID, GID int
-	Err           error
+	// Reason is the kind of refusal, one of the constants.
+	Reason string
+	Err    error
+	// Repeated means that the like of it was told of less than a minute ago.
+	Repeated bool
+}
+
+// Reasons of refusals.
+const (
+	NotPermitted = "NotPermitted" // the caller may not register
+	Malformed    = "Malformed"    // the name or the address cannot be used
+	Mixed        = "Mixed"        // others of the name differ in what is shared
+	TooMany      = "TooMany"      // names or endpoints
+)
+
+var reasons = map[codes.Code]string{
+	codes.PermissionDenied:   NotPermitted,
+	codes.InvalidArgument:    Malformed,
+	codes.FailedPrecondition: Mixed,
+	codes.ResourceExhausted:  TooMany,
 }
 
 func (r *Registry) listen() (*unixsock.Listener, error) {
@@ -82,6 +101,8 @@ func (r *Registry) serveOnce(ctx context.Context, listener *unixsock.Listener) e
 	)
 	pb.RegisterRegistrationServer(server, &registrar{registry: r})
 	group, ctx := errgroup.WithContext(ctx)
+	r.serving.Store(true)
+	defer r.serving.Store(false)
 	group.Go(func() error { return server.Serve(&bounded{Listener: listener}) })
 	group.Go(func() error { return awaitLoss(ctx, r.opts.Dir, listener) })
 	group.Go(func() error {
@@ -184,19 +205,18 @@ func (g *registrar) RegisterDiscoveryHandler(ctx context.Context, m *pb.Register
 	return &pb.Empty{}, nil
 }
 
-// refuse makes the answer, and tells of it unless that was done of late.
+// refuse makes the answer and tells of it.
 func (g *registrar) refuse(who process, m *pb.RegisterDiscoveryHandlerRequest, code codes.Code, err error) error {
 	refusal := Refusal{
 		Handler: show(m.GetName()), Endpoint: show(m.GetEndpoint()),
-		PID: who.pid, UID: who.uid, GID: who.gid, Err: err,
+		PID: who.pid, UID: who.uid, GID: who.gid, Reason: reasons[code], Err: err,
 	}
-	if g.told.news(refusal) {
+	refusal.Repeated = !g.told.news(refusal)
+	if !refusal.Repeated {
 		g.registry.log.Warn("registration refused", "handler", refusal.Handler, "endpoint", refusal.Endpoint,
 			"uid", who.uid, "gid", who.gid, "pid", who.pid, "error", err)
-		if g.registry.opts.Refused != nil {
-			g.registry.opts.Refused(refusal)
-		}
 	}
+	g.registry.opts.Refused(refusal)
 	return status.Error(code, err.Error())
 }
 

@@ -33,7 +33,9 @@ type stream struct {
 	wake     chan struct{} // ends a pause; holds one
 
 	// Guarded by Registry.mu.
-	attempt  int    // counts calls
+	attempt  int // counts calls
+	began    time.Time
+	counted  bool   // the outcome of the current call was told
 	answered bool   // the current call has reported something
 	told     string // the failure that the observer knows of, "" if none
 	devices  []discovery.Device
@@ -100,6 +102,7 @@ func (r *Registry) begin(s *stream) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s.attempt++
+	s.began, s.counted = time.Now(), false
 	s.answered, s.devices, s.refused = false, nil, ""
 	return s.attempt
 }
@@ -119,6 +122,7 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 		return
 	}
 	s.endpoint.since = time.Time{}
+	r.count(s, err)
 	if err != nil {
 		r.tell(s, Failure{Err: err})
 		return
@@ -141,7 +145,22 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 		Endpoint:      s.endpoint.id,
 		Shared:        s.endpoint.shared,
 		Devices:       devices,
+		Received:      time.Now(),
 		Refused:       refused,
+	})
+}
+
+// count tells what became of the current call, once. The caller holds r.mu.
+func (r *Registry) count(s *stream, err error) {
+	if s.counted {
+		return
+	}
+	s.counted = true
+	r.opts.Answered(Answer{
+		Configuration: s.question.Configuration,
+		Handler:       s.endpoint.name,
+		Took:          time.Since(s.began),
+		Err:           err,
 	})
 }
 
@@ -161,6 +180,7 @@ func (r *Registry) ended(s *stream, err error) {
 	if !r.current(s) {
 		return
 	}
+	r.count(s, err)
 	if s.answered {
 		s.answered, s.told, s.devices = false, "", nil
 		r.mail.lost(s.question.Configuration, s.id, s.endpoint.id)

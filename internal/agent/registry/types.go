@@ -16,6 +16,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -34,10 +35,12 @@ type Question struct {
 	Handler string
 	// Request is what they are asked.
 	Request discovery.Request
+	// Salt is not asked, but is part of the ID: where properties are secret, a
+	// random one keeps others from trying out which values lead to that ID.
+	Salt string
 }
 
-// ID tells questions apart: it changes when the answer could. It reveals
-// nothing of the properties' values.
+// ID tells questions apart: it changes when the answer could.
 func (q Question) ID() string {
 	h := sha256.New()
 	add(h, string(q.UID), q.Handler, q.Request.Details)
@@ -46,6 +49,9 @@ func (q Question) ID() string {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	if q.Salt != "" {
+		add(h, "", q.Salt)
+	}
 	for _, name := range names {
 		value := q.Request.Properties[name]
 		if value == nil {
@@ -78,8 +84,20 @@ type Report struct {
 	Shared   bool
 	// Devices have distinct ids.
 	Devices []discovery.Device
+	// Received is when it came.
+	Received time.Time
 	// Refused says what was left out and why; it is nil if nothing was.
 	Refused error
+}
+
+// Answer tells what became of one call of a handler.
+type Answer struct {
+	Configuration types.NamespacedName
+	Handler       string
+	// Took is the time until the first report, if there was one that could be
+	// used; otherwise Err says why not.
+	Took time.Duration
+	Err  error
 }
 
 // Failure says that an endpoint, or all of a name, cannot answer a question now.

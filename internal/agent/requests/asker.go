@@ -2,7 +2,9 @@ package requests
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -26,31 +28,79 @@ type Inventory interface {
 	Retain(configurations map[types.NamespacedName]bool)
 }
 
-// Options says what an Asker works with; all are required.
+// Options says what an Asker works with. All are required, but for Namespaces,
+// Store and Warn.
 type Options struct {
-	Node      string
-	Objects   Objects
-	Registry  Registry
-	Inventory Inventory
-	Statuses  inventory.Statuses
+	Node string
+	// Objects is where discoveryProperties come from, and Namespaces where
+	// they may, besides a Configuration's own namespace.
+	Objects    Objects
+	Namespaces Namespaces
+	Registry   Registry
+	Inventory  Inventory
+	Statuses   inventory.Statuses
+	// Store keeps the questions over restarts; nil for none.
+	Store Store
 	// Warn, if it is not nil, tells the user why a Configuration is not asked for.
 	Warn   func(configuration types.NamespacedName, owner types.UID, reason, note string)
 	Logger *slog.Logger
 }
 
+// Reasons of what is warned of.
+const (
+	reasonRefused    = "ConfigurationRefused"
+	reasonProperties = "PropertiesNotResolved"
+)
+
 // Asker keeps the registry's questions and the inventory's requests in step
-// with the Configurations of the cluster.
+// with the Configurations of the cluster, and with the Secrets and ConfigMaps
+// that these refer to.
 type Asker struct {
-	opts Options
+	opts    Options
+	sources *sources
+	// salt is mixed into the ids of questions with secrets. They are logged
+	// and stored, and must not serve to try out what the secret may be.
+	salt string
 	// input holds the newest list of Configurations until Run takes it.
 	input chan []*v0.Configuration
+	beat  chan struct{}
 	// Synced is closed once the first list has been worked off.
-	Synced chan struct{}
+	Synced   chan struct{}
+	restored atomic.Bool
+
+	// What follows belongs to Run.
+	asked   map[types.NamespacedName]*asked
+	refused map[types.NamespacedName]refused
+	dirty   bool // the store is behind
+}
+
+// asked is a Configuration that is asked for, or will be when its properties
+// are known.
+type asked struct {
+	question     registry.Question
+	id           string // of the question; "" if none is asked
+	confidential bool   // the question holds what Secrets hold
+	request      inventory.Request
+}
+
+type refused struct {
+	owner      types.UID
+	generation int64
+	reason     string
 }
 
 // New returns an Asker; Run makes it work.
 func New(opts Options) *Asker {
-	return &Asker{opts: opts, input: make(chan []*v0.Configuration, 1), Synced: make(chan struct{})}
+	return &Asker{
+		opts:    opts,
+		sources: newSources(opts.Objects, opts.Logger),
+		salt:    rand.Text(),
+		input:   make(chan []*v0.Configuration, 1),
+		beat:    make(chan struct{}),
+		Synced:  make(chan struct{}),
+		asked:   map[types.NamespacedName]*asked{},
+		refused: map[types.NamespacedName]refused{},
+	}
 }
 
 // Set brings the complete list of Configurations. It must not be called
@@ -63,54 +113,83 @@ func (a *Asker) Set(all []*v0.Configuration) {
 	a.input <- all
 }
 
-// retryResolve is how long a property whose source cannot be read waits.
-const retryResolve = 10 * time.Second
-
-// resolveTimeout bounds how long one Configuration's Secrets can hold up the others.
-const resolveTimeout = 5 * time.Second
-
-// seen is what is known of a Configuration that was looked at.
-type seen struct {
-	owner      types.UID
-	generation int64
-	failed     bool   // the properties could not be resolved
-	refused    string // why it is not asked for, if it is not
+// Started tells whether it is known what to ask: by the Configurations of the
+// cluster, or by the store.
+func (a *Asker) Started() bool {
+	select {
+	case <-a.Synced:
+		return true
+	default:
+		return a.restored.Load()
+	}
 }
+
+// Beat returns once Run has come by, or when ctx is done.
+func (a *Asker) Beat(ctx context.Context) {
+	select {
+	case a.beat <- struct{}{}:
+	case <-ctx.Done():
+	}
+}
+
+// saveDelay puts changes together that come one after the other.
+const saveDelay = time.Second
 
 // Run works until ctx is done.
 func (a *Asker) Run(ctx context.Context) error {
 	var (
 		current []*v0.Configuration
-		done    = map[types.NamespacedName]seen{}
-		retry   = time.NewTimer(time.Hour)
 		synced  bool
+		saves   = time.NewTimer(time.Hour)
 	)
-	defer retry.Stop()
+	defer saves.Stop()
+	defer a.sources.stop()
 	for {
 		select {
 		case <-ctx.Done():
+			a.save()
 			return nil
+		case <-a.beat:
+			continue
+		case <-saves.C:
+			if !a.save() {
+				saves.Reset(time.Minute)
+			}
+			continue
 		case current = <-a.input:
-		case <-retry.C:
-			for name, d := range done {
-				if d.failed {
-					delete(done, name)
-				}
+			a.follow(ctx, current)
+		case <-a.sources.changed:
+			if !synced {
+				continue
 			}
 		}
-		if a.sync(ctx, current, done, !synced) {
-			retry.Reset(retryResolve)
-		}
+		before := a.dirty
+		a.sync(current, !synced)
 		if !synced {
-			synced = true
+			synced, a.dirty = true, true
 			close(a.Synced)
+		}
+		if a.dirty && !before {
+			saves.Reset(saveDelay)
 		}
 	}
 }
 
-// sync asks what is new and drops what is gone; it tells whether to try again.
-func (a *Asker) sync(ctx context.Context, all []*v0.Configuration, done map[types.NamespacedName]seen, first bool) (again bool) {
-	wanted, refused := Plan(all)
+// follow has the objects watched that the Configurations refer to.
+func (a *Asker) follow(ctx context.Context, all []*v0.Configuration) {
+	wanted, _ := Plan(all)
+	refs := map[Ref]bool{}
+	for _, c := range wanted {
+		for _, ref := range References(c, a.opts.Namespaces) {
+			refs[ref] = true
+		}
+	}
+	a.sources.want(ctx, refs)
+}
+
+// sync asks what is new and drops what is gone.
+func (a *Asker) sync(all []*v0.Configuration, first bool) {
+	wanted, no := Plan(all)
 	stays := make(map[types.NamespacedName]bool, len(wanted))
 	for _, c := range wanted {
 		stays[nameOf(c)] = true
@@ -118,93 +197,116 @@ func (a *Asker) sync(ctx context.Context, all []*v0.Configuration, done map[type
 	if first {
 		a.opts.Inventory.Retain(stays)
 	}
-	for name, d := range done {
-		if !stays[name] && d.refused == "" {
+	for name := range a.asked {
+		if !stays[name] {
 			a.drop(name)
-			delete(done, name)
 		}
 	}
 	for _, c := range wanted {
 		name := nameOf(c)
-		d, known := done[name]
-		if known && d.owner != c.UID && d.refused == "" {
+		if d := a.asked[name]; d != nil && d.request.Owner != c.UID {
 			a.drop(name) // deleted and made again
 		}
-		if known && d.owner == c.UID && d.generation == c.Generation && d.refused == "" {
-			again = again || d.failed
-			continue
-		}
-		err := a.ask(ctx, c)
-		done[name] = seen{owner: c.UID, generation: c.Generation, failed: err != nil}
-		again = again || err != nil
+		a.ask(c)
 	}
-	still := make(map[types.NamespacedName]bool, len(refused))
-	for _, r := range refused {
+	still := make(map[types.NamespacedName]bool, len(no))
+	for _, r := range no {
 		name := nameOf(r.Configuration)
 		still[name] = true
-		d := seen{owner: r.Configuration.UID, generation: r.Configuration.Generation, refused: r.Reason.Error()}
-		if done[name] != d {
-			done[name] = d
+		said := refused{r.Configuration.UID, r.Configuration.Generation, r.Reason.Error()}
+		if a.refused[name] != said {
+			a.refused[name] = said
 			a.fail(r.Configuration, r.Reason)
 		}
 	}
-	for name, d := range done {
-		if d.refused != "" && !still[name] {
-			delete(done, name)
+	for name := range a.refused {
+		if !still[name] {
+			delete(a.refused, name)
 		}
 	}
-	return again
 }
 
 func (a *Asker) drop(name types.NamespacedName) {
+	delete(a.asked, name)
+	a.dirty = true
 	a.opts.Registry.Drop(name)
 	a.opts.Inventory.DropRequest(name)
 	a.opts.Logger.Info("configuration dropped", "configuration", name)
 }
 
-func (a *Asker) ask(ctx context.Context, c *v0.Configuration) error {
-	limited, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	properties, err := Resolve(limited, a.opts.Objects, c)
-	if err != nil {
-		a.fail(c, err)
-		return err
-	}
-	q := registry.Question{
-		Configuration: nameOf(c),
-		UID:           c.UID,
-		Handler:       c.Spec.DiscoveryHandler.Name,
-		Request: discovery.Request{
-			Details:    c.Spec.DiscoveryHandler.DiscoveryDetails,
-			Properties: properties,
-		},
-	}
-	// The inventory first: an answer must find its request.
-	a.opts.Inventory.SetRequest(inventory.Request{
-		Configuration:      q.Configuration,
+// ask asks for a Configuration if that differs from what is asked already.
+// While its properties cannot be resolved the question of before goes on.
+func (a *Asker) ask(c *v0.Configuration) {
+	was := a.asked[nameOf(c)]
+	now := &asked{request: inventory.Request{
+		Configuration:      nameOf(c),
 		Owner:              c.UID,
 		Generation:         c.Generation,
-		Handler:            q.Handler,
-		Question:           q.ID(),
+		Handler:            c.Spec.DiscoveryHandler.Name,
 		Capacity:           c.Slots(),
 		BrokerProperties:   c.Spec.BrokerProperties,
 		OfflineGracePeriod: c.Spec.DiscoveryHandler.OfflineGracePeriod,
-	})
-	a.opts.Registry.Ask(q)
-	a.opts.Logger.Info("asking handlers", "configuration", q.Configuration, "handler", q.Handler, "question", q.ID())
-	return nil
+	}}
+	values, err := Resolve(c, a.opts.Namespaces, a.sources.known)
+	if err != nil {
+		if was != nil {
+			now.question, now.id, now.confidential = was.question, was.id, was.confidential
+		}
+		if err != errWaiting {
+			now.request.Trouble = err.Error()
+		}
+	} else {
+		now.confidential = Confidential(c)
+		now.question = registry.Question{
+			Configuration: nameOf(c),
+			UID:           c.UID,
+			Handler:       c.Spec.DiscoveryHandler.Name,
+			Request:       discovery.Request{Details: c.Spec.DiscoveryHandler.DiscoveryDetails, Properties: values},
+		}
+		if now.confidential {
+			now.question.Salt = a.salt
+		}
+		now.id = now.question.ID()
+	}
+	if now.id != "" {
+		now.request.Handler, now.request.Question = now.question.Handler, now.id
+	}
+	if was != nil && was.id == now.id && was.request.Generation == now.request.Generation &&
+		was.request.Trouble == now.request.Trouble {
+		return
+	}
+	if t := now.request.Trouble; t != "" && (was == nil || was.request.Trouble != t) {
+		a.warn(c, reasonProperties, t)
+	}
+	a.put(now, was == nil || was.id != now.id)
+}
+
+// put asks, and says what the answers belong to.
+func (a *Asker) put(d *asked, ask bool) {
+	a.asked[d.request.Configuration] = d
+	a.dirty = true
+	// The inventory first: an answer must find its request.
+	a.opts.Inventory.SetRequest(d.request)
+	if ask && d.id != "" {
+		a.opts.Registry.Ask(d.question)
+		a.opts.Logger.Info("asking handlers", "configuration", d.request.Configuration, "handler", d.question.Handler, "question", d.id)
+	}
 }
 
 // fail says at the Configuration why it is not asked for.
 func (a *Asker) fail(c *v0.Configuration, err error) {
-	if a.opts.Warn != nil {
-		a.opts.Warn(nameOf(c), c.UID, "ConfigurationRefused", err.Error())
-	}
-	a.opts.Logger.Warn("not asking for a configuration", "configuration", nameOf(c), "error", err)
+	a.warn(c, reasonRefused, err.Error())
 	a.opts.Statuses.ConfigurationStatus(nameOf(c), c.UID, v0.ConfigurationNode{
 		Name:               a.opts.Node,
 		State:              v0.DiscoveryFailed,
 		Message:            err.Error(),
 		ObservedGeneration: c.Generation,
 	})
+}
+
+func (a *Asker) warn(c *v0.Configuration, reason, note string) {
+	a.opts.Logger.Warn("not asking for a configuration as it says", "configuration", nameOf(c), "reason", reason, "error", note)
+	if a.opts.Warn != nil {
+		a.opts.Warn(nameOf(c), c.UID, reason, note)
+	}
 }

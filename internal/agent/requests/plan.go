@@ -3,7 +3,13 @@
 //
 // A Configuration is asked for unless it is refused: the resources of a node
 // have no namespace, so of two Configurations with one name only one can have
-// them ([Plan]). Its discoveryProperties are resolved before ([Resolve]).
+// them ([Plan]). Its discoveryProperties are resolved before ([Resolve]), and again
+// when a Secret or ConfigMap that they refer to changes: a value that has become
+// another makes another question. While they cannot be resolved, what was asked
+// before stays asked.
+//
+// Questions are kept on disk ([State]), so that an agent that starts without an
+// API server asks them again; those with values from Secrets are not.
 package requests
 
 import (

@@ -1,30 +1,82 @@
 package requests
 
 import (
-	"context"
+	"errors"
 	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// Objects reads what discoveryProperties refer to. An object that is not
-// there is reported by found, not by an error.
-type Objects interface {
-	Secret(ctx context.Context, namespace, name string) (data map[string][]byte, found bool, err error)
-	// ConfigMap returns data and binaryData as one; data comes first.
-	ConfigMap(ctx context.Context, namespace, name string) (data map[string][]byte, found bool, err error)
+// Kinds of objects that discoveryProperties refer to.
+const (
+	secret    = "Secret"
+	configMap = "ConfigMap"
+)
+
+// Ref names an object that a discoveryProperty refers to.
+type Ref struct {
+	Kind, Namespace, Name string // Kind is Secret or ConfigMap
+}
+
+func (r Ref) String() string { return r.Kind + " " + r.Namespace + "/" + r.Name }
+
+// Source is what is known of such an object.
+type Source struct {
+	// Known means that it was read: Found tells whether it is there, and Data
+	// what it holds.
+	Known, Found bool
+	Data         map[string][]byte
+	// Err says why it could not be read, at last.
+	Err error
+}
+
+// Namespaces are those that every Configuration may refer to, besides its own;
+// "*" stands for all.
+type Namespaces []string
+
+func (n Namespaces) allow(namespace string) bool {
+	return slices.Contains(n, namespace) || slices.Contains(n, "*")
+}
+
+// errWaiting says that a property's source was not read yet.
+var errWaiting = errors.New("what a property refers to is not known yet")
+
+// References returns the objects that a Configuration's discoveryProperties
+// refer to and may refer to.
+func References(c *v0.Configuration, allowed Namespaces) []Ref {
+	var refs []Ref
+	for _, p := range c.Spec.DiscoveryHandler.DiscoveryProperties {
+		if p.ValueFrom == nil || p.Value != nil {
+			continue
+		}
+		if ref, _, err := refOf(c.Namespace, p.ValueFrom, allowed); err == nil {
+			refs = append(refs, ref)
+		}
+	}
+	return refs
+}
+
+// Confidential tells whether a Configuration's properties come from a Secret.
+func Confidential(c *v0.Configuration) bool {
+	return slices.ContainsFunc(c.Spec.DiscoveryHandler.DiscoveryProperties, func(p v0.DiscoveryProperty) bool {
+		return p.ValueFrom != nil && p.ValueFrom.SecretKeyRef != nil
+	})
 }
 
 // Resolve returns the values of a Configuration's discoveryProperties. A
 // property with neither value nor source is nil; one whose source is missing
-// is left out if it is optional. Only the Configuration's own namespace is
-// read. Errors name what is missing, never a value.
-func Resolve(ctx context.Context, objects Objects, c *v0.Configuration) (map[string][]byte, error) {
+// is left out if it is optional. Errors name what is missing and what helps,
+// never a value; errWaiting means that a source is not known yet.
+func Resolve(c *v0.Configuration, allowed Namespaces, known func(Ref) Source) (map[string][]byte, error) {
 	properties := c.Spec.DiscoveryHandler.DiscoveryProperties
 	if len(properties) == 0 {
 		return nil, nil
 	}
 	values := make(map[string][]byte, len(properties))
+	var failed error
 	for _, p := range properties {
 		switch {
 		case p.Value != nil:
@@ -32,41 +84,74 @@ func Resolve(ctx context.Context, objects Objects, c *v0.Configuration) (map[str
 		case p.ValueFrom == nil:
 			values[p.Name] = nil
 		default:
-			value, found, err := lookUp(ctx, objects, c.Namespace, p.ValueFrom)
-			if err != nil {
+			value, found, err := lookUp(c.Namespace, p.ValueFrom, allowed, known)
+			switch {
+			case err == errWaiting && failed == nil:
+				failed = errWaiting
+			case err != nil && err != errWaiting:
 				return nil, fmt.Errorf("discovery property %s: %w", p.Name, err)
-			}
-			if found {
+			case found:
 				values[p.Name] = value
 			}
 		}
 	}
+	if failed != nil {
+		return nil, failed
+	}
 	return values, nil
 }
 
-func lookUp(ctx context.Context, objects Objects, namespace string, from *v0.DiscoveryPropertySource) (value []byte, found bool, err error) {
-	kind, ref, read := "Secret", from.SecretKeyRef, objects.Secret
-	if ref == nil {
-		kind, ref, read = "ConfigMap", from.ConfigMapKeyRef, objects.ConfigMap
+// refOf returns what a property refers to. Without a namespace it is the
+// Configuration's own.
+func refOf(own string, from *v0.DiscoveryPropertySource, allowed Namespaces) (Ref, *v0.DiscoveryPropertyKeySelector, error) {
+	kind, selector := secret, from.SecretKeyRef
+	if selector == nil {
+		kind, selector = configMap, from.ConfigMapKeyRef
 	}
-	if ref == nil {
-		return nil, false, fmt.Errorf("valueFrom names neither secretKeyRef nor configMapKeyRef")
+	if selector == nil {
+		return Ref{}, nil, errors.New("valueFrom names neither secretKeyRef nor configMapKeyRef")
 	}
-	if ref.Namespace != "" && ref.Namespace != namespace {
-		return nil, false, fmt.Errorf("%s %s/%s is in another namespace than the Configuration (%s): copy it there",
-			kind, ref.Namespace, ref.Name, namespace)
+	ref := Ref{Kind: kind, Namespace: selector.Namespace, Name: selector.Name}
+	if ref.Namespace == "" {
+		ref.Namespace = own
 	}
-	data, found, err := read(ctx, namespace, ref.Name)
+	if ref.Namespace != own && !allowed.allow(ref.Namespace) {
+		return Ref{}, nil, fmt.Errorf("%s is in another namespace than the Configuration (%s): copy it there, or let all Configurations "+
+			"refer to that namespace by the chart value agent.discoveryProperties.namespaces (--property-namespaces of the agent)", ref, own)
+	}
+	return ref, selector, nil
+}
+
+func lookUp(own string, from *v0.DiscoveryPropertySource, allowed Namespaces, known func(Ref) Source) (value []byte, found bool, err error) {
+	ref, selector, err := refOf(own, from, allowed)
 	if err != nil {
-		return nil, false, fmt.Errorf("read %s %s/%s: %w", kind, namespace, ref.Name, err)
+		return nil, false, err
 	}
-	if found {
-		if value, found = data[ref.Key]; found {
-			return value, true, nil
-		}
+	source := known(ref)
+	switch {
+	case source.Err != nil:
+		return nil, false, unreadable(ref, source.Err)
+	case !source.Known:
+		return nil, false, errWaiting
 	}
-	if ref.Optional {
+	if value, found = source.Data[selector.Key]; found && source.Found {
+		return value, true, nil
+	}
+	if selector.Optional {
 		return nil, false, nil
 	}
-	return nil, false, fmt.Errorf("%s %s/%s with key %q is not there, and not optional", kind, namespace, ref.Name, ref.Key)
+	return nil, false, fmt.Errorf("%s with key %q is not there, and not optional", ref, selector.Key)
+}
+
+// unreadable says what helps.
+func unreadable(ref Ref, err error) error {
+	if !apierrors.IsForbidden(err) {
+		return fmt.Errorf("read %s: %w", ref, err)
+	}
+	resource := "secrets"
+	if ref.Kind == configMap {
+		resource = "configmaps"
+	}
+	return fmt.Errorf("read %s: the agent may not: list the namespace in the chart value agent.discoveryProperties.rbac, or bind a Role "+
+		"of namespace %s with resources [%s] and verbs [get, watch] to the agent's service account: %w", ref, ref.Namespace, resource, err)
 }

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/udev/uevent"
@@ -33,6 +34,9 @@ type Options struct {
 	Udev string
 	// Listen opens the source of uevents; that of the kernel if nil.
 	Listen func() (Events, error)
+	// Reported, if not nil, is told after each report that an event has caused
+	// how long after the event's arrival that was. It must return soon.
+	Reported func(took time.Duration)
 	// Log is where the handler says what is not a request's business;
 	// slog.Default() if nil.
 	Log *slog.Logger
@@ -62,6 +66,9 @@ func New(o Options) *Handler {
 	if o.Listen == nil {
 		o.Listen = func() (Events, error) { return uevent.Listen(uevent.DefaultBuffer) }
 	}
+	if o.Reported == nil {
+		o.Reported = func(time.Duration) {}
+	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -85,7 +92,9 @@ func (h *Handler) Discover(ctx context.Context, req discovery.Request, report fu
 		return err
 	}
 	defer h.unsubscribe(sub)
-	return newSearch(details, properties).run(ctx, sub, report)
+	s := newSearch(details, properties)
+	s.reported = h.options.Reported
+	return s.run(ctx, sub, report)
 }
 
 // subscribe starts the monitor for the first request.

@@ -17,6 +17,7 @@ type search struct {
 	details     Details
 	passthrough passthrough
 	matches     map[string]found // by devpath of the device that a rule matches
+	reported    func(time.Duration)
 }
 
 func newSearch(d Details, p passthrough) *search {
@@ -60,6 +61,9 @@ func (s *search) run(ctx context.Context, sub *subscription, report func([]disco
 		}
 		if err := report(plan(now, s.details, s.passthrough)); err != nil {
 			return err
+		}
+		if !c.since.IsZero() {
+			s.reported(time.Since(c.since))
 		}
 		last, first, next = now, false, time.Now().Add(pause(len(now)))
 	}

@@ -2,6 +2,7 @@ package udev
 
 import (
 	"slices"
+	"time"
 
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
@@ -15,6 +16,7 @@ type subscription struct {
 	// Guarded by m.mu. At first everything is to be looked at.
 	all   bool
 	dirty map[string]bool // devpaths; true: and all below
+	since time.Time       // of the first event that was not taken; zero if none was
 }
 
 // changes are devices to look at anew.
@@ -22,6 +24,7 @@ type changes struct {
 	all     bool // entries are all devices: forget others
 	entries []sysfs.Entry
 	gone    []string
+	since   time.Time // when the first event came that they are of; zero if none did
 }
 
 func (m *monitor) subscribe(records bool) *subscription {
@@ -30,6 +33,7 @@ func (m *monitor) subscribe(records bool) *subscription {
 	defer m.mu.Unlock()
 	m.subs[s] = struct{}{}
 	s.touchAll()
+	s.since = time.Time{} // the first look is not an event's doing
 	return s
 }
 
@@ -42,6 +46,7 @@ func (m *monitor) unsubscribe(s *subscription) (last bool) {
 }
 
 func (s *subscription) touch(devpath string, below bool) {
+	s.note()
 	if s.all {
 		return
 	}
@@ -53,7 +58,15 @@ func (s *subscription) touch(devpath string, below bool) {
 	s.signal()
 }
 
+// note notes when an event came.
+func (s *subscription) note() {
+	if s.since.IsZero() {
+		s.since = time.Now()
+	}
+}
+
 func (s *subscription) touchAll() {
+	s.note()
 	s.all = true
 	clear(s.dirty)
 	s.signal()
@@ -74,11 +87,13 @@ func (s *subscription) take() (changes, error) {
 	if m.err != nil {
 		return changes{}, m.err
 	}
+	c := changes{since: s.since}
+	s.since = time.Time{}
 	if s.all {
 		s.all = false
-		return changes{all: true, entries: slices.Clone(m.index)}, nil
+		c.all, c.entries = true, slices.Clone(m.index)
+		return c, nil
 	}
-	var c changes
 	for devpath, below := range s.dirty {
 		if e, ok := m.index.get(devpath); ok {
 			c.entries = append(c.entries, e)

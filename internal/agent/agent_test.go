@@ -1,0 +1,96 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/agent/registry"
+	"github.com/akri-go/akri/internal/agent/requests"
+)
+
+// saved is a checkpoint of an agent that knew its Configurations: none.
+type saved struct{}
+
+func (saved) Load() (requests.State, error) { return requests.State{}, nil }
+func (saved) Save(requests.State) error     { return nil }
+
+type nobody struct{}
+
+func (nobody) Reported(registry.Report)                                                  {}
+func (nobody) Failed(registry.Failure)                                                   {}
+func (nobody) Lost(types.NamespacedName, string, string)                                 {}
+func (nobody) Retain(map[types.NamespacedName]bool)                                      {}
+func (nobody) SetRequest(inventory.Request)                                              {}
+func (nobody) DropRequest(types.NamespacedName)                                          {}
+func (nobody) ConfigurationStatus(types.NamespacedName, types.UID, v0.ConfigurationNode) {}
+func (nobody) Read(context.Context, string, string, string) (map[string][]byte, bool, error) {
+	return nil, false, nil
+}
+func (nobody) Watch(context.Context, string, string, string, func(map[string][]byte, bool)) error {
+	return nil
+}
+
+// An agent that is cut off from the API server is ready if it has a checkpoint.
+func TestReady(t *testing.T) {
+	dir, err := os.MkdirTemp("", "akri") // short: it is part of a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	handlers, err := registry.New(registry.Options{Dir: dir, Observer: nobody{}, SocketGID: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := requests.Options{Node: "n", Objects: nobody{}, Registry: handlers, Inventory: nobody{}, Statuses: nobody{},
+		Logger: slog.New(slog.DiscardHandler)}
+	fresh := requests.New(options)
+	fresh.Restore()
+	options.Store = saved{}
+	restarted := requests.New(options)
+	restarted.Restore()
+
+	if err := ready(handlers, restarted); err == nil || !strings.Contains(err.Error(), "register") {
+		t.Errorf("before handlers can register: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- handlers.Run(ctx) }()
+	deadline := time.After(time.Minute)
+	for !handlers.Serving() {
+		select {
+		case err := <-done:
+			t.Fatal(err)
+		case <-deadline:
+			t.Fatal("handlers cannot register")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if err := ready(handlers, fresh); err == nil || !strings.Contains(err.Error(), "Configurations") {
+		t.Errorf("without Configurations and checkpoint: %v", err)
+	}
+	if err := ready(handlers, restarted); err != nil {
+		t.Errorf("with a checkpoint: %v", err)
+	}
+	go func() { _ = fresh.Run(ctx) }()
+	fresh.Set(nil)
+	<-fresh.Synced
+	if err := ready(handlers, fresh); err != nil {
+		t.Errorf("with Configurations: %v", err)
+	}
+	handlers.Beat(ctx)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := ready(handlers, fresh); err == nil {
+		t.Error("ready, though handlers cannot register any more")
+	}
+}

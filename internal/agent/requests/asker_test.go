@@ -1,0 +1,426 @@
+package requests
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/agent/registry"
+)
+
+// cluster holds objects by "Kind namespace/name"; no data means that there is none.
+type cluster struct {
+	mu              sync.Mutex
+	data            map[string]map[string][]byte
+	noGet, noWatch  bool
+	changed         chan struct{} // closed at each change
+	watches, opened int
+}
+
+func newCluster() *cluster {
+	return &cluster{data: map[string]map[string][]byte{}, changed: make(chan struct{})}
+}
+
+// set changes an object; "" removes it.
+func (c *cluster) set(object, value string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.data, object)
+	if value != "" {
+		c.data[object] = map[string][]byte{"k": []byte(value)}
+	}
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+func (c *cluster) may(get, watch bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.noGet, c.noWatch = !get, !watch
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+func (c *cluster) now(ref string) (map[string][]byte, chan struct{}, bool, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.data[ref], c.changed, c.noGet, c.noWatch
+}
+
+func (c *cluster) Read(_ context.Context, kind, namespace, name string) (map[string][]byte, bool, error) {
+	data, _, noGet, _ := c.now(kind + " " + namespace + "/" + name)
+	if noGet {
+		return nil, false, forbidden("secrets", name)
+	}
+	return data, data != nil, nil
+}
+
+func (c *cluster) Watch(ctx context.Context, kind, namespace, name string, on func(map[string][]byte, bool)) error {
+	c.mu.Lock()
+	c.watches++
+	c.opened++
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.watches--
+		c.mu.Unlock()
+	}()
+	for {
+		data, changed, noGet, noWatch := c.now(kind + " " + namespace + "/" + name)
+		if noGet || noWatch {
+			return forbidden("secrets", name)
+		}
+		on(data, data != nil)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+func (c *cluster) open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.watches
+}
+
+// journal notes what an Asker does.
+type journal struct {
+	mu  sync.Mutex
+	log []string
+}
+
+func (j *journal) note(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.log = append(j.log, fmt.Sprintf(format, args...))
+}
+
+func (j *journal) Ask(q registry.Question) {
+	text := "ask " + q.Configuration.String()
+	for _, name := range slices.Sorted(func(yield func(string) bool) {
+		for name := range q.Request.Properties {
+			if !yield(name) {
+				return
+			}
+		}
+	}) {
+		text += fmt.Sprintf(" %s=%s", name, q.Request.Properties[name])
+	}
+	j.note("%s", text)
+}
+
+func (j *journal) Drop(c types.NamespacedName) { j.note("drop %s", c) }
+
+func (j *journal) SetRequest(r inventory.Request) {
+	text := fmt.Sprintf("set %s cap=%d", r.Configuration, r.Capacity)
+	if r.Question == "" {
+		text += " unasked"
+	}
+	if r.Trouble != "" {
+		text += " trouble"
+	}
+	j.note("%s", text)
+}
+
+func (j *journal) DropRequest(types.NamespacedName)       {}
+func (j *journal) Retain(c map[types.NamespacedName]bool) { j.note("retain %d", len(c)) }
+func (j *journal) ConfigurationStatus(c types.NamespacedName, _ types.UID, e v0.ConfigurationNode) {
+	j.note("status %s %s", c, e.State)
+}
+func (j *journal) warn(c types.NamespacedName, _ types.UID, reason, _ string) {
+	j.note("warn %s %s", c, reason)
+}
+
+func (j *journal) take() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := strings.Join(j.log, ", ")
+	j.log = nil
+	return s
+}
+
+// disk is a store that keeps what a file would hold.
+type disk struct {
+	raw   []byte
+	saves int
+}
+
+func (d *disk) Load() (state State, err error) {
+	if d.raw == nil {
+		return State{}, fs.ErrNotExist
+	}
+	return state, json.Unmarshal(d.raw, &state)
+}
+
+func (d *disk) Save(state State) (err error) {
+	d.saves++
+	d.raw, err = json.Marshal(state)
+	return err
+}
+
+// rig is an Asker at work.
+type rig struct {
+	*journal
+	t       *testing.T
+	asker   *Asker
+	cluster *cluster
+	stop    func()
+}
+
+func startAsker(t *testing.T, c *cluster, store Store) *rig {
+	j := &journal{}
+	r := &rig{journal: j, t: t, cluster: c, asker: New(Options{Node: "n", Objects: c, Registry: j, Inventory: j, Statuses: j,
+		Store: store, Warn: j.warn, Logger: slog.New(slog.DiscardHandler)})}
+	r.asker.Restore()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.asker.Run(ctx) }()
+	r.stop = func() {
+		cancel()
+		<-done
+	}
+	return r
+}
+
+// set brings Configurations and checks what is done then.
+func (r *rig) set(want string, all ...*v0.Configuration) {
+	r.t.Helper()
+	r.asker.Set(all)
+	r.does(want)
+}
+
+func (r *rig) does(want string) {
+	r.t.Helper()
+	synctest.Wait()
+	if got := r.take(); got != want {
+		r.t.Errorf("did %q, want %q", got, want)
+	}
+}
+
+func TestAskerFollowsConfigurations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startAsker(t, newCluster(), nil)
+		if r.asker.Started() {
+			t.Error("started without Configurations and store")
+		}
+		one := configuration("a", "c", "1", time.Hour)
+		r.set("retain 1, set a/c cap=1, ask a/c", one)
+		<-r.asker.Synced
+		if !r.asker.Started() {
+			t.Error("not started")
+		}
+		r.set("", one)
+		edited := one.DeepCopy()
+		edited.Generation, edited.Spec.Capacity = 2, 5
+		r.set("set a/c cap=5", edited)
+		asks := edited.DeepCopy()
+		asks.Generation, asks.Spec.DiscoveryHandler.DiscoveryDetails = 3, "another"
+		r.set("set a/c cap=5, ask a/c", asks)
+		other := configuration("b", "c", "2", 0)
+		r.set("warn b/c ConfigurationRefused, status b/c Failed", asks, other)
+		r.set("", asks, other)
+		r.set("drop a/c, set b/c cap=1, ask b/c", other)
+		again := configuration("b", "c", "3", 0)
+		r.set("drop b/c, set b/c cap=1, ask b/c", again)
+		r.set("drop b/c")
+		r.asker.Beat(t.Context())
+		r.stop()
+	})
+}
+
+func withSecret(c *v0.Configuration, from *v0.DiscoveryPropertySource) *v0.Configuration {
+	c.Spec.DiscoveryHandler.DiscoveryProperties = []v0.DiscoveryProperty{{Name: "P", ValueFrom: from}}
+	return c
+}
+
+func TestAskerFollowsSecrets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newCluster()
+		r := startAsker(t, world, nil)
+		s := withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", false))
+		r.set("retain 1, set a/s cap=1 unasked, warn a/s PropertiesNotResolved, set a/s cap=1 unasked trouble", s)
+		world.set("Secret a/s", "one")
+		r.does("set a/s cap=1, ask a/s P=one")
+		world.set("Secret a/s", "one")
+		r.does("")
+		world.set("Secret a/other", "x")
+		r.does("")
+		world.set("Secret a/s", "two")
+		r.does("set a/s cap=1, ask a/s P=two")
+
+		// A Secret that is deleted takes nothing away.
+		world.set("Secret a/s", "")
+		r.does("warn a/s PropertiesNotResolved, set a/s cap=1 trouble")
+		bigger := s.DeepCopy()
+		bigger.Generation, bigger.Spec.Capacity = 2, 7
+		r.set("set a/s cap=7 trouble", bigger)
+		world.set("Secret a/s", "two")
+		r.does("set a/s cap=7") // the same question: it is not asked again
+		world.set("Secret a/s", "three")
+		r.does("set a/s cap=7, ask a/s P=three")
+
+		// One watch an object, however many Configurations refer to it.
+		t2 := withSecret(configuration("a", "t", "5", 0), fromSecret("a", "s", "k", false))
+		r.set("set a/t cap=1, ask a/t P=three", bigger, t2)
+		if n := world.open(); n != 1 {
+			t.Errorf("%d watches of one object", n)
+		}
+		r.set("drop a/s", t2)
+		if n := world.open(); n != 1 {
+			t.Errorf("%d watches of an object that is needed", n)
+		}
+		plain := t2.DeepCopy()
+		plain.Generation, plain.Spec.DiscoveryHandler.DiscoveryProperties = 2, nil
+		r.set("set a/t cap=1, ask a/t", plain)
+		if n := world.open(); n != 0 {
+			t.Errorf("%d watches of an object that nobody needs", n)
+		}
+		r.stop()
+	})
+}
+
+func TestAskerReadsWhatItMayNotWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newCluster()
+		world.set("Secret a/s", "one")
+		world.may(false, false)
+		r := startAsker(t, world, nil)
+		r.set("retain 1, set a/s cap=1 unasked, warn a/s PropertiesNotResolved, set a/s cap=1 unasked trouble",
+			withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", false)))
+		world.may(true, false)
+		time.Sleep(lastPause)
+		r.does("set a/s cap=1, ask a/s P=one")
+		world.set("Secret a/s", "two")
+		r.does("")
+		time.Sleep(pollMost)
+		r.does("set a/s cap=1, ask a/s P=two")
+		// The right to watch is noticed.
+		world.may(true, true)
+		time.Sleep(pollMost)
+		r.does("")
+		world.set("Secret a/s", "three")
+		r.does("set a/s cap=1, ask a/s P=three")
+		// And so is that all rights are taken; what is known goes on.
+		world.may(false, false)
+		time.Sleep(pollMost)
+		r.does("warn a/s PropertiesNotResolved, set a/s cap=1 trouble")
+		r.stop()
+	})
+}
+
+func TestRestartWithoutAPIServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newCluster()
+		world.set("Secret a/s", "hunter2")
+		world.set("ConfigMap a/m", "open")
+		store := &disk{}
+		r := startAsker(t, world, store)
+		one := configuration("a", "c", "1", time.Hour)
+		one.Spec.Capacity, one.Spec.BrokerProperties = 3, map[string]string{"B": "x"}
+		one.Spec.DiscoveryHandler.DiscoveryDetails = "details"
+		value := "v"
+		one.Spec.DiscoveryHandler.DiscoveryProperties = []v0.DiscoveryProperty{{Name: "E"}, {Name: "P", Value: &value},
+			{Name: "M", ValueFrom: fromConfigMap("", "m", "k", false)}}
+		hidden := withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", true))
+		gone := configuration("a", "gone", "5", 0)
+		r.asker.Set([]*v0.Configuration{one, hidden, gone})
+		synctest.Wait()
+		r.take()
+		time.Sleep(2 * saveDelay)
+		synctest.Wait()
+		if store.saves != 1 {
+			t.Errorf("saved %d times", store.saves)
+		}
+		time.Sleep(time.Hour)
+		r.stop()
+		if store.saves != 1 {
+			t.Errorf("saved %d times, though nothing had changed", store.saves)
+		}
+		if s := string(store.raw); strings.Contains(s, "hunter2") || strings.Contains(s, "aHVudGVyMg") || !strings.Contains(s, "details") {
+			t.Errorf("the store holds %s", s)
+		}
+
+		r = startAsker(t, world, store)
+		r.does("set a/c cap=3, ask a/c E= M=open P=v, set a/gone cap=1, ask a/gone")
+		if !r.asker.Started() {
+			t.Error("not started, though there is a store")
+		}
+		// The Configurations come: what is asked already is not asked again.
+		r.set("retain 2, drop a/gone, set a/s cap=1 unasked, set a/s cap=1, ask a/s P=hunter2", one, hidden)
+		r.stop()
+
+		// An empty store is one: there was nothing to ask.
+		empty := &disk{}
+		r = startAsker(t, world, empty)
+		r.set("retain 0")
+		r.stop()
+		if empty.raw == nil {
+			t.Error("nothing saved of no Configurations")
+		}
+	})
+}
+
+// Two agents, or one that was restarted, give a question with a secret
+// different ids: an id must not serve to try out passwords.
+func TestIDsOfSecretsAreSalted(t *testing.T) {
+	ids := map[string]map[string]bool{}
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			world := newCluster()
+			world.set("Secret a/s", "one")
+			world.set("ConfigMap a/s", "one")
+			r := startAsker(t, world, nil)
+			r.asker.Set([]*v0.Configuration{
+				withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", false)),
+				withSecret(configuration("a", "m", "5", 0), fromConfigMap("", "s", "k", false)),
+			})
+			synctest.Wait()
+			r.stop()
+			for name, d := range r.asker.asked {
+				if ids[name.Name] == nil {
+					ids[name.Name] = map[string]bool{}
+				}
+				ids[name.Name][d.id] = true
+			}
+		})
+	}
+	if len(ids["s"]) != 2 || len(ids["m"]) != 1 {
+		t.Errorf("ids: %v, want two of the Secret and one of the ConfigMap", ids)
+	}
+}
+
+func TestTooManySources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newCluster()
+		s := newSources(world, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		refs := map[Ref]bool{}
+		for i := range maxSources + 1 {
+			refs[Ref{secret, "ns", fmt.Sprintf("s%04d", i)}] = true
+		}
+		s.want(ctx, refs)
+		synctest.Wait()
+		if n := world.open(); n != maxSources {
+			t.Errorf("%d watches, want %d", n, maxSources)
+		}
+		if got := s.known(Ref{secret, "ns", fmt.Sprintf("s%04d", maxSources)}); got.Err != errTooMany {
+			t.Errorf("one too many is %+v", got)
+		}
+		cancel()
+		s.stop()
+	})
+}

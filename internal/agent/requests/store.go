@@ -1,0 +1,119 @@
+package requests
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/agent/registry"
+)
+
+// StateVersion is that of [State], for its checkpoint.
+const StateVersion = 1
+
+// State is what an Asker keeps on disk: what handlers were asked, so that an
+// agent that starts without an API server asks it again. Questions with
+// properties from a Secret are not in it.
+type State struct {
+	Questions []StoredQuestion `json:"questions"`
+}
+
+// StoredQuestion is one question, with what its answers belong to.
+type StoredQuestion struct {
+	Configuration      types.NamespacedName `json:"configuration"`
+	Owner              types.UID            `json:"owner"`
+	Generation         int64                `json:"generation"`
+	Handler            string               `json:"handler"`
+	Details            string               `json:"details,omitempty"`
+	Properties         map[string][]byte    `json:"properties,omitempty"`
+	Capacity           int                  `json:"capacity"`
+	BrokerProperties   map[string]string    `json:"brokerProperties,omitempty"`
+	OfflineGracePeriod *metav1.Duration     `json:"offlineGracePeriod,omitempty"`
+}
+
+// Store keeps a State. [checkpoint.File] is one.
+type Store interface {
+	Load() (State, error)
+	Save(State) error
+}
+
+// Restore asks what the store holds, before the Configurations are known. It is
+// called before Run, if at all.
+func (a *Asker) Restore() {
+	if a.opts.Store == nil {
+		return
+	}
+	state, err := a.opts.Store.Load()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil:
+		a.opts.Logger.Error("starting without the saved questions; handlers are asked once the API server answers", "error", err)
+		return
+	}
+	a.restored.Store(true)
+	for _, s := range state.Questions {
+		q := registry.Question{
+			Configuration: s.Configuration,
+			UID:           s.Owner,
+			Handler:       s.Handler,
+			Request:       discovery.Request{Details: s.Details, Properties: s.Properties},
+		}
+		a.put(&asked{question: q, id: q.ID(), request: inventory.Request{
+			Configuration:      s.Configuration,
+			Owner:              s.Owner,
+			Generation:         s.Generation,
+			Handler:            s.Handler,
+			Question:           q.ID(),
+			Capacity:           max(1, s.Capacity),
+			BrokerProperties:   s.BrokerProperties,
+			OfflineGracePeriod: s.OfflineGracePeriod,
+		}}, true)
+	}
+	a.dirty = false
+}
+
+// save brings the store up to date if it is behind, and tells whether it is.
+func (a *Asker) save() bool {
+	if !a.dirty || a.opts.Store == nil {
+		return true
+	}
+	if err := a.opts.Store.Save(a.state()); err != nil {
+		a.opts.Logger.Error("cannot save what handlers are asked; a restart without an API server asks what was saved last", "error", err)
+		return false
+	}
+	a.dirty = false
+	return true
+}
+
+func (a *Asker) state() State {
+	state := State{Questions: []StoredQuestion{}}
+	for _, name := range slices.SortedFunc(maps.Keys(a.asked), compareNames) {
+		d := a.asked[name]
+		if d.id == "" || d.confidential {
+			continue
+		}
+		state.Questions = append(state.Questions, StoredQuestion{
+			Configuration:      name,
+			Owner:              d.request.Owner,
+			Generation:         d.request.Generation,
+			Handler:            d.question.Handler,
+			Details:            d.question.Request.Details,
+			Properties:         d.question.Request.Properties,
+			Capacity:           d.request.Capacity,
+			BrokerProperties:   d.request.BrokerProperties,
+			OfflineGracePeriod: d.request.OfflineGracePeriod,
+		})
+	}
+	return state
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return slices.Compare([]string{a.Namespace, a.Name}, []string{b.Namespace, b.Name})
+}
