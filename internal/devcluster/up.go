@@ -46,6 +46,7 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.maxRestart = opts.MaxRestartPeriod
 	out.step("cluster in %s, network %s, %d node(s)", c.dir, c.network.All(), c.state.Nodes)
 	if err := c.up(ctx, out); err != nil {
 		return nil, fmt.Errorf("%w (logs: %s; `akri dev down` cleans up)", err, c.Logs())
