@@ -94,13 +94,23 @@ func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 
 // Uninstall removes a release and waits until its objects are gone. CRDs stay.
 func (c *Cluster) Uninstall(ctx context.Context, name, namespace string) error {
+	return c.uninstall(ctx, name, namespace, "foreground", kube.StatusWatcherStrategy)
+}
+
+// UninstallNow removes a release as `helm uninstall` does unless it is told to
+// wait: it only has the objects deleted.
+func (c *Cluster) UninstallNow(ctx context.Context, name, namespace string) error {
+	return c.uninstall(ctx, name, namespace, "background", kube.HookOnlyStrategy)
+}
+
+func (c *Cluster) uninstall(ctx context.Context, name, namespace, propagation string, strategy kube.WaitStrategy) error {
 	cfg, err := c.helm(namespace)
 	if err != nil {
 		return err
 	}
 	uninstall := action.NewUninstall(cfg)
-	uninstall.IgnoreNotFound, uninstall.DeletionPropagation = true, "foreground"
-	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, 2*time.Minute
+	uninstall.IgnoreNotFound, uninstall.DeletionPropagation = true, propagation
+	uninstall.WaitStrategy, uninstall.Timeout = strategy, 2*time.Minute
 	if deadline, ok := ctx.Deadline(); ok {
 		uninstall.Timeout = min(uninstall.Timeout, time.Until(deadline))
 	}
