@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
@@ -20,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/akri-go/akri/internal/controller"
+	"github.com/akri-go/akri/internal/controller/node"
 	"github.com/akri-go/akri/internal/logging"
 )
 
@@ -44,6 +46,8 @@ type settings struct {
 	metricsPort                  int
 	probeAddress                 string
 	leaderElection               bool
+	nodeGrace                    node.Grace
+	resourcesAfter               time.Duration
 }
 
 // run does everything and returns the exit code: 2 if it was called wrongly.
@@ -87,6 +91,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 	}
 	o.ProbeAddress = s.probeAddress
 	o.LeaderElection, o.Namespace = s.leaderElection, s.namespace
+	o.NodeGrace, o.ResourcesAfter = s.nodeGrace, s.resourcesAfter
 	if o.Namespace == "" {
 		if b, err := os.ReadFile(namespaceFile); err == nil {
 			o.Namespace = strings.TrimSpace(string(b))
@@ -127,6 +132,17 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		return fallback
 	}
 	var s settings
+	var badTime error
+	duration := func(to *time.Duration, flags *flag.FlagSet, name, variable string, fallback time.Duration, use string) {
+		if v := getenv(variable); v != "" {
+			d, err := time.ParseDuration(v)
+			if err != nil {
+				badTime = errors.Join(badTime, fmt.Errorf("%s: %q is not a time such as 1m30s", variable, v))
+			}
+			fallback = d
+		}
+		flags.DurationVar(to, name, fallback, use+" ("+variable+")")
+	}
 	port, badPort := strconv.Atoi(env("METRICS_PORT", "8080"))
 	flags := flag.NewFlagSet("akri-controller", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -135,6 +151,12 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	flags.IntVar(&s.metricsPort, "metrics-port", port, "`port` for /metrics, 0 for none (METRICS_PORT)")
 	flags.StringVar(&s.probeAddress, "health-probe-address", env("HEALTH_PROBE_ADDRESS", ":8081"), "`address` for /healthz and /readyz, 0 for none (HEALTH_PROBE_ADDRESS)")
 	flags.BoolVar(&s.leaderElection, "leader-elect", true, "act only while holding the Lease "+controller.LeaseName)
+	duration(&s.nodeGrace.Node, flags, "node-lost-after", "NODE_LOST_AFTER", time.Minute,
+		"`time` that a node is not ready before it leaves shared Instances; 0 is never; a deleted node leaves at once")
+	duration(&s.nodeGrace.Last, flags, "last-node-lost-after", "LAST_NODE_LOST_AFTER", 5*time.Minute,
+		"`time` that the last node of an Instance is not ready before the Instance is deleted; 0 is never")
+	duration(&s.resourcesAfter, flags, "resources-left-over-after", "RESOURCES_LEFT_OVER_AFTER", 6*time.Minute,
+		"`time` after which akri.sh/... resources of Nodes are removed that are 0 and that nothing stands for; 0 is never")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", rustLevel(getenv("RUST_LOG"))), "least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	flags.Usage = func() {}
 	err := flags.Parse(args)
@@ -146,6 +168,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	case err != nil:
 	case badPort != nil:
 		err = fmt.Errorf("METRICS_PORT: %q is not a number", getenv("METRICS_PORT"))
+	case badTime != nil:
+		err = badTime
+	case s.nodeGrace.Node < 0 || s.nodeGrace.Last < 0 || s.resourcesAfter < 0:
+		err = errors.New("a time must not be negative")
 	case s.metricsPort < 0 || s.metricsPort > 65535:
 		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
 	case flags.NArg() > 0:

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/akri-go/akri/internal/controller/node"
 )
 
 func TestParse(t *testing.T) {
+	grace, left := node.Grace{Node: time.Minute, Last: 5 * time.Minute}, 6*time.Minute
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -14,15 +18,20 @@ func TestParse(t *testing.T) {
 		want settings
 		err  string
 	}{
-		{name: "defaults", want: settings{level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true}},
+		{name: "defaults", want: settings{level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true, nodeGrace: grace, resourcesAfter: left}},
 		{name: "environment", env: map[string]string{"METRICS_PORT": "9", "POD_NAMESPACE": "akri", "LOG_LEVEL": "warn", "KUBECONFIG": "k"},
-			want: settings{kubeconfig: "k", namespace: "akri", level: "warn", metricsPort: 9, probeAddress: ":8081", leaderElection: true}},
+			want: settings{kubeconfig: "k", namespace: "akri", level: "warn", metricsPort: 9, probeAddress: ":8081", leaderElection: true, nodeGrace: grace, resourcesAfter: left}},
 		{name: "upstream's log level", env: map[string]string{"RUST_LOG": "trace"},
-			want: settings{level: "debug", metricsPort: 8080, probeAddress: ":8081", leaderElection: true}},
+			want: settings{level: "debug", metricsPort: 8080, probeAddress: ":8081", leaderElection: true, nodeGrace: grace, resourcesAfter: left}},
 		{name: "upstream's log filter", env: map[string]string{"RUST_LOG": "controller=debug,kube=info"},
-			want: settings{level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true}},
+			want: settings{level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true, nodeGrace: grace, resourcesAfter: left}},
 		{name: "flags win", args: []string{"--metrics-port=0", "--leader-elect=false", "--health-probe-address=0"}, env: map[string]string{"METRICS_PORT": "9"},
-			want: settings{level: "info", probeAddress: "0"}},
+			want: settings{level: "info", probeAddress: "0", nodeGrace: grace, resourcesAfter: left}},
+		{name: "times", args: []string{"--node-lost-after=30s", "--resources-left-over-after=0"}, env: map[string]string{"LAST_NODE_LOST_AFTER": "1h", "NODE_LOST_AFTER": "2s"},
+			want: settings{level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true,
+				nodeGrace: node.Grace{Node: 30 * time.Second, Last: time.Hour}}},
+		{name: "bad time", env: map[string]string{"NODE_LOST_AFTER": "60"}, err: "NODE_LOST_AFTER"},
+		{name: "negative time", args: []string{"--node-lost-after=-1s"}, err: "negative"},
 		{name: "bad port", env: map[string]string{"METRICS_PORT": "x"}, err: "METRICS_PORT"},
 		{name: "port out of range", args: []string{"--metrics-port=70000"}, err: "65535"},
 		{name: "unknown flag", args: []string{"--nonsense"}, err: "nonsense"},

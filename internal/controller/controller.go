@@ -18,6 +18,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/akri-go/akri/internal/controller/broker"
+	"github.com/akri-go/akri/internal/controller/node"
 	"github.com/akri-go/akri/internal/controller/service"
 	"github.com/akri-go/akri/internal/controller/status"
 	"github.com/akri-go/akri/internal/controller/view"
@@ -38,6 +39,11 @@ type Options struct {
 	// Namespace.
 	LeaderElection bool
 	Namespace      string
+	// NodeGrace says when nodes are lost; see package node.
+	NodeGrace node.Grace
+	// ResourcesAfter is how long a resource of a Node must have been left
+	// over before it is removed; 0 is never.
+	ResourcesAfter time.Duration
 	// Metrics gets the collectors of this package; nil is no metrics.
 	Metrics prometheus.Registerer
 }
@@ -83,33 +89,38 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	if err := view.Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
-	if err := addReconcilers(mgr, o.Log); err != nil {
+	latency := broker.NewLatency()
+	if err := addReconcilers(mgr, o, latency); err != nil {
 		return nil, err
 	}
 	if err := addProbes(mgr); err != nil {
 		return nil, err
 	}
 	if o.Metrics != nil {
-		if err := o.Metrics.Register(broker.NewCollector(mgr.GetCache(), mgr.Elected(), o.Log)); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
+		for _, c := range []prometheus.Collector{broker.NewCollector(mgr.GetCache(), mgr.Elected(), o.Log), latency} {
+			if err := o.Metrics.Register(c); err != nil {
+				return nil, fmt.Errorf("register metrics: %w", err)
+			}
 		}
 	}
 	return mgr, nil
 }
 
-func addReconcilers(mgr manager.Manager, log *slog.Logger) error {
+func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) error {
+	log := o.Log
 	events := mgr.GetEventRecorder("akri-controller")
 	conditions := &status.Reconcilers{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Log: log,
 	}
 	refusals := broker.NewRefusals(conditions.Touch)
 	conditions.Verdicts = refusals
-	parts := []interface {
+	type part interface {
 		SetupWithManager(ctrl.Manager) error
-	}{
+	}
+	parts := []part{
 		&broker.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-			Events: events, Log: log, Refusals: refusals,
+			Events: events, Log: log, Refusals: refusals, Latency: latency,
 		},
 		&service.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
@@ -120,6 +131,13 @@ func addReconcilers(mgr manager.Manager, log *slog.Logger) error {
 			Events: events, Log: log, Kind: service.OfConfiguration,
 		},
 		conditions,
+		&node.Reconciler{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
+			Events: events, Log: log, Grace: o.NodeGrace,
+		},
+	}
+	if o.ResourcesAfter > 0 {
+		parts = append(parts, &node.Resources{Client: mgr.GetClient(), Log: log, After: o.ResourcesAfter})
 	}
 	for _, p := range parts {
 		if err := p.SetupWithManager(mgr); err != nil {

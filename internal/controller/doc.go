@@ -4,7 +4,7 @@
 //	broker   Pods and Jobs for Instances
 //	service  Services over them
 //	status   conditions of Configurations and Instances
-//	node     what to do about lost nodes: decided, not carried out yet
+//	node     what becomes of Instances when nodes are lost; left-over resources
 //
 // Each part has a pure Plan and a reconciler around it, keyed by
 // namespace/name. They share nothing but the cache and the verdict on broker

@@ -44,8 +44,12 @@ type cluster struct {
 }
 
 // TestMain gives the libraries a logger; the controller under test has its own.
+// The test program is also a controller that can be killed; see process.
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
+	if kubeconfig := os.Getenv(processVariable); kubeconfig != "" {
+		os.Exit(runProcess(kubeconfig))
+	}
 	os.Exit(m.Run())
 }
 

@@ -56,6 +56,9 @@ func TestController(t *testing.T) {
 		{"configuration-service", testConfigurationService},
 		{"foreign-service", testForeignService},
 		{"job", testJob},
+		{"in-place", testInPlace},
+		{"pod-job-pod", testPodJobPod},
+		{"no-finalizers", testNoFinalizers},
 		{"conditions", testConditions},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.run(c.space(t, tt.name)) })
@@ -64,6 +67,7 @@ func TestController(t *testing.T) {
 		testTwoNamespaces(c.space(t, "two-a"), c.space(t, "two-b"))
 	})
 	t.Run("metric", func(t *testing.T) { testMetric(c.space(t, "metric"), registry) })
+	t.Run("latency", func(t *testing.T) { testLatency(c.space(t, "latency"), registry) })
 	t.Run("while-down", func(t *testing.T) { testWhileDown(c.space(t, "while-down"), stop) })
 	if log := c.log.String(); strings.Contains(log, "forbidden") || strings.Contains(log, "panic") {
 		t.Errorf("the log has something that must not be there")

@@ -48,8 +48,7 @@ func testOffline(s *space) {
 	online(metav1.ConditionTrue)
 }
 
-func testJob(s *space) {
-	const spec = `
+const jobSpec = `
 brokerSpec:
   brokerJobSpec:
     template:
@@ -57,6 +56,9 @@ brokerSpec:
         restartPolicy: Never
         containers: [{name: broker, image: one, resources: {limits: {"{{PLACEHOLDER}}": "1"}}}]
 `
+
+func testJob(s *space) {
+	const spec = jobSpec
 	conf := s.configuration("cam", spec)
 	inst := s.instance(conf, "cam-4294ea", 1, false, "node-a")
 	job := func(generation int) *batchv1.Job {

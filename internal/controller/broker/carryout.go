@@ -101,6 +101,7 @@ func (r *Reconciler) createPod(ctx context.Context, inst *v0.Instance, want desi
 	switch {
 	case err == nil:
 		mem.created[name] = pod.GetUID()
+		mem.first.add(pod.GetUID())
 		r.Refusals.accept(config, want.pod.Hash)
 		r.Log.Info("broker Pod created", "instance", key, "pod", name, "node", a.Node)
 		r.event(inst, podRef(key.Namespace, name, pod.GetUID()), corev1.EventTypeNormal, a.Reason, "created Pod %s %s", name, a.Message)

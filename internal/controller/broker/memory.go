@@ -29,6 +29,7 @@ type memory struct {
 	noted map[Note]bool
 	// taken is the name for which a foreign Pod was reported last.
 	taken string
+	first firstRun
 }
 
 func newMemory(uid types.UID) *memory {

@@ -35,11 +35,13 @@ type Reconciler struct {
 	Events   Recorder
 	Log      *slog.Logger
 	Refusals *Refusals
+	Latency  *Latency // nil for none
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	mu     sync.Mutex
-	memory map[types.NamespacedName]*memory
+	mu      sync.Mutex
+	memory  map[types.NamespacedName]*memory
+	started time.Time // when this controller began to act
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
@@ -72,7 +74,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		return reconcile.Result{}, r.cleanUp(ctx, req.NamespacedName, list)
 	}
 
-	mem := r.remember(req.NamespacedName, inst.UID)
+	mem := r.remember(inst)
 	want, err := r.desired(ctx, inst)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -80,6 +82,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	state, err := r.state(ctx, inst, want, list, mem)
 	if err != nil {
 		return reconcile.Result{}, err
+	}
+	if took, ok := mem.first.observe(state.Pods, state.Now); ok {
+		r.Latency.observe(inst.Spec.ConfigurationName, took)
 	}
 	result := Plan(state)
 	mem.history = result.History
@@ -106,17 +111,29 @@ func (r *Reconciler) now() time.Time {
 	return time.Now()
 }
 
+// begin notes when this controller began to act.
+func (r *Reconciler) begin(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.started.IsZero() {
+		r.started = now
+	}
+}
+
 // remember returns the memory of an Instance. The work queue sees to it that
 // only one worker has it at a time.
-func (r *Reconciler) remember(key types.NamespacedName, uid types.UID) *memory {
+func (r *Reconciler) remember(inst *v0.Instance) *memory {
+	key, now := client.ObjectKeyFromObject(inst), r.now()
+	r.begin(now)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.memory == nil {
 		r.memory = map[types.NamespacedName]*memory{}
 	}
 	m := r.memory[key]
-	if m == nil || m.uid != uid {
-		m = newMemory(uid)
+	if m == nil || m.uid != inst.UID {
+		m = newMemory(inst.UID)
+		m.first = begin(inst.CreationTimestamp.Time, r.started, now)
 		r.memory[key] = m
 	}
 	return m

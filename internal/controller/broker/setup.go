@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -29,7 +30,15 @@ const workers = 8
 // SetupWithManager makes the manager run the reconciler. The indexes of
 // package view must be there.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	err := ctrl.NewControllerManagedBy(mgr).
+	// Runs once this replica is elected.
+	err := mgr.Add(manager.RunnableFunc(func(context.Context) error {
+		r.begin(r.now())
+		return nil
+	}))
+	if err != nil {
+		return fmt.Errorf("set up controller broker: %w", err)
+	}
+	err = ctrl.NewControllerManagedBy(mgr).
 		Named("broker").
 		For(&v0.Instance{}).
 		Owns(&corev1.Pod{}).

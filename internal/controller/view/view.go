@@ -11,6 +11,7 @@ package view
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -39,7 +40,7 @@ const (
 	ByConfiguration = "configuration"
 	// ByInstanceLabel finds Pods by the label akri.sh/instance.
 	ByInstanceLabel = "instanceLabel"
-	// ByNode finds Instances by a node in spec.nodes.
+	// ByNode finds Instances by a node that they name; see [NodesOf].
 	ByNode = "node"
 )
 
@@ -96,7 +97,7 @@ func Index(ctx context.Context, ix client.FieldIndexer) error {
 		}},
 		{&v0.Instance{}, ByNode, func(o client.Object) []string {
 			if inst, ok := o.(*v0.Instance); ok {
-				return inst.Spec.Nodes
+				return NodesOf(inst)
 			}
 			return nil
 		}},
@@ -106,6 +107,22 @@ func Index(ctx context.Context, ix client.FieldIndexer) error {
 		}
 	}
 	return nil
+}
+
+// NodesOf returns the nodes that an Instance names, each once: those in
+// spec.nodes, the holders of its slots, and those in status.nodes.
+func NodesOf(inst *v0.Instance) []string {
+	out := slices.Clone(inst.Spec.Nodes)
+	for _, value := range inst.Spec.DeviceUsage {
+		if u, err := v0.ParseUsage(value); err == nil && !u.Free() {
+			out = append(out, u.Node)
+		}
+	}
+	for i := range inst.Status.Nodes {
+		out = append(out, inst.Status.Nodes[i].Name)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func label(key string) client.IndexerFunc {

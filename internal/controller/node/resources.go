@@ -1,0 +1,104 @@
+package node
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// ResourceState is all that a plan about a Node's resources depends on.
+type ResourceState struct {
+	Capacity, Allocatable corev1.ResourceList
+	// Known tells whether there is an Instance or a Configuration of a name.
+	Known func(name string) bool
+	// Since is when a resource was found to be left over; see ResourceResult.
+	Since map[corev1.ResourceName]time.Time
+	// After is how long it must have been that.
+	After time.Duration
+	Now   time.Time
+}
+
+// ResourceResult is what such a plan says.
+type ResourceResult struct {
+	// Remove are the resources to remove, sorted.
+	Remove []corev1.ResourceName
+	// Since is what to remember for the next plan.
+	Since map[corev1.ResourceName]time.Time
+	// Again is when to plan anew though nothing changes; 0 is never.
+	Again time.Duration
+}
+
+// PlanResources finds the resources of a Node that nothing stands for any
+// more. A resource is left over if it is ours, its capacity and what can be
+// allocated of it are 0, and neither an Instance nor a Configuration has its
+// name.
+//
+// The kubelet keeps the capacity of a device plugin that went for 5 minutes,
+// since it may come back; then it writes 0, once, and forgets it. Until then
+// it would write again what is removed. So the capacity must be 0, and must
+// have been left over for a while.
+func PlanResources(s ResourceState) ResourceResult {
+	var out ResourceResult
+	for _, name := range leftOver(s.Capacity, s.Allocatable, s.Known) {
+		since, known := s.Since[name]
+		if !known || since.After(s.Now) {
+			since = s.Now
+		}
+		if left := s.After - s.Now.Sub(since); left > 0 {
+			if out.Again == 0 || left < out.Again {
+				out.Again = left
+			}
+		} else {
+			out.Remove = append(out.Remove, name)
+		}
+		if out.Since == nil {
+			out.Since = map[corev1.ResourceName]time.Time{}
+		}
+		out.Since[name] = since
+	}
+	return out
+}
+
+// zero returns our resources of a Node of which there is nothing, sorted.
+func zero(capacity, allocatable corev1.ResourceList) []corev1.ResourceName {
+	var out []corev1.ResourceName
+	names := slices.AppendSeq(slices.Collect(maps.Keys(capacity)), maps.Keys(allocatable))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		c, a := capacity[name], allocatable[name]
+		if strings.HasPrefix(string(name), v0.ResourcePrefix+"/") && c.IsZero() && a.IsZero() {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func leftOver(capacity, allocatable corev1.ResourceList, known func(string) bool) []corev1.ResourceName {
+	return slices.DeleteFunc(zero(capacity, allocatable), func(name corev1.ResourceName) bool {
+		return known(strings.TrimPrefix(string(name), v0.ResourcePrefix+"/"))
+	})
+}
+
+// ResourcePatch returns the JSON patch for the status of a Node that removes
+// resources. It fails on the API server if one of them is not 0, or if the
+// Node is another one.
+func ResourcePatch(uid types.UID, capacity, allocatable corev1.ResourceList, names []corev1.ResourceName) ([]byte, error) {
+	ops := []op{{"test", "/metadata/uid", string(uid)}}
+	for _, name := range names {
+		for _, field := range []struct {
+			path string
+			list corev1.ResourceList
+		}{{"/status/capacity/", capacity}, {"/status/allocatable/", allocatable}} {
+			if q, there := field.list[name]; there {
+				ops = append(ops, remove(field.path+escape(string(name)), q.String())...)
+			}
+		}
+	}
+	return encode(ops)
+}

@@ -1,0 +1,187 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/view"
+)
+
+// Resources removes what [PlanResources] says from the status of Nodes.
+// Requests name nodes.
+type Resources struct {
+	// Client reads from the cache of package view and writes to the API.
+	Client client.Client
+	Log    *slog.Logger
+	// After is how long a resource must have been left over.
+	After time.Duration
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+
+	mu    sync.Mutex
+	since map[string]map[corev1.ResourceName]time.Time // by node
+}
+
+var _ reconcile.Reconciler = (*Resources)(nil)
+
+// SetupWithManager makes the manager run the reconciler.
+func (r *Resources) SetupWithManager(mgr ctrl.Manager) error {
+	gone := builder.WithPredicates(predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+	})
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("node-resources").
+		For(&corev1.Node{}, builder.WithPredicates(hasZero())).
+		Watches(&v0.Instance{}, handler.EnqueueRequestsFromMapFunc(r.nodesWith), gone).
+		Watches(&v0.Configuration{}, handler.EnqueueRequestsFromMapFunc(r.nodesWith), gone).
+		WithOptions(options()).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up controller of resources: %w", err)
+	}
+	return nil
+}
+
+// hasZero lets through Nodes with resources of ours of which there is nothing,
+// now or before.
+func hasZero() predicate.Predicate {
+	has := func(o client.Object) bool {
+		n, ok := o.(*corev1.Node)
+		return ok && len(zero(n.Status.Capacity, n.Status.Allocatable)) > 0
+	}
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return has(e.Object) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return has(e.ObjectOld) || has(e.ObjectNew) },
+	}
+}
+
+// nodesWith returns the nodes that have nothing of the resource of an Instance
+// or Configuration, which is gone. Its time begins now.
+func (r *Resources) nodesWith(ctx context.Context, o client.Object) []reconcile.Request {
+	list := &corev1.NodeList{}
+	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		r.Log.Error("list Nodes", "error", err)
+		return nil
+	}
+	var out []reconcile.Request
+	for i := range list.Items {
+		n := &list.Items[i]
+		for _, name := range zero(n.Status.Capacity, n.Status.Allocatable) {
+			if string(name) == v0.ResourceName(o.GetName()) {
+				r.anew(n.Name, name)
+				out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Name: n.Name}})
+			}
+		}
+	}
+	return out
+}
+
+// Reconcile looks at one Node and does what is to be done.
+func (r *Resources) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	node := &corev1.Node{}
+	err := r.Client.Get(ctx, req.NamespacedName, node, client.UnsafeDisableDeepCopy)
+	if client.IgnoreNotFound(err) != nil {
+		return reconcile.Result{}, fmt.Errorf("read Node %s: %w", req.Name, err)
+	}
+	if err != nil || len(zero(node.Status.Capacity, node.Status.Allocatable)) == 0 {
+		r.remember(req.Name, nil)
+		return reconcile.Result{}, nil
+	}
+	known, err := r.known(ctx)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	result := PlanResources(ResourceState{
+		Capacity: node.Status.Capacity, Allocatable: node.Status.Allocatable,
+		Known: func(name string) bool { return known[name] },
+		Since: r.remembered(req.Name), After: r.After, Now: r.now(),
+	})
+	r.remember(req.Name, result.Since)
+	if len(result.Remove) == 0 {
+		return reconcile.Result{RequeueAfter: result.Again}, nil
+	}
+	patch, err := ResourcePatch(node.UID, node.Status.Capacity, node.Status.Allocatable, result.Remove)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	o := &corev1.Node{}
+	o.Name = node.Name
+	err = r.Client.Status().Patch(ctx, o, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(view.FieldManager))
+	if err = client.IgnoreNotFound(err); err != nil {
+		return reconcile.Result{}, fmt.Errorf("remove left-over resources %v from Node %s: %w", result.Remove, node.Name, err)
+	}
+	r.Log.Info("left-over resources removed", "node", node.Name, "resources", result.Remove)
+	// If the kubelet writes one of them again, that is a new beginning.
+	for _, name := range result.Remove {
+		r.anew(req.Name, name)
+	}
+	return reconcile.Result{RequeueAfter: result.Again}, nil
+}
+
+func (r *Resources) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
+}
+
+// known returns the names of all Instances and Configurations.
+func (r *Resources) known(ctx context.Context) (map[string]bool, error) {
+	instances, configurations := &v0.InstanceList{}, &v0.ConfigurationList{}
+	if err := r.Client.List(ctx, instances, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list Instances: %w", err)
+	}
+	if err := r.Client.List(ctx, configurations, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list Configurations: %w", err)
+	}
+	out := make(map[string]bool, len(instances.Items)+len(configurations.Items))
+	for i := range instances.Items {
+		out[instances.Items[i].Name] = true
+	}
+	for i := range configurations.Items {
+		out[configurations.Items[i].Name] = true
+	}
+	return out, nil
+}
+
+func (r *Resources) remembered(node string) map[corev1.ResourceName]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.since[node])
+}
+
+// anew forgets how long a resource has been left over.
+func (r *Resources) anew(node string, name corev1.ResourceName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.since[node], name)
+}
+
+func (r *Resources) remember(node string, since map[corev1.ResourceName]time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(since) == 0 {
+		delete(r.since, node)
+		return
+	}
+	if r.since == nil {
+		r.since = map[string]map[corev1.ResourceName]time.Time{}
+	}
+	r.since[node] = since
+}
