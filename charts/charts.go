@@ -1,10 +1,14 @@
 // Package charts holds the Helm chart of Akri, so that programs can install
-// it without a copy of this repository.
+// it, and know its version and its CRDs, without a copy of this repository.
 package charts
 
 import (
 	"embed"
+	"errors"
+	"fmt"
 	"io/fs"
+
+	"sigs.k8s.io/yaml"
 )
 
 //go:embed all:akri
@@ -12,3 +16,38 @@ var files embed.FS
 
 // Akri returns the files of the chart akri; Chart.yaml is at the root.
 func Akri() (fs.FS, error) { return fs.Sub(files, "akri") }
+
+// Version returns the version of Akri that the chart installs, without a "v".
+func Version() (string, error) {
+	data, err := files.ReadFile("akri/Chart.yaml")
+	if err != nil {
+		return "", err
+	}
+	var meta struct {
+		AppVersion string `json:"appVersion"`
+	}
+	if err := yaml.Unmarshal(data, &meta); err != nil {
+		return "", fmt.Errorf("read Chart.yaml: %w", err)
+	}
+	if meta.AppVersion == "" {
+		return "", errors.New("read Chart.yaml: no appVersion")
+	}
+	return meta.AppVersion, nil
+}
+
+// CRDs returns the chart's CRDs, each as one YAML document.
+func CRDs() ([][]byte, error) {
+	names, err := fs.Glob(files, "akri/crds/*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var out [][]byte
+	for _, name := range names {
+		data, err := files.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, data)
+	}
+	return out, nil
+}

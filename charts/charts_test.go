@@ -7,9 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"helm.sh/helm/v4/pkg/chart/v2/lint"
-	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -214,7 +213,7 @@ func TestDiscovery(t *testing.T) {
 
 	net := render(t, "udev.discovery.enabled=true", "udev.discovery.useNetworkConnection=true", "udev.discovery.port=10001",
 		"udev.discovery.host.udev=", "udev.discovery.tolerations[0].operator=Exists", "udev.discovery.nodeSelectors.site=mill",
-		"agent.socketGroup=4000", "udev.discovery.securityContext.runAsUser=7").daemonSet(t, "akri-udev-discovery-daemonset").Spec.Template.Spec
+		"agent.socketGroup=4000", "udev.discovery.securityContext.runAsUser=7", "udev.discovery.priorityClassName=high").daemonSet(t, "akri-udev-discovery-daemonset").Spec.Template.Spec
 	ctr := net.Containers[0]
 	if envOf(ctr, "POD_IP") == nil || ctr.Ports[0].ContainerPort != 10001 {
 		t.Errorf("useNetworkConnection: %v %v", ctr.Env, ctr.Ports)
@@ -222,11 +221,28 @@ func TestDiscovery(t *testing.T) {
 	if _, mounted := hostPaths(net)["/run/udev"]; mounted {
 		t.Error("/run/udev is mounted with an empty path")
 	}
-	if net.Tolerations[0].Operator != corev1.TolerationOpExists || net.NodeSelector["site"] != "mill" || net.NodeSelector["kubernetes.io/os"] != "linux" {
+	if net.Tolerations[0].Operator != corev1.TolerationOpExists || net.NodeSelector["site"] != "mill" || net.NodeSelector["kubernetes.io/os"] != "linux" || net.PriorityClassName != "high" {
 		t.Errorf("placement: %v %v", net.Tolerations, net.NodeSelector)
 	}
 	if sc := ctr.SecurityContext; *sc.RunAsUser != 7 || *sc.RunAsGroup != 4000 || sc.ReadOnlyRootFilesystem == nil {
 		t.Errorf("securityContext is not laid over the default: %v", sc)
+	}
+}
+
+func TestDisruptions(t *testing.T) {
+	const key = "PodDisruptionBudget/akri-controller"
+	on := "controller.podDisruptionBudget.enabled=true"
+	pdb := decode[policyv1.PodDisruptionBudget](t, render(t, on), key)
+	labels := render(t).deployment(t, "akri-controller-deployment").Spec.Template.Labels
+	for k, v := range pdb.Spec.Selector.MatchLabels {
+		if labels[k] != v {
+			t.Errorf("the budget selects %s=%s, the controller has %q", k, v, labels[k])
+		}
+	}
+	for _, set := range [][]string{nil, {on, "controller.replicas=1"}} {
+		if _, there := render(t, set...).objects[key]; there {
+			t.Errorf("%v: there is a budget, and no drain of the only node would end", set)
+		}
 	}
 }
 
@@ -240,9 +256,9 @@ func TestController(t *testing.T) {
 	if len(pod.Tolerations) != 2 || pod.Affinity.NodeAffinity != nil {
 		t.Errorf("allowOnControlPlane: %v %v", pod.Tolerations, pod.Affinity.NodeAffinity)
 	}
-	pod = render(t, "controller.onlyOnControlPlane=true", "controller.tolerations[0].key=k").deployment(t, "akri-controller-deployment").Spec.Template.Spec
-	if len(pod.Tolerations) != 3 || pod.Affinity.NodeAffinity == nil {
-		t.Errorf("onlyOnControlPlane: %v %v", pod.Tolerations, pod.Affinity)
+	pod = render(t, "controller.onlyOnControlPlane=true", "controller.tolerations[0].key=k", "controller.priorityClassName=high").deployment(t, "akri-controller-deployment").Spec.Template.Spec
+	if len(pod.Tolerations) != 3 || pod.Affinity.NodeAffinity == nil || pod.PriorityClassName != "high" {
+		t.Errorf("onlyOnControlPlane: %v %v, %q", pod.Tolerations, pod.Affinity, pod.PriorityClassName)
 	}
 	pod = render(t, "controller.allowOnControlPlane=false").deployment(t, "akri-controller-deployment").Spec.Template.Spec
 	if len(pod.Tolerations) != 0 {
@@ -371,6 +387,16 @@ func TestRefused(t *testing.T) {
 		{"udev.configuration.capacity=0", "capacity"},
 		{"custom.discovery.enabled=true", "custom.discovery.image.repository"},
 		{"custom.configuration.enabled=true", "custom.configuration.discoveryHandlerName"},
+		{"udev.configuration.discoveryDetails.udevRule[0]=x", "'/udev/configuration/discoveryDetails': additional properties 'udevRule' not allowed"},
+		{"udev.configuration.brokerPod.image=nginx", "'/udev/configuration/brokerPod/image': got string, want object"},
+		{"udev.configuration.brokerPod.env.A.B=x", "'/udev/configuration/brokerPod/env/A': got object"},
+		{"udev.configuration.brokerPod.envFrom.secret[0]=x", "additional properties 'secret' not allowed"},
+		{"onvif.configuration.discoveryProperties[0].name=P,onvif.configuration.discoveryProperties[0].valueFrom.secretKeyRef.nam=x", "'nam' not allowed"},
+		{"agent.tolerations.key=x", "'/agent/tolerations': got object, want null or array"},
+		{"agent.nodeSelectors.gpu=true", "nodeSelectors"},
+		{"cleanupHook.timeoutSeconds=0", "timeoutSeconds"},
+		{"cleanupHook.enable=false", "enable"},
+		{"controller.replicas=two", "replicas"},
 		{"agent.host.discoveryHandlers=var/lib", "discoveryHandlers"},
 		{"agent.socketGroup=0", "socketGroup"},
 		{"prometheus.port=70000", "port"},
@@ -396,7 +422,10 @@ func TestNotes(t *testing.T) {
 		{[]string{"onvif.discovery.enabled=true", "onvif.configuration.enabled=true"},
 			[]string{"onvif.discovery.enabled has no effect", "Configuration akri-onvif will wait"}},
 		{[]string{"webhookConfiguration.enabled=true", "cleanupHook.enabled=true"},
-			[]string{"webhookConfiguration.enabled has no effect", "cleanupHook.enabled has no effect"}},
+			[]string{"webhookConfiguration.enabled has no effect"}},
+		{nil, []string{"deletes the Configurations of all namespaces"}},
+		{[]string{"rbac.enabled=false"}, []string{"does not update CRDs"}},
+		{[]string{"crds.update.enabled=false"}, []string{"does not update CRDs"}},
 		{everything, []string{"brokers of akri-udev are not privileged"}},
 	} {
 		notes := render(t, c.set...).notes
@@ -408,15 +437,6 @@ func TestNotes(t *testing.T) {
 	}
 	if notes := render(t, "udev.discovery.enabled=true").notes; strings.Contains(notes, "WARNING") || strings.Contains(notes, "No discovery") {
 		t.Errorf("a plain install warns:\n%s", notes)
-	}
-}
-
-func TestLint(t *testing.T) {
-	values := map[string]any{"udev": map[string]any{"discovery": map[string]any{"enabled": true}}}
-	for _, m := range lint.RunAll("akri", values, "edge").Messages {
-		if m.Severity > support.InfoSev {
-			t.Error(m)
-		}
 	}
 }
 

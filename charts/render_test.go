@@ -67,13 +67,18 @@ func tryRender(t *testing.T, set ...string) (map[string]string, error) {
 			t.Fatalf("--set %s: %v", s, err)
 		}
 	}
+	return tryRenderValues(t, values)
+}
+
+func tryRenderValues(t *testing.T, values map[string]any) (map[string]string, error) {
+	t.Helper()
 	c := load(t)
 	release := common.ReleaseOptions{Name: "akri", Namespace: "edge", Revision: 1, IsInstall: true}
-	renderValues, err := chartutil.ToRenderValues(c, values, release, nil)
+	top, err := chartutil.ToRenderValues(c, values, release, nil)
 	if err != nil {
 		return nil, err
 	}
-	return engine.Engine{}.RenderWithContext(t.Context(), c, renderValues)
+	return engine.Engine{}.RenderWithContext(t.Context(), c, top)
 }
 
 func render(t *testing.T, set ...string) rendered {
@@ -82,6 +87,21 @@ func render(t *testing.T, set ...string) rendered {
 	if err != nil {
 		t.Fatalf("render %q: %v", set, err)
 	}
+	return parse(t, out)
+}
+
+// renderValues renders with values as in a file.
+func renderValues(t *testing.T, values map[string]any) rendered {
+	t.Helper()
+	out, err := tryRenderValues(t, values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parse(t, out)
+}
+
+func parse(t *testing.T, out map[string]string) rendered {
+	t.Helper()
 	r := rendered{objects: map[string][]byte{}}
 	for name, text := range out {
 		if strings.HasSuffix(name, "NOTES.txt") {
@@ -109,11 +129,18 @@ func render(t *testing.T, set ...string) rendered {
 	return r
 }
 
-// names returns the rendered objects as sorted "Kind/name".
-func (r rendered) names() []string {
+// names returns the rendered objects but hooks as sorted "Kind/name".
+func (r rendered) names() []string { return r.list(false) }
+
+// hooks returns those of Helm's hooks.
+func (r rendered) hooks() []string { return r.list(true) }
+
+func (r rendered) list(hooks bool) []string {
 	var out []string
-	for k := range r.objects {
-		out = append(out, k)
+	for k, doc := range r.objects {
+		if bytes.Contains(doc, []byte("helm.sh/hook:")) == hooks {
+			out = append(out, k)
+		}
 	}
 	slices.Sort(out)
 	return out

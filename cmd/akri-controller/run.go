@@ -31,8 +31,11 @@ one that acts.
 
 Usage:
   akri-controller [flags]
+  akri-controller crds [flags]      make the cluster's CRDs those of this version
+  akri-controller cleanup [flags]   delete all Configurations before an uninstall
 
-It serves /metrics, and /healthz and /readyz. It runs until it gets SIGTERM.
+The first serves /metrics, and /healthz and /readyz, and runs until it gets
+SIGTERM. The others are what the Helm chart's hooks run, and end by themselves.
 
 Flags (with the environment variables that they default to):
 `
@@ -52,6 +55,9 @@ type settings struct {
 
 // run does everything and returns the exit code: 2 if it was called wrongly.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
+	if len(args) > 0 && (args[0] == crdsHook || args[0] == cleanupHook) {
+		return runHook(ctx, args[0], args[1:], getenv, out, errs)
+	}
 	s, err := parse(args, getenv, out)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0

@@ -62,6 +62,15 @@ func TestRunFailsWithAReason(t *testing.T) {
 		{[]string{"--nonsense"}, 2, "--help"},
 		{[]string{"--log-level=loud"}, 2, "loud"},
 		{[]string{"--kubeconfig=/nonexistent/file"}, 1, "/nonexistent/file"},
+		{[]string{"crds", "--help"}, 0, ""},
+		{[]string{"crds", "--release=akri"}, 2, "release"},
+		{[]string{"crds", "--timeout=0s"}, 2, "more than 0"},
+		{[]string{"crds", "--log-level=loud"}, 2, "loud"},
+		{[]string{"crds", "--kubeconfig=/nonexistent/file"}, 1, "/nonexistent/file"},
+		{[]string{"cleanup"}, 2, "--release and --namespace"},
+		{[]string{"cleanup", "--release=akri"}, 2, "--release and --namespace"},
+		{[]string{"cleanup", "--release=akri", "--namespace=x", "now"}, 2, "now"},
+		{[]string{"cleanup", "--release=akri", "--namespace=x", "--kubeconfig=/nonexistent/file"}, 1, "/nonexistent/file"},
 	} {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), tt.args, func(string) string { return "" }, &out, &errs); code != tt.code {

@@ -341,18 +341,20 @@ spec:
 		if err != nil || !podReady(pod) {
 			t.Errorf("%s: the Pod is not ready: %v", word, err)
 		}
+		// Helm installs CRDs and leaves them alone ever after.
 		raw, err := client.Discovery().RESTClient().Get().AbsPath("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.test.akri.sh").DoRaw(ctx)
-		if err != nil || !strings.Contains(string(raw), `"description":"`+word) {
+		if err != nil || !strings.Contains(string(raw), `"description":"first`) {
 			t.Errorf("%s: CRD: %v", word, err)
 		}
 	}
-	if err := c.Uninstall(ctx, "small", "charts"); err != nil {
+	gone := UninstallOptions{Release: "small", Namespace: "charts"}
+	if err := c.Uninstall(ctx, gone); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.CoreV1().Pods("charts").Get(ctx, "small", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the Pod is left: %v", err)
 	}
-	if err := c.Uninstall(ctx, "small", "charts"); err != nil {
+	if err := c.Uninstall(ctx, gone); err != nil {
 		t.Errorf("second uninstall: %v", err)
 	}
 }

@@ -1,12 +1,13 @@
 package devcluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"strings"
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
@@ -16,10 +17,7 @@ import (
 	"helm.sh/helm/v4/pkg/release/common"
 	"helm.sh/helm/v4/pkg/storage/driver"
 	"helm.sh/helm/v4/pkg/strvals"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
-	"k8s.io/client-go/dynamic"
 )
 
 // InstallOptions says which chart InstallChart installs.
@@ -42,9 +40,9 @@ func ParseValues(settings []string) (map[string]any, error) {
 	return values, nil
 }
 
-// InstallChart installs the chart, or upgrades the release of that name to it.
-// Unlike helm it also updates the chart's CRDs. A release that an interrupted
-// run left unfinished is removed first.
+// InstallChart installs the chart, or upgrades the release of that name to it,
+// as helm does: hooks are run, CRDs that are there already are left alone. A
+// release that an interrupted run left unfinished is removed first.
 func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 	chart, err := loader.Load(o.ChartDir)
 	if err != nil {
@@ -53,7 +51,7 @@ func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 	if o.Values == nil {
 		o.Values = map[string]any{}
 	}
-	cfg, err := c.helm(o.Namespace)
+	cfg, output, err := c.helm(o.Namespace)
 	if err != nil {
 		return err
 	}
@@ -61,8 +59,8 @@ func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 	if err != nil {
 		return fmt.Errorf("look for release %s: %w", o.Release, err)
 	}
-	if status.IsPending() {
-		if err := c.Uninstall(ctx, o.Release, o.Namespace); err != nil {
+	if status.IsPending() || status == common.StatusUninstalling {
+		if err := c.Uninstall(ctx, UninstallOptions{Release: o.Release, Namespace: o.Namespace, NoHooks: true}); err != nil {
 			return err
 		}
 		status = ""
@@ -78,57 +76,76 @@ func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 		install.Replace = status != ""
 		_, err = install.RunWithContext(ctx, chart, o.Values)
 	} else {
-		if err := c.updateCRDs(ctx, filepath.Join(o.ChartDir, "crds")); err != nil {
-			return err
-		}
 		upgrade := action.NewUpgrade(cfg)
 		upgrade.Namespace, upgrade.WaitStrategy, upgrade.Timeout = o.Namespace, strategy, timeout
 		upgrade.MaxHistory, upgrade.ResetValues, upgrade.ForceConflicts = 3, true, true
 		_, err = upgrade.RunWithContext(ctx, o.Release, chart, o.Values)
 	}
 	if err != nil {
-		return fmt.Errorf("install chart %s as %s/%s: %w", o.ChartDir, o.Namespace, o.Release, err)
+		return fmt.Errorf("install chart %s as %s/%s: %w%s", o.ChartDir, o.Namespace, o.Release, err, output)
 	}
 	return nil
 }
 
-// Uninstall removes a release and waits until its objects are gone. CRDs stay.
-func (c *Cluster) Uninstall(ctx context.Context, name, namespace string) error {
-	return c.uninstall(ctx, name, namespace, "foreground", kube.StatusWatcherStrategy)
+// UninstallOptions says which release Uninstall removes.
+type UninstallOptions struct {
+	Release   string
+	Namespace string
+	NoHooks   bool // as helm's --no-hooks
+	// NoWait only has the objects deleted, as helm does unless it is told to wait.
+	NoWait bool
 }
 
-// UninstallNow removes a release as `helm uninstall` does unless it is told to
-// wait: it only has the objects deleted.
-func (c *Cluster) UninstallNow(ctx context.Context, name, namespace string) error {
-	return c.uninstall(ctx, name, namespace, "background", kube.HookOnlyStrategy)
-}
-
-func (c *Cluster) uninstall(ctx context.Context, name, namespace, propagation string, strategy kube.WaitStrategy) error {
-	cfg, err := c.helm(namespace)
+// Uninstall removes a release, if there is one, with its hooks, and waits until
+// its objects are gone unless told otherwise. CRDs stay.
+func (c *Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
+	cfg, output, err := c.helm(o.Namespace)
 	if err != nil {
 		return err
 	}
 	uninstall := action.NewUninstall(cfg)
-	uninstall.IgnoreNotFound, uninstall.DeletionPropagation = true, propagation
-	uninstall.WaitStrategy, uninstall.Timeout = strategy, 2*time.Minute
+	uninstall.IgnoreNotFound, uninstall.DeletionPropagation = true, "foreground"
+	uninstall.DisableHooks = o.NoHooks
+	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, 3*time.Minute
+	if o.NoWait {
+		uninstall.DeletionPropagation, uninstall.WaitStrategy = "background", kube.HookOnlyStrategy
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		uninstall.Timeout = min(uninstall.Timeout, time.Until(deadline))
 	}
-	if _, err := uninstall.Run(name); err != nil {
-		return fmt.Errorf("uninstall %s/%s: %w", namespace, name, err)
+	if _, err := uninstall.Run(o.Release); err != nil {
+		return fmt.Errorf("uninstall %s/%s: %w%s", o.Namespace, o.Release, err, output)
 	}
 	return nil
 }
 
-func (c *Cluster) helm(namespace string) (*action.Configuration, error) {
+// helm returns what Helm's actions work with, and where the logs of hooks go
+// that say so.
+func (c *Cluster) helm(namespace string) (*action.Configuration, *hookOutput, error) {
 	flags := genericclioptions.NewConfigFlags(true)
 	kubeconfig := c.Kubeconfig()
 	flags.KubeConfig, flags.Namespace = &kubeconfig, &namespace
 	cfg := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
 	if err := cfg.Init(flags, namespace, "secret"); err != nil {
-		return nil, fmt.Errorf("prepare helm: %w", err)
+		return nil, nil, fmt.Errorf("prepare helm: %w", err)
 	}
-	return cfg, nil
+	output := &hookOutput{}
+	cfg.SetHookOutputFunc(func(_, pod, _ string) io.Writer {
+		fmt.Fprintf(&output.Buffer, "--- %s\n", pod)
+		return output
+	})
+	return cfg, output, nil
+}
+
+// hookOutput is what hooks printed.
+type hookOutput struct{ bytes.Buffer }
+
+// String is empty or starts with a new line, so that it can follow an error.
+func (h *hookOutput) String() string {
+	if h.Len() == 0 {
+		return ""
+	}
+	return "\n" + strings.TrimSpace(h.Buffer.String())
 }
 
 // lastStatus returns the status of the newest revision of a release, "" when
@@ -153,37 +170,4 @@ func lastStatus(cfg *action.Configuration, name string) (common.Status, error) {
 		}
 	}
 	return status, nil
-}
-
-func (c *Cluster) updateCRDs(ctx context.Context, dir string) error {
-	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
-	if err != nil || len(files) == 0 {
-		return err
-	}
-	cfg, err := c.RESTConfig()
-	if err != nil {
-		return err
-	}
-	client, err := dynamic.NewForConfig(cfg)
-	if err != nil {
-		return err
-	}
-	crds := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		objects, err := parseObjects(data)
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		for _, obj := range objects {
-			opts := metav1.ApplyOptions{FieldManager: clusterName, Force: true}
-			if _, err := crds.Apply(ctx, obj.GetName(), obj, opts); err != nil {
-				return fmt.Errorf("update CRD %s: %w", obj.GetName(), err)
-			}
-		}
-	}
-	return nil
 }

@@ -1,13 +1,9 @@
 package images
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"strings"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/akri-go/akri/charts"
 )
@@ -101,26 +97,12 @@ func (p Platform) environ() []string {
 // DefaultTag is the tag that the chart asks for: v<appVersion>, "-debug" after
 // it for debug images.
 func DefaultTag(debug bool) (string, error) {
-	chart, err := charts.Akri()
+	version, err := charts.Version()
 	if err != nil {
 		return "", err
 	}
-	data, err := fs.ReadFile(chart, "Chart.yaml")
-	if err != nil {
-		return "", err
-	}
-	var meta struct {
-		AppVersion string `json:"appVersion"`
-	}
-	if err := yaml.Unmarshal(data, &meta); err != nil {
-		return "", fmt.Errorf("read Chart.yaml: %w", err)
-	}
-	if meta.AppVersion == "" {
-		return "", errors.New("read Chart.yaml: no appVersion")
-	}
-	tag := "v" + meta.AppVersion
 	if debug {
-		tag += "-debug"
+		version += "-debug"
 	}
-	return tag, nil
+	return "v" + version, nil
 }

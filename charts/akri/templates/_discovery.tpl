@@ -42,6 +42,9 @@ spec:
       hostNetwork: true
       dnsPolicy: ClusterFirstWithHostNet
       {{- end }}
+      {{- with $d.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
       {{- include "akri.placement" (dict "nodeSelectors" $d.nodeSelectors "tolerations" $d.tolerations) | nindent 6 }}
       securityContext:
         {{- toYaml .podSecurityContext | nindent 8 }}

@@ -65,6 +65,35 @@ tolerations:
 {{- end }}
 
 {{/*
+What the controller and the hooks tolerate, a list. Argument: the root context.
+*/}}
+{{- define "akri.controllerTolerations" -}}
+{{- $c := .Values.controller -}}
+{{- $tolerations := $c.tolerations | default list -}}
+{{- if or $c.allowOnControlPlane $c.onlyOnControlPlane -}}
+{{- range list "node-role.kubernetes.io/control-plane" "node-role.kubernetes.io/master" -}}
+{{- $tolerations = append $tolerations (dict "key" . "operator" "Exists" "effect" "NoSchedule") -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $tolerations -}}
+{{- end }}
+
+{{/*
+The part of an affinity that keeps a Pod on nodes of the control plane, under
+the label of today or of old.
+*/}}
+{{- define "akri.controlPlaneAffinity" -}}
+nodeAffinity:
+  requiredDuringSchedulingIgnoredDuringExecution:
+    nodeSelectorTerms:
+      {{- range list "node-role.kubernetes.io/control-plane" "node-role.kubernetes.io/master" }}
+      - matchExpressions:
+          - key: {{ . }}
+            operator: Exists
+      {{- end }}
+{{- end }}
+
+{{/*
 Environment variables: a map of names to values, or a list of EnvVars.
 */}}
 {{- define "akri.env" -}}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/akri-go/akri/internal/charthook"
+	"github.com/akri-go/akri/internal/logging"
+)
+
+// The subcommands that the chart's Jobs run.
+const (
+	crdsHook    = "crds"
+	cleanupHook = "cleanup"
+)
+
+// hookSettings are what flags and environment say to a subcommand.
+type hookSettings struct {
+	kubeconfig, level  string
+	namespace, release string
+	timeout            time.Duration
+}
+
+// runHook runs a subcommand and returns the exit code: 2 if it was called
+// wrongly.
+func runHook(ctx context.Context, name string, args []string, getenv func(string) string, out, errs io.Writer) int {
+	s, err := parseHook(name, args, getenv, out)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(errs, "akri-controller %s: %v\nakri-controller %s --help tells more.\n", name, err, name)
+		return 2
+	}
+	log, err := logging.New(errs, s.level)
+	if err != nil {
+		fmt.Fprintf(errs, "akri-controller %s: %v\n", name, err)
+		return 2
+	}
+	cfg, err := clusterConfig(s.kubeconfig)
+	if err == nil {
+		cfg.UserAgent = "akri-controller/" + name
+		cfg.QPS = -1 // the API server has its own fair queues
+		if name == crdsHook {
+			ctx, cancel := context.WithTimeout(ctx, s.timeout)
+			defer cancel()
+			err = charthook.UpdateCRDs(ctx, cfg, log)
+		} else {
+			err = charthook.Cleanup(ctx, charthook.CleanupOptions{
+				Config: cfg, Log: log, Namespace: s.namespace, Release: s.release, Patience: s.timeout,
+			})
+		}
+	}
+	if err != nil {
+		log.Error("akri-controller "+name+" ends", "error", err)
+		return 1
+	}
+	return 0
+}
+
+func parseHook(name string, args []string, getenv func(string) string, out io.Writer) (hookSettings, error) {
+	var s hookSettings
+	flags := flag.NewFlagSet("akri-controller "+name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&s.kubeconfig, "kubeconfig", getenv("KUBECONFIG"), "`file` that says how to reach the API server, outside a cluster (KUBECONFIG)")
+	flags.StringVar(&s.level, "log-level", "info", "least `level` that is logged: debug, info, warn or error")
+	flags.DurationVar(&s.timeout, "timeout", time.Minute, "`time` after which it no longer waits")
+	if name == cleanupHook {
+		flags.StringVar(&s.namespace, "namespace", getenv("POD_NAMESPACE"), "`namespace` of the release (POD_NAMESPACE)")
+		flags.StringVar(&s.release, "release", "", "`name` of the Helm release that is being uninstalled")
+	}
+	flags.Usage = func() {}
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(out, "Usage:\n  akri-controller %s [flags]\n\n", name)
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+	case err != nil:
+	case s.timeout <= 0:
+		err = fmt.Errorf("timeout %v: want more than 0", s.timeout)
+	case name == cleanupHook && (s.namespace == "" || s.release == ""):
+		err = errors.New("it needs --release and --namespace: all Configurations of the cluster are deleted")
+	case flags.NArg() > 0:
+		err = fmt.Errorf("what is %q for?", flags.Arg(0))
+	}
+	return s, err
+}
