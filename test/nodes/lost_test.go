@@ -85,7 +85,7 @@ func testLost(t *testing.T, name string, deleted bool) {
 	create(t, users(r.ns, "there", lost, wanted))
 	r.await(soon, r.running(1, "there"))
 	create(t, users(r.ns, "here", left, wanted))
-	r.await(soon, r.running(1, "there"), r.running(0, "here"))
+	r.await(soon, r.running(1, "there", "here"), r.waiting(1, "here"))
 	var survivor *corev1.Pod
 	made := map[string]int{}
 	r.read(func() {
@@ -115,10 +115,11 @@ func testLost(t *testing.T, name string, deleted bool) {
 	r.await(2*time.Minute, r.nodeReady(lost, true))
 	r.await(2*time.Minute,
 		r.seen(one, 1, all()...), r.seen(two, 1, all()...), r.seen(name+"-3", 1, all()...),
-		r.brokers(one, 1), r.brokersOn(one, left), r.brokers(two, 2), r.running(1, "here"), r.running(0, "there"))
+		r.brokers(one, 1), r.brokersOn(one, left), r.brokers(two, 2),
+		r.running(1, "here", "there"), r.readyOn("here", left), r.waiting(1, "there"))
 	before := r.uids(one, two)
 	started := restarts(t)
-	r.throughout(10*time.Second, r.unchanged(before, one, two), r.running(1, "here"), r.running(0, "there"))
+	r.throughout(10*time.Second, r.unchanged(before, one, two), r.readyOn("here", left), r.waiting(1, "there"))
 	if again := restarts(t); again != started {
 		t.Errorf("containers of the release had been started again %d times, %d after 10 s more", started, again)
 	}
