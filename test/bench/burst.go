@@ -64,7 +64,7 @@ func (b *bench) withDevices(ctx context.Context, name string, use func(visible, 
 		return err
 	}
 	defer func() { err = errors.Join(err, clean()) }()
-	all, err := w.until(ctx, func() bool { return w.complete(b.devices, b.nodes) })
+	all, err := w.until(ctx, func() bool { return w.complete(b.devices, len(b.nodes)) })
 	if err != nil {
 		return err
 	}
@@ -84,8 +84,8 @@ func (b *bench) floorOfMany(ctx context.Context) (time.Duration, error) {
 	defer w.Stop()
 	started := time.Now()
 	g, gctx := errgroup.WithContext(ctx)
-	for n := range b.nodes {
-		node, work := fmt.Sprintf("bench-%d", n), make(chan int)
+	for _, node := range b.nodes {
+		work := make(chan int)
 		for range writers {
 			g.Go(func() error {
 				for i := range work {
@@ -108,7 +108,7 @@ func (b *bench) floorOfMany(ctx context.Context) (time.Duration, error) {
 			return nil
 		})
 	}
-	done, err := w.until(ctx, func() bool { return w.complete(b.devices, b.nodes) })
+	done, err := w.until(ctx, func() bool { return w.complete(b.devices, len(b.nodes)) })
 	if err := g.Wait(); err != nil {
 		return 0, err
 	}

@@ -74,7 +74,9 @@ func connect(ctx context.Context, o options, kubeconfig string) (*bench, error) 
 		return nil, err
 	}
 	nodes, err := b.listNodes(ctx)
-	b.nodes = len(nodes)
+	for _, n := range nodes {
+		b.nodes = append(b.nodes, n.Name)
+	}
 	return b, err
 }
 

@@ -79,7 +79,7 @@ func choose(names []string) ([]figure, error) {
 type bench struct {
 	api     client.WithWatch
 	metrics func(context.Context) ([]byte, error)
-	nodes   int // of the cluster
+	nodes   []string // of the cluster
 	options
 }
 
@@ -154,8 +154,8 @@ func measure(ctx context.Context, o options, kubeconfig string, chosen []figure)
 	}
 	defer b.tearDown()
 	for _, fig := range chosen {
-		if fig.nodes != b.nodes {
-			fmt.Fprintf(os.Stderr, "%s needs a cluster of another size than %d\n", fig.name, b.nodes)
+		if fig.nodes != len(b.nodes) {
+			fmt.Fprintf(os.Stderr, "left out: %s is not for %d nodes\n", fig.name, len(b.nodes))
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "measuring %s: %s\n", fig.name, fig.about)
@@ -168,7 +168,7 @@ func measure(ctx context.Context, o options, kubeconfig string, chosen []figure)
 
 // report prints one figure. A floor of zero means that there is none.
 func (b *bench) report(name string, value float64, unit string, floor float64) {
-	if b.nodes > 1 {
+	if len(b.nodes) > 1 {
 		name = "two-nodes-" + name
 	}
 	line := fmt.Sprintf("figure=%s value=%s unit=%s", name, number(value), unit)
