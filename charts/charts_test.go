@@ -7,8 +7,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -37,6 +39,16 @@ func TestObjects(t *testing.T) {
 		"Role/akri-controller-election", "RoleBinding/akri-controller-election",
 		"ServiceAccount/akri-agent-sa", "ServiceAccount/akri-controller-sa",
 	}
+	const hook = "/akri-webhook-configuration"
+	var policies []string
+	for _, name := range []string{"instance-create", "instance-update", "instance-delete", "instance-status", "configuration", "events"} {
+		policies = append(policies, "ValidatingAdmissionPolicy/akri-agent-"+name, "ValidatingAdmissionPolicyBinding/akri-agent-"+name)
+	}
+	base = append(base, policies...)
+	noHook := slices.Clone(base)
+	for _, kind := range []string{"ValidatingWebhookConfiguration", "Service", "Secret", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} {
+		base = append(base, kind+hook)
+	}
 	// As the K3s lab does to get a Configuration to edit.
 	alone := []string{"rbac.enabled=false", "controller.enabled=false", "agent.enabled=false"}
 	for _, c := range []struct {
@@ -49,10 +61,17 @@ func TestObjects(t *testing.T) {
 		{"debugEcho", []string{"debugEcho.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-debug-echo-discovery-daemonset")},
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
-		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment"}},
-		{"no controller", []string{"controller.enabled=false"}, []string{
+		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
+			"ValidatingWebhookConfiguration" + hook, "Service" + hook, "Secret" + hook}},
+		{"no webhook", []string{"webhookConfiguration.enabled=false"}, noHook},
+		{"CA of the user", []string{"webhookConfiguration.caBundle=cGVt"}, slices.DeleteFunc(slices.Clone(base), func(o string) bool { return o == "Secret"+hook })},
+		{"no controller", []string{"controller.enabled=false"}, append([]string{
 			"ClusterRole/akri-agent-role", "ClusterRoleBinding/akri-agent-binding",
-			"DaemonSet/akri-agent-daemonset", "ServiceAccount/akri-agent-sa"}},
+			"DaemonSet/akri-agent-daemonset", "ServiceAccount/akri-agent-sa"}, policies...)},
+		{"no agent", []string{"agent.enabled=false"}, slices.DeleteFunc(slices.Clone(base),
+			func(key string) bool { return strings.Contains(key, "/akri-agent-") })},
+		{"no policies", []string{"agent.nodePolicies.enabled=false"}, slices.DeleteFunc(slices.Clone(base),
+			func(key string) bool { return slices.Contains(policies, key) })},
 		{"prometheus", []string{"prometheus.enabled=true"}, append(slices.Clone(base),
 			"PodMonitor/akri-agent-metrics", "PodMonitor/akri-controller-metrics")},
 		{"onvif Configuration alone", append([]string{"onvif.configuration.enabled=true",
@@ -60,7 +79,7 @@ func TestObjects(t *testing.T) {
 		{"udev Configuration alone", append([]string{"udev.configuration.enabled=true",
 			`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="null"`}, alone...), []string{"Configuration/akri-udev"}},
 		{"keys without effect", []string{"onvif.discovery.enabled=true", "opcua.discovery.enabled=true",
-			"webhookConfiguration.enabled=true", "webhookConfiguration.certImage.tag=v1", "cleanupHook.enabled=true",
+			"webhookConfiguration.certImage.tag=v1", "webhookConfiguration.tolerations={}", "cleanupHook.enabled=true",
 			"kubernetesDistro=k3s", "agent.host.containerRuntimeSocket=/run/c.sock"}, base},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -89,7 +108,7 @@ func TestEveryObject(t *testing.T) {
 				t.Errorf("%s has namespace %q; it is to be applied to any", key, u.GetNamespace())
 			}
 			continue
-		case strings.HasPrefix(u.GetKind(), "Cluster"):
+		case strings.HasPrefix(u.GetKind(), "Cluster"), strings.HasPrefix(u.GetKind(), "ValidatingAdmissionPolicy"), u.GetKind() == "ValidatingWebhookConfiguration":
 		case u.GetNamespace() != "edge":
 			t.Errorf("%s has namespace %q", key, u.GetNamespace())
 		}
@@ -266,6 +285,52 @@ func TestController(t *testing.T) {
 	}
 }
 
+// The webhook is registered by the controller, never by the chart: until it can
+// be reached there must be nothing that the API server has to ask.
+func TestWebhook(t *testing.T) {
+	const name = "akri-webhook-configuration"
+	r := render(t)
+	registration := decode[admissionregistrationv1.ValidatingWebhookConfiguration](t, r, "ValidatingWebhookConfiguration/"+name)
+	secret := decode[corev1.Secret](t, r, "Secret/"+name)
+	if registration.Webhooks != nil || secret.Data != nil {
+		t.Errorf("not empty: %v %v", registration.Webhooks, secret.Data)
+	}
+	pod := r.deployment(t, "akri-controller-deployment").Spec.Template
+	svc := decode[corev1.Service](t, r, "Service/"+name)
+	for k, v := range svc.Spec.Selector {
+		if pod.Labels[k] != v {
+			t.Errorf("the Service selects %s=%s, the controller has %q", k, v, pod.Labels[k])
+		}
+	}
+	if p := svc.Spec.Ports[0]; p.Port != 443 || !slices.ContainsFunc(pod.Spec.Containers[0].Ports, func(c corev1.ContainerPort) bool {
+		return c.Name == p.TargetPort.StrVal && c.ContainerPort == 8443
+	}) {
+		t.Errorf("port %v of %v", p, pod.Spec.Containers[0].Ports)
+	}
+	if e := envOf(pod.Spec.Containers[0], "WEBHOOK"); e == nil || e.Value != name {
+		t.Errorf("WEBHOOK is %v", e)
+	}
+	role := decode[rbacv1.Role](t, r, "Role/"+name)
+	if d := cmp.Diff([]rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{name}, Verbs: []string{"get", "update"}}}, role.Rules); d != "" {
+		t.Error(d)
+	}
+	if rule := r.clusterRole(t, name).Rules[0]; !slices.Equal(rule.ResourceNames, []string{name}) || !slices.Equal(rule.Verbs, []string{"get", "patch"}) {
+		t.Errorf("cluster role %v", rule)
+	}
+
+	r = render(t, "webhookConfiguration.caBundle=cGVt", "webhookConfiguration.name=mine")
+	if e := envOf(r.deployment(t, "akri-controller-deployment").Spec.Template.Spec.Containers[0], "WEBHOOK_CA_BUNDLE"); e == nil || e.Value != "cGVt" {
+		t.Errorf("WEBHOOK_CA_BUNDLE is %v", e)
+	}
+	if verbs := decode[rbacv1.Role](t, r, "Role/mine").Rules[0].Verbs; !slices.Equal(verbs, []string{"get"}) {
+		t.Errorf("the controller may %v the user's Secret", verbs)
+	}
+	c := render(t, "webhookConfiguration.enabled=false").deployment(t, "akri-controller-deployment").Spec.Template.Spec.Containers[0]
+	if envOf(c, "WEBHOOK") != nil || len(c.Ports) != 2 {
+		t.Errorf("without the webhook: %v %v", c.Env, c.Ports)
+	}
+}
+
 func TestImageTags(t *testing.T) {
 	for _, c := range []struct {
 		set  []string
@@ -358,8 +423,9 @@ func TestRoles(t *testing.T) {
 		forbidden []string // "resource verb"
 	}{
 		{"akri-agent-role", []string{"configurations patch", "configurations update", "pods create", "pods delete", "pods patch",
-			"services create", "secrets get", "secrets list", "nodes patch", "nodes/status patch", "instances update"}},
-		{"akri-controller-role", []string{"secrets get", "secrets list", "configurations patch", "configurations update",
+			"pods get", "pods watch", "services create", "secrets get", "secrets list", "configmaps get", "nodes get", "nodes list",
+			"nodes patch", "nodes/status patch", "instances update", "instances deletecollection", "events list", "events patch"}},
+		{"akri-controller-role", []string{"secrets get", "secrets list", "configurations update",
 			"configurations delete", "nodes patch", "nodes delete", "pods patch"}},
 	} {
 		role := r.clusterRole(t, c.role)
@@ -421,8 +487,9 @@ func TestNotes(t *testing.T) {
 		{[]string{"agent.host.crictl=/x"}, []string{"agent.host.crictl has no effect"}},
 		{[]string{"onvif.discovery.enabled=true", "onvif.configuration.enabled=true"},
 			[]string{"onvif.discovery.enabled has no effect", "Configuration akri-onvif will wait"}},
-		{[]string{"webhookConfiguration.enabled=true", "cleanupHook.enabled=true"},
-			[]string{"webhookConfiguration.enabled has no effect"}},
+		{[]string{"webhookConfiguration.image.tag=v0.13.8", "cleanupHook.enabled=true"},
+			[]string{"webhookConfiguration.image has no effect"}},
+		{[]string{"controller.enabled=false"}, []string{"webhookConfiguration.enabled has no effect without the controller"}},
 		{nil, []string{"deletes the Configurations of all namespaces"}},
 		{[]string{"rbac.enabled=false"}, []string{"does not update CRDs"}},
 		{[]string{"crds.update.enabled=false"}, []string{"does not update CRDs"}},

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/images"
 )
 
@@ -88,6 +89,18 @@ func TestManifests(t *testing.T) {
 }
 
 func checkBroker(t *testing.T, path string, c *akri.Configuration) {
+	if c.Spec.Capacity == 0 {
+		c.Spec.Capacity = 1 // as the CRD has it
+	}
+	errs, warnings := admission.Check(c, nil, admission.Facts{})
+	if len(errs) > 0 {
+		t.Errorf("%s: refused: %v", path, errs)
+	}
+	for _, w := range warnings {
+		if !strings.Contains(w, "upstream Akri") {
+			t.Errorf("%s: warning %q", path, w)
+		}
+	}
 	if c.Spec.BrokerSpec == nil {
 		return
 	}

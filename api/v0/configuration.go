@@ -114,9 +114,10 @@ type DiscoveryHandlerInfo struct {
 	OfflineGracePeriod *metav1.Duration `json:"offlineGracePeriod,omitempty"`
 }
 
-// DiscoveryProperty is one named value for a discovery handler.
+// DiscoveryProperty is one named value for a discovery handler: given here, or
+// kept elsewhere.
 //
-// +kubebuilder:validation:XValidation:rule="!(has(self.value) && has(self.valueFrom))",message="give value or valueFrom, not both"
+// +kubebuilder:validation:XValidation:rule="has(self.value) != has(self.valueFrom)",message="give exactly one of value and valueFrom"
 type DiscoveryProperty struct {
 	// +required
 	// +kubebuilder:validation:Pattern=`^[_A-Za-z][_A-Za-z0-9]*$`
@@ -145,10 +146,12 @@ type DiscoveryPropertySource struct {
 
 // DiscoveryPropertyKeySelector names a key of a Secret or ConfigMap.
 type DiscoveryPropertyKeySelector struct {
-	// +optional
-	// +kubebuilder:validation:MaxLength=253
-	Key string `json:"key,omitempty"`
 	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key"`
+	// +required
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 	// +optional

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/controller/node"
 	"github.com/akri-go/akri/internal/logging"
@@ -35,7 +37,8 @@ Usage:
   akri-controller cleanup [flags]   delete all Configurations before an uninstall
 
 The first serves /metrics, and /healthz and /readyz, and runs until it gets
-SIGTERM. The others are what the Helm chart's hooks run, and end by themselves.
+SIGTERM. With --webhook it also checks Configurations when they are written. The
+others are what the Helm chart's hooks run, and end by themselves.
 
 Flags (with the environment variables that they default to):
 `
@@ -51,6 +54,9 @@ type settings struct {
 	leaderElection               bool
 	nodeGrace                    node.Grace
 	resourcesAfter               time.Duration
+	webhook                      string // empty: none
+	webhookPort                  int
+	webhookCA                    string // PEM
 }
 
 // run does everything and returns the exit code: 2 if it was called wrongly.
@@ -101,6 +107,15 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 	if o.Namespace == "" {
 		if b, err := os.ReadFile(namespaceFile); err == nil {
 			o.Namespace = strings.TrimSpace(string(b))
+		}
+	}
+	if s.webhook != "" {
+		if o.Namespace == "" {
+			return errors.New("the admission webhook needs the namespace of its Service: set POD_NAMESPACE or --namespace")
+		}
+		o.Admission = &admission.Options{Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort, Log: o.Log}
+		if s.webhookCA != "" {
+			o.Admission.CABundle = []byte(s.webhookCA)
 		}
 	}
 	mgr, err := controller.New(ctx, o)
@@ -163,9 +178,14 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		"`time` that the last node of an Instance is not ready before the Instance is deleted; 0 is never")
 	duration(&s.resourcesAfter, flags, "resources-left-over-after", "RESOURCES_LEFT_OVER_AFTER", 6*time.Minute,
 		"`time` after which akri.sh/... resources of Nodes are removed that are 0 and that nothing stands for; 0 is never")
+	flags.StringVar(&s.webhook, "webhook", getenv("WEBHOOK"), "`name` of the Service, Secret and ValidatingWebhookConfiguration of the admission webhook; empty is no webhook (WEBHOOK)")
+	flags.IntVar(&s.webhookPort, "webhook-port", 8443, "`port` for the admission webhook")
+	ca := flags.String("webhook-ca-bundle", getenv("WEBHOOK_CA_BUNDLE"), "`base64` of the PEM certificates that vouch for the webhook's own, in a Secret of yours; empty has them made (WEBHOOK_CA_BUNDLE)")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", rustLevel(getenv("RUST_LOG"))), "least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	flags.Usage = func() {}
 	err := flags.Parse(args)
+	pem, badCA := base64.StdEncoding.DecodeString(*ca)
+	s.webhookCA = string(pem)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(out, usage)
@@ -180,6 +200,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		err = errors.New("a time must not be negative")
 	case s.metricsPort < 0 || s.metricsPort > 65535:
 		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
+	case s.webhookPort < 1 || s.webhookPort > 65535:
+		err = fmt.Errorf("webhook port %d: want 1 to 65535", s.webhookPort)
+	case badCA != nil:
+		err = fmt.Errorf("CA bundle of the webhook: %w", badCA)
 	case flags.NArg() > 0:
 		err = fmt.Errorf("what is %q for?", flags.Arg(0))
 	}

@@ -10,7 +10,17 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	grace, left := node.Grace{Node: time.Minute, Last: 5 * time.Minute}, 6*time.Minute
+	// with changes the defaults.
+	with := func(change func(*settings)) settings {
+		s := settings{
+			level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true, webhookPort: 8443,
+			nodeGrace: node.Grace{Node: time.Minute, Last: 5 * time.Minute}, resourcesAfter: 6 * time.Minute,
+		}
+		if change != nil {
+			change(&s)
+		}
+		return s
+	}
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -18,20 +28,23 @@ func TestParse(t *testing.T) {
 		want settings
 		err  string
 	}{
-		{name: "defaults", want: settings{level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true, nodeGrace: grace, resourcesAfter: left}},
+		{name: "defaults", want: with(nil)},
 		{name: "environment", env: map[string]string{"METRICS_PORT": "9", "POD_NAMESPACE": "akri", "LOG_LEVEL": "warn", "KUBECONFIG": "k"},
-			want: settings{kubeconfig: "k", namespace: "akri", level: "warn", metricsPort: 9, probeAddress: ":8081", leaderElection: true, nodeGrace: grace, resourcesAfter: left}},
-		{name: "upstream's log level", env: map[string]string{"RUST_LOG": "trace"},
-			want: settings{level: "debug", metricsPort: 8080, probeAddress: ":8081", leaderElection: true, nodeGrace: grace, resourcesAfter: left}},
-		{name: "upstream's log filter", env: map[string]string{"RUST_LOG": "controller=debug,kube=info"},
-			want: settings{level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true, nodeGrace: grace, resourcesAfter: left}},
+			want: with(func(s *settings) { s.kubeconfig, s.namespace, s.level, s.metricsPort = "k", "akri", "warn", 9 })},
+		{name: "upstream's log level", env: map[string]string{"RUST_LOG": "trace"}, want: with(func(s *settings) { s.level = "debug" })},
+		{name: "upstream's log filter", env: map[string]string{"RUST_LOG": "controller=debug,kube=info"}, want: with(nil)},
 		{name: "flags win", args: []string{"--metrics-port=0", "--leader-elect=false", "--health-probe-address=0"}, env: map[string]string{"METRICS_PORT": "9"},
-			want: settings{level: "info", probeAddress: "0", nodeGrace: grace, resourcesAfter: left}},
+			want: with(func(s *settings) { s.metricsPort, s.leaderElection, s.probeAddress = 0, false, "0" })},
 		{name: "times", args: []string{"--node-lost-after=30s", "--resources-left-over-after=0"}, env: map[string]string{"LAST_NODE_LOST_AFTER": "1h", "NODE_LOST_AFTER": "2s"},
-			want: settings{level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true,
-				nodeGrace: node.Grace{Node: 30 * time.Second, Last: time.Hour}}},
+			want: with(func(s *settings) {
+				s.nodeGrace, s.resourcesAfter = node.Grace{Node: 30 * time.Second, Last: time.Hour}, 0
+			})},
 		{name: "bad time", env: map[string]string{"NODE_LOST_AFTER": "60"}, err: "NODE_LOST_AFTER"},
 		{name: "negative time", args: []string{"--node-lost-after=-1s"}, err: "negative"},
+		{name: "webhook", args: []string{"--webhook=hook", "--webhook-port=9443"}, env: map[string]string{"WEBHOOK_CA_BUNDLE": "cGVt"},
+			want: with(func(s *settings) { s.webhook, s.webhookPort, s.webhookCA = "hook", 9443, "pem" })},
+		{name: "bad bundle", args: []string{"--webhook-ca-bundle=-----BEGIN"}, err: "CA bundle"},
+		{name: "bad webhook port", args: []string{"--webhook-port=0"}, err: "webhook port"},
 		{name: "bad port", env: map[string]string{"METRICS_PORT": "x"}, err: "METRICS_PORT"},
 		{name: "port out of range", args: []string{"--metrics-port=70000"}, err: "65535"},
 		{name: "unknown flag", args: []string{"--nonsense"}, err: "nonsense"},

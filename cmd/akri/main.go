@@ -32,6 +32,7 @@ func newAkriCommand() *cobra.Command {
 	cmd.AddCommand(
 		newDevCommand(),
 		newDiscoverCommand(),
+		newCheckCommand(),
 	)
 	return cmd
 }

@@ -88,7 +88,7 @@ func Run(ctx context.Context, o Options) error {
 	var inv *inventory.Inventory
 	doors, err := deviceplugin.New(deviceplugin.Options{
 		Dir: o.DevicePluginDir, Node: o.Node, Ledger: books.Ledger, Logger: o.Logger,
-		Allocated: func(a deviceplugin.Allocation) {
+		Room: publisher.Room, Allocated: func(a deviceplugin.Allocation) {
 			if a.Err == nil {
 				return
 			}

@@ -17,7 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/controller/broker"
+	"github.com/akri-go/akri/internal/controller/migrate"
 	"github.com/akri-go/akri/internal/controller/node"
 	"github.com/akri-go/akri/internal/controller/service"
 	"github.com/akri-go/akri/internal/controller/status"
@@ -44,6 +46,8 @@ type Options struct {
 	// ResourcesAfter is how long a resource of a Node must have been left
 	// over before it is removed; 0 is never.
 	ResourcesAfter time.Duration
+	// Admission is what the webhook is told; nil is no webhook.
+	Admission *admission.Options
 	// Metrics gets the collectors of this package; nil is no metrics.
 	Metrics prometheus.Registerer
 }
@@ -96,6 +100,11 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	if err := addProbes(mgr); err != nil {
 		return nil, err
 	}
+	if o.Admission != nil {
+		if err := admission.Setup(mgr, *o.Admission); err != nil {
+			return nil, fmt.Errorf("set up the admission webhook: %w", err)
+		}
+	}
 	if o.Metrics != nil {
 		for _, c := range []prometheus.Collector{broker.NewCollector(mgr.GetCache(), mgr.Elected(), o.Log), latency} {
 			if err := o.Metrics.Register(c); err != nil {
@@ -131,6 +140,7 @@ func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) err
 			Events: events, Log: log, Kind: service.OfConfiguration,
 		},
 		conditions,
+		&migrate.Reconciler{Client: mgr.GetClient(), Log: log},
 		&node.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
 			Events: events, Log: log, Grace: o.NodeGrace,

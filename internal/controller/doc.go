@@ -5,6 +5,7 @@
 //	service  Services over them
 //	status   conditions of Configurations and Instances
 //	node     what becomes of Instances when nodes are lost; left-over resources
+//	migrate  finalizers that upstream's agents have left
 //
 // Each part has a pure Plan and a reconciler around it, keyed by
 // namespace/name. They share nothing but the cache and the verdict on broker
@@ -13,5 +14,6 @@
 // that breaks lists again.
 //
 // Of several replicas one acts, by the Lease "akri-controller"; the others
-// keep their caches warm.
+// keep their caches warm. All of them serve the admission webhook, if there is
+// to be one (package internal/admission).
 package controller

@@ -76,7 +76,7 @@ func rules() []rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: strings.Fields(verbs)}
 	}
 	return []rbacv1.PolicyRule{
-		rule("akri.sh", "configurations", "get list watch"),
+		rule("akri.sh", "configurations", "get list watch patch"),
 		rule("akri.sh", "configurations/status", "get patch"),
 		rule("akri.sh", "configurations/finalizers", "update"),
 		rule("akri.sh", "instances", "get list watch patch delete"),

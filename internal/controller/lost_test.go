@@ -33,10 +33,14 @@ const (
 func TestLostNodes(t *testing.T) {
 	c := newCluster(t)
 	c.nodes(t, "witness")
+	// A node that was deleted while no controller ran.
+	down := c.space(t, "down")
+	ghost := down.instance(down.configuration("cam", "{}"), "cam-000000", 1, false, "ghost")
 	c.start(t, func(o *controller.Options) {
 		o.NodeGrace = node.Grace{Node: nodeGrace, Last: lastGrace}
 		o.ResourcesAfter = leftOver
 	})
+	down.gone(ghost)
 	t.Run("all", func(t *testing.T) {
 		for _, tt := range []struct {
 			name string

@@ -6,7 +6,7 @@ package controller
 //
 // In the cluster:
 //
-//	akri.sh         configurations             get list watch
+//	akri.sh         configurations             get list watch patch
 //	akri.sh         configurations/status      get patch
 //	akri.sh         configurations/finalizers  update
 //	akri.sh         instances                  get list watch patch delete
@@ -24,7 +24,14 @@ package controller
 //
 //	coordination.k8s.io  leases                get create update
 //
-// The verb update on the finalizers subresources is for owner references with
+// With the admission webhook, of the one object that has its name each:
+//
+//	admissionregistration.k8s.io  validatingwebhookconfigurations  get patch
+//	"" (own namespace)            secrets                          get update
+//
+// Configurations are patched for one thing: the finalizers of upstream's agents
+// (package migrate). The verb update on the finalizers subresources is for owner references with
 // blockOwnerDeletion where the admission plug-in
 // OwnerReferencesPermissionEnforcement is on. Events of the core group come
-// from leader election.
+// from leader election. The webhook tries broker and Service specs in dry runs,
+// which need the same rights as making them.

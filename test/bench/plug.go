@@ -61,7 +61,12 @@ func measurePlug(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer w.Stop()
-	if _, err := w.until(ctx, func() bool { return len(w.there) >= present }); err != nil {
+	// The machine may have had some before.
+	all, err := zramDevices()
+	if err != nil {
+		return err
+	}
+	if _, err := w.until(ctx, func() bool { return len(w.there) >= all }); err != nil {
 		return err
 	}
 	events, err := watchUevents()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,15 @@ func plugZram() (string, error) {
 		return "", fmt.Errorf("plug a zram device: %w", err)
 	}
 	return "zram" + strings.TrimSpace(string(n)), nil
+}
+
+// zramDevices counts those that there are.
+func zramDevices() (int, error) {
+	names, err := filepath.Glob("/sys/block/zram*")
+	if err != nil {
+		return 0, fmt.Errorf("look for zram devices: %w", err)
+	}
+	return len(names), nil
 }
 
 func unplugZram(name string) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -170,12 +171,13 @@ func TestBadHandlers(t *testing.T) {
 	}
 }
 
-// A Configuration that cannot work says so, and others go on.
+// A Configuration that cannot work is refused; one that got past the webhook
+// says so in its status. Others go on.
 func TestBadConfigurations(t *testing.T) {
 	ns := namespace(t)
 	echo := echoConfiguration(ns, "e2e-neighbour", 1, "a")
 	before := running(t, echo, 1)
-	for _, c := range []struct {
+	bad := []struct {
 		name, details string
 		words         []string
 	}{
@@ -185,10 +187,24 @@ func TestBadConfigurations(t *testing.T) {
 		{"e2e-yaml", `udevRules: {`, []string{"yaml"}},
 		{"e2e-permissions", `{udevRules: ['KERNEL=="null"'], permissions: wr}`, []string{"permissions"}},
 		{"e2e-misspelt", `{udevRule: ['KERNEL=="null"']}`, []string{"udevRule"}},
-	} {
-		bad := udevConfiguration(ns, c.name)
-		bad.Spec.DiscoveryHandler.DiscoveryDetails = c.details
-		create(t, bad)
+	}
+	configuration := func(name, details string) *v0.Configuration {
+		c := udevConfiguration(ns, name)
+		c.Spec.DiscoveryHandler.DiscoveryDetails = details
+		return c
+	}
+	registered(t)
+	for _, c := range bad {
+		eventually(t, time.Minute, func(ctx context.Context) error {
+			err := api.Create(ctx, configuration(c.name, c.details), client.DryRunAll)
+			if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.discoveryHandler.discoveryDetails") {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			return nil
+		})
+	}
+	for _, c := range bad {
+		unchecked(t, configuration(c.name, c.details))
 		eventually(t, soon, both(
 			status(ns, c.name, v0.DiscoveryFailed, c.words...), event(ns, c.name, "HandlerFailed"), hasInstances(ns, c.name, 0)))
 	}

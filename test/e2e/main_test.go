@@ -23,7 +23,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(testcluster.Main(m, testcluster.Options{Name: "e2e"}, func(b *testcluster.Bed) {
+	// Made before any Pod runs; it finds nothing.
+	values := append(testcluster.DefaultValues(), "udev.configuration.enabled=true",
+		`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="no-such-device"`)
+	os.Exit(testcluster.Main(m, testcluster.Options{Name: "e2e", Values: values}, func(b *testcluster.Bed) {
 		bed, cluster, api = b, b.Cluster, b.API
 	}))
 }

@@ -3,9 +3,12 @@
 package e2e
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -48,9 +51,15 @@ func create[T interface {
 	DeepCopyObject() runtime.Object
 }](t *testing.T, object T) T {
 	t.Helper()
-	if err := api.Create(t.Context(), object); err != nil {
-		t.Fatalf("make %T %s: %v", object, object.GetName(), err)
-	}
+	// While the controllers start again, nobody checks Configurations, and the
+	// API server accepts none.
+	eventually(t, time.Minute, func(ctx context.Context) error {
+		err := api.Create(ctx, object)
+		if err != nil && !apierrors.IsInternalError(err) {
+			t.Fatalf("make %T %s: %v", object, object.GetName(), err)
+		}
+		return err
+	})
 	return object
 }
 

@@ -72,6 +72,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Allocated, if not nil, is told of each answer. It must return soon.
 	Allocated func(Allocation)
+	// Room, if not nil, returns when the node has time for a registration, or
+	// ctx is done. A crowd of new resources waits for it, for some seconds.
+	Room func(ctx context.Context)
 }
 
 // Plugin offers the slots of a node's devices to its kubelet.
@@ -81,6 +84,7 @@ type Plugin struct {
 	ledger    Ledger
 	log       *slog.Logger
 	allocated func(Allocation)
+	room      func(context.Context)
 
 	// queue has names of resources that may have to be registered.
 	queue workqueue.TypedRateLimitingInterface[string]
@@ -96,6 +100,8 @@ type Plugin struct {
 	endpoints map[string]*endpoint
 	// kubelet is the one that is there; zero if none is.
 	kubelet kubeletID
+	// crowded is since when resources have waited to be registered without a gap.
+	crowded time.Time
 	// silent is set while the kubelet's socket is there but nobody answers.
 	silent bool
 	// conn is the connection to the kubelet connTo, or nil.
@@ -126,8 +132,11 @@ func New(o Options) (*Plugin, error) {
 	if o.Allocated == nil {
 		o.Allocated = func(Allocation) {}
 	}
+	if o.Room == nil {
+		o.Room = func(context.Context) {}
+	}
 	return &Plugin{
-		dir: filepath.Clean(o.Dir), node: o.Node, ledger: o.Ledger, log: o.Logger, allocated: o.Allocated,
+		dir: filepath.Clean(o.Dir), node: o.Node, ledger: o.Ledger, log: o.Logger, allocated: o.Allocated, room: o.Room,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
 		lists:     workqueue.NewTypedDelayingQueue[*endpoint](),

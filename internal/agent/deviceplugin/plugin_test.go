@@ -3,6 +3,7 @@ package deviceplugin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -339,4 +341,34 @@ func TestPreferredAllocation(t *testing.T) {
 	if ids := strings.Join(got.ContainerResponses[0].DeviceIDs, " "); ids != "cam-00000a-0 cam-00000b-0" {
 		t.Errorf("preferred %s", ids)
 	}
+}
+
+// A crowd waits for room, but never for long: there may be none.
+func TestAwaitRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, err := New(Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
+			Room: func(ctx context.Context) { <-ctx.Done() }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.queue.ShutDown()
+		defer p.lists.ShutDown()
+		crowd := func() time.Duration {
+			for i := range 100 {
+				p.queue.Add(fmt.Sprint(i))
+			}
+			began := time.Now()
+			for range 100 {
+				name, _ := p.queue.Get()
+				p.awaitRoom(t.Context())
+				p.queue.Done(name)
+			}
+			return time.Since(began)
+		}
+		for range 2 {
+			if d := crowd(); d != roomPatience {
+				t.Errorf("a hundred resources waited %v, want %v", d, roomPatience)
+			}
+		}
+	})
 }

@@ -34,6 +34,10 @@ const (
 	// registerTimeout bounds a registration; the kubelet itself waits 10 s for
 	// the socket (plugin/v1beta1/client.go, dial).
 	registerTimeout = 15 * time.Second
+	// roomPatience bounds how long a registration waits for others' work. The
+	// kubelet spends more on a resource than the API server on an Instance, and
+	// they often share their cores.
+	roomPatience = 3 * time.Second
 	// streamTimeout bounds the time from a registration to ListAndWatch.
 	streamTimeout = 10 * time.Second
 )
@@ -105,6 +109,7 @@ func (p *Plugin) registerQueued(ctx context.Context, s *server) {
 		if shutdown {
 			return
 		}
+		p.awaitRoom(ctx)
 		err := p.ensureRegistered(ctx, s, name)
 		switch {
 		case err == nil:
@@ -114,6 +119,26 @@ func (p *Plugin) registerQueued(ctx context.Context, s *server) {
 			p.queue.AddRateLimited(name)
 		}
 		p.queue.Done(name)
+	}
+}
+
+// awaitRoom lets a crowd of resources wait, at most roomPatience for all of it.
+func (p *Plugin) awaitRoom(ctx context.Context) {
+	p.mu.Lock()
+	if p.crowded.IsZero() {
+		p.crowded = time.Now()
+	}
+	left := roomPatience - time.Since(p.crowded)
+	p.mu.Unlock()
+	if left > 0 {
+		ctx, cancel := context.WithTimeout(ctx, left)
+		defer cancel()
+		p.room(ctx)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.queue.Len() == 0 {
+		p.crowded = time.Time{}
 	}
 }
 

@@ -46,9 +46,8 @@ func (c *Client) CreateEvent(ctx context.Context, e Event) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.rest.Post().
+	return c.rest.Post().
 		AbsPath("/apis/events.k8s.io/v1/namespaces", e.Metadata.Namespace, "events").
 		SetHeader("Content-Type", "application/json").
-		Body(body).DoRaw(ctx)
-	return err
+		Body(body).Do(ctx).Error()
 }

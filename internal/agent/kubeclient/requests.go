@@ -82,9 +82,13 @@ func (c *Client) DeleteInstance(ctx context.Context, name types.NamespacedName, 
 	if err != nil {
 		return false, err
 	}
-	raw, err := c.rest.Delete().
+	result := c.rest.Delete().
 		Resource(v0.InstancesResource).Namespace(name.Namespace).Name(name.Name).
-		Body(body).DoRaw(ctx)
+		Body(body).Do(ctx)
+	if err := result.Error(); err != nil {
+		return false, err // with the server's words, which Raw leaves out
+	}
+	raw, err := result.Raw()
 	if err != nil {
 		return false, err
 	}

@@ -33,6 +33,7 @@ type fakeAPI struct {
 	refuse    map[string]error
 	listFails int
 	statuses  int
+	slow      time.Duration // what an apply takes
 	eventLog
 }
 
@@ -51,6 +52,7 @@ func (f *fakeAPI) Reachable() bool {
 }
 
 func (f *fakeAPI) ApplyInstance(_ context.Context, name types.NamespacedName, a kubeclient.Apply) (*v0.Instance, error) {
+	time.Sleep(f.slow)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tries[name.Name]++
@@ -266,6 +268,37 @@ func TestNameOfAConfiguration(t *testing.T) {
 		synctest.Wait()
 		if !f.has(d.Instance) {
 			t.Error("not published after the name became free")
+		}
+	})
+}
+
+func TestRoom(t *testing.T) {
+	f := newFakeAPI()
+	f.slow = time.Second
+	inBubble(t, f, func(p *Publisher) {
+		took := func(crowd int) time.Duration {
+			for i := range crowd {
+				d := numbered(i)
+				d.Capacity += crowd // something new to write
+				p.DeviceChanged(d)
+			}
+			began := time.Now()
+			p.Room(context.Background())
+			return time.Since(began)
+		}
+		if d := took(p.opts.Workers); d != 0 {
+			t.Errorf("a few wait %v", d)
+		}
+		time.Sleep(time.Minute)
+		if d := took(4 * p.opts.Workers); d != 2*time.Second {
+			t.Errorf("a crowd of four rounds waits %v, want two of a second", d)
+		}
+		time.Sleep(time.Minute)
+		f.mu.Lock()
+		f.away = true
+		f.mu.Unlock()
+		if d := took(8 * p.opts.Workers); d != 0 {
+			t.Errorf("without an API server a crowd waits %v", d)
 		}
 	})
 }

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -28,6 +27,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/devcluster/kubetest/chartuser"
 )
 
 // server is shared by the tests of this package; each has its own namespace.
@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	if err := grant(server.Config); err != nil {
+	// What an agent may do here is what the chart lets it do, and no more.
+	if err := chartuser.Install(context.Background(), server.Config); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		server.Close()
 		os.Exit(1)
@@ -49,37 +50,6 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	server.Close()
 	os.Exit(code)
-}
-
-// agents is the group that may do what an agent may, and nothing else.
-const agents = "agents"
-
-func grant(cfg *rest.Config) error {
-	cs, err := kubernetes.NewForConfig(cfg)
-	if err != nil {
-		return err
-	}
-	rule := func(group string, resources []string, verbs ...string) rbacv1.PolicyRule {
-		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: resources, Verbs: verbs}
-	}
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: agents}, Rules: []rbacv1.PolicyRule{
-		rule("akri.sh", []string{"configurations"}, "get", "list", "watch"),
-		rule("akri.sh", []string{"configurations/status", "instances/status"}, "patch"),
-		rule("akri.sh", []string{"configurations/finalizers"}, "update"),
-		rule("akri.sh", []string{"instances"}, "get", "list", "watch", "create", "patch", "delete"),
-		rule("events.k8s.io", []string{"events"}, "create"),
-	}}
-	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: agents},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: agents},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: agents}},
-	}
-	ctx := context.Background()
-	if _, err := cs.RbacV1().ClusterRoles().Create(ctx, role, metav1.CreateOptions{}); err != nil {
-		return err
-	}
-	_, err = cs.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{})
-	return err
 }
 
 // space is a namespace with one Configuration, "cam".
@@ -273,7 +243,7 @@ type testNode struct {
 func startNode(t *testing.T, name string) *testNode {
 	t.Helper()
 	n := &testNode{t: t, name: name, usage: map[types.NamespacedName]map[string]v0.Usage{}}
-	cfg := server.ConfigFor(name, agents)
+	cfg := chartuser.Agent(server.Config, name)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTrip(func(r *http.Request) (*http.Response, error) {
 			if r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "/events") {

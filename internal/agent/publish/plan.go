@@ -182,13 +182,21 @@ func (p *planner) problem() {
 	}
 }
 
-// replaceStale removes an Instance of an earlier Configuration of that name.
+// replaceStale leaves an Instance of an earlier Configuration of that name; the
+// last node deletes it, or the garbage collector, whichever is first.
 func (p *planner) replaceStale() bool {
-	owner := metav1.GetControllerOf(p.have)
-	if owner == nil || owner.UID == p.want.Device.Owner {
+	o, d := p.have, p.want.Device
+	owner := metav1.GetControllerOf(o)
+	if owner == nil || owner.UID == d.Owner {
 		return false
 	}
-	p.write(Write{Verb: Delete, UID: p.have.UID, ResourceVersion: p.have.ResourceVersion, Owner: p.want.Device.Owner})
+	at := slices.Index(o.Spec.Nodes, p.node)
+	switch {
+	case len(o.Spec.Nodes) == 0 || len(o.Spec.Nodes) == 1 && at == 0:
+		p.write(Write{Verb: Delete, UID: o.UID, ResourceVersion: o.ResourceVersion, Owner: d.Owner})
+	case at >= 0:
+		p.write(Write{Verb: Patch, UID: o.UID, Owner: d.Owner, Ops: removeNode(at, p.node)})
+	}
 	return true
 }
 
@@ -228,15 +236,16 @@ func (p *planner) facts() {
 }
 
 // follow joins an Instance that another node leads: the values that are there
-// are repeated, for those properties that this node has too.
+// are repeated, for those properties that this node has too, or has repeated
+// before: only the leader takes properties away.
 func (p *planner) follow(properties map[string]string) {
 	d, o := p.want.Device, p.have
 	p.out.Differs = o.Spec.Capacity != int64(d.Capacity) || !maps.Equal(properties, o.Spec.BrokerProperties)
 	own := ownedBy(p.node, o)
 	repeated := make(map[string]string, len(properties))
 	right := p.frameIsRight() && own.capacity
-	for k := range properties {
-		if live, ok := o.Spec.BrokerProperties[k]; ok {
+	for k, live := range o.Spec.BrokerProperties {
+		if _, has := properties[k]; has || own.properties[k] {
 			repeated[k] = live
 			right = right && own.properties[k]
 		}

@@ -278,6 +278,8 @@ func TestPlanShared(t *testing.T) {
 	hard.Hard = true
 	settled := want
 	settled.Settled = true
+	renewed := want
+	renewed.Device.Owner = "owner-2"
 	full := "capacity=2 properties=map[K:1 L:2] nodes=[b]"
 	led := published("b", d, "a", "b")
 	leads := published("b", d, "b", "a")
@@ -346,6 +348,19 @@ func TestPlanShared(t *testing.T) {
 			writes: []string{"patch uid-1 " + uidTest + " [test /spec/nodes/0 b]" +
 				" [test /spec/brokerProperties/M 3] [remove /spec/brokerProperties/M ]"},
 		},
+		{
+			name: "follows: only the leader takes a property away", want: want, differs: true,
+			have: with(other, func(o *v0.Instance) {
+				o.Spec.BrokerProperties["M"] = "3"
+				o.ManagedFields = []metav1.ManagedFieldsEntry{ownership("b", true, "L", "M")}
+			}),
+			writes: []string{"apply uid-1 capacity=3 properties=map[K:9 L:2 M:3] nodes=[b]"},
+		},
+		{name: "Configuration made again: leaves the old Instance to the others", want: renewed, have: led,
+			writes: []string{"patch if-owner uid-1 " + uidTest + " [test /spec/nodes/1 b] [remove /spec/nodes/1 ]"}},
+		{name: "Configuration made again: waits for the others", want: renewed, have: published("b", d, "a")},
+		{name: "Configuration made again: the last deletes the old Instance", want: renewed, have: published("b", d, "b"),
+			writes: []string{"delete if-owner uid-1 rv=7"}},
 		{name: "leaves", want: gone, have: led, writes: []string{"apply uid-1"}},
 		{
 			name: "leaves, while others depend on what it owns", want: hard, have: leads,

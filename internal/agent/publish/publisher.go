@@ -60,6 +60,7 @@ type Publisher struct {
 	events *Eventer
 	queue  workqueue.TypedDelayingInterface[types.NamespacedName]
 	status *statuses
+	room   room
 
 	mu       sync.Mutex
 	entries  map[types.NamespacedName]*entry
@@ -148,6 +149,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		}
 		<-ctx.Done()
 		p.queue.ShutDown()
+		p.taken()
 		p.giveUp()
 		return nil
 	})

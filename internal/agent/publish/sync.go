@@ -32,6 +32,7 @@ func (p *Publisher) work(ctx context.Context) {
 		if shutdown {
 			return
 		}
+		p.taken()
 		p.reconcile(ctx, name)
 		p.queue.Done(name)
 	}
@@ -187,8 +188,11 @@ func (p *Publisher) send(ctx context.Context, name types.NamespacedName, w Write
 // is looked at again, live.
 func (p *Publisher) explain(ctx context.Context, name types.NamespacedName, w Write, have *v0.Instance, err error) error {
 	err = fmt.Errorf("%s instance %s: %w", w.Verb, name, err)
+	// What a node gives up may be what the Instance must have, and nobody else
+	// owns; the node policies may say so before the schema does.
+	needed := w.leaves() && (apierrors.IsInvalid(err) || apierrors.IsForbidden(err))
 	conflict := apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsInvalid(err)
-	if !conflict {
+	if !conflict && !needed {
 		return err
 	}
 	live, e := p.refresh(ctx, name)
@@ -210,8 +214,7 @@ func (p *Publisher) explain(ctx context.Context, name types.NamespacedName, w Wr
 			p.opts.Logger.Warn("the CRD of Instances has no status subresource: per-node states are not shown; update it with the chart's crds/")
 		}
 		return errAgain
-	case apierrors.IsInvalid(err) && w.Verb == Apply && w.Object.Spec == nil && !w.Slots:
-		// Nobody else owns what the Instance must have.
+	case needed:
 		p.mu.Lock()
 		p.entry(name).hard = true
 		p.mu.Unlock()

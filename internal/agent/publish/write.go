@@ -46,6 +46,11 @@ type Write struct {
 	Ops    []Op    // the patch
 }
 
+// leaves tells whether the write gives up all that the node owns of an Instance.
+func (w Write) leaves() bool {
+	return w.Verb == Apply && !w.Slots && !w.Status && w.Object.Spec == nil
+}
+
 // Object is the part of an Instance that is applied. What is left out is given
 // up if the manager owned it.
 type Object struct {

@@ -116,3 +116,19 @@ func TestNodeUsable(t *testing.T) {
 		}
 	}
 }
+
+func TestNodesOf(t *testing.T) {
+	inst := &v0.Instance{
+		Spec: v0.InstanceSpec{
+			Nodes:       []string{"b", "a"},
+			DeviceUsage: map[string]string{"i-0": "C:i-0:c", "i-1": "a", "i-2": "", "i-3": "C:what"},
+		},
+		Status: v0.InstanceStatus{Nodes: []v0.InstanceNode{{Name: "d"}, {Name: "b"}}},
+	}
+	if got := NodesOf(inst); !cmp.Equal(got, []string{"a", "b", "c", "d"}) {
+		t.Errorf("have %v", got)
+	}
+	if !cmp.Equal(inst.Spec.Nodes, []string{"b", "a"}) {
+		t.Error("it changed the Instance")
+	}
+}

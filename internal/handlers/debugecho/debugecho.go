@@ -92,6 +92,13 @@ func (h *handler) Discover(ctx context.Context, req discovery.Request, report fu
 	}
 }
 
+// CheckDetails tells whether discoveryDetails can be used: a YAML mapping with
+// the key descriptions, a list of texts. Errors name what is wrong.
+func CheckDetails(details string) error {
+	_, err := parse(details)
+	return err
+}
+
 // parse reads discoveryDetails. A description that is listed twice is one
 // device.
 func parse(details string) ([]discovery.Device, error) {

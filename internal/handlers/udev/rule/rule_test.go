@@ -342,7 +342,7 @@ func TestWarnings(t *testing.T) {
 		{`KERNEL!="sd*"`, []string{"regular expression"}},
 		{`KERNEL=="a|b"`, []string{"| separates"}},
 		{`ATTR{a}!="b"`, []string{"without this attribute"}},
-		{`SUBSYSTEMS!="usb"`, []string{"almost always"}},
+		{`SUBSYSTEMS!="usb"`, []string{"any of device"}},
 		{`SUBSYSTEMS=="usb", ATTRS{idVendor}=="046d"`, []string{"same ancestor"}},
 		{`KERNEL=="a" TAG=="b"`, []string{"dropped"}},
 		{`ENV{ID_*}=="b"`, []string{"one property's name"}},

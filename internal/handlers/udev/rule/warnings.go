@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Warning says where a rule means something else here than in upstream Akri.
+// Warning says where a rule means something else here than in upstream Akri. The
+// text is short, because warnings of the Kubernetes API are.
 type Warning struct {
 	Column int // of the match, from 1
 	Text   string
@@ -25,14 +26,14 @@ func (r *Rule) Warnings() []Warning {
 	for i := range r.matches {
 		m := &r.matches[i]
 		if r.noComma != 0 && m.column == r.noComma {
-			add(m, "counts, although no comma precedes it; upstream Akri dropped it and all after it silently")
+			add(m, "counts, though no comma precedes it; upstream Akri dropped it and what follows")
 		}
 		if m.field.ofAncestors() {
 			if ancestors++; ancestors == 2 {
-				add(m, "must hold on the same ancestor (or the device itself) as the other matches that end in S; upstream Akri took any for each")
+				add(m, "must hold on the same ancestor as the others; upstream Akri took any for each")
 			}
 			if m.negate {
-				add(m, "!= holds if the device or one of its ancestors is different, which is almost always so; upstream Akri wanted all of them to be different")
+				add(m, "!= holds if any of device and ancestors differs; in upstream Akri all had to")
 			}
 		}
 		for j := range r.matches[:i] {

@@ -1,0 +1,102 @@
+package charts
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// A discovery handler reads what strangers send and is not trusted: whatever is
+// enabled, it has no way to the API server or to root on the node.
+func TestHandlersAreContained(t *testing.T) {
+	network := []string{"udev.discovery.useNetworkConnection=true", "udev.discovery.hostNetwork=true",
+		"udev.discovery.securityContext.runAsUser=7", "custom.discovery.useNetworkConnection=true"}
+	for name, set := range map[string][]string{"all": everything, "all, on the network": append(slices.Clone(everything), network...)} {
+		r := render(t, set...)
+		handlers := 0
+		for _, key := range r.names() {
+			if !strings.HasPrefix(key, "DaemonSet/") || key == "DaemonSet/akri-agent-daemonset" {
+				continue
+			}
+			handlers++
+			pod := r.daemonSet(t, strings.TrimPrefix(key, "DaemonSet/")).Spec.Template.Spec
+			for _, what := range loose(pod) {
+				t.Errorf("%s: %s: %s", name, key, what)
+			}
+			// A handler that is not ours keeps its image's user.
+			sc := pod.Containers[0].SecurityContext
+			if custom := key == "DaemonSet/akri-custom-discovery-daemonset"; !custom &&
+				(sc.RunAsNonRoot == nil || !*sc.RunAsNonRoot || sc.RunAsUser == nil || *sc.RunAsUser == 0 ||
+					sc.ReadOnlyRootFilesystem == nil || !*sc.ReadOnlyRootFilesystem) {
+				t.Errorf("%s: %s: runs as %v", name, key, sc)
+			}
+		}
+		if handlers != 3 {
+			t.Errorf("%s: %d handlers", name, handlers)
+		}
+	}
+}
+
+// loose tells in which ways a handler's Pod is not contained.
+func loose(pod corev1.PodSpec) []string {
+	var out []string
+	unless := func(ok bool, what string) {
+		if !ok {
+			out = append(out, what)
+		}
+	}
+	is := func(b *bool, want bool) bool { return b != nil && *b == want }
+	unless(is(pod.AutomountServiceAccountToken, false), "has a token of the API server")
+	unless(pod.ServiceAccountName == "", "has a service account")
+	unless(!pod.HostPID && !pod.HostIPC, "shares namespaces with the host")
+	unless(pod.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault, "has no seccomp profile")
+	unless(len(pod.InitContainers) == 0 && len(pod.Containers) == 1, "has other containers")
+	c := pod.Containers[0]
+	unless(is(c.SecurityContext.AllowPrivilegeEscalation, false), "may escalate")
+	unless(c.SecurityContext.Privileged == nil, "is privileged")
+	unless(slices.Equal(c.SecurityContext.Capabilities.Drop, []corev1.Capability{"ALL"}) && len(c.SecurityContext.Capabilities.Add) == 0, "has capabilities")
+	for _, v := range pod.Volumes {
+		unless(v.Secret == nil && v.Projected == nil, "mounts "+v.Name)
+	}
+	for _, m := range c.VolumeMounts {
+		switch m.MountPath {
+		case "/var/lib/akri", "/tmp":
+		default:
+			unless(m.ReadOnly && m.MountPath == "/run/udev", "can write to "+m.MountPath)
+		}
+	}
+	return out
+}
+
+// The selectors of workloads cannot be changed: they are those of upstream's
+// chart, so that a release of it can be upgraded to this one.
+func TestUpgradeFromUpstream(t *testing.T) {
+	r := render(t, everything...)
+	for key, name := range map[string]string{
+		"DaemonSet/akri-agent-daemonset":                "akri-agent",
+		"DaemonSet/akri-udev-discovery-daemonset":       "akri-udev-discovery",
+		"DaemonSet/akri-debug-echo-discovery-daemonset": "akri-debug-echo-discovery",
+		"Deployment/akri-controller-deployment":         "akri-controller",
+	} {
+		var workload struct {
+			Spec struct {
+				Selector struct {
+					MatchLabels map[string]string `json:"matchLabels"`
+				} `json:"selector"`
+			} `json:"spec"`
+		}
+		if err := yaml.Unmarshal(r.objects[key], &workload); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{
+			"app.kubernetes.io/part-of": "akri", "app.kubernetes.io/instance": "akri", "app.kubernetes.io/name": name,
+		}
+		if d := cmp.Diff(want, workload.Spec.Selector.MatchLabels); d != "" {
+			t.Errorf("%s: %s", key, d)
+		}
+	}
+}

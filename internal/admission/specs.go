@@ -1,0 +1,204 @@
+package admission
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/broker"
+)
+
+// kind is what is made from a spec.
+type kind int
+
+const (
+	pod kind = iota
+	job
+	service
+)
+
+// coreSpec is a spec of Kubernetes that a Configuration holds as it was written.
+type coreSpec struct {
+	kind kind
+	path *field.Path
+	raw  []byte // JSON
+}
+
+// specsOf returns the specs that a Configuration has.
+func specsOf(c *v0.Configuration) []coreSpec {
+	if c == nil {
+		return nil
+	}
+	spec := field.NewPath("spec")
+	var out []coreSpec
+	add := func(kind kind, path *field.Path, raw *runtime.RawExtension) {
+		if raw != nil && len(raw.Raw) > 0 && string(raw.Raw) != "null" {
+			out = append(out, coreSpec{kind, path, raw.Raw})
+		}
+	}
+	if b := c.Spec.BrokerSpec; b != nil {
+		add(pod, spec.Child("brokerSpec", "brokerPodSpec"), b.BrokerPodSpec)
+		add(job, spec.Child("brokerSpec", "brokerJobSpec"), b.BrokerJobSpec)
+	}
+	add(service, spec.Child("instanceServiceSpec"), c.Spec.InstanceServiceSpec)
+	add(service, spec.Child("configurationServiceSpec"), c.Spec.ConfigurationServiceSpec)
+	return out
+}
+
+// specs checks Pod, Job and Service specs.
+func (k *checker) specs() {
+	before := map[string]coreSpec{}
+	for _, s := range specsOf(k.old) {
+		before[s.path.String()] = s
+	}
+	brokers, services := 0, false
+	for _, s := range specsOf(k.c) {
+		known := k.readable(s)
+		if known == nil {
+			continue
+		}
+		k.judged(s, before[s.path.String()])
+		if s.kind == service {
+			services = true
+			k.fixed(s, before[s.path.String()])
+			continue
+		}
+		brokers++
+		k.placeholder(s.path, known)
+	}
+	path := field.NewPath("spec", "brokerSpec")
+	switch b := k.c.Spec.BrokerSpec; {
+	case b != nil && b.BrokerPodSpec != nil && b.BrokerJobSpec != nil:
+		k.invalid(path, "give brokerPodSpec or brokerJobSpec, not both: an Instance has one kind of broker")
+	case b != nil && b.BrokerPodSpec == nil && b.BrokerJobSpec == nil:
+		k.warn("%s: has neither brokerPodSpec nor brokerJobSpec: no broker will run", path)
+	case services && brokers == 0 && b == nil:
+		k.warn("spec: a Service is only made over brokers, and there is no brokerSpec")
+	}
+}
+
+// readable refuses a spec that the controller could make nothing from. Of
+// brokers it returns the Pod's spec, of Services an empty one, nil if the spec
+// was refused.
+func (k *checker) readable(s coreSpec) *corev1.PodSpec {
+	var podSpec corev1.PodSpec
+	var err error
+	switch s.kind {
+	case pod:
+		if _, err = broker.ParseTemplate(s.raw); err == nil {
+			err = json.Unmarshal(s.raw, &podSpec)
+		}
+	case job:
+		var spec batchv1.JobSpec
+		if _, err = broker.ParseJobTemplate(s.raw); err == nil {
+			err = json.Unmarshal(s.raw, &spec)
+		}
+		podSpec = spec.Template.Spec
+	case service:
+		var spec corev1.ServiceSpec
+		if err = json.Unmarshal(s.raw, &spec); err != nil {
+			err = fmt.Errorf("not a ServiceSpec: %w", err)
+		}
+	}
+	if err != nil {
+		k.invalid(s.path, "%v", err)
+		return nil
+	}
+	return &podSpec
+}
+
+// judged refuses what the API server, or without one the types of this
+// program, find wrong with a spec.
+func (k *checker) judged(s, before coreSpec) {
+	if before.raw != nil && sameJSON(s.raw, before.raw) {
+		return // it was judged when it was written
+	}
+	verdict, tried := k.facts.Trials[s.path.String()]
+	if !tried {
+		verdict = Verdict{Answered: true, Faults: unknownFields(s)}
+	}
+	if !verdict.Answered {
+		k.warn("%s: could not be tried: %s", s.path, verdict.Objection)
+		return
+	}
+	for _, f := range verdict.Faults {
+		at := s.path.String()
+		if f.Field != "" {
+			at += "." + f.Field
+		}
+		k.errs = append(k.errs, &field.Error{Type: f.Type, Field: at, BadValue: field.OmitValueType{}, Detail: f.Reason})
+	}
+	if verdict.Objection != "" {
+		k.warn("%s: would be refused now: %s", last(s.path), verdict.Objection)
+	}
+}
+
+// unknownFields finds what the types that this program was built with do not
+// have.
+func unknownFields(s coreSpec) []Fault {
+	into := map[kind]any{pod: &corev1.PodSpec{}, job: &batchv1.JobSpec{}, service: &corev1.ServiceSpec{}}[s.kind]
+	strict, err := kjson.UnmarshalStrict(s.raw, into, kjson.DisallowUnknownFields)
+	if err != nil {
+		return nil // readable has said so
+	}
+	var out []Fault
+	for _, e := range strict {
+		var f kjson.FieldError
+		if errors.As(e, &f) {
+			out = append(out, Fault{f.FieldPath(), field.ErrorTypeInvalid, "there is no such field in Kubernetes: check its spelling and place"})
+		}
+	}
+	return out
+}
+
+// placeholder warns of brokers that get no device, or can never get enough.
+func (k *checker) placeholder(path *field.Path, spec *corev1.PodSpec) {
+	var asked int64
+	for _, list := range [][]corev1.Container{spec.Containers, spec.InitContainers} {
+		for _, c := range list {
+			for _, amounts := range []corev1.ResourceList{c.Resources.Requests, c.Resources.Limits} {
+				if q, ok := amounts[v0.Placeholder]; ok {
+					asked = max(asked, q.Value())
+				}
+			}
+		}
+	}
+	switch capacity := int64(k.c.Spec.Capacity); {
+	case asked == 0:
+		k.warn("%s: no container asks for %q: brokers get no device", path, v0.Placeholder)
+	case asked > capacity && capacity > 0:
+		k.warn("%s: asks for %d of %q, and capacity is %d: none can run", last(path), asked, v0.Placeholder, capacity)
+	}
+}
+
+// fixed refuses to change what cannot be changed of a Service that is there.
+func (k *checker) fixed(s, before coreSpec) {
+	var now, was corev1.ServiceSpec
+	if before.raw == nil || json.Unmarshal(s.raw, &now) != nil || json.Unmarshal(before.raw, &was) != nil {
+		return
+	}
+	if now.ClusterIP != was.ClusterIP {
+		k.errs = append(k.errs, field.Forbidden(s.path.Child("clusterIP"),
+			"cannot be changed while the Service is there: remove "+last(s.path)+", apply, and add it again"))
+	}
+}
+
+func last(p *field.Path) string {
+	s := p.String()
+	return s[strings.LastIndexByte(s, '.')+1:]
+}
+
+// sameJSON tells whether two texts say the same.
+func sameJSON(a, b []byte) bool {
+	var x, y any
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && reflect.DeepEqual(x, y)
+}

@@ -1,0 +1,165 @@
+package admission
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/broker"
+	servicepkg "github.com/akri-go/akri/internal/controller/service"
+)
+
+// Verdict is what the API server said to a trial of a spec.
+type Verdict struct {
+	// Answered is false if it did not get so far as to judge the spec.
+	Answered bool
+	// Faults are what no cluster like this one will ever accept.
+	Faults []Fault
+	// Objection is why it would be refused at this moment (a quota, a policy,
+	// a service account that is not there), or why there was no answer.
+	Objection string
+}
+
+// Fault is one thing that is wrong with a spec.
+type Fault struct {
+	Field  string // within the spec; empty for all of it
+	Type   field.ErrorType
+	Reason string
+}
+
+// faultTypes are those that can be repeated; all others are [field.ErrorTypeInvalid].
+var faultTypes = [...]field.ErrorType{
+	field.ErrorTypeRequired, field.ErrorTypeNotSupported, field.ErrorTypeDuplicate,
+	field.ErrorTypeForbidden, field.ErrorTypeTooLong, field.ErrorTypeTooMany,
+}
+
+// trialHash is in the place of a device's hash.
+const trialHash = "000000"
+
+// trial makes what the controller would make from a spec, for one Instance.
+func trial(s coreSpec, c *v0.Configuration) (*unstructured.Unstructured, error) {
+	inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: trialInstance(c)}}
+	inst.Spec.ConfigurationName = c.Name
+	var out *unstructured.Unstructured
+	switch s.kind {
+	case pod:
+		t, err := broker.ParseTemplate(s.raw)
+		if err != nil {
+			return nil, err
+		}
+		if out, err = t.Pod(inst, "trial", nil); err != nil {
+			return nil, err
+		}
+	case job:
+		t, err := broker.ParseJobTemplate(s.raw)
+		if err != nil {
+			return nil, err
+		}
+		if out, err = t.Job(inst, 1); err != nil {
+			return nil, err
+		}
+	default:
+		var spec map[string]any
+		if err := utiljson.Unmarshal(s.raw, &spec); err != nil {
+			return nil, err
+		}
+		out = &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
+		out.SetAPIVersion("v1")
+		out.SetKind("Service")
+		out.SetNamespace(c.Namespace)
+		out.SetName(servicepkg.Name(inst.Name))
+	}
+	out.SetOwnerReferences(nil) // there is no such Instance
+	return out, nil
+}
+
+func trialInstance(c *v0.Configuration) string { return v0.InstanceName(c.Name, trialHash) }
+
+// try asks the API server to create something, and to keep nothing. The client
+// must do dry runs with strict validation of fields.
+func try(ctx context.Context, dryRun client.Client, s coreSpec, c *v0.Configuration) (Verdict, bool) {
+	o, err := trial(s, c)
+	if err != nil {
+		return Verdict{}, false // Check finds the same, and says so
+	}
+	return judge(dryRun.Create(ctx, o), v0.ResourceName(trialInstance(c))), true
+}
+
+var (
+	// unreadable is how the API server begins when it cannot decode an object.
+	unreadable   = regexp.MustCompile(`(?s)cannot be handled as a \w+: (?:strict decoding error: )?(.*)`)
+	unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
+	forbidden    = regexp.MustCompile(`^.* is forbidden: `)
+)
+
+// judge reads the answer to a trial. Resource is what stood in the place of
+// the placeholder.
+func judge(err error, resource string) Verdict {
+	var status apierrors.APIStatus
+	if apierrors.IsBadRequest(err) { // as webhooks of others may answer, too
+		if m := unreadable.FindStringSubmatch(err.Error()); m != nil {
+			return Verdict{Answered: true, Faults: unknown(m[1])}
+		}
+	}
+	switch {
+	case err == nil, apierrors.IsAlreadyExists(err):
+		// What exists is found last, when all else is well.
+		return Verdict{Answered: true}
+	case apierrors.IsInvalid(err) && errors.As(err, &status):
+		v := Verdict{Answered: true}
+		var causes []metav1.StatusCause
+		if d := status.Status().Details; d != nil {
+			causes = d.Causes
+		}
+		for _, c := range causes {
+			f := Fault{Field: strings.ReplaceAll(c.Field, resource, v0.Placeholder), Type: field.ErrorTypeInvalid}
+			for _, t := range faultTypes {
+				if string(t) == string(c.Type) {
+					f.Type = t
+				}
+			}
+			f.Reason = strings.ReplaceAll(c.Message, resource, v0.Placeholder)
+			f.Reason = strings.TrimPrefix(strings.TrimPrefix(f.Reason, f.Type.String()), ": ")
+			if strings.Contains(f.Reason, "already allocated") {
+				v.Objection = f.Reason // of a node port or an address: it may be our own
+				continue
+			}
+			var within bool
+			if f.Field, within = strings.CutPrefix(f.Field, "spec."); !within {
+				f.Field, f.Reason = "", strings.TrimPrefix(f.Field+": "+f.Reason, ": ")
+			}
+			v.Faults = append(v.Faults, f)
+		}
+		if len(causes) == 0 {
+			v.Faults = []Fault{{"", field.ErrorTypeInvalid, err.Error()}}
+		}
+		return v
+	case apierrors.IsForbidden(err):
+		return Verdict{Answered: true, Objection: forbidden.ReplaceAllString(err.Error(), "")}
+	}
+	return Verdict{Objection: err.Error()}
+}
+
+func unknown(text string) []Fault {
+	var out []Fault
+	for _, m := range unknownField.FindAllStringSubmatch(text, -1) {
+		out = append(out, Fault{
+			strings.TrimPrefix(m[1], "spec."), field.ErrorTypeInvalid,
+			"this cluster's Kubernetes has no such field: check its spelling and place",
+		})
+	}
+	if out == nil {
+		out = []Fault{{"", field.ErrorTypeInvalid, fmt.Sprintf("cannot be read: %s", text)}}
+	}
+	return out
+}

@@ -1,0 +1,167 @@
+package admission
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// Path is where the webhook is served.
+const Path = "/validate"
+
+const (
+	// timeout is how long the API server waits for an answer.
+	timeout = 5 * time.Second
+	// inquiry is how long facts are looked for. What was not found by then is
+	// told as a warning.
+	inquiry = 3 * time.Second
+	// atOnce is how many reviews are worked on; others wait.
+	atOnce = 8
+)
+
+// Validator answers reviews of Configurations.
+type Validator struct {
+	// Live reads from the API server, not from a cache: of two Configurations
+	// that are made one after the other the second must see the first.
+	Live client.Reader
+	// DryRun creates objects with the controller's rights, in a dry run and
+	// with strict validation of fields. Nil: specs are not tried.
+	DryRun client.Client
+	Log    *slog.Logger
+
+	slots chan struct{}
+}
+
+// NewValidator returns a Validator.
+func NewValidator(live client.Reader, dryRun client.Client, log *slog.Logger) *Validator {
+	return &Validator{Live: live, DryRun: dryRun, Log: log, slots: make(chan struct{}, atOnce)}
+}
+
+// Handle answers one review. Nothing of a Configuration is logged but its name
+// and the paths of fields: values may be secret.
+func (v *Validator) Handle(ctx context.Context, req admission.Request) admission.Response {
+	create := req.Operation == admissionv1.Create
+	if req.SubResource != "" || !create && req.Operation != admissionv1.Update {
+		return admission.Allowed("")
+	}
+	ctx, cancel := context.WithTimeout(ctx, inquiry)
+	defer cancel()
+	select {
+	case v.slots <- struct{}{}:
+		defer func() { <-v.slots }()
+	case <-ctx.Done():
+		return admission.Errored(http.StatusTooManyRequests, fmt.Errorf("too many reviews at once: try again"))
+	}
+	c, err := decode(req.Object.Raw, req.Namespace)
+	var old *v0.Configuration
+	if err == nil && !create {
+		old, err = decode(req.OldObject.Raw, req.Namespace)
+	}
+	if err != nil {
+		v.Log.Info("refused a Configuration that cannot be read", "namespace", req.Namespace, "name", req.Name)
+		return admission.Errored(http.StatusBadRequest, err)
+	}
+	errs, warnings := Check(c, old, v.facts(ctx, c, old))
+	if len(errs) == 0 {
+		return admission.Allowed("").WithWarnings(warnings...)
+	}
+	v.Log.Info("refused a Configuration", "namespace", c.Namespace, "name", c.Name, "fields", paths(errs))
+	status := apierrors.NewInvalid(schema.GroupKind{Group: v0.GroupVersion.Group, Kind: "Configuration"}, c.Name, errs).Status()
+	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status, Warnings: warnings}}
+}
+
+func decode(raw []byte, namespace string) (*v0.Configuration, error) {
+	c := &v0.Configuration{}
+	if err := json.Unmarshal(raw, c); err != nil {
+		return nil, fmt.Errorf("not a Configuration of %s: %w", v0.GroupVersion, err)
+	}
+	if c.Namespace == "" {
+		c.Namespace = namespace
+	}
+	return c, nil
+}
+
+func paths(errs field.ErrorList) []string {
+	out := make([]string, len(errs))
+	for i, e := range errs {
+		out[i] = e.Field
+	}
+	return out
+}
+
+// facts asks the API server for what Check needs. Questions that get no answer
+// leave gaps: an API server in trouble must not keep users from repairing
+// things, and agents and controller check again what they do.
+func (v *Validator) facts(ctx context.Context, c, old *v0.Configuration) Facts {
+	f := Facts{Trials: map[string]Verdict{}}
+	if err := v.names(ctx, c, old, &f); err != nil {
+		v.Log.Warn("cannot look up whether a name is taken", "namespace", c.Namespace, "name", c.Name, "error", err)
+		f.Gaps = append(f.Gaps, "metadata.name: could not be looked up, so it may be taken")
+	}
+	before := map[string]coreSpec{}
+	for _, s := range specsOf(old) {
+		before[s.path.String()] = s
+	}
+	for _, s := range specsOf(c) {
+		path := s.path.String()
+		if b := before[path]; v.DryRun == nil || b.raw != nil && sameJSON(s.raw, b.raw) {
+			continue
+		}
+		if verdict, ok := try(ctx, v.DryRun, s, c); ok {
+			f.Trials[path] = verdict
+		}
+	}
+	return f
+}
+
+// names finds whom the name belongs to already.
+func (v *Validator) names(ctx context.Context, c, old *v0.Configuration, f *Facts) error {
+	sameName := client.MatchingFields{"metadata.name": c.Name}
+	all := &metav1.PartialObjectMetadataList{}
+	all.SetGroupVersionKind(v0.GroupVersion.WithKind("ConfigurationList"))
+	if err := v.Live.List(ctx, all, sameName); err != nil {
+		return fmt.Errorf("list Configurations: %w", err)
+	}
+	for _, o := range all.Items {
+		if o.Namespace != c.Namespace && o.DeletionTimestamp == nil {
+			f.Namesakes = append(f.Namesakes, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
+		}
+	}
+	if old != nil {
+		return nil
+	}
+	instances := &v0.InstanceList{}
+	if err := v.Live.List(ctx, instances, sameName); err != nil {
+		return fmt.Errorf("list Instances: %w", err)
+	}
+	if len(instances.Items) > 0 {
+		f.Instance = &instances.Items[0]
+	}
+	return nil
+}
+
+// limited bounds how long a request may take to arrive; the handler behind it
+// bounds its size.
+func limited(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)); err != nil {
+			http.Error(w, "no deadline can be set", http.StatusInternalServerError)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

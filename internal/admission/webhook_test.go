@@ -1,0 +1,167 @@
+package admission
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	"sigs.k8s.io/yaml"
+)
+
+// nobody is an API server that has nothing, or that does not answer.
+type nobody struct {
+	client.Reader
+	err   error
+	stuck chan struct{} // if it is set, lists wait for its end
+}
+
+func (n nobody) List(ctx context.Context, _ client.ObjectList, _ ...client.ListOption) error {
+	if n.stuck != nil {
+		select {
+		case <-n.stuck:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return n.err
+}
+
+func review(t testing.TB, operation admissionv1.Operation, object, old string) []byte {
+	t.Helper()
+	raw := func(s string) runtime.RawExtension {
+		if s == "" {
+			return runtime.RawExtension{}
+		}
+		j, err := yaml.YAMLToJSON([]byte(s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return runtime.RawExtension{Raw: j}
+	}
+	body, err := json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
+		Request: &admissionv1.AdmissionRequest{
+			UID: "u", Namespace: "edge", Name: "cam", Operation: operation, Object: raw(object), OldObject: raw(old),
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// ask serves the webhook and sends it a body.
+func ask(t testing.TB, v *Validator, body []byte) *admissionv1.AdmissionResponse {
+	t.Helper()
+	s := httptest.NewServer(limited(&admission.Webhook{Handler: v}))
+	defer s.Close()
+	resp, err := http.Post(s.URL+Path, "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var out admissionv1.AdmissionReview
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil || out.Response == nil {
+		t.Fatalf("status %s: %v", resp.Status, err)
+	}
+	return out.Response
+}
+
+func TestReview(t *testing.T) {
+	const secret = "hunter2"
+	withSecret := strings.Replace(good, "name: udev", "name: udev\n    discoveryProperties: [{name: password, value: "+secret+"}]", 1)
+	bad := strings.Replace(withSecret, "capacity: 2", "capacity: 0", 1)
+	for _, tt := range []struct {
+		name    string
+		body    []byte
+		live    nobody
+		allowed bool
+		says    string // part of the message or the warnings
+	}{
+		{name: "good", body: review(t, admissionv1.Create, withSecret, ""), allowed: true},
+		{name: "bad", body: review(t, admissionv1.Create, bad, ""), says: "spec.capacity"},
+		{name: "changed to bad", body: review(t, admissionv1.Update, bad, withSecret), says: "spec.capacity"},
+		{name: "deletion", body: review(t, admissionv1.Delete, "", bad), allowed: true},
+		{name: "nobody answers", body: review(t, admissionv1.Create, withSecret, ""), live: nobody{err: errors.New("away")}, allowed: true, says: "it may be taken"},
+		{name: "no Configuration", body: review(t, admissionv1.Create, "spec: 7", ""), says: "not a Configuration of akri.sh/v0"},
+		{name: "no old one", body: review(t, admissionv1.Update, withSecret, ""), says: "not a Configuration of akri.sh/v0"},
+		{name: "no JSON", body: []byte("-"), says: "json"},
+		{name: "nothing", says: "empty"},
+		{name: "a flood", body: bytes.Repeat([]byte(" "), 8<<20), says: "too large"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var log bytes.Buffer
+			got := ask(t, NewValidator(tt.live, nil, slog.New(slog.NewTextHandler(&log, nil))), tt.body)
+			said := strings.Join(got.Warnings, "\n")
+			if got.Result != nil {
+				said += got.Result.Message
+			}
+			if got.Allowed != tt.allowed || !strings.Contains(said, tt.says) {
+				t.Errorf("allowed %v, says %q; want %v, %q", got.Allowed, said, tt.allowed, tt.says)
+			}
+			if strings.Contains(log.String(), secret) || strings.Contains(said, secret) {
+				t.Errorf("a value is told\nlog: %s\nanswer: %s", log.String(), said)
+			}
+		})
+	}
+}
+
+// While as many reviews as may be are worked on, others wait, and are told to
+// try again before the API server gives up.
+func TestTooMany(t *testing.T) {
+	stuck := make(chan struct{})
+	v := NewValidator(nobody{stuck: stuck}, nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	for range atOnce {
+		v.slots <- struct{}{}
+	}
+	began := time.Now()
+	got := ask(t, v, review(t, admissionv1.Create, good, ""))
+	if got.Allowed || got.Result.Code != http.StatusTooManyRequests {
+		t.Errorf("answer %+v", got)
+	}
+	if wait := time.Since(began); wait > timeout {
+		t.Errorf("answered after %s; the API server had given up", wait)
+	}
+	close(stuck)
+	for range atOnce {
+		<-v.slots
+	}
+	if got := ask(t, v, review(t, admissionv1.Create, good, "")); !got.Allowed {
+		t.Errorf("answer %+v", got)
+	}
+}
+
+// Any bytes get an answer, and none makes a value appear in the log.
+func FuzzReview(f *testing.F) {
+	f.Add(review(f, admissionv1.Create, good, ""))
+	f.Add(review(f, admissionv1.Update, good, good))
+	f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"operation":"CREATE","object":{"spec":null}}}`))
+	f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview"}`))
+	v := NewValidator(nobody{}, nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	hook := &admission.Webhook{Handler: v}
+	no := false
+	hook.RecoverPanic = &no
+	f.Fuzz(func(t *testing.T, body []byte) {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, Path, bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		hook.ServeHTTP(w, r)
+		var out admissionv1.AdmissionReview
+		if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || out.Response == nil {
+			t.Errorf("answer %q: %v", w.Body, err)
+		}
+	})
+}

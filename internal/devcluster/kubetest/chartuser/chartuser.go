@@ -1,0 +1,126 @@
+// Package chartuser gives a test API server what the chart gives a cluster's:
+// service accounts, roles and the policies that hold an agent to its node; and
+// clients that have no more rights than that.
+package chartuser
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v4/pkg/chart/common"
+	chartutil "helm.sh/helm/v4/pkg/chart/common/util"
+	"helm.sh/helm/v4/pkg/chart/loader/archive"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/engine"
+	"helm.sh/helm/v4/pkg/strvals"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/akri-go/akri/charts"
+)
+
+// Namespace is that of the release.
+const Namespace = "akri-system"
+
+// Install creates what templates/rbac.yaml and templates/node-policies.yaml
+// make of values in the form of helm's --set, and returns when the policies
+// are in effect. Cfg is that of a cluster administrator.
+func Install(ctx context.Context, cfg *rest.Config, set ...string) error {
+	objects, err := render(ctx, set)
+	if err != nil {
+		return fmt.Errorf("render the chart: %w", err)
+	}
+	c, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return err
+	}
+	namespace := &unstructured.Unstructured{}
+	namespace.SetAPIVersion("v1")
+	namespace.SetKind("Namespace")
+	namespace.SetName(Namespace)
+	var policies []string
+	var errs []error // all: whoever edits a policy wants to see them
+	for _, o := range append([]*unstructured.Unstructured{namespace}, objects...) {
+		resource, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
+		if _, err := c.Resource(resource).Namespace(o.GetNamespace()).Create(ctx, o, metav1.CreateOptions{}); err != nil {
+			errs = append(errs, fmt.Errorf("create %s %s: %w", o.GetKind(), o.GetName(), err))
+		}
+		if o.GetKind() == "ValidatingAdmissionPolicy" {
+			policies = append(policies, o.GetName())
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return waitForPolicies(ctx, cfg, policies)
+}
+
+// render returns the objects of the two templates, in the order of their names
+// in them.
+func render(ctx context.Context, set []string) ([]*unstructured.Unstructured, error) {
+	fsys, err := charts.Akri()
+	if err != nil {
+		return nil, err
+	}
+	var files []*archive.BufferedFile
+	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(fsys, name)
+		files = append(files, &archive.BufferedFile{Name: name, Data: data})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	chart, err := loader.LoadFiles(files)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]any{}
+	for _, s := range set {
+		if err := strvals.ParseInto(s, values); err != nil {
+			return nil, fmt.Errorf("--set %s: %w", s, err)
+		}
+	}
+	release := common.ReleaseOptions{Name: "akri", Namespace: Namespace, Revision: 1, IsInstall: true}
+	all, err := chartutil.ToRenderValues(chart, values, release, nil)
+	if err != nil {
+		return nil, err
+	}
+	out, err := engine.Engine{}.RenderWithContext(ctx, chart, all)
+	if err != nil {
+		return nil, err
+	}
+	var objects []*unstructured.Unstructured
+	for _, name := range slices.Sorted(maps.Keys(out)) {
+		if base := path.Base(name); base != "rbac.yaml" && base != "node-policies.yaml" {
+			continue
+		}
+		for _, doc := range strings.Split("\n"+out[name], "\n---") {
+			if len(bytes.TrimSpace([]byte(doc))) == 0 {
+				continue
+			}
+			o := &unstructured.Unstructured{}
+			if err := yaml.Unmarshal([]byte(doc), &o.Object); err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			if o.Object != nil {
+				objects = append(objects, o)
+			}
+		}
+	}
+	return objects, nil
+}

@@ -1,0 +1,81 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/admission"
+)
+
+// The webhook as the chart installs it: over the Service, with certificates
+// that the controllers made. That the release has a Configuration of its own
+// shows that the webhook was not in the way before it ran.
+func TestWebhook(t *testing.T) {
+	ns := namespace(t)
+	registered(t)
+	own := &v0.Configuration{}
+	if err := api.Get(t.Context(), client.ObjectKey{Namespace: releaseNamespace, Name: "akri-udev"}, own); err != nil {
+		t.Errorf("the release's own Configuration: %v", err)
+	}
+
+	valid := echoConfiguration(ns, "hooked", 1, "hooked")
+	valid.Spec.BrokerSpec = brokerPod(t)
+	if err := api.Create(t.Context(), valid.DeepCopy(), client.DryRunAll); err != nil {
+		t.Errorf("a valid Configuration: %v", err)
+	}
+	invalid := valid.DeepCopy()
+	invalid.Spec.BrokerSpec.BrokerPodSpec.Raw = []byte(strings.Replace(
+		string(invalid.Spec.BrokerSpec.BrokerPodSpec.Raw), "{", `{"xUnknownSyntheticField":"x",`, 1))
+	// The API server takes a moment to follow what it shows of the registration.
+	eventually(t, time.Minute, func(ctx context.Context) error {
+		err := api.Create(ctx, invalid.DeepCopy(), client.DryRunAll)
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "brokerPodSpec.xUnknownSyntheticField") {
+			return fmt.Errorf("an unknown field: %w", err)
+		}
+		return nil
+	})
+}
+
+// registered waits until the API server is told to ask the webhook.
+func registered(t *testing.T) {
+	t.Helper()
+	eventually(t, 2*time.Minute, func(ctx context.Context) error {
+		o := registration()
+		if err := api.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
+			return err
+		}
+		if len(o.Webhooks) != 1 || o.Webhooks[0].Name != admission.WebhookName {
+			return errors.New("the webhook is not registered")
+		}
+		return nil
+	})
+}
+
+// unchecked makes a Configuration past the webhook, as on a cluster where it is
+// off. The controllers register it again within a minute.
+func unchecked(t *testing.T, c *v0.Configuration) {
+	t.Helper()
+	eventually(t, time.Minute, func(ctx context.Context) error {
+		if err := api.Patch(ctx, registration(), client.RawPatch(types.MergePatchType, []byte(`{"webhooks":null}`))); err != nil {
+			return err
+		}
+		return api.Create(ctx, c)
+	})
+}
+
+func registration() *admissionregistrationv1.ValidatingWebhookConfiguration {
+	return &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "akri-webhook-configuration"}}
+}
