@@ -92,10 +92,12 @@ type UninstallOptions struct {
 	Release   string
 	Namespace string
 	NoHooks   bool // as helm's --no-hooks
+	// NoWait only has the objects deleted, as helm does unless it is told to wait.
+	NoWait bool
 }
 
 // Uninstall removes a release, if there is one, with its hooks, and waits until
-// its objects are gone. CRDs stay.
+// its objects are gone unless told otherwise. CRDs stay.
 func (c *Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
 	cfg, output, err := c.helm(o.Namespace)
 	if err != nil {
@@ -105,6 +107,9 @@ func (c *Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
 	uninstall.IgnoreNotFound, uninstall.DeletionPropagation = true, "foreground"
 	uninstall.DisableHooks = o.NoHooks
 	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, 3*time.Minute
+	if o.NoWait {
+		uninstall.DeletionPropagation, uninstall.WaitStrategy = "background", kube.HookOnlyStrategy
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		uninstall.Timeout = min(uninstall.Timeout, time.Until(deadline))
 	}
