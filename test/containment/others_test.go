@@ -17,6 +17,7 @@ import (
 
 const (
 	events           = "/apis/events.k8s.io/v1/namespaces/cams/events"
+	nodeEvents       = "/apis/events.k8s.io/v1/namespaces/default/events"
 	sayEvent         = "an agent's Events are reported by akri.sh/agent on its own node"
 	sayConfiguration = "an agent does not write Configurations"
 )
@@ -25,6 +26,13 @@ func event(controller, instance, group string) string {
 	return fmt.Sprintf(`{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"e"},"eventTime":"2026-01-01T00:00:00.000000Z",
 		"type":"Normal","reason":"R","action":"A","reportingController":"%s","reportingInstance":"%s",
 		"regarding":{"apiVersion":"%s","kind":"Configuration","namespace":"cams","name":"cam"}}`, controller, instance, group)
+}
+
+// nodeEvent is one about a Node.
+func nodeEvent(node string) string {
+	return fmt.Sprintf(`{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"e"},"eventTime":"2026-01-01T00:00:00.000000Z",
+		"type":"Warning","reason":"R","action":"A","reportingController":"akri.sh/agent","reportingInstance":"node-a",
+		"regarding":{"apiVersion":"v1","kind":"Node","name":"%s","uid":"%[1]s"}}`, node)
 }
 
 func testConfigurations(t *testing.T, w *world) {
@@ -52,6 +60,8 @@ func testConfigurations(t *testing.T, w *world) {
 		{name: "Event of another node", verb: "POST", path: events, kind: post, body: event("akri.sh/agent", "node-b", "akri.sh/v0"), want: sayEvent},
 		{name: "Event of the kubelet", verb: "POST", path: events, kind: post, body: event("kubelet", "node-a", "akri.sh/v0"), want: sayEvent},
 		{name: "Event about something else", verb: "POST", path: events, kind: post, body: event("akri.sh/agent", "node-a", "v1"), want: sayEvent},
+		{name: "Event about its own Node", verb: "POST", path: nodeEvents, kind: post, body: nodeEvent("node-a")},
+		{name: "Event about another Node", verb: "POST", path: nodeEvents, kind: post, body: nodeEvent("node-b"), want: sayEvent},
 	})
 
 	// Where the agent may more than the chart gives it, as in a cluster without

@@ -235,45 +235,6 @@ func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
 	return Device{}, false
 }
 
-// Tally is how many devices a Configuration has on this node.
-type Tally struct {
-	Configuration   types.NamespacedName
-	Online, Offline int
-	// Answered tells that a handler has answered, so that Shared is known.
-	Answered, Shared bool
-}
-
-// Tally returns one for each request.
-func (v *Inventory) Tally() []Tally {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	all := make([]Tally, 0, len(v.requests))
-	for name, q := range v.requests {
-		t := Tally{Configuration: name}
-		for _, s := range q.sources {
-			t.Answered, t.Shared = true, s.Shared
-		}
-		for _, k := range q.known {
-			t.Answered, t.Shared = true, k.Shared
-			if k.State == v0.DeviceOnline {
-				t.Online++
-			} else {
-				t.Offline++
-			}
-		}
-		all = append(all, t)
-	}
-	return all
-}
-
-// Beat returns once Run has come by, or when ctx is done.
-func (v *Inventory) Beat(ctx context.Context) {
-	select {
-	case v.beat <- struct{}{}:
-	case <-ctx.Done():
-	}
-}
-
 // plan decides anew and tells what has changed.
 func (v *Inventory) plan(q *request) {
 	up, _ := v.opts.UpTime.Elapsed()
