@@ -13,6 +13,8 @@ VULN_DB     = https://vuln.go.dev
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Packages that have tests of a build tag: $(call tagged,integration).
 tagged      = $(shell grep -rlE '^//go:build.*\b$(1)\b' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
+# The chart asks for v<appVersion>[-debug]; TAG= is for its other tags.
+IMAGE_FLAGS = $(if $(DEBUG),-debug) $(if $(TAG),-tag $(TAG))
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
@@ -76,11 +78,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each
 			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-30s} -fuzzminimizetime 1s $$p; \
 	done; done
 
-images: ## Container images for ARCH (default: this machine's) into out/images; DEBUG=1 adds a shell
-	$(GO) run ./tools/images -arch $(ARCH) $(if $(DEBUG),-debug)
+images: ## Container images for ARCH (default: this machine's) into out/images; DEBUG=1 adds a shell, TAG= names them
+	$(GO) run ./tools/images -arch $(ARCH) $(IMAGE_FLAGS)
 
 images-all: ## Container images for linux/amd64, arm64 and arm/v7
-	$(GO) run ./tools/images -arch all $(if $(DEBUG),-debug)
+	$(GO) run ./tools/images -arch all $(IMAGE_FLAGS)
 
 demo: build ## A cluster on this machine, devices that come and go, a page to look at (root)
 	bin/akri dev demo

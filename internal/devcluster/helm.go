@@ -26,6 +26,7 @@ type InstallOptions struct {
 	Release   string
 	Namespace string         // made when it is not there
 	Values    map[string]any // as in a values file
+	SkipCRDs  bool           // as helm's --skip-crds: where others have installed CRDs
 	Wait      time.Duration  // how long to wait for the objects to be ready; 0: not at all
 }
 
@@ -41,7 +42,7 @@ func ParseValues(settings []string) (map[string]any, error) {
 }
 
 // InstallChart installs the chart, or upgrades the release of that name to it,
-// as helm does: hooks are run, CRDs that are there already are left alone. A
+// as helm does: hooks are run, and CRDs are applied by an install only. A
 // release that an interrupted run left unfinished is removed first.
 func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 	chart, err := loader.Load(o.ChartDir)
@@ -73,7 +74,7 @@ func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 		install := action.NewInstall(cfg)
 		install.ReleaseName, install.Namespace, install.CreateNamespace = o.Release, o.Namespace, true
 		install.WaitStrategy, install.Timeout = strategy, timeout
-		install.Replace = status != ""
+		install.Replace, install.SkipCRDs = status != "", o.SkipCRDs
 		_, err = install.RunWithContext(ctx, chart, o.Values)
 	} else {
 		upgrade := action.NewUpgrade(cfg)
