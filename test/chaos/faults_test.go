@@ -33,6 +33,7 @@ func (w *world) strike() (what string, revive func()) {
 		name := []string{sharedName, localName}[w.rng.IntN(2)]
 		w.rec.fault("handler", devcluster.NodeName(node), name)
 		w.handlers[place{name, node}].Kill()
+		delete(w.handlers, place{name, node})
 		return fmt.Sprintf("handler %s of node %d", name, node), func() { w.startHandler(name, node) }
 	default:
 		w.rec.fault("kubelet", devcluster.NodeName(node), "")

@@ -186,9 +186,14 @@ func (w *world) change() string {
 
 // toggle takes a device away from a node, or brings it.
 func (w *world) toggle(name string, d history.Device, node int) string {
-	h := w.handlers[place{name, node}]
+	tell := func(command string) {
+		// One that was killed will hear of it when it starts.
+		if h := w.handlers[place{name, node}]; h != nil {
+			h.Do(w.t, command+" "+d.ID)
+		}
+	}
 	if !w.there[d][node] {
-		h.Do(w.t, "add "+d.ID)
+		tell("add")
 		w.put(d, node)
 		return fmt.Sprintf("%s comes to node %d", d.ID, node)
 	}
@@ -196,7 +201,7 @@ func (w *world) toggle(name string, d history.Device, node int) string {
 		return fmt.Sprintf("%s stays on node %d: users need one", d.ID, node)
 	}
 	w.take(d, node)
-	h.Do(w.t, "remove "+d.ID)
+	tell("remove")
 	return fmt.Sprintf("%s leaves node %d", d.ID, node)
 }
 
