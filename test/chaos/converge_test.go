@@ -9,7 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -35,7 +38,8 @@ func (w *world) converged(settled bool) testcluster.Check {
 		}
 		var instances v0.InstanceList
 		var pods corev1.PodList
-		for _, list := range []client.ObjectList{&instances, &pods} {
+		var jobs batchv1.JobList
+		for _, list := range []client.ObjectList{&instances, &pods, &jobs} {
 			if err := bed.API.List(ctx, list, client.InNamespace(w.ns)); err != nil {
 				return err
 			}
@@ -55,6 +59,9 @@ func (w *world) converged(settled bool) testcluster.Check {
 				}
 				holds[h.Slot][devcluster.NodeName(n)] = h
 			}
+		}
+		if err := sameJobs(instances.Items, jobs.Items); err != nil {
+			return err
 		}
 		if err := w.atWork(instances.Items, pods.Items, holds); err != nil {
 			return err
@@ -144,6 +151,27 @@ func (w *world) atWork(instances []v0.Instance, pods []corev1.Pod, holds map[str
 			return fmt.Errorf("%d brokers of %s, want %d: it has %d slots, %d with others, on %v",
 				ready[i.Name], i.Name, want, i.Spec.Capacity, others, i.Spec.Nodes)
 		}
+	}
+	return nil
+}
+
+// sameJobs complains unless each Instance that is to have one has a Job.
+func sameJobs(instances []v0.Instance, jobs []batchv1.Job) error {
+	want := map[types.UID]string{}
+	for _, i := range instances {
+		if i.Spec.ConfigurationName == localName {
+			want[i.UID] = i.Name
+		}
+	}
+	for _, j := range jobs {
+		owner := metav1.GetControllerOf(&j)
+		if owner == nil || want[owner.UID] == "" {
+			return fmt.Errorf("Job %s is of no Instance, or not the only one", j.Name)
+		}
+		delete(want, owner.UID)
+	}
+	if len(want) > 0 {
+		return fmt.Errorf("there are no Jobs of %v", slices.Sorted(maps.Values(want)))
 	}
 	return nil
 }

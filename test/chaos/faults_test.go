@@ -18,18 +18,28 @@ import (
 // strike kills something with SIGKILL. It says what, and returns what starts it
 // again, nil if the kubelet does that.
 func (w *world) strike() (what string, revive func()) {
-	node := 1 + w.rng.IntN(nodes)
-	switch w.rng.IntN(7) {
+	// What was killed a moment ago may not be there to be killed.
+	for what == "" {
+		what, revive = w.strikeAt(w.rng.IntN(9), 1+w.rng.IntN(nodes))
+		if w.t.Context().Err() != nil {
+			w.t.Fatal("the test was stopped")
+		}
+	}
+	return what, revive
+}
+
+func (w *world) strikeAt(part, node int) (what string, revive func()) {
+	switch part {
 	case 0, 1:
 		return w.killContainer("agent", "akri-agent", node), nil
-	case 2:
+	case 2, 3:
 		// The leader, or the one that stands by.
 		return w.killContainer("controller", "akri-controller", node), nil
-	case 3:
-		return w.killContainer("handler", "akri-udev-discovery", node), nil
 	case 4:
-		return w.killContainer("handler", "akri-debug-echo-discovery", node), nil
+		return w.killContainer("handler", "akri-udev-discovery", node), nil
 	case 5:
+		return w.killContainer("handler", "akri-debug-echo-discovery", node), nil
+	case 6:
 		name := []string{sharedName, localName}[w.rng.IntN(2)]
 		w.rec.fault("handler", devcluster.NodeName(node), name)
 		w.handlers[place{name, node}].Kill()
@@ -49,7 +59,7 @@ func (w *world) strike() (what string, revive func()) {
 	}
 }
 
-// killContainer kills the process of one of our Pods on a node.
+// killContainer kills the process of one of our Pods on a node; "" if none runs.
 func (w *world) killContainer(kind, name string, node int) string {
 	pods, err := ourPods(w.t.Context(), name)
 	if err != nil {
@@ -71,7 +81,7 @@ func (w *world) killContainer(kind, name string, node int) string {
 			return p.Name
 		}
 	}
-	return fmt.Sprintf("nothing: no %s runs on node %d", name, node)
+	return ""
 }
 
 // ourPods returns the Pods of a part of the release, all if name is "".

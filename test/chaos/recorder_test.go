@@ -141,6 +141,10 @@ func (r *recorder) version(e watch.EventType, o client.Object) {
 			Usage:  usageOf(o), Gone: e == watch.Deleted,
 		}
 		r.h.Instances = append(r.h.Instances, v)
+	case *batchv1.Job:
+		if owner := metav1.GetControllerOf(o); owner != nil && e != watch.Deleted {
+			r.h.Jobs = append(r.h.Jobs, history.Job{At: now, Name: o.Name, UID: string(o.UID), Instance: owner.Name, Owner: string(owner.UID)})
+		}
 	case *corev1.Pod:
 		r.h.Pods = append(r.h.Pods, history.Pod{
 			At: now, Name: o.Name, UID: string(o.UID), Node: o.Spec.NodeName, Instance: o.Labels[v0.LabelInstance],

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,7 +31,7 @@ import (
 // The Configurations, which are handlers' names too where the handler is ours.
 const (
 	sharedName = "chaos-shared" // brokers; two slots; a handler of the test on each node
-	localName  = "chaos-local"  // other users; two slots; a handler of the test on each node
+	localName  = "chaos-local"  // Jobs and other users; two slots; a handler of the test on each node
 	udevName   = "chaos-udev"   // brokers; zram devices, which both nodes see as their own
 	echoName   = "chaos-echo"   // brokers and other users; three slots; shared
 )
@@ -87,6 +88,7 @@ func newWorld(t *testing.T, ns string, rng *rand.Rand, rec *recorder) *world {
 	for _, c := range []*v0.Configuration{sharedOnes, echoes, blocks} {
 		c.Spec.BrokerSpec = brokerPod(t)
 	}
+	locals.Spec.BrokerSpec = brokerJob(t)
 	for _, c := range []*v0.Configuration{sharedOnes, echoes, locals, blocks} {
 		if err := bed.API.Create(t.Context(), c); err != nil {
 			t.Fatalf("make Configuration %s: %v", c.Name, err)
@@ -101,6 +103,14 @@ func newWorld(t *testing.T, ns string, rng *rand.Rand, rec *recorder) *world {
 // brokerPod ends at once when it is told to.
 func brokerPod(t *testing.T) *v0.BrokerSpec {
 	return &v0.BrokerSpec{BrokerPodSpec: testcluster.Raw(t, podSpec(v0.Placeholder))}
+}
+
+// brokerJob is not to run: what counts is that there is one.
+func brokerJob(t *testing.T) *v0.BrokerSpec {
+	pod := podSpec(v0.Placeholder)
+	pod.RestartPolicy = corev1.RestartPolicyNever
+	return &v0.BrokerSpec{BrokerJobSpec: testcluster.Raw(t, batchv1.JobSpec{
+		Suspend: ptr.To(true), Template: corev1.PodTemplateSpec{Spec: pod}})}
 }
 
 func podSpec(resource string) corev1.PodSpec {
@@ -197,8 +207,10 @@ func (w *world) toggle(name string, d history.Device, node int) string {
 		w.put(d, node)
 		return fmt.Sprintf("%s comes to node %d", d.ID, node)
 	}
-	if name == localName && len(w.devices(name, node)) == 1 {
-		return fmt.Sprintf("%s stays on node %d: users need one", d.ID, node)
+	if len(w.devices(name, node)) == 1 {
+		// A handler as upstream's sends no empty first list, so an agent that
+		// has just started would keep the device for five minutes.
+		return fmt.Sprintf("%s stays on node %d: it is the last", d.ID, node)
 	}
 	w.take(d, node)
 	tell("remove")
@@ -302,7 +314,7 @@ func (w *world) clear() testcluster.Check {
 		w.take(d, bothNodes()...) // nobody asks for it
 	}
 	return func(ctx context.Context) error {
-		for _, list := range []client.ObjectList{&v0.InstanceList{}, &corev1.PodList{}, &corev1.ServiceList{}} {
+		for _, list := range []client.ObjectList{&v0.InstanceList{}, &corev1.PodList{}, &batchv1.JobList{}, &corev1.ServiceList{}} {
 			if err := bed.API.List(ctx, list, client.InNamespace(w.ns)); err != nil {
 				return err
 			}
@@ -343,6 +355,10 @@ func namesIn(list client.ObjectList) (names []string) {
 	case *corev1.PodList:
 		for _, p := range l.Items {
 			names = append(names, p.Name)
+		}
+	case *batchv1.JobList:
+		for _, j := range l.Items {
+			names = append(names, j.Name)
 		}
 	case *corev1.ServiceList:
 		for _, s := range l.Items {

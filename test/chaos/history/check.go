@@ -25,7 +25,7 @@ type Limits struct {
 func Check(h *History, l Limits) []Violation {
 	var all []Violation
 	for _, rule := range []func(*History, Limits) []Violation{
-		doubled, lost, notFound, capacityExceeded, slotGivenTwice, usedButNotRecorded, brokerEnded, restartLoop,
+		doubled, lost, notFound, capacityExceeded, slotGivenTwice, usedButNotRecorded, brokerEnded, restartLoop, jobTwice,
 	} {
 		all = append(all, rule(h, l)...)
 	}
@@ -314,6 +314,21 @@ func restartLoop(h *History, l Limits) (all []Violation) {
 		if times[at] == l.Replacements+1 {
 			all = append(all, Violation{p.At, "restart loop", p.Instance,
 				fmt.Sprintf("no fault explains why %d brokers were made on %s", times[at], p.Node)})
+		}
+	}
+	return all
+}
+
+// jobTwice: a second Job was made for an Instance. A Job is made once.
+func jobTwice(h *History, _ Limits) (all []Violation) {
+	first := map[string]Job{} // by the Instance's UID
+	for _, j := range h.Jobs {
+		switch f, ok := first[j.Owner]; {
+		case !ok:
+			first[j.Owner] = j
+		case f.UID != j.UID:
+			all = append(all, Violation{j.At, "Job made twice", j.Instance,
+				fmt.Sprintf("Job %s (%.8s) is there, and %s (%.8s) since %s", j.Name, j.UID, f.Name, f.UID, f.At.Format(stamp))})
 		}
 	}
 	return all

@@ -183,6 +183,18 @@ func TestCheck(t *testing.T) {
 			Faults:    []Fault{{at(29), "kubelet", "a", ""}},
 			Pods:      []Pod{broker(30, "p1", "Failed"), broker(31, "p2", "Failed"), broker(32, "p3", "Failed")},
 		}},
+		{name: "a Job that changes", h: History{
+			Instances: []Instance{x},
+			Jobs:      []Job{{at(2), "c-000001-1-job", "j1", "c-000001", "u1"}, {at(3), "c-000001-1-job", "j1", "c-000001", "u1"}},
+		}},
+		{name: "a Job again for the next Instance", h: History{
+			Instances: []Instance{x, gone(5, x), found(6, "u2", local, 1, "a")},
+			Jobs:      []Job{{at(2), "c-000001-1-job", "j1", "c-000001", "u1"}, {at(7), "c-000001-1-job", "j2", "c-000001", "u2"}},
+		}},
+		{name: "a second Job", h: History{
+			Instances: []Instance{x},
+			Jobs:      []Job{{at(2), "c-000001-1-job", "j1", "c-000001", "u1"}, {at(3), "c-000001-1-job", "j2", "c-000001", "u1"}},
+		}, want: []string{"Job made twice"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.h.End = at(100)

@@ -75,6 +75,15 @@ type Hold struct {
 	Slot     string
 }
 
+// Job is a Job that was made for an Instance.
+type Job struct {
+	At       time.Time
+	Name     string
+	UID      string
+	Instance string
+	Owner    string // UID of the Instance
+}
+
 // Poll is the answer of one kubelet.
 type Poll struct {
 	At    time.Time
@@ -88,6 +97,7 @@ type History struct {
 	Faults    []Fault
 	Instances []Instance
 	Pods      []Pod
+	Jobs      []Job
 	Polls     []Poll
 	End       time.Time
 }
@@ -123,6 +133,11 @@ func (h *History) Of(object string) []string {
 	for _, p := range h.Pods {
 		if p.Name == object || p.Instance != "" && p.Instance == object {
 			add(p.At, "pod %s uid=%.8s on %s: %s %s deleting=%v gone=%v", p.Name, p.UID, p.Node, p.Phase, p.Reason, p.Deleting, p.Gone)
+		}
+	}
+	for _, j := range h.Jobs {
+		if j.Instance == object {
+			add(j.At, "job %s uid=%.8s of %.8s", j.Name, j.UID, j.Owner)
 		}
 	}
 	for _, p := range h.Presences {
