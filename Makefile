@@ -13,9 +13,8 @@ VULN_DB     = https://vuln.go.dev
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Packages that have tests of a build tag: $(call tagged,integration).
 tagged      = $(shell grep -rlE '^//go:build.*\b$(1)\b' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
-# What `make bench` installs; BENCH has flags and figures for test/bench.
-BENCH_VALUES = --set udev.discovery.enabled=true --set debugEcho.discovery.enabled=true --set agent.allowDebugEcho=true
-BENCH_BROKER = ghcr.io/akri-go/akri/show-broker:v$(shell sed -nE 's/^appVersion: "?([^"]+)"?/\1/p' charts/akri/Chart.yaml)
+# The chart asks for v<appVersion>[-debug]; TAG= is for its other tags.
+IMAGE_FLAGS = $(if $(DEBUG),-debug) $(if $(TAG),-tag $(TAG))
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
@@ -70,10 +69,8 @@ test-e2e: images ## Tests on a real cluster with real devices (root; built once)
 	@if [ -z "$(call tagged,e2e)" ]; then echo "no end-to-end tests"; exit 0; fi; \
 	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(call tagged,e2e) | $(summary) e2e
 
-bench: build images ## Measure the figures of the design on a cluster of its own (root); one line each
-	@dir=$$(mktemp -d /tmp/akri-bench-XXXXXX); trap 'bin/akri dev down --dir $$dir >&2; rm -rf $$dir' EXIT; \
-	bin/akri dev up --dir $$dir --images out/images --chart charts/akri --namespace akri-system $(BENCH_VALUES) >&2; \
-	$(GO) run ./test/bench -kubeconfig $$dir/kubeconfig -broker-image $(BENCH_BROKER) $(BENCH)
+bench: images ## Measure the figures of the design on clusters of its own (root); BENCH="-idle 10m burst" has flags and figures
+	@$(GO) run ./test/bench $(BENCH)
 
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each
 	@for p in $$($(GO) list ./...); do \
@@ -81,11 +78,11 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each
 			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-30s} -fuzzminimizetime 1s $$p; \
 	done; done
 
-images: ## Container images for ARCH (default: this machine's) into out/images; DEBUG=1 adds a shell
-	$(GO) run ./tools/images -arch $(ARCH) $(if $(DEBUG),-debug)
+images: ## Container images for ARCH (default: this machine's) into out/images; DEBUG=1 adds a shell, TAG= names them
+	$(GO) run ./tools/images -arch $(ARCH) $(IMAGE_FLAGS)
 
 images-all: ## Container images for linux/amd64, arm64 and arm/v7
-	$(GO) run ./tools/images -arch all $(if $(DEBUG),-debug)
+	$(GO) run ./tools/images -arch all $(IMAGE_FLAGS)
 
 demo: build ## A cluster on this machine, devices that come and go, a page to look at (root)
 	bin/akri dev demo

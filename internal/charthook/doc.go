@@ -10,8 +10,10 @@
 // Both end by themselves: they wait for nothing longer than they are given.
 package charthook
 
-// FieldManager owns what UpdateCRDs writes.
-const FieldManager = "akri-crds"
+// FieldManager owns what UpdateCRDs writes. It is Helm's own name: Helm 4
+// applies a chart's CRDs at every install, under this name, and another owner
+// would make it fail with a conflict when Akri is installed again.
+const FieldManager = "helm"
 
 // VersionAnnotation is on a CRD and says which version of Akri wrote it.
 const VersionAnnotation = "akri.sh/crd-version"

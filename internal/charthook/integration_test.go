@@ -176,6 +176,20 @@ func TestOldCRDs(t *testing.T) {
 	if now := r.get(crdResource, "", "instances.akri.sh"); now.GetResourceVersion() != crd.GetResourceVersion() {
 		t.Error("a CRD that is as it should be was written again")
 	}
+
+	// A later version, installed by Helm 4: it applies CRDs and forces nothing.
+	later, err := Wanted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions, _, _ := unstructured.NestedSlice(later[0].Object, "spec", "versions")
+	versions[0].(map[string]any)["additionalPrinterColumns"] = []any{}
+	if err := unstructured.SetNestedSlice(later[0].Object, versions, "spec", "versions"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.admin.Resource(crdResource).Apply(t.Context(), later[0].GetName(), later[0], metav1.ApplyOptions{FieldManager: "helm"}); err != nil {
+		t.Errorf("Helm 4 could not install over it: %v", err)
+	}
 }
 
 func TestCRDsThatAreMissingNewerOrGoing(t *testing.T) {

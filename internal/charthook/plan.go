@@ -37,7 +37,7 @@ func Plan(have, want *apiextensionsv1.CustomResourceDefinition) (Step, error) {
 	for _, v := range served(want) {
 		if !slices.Contains(served(have), v) {
 			theirs, ours := have.Annotations[VersionAnnotation], want.Annotations[VersionAnnotation]
-			return "", fmt.Errorf("Akri %s wrote it and it no longer serves %s, which Akri %s needs: install Akri %s or newer", theirs, v, ours, theirs)
+			return "", fmt.Errorf("it is of Akri %s and no longer serves %s, which Akri %s needs: install Akri %s or newer", theirs, v, ours, theirs)
 		}
 	}
 	return Keep, nil

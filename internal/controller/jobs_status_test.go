@@ -140,6 +140,20 @@ func testConditions(s *space) {
 	if conf.ResourceVersion == version {
 		s.t.Error("nothing was written")
 	}
+	// Another generation, of which there is nothing new to say: seen all the same.
+	s.eventually("generation seen", func() error {
+		s.get("cam", conf)
+		if conf.Generation == 1 {
+			conf.Spec.Capacity = 3
+			if err := s.admin.Update(s.t.Context(), conf); err != nil {
+				return err
+			}
+		}
+		if conf.Status.ObservedGeneration != conf.Generation {
+			return fmt.Errorf("observedGeneration %d of %d", conf.Status.ObservedGeneration, conf.Generation)
+		}
+		return nil
+	})
 }
 
 func testMetric(s *space, registry *prometheus.Registry) {

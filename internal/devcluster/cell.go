@@ -277,6 +277,16 @@ func runIP(ctx context.Context, args ...string) error {
 	return nil
 }
 
+// runPlan runs ip with each list of arguments.
+func runPlan(ctx context.Context, plan [][]string) error {
+	for _, args := range plan {
+		if err := runIP(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // deleteNetNS removes the name of a network namespace; it lives on while
 // processes are in it.
 func deleteNetNS(ctx context.Context, name string) error {

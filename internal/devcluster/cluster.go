@@ -29,6 +29,9 @@ type Options struct {
 	Repo     string    // checkout with the build recipes; "" means kubebin.RepoRoot()
 	// Install lets Up install missing Debian packages.
 	Install bool
+	// MaxRestartPeriod bounds the pause before a container that ended is started
+	// again, from 1 s up; 0 leaves the kubelet's five minutes.
+	MaxRestartPeriod time.Duration
 }
 
 // Cluster is a cluster in a folder, running or not.
@@ -36,6 +39,8 @@ type Cluster struct {
 	dir     string
 	state   state
 	network Network
+	// maxRestart is Options.MaxRestartPeriod while Up works.
+	maxRestart time.Duration
 }
 
 // Open returns the cluster in dir ("" means DefaultDir), ErrNoCluster when

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"text/template"
+	"time"
 
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
 )
@@ -118,6 +119,7 @@ type nodeConfig struct {
 	PKI, Config                string
 	CNIDir, CNIConfig          string
 	SandboxImage, ContainerdAt string
+	MaxRestart                 time.Duration
 }
 
 func (c *Cluster) nodeConfig(node int) nodeConfig {
@@ -130,6 +132,7 @@ func (c *Cluster) nodeConfig(node int) nodeConfig {
 		PKI: insidePath("pki"), Config: insidePath("config"),
 		CNIDir: c.state.CNIDir, CNIConfig: insidePath("config", cell+"-cni"),
 		SandboxImage: c.ownImage(kubebin.Pause), ContainerdAt: containerdCtl,
+		MaxRestart: c.maxRestart,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/BurntSushi/toml"
 	"sigs.k8s.io/yaml"
@@ -64,6 +65,26 @@ func TestRenderNode(t *testing.T) {
 	}
 	if got := containerd.Plugins["io.containerd.cri.v1.images"]["pinned_images"]; got.(map[string]any)["sandbox"] != testCluster().ownImage("pause") {
 		t.Errorf("containerd's sandbox image: %v", got)
+	}
+}
+
+func TestRestartPeriodOfContainers(t *testing.T) {
+	c := testCluster()
+	for period, want := range map[time.Duration]string{0: "", 2 * time.Second: "2s"} {
+		c.maxRestart = period
+		files, err := renderNode(c.nodeConfig(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kubelet struct {
+			CrashLoopBackOff struct{ MaxContainerRestartPeriod string }
+		}
+		if err := yaml.Unmarshal(files["node1-kubelet.yaml"], &kubelet); err != nil {
+			t.Fatal(err)
+		}
+		if got := kubelet.CrashLoopBackOff.MaxContainerRestartPeriod; got != want {
+			t.Errorf("for %v the kubelet has %q, want %q", period, got, want)
+		}
 	}
 }
 

@@ -198,6 +198,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("%v: %v", info, err)
 		}
 	})
+	t.Run("a node that lost its power comes back", func(t *testing.T) { testPower(t, c, client) })
 	t.Run("cells that lost their power come back", func(t *testing.T) {
 		for _, name := range []string{controlCell, nodeCell(1)} {
 			h, err := c.cell(name).holder()
@@ -248,6 +249,52 @@ func TestCluster(t *testing.T) {
 			t.Errorf("open: %v", err)
 		}
 	})
+}
+
+// testPower takes a node's power away and gives it back.
+func testPower(t *testing.T, c *Cluster, client kubernetes.Interface) {
+	ctx := t.Context()
+	before := waitProbe(t, client, "other")
+	page := "http://" + before.Status.PodIP + ":8080/"
+	for range 2 { // stopped twice is stopped
+		if err := c.StopNode(ctx, 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range c.Status(ctx).Components {
+		if p.Running == (p.Cell == nodeCell(2)) {
+			t.Errorf("%s of %s: running is %v", p.Name, p.Cell, p.Running)
+		}
+	}
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := httpOK(short, page); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a node without power answers: %v", err)
+	}
+	if err := c.StartNode(ctx, 2); err != nil {
+		t.Fatal(err)
+	}
+	err := poll(deadline(t), "the Pod runs again", 200*time.Millisecond, func(ctx context.Context) error {
+		pod, err := client.CoreV1().Pods("default").Get(ctx, "other", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if id := pod.Status.ContainerStatuses[0].ContainerID; id == before.Status.ContainerStatuses[0].ContainerID || !podReady(pod) {
+			return fmt.Errorf("container %s, %s", id, pod.Status.Phase)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := waitProbe(t, client, "other")
+	wantAnswer(t, "http://"+now.Status.PodIP+":8080/", "other")
+	// Routes between the nodes are back too.
+	wantAnswer(t, "http://"+waitProbe(t, client, "web").Status.PodIP+":8080/get?"+
+		url.Values{"url": {"http://" + now.Status.PodIP + ":8080/"}}.Encode(), "200 other")
+	if err := c.StopNode(ctx, 3); err == nil {
+		t.Error("a node that is not there was stopped")
+	}
 }
 
 // testChart takes a small chart with a CRD and a Pod through its life.

@@ -97,6 +97,59 @@ func (c *Cluster) StartProcess(ctx context.Context, cell, component string) erro
 	return c.startComponents(ctx, cell, component)
 }
 
+// StopNode cuts a node's power (counted from 1): all of its processes end at
+// once, those of its containers too, and nothing answers at its addresses. Its
+// disk stays. Up or StartNode brings it back.
+func (c *Cluster) StopNode(ctx context.Context, node int) error {
+	if err := c.hasNode(node); err != nil {
+		return err
+	}
+	cell := c.cell(nodeCell(node))
+	holder, err := cell.holder()
+	if err != nil {
+		return err
+	}
+	// First, so that nobody hears that connections end.
+	if cell.hasLinks(ctx) {
+		if err := runPlan(ctx, c.network.unlinkPlan(node)); err != nil {
+			return err
+		}
+	}
+	if err := holder.signal(ctx, unix.SIGKILL, true); err != nil {
+		return fmt.Errorf("stop %s: %w", NodeName(node), err)
+	}
+	return nil
+}
+
+// StartNode starts a node that StopNode stopped. It does not wait for the node
+// to be ready: see WaitNodesReady.
+func (c *Cluster) StartNode(ctx context.Context, node int) error {
+	if err := c.hasNode(node); err != nil {
+		return err
+	}
+	if err := c.createNode(ctx, node); err != nil {
+		return err
+	}
+	if err := runPlan(ctx, c.network.nodeRoutePlan(node, c.state.Nodes)); err != nil {
+		return err
+	}
+	images, err := c.ownImages(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.startRuntime(ctx, newProgress(nil), node, images); err != nil {
+		return err
+	}
+	return c.startComponents(ctx, nodeCell(node), Kubelet, Proxy)
+}
+
+func (c *Cluster) hasNode(node int) error {
+	if node < 1 || node > c.state.Nodes {
+		return fmt.Errorf("the cluster has no node %d", node)
+	}
+	return nil
+}
+
 func (c *Cluster) known(cell, component string) error {
 	for _, have := range c.cells() {
 		if have.name != cell {
@@ -115,8 +168,8 @@ func (c *Cluster) known(cell, component string) error {
 // Command prepares a command that runs on a node (counted from 1), in its
 // namespaces, as root.
 func (c *Cluster) Command(ctx context.Context, node int, argv ...string) (*exec.Cmd, error) {
-	if node < 1 || node > c.state.Nodes {
-		return nil, fmt.Errorf("the cluster has no node %d", node)
+	if err := c.hasNode(node); err != nil {
+		return nil, err
 	}
 	return c.cell(nodeCell(node)).command(ctx, "", argv...)
 }

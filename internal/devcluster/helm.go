@@ -26,6 +26,7 @@ type InstallOptions struct {
 	Release   string
 	Namespace string         // made when it is not there
 	Values    map[string]any // as in a values file
+	SkipCRDs  bool           // as helm's --skip-crds: where others have installed CRDs
 	Wait      time.Duration  // how long to wait for the objects to be ready; 0: not at all
 }
 
@@ -41,7 +42,7 @@ func ParseValues(settings []string) (map[string]any, error) {
 }
 
 // InstallChart installs the chart, or upgrades the release of that name to it,
-// as helm does: hooks are run, CRDs that are there already are left alone. A
+// as helm does: hooks are run, and CRDs are applied by an install only. A
 // release that an interrupted run left unfinished is removed first.
 func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 	chart, err := loader.Load(o.ChartDir)
@@ -73,7 +74,7 @@ func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 		install := action.NewInstall(cfg)
 		install.ReleaseName, install.Namespace, install.CreateNamespace = o.Release, o.Namespace, true
 		install.WaitStrategy, install.Timeout = strategy, timeout
-		install.Replace = status != ""
+		install.Replace, install.SkipCRDs = status != "", o.SkipCRDs
 		_, err = install.RunWithContext(ctx, chart, o.Values)
 	} else {
 		upgrade := action.NewUpgrade(cfg)
@@ -92,10 +93,12 @@ type UninstallOptions struct {
 	Release   string
 	Namespace string
 	NoHooks   bool // as helm's --no-hooks
+	// NoWait only has the objects deleted, as helm does unless it is told to wait.
+	NoWait bool
 }
 
 // Uninstall removes a release, if there is one, with its hooks, and waits until
-// its objects are gone. CRDs stay.
+// its objects are gone unless told otherwise. CRDs stay.
 func (c *Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
 	cfg, output, err := c.helm(o.Namespace)
 	if err != nil {
@@ -105,6 +108,9 @@ func (c *Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
 	uninstall.IgnoreNotFound, uninstall.DeletionPropagation = true, "foreground"
 	uninstall.DisableHooks = o.NoHooks
 	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, 3*time.Minute
+	if o.NoWait {
+		uninstall.DeletionPropagation, uninstall.WaitStrategy = "background", kube.HookOnlyStrategy
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		uninstall.Timeout = min(uninstall.Timeout, time.Until(deadline))
 	}

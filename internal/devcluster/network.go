@@ -94,10 +94,10 @@ func (n Network) linkPlan(nodes int) [][]string {
 	return plan
 }
 
-// nodeLinkPlan lists the ip commands that join one node to the bridge.
+// nodeLinkPlan lists the ip commands that join one node to the bridge, by a
+// link that the bridge's side calls as the node's cell.
 func (n Network) nodeLinkPlan(node int) [][]string {
-	control, cell := n.NetNS(controlCell), n.NetNS(nodeCell(node))
-	port := fmt.Sprintf("node%d", node)
+	control, cell, port := n.NetNS(controlCell), n.NetNS(nodeCell(node)), nodeCell(node)
 	return [][]string{
 		{"-n", control, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", cell},
 		{"-n", control, "link", "set", port, "master", "akri", "up"},
@@ -111,19 +111,38 @@ func (n Network) nodeLinkPlan(node int) [][]string {
 	}
 }
 
+// unlinkPlan lists the ip commands that take a node off the bridge.
+func (n Network) unlinkPlan(node int) [][]string {
+	return [][]string{{"-n", n.NetNS(controlCell), "link", "delete", nodeCell(node)}}
+}
+
 // routePlan lists the ip commands that make Pods and Services reachable from
 // the machine, the control plane and every other node. They can be repeated.
 func (n Network) routePlan(nodes int) [][]string {
 	control := n.NetNS(controlCell)
 	plan := [][]string{{"route", "replace", n.Services().String(), "via", n.Node(1).String()}}
 	for i := 1; i <= nodes; i++ {
-		to := []string{"route", "replace", n.NodePods(i).String(), "via", n.Node(i).String()}
+		to := n.podRoute(i)
 		plan = append(plan, to, append([]string{"-n", control}, to...))
-		for j := 1; j <= nodes; j++ {
-			if j != i {
-				plan = append(plan, append([]string{"-n", n.NetNS(nodeCell(j))}, to...))
-			}
+		plan = append(plan, n.nodeRoutePlan(i, nodes)...)
+	}
+	return plan
+}
+
+// nodeRoutePlan lists the ip commands that make the Pods of all other nodes
+// reachable from one node.
+func (n Network) nodeRoutePlan(node, nodes int) [][]string {
+	var plan [][]string
+	for i := 1; i <= nodes; i++ {
+		if i != node {
+			plan = append(plan, append([]string{"-n", n.NetNS(nodeCell(node))}, n.podRoute(i)...))
 		}
 	}
 	return plan
+}
+
+// podRoute is the ip command, without the namespace, of the route to a node's
+// Pods.
+func (n Network) podRoute(node int) []string {
+	return []string{"route", "replace", n.NodePods(node).String(), "via", n.Node(node).String()}
 }

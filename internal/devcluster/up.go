@@ -46,6 +46,7 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.maxRestart = opts.MaxRestartPeriod
 	out.step("cluster in %s, network %s, %d node(s)", c.dir, c.network.All(), c.state.Nodes)
 	if err := c.up(ctx, out); err != nil {
 		return nil, fmt.Errorf("%w (logs: %s; `akri dev down` cleans up)", err, c.Logs())
@@ -142,50 +143,49 @@ func (c *Cluster) createCells(ctx context.Context, out *progress) error {
 	if err != nil {
 		return err
 	}
-	run := func(plan [][]string) error {
-		for _, args := range plan {
-			if err := runIP(ctx, args...); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	linked := c.cell(controlCell).hasLinks(ctx)
 	if control || !linked {
 		// The bridge went with the old cell, and with it all nodes' links.
 		if err := c.deleteHostLink(ctx); err != nil {
 			return err
 		}
-		if err := run(c.network.linkPlan(0)); err != nil {
+		if err := runPlan(ctx, c.network.linkPlan(0)); err != nil {
 			return err
 		}
 	}
 	for i := 1; i <= c.state.Nodes; i++ {
-		cell := c.cell(nodeCell(i))
-		fresh, err := cell.create(ctx)
-		if err != nil {
+		if err := c.createNode(ctx, i); err != nil {
 			return err
-		}
-		cgroup := c.nodeConfig(i).Cgroup
-		if fresh {
-			// The cgroups of Pods that died with the old cell hold a kubelet up.
-			if err := removeCgroup(ctx, cgroup); err != nil {
-				return err
-			}
-		}
-		if err := createCgroup(cgroup); err != nil {
-			return err
-		}
-		if !cell.hasLinks(ctx) {
-			if err := run(c.network.nodeLinkPlan(i)); err != nil {
-				return err
-			}
 		}
 	}
 	if control {
 		out.step("namespaces made")
 	}
-	return run(c.network.routePlan(c.state.Nodes))
+	return runPlan(ctx, c.network.routePlan(c.state.Nodes))
+}
+
+// createNode makes the cell of a node, counted from 1, and joins it to the
+// bridge.
+func (c *Cluster) createNode(ctx context.Context, node int) error {
+	cell := c.cell(nodeCell(node))
+	fresh, err := cell.create(ctx)
+	if err != nil {
+		return err
+	}
+	cgroup := c.nodeConfig(node).Cgroup
+	if fresh {
+		// The cgroups of Pods that died with the old cell hold a kubelet up.
+		if err := removeCgroup(ctx, cgroup); err != nil {
+			return err
+		}
+	}
+	if err := createCgroup(cgroup); err != nil {
+		return err
+	}
+	if cell.hasLinks(ctx) {
+		return nil
+	}
+	return runPlan(ctx, c.network.nodeLinkPlan(node))
 }
 
 func (c *Cluster) startControlPlane(ctx context.Context, out *progress) error {

@@ -89,10 +89,10 @@ func measureBroker(ctx context.Context, b *bench) (err error) {
 	}
 	slices.Sort(start)
 	slices.Sort(end)
-	report("plug-to-broker-running-p50", quantile(start, 0.5).Seconds(), "s", 0)
-	report("plug-to-broker-running-max", start[len(start)-1].Seconds(), "s", 0)
-	report("unplug-to-broker-gone-p50", quantile(end, 0.5).Seconds(), "s", 0)
-	report("unplug-to-broker-gone-max", end[len(end)-1].Seconds(), "s", 0)
+	b.report("plug-to-broker-running-p50", quantile(start, 0.5).Seconds(), "s", 0)
+	b.report("plug-to-broker-running-max", start[len(start)-1].Seconds(), "s", 0)
+	b.report("unplug-to-broker-gone-p50", quantile(end, 0.5).Seconds(), "s", 0)
+	b.report("unplug-to-broker-gone-max", end[len(end)-1].Seconds(), "s", 0)
 	return nil
 }
 

@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,16 +24,26 @@ import (
 // writers is how many requests the agent's publisher has under way at once.
 const writers = 16
 
-// measureBurst has a debugEcho handler report many devices at once, and times
-// them to the watcher. The floor is as many server-side applies of like
-// objects by as many writers. Then it watches what goes on while nothing does.
-func measureBurst(ctx context.Context, b *bench) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+b.idle)
+// measureBurst has a debugEcho handler report many devices at once, on each
+// node, and times them to a watcher that sees each with all of its nodes. The
+// floor is as many server-side applies of like objects by as many writers.
+func measureBurst(ctx context.Context, b *bench) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	floor, err := b.floorOfMany(ctx)
 	if err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}
+	return b.withDevices(ctx, "bench-burst", func(visible, offered time.Duration) error {
+		b.report(fmt.Sprintf("burst-%d-instances", b.devices), visible.Seconds(), "s", floor.Seconds())
+		b.report(fmt.Sprintf("burst-%d-offered-by-kubelet", b.devices), offered.Seconds(), "s", 0)
+		return measureRSS(ctx, b)
+	})
+}
+
+// withDevices makes a Configuration of many devices and calls use when all nodes
+// see and offer them all. It says how long each took.
+func (b *bench) withDevices(ctx context.Context, name string, use func(visible, offered time.Duration) error) (err error) {
 	w, err := b.watchInstances(ctx)
 	if err != nil {
 		return err
@@ -43,64 +56,59 @@ func measureBurst(ctx context.Context, b *bench) (err error) {
 	}
 	started := time.Now()
 	clean, err := b.configure(ctx, &v0.Configuration{
-		ObjectMeta: metav1.ObjectMeta{Name: "bench-burst"},
+		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v0.ConfigurationSpec{DiscoveryHandler: v0.DiscoveryHandlerInfo{
 			Name: "debugEcho", DiscoveryDetails: details.String()}},
 	})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if e := clean(); e != nil && err == nil {
-			err = e
-		}
-	}()
-	all, err := w.until(ctx, func() bool { return len(w.there) >= b.devices })
+	defer func() { err = errors.Join(err, clean()) }()
+	all, err := w.until(ctx, func() bool { return w.complete(b.devices, len(b.nodes)) })
 	if err != nil {
 		return err
 	}
-	report(fmt.Sprintf("burst-%d-instances", b.devices), all.Sub(started).Seconds(), "s", floor.Seconds())
-	if err := b.untilOffered(ctx); err != nil {
+	if err := b.untilOffered(ctx, name); err != nil {
 		return err
 	}
-	report(fmt.Sprintf("burst-%d-offered-by-kubelet", b.devices), time.Since(started).Seconds(), "s", 0)
-	if err := measureRSS(ctx, b); err != nil {
-		return err
-	}
-	return b.measureIdle(ctx)
+	return use(all.Sub(started), time.Since(started))
 }
 
+// floorOfMany applies as many Instances as there are devices, once for each
+// node.
 func (b *bench) floorOfMany(ctx context.Context) (time.Duration, error) {
 	w, err := b.watchInstances(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer w.Stop()
-	work := make(chan int)
 	started := time.Now()
 	g, gctx := errgroup.WithContext(ctx)
-	for range writers {
+	for _, node := range b.nodes {
+		work := make(chan int)
+		for range writers {
+			g.Go(func() error {
+				for i := range work {
+					if err := b.apply(gctx, b.instance(node, i)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
 		g.Go(func() error {
-			for i := range work {
-				if err := b.apply(gctx, b.instance(i)); err != nil {
-					return err
+			defer close(work)
+			for i := range b.devices {
+				select {
+				case work <- i:
+				case <-gctx.Done():
+					return gctx.Err()
 				}
 			}
 			return nil
 		})
 	}
-	g.Go(func() error {
-		defer close(work)
-		for i := range b.devices {
-			select {
-			case work <- i:
-			case <-gctx.Done():
-				return gctx.Err()
-			}
-		}
-		return nil
-	})
-	done, err := w.until(ctx, func() bool { return len(w.there) >= b.devices })
+	done, err := w.until(ctx, func() bool { return w.complete(b.devices, len(b.nodes)) })
 	if err := g.Wait(); err != nil {
 		return 0, err
 	}
@@ -114,25 +122,30 @@ func (b *bench) floorOfMany(ctx context.Context) (time.Duration, error) {
 	return done.Sub(started), err
 }
 
-// untilOffered waits until a node has all devices of the burst in its capacity.
-func (b *bench) untilOffered(ctx context.Context) error {
-	name := v0.ResourceName("bench-burst")
+// untilOffered waits until each node has all devices of a Configuration to give.
+func (b *bench) untilOffered(ctx context.Context, configuration string) error {
+	name := corev1.ResourceName(v0.ResourceName(configuration))
 	return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
-		nodes, err := b.nodes(ctx)
+		nodes, err := b.listNodes(ctx)
 		if err != nil {
 			return false, err
 		}
-		for _, n := range nodes {
-			if q, ok := n.Status.Allocatable[resourceName(name)]; ok && q.Value() >= int64(b.devices) {
-				return true, nil
-			}
-		}
-		return false, nil
+		return !slices.ContainsFunc(nodes, func(n corev1.Node) bool {
+			q := n.Status.Allocatable[name]
+			return q.Value() < int64(b.devices)
+		}), nil
 	})
 }
 
-// measureIdle counts the API writes of Akri and the CPU time of its agent.
-func (b *bench) measureIdle(ctx context.Context) error {
+// measureIdle counts the API writes of Akri and the CPU time of its agents while
+// there are many devices and nothing changes.
+func measureIdle(ctx context.Context, b *bench) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+b.idle)
+	defer cancel()
+	return b.withDevices(ctx, "bench-idle", func(time.Duration, time.Duration) error { return b.watchIdle(ctx) })
+}
+
+func (b *bench) watchIdle(ctx context.Context) error {
 	agents, err := b.processes(ctx, "akri-agent")
 	if err != nil {
 		return err
@@ -160,12 +173,12 @@ func (b *bench) measureIdle(ctx context.Context) error {
 		return err
 	}
 	minutes := took.Minutes()
-	report(fmt.Sprintf("idle-writes-%d-instances", b.devices), (after-before)/minutes, "writes/min", 0)
-	report(fmt.Sprintf("idle-agent-cpu-%d-instances", b.devices), 100*cpu.Seconds()/took.Seconds()/float64(len(agents)), "percent-of-a-core", 0)
+	b.report(fmt.Sprintf("idle-writes-%d-instances", b.devices), (after-before)/minutes, "writes/min", 0)
+	b.report(fmt.Sprintf("idle-agent-cpu-%d-instances", b.devices), 100*cpu.Seconds()/took.Seconds()/float64(len(agents)), "percent-of-a-core", 0)
 	return nil
 }
 
-// settled waits until Events and status of the burst have been written: ten
+// settled waits until Events and status of the devices have been written: ten
 // seconds without a write, or two minutes. It returns the number of writes.
 func (b *bench) settled(ctx context.Context) (float64, error) {
 	var last float64

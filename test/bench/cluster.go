@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,11 +15,70 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/watch"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/devcluster"
 )
+
+// withCluster makes a cluster with the chart, has it used and removes it.
+func withCluster(ctx context.Context, nodes int, namespace string, use func(kubeconfig string) error) (err error) {
+	dir, err := os.MkdirTemp("", "akri-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		down, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+		err = errors.Join(err, devcluster.Down(down, dir, os.Stderr), os.RemoveAll(dir))
+	}()
+	c, err := devcluster.Up(ctx, devcluster.Options{Dir: dir, Nodes: nodes, Progress: os.Stderr, Install: true})
+	if err != nil {
+		return err
+	}
+	if _, err := c.LoadImageDir(ctx, filepath.Join("out", "images")); err != nil {
+		return err
+	}
+	values, err := devcluster.ParseValues([]string{
+		"udev.discovery.enabled=true", "debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true"})
+	if err != nil {
+		return err
+	}
+	err = c.InstallChart(ctx, devcluster.InstallOptions{
+		ChartDir: filepath.Join("charts", "akri"), Release: "akri", Namespace: namespace, Values: values, Wait: 3 * time.Minute})
+	if err != nil {
+		return err
+	}
+	return use(c.Kubeconfig())
+}
+
+// connect makes what measurements on a cluster share.
+func connect(ctx context.Context, o options, kubeconfig string) (*bench, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w", err)
+	}
+	config.QPS = -1
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v0.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	b := &bench{options: o}
+	if b.api, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
+		return nil, fmt.Errorf("make a client: %w", err)
+	}
+	if b.metrics, err = metricsReader(config); err != nil {
+		return nil, err
+	}
+	nodes, err := b.listNodes(ctx)
+	for _, n := range nodes {
+		b.nodes = append(b.nodes, n.Name)
+	}
+	return b, err
+}
 
 // metricsReader returns a function that reads the API server's metrics.
 func metricsReader(config *rest.Config) (func(context.Context) ([]byte, error), error) {
@@ -39,7 +100,7 @@ func (b *bench) setUp(ctx context.Context) error {
 		return fmt.Errorf("look for the agent: %w", err)
 	}
 	if len(agents.Items) == 0 {
-		return fmt.Errorf("no agent runs in namespace %s: `make bench` starts a cluster with one; or name the release's namespace with -release-namespace", b.release)
+		return fmt.Errorf("no agent runs in namespace %s; name the release's namespace with -release-namespace", b.release)
 	}
 	err := b.api.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -108,6 +169,19 @@ func (b *bench) watchInstances(ctx context.Context) (*instances, error) {
 		return nil, fmt.Errorf("watch Instances: %w", err)
 	}
 	return w, nil
+}
+
+// complete tells whether there are n Instances, each with this many nodes.
+func (w *instances) complete(n, nodes int) bool {
+	if len(w.there) < n {
+		return false
+	}
+	for _, i := range w.there {
+		if len(i.Spec.Nodes) < nodes {
+			return false
+		}
+	}
+	return true
 }
 
 // until takes events until done says so; it returns the moment of the last.

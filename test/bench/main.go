@@ -1,13 +1,19 @@
-// Bench measures what Akri promises about speed and size, on a cluster where
-// the chart is installed with the udev and debugEcho handlers, such as that of
-// `akri dev`. It prints one line per figure:
+// Bench measures what Akri promises about speed and size. It prints one line per
+// figure:
 //
 //	figure=<name> value=<number> unit=<unit> floor=<number or -> ratio=<number or ->
 //
 // The floor is what the same machine needs for the unavoidable part, measured
-// in the same run; ratio is value divided by floor. Devices are real: zram
-// block devices, plugged and unplugged. It must run as root on the machine of
-// the cluster, and leaves nothing behind.
+// in the same run; ratio is value divided by floor. The names of figures of two
+// nodes begin with two-nodes-.
+//
+// It makes a cluster of one node with the chart and the images of out/images,
+// and then one of two nodes for the figures of shared devices, as far as they
+// are wanted, and runs in the checkout. With -kubeconfig it measures on a
+// cluster that is there, such as that of `akri dev`: what its number of nodes
+// allows. Devices are real, zram block devices that are plugged and unplugged,
+// or debugEcho's where a thousand are needed. It must run as root on the
+// cluster's machine, and leaves nothing behind.
 package main
 
 import (
@@ -22,12 +28,9 @@ import (
 	"syscall"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/images"
 )
 
 func main() {
@@ -44,23 +47,44 @@ func main() {
 type figure struct {
 	name    string
 	about   string
+	nodes   int // of the cluster that it is measured on
 	measure func(context.Context, *bench) error
 }
 
 func figures() []figure {
 	return []figure{
-		{"rss", "memory of agent, controller and discovery with the devices there are", measureRSS},
-		{"plug", "uevent to Instance visible, with 64 devices present", measurePlug},
-		{"broker", "plug to broker running, unplug to broker gone", measureBroker},
-		{"burst", "1,000 devices reported at once", measureBurst},
-		{"idle", "API writes and CPU while nothing changes; runs within burst, with 1,000 Instances", nil},
+		{"rss", "memory of agent, controller and discovery without devices", 1, measureRSS},
+		{"plug", "uevent to Instance visible, with 64 devices present", 1, measurePlug},
+		{"broker", "plug to broker running, unplug to broker gone", 1, measureBroker},
+		{"burst", "1,000 devices reported at once, and memory with them", 1, measureBurst},
+		{"idle", "API writes and CPU with 1,000 Instances while nothing changes", 1, measureIdle},
+		{"burst-two-nodes", "1,000 devices that two nodes see, reported at once, and memory with them", 2, measureBurst},
+		{"idle-two-nodes", "API writes and CPU with them while nothing changes", 2, measureIdle},
 	}
+}
+
+// choose returns the figures of these names, all if there are none.
+func choose(names []string) ([]figure, error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(figures(), func(fig figure) bool { return fig.name == name }) {
+			return nil, fmt.Errorf("there is no figure %q", name)
+		}
+	}
+	return slices.DeleteFunc(figures(), func(fig figure) bool {
+		return len(names) > 0 && !slices.Contains(names, fig.name)
+	}), nil
 }
 
 // bench is what all measurements share.
 type bench struct {
-	api       client.WithWatch
-	metrics   func(context.Context) ([]byte, error)
+	api     client.WithWatch
+	metrics func(context.Context) ([]byte, error)
+	nodes   []string // of the cluster
+	options
+}
+
+// options are what the flags say.
+type options struct {
 	namespace string
 	release   string
 	image     string
@@ -74,50 +98,64 @@ func run(ctx context.Context, args []string) error {
 	f.Usage = func() {
 		fmt.Fprintln(f.Output(), "Usage: bench [flags] [figure ...]\n\nFigures (all by default):")
 		for _, fig := range figures() {
-			fmt.Fprintf(f.Output(), "  %-8s %s\n", fig.name, fig.about)
+			fmt.Fprintf(f.Output(), "  %-16s %s\n", fig.name, fig.about)
 		}
 		fmt.Fprintln(f.Output(), "\nFlags:")
 		f.PrintDefaults()
 	}
-	b := &bench{}
-	kubeconfig := f.String("kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig of the cluster")
-	f.StringVar(&b.namespace, "namespace", "akri-bench", "namespace to work in; it is made and deleted")
-	f.StringVar(&b.release, "release-namespace", "akri-system", "namespace of the Akri release")
-	f.StringVar(&b.image, "broker-image", "", "image of a broker that stops at once, such as the sample broker; needed for the figure broker")
-	f.IntVar(&b.rounds, "rounds", 100, "plugs for the latency figures; the broker figures take a tenth")
-	f.IntVar(&b.devices, "devices", 1000, "devices of the burst")
-	f.DurationVar(&b.idle, "idle", time.Minute, "how long to watch an idle cluster")
+	var o options
+	kubeconfig := f.String("kubeconfig", "", "kubeconfig of a cluster with Akri; none means to make clusters")
+	f.StringVar(&o.namespace, "namespace", "akri-bench", "namespace to work in; it is made and deleted")
+	f.StringVar(&o.release, "release-namespace", "akri-system", "namespace of the Akri release")
+	f.StringVar(&o.image, "broker-image", "", "image of a broker that stops at once; none means the sample broker of this checkout")
+	f.IntVar(&o.rounds, "rounds", 100, "plugs for the latency figures; the broker figures take a tenth")
+	f.IntVar(&o.devices, "devices", 1000, "devices of the burst")
+	f.DurationVar(&o.idle, "idle", time.Minute, "how long to watch an idle cluster")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
+	chosen, err := choose(f.Args())
 	if err != nil {
-		return fmt.Errorf("find the cluster: %w", err)
-	}
-	config.QPS = -1
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v0.AddToScheme(scheme)); err != nil {
 		return err
 	}
-	if b.api, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
-		return fmt.Errorf("make a client: %w", err)
-	}
-	if b.metrics, err = metricsReader(config); err != nil {
-		return err
-	}
-	if f.NArg() > 0 {
-		for _, name := range f.Args() {
-			if !slices.ContainsFunc(figures(), func(fig figure) bool { return fig.name == name }) {
-				return fmt.Errorf("there is no figure %q", name)
-			}
+	if o.image == "" {
+		tag, err := images.DefaultTag(false)
+		if err != nil {
+			return err
 		}
+		o.image = images.DefaultPrefix + "/show-broker:" + tag
+	}
+	if *kubeconfig != "" {
+		return measure(ctx, o, *kubeconfig, chosen)
+	}
+	for _, nodes := range []int{1, 2} {
+		some := slices.DeleteFunc(slices.Clone(chosen), func(fig figure) bool { return fig.nodes != nodes })
+		if len(some) == 0 {
+			continue
+		}
+		err := withCluster(ctx, nodes, o.release, func(kubeconfig string) error {
+			return measure(ctx, o, kubeconfig, some)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure measures on a cluster those of the figures that it has the nodes for.
+func measure(ctx context.Context, o options, kubeconfig string, chosen []figure) error {
+	b, err := connect(ctx, o, kubeconfig)
+	if err != nil {
+		return err
 	}
 	if err := b.setUp(ctx); err != nil {
 		return err
 	}
 	defer b.tearDown()
-	for _, fig := range figures() {
-		if fig.measure == nil || f.NArg() > 0 && !slices.Contains(f.Args(), fig.name) {
+	for _, fig := range chosen {
+		if fig.nodes != len(b.nodes) {
+			fmt.Fprintf(os.Stderr, "left out: %s is not for %d nodes\n", fig.name, len(b.nodes))
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "measuring %s: %s\n", fig.name, fig.about)
@@ -129,7 +167,10 @@ func run(ctx context.Context, args []string) error {
 }
 
 // report prints one figure. A floor of zero means that there is none.
-func report(name string, value float64, unit string, floor float64) {
+func (b *bench) report(name string, value float64, unit string, floor float64) {
+	if len(b.nodes) > 1 {
+		name = "two-nodes-" + name
+	}
 	line := fmt.Sprintf("figure=%s value=%s unit=%s", name, number(value), unit)
 	if floor > 0 {
 		line += fmt.Sprintf(" floor=%s ratio=%s", number(floor), number(value/floor))

@@ -13,9 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-func resourceName(name string) corev1.ResourceName { return corev1.ResourceName(name) }
-
-func (b *bench) nodes(ctx context.Context) ([]corev1.Node, error) {
+func (b *bench) listNodes(ctx context.Context) ([]corev1.Node, error) {
 	var list corev1.NodeList
 	if err := b.api.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
@@ -110,8 +108,8 @@ func measureRSS(ctx context.Context, b *bench) error {
 			}
 			most, peak = max(most, now), max(peak, high)
 		}
-		report(fmt.Sprintf("rss-%s-%d-devices", component, len(w.there)), most, "MiB", 0)
-		report(fmt.Sprintf("rss-peak-%s-%d-devices", component, len(w.there)), peak, "MiB", 0)
+		b.report(fmt.Sprintf("rss-%s-%d-devices", component, len(w.there)), most, "MiB", 0)
+		b.report(fmt.Sprintf("rss-peak-%s-%d-devices", component, len(w.there)), peak, "MiB", 0)
 	}
 	return nil
 }

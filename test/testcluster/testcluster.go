@@ -42,6 +42,9 @@ type Options struct {
 	Name   string   // of the package, a folder's name
 	Nodes  int      // 0 means 1
 	Values []string // of the chart, as for helm --set; nil means DefaultValues
+	// MaxRestartPeriod is that of [devcluster.Options]: tests that kill
+	// containers often do not want to wait for minutes.
+	MaxRestartPeriod time.Duration
 }
 
 // DefaultValues run both handlers as DaemonSets of their own.
@@ -118,7 +121,8 @@ func takeDown(dir string) error {
 
 func (b *Bed) setUp(ctx context.Context, dir string, o Options) (err error) {
 	b.Cluster, err = devcluster.Up(ctx, devcluster.Options{
-		Dir: dir, Nodes: max(o.Nodes, 1), Progress: os.Stderr, Repo: b.Repo, Install: true})
+		Dir: dir, Nodes: max(o.Nodes, 1), Progress: os.Stderr, Repo: b.Repo, Install: true,
+		MaxRestartPeriod: o.MaxRestartPeriod})
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func offerInstance(s share) []*pluginapi.Device {
 	list := make([]*pluginapi.Device, 0, len(s.slots))
 	for _, slot := range s.slots {
 		mine := slot.Here && slot.Usage.Door == v0.DoorInstance
-		list = append(list, offered(slot.ID, s.usable && (mine || slot.Usage.Free())))
+		list = append(list, offered(slot.ID, s.usable && (mine || toGive(slot))))
 	}
 	return list
 }
@@ -58,7 +58,7 @@ func offerConfiguration(shares []share) []*pluginapi.Device {
 				} else if slot.Usage.VirtualDevice == slot.ID && (spare < 0 || !s.slots[spare].Idle) {
 					spare = i // ours already: nothing can be lost over it
 				}
-			case slot.Usage.Free() && (spare < 0 || !s.slots[spare].Idle && s.after(i, spare)):
+			case toGive(slot) && (spare < 0 || !s.slots[spare].Idle && s.after(i, spare)):
 				spare = i
 			}
 		}
@@ -68,6 +68,9 @@ func offerConfiguration(shares []share) []*pluginapi.Device {
 	}
 	return list
 }
+
+// toGive tells whether a new user may have a slot.
+func toGive(slot ledger.Slot) bool { return slot.Usage.Free() && !slot.KeptBack }
 
 // after tells whether this node would take slot i later than j through
 // akri.sh/<instance>. The other door takes the last one, so that the two meet

@@ -14,7 +14,7 @@ import (
 
 // slots makes the slots of an Instance from words, one a slot: "free", "inst",
 // "conf" (held here), "conf-idle", "inst-idle", "other" (node) and "old" (held
-// under upstream's id).
+// under upstream's id), "kept" (back).
 func slots(instance string, words ...string) []ledger.Slot {
 	var all []ledger.Slot
 	for i, word := range words {
@@ -28,6 +28,8 @@ func slots(instance string, words ...string) []ledger.Slot {
 			s.Here, s.Usage = true, v0.Usage{Node: "a", Door: v0.DoorConfiguration, VirtualDevice: s.ID}
 		case "old":
 			s.Here, s.Usage = true, v0.Usage{Node: "a", Door: v0.DoorConfiguration, VirtualDevice: "cam-9"}
+		case "kept":
+			s.KeptBack = true
 		case "other":
 			s.Usage = v0.Usage{Node: "b", Door: v0.DoorInstance}
 		}
@@ -57,6 +59,7 @@ func TestOfferInstance(t *testing.T) {
 		{"", true, ""},
 		{"free inst conf other inst-idle conf-idle old", true, "a-0 a-1 a-2! a-3! a-4 a-5! a-6!"},
 		{"free inst conf", false, "a-0! a-1! a-2!"},
+		{"free kept inst", true, "a-0 a-1! a-2"},
 	}
 	for _, test := range tests {
 		got := show(offerInstance(share{usable: test.usable, slots: slots("cam-a", strings.Fields(test.words)...)}))
@@ -84,6 +87,7 @@ func TestOfferConfiguration(t *testing.T) {
 		"an idle one is the spare":    {[]instance{{words: "conf-idle free free"}, {words: "free conf-idle"}}, "a-0 b-1"},
 		"one of several idle ones":    {[]instance{{words: "conf-idle conf-idle conf"}}, "a-2 a-0"},
 		"idle through the other":      {[]instance{{words: "inst-idle free"}}, "a-1"},
+		"nothing that is kept back":   {[]instance{{words: "free kept"}, {words: "kept"}}, "a-0"},
 		"offline":                     {[]instance{{words: "conf free", offline: true}, {words: "free"}}, "a-0! a-1! b-0"},
 		"upstream's id, in use":       {[]instance{{words: "old free"}}, "9 a-1"},
 		"upstream's id, not in use":   {[]instance{{words: "old-idle free"}}, "a-1"},

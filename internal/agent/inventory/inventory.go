@@ -46,6 +46,12 @@ type Inventory struct {
 	mu       sync.Mutex
 	requests map[types.NamespacedName]*request
 	dirty    bool // the store is behind
+	changes  int  // how many states there were
+
+	// saving is held while the store is written, after mu if both are; saved is
+	// which of the states the store has.
+	saving sync.Mutex
+	saved  int
 
 	// wake has room for one: something for Run to do.
 	wake chan struct{}
@@ -129,9 +135,7 @@ func (v *Inventory) drop(configuration types.NamespacedName) {
 		return
 	}
 	delete(v.requests, configuration)
-	for _, name := range slices.Sorted(maps.Keys(q.known)) {
-		v.tellGone(q.known[name].Device)
-	}
+	v.tellGone(devicesOf(q.known))
 	v.changed()
 }
 
@@ -249,13 +253,15 @@ func (v *Inventory) plan(q *request) {
 	for _, endpoint := range out.Expired {
 		delete(q.sources, endpoint)
 	}
-	for _, name := range slices.Sorted(maps.Keys(q.known)) {
-		if _, stays := out.Devices[name]; !stays {
-			gone := q.known[name].Device
-			gone.ReportedAt = q.heard
-			v.tellGone(gone)
-		}
+	left := devicesOf(q.known)
+	left = slices.DeleteFunc(left, func(d Device) bool {
+		_, stays := out.Devices[d.Instance.Name]
+		return stays
+	})
+	for i := range left {
+		left[i].ReportedAt = q.heard
 	}
+	v.tellGone(left)
 	for _, name := range slices.Sorted(maps.Keys(out.Devices)) {
 		old, before := q.known[name]
 		if now := out.Devices[name].Device; !before || !equal(old.Device, now) {
@@ -281,11 +287,31 @@ func (v *Inventory) plan(q *request) {
 	}
 }
 
-func (v *Inventory) tellGone(d Device) {
-	for _, c := range v.opts.Consumers {
-		c.DeviceGone(d)
+// devicesOf returns devices by the names of their Instances.
+func devicesOf(known map[string]Known) []Device {
+	devices := make([]Device, 0, len(known))
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		devices = append(devices, known[name].Device)
+	}
+	return devices
+}
+
+// tellGone says that devices are gone, and has that on disk before: an agent
+// that is killed now must not bring them back when it starts. New ones can wait:
+// their Instances and their handlers know them too.
+func (v *Inventory) tellGone(devices []Device) {
+	if len(devices) == 0 {
+		return
 	}
 	v.dirty = true
+	if state, number, ok := v.unsaved(); ok && !v.store(state, number) {
+		v.dirty = true
+	}
+	for _, d := range devices {
+		for _, c := range v.opts.Consumers {
+			c.DeviceGone(d)
+		}
+	}
 }
 
 // changed wakes Run.

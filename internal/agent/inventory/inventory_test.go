@@ -126,6 +126,62 @@ func TestRestartLosesNothing(t *testing.T) {
 	want(t, r, "-y")
 }
 
+// killer is a consumer that is told of a device that is gone, and starts the
+// inventory anew from what is on disk at that moment.
+type killer struct {
+	t      *testing.T
+	store  *memory
+	kept   string
+	killed bool
+}
+
+func (k *killer) DeviceChanged(Device) {}
+func (k *killer) DeviceGone(Device) {
+	k.killed = true
+	_, r, _ := start(k.t, &memory{k.store.state}, "boot")
+	k.kept = r.take()
+}
+
+func TestKilledWhileADeviceLeaves(t *testing.T) {
+	for name, leave := range map[string]struct {
+		do   func(*Inventory)
+		kept string
+	}{
+		"no longer reported":  {func(v *Inventory) { report(v, "q", "e", "y") }, "+y Online usable=true"},
+		"no longer asked for": {func(v *Inventory) { v.DropRequest(cfg) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &memory{}
+			v, _, _ := start(t, store, "boot")
+			ask(v, "q")
+			report(v, "q", "e", "x", "y")
+			v.save()
+			k := &killer{t: t, store: store}
+			v.opts.Consumers = append(v.opts.Consumers, k)
+			leave.do(v)
+			if !k.killed || k.kept != leave.kept {
+				t.Errorf("killed %v; after it there is %q, want %q", k.killed, k.kept, leave.kept)
+			}
+		})
+	}
+}
+
+func TestALaterStateIsNotOverwritten(t *testing.T) {
+	store := &memory{}
+	v, _, _ := start(t, store, "boot")
+	ask(v, "q")
+	report(v, "q", "e", "x")
+	v.mu.Lock()
+	older, number, ok := v.unsaved()
+	v.mu.Unlock()
+	report(v, "q", "e") // x is gone, and that is on disk
+	if !ok || !v.store(older, number) {
+		t.Fatal("there was nothing to save")
+	}
+	_, r, _ := start(t, store, "boot")
+	want(t, r, "")
+}
+
 func TestRestartAfterReboot(t *testing.T) {
 	store := &memory{}
 	v, _, _ := start(t, store, "boot 1")

@@ -91,7 +91,7 @@ func (v *Inventory) Adopt(devices []Device) {
 		name := types.NamespacedName{Namespace: d.Instance.Namespace, Name: d.Configuration}
 		q := v.requests[name]
 		if q == nil {
-			v.tellGone(d)
+			v.tellGone([]Device{d})
 			continue
 		}
 		if _, known := q.known[d.Instance.Name]; !known {
@@ -102,9 +102,7 @@ func (v *Inventory) Adopt(devices []Device) {
 	for name, devices := range fresh {
 		q := v.requests[name]
 		if answered(q) { // what the handlers do not list is not there
-			for _, d := range devices {
-				v.tellGone(d)
-			}
+			v.tellGone(devices)
 			continue
 		}
 		for _, d := range devices {
@@ -134,20 +132,40 @@ func answered(q *request) bool {
 // save brings the store up to date if it is behind, and tells whether it did.
 func (v *Inventory) save() bool {
 	v.mu.Lock()
-	if !v.dirty || v.opts.Store == nil {
-		v.dirty = false
-		v.mu.Unlock()
-		return false
-	}
-	v.dirty = false
-	state := v.state()
+	state, number, ok := v.unsaved()
 	v.mu.Unlock()
-	if err := v.opts.Store.Save(state); err != nil {
-		v.opts.Logger.Error("cannot save the inventory; a restart will start from an older one", "error", err)
+	if ok && !v.store(state, number) {
 		v.mu.Lock()
 		v.dirty = true
 		v.mu.Unlock()
 	}
+	return ok
+}
+
+// unsaved returns what the store lacks, if anything. The caller holds mu.
+func (v *Inventory) unsaved() (state State, number int, ok bool) {
+	if !v.dirty || v.opts.Store == nil {
+		v.dirty = false
+		return State{}, 0, false
+	}
+	v.dirty = false
+	v.changes++
+	return v.state(), v.changes, true
+}
+
+// store saves a state unless a later one is saved already, and tells whether
+// that succeeded.
+func (v *Inventory) store(state State, number int) bool {
+	v.saving.Lock()
+	defer v.saving.Unlock()
+	if number < v.saved {
+		return true
+	}
+	if err := v.opts.Store.Save(state); err != nil {
+		v.opts.Logger.Error("cannot save the inventory; a restart will start from an older one", "error", err)
+		return false
+	}
+	v.saved = number
 	return true
 }
 

@@ -149,6 +149,9 @@ func planClaim(node string, in *instance, i int, door v0.Door) (held bool, err e
 	if _, ok := in.pending[i]; ok {
 		return false, fmt.Errorf("%w: node %s is claiming it for another container", ErrTaken, node)
 	}
+	if in.keptBack()[i] {
+		return false, fmt.Errorf("%w: the device has %d slots now and as many are held, some from when it had more", ErrTaken, in.device.capacity)
+	}
 	return false, nil
 }
 

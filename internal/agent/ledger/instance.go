@@ -154,6 +154,38 @@ func (in *instance) slot(node string, i int) Slot {
 	return s
 }
 
+// keptBack returns the free slots that nobody may have although their index is
+// below the capacity: since it shrank, as many are held beyond it. They are the
+// last ones that are free, so that all nodes keep back the same.
+func (in *instance) keptBack() map[int]bool {
+	used := make(map[int]bool)
+	for i := range in.held {
+		used[i] = true
+	}
+	for i := range in.pending {
+		used[i] = true
+	}
+	for i := range in.others {
+		used[i] = true
+	}
+	beyond := 0
+	for i := range used {
+		if i >= in.device.capacity {
+			beyond++
+		}
+	}
+	if beyond == 0 {
+		return nil
+	}
+	kept := make(map[int]bool, beyond)
+	for i := in.device.capacity - 1; i >= 0 && len(kept) < beyond; i-- {
+		if !used[i] {
+			kept[i] = true
+		}
+	}
+	return kept
+}
+
 // usage returns this node's part of spec.deviceUsage.
 func (in *instance) usage(node string) map[string]v0.Usage {
 	usage := make(map[string]v0.Usage, len(in.held))

@@ -177,6 +177,9 @@ type Slot struct {
 	// Idle tells that this node holds the slot, but that the kubelet no longer
 	// uses it: it is about to be freed.
 	Idle bool
+	// KeptBack tells that nobody holds the slot and nobody may have it: the
+	// capacity shrank, and slots beyond it are held instead.
+	KeptBack bool
 }
 
 // Slots returns the slots of an Instance whose device is on this node, in
@@ -190,8 +193,11 @@ func (l *Ledger) Slots(name types.NamespacedName) []Slot {
 		return nil
 	}
 	slots := make([]Slot, 0, in.device.capacity)
+	kept := in.keptBack()
 	for i := range in.device.capacity {
-		slots = append(slots, in.slot(l.node, i))
+		slot := in.slot(l.node, i)
+		slot.KeptBack = kept[i]
+		slots = append(slots, slot)
 	}
 	for _, i := range slices.Sorted(maps.Keys(in.held)) {
 		if i >= in.device.capacity {

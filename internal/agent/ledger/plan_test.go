@@ -28,6 +28,10 @@ func TestPlanClaim(t *testing.T) {
 		others:  map[int]v0.Usage{3: {Node: "b", Door: inst}, 9: {Node: "b", Door: inst}},
 	}
 	here.held[9] = holder{door: inst}
+	shrunk := &instance{
+		bare: cam.Name, device: &device{capacity: 4, shared: true, usable: true},
+		held: map[int]holder{0: {door: inst}, 5: {door: inst}}, others: map[int]v0.Usage{6: {Node: "b", Door: inst}},
+	}
 	offline := &instance{bare: cam.Name, device: &device{capacity: 2}, held: map[int]holder{0: {door: inst}}}
 	tests := map[string]struct {
 		in    *instance
@@ -37,21 +41,24 @@ func TestPlanClaim(t *testing.T) {
 		says  string
 		taken bool
 	}{
-		"held":                    {in: here, slot: 0, door: inst, held: true},
-		"held, configuration":     {in: here, slot: 1, door: conf, held: true},
-		"held beyond capacity":    {in: here, slot: 7, door: inst, held: true},
-		"other door":              {in: here, slot: 0, door: conf, says: "through the resource akri.sh/cam-0000a1", taken: true},
-		"other door, conf":        {in: here, slot: 1, door: inst, says: "through the resource akri.sh/cam", taken: true},
-		"upstream's id":           {in: here, slot: 8, door: conf, says: "as device cam-3", taken: true},
-		"pending":                 {in: here, slot: 2, door: conf, says: "for another container", taken: true},
-		"other node":              {in: here, slot: 3, door: inst, says: "node b holds it", taken: true},
-		"lost to another node":    {in: here, slot: 9, door: inst, says: "node b holds it", taken: true},
-		"beyond capacity":         {in: here, slot: 4, door: inst, says: "has 4 slots"},
-		"unknown instance":        {in: nil, slot: 0, door: inst, says: "no such device"},
-		"gone device":             {in: &instance{held: map[int]holder{0: {door: inst}}}, slot: 0, door: inst, says: "no such device"},
-		"offline":                 {in: offline, slot: 1, door: inst, says: "offline on node a"},
-		"offline but held":        {in: offline, slot: 0, door: inst, held: true},
-		"free in a small, usable": {in: &instance{device: &device{capacity: 1, usable: true}}, slot: 0, door: conf},
+		"held":                     {in: here, slot: 0, door: inst, held: true},
+		"held, configuration":      {in: here, slot: 1, door: conf, held: true},
+		"held beyond capacity":     {in: here, slot: 7, door: inst, held: true},
+		"other door":               {in: here, slot: 0, door: conf, says: "through the resource akri.sh/cam-0000a1", taken: true},
+		"other door, conf":         {in: here, slot: 1, door: inst, says: "through the resource akri.sh/cam", taken: true},
+		"upstream's id":            {in: here, slot: 8, door: conf, says: "as device cam-3", taken: true},
+		"pending":                  {in: here, slot: 2, door: conf, says: "for another container", taken: true},
+		"other node":               {in: here, slot: 3, door: inst, says: "node b holds it", taken: true},
+		"lost to another node":     {in: here, slot: 9, door: inst, says: "node b holds it", taken: true},
+		"beyond capacity":          {in: here, slot: 4, door: inst, says: "has 4 slots"},
+		"one of two that are left": {in: shrunk, slot: 1, door: inst},
+		"kept back":                {in: shrunk, slot: 2, door: inst, says: "has 4 slots now and as many are held", taken: true},
+		"kept back, the last":      {in: shrunk, slot: 3, door: conf, says: "as many are held", taken: true},
+		"unknown instance":         {in: nil, slot: 0, door: inst, says: "no such device"},
+		"gone device":              {in: &instance{held: map[int]holder{0: {door: inst}}}, slot: 0, door: inst, says: "no such device"},
+		"offline":                  {in: offline, slot: 1, door: inst, says: "offline on node a"},
+		"offline but held":         {in: offline, slot: 0, door: inst, held: true},
+		"free in a small, usable":  {in: &instance{device: &device{capacity: 1, usable: true}}, slot: 0, door: conf},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 // claims brings this node's keys of deviceUsage to the given set; nil leaves
 // them as they are. Slots of other nodes are never touched, nor is a slot
-// claimed on an Instance that does not have this node.
+// claimed on an Instance that this node is not in, or is leaving.
 //
 // Claiming is an unforced apply of the whole set: of two nodes that race, one
 // gets a conflict. Freeing is a patch with tests, so that it works whoever
@@ -22,7 +22,7 @@ func (p *planner) claims(claims map[string]v0.Usage) {
 	var (
 		ops   []Op
 		fresh bool
-		here  = slices.Contains(o.Spec.Nodes, p.node) || p.want.Word == Present
+		here  = p.mayClaim()
 		held  = map[string]string{}
 	)
 	for _, slot := range slices.Sorted(maps.Keys(claims)) {
@@ -74,4 +74,11 @@ func usage(value string) v0.Usage {
 		return v0.Usage{Node: value, Door: v0.DoorInstance}
 	}
 	return u
+}
+
+// mayClaim tells whether this node can take slots: it sees the device, or saw it
+// before a restart. A slot that is taken on the way out would be lost when the
+// last node deletes the Instance.
+func (p *planner) mayClaim() bool {
+	return p.want.Word == Present || p.want.Word == Unknown && slices.Contains(p.have.Spec.Nodes, p.node)
 }

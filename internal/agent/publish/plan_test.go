@@ -469,6 +469,10 @@ func TestPlanClaims(t *testing.T) {
 			have: with(published("b", d, "a"), func(o *v0.Instance) { o.Spec.DeviceUsage = map[string]string{s0: "b"} }),
 		},
 		{
+			name: "on the way out nothing is taken", want: left, have: have(map[string]string{s1: "a"}),
+			writes: []string{"apply uid-1"},
+		},
+		{
 			name: "left, container gone", want: Want{Instance: d.Instance, Word: Gone, Device: d, Claims: none},
 			have: with(published("b", d, "a"), func(o *v0.Instance) {
 				o.Spec.DeviceUsage = map[string]string{s0: "b", s1: "a"}

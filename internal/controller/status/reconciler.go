@@ -104,7 +104,10 @@ func (r *Reconcilers) configuration(ctx context.Context, req reconcile.Request) 
 	}
 	tried, refusal := r.Verdicts.Verdict(req.NamespacedName)
 	want := OfConfiguration(c, Verdict{Tried: tried, Refusal: refusal}, r.now())
-	if c.DeletionTimestamp != nil || Same(want, c.Status.Conditions) {
+	// helm and others wait until the generation was seen, though it may change
+	// no condition.
+	seen := len(want) == 0 || c.Status.ObservedGeneration == c.Generation
+	if c.DeletionTimestamp != nil || seen && Same(want, c.Status.Conditions) {
 		return reconcile.Result{}, nil
 	}
 	return reconcile.Result{}, r.write(ctx, c, "Configuration", want, map[string]any{"observedGeneration": c.Generation})

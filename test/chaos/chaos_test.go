@@ -1,0 +1,74 @@
+//go:build e2e
+
+package chaos
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/akri-go/akri/test/chaos/history"
+	"github.com/akri-go/akri/test/testcluster"
+)
+
+const (
+	// every so many rounds the cluster is given the time to recover.
+	every = 10
+	// recovery is how long that may take. A broker that was refused while parts
+	// were down is made anew with a pause that grows.
+	recovery = 2 * time.Minute
+)
+
+// limits leave room for a kubelet that is away, an agent that starts for the
+// second time in a row, and a slow machine.
+var limits = history.Limits{Late: 20 * time.Second, Found: 60 * time.Second, Replacements: 3, Explains: 30 * time.Second}
+
+// Parts of the cluster are killed at random while the world goes on. No Instance
+// is lost or doubled, no slot given twice or leaked, no broker that runs is
+// stopped; and in the end all is as it should be.
+func TestChaos(t *testing.T) {
+	began := *seed
+	if began == 0 {
+		began = time.Now().UnixNano() & (1<<31 - 1)
+	}
+	t.Logf("seed %d", began)
+	rng := rand.New(rand.NewPCG(uint64(began), 0))
+	ns := bed.NewNamespace(t)
+	rec := record(t, ns)
+	t.Cleanup(func() { rec.judge(t, limits) })
+	w := newWorld(t, ns, rng, rec)
+	known := processes{}
+	heal := func(settled bool) {
+		t.Helper()
+		start := time.Now()
+		testcluster.Eventually(t, recovery, w.converged(settled))
+		t.Logf("all is well after %v", time.Since(start).Round(time.Second))
+		known.look(t)
+	}
+	heal(true)
+	for round := 1; round <= *rounds; round++ {
+		killed, revive := w.strike()
+		did := w.change()
+		pause(t, rng, 1500*time.Millisecond)
+		if revive != nil {
+			revive()
+		}
+		t.Logf("%s round %d: kill %s; %s", time.Now().Format("15:04:05.000"), round, killed, did)
+		pause(t, rng, 1500*time.Millisecond)
+		if round%every == 0 && round != *rounds {
+			heal(false)
+		}
+	}
+	heal(true)
+	testcluster.Eventually(t, recovery, w.clear())
+	known.leaks(t)
+}
+
+// pause lets the cluster go on for a random time, so that faults meet it in any
+// state.
+func pause(t *testing.T, rng *rand.Rand, atMost time.Duration) {
+	select {
+	case <-time.After(time.Duration(rng.Int64N(int64(atMost)))):
+	case <-t.Context().Done():
+	}
+}

@@ -1,0 +1,38 @@
+//go:build e2e
+
+// Package chaos kills the parts of a real cluster of two nodes at random while
+// devices and Pods come and go, and then asks package history whether anything
+// happened that must never happen.
+//
+//	go test -tags e2e ./test/chaos -seed 7 -rounds 20
+//
+// repeats what a run with that seed did; when it does it is the machine's
+// business. A run that fails leaves out/logs/chaos-history: every version of
+// every object, the faults, and the story of each object that was wronged; and
+// in out/logs/chaos the logs of all parts.
+package chaos
+
+import (
+	"flag"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/akri-go/akri/test/testcluster"
+)
+
+// nodes is the number of nodes of the cluster.
+const nodes = 2
+
+// These are set before the first test and then only read.
+var (
+	bed    *testcluster.Bed
+	seed   = flag.Int64("seed", 0, "of what is done when; 0 takes one from the clock")
+	rounds = flag.Int("rounds", 50, "how many times something is killed")
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(testcluster.Main(m, testcluster.Options{
+		Name: "chaos", Nodes: nodes, MaxRestartPeriod: 2 * time.Second,
+	}, func(b *testcluster.Bed) { bed = b }))
+}

@@ -1,0 +1,362 @@
+//go:build e2e
+
+// Package chart takes the Helm chart through its life on a real cluster of its
+// own: installed where an older Akri was, upgraded, uninstalled in good times
+// and bad, installed again.
+package chart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/charts"
+	"github.com/akri-go/akri/internal/charthook"
+	"github.com/akri-go/akri/internal/devcluster"
+)
+
+const (
+	release   = "akri"
+	namespace = "akri-system"
+	// soon is how long a test waits for what must come.
+	soon = 2 * time.Minute
+)
+
+// TestLife is one story; each part stands on the one before it.
+func TestLife(t *testing.T) {
+	c := start(t)
+	for _, part := range []struct {
+		name string
+		run  func(*testing.T, *rig)
+	}{
+		{"install over the CRDs of an older Akri", installOverOld},
+		{"upgrade, with the old CRDs put back", upgrade},
+		{"uninstall takes all but the CRDs", uninstall},
+		{"reinstall, and uninstall without agents and controller", withoutAgents},
+		{"uninstall without a node to run on ends, and --no-hooks removes the rest", withoutNodes},
+	} {
+		if !t.Run(part.name, func(t *testing.T) { part.run(t, c.with(t)) }) {
+			return
+		}
+	}
+}
+
+func installOverOld(t *testing.T, r *rig) {
+	r.writeOldCRDs()
+	r.create(configuration("default", "kept", nil))
+	before := r.uids(&v0.ConfigurationList{})
+
+	// Helm 4 would apply the CRDs itself, and fail over those of another owner.
+	r.install("--skip-crds", "debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true")
+	r.crdsAreCurrent()
+	if after := r.uids(&v0.ConfigurationList{}); !slices.Equal(before, after) {
+		t.Errorf("Configurations were %v, are %v", before, after)
+	}
+	r.instances("kept", 2)
+	// What the old CRD could not keep.
+	r.eventually("the status of the Configuration", func(ctx context.Context) error {
+		var c v0.Configuration
+		if err := r.Get(ctx, client.ObjectKey{Namespace: "default", Name: "kept"}, &c); err != nil {
+			return err
+		}
+		if len(c.Status.Nodes) != 1 {
+			return fmt.Errorf("%d nodes in it", len(c.Status.Nodes))
+		}
+		return nil
+	})
+	r.noHooks()
+}
+
+func upgrade(t *testing.T, r *rig) {
+	r.writeOldCRDs()
+	before := slices.Concat(r.uids(&v0.ConfigurationList{}), r.uids(&v0.InstanceList{}))
+	r.install("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true", "udev.discovery.enabled=true",
+		"controller.replicas=1", "controller.podDisruptionBudget.enabled=true", "agent.tolerations[0].operator=Exists")
+	r.crdsAreCurrent()
+	if after := slices.Concat(r.uids(&v0.ConfigurationList{}), r.uids(&v0.InstanceList{})); !slices.Equal(before, after) {
+		t.Errorf("Configurations and Instances were %v, are %v", before, after)
+	}
+	r.noHooks()
+	var pods corev1.PodList
+	r.list(&pods, client.InNamespace(namespace))
+	running := map[string]int{}
+	for _, p := range pods.Items {
+		if p.DeletionTimestamp == nil {
+			running[p.Labels["app.kubernetes.io/name"]]++
+		}
+	}
+	want := map[string]int{"akri-agent": 1, "akri-controller": 1, "akri-udev-discovery": 1, "akri-debug-echo-discovery": 1}
+	if fmt.Sprint(running) != fmt.Sprint(want) {
+		t.Errorf("Pods %v, want %v", running, want)
+	}
+}
+
+func uninstall(t *testing.T, r *rig) {
+	r.create(&corev1.Namespace{ObjectMeta: objectMeta("", "shop")})
+	r.create(configuration("shop", "served", brokerSpec(t)))
+	r.instances("served", 2)
+	r.eventually("brokers run", func(ctx context.Context) error {
+		var pods corev1.PodList
+		if err := r.List(ctx, &pods, client.HasLabels{v0.LabelConfiguration}); err != nil {
+			return err
+		}
+		running := 0
+		for _, p := range pods.Items {
+			if p.Status.Phase == corev1.PodRunning {
+				running++
+			}
+		}
+		if running != 2 {
+			return fmt.Errorf("%d brokers run of %d, want 2", running, len(pods.Items))
+		}
+		return nil
+	})
+
+	if err := r.uninstall(false); err != nil {
+		t.Fatal(err)
+	}
+	// The hook has waited for these.
+	if left := slices.Concat(r.uids(&v0.ConfigurationList{}), r.uids(&v0.InstanceList{})); len(left) != 0 {
+		t.Errorf("Configurations and Instances %v are left", left)
+	}
+	r.nothingLeft()
+	r.crdsAreCurrent()
+}
+
+func withoutAgents(t *testing.T, r *rig) {
+	r.create(configuration("default", "again", nil))
+	r.install("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true")
+	r.instances("again", 2)
+	for _, list := range workloads() {
+		for _, o := range r.ours(list) {
+			if err := r.Delete(t.Context(), o, client.PropagationPolicy("Foreground")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.eventually("no component runs", func(ctx context.Context) error {
+		var pods corev1.PodList
+		if err := r.List(ctx, &pods, client.InNamespace(namespace)); err != nil || len(pods.Items) == 0 {
+			return err
+		}
+		return fmt.Errorf("%d Pods do", len(pods.Items))
+	})
+	if err := r.uninstall(false); err != nil {
+		t.Fatal(err)
+	}
+	if left := slices.Concat(r.uids(&v0.ConfigurationList{}), r.uids(&v0.InstanceList{})); len(left) != 0 {
+		t.Errorf("Configurations and Instances %v are left", left)
+	}
+	r.nothingLeft()
+}
+
+func withoutNodes(t *testing.T, r *rig) {
+	r.create(configuration("default", "lonely", nil))
+	r.install("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true", "cleanupHook.timeoutSeconds=10")
+	r.instances("lonely", 2)
+	r.cordon(true)
+	err := r.uninstall(false)
+	if err == nil || !strings.Contains(err.Error(), "akri-cleanup") {
+		t.Fatalf("error %v, want one that names the Job", err)
+	}
+	if err := r.uninstall(true); err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range kinds() {
+		for _, o := range r.ours(list) {
+			if o.GetNamespace() == "" || o.GetName() == "akri-helm-cleanup-hook-sa" {
+				t.Errorf("%T %s is left: rights outlive the hook", o, o.GetName())
+			}
+		}
+	}
+	r.cordon(false)
+	if left := r.uids(&v0.ConfigurationList{}); len(left) != 1 {
+		t.Errorf("%d Configurations are left, want the one that no hook has deleted", len(left))
+	}
+	var c v0.Configuration
+	c.Namespace, c.Name = "default", "lonely"
+	if err := r.Delete(t.Context(), &c); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("the Instances go with their Configuration, agents or not", func(ctx context.Context) error {
+		var l v0.InstanceList
+		if err := r.List(ctx, &l); err != nil || len(l.Items) == 0 {
+			return err
+		}
+		return fmt.Errorf("%d are left", len(l.Items))
+	})
+	// The next install begins with what the failed hook has left.
+	r.install("debugEcho.discovery.enabled=true")
+	if err := r.uninstall(false); err != nil {
+		t.Fatal(err)
+	}
+	r.nothingLeft()
+}
+
+// start brings up a cluster that has the images and nothing else.
+func start(t *testing.T) *rig {
+	t.Helper()
+	repo, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "cluster")
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+		if err := devcluster.Down(ctx, dir, os.Stderr); err != nil {
+			t.Errorf("take the cluster down: %v", err)
+		}
+	})
+	cluster, err := devcluster.Up(t.Context(), devcluster.Options{Dir: dir, Nodes: 1, Progress: os.Stderr, Repo: repo, Install: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cluster.LoadImageDir(t.Context(), filepath.Join(repo, "out", "images")); err != nil {
+		t.Fatal(err)
+	}
+	api, err := newClient(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &rig{T: t, WithWatch: api, cluster: cluster, repo: repo}
+}
+
+// install installs the chart or upgrades to it. A first "--skip-crds" is as
+// helm's; the others are as --set.
+func (r *rig) install(set ...string) {
+	r.Helper()
+	skip := set[0] == "--skip-crds"
+	if skip {
+		set = set[1:]
+	}
+	values, err := devcluster.ParseValues(set)
+	if err != nil {
+		r.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 2*soon)
+	defer cancel()
+	err = r.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(r.repo, "charts", "akri"),
+		Release: release, Namespace: namespace, Values: values, SkipCRDs: skip, Wait: soon})
+	if err != nil {
+		r.Fatal(err)
+	}
+}
+
+func (r *rig) uninstall(noHooks bool) error {
+	ctx, cancel := context.WithTimeout(r.Context(), soon)
+	defer cancel()
+	return r.cluster.Uninstall(ctx, devcluster.UninstallOptions{Release: release, Namespace: namespace, NoHooks: noHooks})
+}
+
+// crdsAreCurrent fails unless the CRDs are those of this version.
+func (r *rig) crdsAreCurrent() {
+	r.Helper()
+	version, err := charts.Version()
+	if err != nil {
+		r.Fatal(err)
+	}
+	for _, name := range []string{"configurations.akri.sh", "instances.akri.sh"} {
+		crd := r.crd(name)
+		if got := crd.Annotations[charthook.VersionAnnotation]; got != version {
+			r.Errorf("%s is of version %q, want %q", name, got, version)
+		}
+		if crd.Spec.Versions[0].Subresources == nil || crd.Spec.Versions[0].Subresources.Status == nil {
+			r.Errorf("%s has no status subresource", name)
+		}
+	}
+}
+
+func (r *rig) instances(configuration string, want int) {
+	r.Helper()
+	r.eventually(fmt.Sprintf("%d Instances of %s", want, configuration), func(ctx context.Context) error {
+		var l v0.InstanceList
+		if err := r.List(ctx, &l); err != nil {
+			return err
+		}
+		n := 0
+		for _, i := range l.Items {
+			if i.Spec.ConfigurationName == configuration {
+				n++
+			}
+		}
+		if n != want {
+			return fmt.Errorf("there are %d", n)
+		}
+		return nil
+	})
+}
+
+func (r *rig) cordon(on bool) {
+	r.Helper()
+	node := &corev1.Node{ObjectMeta: objectMeta("", devcluster.NodeName(1))}
+	patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%v}}`, on)
+	if err := r.Patch(r.Context(), node, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// nothingLeft waits until no object of the release and nothing that its
+// controller has made is left.
+func (r *rig) nothingLeft() {
+	r.Helper()
+	r.eventually("nothing is left", func(ctx context.Context) error {
+		var left []string
+		for _, list := range append(kinds(), workloads()...) {
+			for _, o := range r.ours(list) {
+				left = append(left, fmt.Sprintf("%T %s", o, o.GetName()))
+			}
+		}
+		var pods corev1.PodList
+		var services corev1.ServiceList
+		if err := errors.Join(r.List(ctx, &pods, client.HasLabels{v0.LabelConfiguration}),
+			r.List(ctx, &services, client.HasLabels{v0.LabelConfiguration})); err != nil {
+			return err
+		}
+		for _, p := range pods.Items {
+			left = append(left, "broker "+p.Name)
+		}
+		for _, s := range services.Items {
+			left = append(left, "Service "+s.Name)
+		}
+		if len(left) > 0 {
+			return errors.New(strings.Join(left, ", "))
+		}
+		return nil
+	})
+}
+
+// noHooks fails if an object of a hook that has done its work is left.
+func (r *rig) noHooks() {
+	r.Helper()
+	for _, list := range append(kinds(), workloads()...) {
+		for _, o := range r.ours(list) {
+			if o.GetLabels()["app.kubernetes.io/component"] == "hook" {
+				r.Errorf("%T %s of a hook is left", o, o.GetName())
+			}
+		}
+	}
+}
+
+// create makes an object, again if its kind is known only in a moment.
+func (r *rig) create(o client.Object) {
+	r.Helper()
+	r.eventually("create "+o.GetName(), func(ctx context.Context) error {
+		if err := r.Create(ctx, o); err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+		return nil
+	})
+}

@@ -1,0 +1,216 @@
+//go:build e2e
+
+package chart
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/charts"
+	"github.com/akri-go/akri/internal/devcluster"
+)
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(m.Run())
+}
+
+// rig is a test with a cluster.
+type rig struct {
+	*testing.T
+	client.WithWatch
+	cluster *devcluster.Cluster
+	repo    string
+}
+
+// with returns the rig for a subtest.
+func (r *rig) with(t *testing.T) *rig {
+	c := *r
+	c.T = t
+	return &c
+}
+
+func newClient(cluster *devcluster.Cluster) (client.WithWatch, error) {
+	config, err := cluster.RESTConfig()
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme), v0.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	return client.NewWithWatch(config, client.Options{Scheme: scheme})
+}
+
+// eventually asks until check has nothing to complain of, or fails the test
+// with its last complaint.
+func (r *rig) eventually(what string, check func(context.Context) error) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), soon)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	var last error
+	for {
+		err := check(ctx)
+		if err == nil {
+			return
+		}
+		if ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			r.Fatalf("%s: after %v: %v", what, soon, last)
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *rig) list(list client.ObjectList, opts ...client.ListOption) {
+	r.Helper()
+	if err := r.List(r.Context(), list, opts...); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// uids returns those of all objects of a kind, sorted.
+func (r *rig) uids(list client.ObjectList) []string {
+	r.Helper()
+	r.list(list)
+	var out []string
+	for _, o := range items(r.T, list) {
+		out = append(out, string(o.GetUID()))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// ours returns the release's objects of a kind.
+func (r *rig) ours(list client.ObjectList) []client.Object {
+	r.Helper()
+	r.list(list, client.MatchingLabels{"app.kubernetes.io/instance": release})
+	return items(r.T, list)
+}
+
+func items(t *testing.T, list client.ObjectList) []client.Object {
+	t.Helper()
+	raw, err := meta.ExtractList(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []client.Object
+	for _, o := range raw {
+		out = append(out, o.(client.Object))
+	}
+	return out
+}
+
+// workloads are the kinds that run the chart's components.
+func workloads() []client.ObjectList {
+	return []client.ObjectList{&appsv1.DaemonSetList{}, &appsv1.DeploymentList{}}
+}
+
+// kinds are the others that the chart makes.
+func kinds() []client.ObjectList {
+	return []client.ObjectList{
+		&corev1.PodList{}, &corev1.ServiceList{}, &corev1.ServiceAccountList{}, &corev1.SecretList{}, &corev1.ConfigMapList{},
+		&batchv1.JobList{}, &policyv1.PodDisruptionBudgetList{},
+		&rbacv1.RoleList{}, &rbacv1.RoleBindingList{}, &rbacv1.ClusterRoleList{}, &rbacv1.ClusterRoleBindingList{},
+	}
+}
+
+func (r *rig) crd(name string) *apiextensionsv1.CustomResourceDefinition {
+	r.Helper()
+	var crd apiextensionsv1.CustomResourceDefinition
+	if err := r.Get(r.Context(), client.ObjectKey{Name: name}, &crd); err != nil {
+		r.Fatal(err)
+	}
+	return &crd
+}
+
+// writeOldCRDs makes the CRDs those of an older Akri, without a status; objects
+// stay.
+func (r *rig) writeOldCRDs() {
+	r.Helper()
+	files, err := filepath.Glob(filepath.Join(r.repo, "internal", "charthook", "testdata", "old-crds", "*.yaml"))
+	if err != nil || len(files) != 2 {
+		r.Fatalf("old CRDs: %v, %v", files, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.eventually("write "+file, func(ctx context.Context) error {
+			var old, have apiextensionsv1.CustomResourceDefinition
+			if err := yaml.UnmarshalStrict(data, &old); err != nil {
+				return err
+			}
+			err := r.Get(ctx, client.ObjectKeyFromObject(&old), &have)
+			if apierrors.IsNotFound(err) {
+				return r.Create(ctx, &old)
+			}
+			if err != nil {
+				return err
+			}
+			old.ResourceVersion = have.ResourceVersion
+			return r.Update(ctx, &old)
+		})
+	}
+}
+
+func objectMeta(namespace, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: namespace, Name: name}
+}
+
+// configuration asks for two pretended devices.
+func configuration(namespace, name string, broker *v0.BrokerSpec) *v0.Configuration {
+	return &v0.Configuration{ObjectMeta: objectMeta(namespace, name), Spec: v0.ConfigurationSpec{
+		DiscoveryHandler: v0.DiscoveryHandlerInfo{Name: "debugEcho", DiscoveryDetails: "descriptions: [one, two]"},
+		Capacity:         1, BrokerSpec: broker,
+	}}
+}
+
+// brokerSpec runs the sample broker.
+func brokerSpec(t *testing.T) *v0.BrokerSpec {
+	t.Helper()
+	version, err := charts.Version()
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := corev1.ResourceList{v0.Placeholder: resource.MustParse("1")}
+	spec, err := json.Marshal(corev1.PodSpec{Containers: []corev1.Container{{
+		Name: "broker", Image: "ghcr.io/akri-go/akri/show-broker:v" + version, ImagePullPolicy: corev1.PullNever,
+		Resources: corev1.ResourceRequirements{Requests: one, Limits: one},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &v0.BrokerSpec{BrokerPodSpec: &runtime.RawExtension{Raw: spec}}
+}

@@ -1,0 +1,204 @@
+//go:build e2e
+
+package nodes
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/akri-go/akri/test/testcluster"
+)
+
+// A node is drained, as people do it before they work on it: its broker moves,
+// and stays where it is when the node takes Pods again.
+func TestNodeDrained(t *testing.T) {
+	r := follow(t, bed.NewNamespace(t))
+	c := withBrokers(t, r, "nodes-drain", 1, 1, "one")
+	r.always(r.capacity(c.Name, 1), r.seen(c.Name, 1, all()...))
+	from := r.brokerNode(c.Name)
+	to, _ := other(from)
+
+	t.Cleanup(func() { kubectl(t, "uncordon", from) })
+	kubectl(t, "drain", from, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=2m")
+	r.await(2*time.Minute, r.brokers(c.Name, 1), r.brokersOn(c.Name, to))
+	after := r.uids(c.Name)
+	kubectl(t, "uncordon", from)
+	r.throughout(8*time.Second, r.unchanged(after, c.Name))
+}
+
+func kubectl(t *testing.T, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, bed.Binary("kubectl"), args...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+bed.Kubeconfig())
+	command.WaitDelay = time.Second
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Errorf("kubectl %v: %v\n%s", args, err, out)
+	}
+}
+
+// brokerNode returns the node of a Configuration's only broker.
+func (r *record) brokerNode(configuration string) (node string) {
+	r.read(func() { node = r.podsOf(configuration)[0].Spec.NodeName })
+	return node
+}
+
+// brokersOn complains of brokers that are not on a node.
+func (r *record) brokersOn(configuration, node string) look {
+	return func() error {
+		for _, p := range r.podsOf(configuration) {
+			if p.Spec.NodeName != node {
+				return fmt.Errorf("broker %s is on %s, want %s", p.Name, p.Spec.NodeName, node)
+			}
+		}
+		return nil
+	}
+}
+
+// A node loses its power: the other one takes over what it can. The power comes
+// back: all is as before, and what moved stays where it is.
+func TestNodeKilled(t *testing.T) { testLost(t, "nodes-killed", false) }
+
+// A node is taken out of the cluster for good, and comes back all the same.
+func TestNodeDeleted(t *testing.T) { testLost(t, "nodes-deleted", true) }
+
+func testLost(t *testing.T, name string, deleted bool) {
+	r := follow(t, bed.NewNamespace(t))
+	one, two := name+"-1", name+"-2"
+	withBrokers(t, r, one, 1, 1, "one")
+	withBrokers(t, r, two, 2, 2, "one")
+	lost := r.brokerNode(one)
+	left, _ := other(lost)
+	wanted := withoutBrokers(t, r, name+"-3", 1)
+	r.always(r.capacity(one, 1), r.capacity(two, 2), r.capacity(name+"-3", 1))
+
+	// A user's Pod has a slot there, another one waits for it here.
+	create(t, users(r.ns, "there", lost, wanted))
+	r.await(soon, r.running(1, "there"))
+	create(t, users(r.ns, "here", left, wanted))
+	r.await(soon, r.running(1, "there", "here"), r.waiting(1, "here"))
+	var survivor *corev1.Pod
+	made := map[string]int{}
+	r.read(func() {
+		for _, p := range r.podsOf(two) {
+			if p.Spec.NodeName == left {
+				survivor = p
+			}
+		}
+		for _, c := range []string{one, two, name + "-3"} {
+			made[c] = len(r.made[c])
+		}
+	})
+
+	powerOff(t, lost)
+	if deleted {
+		remove(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: lost}})
+	} else {
+		r.await(2*time.Minute, r.nodeReady(lost, false))
+	}
+	off := time.Now()
+	r.await(long,
+		r.seen(one, 1, left), r.seen(two, 1, left), r.seen(name+"-3", 1, left),
+		r.took(one, left), r.took(two, left), r.readyOn("here", left))
+	t.Logf("%s took over %v after the node was known to be away", left, time.Since(off).Round(time.Second))
+
+	powerOn(t, lost)
+	r.await(2*time.Minute, r.nodeReady(lost, true))
+	r.await(2*time.Minute,
+		r.seen(one, 1, all()...), r.seen(two, 1, all()...), r.seen(name+"-3", 1, all()...),
+		r.brokers(one, 1), r.brokersOn(one, left), r.brokers(two, 2),
+		r.running(1, "here", "there"), r.readyOn("here", left), r.waiting(1, "there"))
+	before := r.uids(one, two)
+	started := restarts(t)
+	r.throughout(10*time.Second, r.unchanged(before, one, two), r.readyOn("here", left), r.waiting(1, "there"))
+	if again := restarts(t); again != started {
+		t.Errorf("containers of the release had been started again %d times, %d after 10 s more", started, again)
+	}
+	r.read(func() {
+		if r.pods[survivor.UID] == nil {
+			t.Errorf("broker %s on the other node did not survive", survivor.Name)
+		}
+		// The broker that moved, and those that came back; no Instance anew.
+		for c, more := range map[string]int{one: 1, two: 1, name + "-3": 0} {
+			if got := len(r.made[c]) - made[c]; got != more {
+				t.Errorf("%d Instances and brokers of %s were made meanwhile, want %d", got, c, more)
+			}
+		}
+	})
+}
+
+// took complains unless a node has a ready broker of a Configuration and all
+// slots that are held.
+func (r *record) took(configuration, node string) look {
+	return func() error {
+		for _, i := range r.instancesOf(configuration) {
+			for slot, holder := range held(i) {
+				if holder != node {
+					return fmt.Errorf("slot %s is held by %s, want %s", slot, holder, node)
+				}
+			}
+		}
+		return r.readyOn(configuration, node)()
+	}
+}
+
+// readyOn complains unless a Pod of a user is ready on a node.
+func (r *record) readyOn(user, node string) look {
+	return func() error {
+		for _, p := range r.podsOf(user) {
+			if p.Spec.NodeName == node && testcluster.IsReady(p) {
+				return nil
+			}
+		}
+		return fmt.Errorf("no Pod of %s is ready on %s", user, node)
+	}
+}
+
+// powerOff takes the power of a node away. It has it again after the test.
+func powerOff(t *testing.T, node string) {
+	t.Helper()
+	t.Cleanup(func() {
+		powerOn(t, node)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		if err := bed.WaitNodesReady(ctx); err != nil {
+			t.Errorf("after the test: %v", err)
+		}
+	})
+	if err := bed.StopNode(t.Context(), number(node)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func powerOn(t *testing.T, node string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if err := bed.StartNode(ctx, number(node)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// restarts returns how often containers of the release were started again.
+func restarts(t *testing.T) (n int32) {
+	t.Helper()
+	var pods corev1.PodList
+	if err := api.List(t.Context(), &pods, client.InNamespace(testcluster.Namespace)); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pods.Items {
+		for _, c := range p.Status.ContainerStatuses {
+			n += c.RestartCount
+		}
+	}
+	return n
+}

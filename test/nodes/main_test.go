@@ -1,0 +1,45 @@
+//go:build e2e
+
+// Package nodes tests what two nodes make different: devices that both see,
+// slots that both want, and nodes that are lost. The two are one machine, so
+// the devices are those of debugEcho. See testcluster.
+package nodes
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/test/testcluster"
+)
+
+// These are set before the first test and then only read.
+var (
+	bed *testcluster.Bed
+	api client.WithWatch
+)
+
+// all are the names of the nodes.
+func all() []string { return []string{devcluster.NodeName(1), devcluster.NodeName(2)} }
+
+// other returns the other node of the two, and its number.
+func other(node string) (string, int) {
+	if node == devcluster.NodeName(1) {
+		return devcluster.NodeName(2), 2
+	}
+	return devcluster.NodeName(1), 1
+}
+
+// number returns the number of a node.
+func number(node string) int {
+	_, n := other(node)
+	return 3 - n
+}
+
+func TestMain(m *testing.M) {
+	o := testcluster.Options{Name: "nodes", Nodes: 2, MaxRestartPeriod: 2 * time.Second}
+	os.Exit(testcluster.Main(m, o, func(b *testcluster.Bed) { bed, api = b, b.API }))
+}

@@ -1,0 +1,216 @@
+//go:build e2e
+
+package nodes
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// record follows the Instances and Pods of a namespace, and the nodes, by
+// watch: each version of them passes by, so what is true for a moment only is
+// seen too.
+type record struct {
+	t  *testing.T
+	ns string
+
+	mu        sync.Mutex
+	instances map[string]*v0.Instance
+	pods      map[types.UID]*corev1.Pod
+	nodes     map[string]*corev1.Node
+	// made are the UIDs of all Instances and Pods that there ever were, by
+	// Configuration or, for Pods that are not brokers, by the label user.
+	made map[string]map[types.UID]bool
+	// most is how many slots of an Instance were held at once.
+	most map[string]int
+	// rules are asked at each change; broken has the first complaint.
+	rules   []*look
+	broken  error
+	changed chan struct{} // closed at the next change
+}
+
+// follow starts a record that ends with the test.
+func follow(t *testing.T, ns string) *record {
+	t.Helper()
+	r := &record{
+		t: t, ns: ns,
+		instances: map[string]*v0.Instance{}, pods: map[types.UID]*corev1.Pod{}, nodes: map[string]*corev1.Node{},
+		made: map[string]map[types.UID]bool{}, most: map[string]int{}, changed: make(chan struct{}),
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { stop(); wg.Wait() })
+	for list, options := range map[client.ObjectList][]client.ListOption{
+		&v0.InstanceList{}: {client.InNamespace(ns)},
+		&corev1.PodList{}:  {client.InNamespace(ns)},
+		&corev1.NodeList{}: nil,
+	} {
+		w, err := api.Watch(ctx, list, options...)
+		if err != nil {
+			t.Fatalf("watch %T: %v", list, err)
+		}
+		wg.Go(func() {
+			defer w.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case e, ok := <-w.ResultChan():
+					if !ok {
+						r.fault(fmt.Errorf("the watch of %T ended", list))
+						return
+					}
+					r.take(e)
+				}
+			}
+		})
+	}
+	return r
+}
+
+func (r *record) fault(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.complain(err)
+}
+
+func (r *record) complain(err error) {
+	if r.broken == nil {
+		r.broken = err
+	}
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// take enters an event.
+func (r *record) take(e watch.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	there := e.Type != watch.Deleted
+	switch o := e.Object.(type) {
+	case *v0.Instance:
+		put(r.instances, o.Name, o, there)
+		r.enter(o.Spec.ConfigurationName, o.UID)
+		r.most[o.Name] = max(r.most[o.Name], len(held(o)))
+	case *corev1.Pod:
+		put(r.pods, o.UID, o, there)
+		r.enter(user(o), o.UID)
+	case *corev1.Node:
+		put(r.nodes, o.Name, o, there)
+	default:
+		r.complain(fmt.Errorf("watch: %v", e.Object))
+		return
+	}
+	var err error
+	for _, rule := range r.rules {
+		if err == nil {
+			err = (*rule)()
+		}
+	}
+	r.complain(err)
+}
+
+func put[K comparable, V any](m map[K]V, key K, value V, there bool) {
+	if there {
+		m[key] = value
+	} else {
+		delete(m, key)
+	}
+}
+
+func (r *record) enter(of string, uid types.UID) {
+	if r.made[of] == nil {
+		r.made[of] = map[types.UID]bool{}
+	}
+	r.made[of][uid] = true
+}
+
+// A look complains about what is there now. It is called while nothing changes.
+type look func() error
+
+// await waits until all looks are content at one moment.
+func (r *record) await(within time.Duration, looks ...look) {
+	r.t.Helper()
+	end := time.NewTimer(within)
+	defer end.Stop()
+	for {
+		r.mu.Lock()
+		err, changed, broken := first(looks), r.changed, r.broken
+		r.mu.Unlock()
+		switch {
+		case broken != nil:
+			r.t.Fatal(broken)
+		case err == nil:
+			return
+		}
+		select {
+		case <-changed:
+		case <-end.C:
+			r.t.Fatalf("after %v: %v", within, err)
+		}
+	}
+}
+
+// throughout fails the test if a look complains of any version within a time.
+func (r *record) throughout(length time.Duration, looks ...look) {
+	r.t.Helper()
+	defer r.always(looks...)()
+	end := time.NewTimer(length)
+	defer end.Stop()
+	for {
+		r.mu.Lock()
+		changed, broken := r.changed, r.broken
+		r.mu.Unlock()
+		if broken != nil {
+			r.t.Fatalf("within %v: %v", length, broken)
+		}
+		select {
+		case <-changed:
+		case <-end.C:
+			return
+		}
+	}
+}
+
+// always makes rules of looks: no version from now on may break them, until the
+// function that is returned is called. The next wait tells of what was broken.
+func (r *record) always(looks ...look) (end func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.complain(first(looks))
+	rule := new(look)
+	*rule = func() error { return first(looks) }
+	r.rules = append(r.rules, rule)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.rules = slices.DeleteFunc(r.rules, func(other *look) bool { return other == rule })
+	}
+}
+
+func first(looks []look) error {
+	for _, l := range looks {
+		if err := l(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read calls f while nothing changes.
+func (r *record) read(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}

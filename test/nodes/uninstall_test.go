@@ -1,0 +1,69 @@
+//go:build e2e
+
+package nodes
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/test/testcluster"
+)
+
+// Both nodes are without power, so no agent, no controller and no hook runs: helm
+// gives up by itself, and without its hook the release goes, with its
+// Configurations and their Instances. What is left are Pods, which Kubernetes
+// keeps until their nodes are back.
+func TestUninstallWithoutNodes(t *testing.T) {
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+		if err := install(ctx); err != nil {
+			t.Errorf("install the release again: %v", err)
+		}
+	})
+	const name = "akri-debug-echo" // the chart's own Configuration
+	r := follow(t, testcluster.Namespace)
+	err := install(t.Context(), "debugEcho.configuration.enabled=true", "debugEcho.configuration.capacity=1",
+		"cleanupHook.timeoutSeconds=20")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.await(soon, r.seen(name, 2, all()...))
+	for _, node := range all() {
+		powerOff(t, node)
+	}
+	o := devcluster.UninstallOptions{Release: testcluster.Release, Namespace: testcluster.Namespace, NoWait: true}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := bed.Uninstall(ctx, o); err == nil {
+		t.Error("a hook ran without nodes")
+	}
+	o.NoHooks = true
+	if err := bed.Uninstall(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	r.await(soon, r.seen(name, 0))
+	testcluster.Eventually(t, soon, func(ctx context.Context) error {
+		var list v0.ConfigurationList
+		err := api.List(ctx, &list, client.InNamespace(testcluster.Namespace))
+		if err == nil && len(list.Items) > 0 {
+			err = fmt.Errorf("Configuration %s is still there", list.Items[0].Name)
+		}
+		return err
+	})
+	for _, node := range all() {
+		powerOn(t, node)
+	}
+	r.await(2*time.Minute, func() error {
+		for _, p := range r.pods {
+			return fmt.Errorf("Pod %s is still there: %s", p.Name, state(p))
+		}
+		return nil
+	})
+}
