@@ -21,11 +21,10 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent"
+	agentmetrics "github.com/akri-go/akri/internal/agent/metrics"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
-	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 	"github.com/akri-go/akri/internal/handlers/udev"
 	"github.com/akri-go/akri/internal/logging"
-	"github.com/akri-go/akri/internal/probes"
 )
 
 func main() {
@@ -101,7 +100,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	opts.SocketGID = *gid
 	opts.AllowedHostPaths = list(*paths)
 	opts.PropertyNamespaces = list(*namespaces)
-	opts.Metrics = probes.NewRegistry()
+	opts.Metrics = agentmetrics.NewRegistry()
 	if opts.Builtin, err = handlers(list(*builtin), getenv, opts.Metrics); err != nil {
 		return err
 	}
@@ -117,7 +116,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 }
 
 // handlers makes the built-in handlers of the given names.
-func handlers(names []string, getenv func(string) string, metrics prometheus.Registerer) ([]discovery.Handler, error) {
+func handlers(names []string, getenv func(string) string, registry prometheus.Registerer) ([]discovery.Handler, error) {
 	if getenv("ENABLE_DEBUG_ECHO") != "" {
 		names = append(names, "debugEcho")
 	}
@@ -130,7 +129,7 @@ func handlers(names []string, getenv func(string) string, metrics prometheus.Reg
 		seen[name] = true
 		switch name {
 		case "udev":
-			reported, err := handlermetrics.Udev(metrics)
+			reported, err := agentmetrics.Udev(registry)
 			if err != nil {
 				return nil, fmt.Errorf("register metrics: %w", err)
 			}

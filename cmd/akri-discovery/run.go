@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/akri-go/akri/discovery"
@@ -53,14 +53,15 @@ type settings struct {
 }
 
 // handlers make the handlers that can be chosen. They are constructed on use.
-func handlers(s settings, log *slog.Logger, metrics prometheus.Registerer) map[string]func() (discovery.Handler, error) {
-	return map[string]func() (discovery.Handler, error){
-		"udev": func() (discovery.Handler, error) {
-			reported, err := handlermetrics.Udev(metrics)
-			return udev.New(udev.Options{Log: log, Reported: reported}), err
+// Each comes with what answers for /metrics.
+func handlers(s settings, log *slog.Logger) map[string]func() (discovery.Handler, http.Handler) {
+	return map[string]func() (discovery.Handler, http.Handler){
+		"udev": func() (discovery.Handler, http.Handler) {
+			delay := handlermetrics.Udev()
+			return udev.New(udev.Options{Log: log, Reported: delay.Observe}), handlermetrics.Handler(delay)
 		},
-		debugecho.Name: func() (discovery.Handler, error) {
-			return debugecho.New(debugecho.Options{Shared: s.shared}), nil
+		debugecho.Name: func() (discovery.Handler, http.Handler) {
+			return debugecho.New(debugecho.Options{Shared: s.shared}), handlermetrics.Handler()
 		},
 	}
 }
@@ -76,8 +77,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		err = level.UnmarshalText([]byte(s.level))
 	}
 	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))
-	metrics := probes.NewRegistry()
-	known := handlers(s, log, metrics)
+	known := handlers(s, log)
 	if err == nil && known[name] == nil {
 		names := slices.Sorted(maps.Keys(known))
 		err = fmt.Errorf("there is no handler %q; choose one of %s", name, strings.Join(names, ", "))
@@ -89,11 +89,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // memory is dearer here than the little time
 	}
-	handler, err := known[name]()
-	if err == nil {
-		err = serve(ctx, s, handler, log, metrics)
-	}
-	if err != nil {
+	handler, metrics := known[name]()
+	if err := serve(ctx, s, handler, log, metrics); err != nil {
 		log.Error("akri-discovery ends", "error", err)
 		return 1
 	}
@@ -101,7 +98,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 }
 
 // serve runs the handler, and what shows how it is, until ctx is done.
-func serve(ctx context.Context, s settings, h discovery.Handler, log *slog.Logger, metrics *prometheus.Registry) error {
+func serve(ctx context.Context, s settings, h discovery.Handler, log *slog.Logger, metrics http.Handler) error {
 	var registered atomic.Bool
 	opts := []discovery.Option{
 		discovery.WithDirectory(s.directory), discovery.WithPort(s.port), discovery.WithLogger(log),

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
@@ -212,7 +213,7 @@ func Run(ctx context.Context, o Options) error {
 		g.Go(func() error {
 			return probes.Serve(ctx, probes.Options{
 				Address: o.MetricsAddress,
-				Metrics: o.Metrics,
+				Metrics: promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}),
 				Ready:   func() error { return ready(handlers, asker) },
 				Alive:   func() error { return pulse.Check(ctx) },
 			})

@@ -9,10 +9,6 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Options say what is served. All but Address may be nil.
@@ -24,15 +20,8 @@ type Options struct {
 	// Alive says why the program must be started anew, nil if it need not.
 	// It must return soon.
 	Alive func() error
-	// Metrics is what /metrics shows.
-	Metrics prometheus.Gatherer
-}
-
-// NewRegistry returns a registry with the metrics of the process.
-func NewRegistry() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r
+	// Metrics answers for /metrics.
+	Metrics http.Handler
 }
 
 // Serve serves until ctx is done.
@@ -66,7 +55,7 @@ func handler(o Options) http.Handler {
 	mux.HandleFunc("GET /healthz", answer(o.Alive))
 	mux.HandleFunc("GET /readyz", answer(o.Ready))
 	if o.Metrics != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+		mux.Handle("GET /metrics", o.Metrics)
 	}
 	return mux
 }

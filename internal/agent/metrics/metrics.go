@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -21,6 +22,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/publish"
 	"github.com/akri-go/akri/internal/agent/registry"
+	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 )
 
 // Results of upstream's akri_discovery_response_result.
@@ -42,6 +44,25 @@ type Metrics struct {
 	// configurations and handlers are what may be told of; nil before the
 	// Configurations are known, when everything may.
 	configurations, handlers map[string]bool
+}
+
+// NewRegistry returns a registry with the metrics of the process.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// Udev registers the metrics of a udev handler in this process and returns what
+// is to be its Reported hook.
+func Udev(r prometheus.Registerer) (reported func(took time.Duration), err error) {
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: handlermetrics.UdevName, Help: handlermetrics.UdevHelp, Buckets: handlermetrics.UdevBuckets(),
+	})
+	if err := r.Register(h); err != nil {
+		return nil, err
+	}
+	return func(took time.Duration) { h.Observe(took.Seconds()) }, nil
 }
 
 // Counted is what is counted when it is asked for.

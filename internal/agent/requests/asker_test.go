@@ -29,6 +29,10 @@ type cluster struct {
 	watches, opened int
 }
 
+// answerTime is how long the cluster takes to answer, in a bubble: so it is
+// never before those who ask have gone on.
+const answerTime = time.Millisecond
+
 func newCluster() *cluster {
 	return &cluster{data: map[string]map[string][]byte{}, changed: make(chan struct{})}
 }
@@ -77,6 +81,7 @@ func (c *cluster) Watch(ctx context.Context, kind, namespace, name string, on fu
 		c.watches--
 		c.mu.Unlock()
 	}()
+	time.Sleep(answerTime)
 	for {
 		data, changed, noGet, noWatch := c.now(kind + " " + namespace + "/" + name)
 		if noGet || noWatch {
@@ -203,9 +208,15 @@ func (r *rig) set(want string, all ...*v0.Configuration) {
 	r.does(want)
 }
 
+// settle waits until all is answered and done.
+func settle() {
+	time.Sleep(2 * answerTime)
+	synctest.Wait()
+}
+
 func (r *rig) does(want string) {
 	r.t.Helper()
-	synctest.Wait()
+	settle()
 	if got := r.take(); got != want {
 		r.t.Errorf("did %q, want %q", got, want)
 	}
@@ -338,7 +349,7 @@ func TestRestartWithoutAPIServer(t *testing.T) {
 		hidden := withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", true))
 		gone := configuration("a", "gone", "5", 0)
 		r.asker.Set([]*v0.Configuration{one, hidden, gone})
-		synctest.Wait()
+		settle()
 		r.take()
 		time.Sleep(2 * saveDelay)
 		synctest.Wait()
@@ -388,7 +399,7 @@ func TestIDsOfSecretsAreSalted(t *testing.T) {
 				withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", false)),
 				withSecret(configuration("a", "m", "5", 0), fromConfigMap("", "s", "k", false)),
 			})
-			synctest.Wait()
+			settle()
 			r.stop()
 			for name, d := range r.asker.asked {
 				if ids[name.Name] == nil {
@@ -413,7 +424,7 @@ func TestTooManySources(t *testing.T) {
 			refs[Ref{secret, "ns", fmt.Sprintf("s%04d", i)}] = true
 		}
 		s.want(ctx, refs)
-		synctest.Wait()
+		settle()
 		if n := world.open(); n != maxSources {
 			t.Errorf("%d watches, want %d", n, maxSources)
 		}

@@ -1,0 +1,38 @@
+package handlermetrics
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// What is written is what Prometheus' library writes.
+func TestAsTheLibrary(t *testing.T) {
+	ours := Udev()
+	theirs := prometheus.NewHistogram(prometheus.HistogramOpts{Name: UdevName, Help: UdevHelp, Buckets: UdevBuckets()})
+	for _, d := range []time.Duration{0, 500 * time.Microsecond, time.Millisecond, 1500 * time.Microsecond, 3 * time.Second, time.Hour} {
+		ours.Observe(d)
+		theirs.Observe(d.Seconds())
+	}
+	r := prometheus.NewRegistry()
+	r.MustRegister(theirs)
+	want := httptest.NewRecorder()
+	promhttp.HandlerFor(r, promhttp.HandlerOpts{DisableCompression: true}).ServeHTTP(want, httptest.NewRequest("GET", "/metrics", nil))
+	got := httptest.NewRecorder()
+	Handler(ours).ServeHTTP(got, httptest.NewRequest("GET", "/metrics", nil))
+	if !strings.HasSuffix(got.Body.String(), want.Body.String()) {
+		t.Errorf("got\n%s\nwant at the end\n%s", got.Body, want.Body)
+	}
+	if a, b := got.Header().Get("Content-Type"), want.Header().Get("Content-Type"); !strings.HasPrefix(b, a) {
+		t.Errorf("content type %q, the library's is %q", a, b)
+	}
+	for _, name := range []string{"process_resident_memory_bytes", "process_cpu_seconds_total", "go_goroutines"} {
+		if !strings.Contains(got.Body.String(), "\n"+name+" ") {
+			t.Errorf("no %s", name)
+		}
+	}
+}
