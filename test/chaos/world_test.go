@@ -90,9 +90,7 @@ func newWorld(t *testing.T, ns string, rng *rand.Rand, rec *recorder) *world {
 	}
 	locals.Spec.BrokerSpec = brokerJob(t)
 	for _, c := range []*v0.Configuration{sharedOnes, echoes, locals, blocks} {
-		if err := bed.API.Create(t.Context(), c); err != nil {
-			t.Fatalf("make Configuration %s: %v", c.Name, err)
-		}
+		testcluster.Insist(t, func(ctx context.Context) error { return bed.API.Create(ctx, c) })
 	}
 	for _, name := range []string{localName, echoName} {
 		w.makeUsers(name, 1)
@@ -246,9 +244,9 @@ func (w *world) changeEchoes() string {
 	}
 	patch := fmt.Appendf(nil, `{"spec":{"discoveryHandler":{"discoveryDetails":"descriptions: [%s]"}}}`, strings.Join(now, ", "))
 	c := &v0.Configuration{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: echoName}}
-	if err := bed.API.Patch(w.t.Context(), c, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		w.t.Fatalf("edit Configuration %s: %v", c.Name, err)
-	}
+	testcluster.Insist(w.t, func(ctx context.Context) error {
+		return bed.API.Patch(ctx, c, client.RawPatch(types.MergePatchType, patch))
+	})
 	for _, e := range now {
 		if !slices.Contains(w.echoes, e) {
 			w.put(echo(e), bothNodes()...)

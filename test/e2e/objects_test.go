@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -51,15 +50,7 @@ func create[T interface {
 	DeepCopyObject() runtime.Object
 }](t *testing.T, object T) T {
 	t.Helper()
-	// While the controllers start again, nobody checks Configurations, and the
-	// API server accepts none.
-	eventually(t, time.Minute, func(ctx context.Context) error {
-		err := api.Create(ctx, object)
-		if err != nil && !apierrors.IsInternalError(err) {
-			t.Fatalf("make %T %s: %v", object, object.GetName(), err)
-		}
-		return err
-	})
+	testcluster.Insist(t, func(ctx context.Context) error { return api.Create(ctx, object) })
 	return object
 }
 

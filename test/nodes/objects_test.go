@@ -26,9 +26,7 @@ const long = 4 * time.Minute
 
 func create[T client.Object](t *testing.T, object T) T {
 	t.Helper()
-	if err := api.Create(t.Context(), object); err != nil {
-		t.Fatalf("make %T %s: %v", object, object.GetName(), err)
-	}
+	testcluster.Insist(t, func(ctx context.Context) error { return api.Create(ctx, object) })
 	return object
 }
 

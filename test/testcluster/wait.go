@@ -21,6 +21,19 @@ type Check = func(context.Context) error
 // Soon is how long anything may take that waits for nothing but the cluster.
 const Soon = 60 * time.Second
 
+// Insist writes a Configuration. While a controller is dead and the API server
+// has not noticed, nobody checks what is written, and nothing is accepted.
+func Insist(t *testing.T, write Check) {
+	t.Helper()
+	Eventually(t, time.Minute, func(ctx context.Context) error {
+		err := write(ctx)
+		if err != nil && !apierrors.IsInternalError(err) {
+			t.Fatalf("write: %v", err)
+		}
+		return err
+	})
+}
+
 // Eventually asks until check has nothing to complain of, or fails the test
 // with its last complaint.
 func Eventually(t *testing.T, within time.Duration, check Check) {

@@ -20,14 +20,14 @@ func TestDevices(t *testing.T) {
 	got := devices([]string{
 		"PATH=/bin", "PASSWORD=secret", "KUBERNETES_PORT=tcp://1.2.3.4",
 		"UDEV_DEVNODE=/dev/null", "UDEV_DEVNODE_0AB12F=/dev/null", "UDEV_DEVPATH_0AB12F=/devices/null", "WIDTH_0AB12F=640=x",
-		"UDEV_DEVNODE_0_FFFFFF=/dev/null", "UDEV_DEVNODE_1_FFFFFF=" + text, "UDEV_DEVNODE_2_FFFFFF=/no/such",
+		"UDEV_DEVNODE_0_FFFFFF=/dev/null", "UDEV_DEVNODE_1_FFFFFF=" + text, "UDEV_DEVNODE_2_FFFFFF=/zz/no-such",
 		"lower_abcdef=1",
 	})
 	null := Node{Path: "/dev/null", Kind: "character", Major: 1, Minor: 3, Opened: true}
 	want := []Device{
 		{Hash: "0AB12F", Properties: map[string]string{"UDEV_DEVNODE": "/dev/null", "UDEV_DEVPATH": "/devices/null", "WIDTH": "640=x"}, Nodes: []Node{null}},
-		{Hash: "FFFFFF", Properties: map[string]string{"UDEV_DEVNODE_0": "/dev/null", "UDEV_DEVNODE_1": text, "UDEV_DEVNODE_2": "/no/such"},
-			Nodes: []Node{null, {Path: "/no/such", Error: "no such file or directory"}, {Path: text, Kind: "other", Opened: true}}},
+		{Hash: "FFFFFF", Properties: map[string]string{"UDEV_DEVNODE_0": "/dev/null", "UDEV_DEVNODE_1": text, "UDEV_DEVNODE_2": "/zz/no-such"},
+			Nodes: []Node{null, {Path: text, Kind: "other", Opened: true}, {Path: "/zz/no-such", Error: "no such file or directory"}}},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
