@@ -132,7 +132,7 @@ func block(name string) history.Device {
 	return history.Device{Configuration: udevName, ID: "/devices/virtual/block/" + name}
 }
 
-// put notes a device that has come to nodes; take, before it leaves.
+// put notes a device that comes to nodes; take, one that leaves them.
 func (w *world) put(d history.Device, on ...int) {
 	if w.there[d] == nil {
 		w.there[d] = map[int]bool{}
@@ -203,8 +203,8 @@ func (w *world) toggle(name string, d history.Device, node int) string {
 		}
 	}
 	if !w.there[d][node] {
-		tell("add")
 		w.put(d, node)
+		tell("add")
 		return fmt.Sprintf("%s comes to node %d", d.ID, node)
 	}
 	if len(w.devices(name, node)) == 1 {
@@ -239,6 +239,11 @@ func (w *world) changeEchoes() string {
 	all := []string{"echo0", "echo1", "echo2", "echo3"}
 	w.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	now := slices.Sorted(slices.Values(all[:1+w.rng.IntN(3)]))
+	for _, e := range now {
+		if !slices.Contains(w.echoes, e) {
+			w.put(echo(e), bothNodes()...)
+		}
+	}
 	for _, e := range w.echoes {
 		if !slices.Contains(now, e) {
 			w.take(echo(e), bothNodes()...)
@@ -248,11 +253,6 @@ func (w *world) changeEchoes() string {
 	c := &v0.Configuration{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: echoName}}
 	if err := bed.API.Patch(w.t.Context(), c, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		w.t.Fatalf("edit Configuration %s: %v", c.Name, err)
-	}
-	for _, e := range now {
-		if !slices.Contains(w.echoes, e) {
-			w.put(echo(e), bothNodes()...)
-		}
 	}
 	w.echoes = now
 	return fmt.Sprintf("echoes are %v", now)
@@ -304,14 +304,14 @@ func (w *world) deletePod() string {
 
 // clear deletes everything, and complains until it is gone.
 func (w *world) clear() testcluster.Check {
+	for _, d := range slices.Collect(maps.Keys(w.there)) {
+		w.take(d, bothNodes()...) // nobody will ask for it
+	}
 	ctx := w.t.Context()
 	for _, o := range []client.Object{&appsv1.Deployment{}, &v0.Configuration{}} {
 		if err := bed.API.DeleteAllOf(ctx, o, client.InNamespace(w.ns), client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
 			w.t.Fatalf("delete every %T: %v", o, err)
 		}
-	}
-	for _, d := range slices.Collect(maps.Keys(w.there)) {
-		w.take(d, bothNodes()...) // nobody asks for it
 	}
 	return func(ctx context.Context) error {
 		for _, list := range []client.ObjectList{&v0.InstanceList{}, &corev1.PodList{}, &batchv1.JobList{}, &corev1.ServiceList{}} {
