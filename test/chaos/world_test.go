@@ -16,10 +16,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -98,27 +96,6 @@ func newWorld(t *testing.T, ns string, rng *rand.Rand, rec *recorder) *world {
 	return w
 }
 
-// brokerPod ends at once when it is told to.
-func brokerPod(t *testing.T) *v0.BrokerSpec {
-	return &v0.BrokerSpec{BrokerPodSpec: testcluster.Raw(t, podSpec(v0.Placeholder))}
-}
-
-// brokerJob is not to run: what counts is that there is one.
-func brokerJob(t *testing.T) *v0.BrokerSpec {
-	pod := podSpec(v0.Placeholder)
-	pod.RestartPolicy = corev1.RestartPolicyNever
-	return &v0.BrokerSpec{BrokerJobSpec: testcluster.Raw(t, batchv1.JobSpec{
-		Suspend: ptr.To(true), Template: corev1.PodTemplateSpec{Spec: pod}})}
-}
-
-func podSpec(resource string) corev1.PodSpec {
-	return corev1.PodSpec{
-		Containers:                    []corev1.Container{testcluster.Container(resource, 1)},
-		TerminationGracePeriodSeconds: ptr.To[int64](2),
-		AutomountServiceAccountToken:  ptr.To(false),
-	}
-}
-
 func shared(id string) history.Device {
 	return history.Device{Configuration: sharedName, ID: id, Shared: true}
 }
@@ -130,7 +107,7 @@ func block(name string) history.Device {
 	return history.Device{Configuration: udevName, ID: "/devices/virtual/block/" + name}
 }
 
-// put notes a device that has come to nodes; take, before it leaves.
+// put notes a device that comes to nodes; take, one that leaves them.
 func (w *world) put(d history.Device, on ...int) {
 	if w.there[d] == nil {
 		w.there[d] = map[int]bool{}
@@ -201,8 +178,8 @@ func (w *world) toggle(name string, d history.Device, node int) string {
 		}
 	}
 	if !w.there[d][node] {
-		tell("add")
 		w.put(d, node)
+		tell("add")
 		return fmt.Sprintf("%s comes to node %d", d.ID, node)
 	}
 	if len(w.devices(name, node)) == 1 {
@@ -237,6 +214,11 @@ func (w *world) changeEchoes() string {
 	all := []string{"echo0", "echo1", "echo2", "echo3"}
 	w.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	now := slices.Sorted(slices.Values(all[:1+w.rng.IntN(3)]))
+	for _, e := range now {
+		if !slices.Contains(w.echoes, e) {
+			w.put(echo(e), bothNodes()...)
+		}
+	}
 	for _, e := range w.echoes {
 		if !slices.Contains(now, e) {
 			w.take(echo(e), bothNodes()...)
@@ -247,69 +229,20 @@ func (w *world) changeEchoes() string {
 	testcluster.Insist(w.t, func(ctx context.Context) error {
 		return bed.API.Patch(ctx, c, client.RawPatch(types.MergePatchType, patch))
 	})
-	for _, e := range now {
-		if !slices.Contains(w.echoes, e) {
-			w.put(echo(e), bothNodes()...)
-		}
-	}
 	w.echoes = now
 	return fmt.Sprintf("echoes are %v", now)
 }
 
-// makeUsers makes a Deployment whose Pods ask for any device of a Configuration.
-func (w *world) makeUsers(configuration string, n int32) {
-	labels := map[string]string{"users-of": configuration}
-	d := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "users-of-" + configuration},
-		Spec: appsv1.DeploymentSpec{
-			Replicas: &n, Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: podSpec(v0.ResourceName(configuration))},
-		},
-	}
-	if err := bed.API.Create(w.t.Context(), d); err != nil {
-		w.t.Fatalf("make users: %v", err)
-	}
-	w.users[configuration] = n
-}
-
-func (w *world) scaleUsers(configuration string, n int32) string {
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "users-of-" + configuration}}
-	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, n)
-	if err := bed.API.Patch(w.t.Context(), d, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		w.t.Fatalf("scale users: %v", err)
-	}
-	w.users[configuration] = n
-	return fmt.Sprintf("%d users of %s", n, configuration)
-}
-
-// deletePod deletes a broker or another user of a device.
-func (w *world) deletePod() string {
-	var pods corev1.PodList
-	if err := bed.API.List(w.t.Context(), &pods, client.InNamespace(w.ns)); err != nil {
-		w.t.Fatal(err)
-	}
-	live := slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
-	if len(live) == 0 {
-		return "there is no Pod to delete"
-	}
-	p := live[w.rng.IntN(len(live))]
-	w.rec.fault("delete", p.Spec.NodeName, p.Name+" "+string(p.UID))
-	if err := bed.API.Delete(w.t.Context(), &p, client.Preconditions{UID: &p.UID}); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		w.t.Fatalf("delete Pod %s: %v", p.Name, err)
-	}
-	return "delete " + p.Name
-}
-
 // clear deletes everything, and complains until it is gone.
 func (w *world) clear() testcluster.Check {
+	for _, d := range slices.Collect(maps.Keys(w.there)) {
+		w.take(d, bothNodes()...) // nobody will ask for it
+	}
 	ctx := w.t.Context()
 	for _, o := range []client.Object{&appsv1.Deployment{}, &v0.Configuration{}} {
 		if err := bed.API.DeleteAllOf(ctx, o, client.InNamespace(w.ns), client.PropagationPolicy(metav1.DeletePropagationBackground)); err != nil {
 			w.t.Fatalf("delete every %T: %v", o, err)
 		}
-	}
-	for _, d := range slices.Collect(maps.Keys(w.there)) {
-		w.take(d, bothNodes()...) // nobody asks for it
 	}
 	return func(ctx context.Context) error {
 		for _, list := range []client.ObjectList{&v0.InstanceList{}, &corev1.PodList{}, &batchv1.JobList{}, &corev1.ServiceList{}} {

@@ -25,7 +25,7 @@ type Limits struct {
 func Check(h *History, l Limits) []Violation {
 	var all []Violation
 	for _, rule := range []func(*History, Limits) []Violation{
-		doubled, lost, notFound, capacityExceeded, slotGivenTwice, usedButNotRecorded, brokerEnded, restartLoop, jobTwice,
+		doubled, lost, cameBack, notFound, capacityExceeded, slotGivenTwice, usedButNotRecorded, brokerEnded, restartLoop, jobTwice,
 	} {
 		all = append(all, rule(h, l)...)
 	}
@@ -110,6 +110,50 @@ func lost(h *History, l Limits) (all []Violation) {
 		}
 	}
 	return all
+}
+
+// cameBack: an Instance was deleted since its device had left, and was made again
+// with no device there.
+func cameBack(h *History, _ Limits) (all []Violation) {
+	lives := h.lives()
+	for n, later := range lives {
+		for _, first := range lives[:n] {
+			if first.Name != later.Name || !first.gone || later.first.Before(first.last) {
+				continue
+			}
+			// What came may be told of a moment late.
+			if !h.thereBetween(later.Device, later.Nodes, first.last, later.first.Add(time.Second)) {
+				all = append(all, Violation{later.first, "came back", later.Name,
+					fmt.Sprintf("the Instance (%.8s) was made while device %s was not on %v", later.UID, later.Device.ID, later.Nodes)})
+				break
+			}
+		}
+	}
+	return all
+}
+
+// thereBetween tells whether a device was on one of the nodes at any moment
+// between two times.
+func (h *History) thereBetween(d Device, nodes []string, from, to time.Time) bool {
+	for _, node := range nodes {
+		now := false
+		for _, p := range h.Presences {
+			if p.Device != d || p.Node != node {
+				continue
+			}
+			if p.At.After(to) {
+				break
+			}
+			if p.There && p.At.After(from) {
+				return true
+			}
+			now = p.There
+		}
+		if now {
+			return true
+		}
+	}
+	return false
 }
 
 // notFound: a device is there and has no Instance.

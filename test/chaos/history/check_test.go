@@ -97,6 +97,18 @@ func TestCheck(t *testing.T) {
 			Presences: []Presence{came(0, local, "a"), went(38, local, "a"), came(39, local, "a")},
 			Instances: []Instance{x, gone(40, x), found(41, "u2", local, 1, "a")},
 		}},
+		{name: "back without its device", h: History{
+			Presences: []Presence{came(0, local, "a"), went(20, local, "a"), came(40, local, "a")},
+			Instances: []Instance{x, gone(21, x), found(23, "u2", local, 1, "a")},
+		}, want: []string{"came back"}},
+		{name: "back with its device", h: History{
+			Presences: []Presence{came(0, local, "a"), went(20, local, "a"), came(24, local, "a")},
+			Instances: []Instance{x, gone(21, x), found(23, "u2", local, 1, "a")},
+		}},
+		{name: "back with its device, which left again", h: History{
+			Presences: []Presence{came(0, local, "a"), went(20, local, "a"), came(22, local, "a"), went(23, local, "a")},
+			Instances: []Instance{x, gone(21, x), found(24, "u2", local, 1, "a"), gone(25, found(24, "u2", local, 1, "a"))},
+		}},
 		{name: "never found", h: History{
 			Presences: []Presence{came(0, local, "a")},
 		}, want: []string{"not found"}},
@@ -188,6 +200,7 @@ func TestCheck(t *testing.T) {
 			Jobs:      []Job{{at(2), "c-000001-1-job", "j1", "c-000001", "u1"}, {at(3), "c-000001-1-job", "j1", "c-000001", "u1"}},
 		}},
 		{name: "a Job again for the next Instance", h: History{
+			Presences: []Presence{came(0, local, "a"), went(4, local, "a"), came(6, local, "a")},
 			Instances: []Instance{x, gone(5, x), found(6, "u2", local, 1, "a")},
 			Jobs:      []Job{{at(2), "c-000001-1-job", "j1", "c-000001", "u1"}, {at(7), "c-000001-1-job", "j2", "c-000001", "u2"}},
 		}},
