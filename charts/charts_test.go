@@ -7,10 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -289,52 +287,6 @@ func TestController(t *testing.T) {
 	}
 }
 
-// The webhook is registered by the controller, never by the chart: until it can
-// be reached there must be nothing that the API server has to ask.
-func TestWebhook(t *testing.T) {
-	const name = "akri-webhook-configuration"
-	r := render(t)
-	registration := decode[admissionregistrationv1.ValidatingWebhookConfiguration](t, r, "ValidatingWebhookConfiguration/"+name)
-	secret := decode[corev1.Secret](t, r, "Secret/"+name+"-certs")
-	if registration.Webhooks != nil || secret.Data != nil {
-		t.Errorf("not empty: %v %v", registration.Webhooks, secret.Data)
-	}
-	pod := r.deployment(t, "akri-controller-deployment").Spec.Template
-	svc := decode[corev1.Service](t, r, "Service/"+name)
-	for k, v := range svc.Spec.Selector {
-		if pod.Labels[k] != v {
-			t.Errorf("the Service selects %s=%s, the controller has %q", k, v, pod.Labels[k])
-		}
-	}
-	if p := svc.Spec.Ports[0]; p.Port != 443 || !slices.ContainsFunc(pod.Spec.Containers[0].Ports, func(c corev1.ContainerPort) bool {
-		return c.Name == p.TargetPort.StrVal && c.ContainerPort == 8443
-	}) {
-		t.Errorf("port %v of %v", p, pod.Spec.Containers[0].Ports)
-	}
-	if e := envOf(pod.Spec.Containers[0], "WEBHOOK"); e == nil || e.Value != name {
-		t.Errorf("WEBHOOK is %v", e)
-	}
-	role := decode[rbacv1.Role](t, r, "Role/akri-controller-webhook")
-	if d := cmp.Diff([]rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{name + "-certs"}, Verbs: []string{"get", "update"}}}, role.Rules); d != "" {
-		t.Error(d)
-	}
-	if rule := r.clusterRole(t, "akri-controller-webhook").Rules[0]; !slices.Equal(rule.ResourceNames, []string{name}) || !slices.Equal(rule.Verbs, []string{"get", "patch"}) {
-		t.Errorf("cluster role %v", rule)
-	}
-
-	r = render(t, "webhookConfiguration.caBundle=cGVt", "webhookConfiguration.name=mine")
-	if e := envOf(r.deployment(t, "akri-controller-deployment").Spec.Template.Spec.Containers[0], "WEBHOOK_CA_BUNDLE"); e == nil || e.Value != "cGVt" {
-		t.Errorf("WEBHOOK_CA_BUNDLE is %v", e)
-	}
-	if rule := decode[rbacv1.Role](t, r, "Role/akri-controller-webhook").Rules[0]; !slices.Equal(rule.Verbs, []string{"get"}) || rule.ResourceNames[0] != "mine" {
-		t.Errorf("the controller may %v", rule)
-	}
-	c := render(t, "webhookConfiguration.enabled=false").deployment(t, "akri-controller-deployment").Spec.Template.Spec.Containers[0]
-	if envOf(c, "WEBHOOK") != nil || len(c.Ports) != 2 || c.Lifecycle != nil {
-		t.Errorf("without the webhook: %v %v", c.Env, c.Ports)
-	}
-}
-
 func TestImageTags(t *testing.T) {
 	for _, c := range []struct {
 		set  []string
@@ -446,68 +398,6 @@ func TestRoles(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-func TestRefused(t *testing.T) {
-	for _, c := range []struct{ set, want string }{
-		{"udev.discovery.enabeld=true", "enabeld"},
-		{"udev.configuration.discoveryDetails.permissions=wr", "permissions"},
-		{"udev.configuration.enabled=true", "udevRules"},
-		{"udev.configuration.capacity=0", "capacity"},
-		{"custom.discovery.enabled=true", "custom.discovery.image.repository"},
-		{"custom.configuration.enabled=true", "custom.configuration.discoveryHandlerName"},
-		{"udev.configuration.discoveryDetails.udevRule[0]=x", "'/udev/configuration/discoveryDetails': additional properties 'udevRule' not allowed"},
-		{"udev.configuration.brokerPod.image=nginx", "'/udev/configuration/brokerPod/image': got string, want object"},
-		{"udev.configuration.brokerPod.env.A.B=x", "'/udev/configuration/brokerPod/env/A': got object"},
-		{"udev.configuration.brokerPod.envFrom.secret[0]=x", "additional properties 'secret' not allowed"},
-		{"onvif.configuration.discoveryProperties[0].name=P,onvif.configuration.discoveryProperties[0].valueFrom.secretKeyRef.nam=x", "'nam' not allowed"},
-		{"agent.tolerations.key=x", "'/agent/tolerations': got object, want null or array"},
-		{"agent.nodeSelectors.gpu=true", "nodeSelectors"},
-		{"cleanupHook.timeoutSeconds=0", "timeoutSeconds"},
-		{"cleanupHook.enable=false", "enable"},
-		{"controller.replicas=two", "replicas"},
-		{"agent.host.discoveryHandlers=var/lib", "discoveryHandlers"},
-		{"agent.socketGroup=0", "socketGroup"},
-		{"prometheus.port=70000", "port"},
-		{"controller.resources.memoryLimit=lots", "memoryLimit"},
-		{"udev.configuration.offlineGracePeriod=5 minutes", "offlineGracePeriod"},
-		{"crds.version=v1", "version"},
-	} {
-		_, err := tryRender(t, c.set)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("--set %s: error %v, want one that names %q", c.set, err, c.want)
-		}
-	}
-}
-
-func TestNotes(t *testing.T) {
-	for _, c := range []struct {
-		set  []string
-		want []string
-	}{
-		{nil, []string{"No discovery handler is enabled"}},
-		{[]string{"kubernetesDistro=k3s"}, []string{"kubernetesDistro has no effect"}},
-		{[]string{"agent.host.crictl=/x"}, []string{"agent.host.crictl has no effect"}},
-		{[]string{"onvif.discovery.enabled=true", "onvif.configuration.enabled=true"},
-			[]string{"onvif.discovery.enabled has no effect", "Configuration akri-onvif will wait"}},
-		{[]string{"webhookConfiguration.image.tag=v0.13.8", "cleanupHook.enabled=true"},
-			[]string{"webhookConfiguration.image has no effect"}},
-		{[]string{"controller.enabled=false"}, []string{"webhookConfiguration.enabled has no effect without the controller"}},
-		{nil, []string{"deletes the Configurations of all namespaces"}},
-		{[]string{"rbac.enabled=false"}, []string{"does not update CRDs"}},
-		{[]string{"crds.update.enabled=false"}, []string{"does not update CRDs"}},
-		{everything, []string{"brokers of akri-udev are not privileged"}},
-	} {
-		notes := render(t, c.set...).notes
-		for _, want := range c.want {
-			if !strings.Contains(notes, want) {
-				t.Errorf("%v: notes lack %q:\n%s", c.set, want, notes)
-			}
-		}
-	}
-	if notes := render(t, "udev.discovery.enabled=true").notes; strings.Contains(notes, "WARNING") || strings.Contains(notes, "No discovery") {
-		t.Errorf("a plain install warns:\n%s", notes)
 	}
 }
 

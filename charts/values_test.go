@@ -1,0 +1,68 @@
+package charts
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct{ set, want string }{
+		{"udev.discovery.enabeld=true", "enabeld"},
+		{"udev.configuration.discoveryDetails.permissions=wr", "permissions"},
+		{"udev.configuration.enabled=true", "udevRules"},
+		{"udev.configuration.capacity=0", "capacity"},
+		{"custom.discovery.enabled=true", "custom.discovery.image.repository"},
+		{"custom.configuration.enabled=true", "custom.configuration.discoveryHandlerName"},
+		{"udev.configuration.discoveryDetails.udevRule[0]=x", "'/udev/configuration/discoveryDetails': additional properties 'udevRule' not allowed"},
+		{"udev.configuration.brokerPod.image=nginx", "'/udev/configuration/brokerPod/image': got string, want object"},
+		{"udev.configuration.brokerPod.env.A.B=x", "'/udev/configuration/brokerPod/env/A': got object"},
+		{"udev.configuration.brokerPod.envFrom.secret[0]=x", "additional properties 'secret' not allowed"},
+		{"onvif.configuration.discoveryProperties[0].name=P,onvif.configuration.discoveryProperties[0].valueFrom.secretKeyRef.nam=x", "'nam' not allowed"},
+		{"agent.tolerations.key=x", "'/agent/tolerations': got object, want null or array"},
+		{"agent.nodeSelectors.gpu=true", "nodeSelectors"},
+		{"cleanupHook.timeoutSeconds=0", "timeoutSeconds"},
+		{"cleanupHook.enable=false", "enable"},
+		{"controller.replicas=two", "replicas"},
+		{"agent.host.discoveryHandlers=var/lib", "discoveryHandlers"},
+		{"agent.socketGroup=0", "socketGroup"},
+		{"prometheus.port=70000", "port"},
+		{"controller.resources.memoryLimit=lots", "memoryLimit"},
+		{"udev.configuration.offlineGracePeriod=5 minutes", "offlineGracePeriod"},
+		{"crds.version=v1", "version"},
+	} {
+		_, err := tryRender(t, c.set)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("--set %s: error %v, want one that names %q", c.set, err, c.want)
+		}
+	}
+}
+
+func TestNotes(t *testing.T) {
+	for _, c := range []struct {
+		set  []string
+		want []string
+	}{
+		{nil, []string{"No discovery handler is enabled"}},
+		{[]string{"kubernetesDistro=k3s"}, []string{"kubernetesDistro has no effect"}},
+		{[]string{"agent.host.crictl=/x"}, []string{"agent.host.crictl has no effect"}},
+		{[]string{"onvif.discovery.enabled=true", "onvif.configuration.enabled=true"},
+			[]string{"onvif.discovery.enabled has no effect", "Configuration akri-onvif will wait"}},
+		{[]string{"webhookConfiguration.image.tag=v0.13.8", "cleanupHook.enabled=true"},
+			[]string{"webhookConfiguration.image has no effect"}},
+		{[]string{"controller.enabled=false"}, []string{"webhookConfiguration.enabled has no effect without the controller"}},
+		{nil, []string{"deletes the Configurations of all namespaces"}},
+		{[]string{"rbac.enabled=false"}, []string{"does not update CRDs"}},
+		{[]string{"crds.update.enabled=false"}, []string{"does not update CRDs"}},
+		{everything, []string{"brokers of akri-udev are not privileged"}},
+	} {
+		notes := render(t, c.set...).notes
+		for _, want := range c.want {
+			if !strings.Contains(notes, want) {
+				t.Errorf("%v: notes lack %q:\n%s", c.set, want, notes)
+			}
+		}
+	}
+	if notes := render(t, "udev.discovery.enabled=true").notes; strings.Contains(notes, "WARNING") || strings.Contains(notes, "No discovery") {
+		t.Errorf("a plain install warns:\n%s", notes)
+	}
+}
