@@ -15,6 +15,9 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 tagged      = $(shell grep -rlE '^//go:build.*\b$(1)\b' --include='*_test.go' . | xargs -r -n1 dirname | sort -u)
 # The chart asks for v<appVersion>[-debug]; TAG= is for its other tags.
 IMAGE_FLAGS = $(if $(DEBUG),-debug) $(if $(TAG),-tag $(TAG))
+# End-to-end tests that plug no devices, which are the whole machine's: they have
+# clusters of their own and run beside the others, which mostly wait.
+E2E_BESIDE  = ./test/chart ./test/nodes
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
@@ -65,9 +68,11 @@ test-integration: race-deps ## Tests against a real kube-apiserver and etcd (bui
 	@if [ -z "$(call tagged,integration)" ]; then echo "no integration tests"; exit 0; fi; \
 	CGO_ENABLED=1 $(GO) test -race -tags integration -timeout 30m -json $(call tagged,integration) | $(summary) integration
 
-test-e2e: images ## Tests on a real cluster with real devices (root; built once)
-	@if [ -z "$(call tagged,e2e)" ]; then echo "no end-to-end tests"; exit 0; fi; \
-	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(call tagged,e2e) | $(summary) e2e
+test-e2e: images ## Tests on real clusters with real devices (root; built once)
+	@status=0; \
+	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(E2E_BESIDE) | $(summary) e2e-beside & beside=$$!; \
+	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(filter-out $(E2E_BESIDE),$(call tagged,e2e)) | $(summary) e2e || status=1; \
+	wait $$beside || status=1; exit $$status
 
 bench: images ## Measure the figures of the design on clusters of its own (root); BENCH="-idle 10m burst" has flags and figures
 	@$(GO) run ./test/bench $(BENCH)
