@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		return 2
 	}
 	if getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // memory is dearer here than the little time
+		debug.SetGCPercent(25) // memory is dearer here than the little time
 	}
 	handler, metrics := known[name]()
 	if err := serve(ctx, s, handler, log, metrics); err != nil {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -173,15 +175,20 @@ func (b *bench) watchIdle(ctx context.Context) error {
 		return err
 	}
 	minutes := took.Minutes()
-	b.report(fmt.Sprintf("idle-writes-%d-instances", b.devices), (after-before)/minutes, "writes/min", 0)
+	for what, n := range after {
+		if n > before[what] {
+			fmt.Fprintf(os.Stderr, "written while idle: %s, %.0f times\n", what, n-before[what])
+		}
+	}
+	b.report(fmt.Sprintf("idle-writes-%d-instances", b.devices), (sum(after)-sum(before))/minutes, "writes/min", 0)
 	b.report(fmt.Sprintf("idle-agent-cpu-%d-instances", b.devices), 100*cpu.Seconds()/took.Seconds()/float64(len(agents)), "percent-of-a-core", 0)
 	return nil
 }
 
 // settled waits until Events and status of the devices have been written: ten
-// seconds without a write, or two minutes. It returns the number of writes.
-func (b *bench) settled(ctx context.Context) (float64, error) {
-	var last float64
+// seconds without a write, or two minutes. It returns the writes until then.
+func (b *bench) settled(ctx context.Context) (map[string]float64, error) {
+	var last map[string]float64
 	quiet := 0
 	err := wait.PollUntilContextTimeout(ctx, 5*time.Second, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
 		now, err := b.writes(ctx)
@@ -189,28 +196,38 @@ func (b *bench) settled(ctx context.Context) (float64, error) {
 			return false, err
 		}
 		quiet++
-		if now != last {
+		if !maps.Equal(now, last) {
 			last, quiet = now, 0
 		}
 		return quiet == 2, nil
 	})
 	if err != nil && !wait.Interrupted(err) {
-		return 0, err
+		return nil, err
 	}
 	return last, ctx.Err()
 }
 
-var requestLine = regexp.MustCompile(`^apiserver_request_total\{(.*)\} (\S+)$`)
+func sum(counts map[string]float64) (total float64) {
+	for _, n := range counts {
+		total += n
+	}
+	return total
+}
 
-// writes returns how many requests have changed objects of akri.sh, Events or
-// Nodes so far. Leases are not among them, nor the kubelet's status patches of
+var (
+	requestLine = regexp.MustCompile(`^apiserver_request_total\{(.*)\} (\S+)$`)
+	whatWritten = regexp.MustCompile(`(verb|resource|subresource)="[^"]+"`)
+)
+
+// writes returns how many requests have changed objects of akri.sh or Events so
+// far, by what they did to what. Leases are not among them, nor the kubelet's status patches of
 // the Node.
-func (b *bench) writes(ctx context.Context) (float64, error) {
+func (b *bench) writes(ctx context.Context) (map[string]float64, error) {
 	raw, err := b.metrics(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read the API server's metrics: %w", err)
+		return nil, fmt.Errorf("read the API server's metrics: %w", err)
 	}
-	var total float64
+	counts := map[string]float64{}
 	lines := bufio.NewScanner(bytes.NewReader(raw))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -226,10 +243,10 @@ func (b *bench) writes(ctx context.Context) (float64, error) {
 		if write && ours {
 			n, err := strconv.ParseFloat(m[2], 64)
 			if err != nil {
-				return 0, fmt.Errorf("read %q: %w", lines.Text(), err)
+				return nil, fmt.Errorf("read %q: %w", lines.Text(), err)
 			}
-			total += n
+			counts[strings.Join(whatWritten.FindAllString(m[1], -1), " ")] += n
 		}
 	}
-	return total, lines.Err()
+	return counts, lines.Err()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -147,6 +148,7 @@ func (b *bench) configure(ctx context.Context, c *v0.Configuration) (func() erro
 // instances follows the Instances of the namespace.
 type instances struct {
 	watch.Interface
+	bench *bench
 	there map[string]*v0.Instance
 	// came and went have the moment at which each was first seen, and last.
 	came, went map[string]time.Time
@@ -154,21 +156,57 @@ type instances struct {
 
 // watchInstances starts to follow; the ones that are there have come already.
 func (b *bench) watchInstances(ctx context.Context) (*instances, error) {
-	var list v0.InstanceList
-	if err := b.api.List(ctx, &list, client.InNamespace(b.namespace)); err != nil {
-		return nil, fmt.Errorf("list Instances: %w", err)
+	w := &instances{bench: b, there: map[string]*v0.Instance{}, came: map[string]time.Time{}, went: map[string]time.Time{}}
+	list, err := w.start(ctx)
+	if err != nil {
+		return nil, err
 	}
-	w := &instances{there: map[string]*v0.Instance{}, came: map[string]time.Time{}, went: map[string]time.Time{}}
 	for i := range list.Items {
 		w.there[list.Items[i].Name] = &list.Items[i]
 	}
+	return w, nil
+}
+
+// start lists, and watches from there.
+func (w *instances) start(ctx context.Context) (*v0.InstanceList, error) {
+	list := &v0.InstanceList{}
+	if err := w.bench.api.List(ctx, list, client.InNamespace(w.bench.namespace)); err != nil {
+		return nil, fmt.Errorf("list Instances: %w", err)
+	}
 	var err error
-	w.Interface, err = b.api.Watch(ctx, &list, client.InNamespace(b.namespace),
+	w.Interface, err = w.bench.api.Watch(ctx, list, client.InNamespace(w.bench.namespace),
 		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}})
 	if err != nil {
 		return nil, fmt.Errorf("watch Instances: %w", err)
 	}
-	return w, nil
+	return list, nil
+}
+
+// again starts anew when the API server has ended the watch, as it does for a
+// while after a CRD was updated. What it missed is seen now.
+func (w *instances) again(ctx context.Context) (at time.Time, err error) {
+	list, err := w.start(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	at = time.Now()
+	gone := maps.Clone(w.there)
+	for i := range list.Items {
+		delete(gone, list.Items[i].Name)
+		w.see(&list.Items[i], at)
+	}
+	for name := range gone {
+		delete(w.there, name)
+		w.went[name] = at
+	}
+	return at, nil
+}
+
+func (w *instances) see(i *v0.Instance, at time.Time) {
+	if w.there[i.Name] == nil {
+		w.came[i.Name] = at
+	}
+	w.there[i.Name] = i
 }
 
 // complete tells whether there are n Instances, each with this many nodes.
@@ -193,7 +231,11 @@ func (w *instances) until(ctx context.Context, done func() bool) (time.Time, err
 			return at, fmt.Errorf("%d Instances are there: %w", len(w.there), ctx.Err())
 		case e, ok := <-w.ResultChan():
 			if !ok {
-				return at, fmt.Errorf("the watch of Instances ended")
+				var err error
+				if at, err = w.again(ctx); err != nil {
+					return at, err
+				}
+				continue
 			}
 			i, isInstance := e.Object.(*v0.Instance)
 			if !isInstance {
@@ -204,10 +246,7 @@ func (w *instances) until(ctx context.Context, done func() bool) (time.Time, err
 				delete(w.there, i.Name)
 				w.went[i.Name] = at
 			} else {
-				if w.there[i.Name] == nil {
-					w.came[i.Name] = at
-				}
-				w.there[i.Name] = i
+				w.see(i, at)
 			}
 		}
 	}
