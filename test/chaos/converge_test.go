@@ -111,8 +111,14 @@ func (w *world) asExpected(instances []v0.Instance) error {
 }
 
 // atWork complains unless each Instance has the brokers that its slots and nodes
-// allow, and each Configuration its other users.
+// allow, each Configuration its other users, and each of them a slot.
 func (w *world) atWork(instances []v0.Instance, pods []corev1.Pod, holds map[string]map[string]history.Hold) error {
+	has := map[string]bool{}
+	for _, on := range holds {
+		for _, h := range on {
+			has[h.Pod] = true
+		}
+	}
 	brokers := map[string]bool{}
 	ready := map[string]int{}
 	users := map[string]int32{}
@@ -125,6 +131,9 @@ func (w *world) atWork(instances []v0.Instance, pods []corev1.Pod, holds map[str
 		}
 		if !testcluster.IsReady(&p) {
 			return fmt.Errorf("%s on %s is not at work: %s %s %s, deleted %v", p.Name, p.Spec.NodeName, p.Status.Phase, p.Status.Reason, p.Status.Message, p.DeletionTimestamp)
+		}
+		if !has[p.Namespace+"/"+p.Name] {
+			return fmt.Errorf("%s runs on %s, and the kubelet knows of no slot that it has", p.Name, p.Spec.NodeName)
 		}
 		ready[instance]++
 		users[configuration]++
