@@ -213,28 +213,9 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return nil, err
-		}
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
-			// The former holder may have removed the file after we opened it.
-			if ours, err := f.Stat(); err == nil {
-				if there, err := os.Stat(path); err == nil && os.SameFile(ours, there) {
-					return func() {
-						os.Remove(path)
-						f.Close()
-						os.Remove(filepath.Dir(path)) // when it was the last file
-					}, nil
-				}
-			}
-		}
-		f.Close()
-		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+		unlock, err := tryLock(path)
+		if !errors.Is(err, errHeld) {
+			return unlock, err
 		}
 		select {
 		case <-ctx.Done():
@@ -242,4 +223,49 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		case <-tick.C:
 		}
 	}
+}
+
+// errHeld says that a lock has a holder, or had one a moment ago.
+var errHeld = errors.New("lock is held")
+
+func tryLock(path string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
+			return nil, errHeld // the folder came or went meanwhile
+		}
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errHeld // its former holder has removed the folder
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil && !same(f, path) {
+		err = unix.EWOULDBLOCK // its former holder has removed the file
+	}
+	if err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
+			return nil, errHeld
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() {
+		os.Remove(path)
+		f.Close()
+		os.Remove(filepath.Dir(path)) // when it was the last file
+	}, nil
+}
+
+// same tells whether an open file is the one at path.
+func same(f *os.File, path string) bool {
+	ours, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(ours, there)
 }

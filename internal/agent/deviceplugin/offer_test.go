@@ -13,14 +13,15 @@ import (
 )
 
 // slots makes the slots of an Instance from words, one a slot: "free", "inst",
-// "conf" (held here), "conf-idle", "inst-idle", "other" (node) and "old" (held
-// under upstream's id), "kept" (back).
+// "conf" (held here), "conf-idle", "inst-idle", "inst-lost" (another node holds
+// it too), "inst-idle-lost", "conf-lost", "conf-idle-lost", "other" (node) and
+// "old" (held under upstream's id), "kept" (back).
 func slots(instance string, words ...string) []ledger.Slot {
 	var all []ledger.Slot
 	for i, word := range words {
 		s := ledger.Slot{ID: v0.SlotID(instance, i), Index: i}
-		kind, idle, _ := strings.Cut(word, "-")
-		s.Idle = idle != ""
+		kind, state, _ := strings.Cut(word, "-")
+		s.Idle, s.Lost = strings.HasPrefix(state, "idle"), strings.HasSuffix(state, "lost")
 		switch kind {
 		case "inst":
 			s.Here, s.Usage = true, v0.Usage{Node: "a", Door: v0.DoorInstance}
@@ -60,6 +61,7 @@ func TestOfferInstance(t *testing.T) {
 		{"free inst conf other inst-idle conf-idle old", true, "a-0 a-1 a-2! a-3! a-4 a-5! a-6!"},
 		{"free inst conf", false, "a-0! a-1! a-2!"},
 		{"free kept inst", true, "a-0 a-1! a-2"},
+		{"inst-lost inst-idle-lost free", true, "a-0! a-1! a-2"},
 	}
 	for _, test := range tests {
 		got := show(offerInstance(share{usable: test.usable, slots: slots("cam-a", strings.Fields(test.words)...)}))
@@ -88,6 +90,8 @@ func TestOfferConfiguration(t *testing.T) {
 		"one of several idle ones":    {[]instance{{words: "conf-idle conf-idle conf"}}, "a-2 a-0"},
 		"idle through the other":      {[]instance{{words: "inst-idle free"}}, "a-1"},
 		"nothing that is kept back":   {[]instance{{words: "free kept"}, {words: "kept"}}, "a-0"},
+		"in use, and given away":      {[]instance{{words: "conf-lost free"}}, "a-0! a-1"},
+		"idle, and given away":        {[]instance{{words: "conf-idle-lost free"}, {words: "conf-idle-lost"}}, "a-1"},
 		"offline":                     {[]instance{{words: "conf free", offline: true}, {words: "free"}}, "a-0! a-1! b-0"},
 		"upstream's id, in use":       {[]instance{{words: "old free"}}, "9 a-1"},
 		"upstream's id, not in use":   {[]instance{{words: "old-idle free"}}, "a-1"},

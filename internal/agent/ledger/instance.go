@@ -146,6 +146,7 @@ func (in *instance) slot(node string, i int) Slot {
 	s := Slot{ID: v0.SlotID(in.bare, i), Index: i}
 	if h, ok := in.held[i]; ok {
 		s.Usage, s.Here, s.Idle = usageOf(node, s.ID, h), true, !h.idle.IsZero()
+		_, s.Lost = in.others[i]
 	} else if door, ok := in.pending[i]; ok {
 		s.Usage, s.Here = usageOf(node, s.ID, holder{door: door}), true
 	} else {

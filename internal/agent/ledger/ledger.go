@@ -177,6 +177,10 @@ type Slot struct {
 	// Idle tells that this node holds the slot, but that the kubelet no longer
 	// uses it: it is about to be freed.
 	Idle bool
+	// Lost tells that this node holds the slot, but that another one does as
+	// well: it was given away while this node was taken for lost. Whoever uses
+	// it here may go on, and nobody else may have it.
+	Lost bool
 	// KeptBack tells that nobody holds the slot and nobody may have it: the
 	// capacity shrank, and slots beyond it are held instead.
 	KeptBack bool

@@ -22,6 +22,8 @@ import (
 //   - each slot in use by one container of one node at most;
 //     (but see excused);
 //   - every slot that a container uses claimed, before and after a restart;
+//   - no slot that looks as if it could be had and is refused, as far as the
+//     agent can know: the scheduler would send Pod after Pod to fail here;
 //   - and when all containers have ended and faults have ceased, no claim.
 //
 // It is driven by bytes, so that the fuzzer finds the sequences.
@@ -284,6 +286,25 @@ func (m *model) check() {
 	}
 }
 
+// checkOffer compares what slots look like with what a claim would say.
+func (m *model) checkOffer() {
+	m.t.Helper()
+	for name := range m.capacity {
+		for _, s := range m.ledger.Slots(types.NamespacedName{Namespace: "ns", Name: name}) {
+			in := m.ledger.instances[name]
+			for _, door := range []v0.Door{v0.DoorInstance, v0.DoorConfiguration} {
+				ours := s.Here && !s.Lost && s.Usage.Door == door
+				if !ours && (!s.Usage.Free() || s.KeptBack) {
+					continue
+				}
+				if _, err := planClaim("a", in, s.Index, door); err != nil {
+					m.t.Fatalf("slot %s looks free through door %s, and is refused: %v; it is %+v", s.ID, door, err, s)
+				}
+			}
+		}
+	}
+}
+
 func runModel(t *testing.T, input []byte) {
 	m := &model{
 		t: t, input: input, now: time.Unix(0, 0),
@@ -303,6 +324,7 @@ func runModel(t *testing.T, input []byte) {
 	for len(m.input) > 0 {
 		m.step()
 		m.check()
+		m.checkOffer()
 	}
 
 	m.quiet = true
