@@ -181,20 +181,48 @@ func (c *Cluster) deleteHostLink(ctx context.Context) error {
 	if !exists(filepath.Join("/sys/class/net", c.network.Interface())) {
 		return nil
 	}
-	err := runIP(ctx, "link", "delete", c.network.Interface())
-	if err != nil && !exists(filepath.Join("/sys/class/net", c.network.Interface())) {
-		return nil // it went with its peer's namespace
+	return deleteLink(ctx, "", c.network.Interface())
+}
+
+// deleteNodeLink takes a node off the bridge.
+func (c *Cluster) deleteNodeLink(ctx context.Context, node int) error {
+	cell := nodeCell(node)
+	// By both ends: one of them may be in a namespace that is going away.
+	if err := deleteLink(ctx, c.network.NetNS(controlCell), cell); err != nil {
+		return err
+	}
+	return deleteLink(ctx, c.network.NetNS(cell), nodeLink)
+}
+
+// deleteLink removes a link from a network namespace, by default the machine's.
+// One that is not there is removed.
+func deleteLink(ctx context.Context, netns, link string) error {
+	args := []string{"link", "delete", link}
+	if netns != "" {
+		args = append([]string{"-n", netns}, args...)
+	}
+	err := runIP(ctx, args...)
+	if err != nil && ctx.Err() == nil && !hasLink(ctx, netns, link) {
+		return nil // maybe it went with its peer's namespace just now
 	}
 	return err
 }
 
 // hasLinks says whether the cell's network has more than loopback.
 func (c cell) hasLinks(ctx context.Context) bool {
-	link := "eth0"
+	link := nodeLink
 	if c.name == controlCell {
-		link = "host"
+		link = hostLink
 	}
-	return exec.CommandContext(ctx, "ip", "-n", c.netns, "link", "show", link).Run() == nil
+	return hasLink(ctx, c.netns, link)
+}
+
+func hasLink(ctx context.Context, netns, link string) bool {
+	args := []string{"link", "show", link}
+	if netns != "" {
+		args = append([]string{"-n", netns}, args...)
+	}
+	return exec.CommandContext(ctx, "ip", args...).Run() == nil
 }
 
 // ownFiles is what Up makes in the cluster's folder.

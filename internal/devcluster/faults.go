@@ -110,10 +110,8 @@ func (c *Cluster) StopNode(ctx context.Context, node int) error {
 		return err
 	}
 	// First, so that nobody hears that connections end.
-	if cell.hasLinks(ctx) {
-		if err := runPlan(ctx, c.network.unlinkPlan(node)); err != nil {
-			return err
-		}
+	if err := c.deleteNodeLink(ctx, node); err != nil {
+		return err
 	}
 	if err := holder.signal(ctx, unix.SIGKILL, true); err != nil {
 		return fmt.Errorf("stop %s: %w", NodeName(node), err)
@@ -127,7 +125,7 @@ func (c *Cluster) StartNode(ctx context.Context, node int) error {
 	if err := c.hasNode(node); err != nil {
 		return err
 	}
-	if err := c.createNode(ctx, node); err != nil {
+	if err := c.createNode(ctx, node, false); err != nil {
 		return err
 	}
 	if err := runPlan(ctx, c.network.nodeRoutePlan(node, c.state.Nodes)); err != nil {

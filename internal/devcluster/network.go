@@ -73,20 +73,28 @@ func (n Network) Cgroup() string { return fmt.Sprintf("/akri-dev-%d", n.Index) }
 // takes it.
 func (n Network) nodeAddr(a netip.Addr) string { return netip.PrefixFrom(a, 24).String() }
 
+const (
+	// bridge joins the cells; it is in the control plane's.
+	bridge = "akri"
+	// hostLink and nodeLink are what a cell calls its link: the control plane's
+	// to the machine, a node's to the bridge.
+	hostLink, nodeLink = "host", "eth0"
+)
+
 // linkPlan lists the ip commands that join the cells to the machine, as
 // argument lists. They are for cells without any link yet.
 func (n Network) linkPlan(nodes int) [][]string {
 	control := n.NetNS(controlCell)
 	plan := [][]string{
-		{"-n", control, "link", "add", "akri", "type", "bridge"},
-		{"-n", control, "addr", "add", n.nodeAddr(n.ControlPlane()), "dev", "akri"},
-		{"-n", control, "link", "set", "akri", "up"},
-		{"link", "add", n.Interface(), "type", "veth", "peer", "name", "host", "netns", control},
-		{"-n", control, "link", "set", "host", "master", "akri", "up"},
+		{"-n", control, "link", "add", bridge, "type", "bridge"},
+		{"-n", control, "addr", "add", n.nodeAddr(n.ControlPlane()), "dev", bridge},
+		{"-n", control, "link", "set", bridge, "up"},
+		{"link", "add", n.Interface(), "type", "veth", "peer", "name", hostLink, "netns", control},
+		{"-n", control, "link", "set", hostLink, "master", bridge, "up"},
 		{"addr", "add", n.nodeAddr(n.Host()), "dev", n.Interface()},
 		{"link", "set", n.Interface(), "up"},
 		// For a Service without rules, see nodeLinkPlan.
-		{"-n", control, "route", "add", "unreachable", n.Services().String()},
+		{"-n", control, "route", "replace", "unreachable", n.Services().String()},
 	}
 	for i := 1; i <= nodes; i++ {
 		plan = append(plan, n.nodeLinkPlan(i)...)
@@ -99,21 +107,16 @@ func (n Network) linkPlan(nodes int) [][]string {
 func (n Network) nodeLinkPlan(node int) [][]string {
 	control, cell, port := n.NetNS(controlCell), n.NetNS(nodeCell(node)), nodeCell(node)
 	return [][]string{
-		{"-n", control, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", cell},
-		{"-n", control, "link", "set", port, "master", "akri", "up"},
-		{"-n", cell, "addr", "add", n.nodeAddr(n.Node(node)), "dev", "eth0"},
-		{"-n", cell, "link", "set", "eth0", "up"},
+		{"-n", control, "link", "add", port, "type", "veth", "peer", "name", nodeLink, "netns", cell},
+		{"-n", control, "link", "set", port, "master", bridge, "up"},
+		{"-n", cell, "addr", "add", n.nodeAddr(n.Node(node)), "dev", nodeLink},
+		{"-n", cell, "link", "set", nodeLink, "up"},
 		{"-n", cell, "route", "add", "default", "via", n.Host().String()},
 		// Connections that kube-proxy has no rule for yet would vanish, and be
 		// tried again for minutes without a new look at the rules; so they go
 		// where they are refused at once.
 		{"-n", cell, "route", "add", n.Services().String(), "via", n.ControlPlane().String()},
 	}
-}
-
-// unlinkPlan lists the ip commands that take a node off the bridge.
-func (n Network) unlinkPlan(node int) [][]string {
-	return [][]string{{"-n", n.NetNS(controlCell), "link", "delete", nodeCell(node)}}
 }
 
 // routePlan lists the ip commands that make Pods and Services reachable from

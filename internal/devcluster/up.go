@@ -143,10 +143,13 @@ func (c *Cluster) createCells(ctx context.Context, out *progress) error {
 	if err != nil {
 		return err
 	}
-	linked := c.cell(controlCell).hasLinks(ctx)
-	if control || !linked {
-		// The bridge went with the old cell, and with it all nodes' links.
+	rejoin := control || !c.cell(controlCell).hasLinks(ctx)
+	if rejoin {
+		// The bridge went with the old cell, or was not finished.
 		if err := c.deleteHostLink(ctx); err != nil {
+			return err
+		}
+		if err := deleteLink(ctx, c.network.NetNS(controlCell), bridge); err != nil {
 			return err
 		}
 		if err := runPlan(ctx, c.network.linkPlan(0)); err != nil {
@@ -154,7 +157,7 @@ func (c *Cluster) createCells(ctx context.Context, out *progress) error {
 		}
 	}
 	for i := 1; i <= c.state.Nodes; i++ {
-		if err := c.createNode(ctx, i); err != nil {
+		if err := c.createNode(ctx, i, rejoin); err != nil {
 			return err
 		}
 	}
@@ -165,8 +168,8 @@ func (c *Cluster) createCells(ctx context.Context, out *progress) error {
 }
 
 // createNode makes the cell of a node, counted from 1, and joins it to the
-// bridge.
-func (c *Cluster) createNode(ctx context.Context, node int) error {
+// bridge; anew if it has to rejoin.
+func (c *Cluster) createNode(ctx context.Context, node int, rejoin bool) error {
 	cell := c.cell(nodeCell(node))
 	fresh, err := cell.create(ctx)
 	if err != nil {
@@ -181,6 +184,13 @@ func (c *Cluster) createNode(ctx context.Context, node int) error {
 	}
 	if err := createCgroup(cgroup); err != nil {
 		return err
+	}
+	if fresh || rejoin {
+		// The kernel takes its time to remove a namespace that has died: until
+		// then its links have this end.
+		if err := c.deleteNodeLink(ctx, node); err != nil {
+			return err
+		}
 	}
 	if cell.hasLinks(ctx) {
 		return nil
