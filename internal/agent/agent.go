@@ -178,6 +178,7 @@ func Run(ctx context.Context, o Options) error {
 		Store: &checkpoint.File[requests.State]{Path: filepath.Join(o.StateDir, "questions.json"), Version: requests.StateVersion},
 	})
 	client.OnReachable(uptime.Set)
+	client.OnReachable(books.Reachable)
 	client.OnReachable(publisher.Reachable)
 
 	if err := inv.Restore(); err != nil {

@@ -32,13 +32,11 @@ func startOf(node string, shared bool, slots int) int {
 }
 
 // offerInstance returns what akri.sh/<instance> offers: all slots; healthy are
-// those that are free, or held by this node through this door. A slot that is
-// refused when it is asked for must not look healthy: the scheduler would send
-// one Pod after the other to fail here.
+// those that are free, or held by this node through this door, and not withheld.
 func offerInstance(s share) []*pluginapi.Device {
 	list := make([]*pluginapi.Device, 0, len(s.slots))
 	for _, slot := range s.slots {
-		mine := slot.Here && !slot.Lost && slot.Usage.Door == v0.DoorInstance
+		mine := slot.Here && !slot.Withheld && slot.Usage.Door == v0.DoorInstance
 		list = append(list, offered(slot.ID, s.usable && (mine || toGive(slot))))
 	}
 	return list
@@ -56,8 +54,8 @@ func offerConfiguration(shares []share) []*pluginapi.Device {
 			switch {
 			case slot.Here && slot.Usage.Door == v0.DoorConfiguration:
 				if !slot.Idle {
-					list = append(list, offered(slot.Usage.VirtualDevice, s.usable && !slot.Lost))
-				} else if !slot.Lost && slot.Usage.VirtualDevice == slot.ID && (spare < 0 || !s.slots[spare].Idle) {
+					list = append(list, offered(slot.Usage.VirtualDevice, s.usable && !slot.Withheld))
+				} else if !slot.Withheld && slot.Usage.VirtualDevice == slot.ID && (spare < 0 || !s.slots[spare].Idle) {
 					spare = i // ours already: nothing can be lost over it
 				}
 			case toGive(slot) && (spare < 0 || !s.slots[spare].Idle && s.after(i, spare)):
@@ -72,7 +70,7 @@ func offerConfiguration(shares []share) []*pluginapi.Device {
 }
 
 // toGive tells whether a new user may have a slot.
-func toGive(slot ledger.Slot) bool { return slot.Usage.Free() && !slot.KeptBack }
+func toGive(slot ledger.Slot) bool { return slot.Usage.Free() && !slot.Withheld }
 
 // after tells whether this node would take slot i later than j through
 // akri.sh/<instance>. The other door takes the last one, so that the two meet

@@ -13,15 +13,14 @@ import (
 )
 
 // slots makes the slots of an Instance from words, one a slot: "free", "inst",
-// "conf" (held here), "conf-idle", "inst-idle", "inst-lost" (another node holds
-// it too), "inst-idle-lost", "conf-lost", "conf-idle-lost", "other" (node) and
-// "old" (held under upstream's id), "kept" (back).
+// "conf" (held here), "other" (node), "old" (held under upstream's id) and
+// "kept" (withheld), with "-idle", "-kept" and "-idle-kept".
 func slots(instance string, words ...string) []ledger.Slot {
 	var all []ledger.Slot
 	for i, word := range words {
 		s := ledger.Slot{ID: v0.SlotID(instance, i), Index: i}
 		kind, state, _ := strings.Cut(word, "-")
-		s.Idle, s.Lost = strings.HasPrefix(state, "idle"), strings.HasSuffix(state, "lost")
+		s.Idle, s.Withheld = strings.HasPrefix(state, "idle"), strings.HasSuffix(word, "kept")
 		switch kind {
 		case "inst":
 			s.Here, s.Usage = true, v0.Usage{Node: "a", Door: v0.DoorInstance}
@@ -29,8 +28,6 @@ func slots(instance string, words ...string) []ledger.Slot {
 			s.Here, s.Usage = true, v0.Usage{Node: "a", Door: v0.DoorConfiguration, VirtualDevice: s.ID}
 		case "old":
 			s.Here, s.Usage = true, v0.Usage{Node: "a", Door: v0.DoorConfiguration, VirtualDevice: "cam-9"}
-		case "kept":
-			s.KeptBack = true
 		case "other":
 			s.Usage = v0.Usage{Node: "b", Door: v0.DoorInstance}
 		}
@@ -61,7 +58,7 @@ func TestOfferInstance(t *testing.T) {
 		{"free inst conf other inst-idle conf-idle old", true, "a-0 a-1 a-2! a-3! a-4 a-5! a-6!"},
 		{"free inst conf", false, "a-0! a-1! a-2!"},
 		{"free kept inst", true, "a-0 a-1! a-2"},
-		{"inst-lost inst-idle-lost free", true, "a-0! a-1! a-2"},
+		{"inst-kept inst-idle-kept free", true, "a-0! a-1! a-2"},
 	}
 	for _, test := range tests {
 		got := show(offerInstance(share{usable: test.usable, slots: slots("cam-a", strings.Fields(test.words)...)}))
@@ -90,8 +87,8 @@ func TestOfferConfiguration(t *testing.T) {
 		"one of several idle ones":    {[]instance{{words: "conf-idle conf-idle conf"}}, "a-2 a-0"},
 		"idle through the other":      {[]instance{{words: "inst-idle free"}}, "a-1"},
 		"nothing that is kept back":   {[]instance{{words: "free kept"}, {words: "kept"}}, "a-0"},
-		"in use, and given away":      {[]instance{{words: "conf-lost free"}}, "a-0! a-1"},
-		"idle, and given away":        {[]instance{{words: "conf-idle-lost free"}, {words: "conf-idle-lost"}}, "a-1"},
+		"in use, and given away":      {[]instance{{words: "conf-kept free"}}, "a-0! a-1"},
+		"idle, and given away":        {[]instance{{words: "conf-idle-kept free"}, {words: "conf-idle-kept"}}, "a-1"},
 		"offline":                     {[]instance{{words: "conf free", offline: true}, {words: "free"}}, "a-0! a-1! b-0"},
 		"upstream's id, in use":       {[]instance{{words: "old free"}}, "9 a-1"},
 		"upstream's id, not in use":   {[]instance{{words: "old-idle free"}}, "a-1"},

@@ -105,8 +105,9 @@ type instance struct {
 	// released are slots that were freed here, while the last known state of
 	// the Instance still has them as ours.
 	released map[int]bool
-	// exists tells that the Instance does, as far as is known.
-	exists bool
+	// seen tells that the Instance was, and not that it is gone; exists that it
+	// may be there, since a claim on it was tried.
+	seen, exists bool
 
 	// claiming is set while the recorder's Claim runs for this Instance, and
 	// recordLater if the claims have to be recorded after it.
@@ -132,7 +133,7 @@ func (l *Ledger) instance(name types.NamespacedName) *instance {
 
 // forget drops an entry that says nothing. The caller holds mu.
 func (l *Ledger) forget(in *instance) {
-	if in.device == nil && len(in.held)+len(in.pending)+len(in.others)+len(in.released)+len(in.waiting) == 0 {
+	if in.device == nil && !in.seen && len(in.held)+len(in.pending)+len(in.others)+len(in.released)+len(in.waiting) == 0 {
 		delete(l.instances, in.bare)
 	}
 }
@@ -146,13 +147,30 @@ func (in *instance) slot(node string, i int) Slot {
 	s := Slot{ID: v0.SlotID(in.bare, i), Index: i}
 	if h, ok := in.held[i]; ok {
 		s.Usage, s.Here, s.Idle = usageOf(node, s.ID, h), true, !h.idle.IsZero()
-		_, s.Lost = in.others[i]
 	} else if door, ok := in.pending[i]; ok {
 		s.Usage, s.Here = usageOf(node, s.ID, holder{door: door}), true
 	} else {
 		s.Usage = in.others[i]
 	}
 	return s
+}
+
+// withheld tells whether slot i would be refused to whoever asks for it,
+// although nobody else holds it by now, as far as this node knows. A refused
+// slot must not be offered: the scheduler would send one Pod after the other to
+// fail here.
+//
+// A slot that is held here may also be another node's, which got it while this
+// one was taken for lost. And of a shared device, only its Instance tells who
+// holds what: as long as that was not seen since the agent has started, its
+// slots are nobody's to have, but for those that this node holds when the API
+// server is known to be away ([Ledger.mayDoWithout]).
+func (in *instance) withheld(i int, cutOff bool) bool {
+	_, held := in.held[i]
+	if _, elsewhere := in.others[i]; held && elsewhere {
+		return true
+	}
+	return in.device.shared && !in.seen && !(held && cutOff)
 }
 
 // keptBack returns the free slots that nobody may have although their index is

@@ -111,6 +111,7 @@ type Ledger struct {
 	// mu guards what follows. It is never held over I/O.
 	mu          sync.Mutex
 	instances   map[string]*instance
+	cutOff      bool
 	subscribers []func(types.NamespacedName)
 	// changes counts changes of claims, and saved is its value in the checkpoint.
 	changes, saved uint64
@@ -177,13 +178,9 @@ type Slot struct {
 	// Idle tells that this node holds the slot, but that the kubelet no longer
 	// uses it: it is about to be freed.
 	Idle bool
-	// Lost tells that this node holds the slot, but that another one does as
-	// well: it was given away while this node was taken for lost. Whoever uses
-	// it here may go on, and nobody else may have it.
-	Lost bool
-	// KeptBack tells that nobody holds the slot and nobody may have it: the
-	// capacity shrank, and slots beyond it are held instead.
-	KeptBack bool
+	// Withheld tells that nobody new may have the slot, free or held here as it
+	// is. See [instance.withheld].
+	Withheld bool
 }
 
 // Slots returns the slots of an Instance whose device is on this node, in
@@ -197,15 +194,18 @@ func (l *Ledger) Slots(name types.NamespacedName) []Slot {
 		return nil
 	}
 	slots := make([]Slot, 0, in.device.capacity)
+	add := func(i int, kept bool) {
+		slot := in.slot(l.node, i)
+		slot.Withheld = kept || in.withheld(i, l.cutOff)
+		slots = append(slots, slot)
+	}
 	kept := in.keptBack()
 	for i := range in.device.capacity {
-		slot := in.slot(l.node, i)
-		slot.KeptBack = kept[i]
-		slots = append(slots, slot)
+		add(i, kept[i])
 	}
 	for _, i := range slices.Sorted(maps.Keys(in.held)) {
 		if i >= in.device.capacity {
-			slots = append(slots, in.slot(l.node, i))
+			add(i, false)
 		}
 	}
 	return slots
@@ -250,7 +250,7 @@ func (l *Ledger) arrive(in *instance, namespace string, facts device) {
 		// Claims of containers that outlived another Configuration of this
 		// name: they use the same device.
 		in.namespace = namespace
-		in.others, in.released = nil, nil
+		in.others, in.released, in.seen = nil, nil, false
 		l.changes++
 	}
 	in.device = &facts
@@ -294,14 +294,16 @@ func (l *Ledger) Observed(name types.NamespacedName, usage map[string]v0.Usage) 
 	l.mu.Lock()
 	in := l.instance(name)
 	if in.namespace != name.Namespace {
-		if in.device != nil || len(in.held)+len(in.pending) > 0 {
+		if usage == nil || in.device != nil || len(in.held)+len(in.pending) > 0 {
+			l.forget(in)
 			l.mu.Unlock()
 			return
 		}
 		in.namespace, in.others, in.released = name.Namespace, nil, nil
 	}
 	plan := planObserved(l.node, in, usage)
-	in.exists = usage != nil
+	plan.changed = plan.changed || in.seen != (usage != nil)
+	in.seen, in.exists = usage != nil, usage != nil
 	in.others, in.released = plan.others, plan.released
 	for i, h := range in.held {
 		h.missing = !plan.confirmed[i]
@@ -326,6 +328,23 @@ func (l *Ledger) Observed(name types.NamespacedName, usage map[string]v0.Usage) 
 	if plan.changed {
 		l.notify(name)
 	}
+}
+
+// Reachable tells whether the API server answers. Until the first call nothing
+// is known.
+func (l *Ledger) Reachable(up bool) {
+	l.mu.Lock()
+	var changed []types.NamespacedName
+	if l.cutOff == up {
+		l.cutOff = !up
+		for _, in := range l.instances {
+			if in.device != nil && in.device.shared && !in.seen {
+				changed = append(changed, in.name())
+			}
+		}
+	}
+	l.mu.Unlock()
+	l.notify(changed...)
 }
 
 // record hands the claims of an instance to the recorder, or leaves that to the

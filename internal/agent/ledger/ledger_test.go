@@ -403,3 +403,47 @@ func TestCheckpointFile(t *testing.T) {
 		t.Errorf("claims without the senseless one (-want +got):\n%s", diff)
 	}
 }
+
+// Until the Instance of a shared device was seen, nobody knows who has its
+// slots; then what another node got meanwhile is not offered.
+func TestWithheld(t *testing.T) {
+	tests := map[string]struct {
+		shared bool
+		up     []bool // what is told of the API server
+		usage  map[string]v0.Usage
+		gone   bool
+		want   string // per slot: offered or withheld
+	}{
+		"not seen":          {shared: true, want: "wwww"},
+		"not seen, up":      {shared: true, up: []bool{true}, want: "wwww"},
+		"cut off":           {shared: true, up: []bool{false}, want: "ooww"},
+		"cut off, and back": {shared: true, up: []bool{false, true}, want: "wwww"},
+		"seen":              {shared: true, usage: map[string]v0.Usage{}, want: "oooo"},
+		"given away":        {shared: true, usage: map[string]v0.Usage{"cam-0000a1-1": {Node: "b", Door: inst}, "cam-0000a1-2": {Node: "b", Door: inst}}, want: "owoo"},
+		"gone again":        {shared: true, usage: map[string]v0.Usage{}, gone: true, want: "wwww"},
+		"local":             {want: "oooo"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			disk := &memory{state: &State{Claims: []Claim{{Instance: cam, Slot: 0, Door: inst}, {Instance: cam, Slot: 1, Door: inst}}}}
+			l := open(disk, &notes{})
+			l.DeviceChanged(newDevice("ns", "cam-0000a1", test.shared, 4))
+			for _, up := range test.up {
+				l.Reachable(up)
+			}
+			if test.usage != nil {
+				l.Observed(cam, test.usage)
+			}
+			if test.gone {
+				l.Observed(cam, nil)
+			}
+			got := ""
+			for _, s := range l.Slots(cam) {
+				got += map[bool]string{true: "w", false: "o"}[s.Withheld]
+			}
+			if got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}

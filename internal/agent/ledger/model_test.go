@@ -182,7 +182,7 @@ func (m *model) name() string {
 }
 
 func (m *model) step() {
-	switch m.pick(10) {
+	switch m.pick(11) {
 	case 0, 1: // the kubelet admits a container
 		m.allocate()
 	case 2: // one ends
@@ -225,6 +225,9 @@ func (m *model) step() {
 		}
 		m.capacity[name] = d.Capacity
 		m.run(func() { m.ledger.DeviceChanged(d) })
+	case 10: // connections come and go; only what is offered hangs on it
+		up := m.pick(2) == 0
+		m.run(func() { m.ledger.Reachable(up) })
 	case 9: // the node is taken for lost, and what it does not use is freed
 		name := types.NamespacedName{Namespace: "ns", Name: m.name()}
 		id := v0.SlotID(name.Name, m.pick(3))
@@ -293,8 +296,8 @@ func (m *model) checkOffer() {
 		for _, s := range m.ledger.Slots(types.NamespacedName{Namespace: "ns", Name: name}) {
 			in := m.ledger.instances[name]
 			for _, door := range []v0.Door{v0.DoorInstance, v0.DoorConfiguration} {
-				ours := s.Here && !s.Lost && s.Usage.Door == door
-				if !ours && (!s.Usage.Free() || s.KeptBack) {
+				ours := s.Here && !s.Withheld && s.Usage.Door == door
+				if !ours && (!s.Usage.Free() || s.Withheld) {
 					continue
 				}
 				if _, err := planClaim("a", in, s.Index, door); err != nil {
