@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/test/testcluster"
 )
 
 // record follows the Instances and Pods of a namespace, and the nodes, by
@@ -32,6 +33,9 @@ type record struct {
 	// made are the UIDs of all Instances and Pods that there ever were, by
 	// Configuration or, for Pods that are not brokers, by the label user.
 	made map[string]map[types.UID]bool
+	// ran are those of made that are more than a try: Instances, and Pods that
+	// were ready.
+	ran map[string]map[types.UID]bool
 	// most is how many slots of an Instance were held at once.
 	most map[string]int
 	// rules are asked at each change; broken has the first complaint.
@@ -46,7 +50,7 @@ func follow(t *testing.T, ns string) *record {
 	r := &record{
 		t: t, ns: ns,
 		instances: map[string]*v0.Instance{}, pods: map[types.UID]*corev1.Pod{}, nodes: map[string]*corev1.Node{},
-		made: map[string]map[types.UID]bool{}, most: map[string]int{}, changed: make(chan struct{}),
+		made: map[string]map[types.UID]bool{}, ran: map[string]map[types.UID]bool{}, most: map[string]int{}, changed: make(chan struct{}),
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -101,11 +105,15 @@ func (r *record) take(e watch.Event) {
 	switch o := e.Object.(type) {
 	case *v0.Instance:
 		put(r.instances, o.Name, o, there)
-		r.enter(o.Spec.ConfigurationName, o.UID)
+		enter(r.made, o.Spec.ConfigurationName, o.UID)
+		enter(r.ran, o.Spec.ConfigurationName, o.UID)
 		r.most[o.Name] = max(r.most[o.Name], len(held(o)))
 	case *corev1.Pod:
 		put(r.pods, o.UID, o, there)
-		r.enter(user(o), o.UID)
+		enter(r.made, user(o), o.UID)
+		if testcluster.IsReady(o) {
+			enter(r.ran, user(o), o.UID)
+		}
 	case *corev1.Node:
 		put(r.nodes, o.Name, o, there)
 	default:
@@ -129,11 +137,11 @@ func put[K comparable, V any](m map[K]V, key K, value V, there bool) {
 	}
 }
 
-func (r *record) enter(of string, uid types.UID) {
-	if r.made[of] == nil {
-		r.made[of] = map[types.UID]bool{}
+func enter(into map[string]map[types.UID]bool, of string, uid types.UID) {
+	if into[of] == nil {
+		into[of] = map[types.UID]bool{}
 	}
-	r.made[of][uid] = true
+	into[of][uid] = true
 }
 
 // A look complains about what is there now. It is called while nothing changes.
