@@ -2,6 +2,7 @@ package charts
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
@@ -274,16 +276,42 @@ func TestController(t *testing.T) {
 	if *d.Spec.Replicas != 2 || len(pod.Volumes) != 0 || !*pod.Containers[0].SecurityContext.RunAsNonRoot {
 		t.Errorf("replicas %d, volumes %v", *d.Spec.Replicas, pod.Volumes)
 	}
-	if len(pod.Tolerations) != 2 || pod.Affinity.NodeAffinity != nil {
+	if len(pod.Tolerations) != 2+2 || pod.Affinity.NodeAffinity != nil {
 		t.Errorf("allowOnControlPlane: %v %v", pod.Tolerations, pod.Affinity.NodeAffinity)
 	}
 	pod = render(t, "controller.onlyOnControlPlane=true", "controller.tolerations[0].key=k", "controller.priorityClassName=high").deployment(t, "akri-controller-deployment").Spec.Template.Spec
-	if len(pod.Tolerations) != 3 || pod.Affinity.NodeAffinity == nil || pod.PriorityClassName != "high" {
+	if len(pod.Tolerations) != 3+2 || pod.Affinity.NodeAffinity == nil || pod.PriorityClassName != "high" {
 		t.Errorf("onlyOnControlPlane: %v %v, %q", pod.Tolerations, pod.Affinity, pod.PriorityClassName)
 	}
 	pod = render(t, "controller.allowOnControlPlane=false").deployment(t, "akri-controller-deployment").Spec.Template.Spec
-	if len(pod.Tolerations) != 0 {
+	if len(pod.Tolerations) != 2 {
 		t.Errorf("allowOnControlPlane=false: %v", pod.Tolerations)
+	}
+}
+
+// The controller leaves a lost node soon, unless somebody says when.
+func TestControllerLeavesLostNodes(t *testing.T) {
+	const notReady, unreachable = corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable
+	const first = "controller.tolerations[0]."
+	for _, c := range []struct {
+		set  []string
+		want map[string]int64 // seconds by taint, -1 for ever
+	}{
+		{nil, map[string]int64{notReady: 30, unreachable: 30}},
+		{[]string{first + "key=" + notReady, first + "operator=Exists", first + "effect=NoSchedule"}, map[string]int64{notReady: 30, unreachable: 30}},
+		{[]string{first + "key=" + unreachable, first + "operator=Exists", first + "effect=NoExecute", first + "tolerationSeconds=5"}, map[string]int64{notReady: 30, unreachable: 5}},
+		{[]string{first + "key=" + unreachable, first + "operator=Exists"}, map[string]int64{notReady: 30, unreachable: -1}},
+		{[]string{first + "operator=Exists"}, map[string]int64{"": -1}},
+	} {
+		got := map[string]int64{}
+		for _, o := range render(t, append(c.set, "controller.allowOnControlPlane=false")...).deployment(t, "akri-controller-deployment").Spec.Template.Spec.Tolerations {
+			if o.Effect == "" || o.Effect == corev1.TaintEffectNoExecute {
+				got[o.Key] = ptr.Deref(o.TolerationSeconds, -1)
+			}
+		}
+		if !maps.Equal(got, c.want) {
+			t.Errorf("%v: %v, want %v", c.set, got, c.want)
+		}
 	}
 }
 

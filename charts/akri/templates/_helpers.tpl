@@ -79,6 +79,27 @@ What the controller and the hooks tolerate, a list. Argument: the root context.
 {{- end }}
 
 {{/*
+The same for the controller itself, which has 30 s to leave a lost node instead
+of Kubernetes' 5 minutes: after a drain all its replicas may be on that node. A
+toleration of the user's for the same taint goes first.
+*/}}
+{{- define "akri.controllerPodTolerations" -}}
+{{- $tolerations := include "akri.controllerTolerations" . | fromYamlArray -}}
+{{- $theirs := list -}}
+{{- range $tolerations -}}
+{{- if eq (.effect | default "NoExecute") "NoExecute" -}}
+{{- $theirs = append $theirs (.key | default "*") -}}
+{{- end -}}
+{{- end -}}
+{{- range list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" -}}
+{{- if not (or (has . $theirs) (has "*" $theirs)) -}}
+{{- $tolerations = append $tolerations (dict "key" . "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" 30) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $tolerations -}}
+{{- end }}
+
+{{/*
 The part of an affinity that keeps a Pod on nodes of the control plane, under
 the label of today or of old.
 */}}
