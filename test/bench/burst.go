@@ -185,12 +185,13 @@ func (b *bench) watchIdle(ctx context.Context) error {
 	return nil
 }
 
-// settled waits until Events and status of the devices have been written: ten
-// seconds without a write, or two minutes. It returns the writes until then.
+// settled waits until Events and status of the devices have been written. The
+// last Event of a burst waits for its turn for up to 30 s, so that is 40 s
+// without a write, or three minutes. It returns the writes until then.
 func (b *bench) settled(ctx context.Context) (map[string]float64, error) {
 	var last map[string]float64
 	quiet := 0
-	err := wait.PollUntilContextTimeout(ctx, 5*time.Second, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, 5*time.Second, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
 		now, err := b.writes(ctx)
 		if err != nil {
 			return false, err
@@ -199,7 +200,7 @@ func (b *bench) settled(ctx context.Context) (map[string]float64, error) {
 		if !maps.Equal(now, last) {
 			last, quiet = now, 0
 		}
-		return quiet == 2, nil
+		return quiet == 8, nil
 	})
 	if err != nil && !wait.Interrupted(err) {
 		return nil, err
