@@ -37,7 +37,7 @@ const (
 	// roomPatience bounds how long a registration waits for others' work. The
 	// kubelet spends more on a resource than the API server on an Instance, and
 	// they often share their cores.
-	roomPatience = 3 * time.Second
+	roomPatience = 10 * time.Second
 	// streamTimeout bounds the time from a registration to ListAndWatch.
 	streamTimeout = 10 * time.Second
 )
