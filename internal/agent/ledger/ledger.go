@@ -111,7 +111,8 @@ type Ledger struct {
 	// mu guards what follows. It is never held over I/O.
 	mu          sync.Mutex
 	instances   map[string]*instance
-	cutOff      bool
+	// cutOff tells that the API server is known not to answer.
+	cutOff bool
 	subscribers []func(types.NamespacedName)
 	// changes counts changes of claims, and saved is its value in the checkpoint.
 	changes, saved uint64
@@ -179,7 +180,8 @@ type Slot struct {
 	// uses it: it is about to be freed.
 	Idle bool
 	// Withheld tells that nobody new may have the slot, free or held here as it
-	// is. See [instance.withheld].
+	// is: the capacity shrank and slots beyond it are held instead, or see
+	// [instance.withheld].
 	Withheld bool
 }
 
