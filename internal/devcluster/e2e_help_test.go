@@ -109,6 +109,32 @@ func pids(st Status) string {
 	return b.String()
 }
 
+// pinNeighbours makes a node believe for good what it knows of the link-layer
+// addresses of the other cells. Else it is a matter of chance, and of up to a
+// minute, when it forgets the address of one that is made anew.
+func pinNeighbours(t *testing.T, c *Cluster, node int) {
+	t.Helper()
+	out, err := c.Exec(t.Context(), node, "ip", "neigh", "show", "dev", nodeLink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := 0
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line) // address, "lladdr", link-layer address, state
+		if len(f) < 3 || f[1] != "lladdr" {
+			continue
+		}
+		if out, err := c.Exec(t.Context(), node, "ip", "neigh", "replace", f[0], "lladdr", f[2], "dev", nodeLink, "nud", "permanent"); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		pinned++
+	}
+	// Another node and the control plane at least.
+	if pinned < 2 {
+		t.Errorf("node %d knows %d neighbours:\n%s", node, pinned, out)
+	}
+}
+
 func buildProbe(t *testing.T) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "probe")

@@ -203,6 +203,7 @@ func TestCluster(t *testing.T) {
 	t.Run("a node that lost its power comes back", func(t *testing.T) { testPower(t, c, client) })
 	other = waitProbe(t, client, "other")
 	t.Run("cells that lost their power come back", func(t *testing.T) {
+		pinNeighbours(t, c, 2)
 		for _, name := range []string{controlCell, nodeCell(1)} {
 			// The kernel removes a network namespace when it comes to it; here
 			// it never does, and the links to it stay.
@@ -266,6 +267,7 @@ func testPower(t *testing.T, c *Cluster, client kubernetes.Interface) {
 	ctx := t.Context()
 	before := waitProbe(t, client, "other")
 	page := "http://" + before.Status.PodIP + ":8080/"
+	pinNeighbours(t, c, 1)
 	for range 2 { // stopped twice is stopped
 		if err := c.StopNode(ctx, 2); err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package devcluster
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 )
 
@@ -73,6 +74,14 @@ func (n Network) Cgroup() string { return fmt.Sprintf("/akri-dev-%d", n.Index) }
 // takes it.
 func (n Network) nodeAddr(a netip.Addr) string { return netip.PrefixFrom(a, 24).String() }
 
+// hardwareAddr is the link-layer address, locally administered, of the
+// interface with address a. An interface that is made anew has it again, as a
+// machine's after a power cut: peers hold on to what they know for a minute.
+func hardwareAddr(a netip.Addr) string {
+	ip := a.As4()
+	return net.HardwareAddr{0x02, 0xac, ip[0], ip[1], ip[2], ip[3]}.String()
+}
+
 const (
 	// bridge joins the cells; it is in the control plane's.
 	bridge = "akri"
@@ -86,10 +95,10 @@ const (
 func (n Network) linkPlan(nodes int) [][]string {
 	control := n.NetNS(controlCell)
 	plan := [][]string{
-		{"-n", control, "link", "add", bridge, "type", "bridge"},
+		{"-n", control, "link", "add", bridge, "address", hardwareAddr(n.ControlPlane()), "type", "bridge"},
 		{"-n", control, "addr", "add", n.nodeAddr(n.ControlPlane()), "dev", bridge},
 		{"-n", control, "link", "set", bridge, "up"},
-		{"link", "add", n.Interface(), "type", "veth", "peer", "name", hostLink, "netns", control},
+		{"link", "add", n.Interface(), "address", hardwareAddr(n.Host()), "type", "veth", "peer", "name", hostLink, "netns", control},
 		{"-n", control, "link", "set", hostLink, "master", bridge, "up"},
 		{"addr", "add", n.nodeAddr(n.Host()), "dev", n.Interface()},
 		{"link", "set", n.Interface(), "up"},
@@ -107,7 +116,7 @@ func (n Network) linkPlan(nodes int) [][]string {
 func (n Network) nodeLinkPlan(node int) [][]string {
 	control, cell, port := n.NetNS(controlCell), n.NetNS(nodeCell(node)), nodeCell(node)
 	return [][]string{
-		{"-n", control, "link", "add", port, "type", "veth", "peer", "name", nodeLink, "netns", cell},
+		{"-n", control, "link", "add", port, "type", "veth", "peer", "name", nodeLink, "address", hardwareAddr(n.Node(node)), "netns", cell},
 		{"-n", control, "link", "set", port, "master", bridge, "up"},
 		{"-n", cell, "addr", "add", n.nodeAddr(n.Node(node)), "dev", nodeLink},
 		{"-n", cell, "link", "set", nodeLink, "up"},
