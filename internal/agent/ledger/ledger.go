@@ -109,10 +109,10 @@ type Ledger struct {
 	writes sync.Mutex
 
 	// mu guards what follows. It is never held over I/O.
-	mu          sync.Mutex
-	instances   map[string]*instance
+	mu        sync.Mutex
+	instances map[string]*instance
 	// cutOff tells that the API server is known not to answer.
-	cutOff bool
+	cutOff      bool
 	subscribers []func(types.NamespacedName)
 	// changes counts changes of claims, and saved is its value in the checkpoint.
 	changes, saved uint64
