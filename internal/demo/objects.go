@@ -12,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -92,8 +93,8 @@ func apply(ctx context.Context, api client.Client, manifest []byte) error {
 	return nil
 }
 
-// applyOne waits for a kind that the API server does not know yet: the chart's
-// CRDs have only just been made.
+// applyOne waits for what has only just been made by the chart: a kind that the
+// API server does not know yet, the webhook that it cannot reach yet.
 func applyOne(ctx context.Context, api client.Client, u *unstructured.Unstructured) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -101,7 +102,7 @@ func applyOne(ctx context.Context, api client.Client, u *unstructured.Unstructur
 	defer tick.Stop()
 	for {
 		err := api.Apply(ctx, client.ApplyConfigurationFromUnstructured(u.DeepCopy()), fieldOwner, client.ForceOwnership)
-		if err == nil || !apimeta.IsNoMatchError(err) {
+		if err == nil || !apimeta.IsNoMatchError(err) && !apierrors.IsInternalError(err) {
 			return err
 		}
 		select {

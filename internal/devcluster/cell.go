@@ -171,7 +171,7 @@ func (c cell) start(ctx context.Context, component, binary string, args ...strin
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return false, fmt.Errorf("start %s in %s: %w: %s", component, c.name, err, strings.TrimSpace(stderr.String()))
+		return false, fmt.Errorf("start %s in %s: %w: %s", component, c.name, interrupted(ctx, err), strings.TrimSpace(stderr.String()))
 	}
 	inner, err := strconv.Atoi(strings.TrimSpace(string(out)))
 	if err != nil {
@@ -268,11 +268,20 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 }
 
+// interrupted returns the error of a command, or ctx's if that ended the
+// command, whose own says only that it was killed.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
 // runIP runs the ip program on the machine.
 func runIP(ctx context.Context, args ...string) error {
 	out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), interrupted(ctx, err), bytes.TrimSpace(out))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -339,6 +340,18 @@ spec:
   containers:
   - {name: probe, image: "`+probeImage+`", imagePullPolicy: Never, readinessProbe: {httpGet: {port: 8080}, periodSeconds: 1}}
 `)
+	// A namespace that Helm makes has no account for the Pod for a moment.
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "charts"}}
+	if _, err := client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	err := poll(deadline(t), "the namespace has its account", 50*time.Millisecond, func(ctx context.Context) error {
+		_, err := client.CoreV1().ServiceAccounts(ns.Name).Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, word := range []string{"first", "second"} {
 		write("crds/thing.yaml", fmt.Sprintf(crd, word))
 		opts := InstallOptions{ChartDir: chart, Release: "small", Namespace: "charts", Values: map[string]any{"word": word}, Wait: time.Minute}

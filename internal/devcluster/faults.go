@@ -182,7 +182,7 @@ func (c *Cluster) Exec(ctx context.Context, node int, argv ...string) ([]byte, e
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return out, fmt.Errorf("run %s on %s: %w: %s", strings.Join(argv, " "), NodeName(node), err, bytes.TrimSpace(stderr.Bytes()))
+		return out, fmt.Errorf("run %s on %s: %w: %s", strings.Join(argv, " "), NodeName(node), interrupted(ctx, err), bytes.TrimSpace(stderr.Bytes()))
 	}
 	return out, nil
 }

@@ -93,7 +93,7 @@ func (c *Cluster) ctr(ctx context.Context, node int, stdin io.Reader, args ...st
 	cmd.Stdin, cmd.Stderr = stdin, &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("ctr %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
+		return nil, fmt.Errorf("ctr %s: %w: %s", strings.Join(args, " "), interrupted(ctx, err), bytes.TrimSpace(stderr.Bytes()))
 	}
 	return out, nil
 }

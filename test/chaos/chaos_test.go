@@ -15,8 +15,8 @@ const (
 	// every so many rounds the cluster is given the time to recover.
 	every = 10
 	// recovery is how long that may take. A broker that was refused while parts
-	// were down is made anew with a pause that grows.
-	recovery = 2 * time.Minute
+	// were down is made anew with a pause that grows to five minutes.
+	recovery = 7 * time.Minute
 )
 
 // limits leave room for a kubelet that is away, an agent that starts for the

@@ -31,8 +31,11 @@ const (
 	sharedName = "chaos-shared" // brokers; two slots; a handler of the test on each node
 	localName  = "chaos-local"  // Jobs and other users; two slots; a handler of the test on each node
 	udevName   = "chaos-udev"   // brokers; zram devices, which both nodes see as their own
-	echoName   = "chaos-echo"   // brokers and other users; three slots; shared
+	echoName   = "chaos-echo"   // brokers and other users, for all of which one device has slots; shared
 )
+
+// maxUsers is how many other users a Configuration has at most.
+const maxUsers = 2
 
 // world is what there is for Akri to see, and what the test does to it.
 type world struct {
@@ -79,7 +82,7 @@ func newWorld(t *testing.T, ns string, rng *rand.Rand, rec *recorder) *world {
 
 	grace := &metav1.Duration{Duration: 2 * time.Second}
 	sharedOnes := testcluster.HandlerConfiguration(ns, sharedName, sharedName, 2, "")
-	echoes := testcluster.EchoConfiguration(ns, echoName, 3, w.echoes...)
+	echoes := testcluster.EchoConfiguration(ns, echoName, nodes+maxUsers, w.echoes...)
 	locals := testcluster.HandlerConfiguration(ns, localName, localName, 2, "")
 	blocks := testcluster.UdevConfiguration(ns, udevName, `KERNEL=="zram*"`)
 	sharedOnes.Spec.DiscoveryHandler.OfflineGracePeriod, echoes.Spec.DiscoveryHandler.OfflineGracePeriod = grace, grace
@@ -163,7 +166,7 @@ func (w *world) change() string {
 		return w.changeEchoes()
 	case 6:
 		name := []string{localName, echoName}[w.rng.IntN(2)]
-		return w.scaleUsers(name, int32(w.rng.IntN(3)))
+		return w.scaleUsers(name, int32(w.rng.IntN(maxUsers+1)))
 	default:
 		return w.deletePod()
 	}

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -18,10 +19,10 @@ import (
 )
 
 // startForeign starts a handler on the node that has devices (ids with commas
-// between), by way of a command such as setpriv if one is given.
-func startForeign(t *testing.T, name, devices string, by ...string) foreign {
+// between).
+func startForeign(t *testing.T, name, devices string) foreign {
 	t.Helper()
-	return foreign{t, bed.StartForeign(t, testcluster.ForeignOptions{Name: name, Devices: strings.Split(devices, ","), By: by})}
+	return foreign{t, bed.StartForeign(t, testcluster.ForeignOptions{Name: name, Devices: strings.Split(devices, ",")})}
 }
 
 // foreign is a discovery handler in the hands of one test.
@@ -157,7 +158,10 @@ func TestBadHandlers(t *testing.T) {
 		status(ns, refused.Name, v0.DiscoveryFailed, "no such thing here"), event(ns, refused.Name, "HandlerFailed")))
 	eventually(t, soon, status(ns, silent.Name, v0.DiscoveryWaiting, "nothing was reported"))
 
-	stranger := startForeign(t, "e2e-stranger", "", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+	// It listens where it may; the agent is what it may not reach.
+	stranger := foreign{t, bed.StartForeign(t, testcluster.ForeignOptions{Name: "e2e-stranger", Address: "127.0.0.1:0",
+		By: []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}})}
+	eventually(t, soon, stranger.Says("unregistered"))
 	nobody := create(t, foreignConfiguration(ns, "e2e-stranger", "e2e-stranger"))
 	eventually(t, soon, status(ns, nobody.Name, v0.DiscoveryWaiting, "e2e-stranger"))
 	throughout(t, 2*time.Second, func(ctx context.Context) error {
@@ -209,14 +213,9 @@ func TestBadConfigurations(t *testing.T) {
 			status(ns, c.name, v0.DiscoveryFailed, c.words...), event(ns, c.name, "HandlerFailed"), hasInstances(ns, c.name, 0)))
 	}
 	// A rule that is mended works at once.
-	mended := &v0.Configuration{}
-	if err := api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "e2e-rule"}, mended); err != nil {
-		t.Fatal(err)
-	}
-	mended.Spec.DiscoveryHandler.DiscoveryDetails = `udevRules: ['KERNEL=="null"']`
-	if err := api.Update(t.Context(), mended); err != nil {
-		t.Fatal(err)
-	}
+	mended := configuration("e2e-rule", "")
+	mend := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"discoveryHandler":{"discoveryDetails":"udevRules: ['KERNEL==\"null\"']"}}}`))
+	testcluster.Insist(t, func(ctx context.Context) error { return api.Patch(ctx, mended, mend) })
 	eventually(t, soon, both(hasInstances(ns, mended.Name, 1), status(ns, mended.Name, v0.DiscoveryActive)))
 
 	// What the schema can say is refused by the API server.

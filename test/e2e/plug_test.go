@@ -74,9 +74,9 @@ func TestPlugToBroker(t *testing.T) {
 		t.Errorf("the broker and its device node: %v", err)
 	}
 	for _, name := range []string{instance.Name + "-svc", c.Name + "-svc"} {
-		if err := api.Get(t.Context(), types.NamespacedName{Namespace: ns, Name: name}, &corev1.Service{}); err != nil {
-			t.Errorf("Service %s: %v", name, err)
-		}
+		eventually(t, soon, func(ctx context.Context) error {
+			return api.Get(ctx, types.NamespacedName{Namespace: ns, Name: name}, &corev1.Service{})
+		})
 	}
 
 	unplug(t, device)

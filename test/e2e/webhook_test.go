@@ -38,9 +38,7 @@ func TestWebhook(t *testing.T) {
 
 	valid := echoConfiguration(ns, "hooked", 1, "hooked")
 	valid.Spec.BrokerSpec = brokerPod(t)
-	if err := api.Create(t.Context(), valid.DeepCopy(), client.DryRunAll); err != nil {
-		t.Errorf("a valid Configuration: %v", err)
-	}
+	testcluster.Insist(t, func(ctx context.Context) error { return api.Create(ctx, valid.DeepCopy(), client.DryRunAll) })
 	invalid := valid.DeepCopy()
 	invalid.Spec.BrokerSpec.BrokerPodSpec.Raw = []byte(strings.Replace(
 		string(invalid.Spec.BrokerSpec.BrokerPodSpec.Raw), "{", `{"xUnknownSyntheticField":"x",`, 1))

@@ -3,12 +3,15 @@ package testcluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -140,12 +143,26 @@ func Plug(t *testing.T) string {
 	return name
 }
 
-// Unplug removes a zram block device.
+// Unplug removes a zram block device. Who looks at it, a broker for instance,
+// may hold it open for a moment.
 func Unplug(t *testing.T, name string) {
 	t.Helper()
-	err := os.WriteFile("/sys/class/zram-control/hot_remove", []byte(strings.TrimPrefix(name, "zram")), 0)
-	if err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // also from a cleanup
+	defer cancel()
+	for {
+		err := os.WriteFile("/sys/class/zram-control/hot_remove", []byte(strings.TrimPrefix(name, "zram")), 0)
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+			if errors.Is(err, syscall.EBUSY) {
+				continue
+			}
+		case <-ctx.Done():
+		}
 		t.Errorf("unplug %s: %v", name, err)
+		return
 	}
 }
 

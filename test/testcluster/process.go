@@ -62,6 +62,7 @@ type ForeignOptions struct {
 	Shared  bool
 	Devices []string // ids to begin with
 	By      []string // a command to start it with, setpriv for instance
+	Address string   // host:port to listen at instead of a socket
 }
 
 // StartForeign starts a handler. It is gone after the test.
@@ -75,7 +76,7 @@ func (b *Bed) StartForeign(t *testing.T, o ForeignOptions) *Foreign {
 		}
 	}
 	argv := append(slices.Clone(o.By), program, "-directory", "/var/lib/akri", "-name", o.Name, "-retry", "500ms",
-		"-shared="+strconv.FormatBool(o.Shared), "-devices", strings.Join(o.Devices, ","))
+		"-shared="+strconv.FormatBool(o.Shared), "-devices", strings.Join(o.Devices, ","), "-address", o.Address)
 	cmd, err := b.Command(context.Background(), max(o.Node, 1), argv...)
 	if err != nil {
 		t.Fatal(err)

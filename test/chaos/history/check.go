@@ -144,7 +144,7 @@ func (h *History) thereBetween(d Device, nodes []string, from, to time.Time) boo
 			if p.At.After(to) {
 				break
 			}
-			if p.There && p.At.After(from) {
+			if p.At.After(from) && (now || p.There) {
 				return true
 			}
 			now = p.There
@@ -314,7 +314,7 @@ func brokerEnded(h *History, l Limits) (all []Violation) {
 	for _, i := range h.Instances {
 		device[i.Name] = i.Device
 	}
-	running := map[string]bool{} // by UID; false once it was reported
+	running := map[string]bool{} // by UID
 	for _, p := range h.Pods {
 		if p.Instance == "" {
 			continue
@@ -324,10 +324,13 @@ func brokerEnded(h *History, l Limits) (all []Violation) {
 			running[p.UID] = running[p.UID] || p.Phase == "Running"
 			continue
 		}
-		if !running[p.UID] || h.deleted(p.UID) || !h.there(device[p.Instance], []string{p.Node}, p.At.Add(-l.Late), p.At) {
+		// The first version that ends it says when: later ones may find the
+		// device back.
+		was := running[p.UID]
+		running[p.UID] = false
+		if !was || h.deleted(p.UID) || !h.there(device[p.Instance], []string{p.Node}, p.At.Add(-l.Late), p.At) {
 			continue
 		}
-		running[p.UID] = false
 		all = append(all, Violation{p.At, "broker ended", p.Instance,
 			fmt.Sprintf("%s (%.8s) ran on %s and is %s %s, deleting=%v, with its device there", p.Name, p.UID, p.Node, p.Phase, p.Reason, p.Deleting)})
 	}

@@ -109,6 +109,10 @@ func TestCheck(t *testing.T) {
 			Presences: []Presence{came(0, local, "a"), went(20, local, "a"), came(22, local, "a"), went(23, local, "a")},
 			Instances: []Instance{x, gone(21, x), found(24, "u2", local, 1, "a"), gone(25, found(24, "u2", local, 1, "a"))},
 		}},
+		{name: "back just after its device, which left again", h: History{
+			Presences: []Presence{came(0, local, "a"), went(18, local, "a"), came(20, local, "a"), went(22, local, "a")},
+			Instances: []Instance{x, gone(21, x), found(21, "u2", local, 1, "a")},
+		}},
 		{name: "never found", h: History{
 			Presences: []Presence{came(0, local, "a")},
 		}, want: []string{"not found"}},
@@ -168,6 +172,11 @@ func TestCheck(t *testing.T) {
 			Faults:    []Fault{{at(29), "agent", "a", ""}},
 			Pods:      []Pod{broker(2, "p1", "Pending"), broker(4, "p1", "Running"), deleting(30, "p1"), deleting(31, "p1")},
 		}, want: []string{"broker ended"}},
+		{name: "a broker is stopped with its device, which comes back before it has ended", h: History{
+			Presences: []Presence{came(0, local, "a"), went(28, local, "a"), came(29, local, "a")},
+			Instances: []Instance{x},
+			Pods:      []Pod{broker(4, "p1", "Running"), deleting(30, "p1"), deleting(45, "p1")},
+		}},
 		{name: "a broker fails", h: History{
 			Presences: []Presence{came(0, local, "a")},
 			Instances: []Instance{x},
