@@ -160,7 +160,9 @@ func TestBadHandlers(t *testing.T) {
 
 	// It listens where it may; the agent is what it may not reach.
 	stranger := foreign{t, bed.StartForeign(t, testcluster.ForeignOptions{Name: "e2e-stranger", Address: "127.0.0.1:0",
-		By: []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}})}
+		// It is to end with who started it, as every command on a node; a change
+		// of user takes that back.
+		By: []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig", "KILL"}})}
 	eventually(t, soon, stranger.Says("unregistered"))
 	nobody := create(t, foreignConfiguration(ns, "e2e-stranger", "e2e-stranger"))
 	eventually(t, soon, status(ns, nobody.Name, v0.DiscoveryWaiting, "e2e-stranger"))
