@@ -48,11 +48,11 @@ func TestHandlerOfOneNodeKilled(t *testing.T) {
 	c := withBrokers(t, r, "nodes-handler", 2, 2, "one")
 	before := r.uids(c.Name)
 	node := all()[0]
-	restarted := restarts(t)
+	started := restarts(t)
 	end := r.always(r.seen(c.Name, 1, all()...), r.unchanged(before, c.Name))
 	kill(t, "akri-debug-echo-discovery", node)
 	testcluster.Eventually(t, soon, func(context.Context) error {
-		if restarts(t) == restarted {
+		if len(startedAgain(t, started)) == 0 {
 			return fmt.Errorf("the handler has not been started again")
 		}
 		return nil
