@@ -24,7 +24,7 @@ func TestCapacityChanges(t *testing.T) {
 	one := r.uids(c.Name)
 	r.always(r.capacity(c.Name, 2))
 
-	patch(t, c, `{"spec":{"capacity":2}}`)
+	change(t, c, `{"spec":{"capacity":2}}`)
 	r.await(soon, r.slots(c.Name, 2), r.brokers(c.Name, 2))
 	two := r.uids(c.Name)
 	for what, uid := range one {
@@ -33,7 +33,7 @@ func TestCapacityChanges(t *testing.T) {
 		}
 	}
 
-	patch(t, c, `{"spec":{"capacity":1}}`)
+	change(t, c, `{"spec":{"capacity":1}}`)
 	r.await(soon, r.slots(c.Name, 1))
 	r.throughout(5*time.Second, r.brokers(c.Name, 2), r.unchanged(two, c.Name))
 
@@ -95,7 +95,7 @@ func TestBrokerPropertiesChange(t *testing.T) {
 	c := withBrokers(t, r, "nodes-properties", 1, 1, "one")
 	before := r.uids(c.Name)
 	for _, value := range []string{"first", "second"} {
-		patch(t, c, `{"spec":{"brokerProperties":{"PURPOSE":"`+value+`"}}}`)
+		change(t, c, `{"spec":{"brokerProperties":{"PURPOSE":"`+value+`"}}}`)
 		r.await(soon, func() error {
 			for _, i := range r.instancesOf(c.Name) {
 				if got := i.Spec.BrokerProperties["PURPOSE"]; got != value {
