@@ -3,6 +3,7 @@
 package nodes
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/test/testcluster"
@@ -88,6 +90,26 @@ func (r *record) slots(configuration string, n int64) look {
 	}
 }
 
+// heard waits until the agents of both nodes know a Configuration as it is now.
+func heard(t *testing.T, c *v0.Configuration) {
+	t.Helper()
+	testcluster.Eventually(t, soon, func(ctx context.Context) error {
+		if err := api.Get(ctx, client.ObjectKeyFromObject(c), c); err != nil {
+			return err
+		}
+		know := map[string]bool{}
+		for _, n := range c.Status.Nodes {
+			know[n.Name] = n.ObservedGeneration == c.Generation
+		}
+		for _, node := range all() {
+			if !know[node] {
+				return fmt.Errorf("%s does not know generation %d: %+v", node, c.Generation, c.Status.Nodes)
+			}
+		}
+		return nil
+	})
+}
+
 // Properties change in place: the Instance says so, both nodes agree, brokers
 // that run stay, and the next one has them.
 func TestBrokerPropertiesChange(t *testing.T) {
@@ -105,7 +127,7 @@ func TestBrokerPropertiesChange(t *testing.T) {
 			return nil
 		})
 	}
-	r.throughout(10*time.Second, r.unchanged(before, c.Name), func() error {
+	agree := func() error {
 		for _, i := range r.instancesOf(c.Name) {
 			for _, n := range i.Status.Nodes {
 				if n.Reason == v0.ReasonPropertiesDiffer {
@@ -114,7 +136,12 @@ func TestBrokerPropertiesChange(t *testing.T) {
 			}
 		}
 		return nil
-	})
+	}
+	// The Instance is as the first to hear of it has it. The other one may be
+	// late, and right to disagree until then.
+	heard(t, c)
+	r.await(soon, agree)
+	r.throughout(10*time.Second, r.unchanged(before, c.Name), agree)
 
 	var old, next *corev1.Pod
 	r.read(func() { old = r.podsOf(c.Name)[0] })
