@@ -174,13 +174,23 @@ func withoutNodes(t *testing.T, r *rig) {
 	if err := r.uninstall(true); err != nil {
 		t.Fatal(err)
 	}
-	for _, list := range kinds() {
-		for _, o := range r.ours(list) {
-			if o.GetNamespace() == "" || o.GetName() == "akri-helm-cleanup-hook-sa" {
-				t.Errorf("%T %s is left: rights outlive the hook", o, o.GetName())
+	// Helm may return before all is gone. The Job that failed and its Pod stay.
+	r.eventually("workloads and rights are gone", func(context.Context) error {
+		var left []string
+		for _, list := range workloads() {
+			for _, o := range r.ours(list) {
+				left = append(left, fmt.Sprintf("%T %s", o, o.GetName()))
 			}
 		}
-	}
+		for _, list := range kinds() {
+			for _, o := range r.ours(list) {
+				if o.GetNamespace() == "" || o.GetName() == "akri-helm-cleanup-hook-sa" {
+					left = append(left, fmt.Sprintf("%T %s", o, o.GetName()))
+				}
+			}
+		}
+		return stillThere(left)
+	})
 	r.cordon(false)
 	if left := r.uids(&v0.ConfigurationList{}); len(left) != 1 {
 		t.Errorf("%d Configurations are left, want the one that no hook has deleted", len(left))
@@ -331,11 +341,16 @@ func (r *rig) nothingLeft() {
 		for _, s := range services.Items {
 			left = append(left, "Service "+s.Name)
 		}
-		if len(left) > 0 {
-			return errors.New(strings.Join(left, ", "))
-		}
-		return nil
+		return stillThere(left)
 	})
+}
+
+// stillThere complains of objects.
+func stillThere(objects []string) error {
+	if len(objects) > 0 {
+		return fmt.Errorf("still there: %s", strings.Join(objects, ", "))
+	}
+	return nil
 }
 
 // noHooks fails if an object of a hook that has done its work is left.

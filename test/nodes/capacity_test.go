@@ -3,6 +3,7 @@
 package nodes
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/test/testcluster"
@@ -24,7 +26,7 @@ func TestCapacityChanges(t *testing.T) {
 	one := r.uids(c.Name)
 	r.always(r.capacity(c.Name, 2))
 
-	patch(t, c, `{"spec":{"capacity":2}}`)
+	change(t, c, `{"spec":{"capacity":2}}`)
 	r.await(soon, r.slots(c.Name, 2), r.brokers(c.Name, 2))
 	two := r.uids(c.Name)
 	for what, uid := range one {
@@ -33,7 +35,7 @@ func TestCapacityChanges(t *testing.T) {
 		}
 	}
 
-	patch(t, c, `{"spec":{"capacity":1}}`)
+	change(t, c, `{"spec":{"capacity":1}}`)
 	r.await(soon, r.slots(c.Name, 1))
 	r.throughout(5*time.Second, r.brokers(c.Name, 2), r.unchanged(two, c.Name))
 
@@ -88,6 +90,26 @@ func (r *record) slots(configuration string, n int64) look {
 	}
 }
 
+// heard waits until the agents of both nodes know a Configuration as it is now.
+func heard(t *testing.T, c *v0.Configuration) {
+	t.Helper()
+	testcluster.Eventually(t, soon, func(ctx context.Context) error {
+		if err := api.Get(ctx, client.ObjectKeyFromObject(c), c); err != nil {
+			return err
+		}
+		know := map[string]bool{}
+		for _, n := range c.Status.Nodes {
+			know[n.Name] = n.ObservedGeneration == c.Generation
+		}
+		for _, node := range all() {
+			if !know[node] {
+				return fmt.Errorf("%s does not know generation %d: %+v", node, c.Generation, c.Status.Nodes)
+			}
+		}
+		return nil
+	})
+}
+
 // Properties change in place: the Instance says so, both nodes agree, brokers
 // that run stay, and the next one has them.
 func TestBrokerPropertiesChange(t *testing.T) {
@@ -95,7 +117,7 @@ func TestBrokerPropertiesChange(t *testing.T) {
 	c := withBrokers(t, r, "nodes-properties", 1, 1, "one")
 	before := r.uids(c.Name)
 	for _, value := range []string{"first", "second"} {
-		patch(t, c, `{"spec":{"brokerProperties":{"PURPOSE":"`+value+`"}}}`)
+		change(t, c, `{"spec":{"brokerProperties":{"PURPOSE":"`+value+`"}}}`)
 		r.await(soon, func() error {
 			for _, i := range r.instancesOf(c.Name) {
 				if got := i.Spec.BrokerProperties["PURPOSE"]; got != value {
@@ -105,7 +127,7 @@ func TestBrokerPropertiesChange(t *testing.T) {
 			return nil
 		})
 	}
-	r.throughout(10*time.Second, r.unchanged(before, c.Name), func() error {
+	agree := func() error {
 		for _, i := range r.instancesOf(c.Name) {
 			for _, n := range i.Status.Nodes {
 				if n.Reason == v0.ReasonPropertiesDiffer {
@@ -114,7 +136,12 @@ func TestBrokerPropertiesChange(t *testing.T) {
 			}
 		}
 		return nil
-	})
+	}
+	// The Instance is as the first to hear of it has it. The other one may be
+	// late, and right to disagree until then.
+	heard(t, c)
+	r.await(soon, agree)
+	r.throughout(10*time.Second, r.unchanged(before, c.Name), agree)
 
 	var old, next *corev1.Pod
 	r.read(func() { old = r.podsOf(c.Name)[0] })

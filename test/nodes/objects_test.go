@@ -30,7 +30,15 @@ func create[T client.Object](t *testing.T, object T) T {
 	return object
 }
 
-// patch merges JSON into an object.
+// change merges JSON into a Configuration.
+func change(t *testing.T, c *v0.Configuration, json string) {
+	t.Helper()
+	testcluster.Insist(t, func(ctx context.Context) error {
+		return api.Patch(ctx, c, client.RawPatch(types.MergePatchType, []byte(json)))
+	})
+}
+
+// patch merges JSON into an object that no webhook checks.
 func patch(t *testing.T, object client.Object, json string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), soon) // tests restore things at their end, too

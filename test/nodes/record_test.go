@@ -11,8 +11,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	watchtools "k8s.io/client-go/tools/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -55,32 +58,52 @@ func follow(t *testing.T, ns string) *record {
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	t.Cleanup(func() { stop(); wg.Wait() })
-	for list, options := range map[client.ObjectList][]client.ListOption{
-		&v0.InstanceList{}: {client.InNamespace(ns)},
-		&corev1.PodList{}:  {client.InNamespace(ns)},
-		&corev1.NodeList{}: nil,
-	} {
-		w, err := api.Watch(ctx, list, options...)
+	for list, in := range map[client.ObjectList]string{&v0.InstanceList{}: ns, &corev1.PodList{}: ns, &corev1.NodeList{}: ""} {
+		events, err := r.begin(ctx, list, in)
 		if err != nil {
-			t.Fatalf("watch %T: %v", list, err)
+			t.Fatalf("follow %T: %v", list, err)
 		}
 		wg.Go(func() {
-			defer w.Stop()
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case e, ok := <-w.ResultChan():
-					if !ok {
-						r.fault(fmt.Errorf("the watch of %T ended", list))
-						return
-					}
-					r.take(e)
-				}
+			for e := range events {
+				r.take(e)
+			}
+			if ctx.Err() == nil {
+				r.fault(fmt.Errorf("the watch of %T ended", list))
 			}
 		})
 	}
 	return r
+}
+
+// begin enters what is there now, and returns what comes after it. A watch that
+// the API server closes goes on where it ended, so that no version is missed; if
+// it cannot, the last event is an error.
+func (r *record) begin(ctx context.Context, list client.ObjectList, ns string) (<-chan watch.Event, error) {
+	if err := api.List(ctx, list, client.InNamespace(ns)); err != nil {
+		return nil, err
+	}
+	now, err := meta.ExtractList(list)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range now {
+		r.take(watch.Event{Type: watch.Added, Object: o})
+	}
+	w, err := watchtools.NewRetryWatcherWithContext(ctx, list.GetResourceVersion(), watcher{list, ns})
+	if err != nil {
+		return nil, err
+	}
+	return w.ResultChan(), nil
+}
+
+// watcher watches the objects of a list's kind.
+type watcher struct {
+	list client.ObjectList
+	ns   string
+}
+
+func (w watcher) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+	return api.Watch(ctx, w.list.DeepCopyObject().(client.ObjectList), &client.ListOptions{Namespace: w.ns, Raw: &o})
 }
 
 func (r *record) fault(err error) {

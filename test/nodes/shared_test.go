@@ -187,7 +187,7 @@ func TestRollOut(t *testing.T) {
 	})
 	spec := corev1.PodSpec{Containers: []corev1.Container{testcluster.Container(v0.Placeholder, 1)}}
 	spec.Containers[0].Env = []corev1.EnvVar{{Name: "EDITION", Value: "second"}}
-	patch(t, c, `{"spec":{"brokerSpec":{"brokerPodSpec":`+string(testcluster.Raw(t, spec).Raw)+`}}}`)
+	change(t, c, `{"spec":{"brokerSpec":{"brokerPodSpec":`+string(testcluster.Raw(t, spec).Raw)+`}}}`)
 	r.await(2*time.Minute, r.brokers(c.Name, 2), func() error {
 		for _, p := range r.podsOf(c.Name) {
 			if p.Annotations[v0.AnnotationSpecHash] == old[p.Name] || p.Spec.Containers[0].Env == nil {

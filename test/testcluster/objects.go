@@ -61,6 +61,8 @@ func Container(resourceName string, n int64) corev1.Container {
 		ReadinessProbe: &corev1.Probe{
 			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt(8083)}},
 			PeriodSeconds: 1,
+			// A machine that stalls for some seconds is no fault of the broker.
+			TimeoutSeconds: 5, FailureThreshold: 12,
 		},
 		Resources: corev1.ResourceRequirements{Requests: units, Limits: units},
 		// Device nodes belong to root; nothing else of root's is needed.

@@ -16,8 +16,16 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
-// nameTaken is how long to wait when a Pod that is not ours has the name.
-const nameTaken = time.Minute
+const (
+	// nameTaken is how long to wait when a Pod that is not ours has the name.
+	nameTaken = time.Minute
+	// cacheBehind is how long to wait for the cache to show what the API
+	// server has.
+	cacheBehind = 100 * time.Millisecond
+)
+
+// errBehind means that a Pod is not as the plan saw it.
+var errBehind = errors.New("the cache is behind")
 
 // carryOut does what a plan says, and returns when to plan again.
 func (r *Reconciler) carryOut(ctx context.Context, inst *v0.Instance, want desired, result Result, mem *memory) (time.Duration, error) {
@@ -30,22 +38,35 @@ func (r *Reconciler) carryOut(ctx context.Context, inst *v0.Instance, want desir
 		r.Log.Warn("broker", "instance", key, "pod", n.Pod, "reason", n.Reason, "message", n.Message)
 		r.event(inst, related, corev1.EventTypeWarning, n.Reason, "%s", n.Message)
 	}
-	again := result.Again
+	before := mem.history
+	mem.history = result.History
+	again, behind := result.Again, false
 	var errs []error
 	for _, a := range result.Actions {
 		if a.Delete != nil {
-			if err := r.deletePod(ctx, key, inst, a); err != nil {
+			err := r.deletePod(ctx, key, inst, a)
+			switch {
+			case errors.Is(err, errBehind):
+				behind = true
+				mem.unfail(a.Delete, before)
+			case err != nil:
 				errs = append(errs, err)
-				continue
+			default:
+				mem.deleted[a.Delete.UID] = true
 			}
-			mem.deleted[a.Delete.UID] = true
 			continue
+		}
+		if behind {
+			continue // it was to have the place of a Pod that stays
 		}
 		wait, err := r.createPod(ctx, inst, want, a, mem)
 		if err != nil {
 			errs = append(errs, err)
 		}
 		again = sooner(again, wait)
+	}
+	if behind {
+		again = sooner(again, cacheBehind)
 	}
 	return again, errors.Join(errs...)
 }
@@ -66,11 +87,21 @@ func podRef(namespace, name string, uid types.UID) *corev1.Pod {
 	}
 }
 
-// deletePod deletes one Pod, and only the very one that the plan saw. Inst is
-// nil if the Instance is gone; there is nothing then to hang an Event on.
+// deletePod deletes one Pod, and only the very one that the plan saw; one that
+// has no place only as the plan saw it, else the error is errBehind. Inst is nil
+// if the Instance is gone; there is nothing then to hang an Event on.
 func (r *Reconciler) deletePod(ctx context.Context, key types.NamespacedName, inst *v0.Instance, a Action) error {
 	pod := podRef(key.Namespace, a.Delete.Name, a.Delete.UID)
-	err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
+	only := client.Preconditions{UID: &pod.UID}
+	if a.unplaced() {
+		// It may be bound, and even run: agents tell of a slot within
+		// milliseconds, and the watches of Pods and Instances are not in step.
+		only.ResourceVersion = &a.Delete.Version
+	}
+	err := r.Client.Delete(ctx, pod, only)
+	if apierrors.IsConflict(err) && only.ResourceVersion != nil {
+		return errBehind
+	}
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil // it, or at least this one, is gone
 	}

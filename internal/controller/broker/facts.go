@@ -49,6 +49,7 @@ func podFacts(pod *corev1.Pod, nodes []string) Pod {
 	f := Pod{
 		Name:        pod.Name,
 		UID:         pod.UID,
+		Version:     pod.ResourceVersion,
 		Node:        podNode(pod, nodes),
 		SpecHash:    pod.Annotations[v0.AnnotationSpecHash],
 		Created:     pod.CreationTimestamp.Time,

@@ -69,6 +69,18 @@ func (m *memory) observe(pods []Pod, now time.Time) {
 	})
 }
 
+// unfail forgets what a plan made of a Pod that did not fail.
+func (m *memory) unfail(pod *Pod, before History) {
+	if m.history[pod.Node].Pod != pod.UID {
+		return
+	}
+	if f, ok := before[pod.Node]; ok {
+		m.history[pod.Node] = f
+	} else {
+		delete(m.history, pod.Node)
+	}
+}
+
 // goneNodes returns the nodes whose broker vanished a moment ago.
 func (m *memory) goneNodes() map[string]bool {
 	out := make(map[string]bool, len(m.gone))

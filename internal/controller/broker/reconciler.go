@@ -87,7 +87,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		r.Latency.observe(inst.Spec.ConfigurationName, took)
 	}
 	result := Plan(state)
-	mem.history = result.History
 	again, err := r.carryOut(ctx, inst, want, result, mem)
 	jobsAgain, jobErr := r.reconcileJobs(ctx, inst, want)
 	if err := errors.Join(err, jobErr); err != nil {

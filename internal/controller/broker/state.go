@@ -51,6 +51,8 @@ const (
 type Pod struct {
 	Name string
 	UID  types.UID
+	// Version is its resourceVersion.
+	Version string
 	// Owner is the UID of the Instance that it was made for.
 	Owner types.UID
 	// Node is the node that it was made for.
@@ -129,6 +131,12 @@ type Action struct {
 	Reason Reason
 	// Message is for people.
 	Message string
+}
+
+// unplaced tells whether a Pod is deleted because it has no place. It may have
+// got one since.
+func (a Action) unplaced() bool {
+	return a.Delete != nil && !a.Delete.Bound && (a.Reason == ReasonNoSlot || a.Reason == ReasonReplaced)
 }
 
 // Note is something that people should know and that changes nothing.
