@@ -2,7 +2,9 @@ package deviceplugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -56,7 +58,8 @@ func startKubelet(t testing.TB, dir string) *fakeKubelet {
 	}
 	for _, entry := range entries {
 		if entry.Type() == os.ModeSocket {
-			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
+			// The plugin removes its own, too.
+			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Fatal(err)
 			}
 		}
@@ -171,9 +174,9 @@ func (k *fakeKubelet) offers() []string {
 // await waits until a condition holds, with mu held.
 func (k *fakeKubelet) await(what string, condition func() bool) {
 	k.t.Helper()
-	late := time.AfterFunc(30*time.Second, k.changed.Broadcast)
-	defer late.Stop()
 	deadline := time.Now().Add(30 * time.Second)
+	late := time.AfterFunc(time.Until(deadline)+time.Millisecond, k.changed.Broadcast)
+	defer late.Stop()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for !condition() {
