@@ -35,6 +35,9 @@ type fakeKubelet struct {
 	clients map[string]*fakeClient // by resource, the last that registered
 	sockets map[string]bool        // connected, by resource and socket
 	refuse  error
+	// hold, if not nil, keeps back the answers to registrations until it is
+	// closed; the lists are watched meanwhile.
+	hold chan struct{}
 	// registered counts registrations.
 	registered int
 	wg         sync.WaitGroup
@@ -90,7 +93,7 @@ func (k *fakeKubelet) stop() {
 func (k *fakeKubelet) Register(ctx context.Context, r *pluginapi.RegisterRequest) (*pluginapi.Empty, error) {
 	k.mu.Lock()
 	k.registered++
-	refuse := k.refuse
+	refuse, hold := k.refuse, k.hold
 	key := r.ResourceName + " " + r.Endpoint
 	if refuse == nil && k.sockets[key] {
 		refuse = fmt.Errorf("device plugin already connected: %s", r.Endpoint)
@@ -115,6 +118,12 @@ func (k *fakeKubelet) Register(ctx context.Context, r *pluginapi.RegisterRequest
 	k.clients[r.ResourceName] = c
 	k.mu.Unlock()
 	k.wg.Go(func() { k.watch(r.ResourceName, c) })
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+	}
 	return &pluginapi.Empty{}, nil
 }
 
