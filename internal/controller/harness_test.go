@@ -419,6 +419,18 @@ func (s *space) kill(pod corev1.Pod) {
 	}
 }
 
+// podsSeen waits until the controller has seen the Pods as they are now. All
+// come in one watch, in order, and it tells of one that has failed.
+func (s *space) podsSeen() {
+	s.t.Helper()
+	w := s.space(s.t, s.ns+"-witness")
+	w.instance(w.configuration("witness", brokerSpec), "witness-000000", 1, false, "node-c")
+	pod := w.pod("witness-000000-pod")
+	w.run(pod, "node-c")
+	w.fail(pod, time.Minute)
+	w.event("witness-000000", "BrokerFailed")
+}
+
 // event waits for an Event with a reason about an object.
 func (s *space) event(about, reason string) eventsv1.Event {
 	s.t.Helper()
