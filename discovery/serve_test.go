@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -19,6 +18,7 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/leaktest"
 )
 
 const patience = 30 * time.Second
@@ -124,17 +124,12 @@ func ask(t *testing.T, target, details string) (*pb.DiscoverResponse, error) {
 
 func shortDir(t *testing.T) string {
 	t.Helper()
-	before := goleak.IgnoreCurrent()
+	leaktest.Check(t)
 	dir, err := os.MkdirTemp("", "akri")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		os.RemoveAll(dir)
-		if err := goleak.Find(before); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
 

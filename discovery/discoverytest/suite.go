@@ -15,9 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/leaktest"
 )
 
 // patience is how long the suite waits for what must happen.
@@ -75,13 +74,7 @@ func run(t *testing.T, h Harness) {
 		{"AskedAgain", testAskedAgain},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			before := goleak.IgnoreCurrent()
-			// After the cleanups of the harness, which are called before it.
-			t.Cleanup(func() {
-				if err := goleak.Find(before); err != nil {
-					t.Errorf("goroutines are left: %v", err)
-				}
-			})
+			leaktest.Check(t) // after the cleanups of the harness
 			f := h(t)
 			if len(f.Present) == 0 {
 				t.Fatal("the harness has no devices at the start")

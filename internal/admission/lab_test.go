@@ -5,6 +5,7 @@ package admission_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -17,11 +18,13 @@ import (
 
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -106,12 +109,37 @@ func newLab(t *testing.T, secret map[string][]byte) *lab {
 		&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}},
 		role(""), role(namespace), binding(""), binding(namespace),
 	)
+	l.allowed(scheme,
+		authorizationv1.ResourceAttributes{Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations", Name: name, Verb: "get"},
+		authorizationv1.ResourceAttributes{Resource: "secrets", Namespace: namespace, Name: name, Verb: "get"})
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the webhook's log:\n%s", l.log)
 		}
 	})
 	return l
+}
+
+// allowed waits until the API server knows that the controller may do
+// something: roles are known to it a moment after they are made.
+func (l *lab) allowed(scheme *runtime.Scheme, all ...authorizationv1.ResourceAttributes) {
+	l.t.Helper()
+	c, err := client.New(l.server.ConfigFor(user), client.Options{Scheme: scheme})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, a := range all {
+		l.eventually("the right to "+a.Verb+" "+a.Resource, func() error {
+			r := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a}}
+			if err := c.Create(l.t.Context(), r); err != nil {
+				return err
+			}
+			if !r.Status.Allowed {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+	}
 }
 
 const user = "akri-controller"
@@ -154,15 +182,24 @@ func (l *lab) make(objects ...client.Object) {
 
 func (l *lab) now() time.Time { return time.Now().Add(-time.Duration(l.clock.Load()) * time.Second) }
 
-// port returns one that nobody listens on.
+// ports returns some that nobody listens on.
+func ports(t *testing.T, n int) []int {
+	t.Helper()
+	var out []int
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close() // not before all are known, or two may be the same
+		out = append(out, ln.Addr().(*net.TCPAddr).Port)
+	}
+	return out
+}
+
 func port(t *testing.T) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	return ports(t, 1)[0]
 }
 
 // serve runs a replica until the returned function is called. All replicas of

@@ -82,6 +82,11 @@ func testPodJobPod(s *space) {
 		}
 		return s.admin.Status().Update(s.t.Context(), job)
 	})
+	s.eventually("an agent's entry, without which there are no conditions and no observedGeneration", func() error {
+		s.get("cam", conf)
+		conf.Status.Nodes = []v0.ConfigurationNode{{Name: "node-a", State: v0.DiscoveryActive}}
+		return s.admin.Status().Update(s.t.Context(), conf)
+	})
 	s.edit("cam", "capacity: 2\nbrokerProperties: {A: b}\n"+jobSpec)
 	update(s, inst.Name, inst, func(i *v0.Instance) {
 		i.Spec.Capacity, i.Spec.BrokerProperties = 2, map[string]string{"A": "b"}
@@ -91,6 +96,13 @@ func testPodJobPod(s *space) {
 		s.get(inst.Name, inst)
 		inst.Status.Nodes = []v0.InstanceNode{{Name: "node-a", State: v0.DeviceOffline}}
 		return s.admin.Status().Update(s.t.Context(), inst)
+	})
+	s.eventually("the controller has seen the edit", func() error {
+		s.get("cam", conf)
+		if seen := conf.Status.ObservedGeneration; seen != 3 {
+			return fmt.Errorf("observedGeneration is %d", seen)
+		}
+		return nil
 	})
 	s.instance(conf, "cam-000001", 1, false, "node-a")
 	s.eventually("the Job of another Instance", func() error {

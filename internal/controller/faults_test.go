@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -170,6 +171,7 @@ func TestAPIServerAway(t *testing.T) {
 	c.nodes(t, "node-a")
 	c.start(t)
 	s := c.space(t, "away")
+	s.patience = 3 * time.Minute // the watches' back-off goes up to one minute
 	conf := s.configuration("cam", brokerSpec)
 	inst := s.instance(conf, "cam-000001", 1, false, "node-a")
 	pod := s.pod("cam-000001-pod")

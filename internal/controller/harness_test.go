@@ -5,6 +5,7 @@ package controller_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,11 +15,13 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -118,12 +121,36 @@ func newCluster(t *testing.T, opts ...kubetest.Option) *cluster {
 			t.Fatal(err)
 		}
 	}
+	c.awaitRights(t, scheme)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the controller's log:\n%s", c.log)
 		}
 	})
 	return c
+}
+
+// awaitRights waits until the API server knows the controller's role, which is
+// a moment after it was made.
+func (c *cluster) awaitRights(t *testing.T, scheme *runtime.Scheme) {
+	t.Helper()
+	own, err := client.New(c.cfg, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &space{cluster: c, t: t, patience: patience}
+	s.eventually("rights of the controller", func() error {
+		r := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Group: "akri.sh", Resource: "instances", Verb: "list"},
+		}}
+		if err := own.Create(t.Context(), r); err != nil {
+			return err
+		}
+		if !r.Status.Allowed {
+			return errors.New("it may not list Instances yet")
+		}
+		return nil
+	})
 }
 
 // start runs the controller until the returned function is called.
@@ -175,8 +202,9 @@ func (c *cluster) nodes(t *testing.T, names ...string) {
 // space is a namespace of one test.
 type space struct {
 	*cluster
-	t  *testing.T
-	ns string
+	t        *testing.T
+	ns       string
+	patience time.Duration
 }
 
 func (c *cluster) space(t *testing.T, name string) *space {
@@ -184,7 +212,7 @@ func (c *cluster) space(t *testing.T, name string) *space {
 	if err := c.admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 		t.Fatal(err)
 	}
-	return &space{cluster: c, t: t, ns: name}
+	return &space{cluster: c, t: t, ns: name, patience: patience}
 }
 
 // configuration makes a Configuration from the YAML of its spec; debugEcho is
@@ -253,7 +281,7 @@ func update[T client.Object](s *space, name string, o T, change func(T)) {
 // eventually waits until what returns nil.
 func (s *space) eventually(what string, check func() error) {
 	s.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(s.patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -389,6 +417,18 @@ func (s *space) kill(pod corev1.Pod) {
 	if err := s.admin.Delete(s.t.Context(), &pod, &client.DeleteOptions{GracePeriodSeconds: &zero}); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// podsSeen waits until the controller has seen the Pods as they are now. All
+// come in one watch, in order, and it tells of one that has failed.
+func (s *space) podsSeen() {
+	s.t.Helper()
+	w := s.space(s.t, s.ns+"-witness")
+	w.instance(w.configuration("witness", brokerSpec), "witness-000000", 1, false, "node-c")
+	pod := w.pod("witness-000000-pod")
+	w.run(pod, "node-c")
+	w.fail(pod, time.Minute)
+	w.event("witness-000000", "BrokerFailed")
 }
 
 // event waits for an Event with a reason about an object.

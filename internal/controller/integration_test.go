@@ -161,6 +161,7 @@ func testRollOut(s *space) {
 	a, b := s.pod("node-a-cam-4294ea-pod"), s.pod("node-b-cam-4294ea-pod")
 	s.run(a, "node-a")
 	s.run(b, "node-b")
+	s.podsSeen() // what does not run yet would be replaced at once
 	s.edit("cam", "capacity: 2\n"+strings.ReplaceAll(brokerSpec, "image: broker", "image: newer"))
 	s.kill(a)
 	a2 := s.pod("node-a-cam-4294ea-pod", a)

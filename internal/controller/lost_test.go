@@ -21,10 +21,11 @@ import (
 )
 
 // The periods of these tests. Nothing is asserted about how long something
-// takes, except that it does not come before.
+// takes, except that it does not come before. What is done before a period is
+// over has some seconds, beside other tests.
 const (
-	nodeGrace = 4 * time.Second
-	lastGrace = 8 * time.Second
+	nodeGrace = 8 * time.Second
+	lastGrace = 24 * time.Second
 	leftOver  = 2 * time.Second
 )
 
@@ -180,7 +181,7 @@ func testNodeAway(s *space) {
 	}
 	s.get(local.Name, local)
 	s.get(pod.Name, &pod)
-	second := s.one()
+	second := s.one(pod)
 	if n := second.Labels[v0.LabelTargetNode]; n == lost || second.Name == pod.Name {
 		s.t.Errorf("the second broker is %s on %s", second.Name, n)
 	}
@@ -213,8 +214,9 @@ func testNodeAway(s *space) {
 	}
 }
 
-// one waits for the one broker of a namespace that is for no local device.
-func (s *space) one() corev1.Pod {
+// one waits for the one broker of a namespace that is for no local device,
+// other than those given.
+func (s *space) one(not ...corev1.Pod) corev1.Pod {
 	s.t.Helper()
 	var found []corev1.Pod
 	s.eventually("one broker", func() error {
@@ -222,7 +224,9 @@ func (s *space) one() corev1.Pod {
 		if err := s.admin.List(s.t.Context(), list, client.InNamespace(s.ns), client.MatchingLabels{v0.LabelInstance: "cam-000000"}); err != nil {
 			return err
 		}
-		found = slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+		found = slices.DeleteFunc(list.Items, func(p corev1.Pod) bool {
+			return p.DeletionTimestamp != nil || slices.ContainsFunc(not, func(n corev1.Pod) bool { return n.UID == p.UID })
+		})
 		if len(found) != 1 {
 			return fmt.Errorf("there are %d", len(found))
 		}
@@ -254,10 +258,23 @@ func testNodeBackAfter(s *space) {
 	a, b := s.ns+"-a", s.ns+"-b"
 	conf := s.configuration("cam", "{}")
 	inst := s.instance(conf, "cam-000000", 1, true, a, b)
-	for range 2 {
+	for i := range 2 {
 		s.ready(a, corev1.ConditionFalse)
 		s.becomes(inst, nil, b)
 		s.ready(a, corev1.ConditionTrue)
+		// Else it may miss that, and then leaves the node alone next time.
+		s.eventually("the controller sees that the node is back", func() error {
+			seen := 0
+			for line := range strings.Lines(s.log.String()) {
+				if strings.Contains(line, "lost node is back") && strings.Contains(line, "node="+a) {
+					seen++
+				}
+			}
+			if seen != i+1 {
+				return fmt.Errorf("its log says so %d times, want %d", seen, i+1)
+			}
+			return nil
+		})
 		update(s, inst.Name, inst, func(i *v0.Instance) { i.Spec.Nodes = []string{b, a} })
 	}
 }

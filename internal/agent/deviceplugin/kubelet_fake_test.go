@@ -2,7 +2,9 @@ package deviceplugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -33,6 +35,9 @@ type fakeKubelet struct {
 	clients map[string]*fakeClient // by resource, the last that registered
 	sockets map[string]bool        // connected, by resource and socket
 	refuse  error
+	// hold, if not nil, keeps back the answers to registrations until it is
+	// closed; the lists are watched meanwhile.
+	hold chan struct{}
 	// registered counts registrations.
 	registered int
 	wg         sync.WaitGroup
@@ -56,7 +61,8 @@ func startKubelet(t testing.TB, dir string) *fakeKubelet {
 	}
 	for _, entry := range entries {
 		if entry.Type() == os.ModeSocket {
-			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
+			// The plugin removes its own, too.
+			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				t.Fatal(err)
 			}
 		}
@@ -87,7 +93,7 @@ func (k *fakeKubelet) stop() {
 func (k *fakeKubelet) Register(ctx context.Context, r *pluginapi.RegisterRequest) (*pluginapi.Empty, error) {
 	k.mu.Lock()
 	k.registered++
-	refuse := k.refuse
+	refuse, hold := k.refuse, k.hold
 	key := r.ResourceName + " " + r.Endpoint
 	if refuse == nil && k.sockets[key] {
 		refuse = fmt.Errorf("device plugin already connected: %s", r.Endpoint)
@@ -112,6 +118,12 @@ func (k *fakeKubelet) Register(ctx context.Context, r *pluginapi.RegisterRequest
 	k.clients[r.ResourceName] = c
 	k.mu.Unlock()
 	k.wg.Go(func() { k.watch(r.ResourceName, c) })
+	if hold != nil {
+		select {
+		case <-hold:
+		case <-ctx.Done():
+		}
+	}
 	return &pluginapi.Empty{}, nil
 }
 
@@ -171,9 +183,9 @@ func (k *fakeKubelet) offers() []string {
 // await waits until a condition holds, with mu held.
 func (k *fakeKubelet) await(what string, condition func() bool) {
 	k.t.Helper()
-	late := time.AfterFunc(30*time.Second, k.changed.Broadcast)
-	defer late.Stop()
 	deadline := time.Now().Add(30 * time.Second)
+	late := time.AfterFunc(time.Until(deadline)+time.Millisecond, k.changed.Broadcast)
+	defer late.Stop()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for !condition() {

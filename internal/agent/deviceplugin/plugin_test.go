@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,6 +248,35 @@ func TestKubeletRestarts(t *testing.T) {
 		c := k.clients["akri.sh/cam"]
 		return c != nil && c.list != nil && !c.closed
 	})
+}
+
+// garbling is a ledger whose first answers make lists that cannot be encoded.
+type garbling struct {
+	Ledger
+	left atomic.Int32
+}
+
+func (g *garbling) Slots(instance types.NamespacedName) []ledger.Slot {
+	slots := g.Ledger.Slots(instance)
+	if g.left.Add(-1) >= 0 {
+		slots = []ledger.Slot{{ID: "\xff"}}
+	}
+	return slots
+}
+
+// The kubelet asks for a list before it has answered the registration, and the
+// list cannot be sent: the resource is registered anew.
+func TestListCannotBeSent(t *testing.T) {
+	n := newNode(t)
+	g := &garbling{Ledger: n.ledger}
+	g.left.Store(2)
+	n.plugin.ledger = g
+	k := startKubelet(t, n.dir)
+	k.hold = make(chan struct{})
+	n.changed(camera("00000a", 1))
+	n.run()
+	k.wantOffers("cam-00000a: cam-00000a-0", "cam: cam-00000a-0")
+	close(k.hold)
 }
 
 func TestDeadSocketsAreRemoved(t *testing.T) {

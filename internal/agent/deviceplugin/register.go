@@ -197,6 +197,9 @@ func (p *Plugin) ensureRegistered(ctx context.Context, s *server, name string) e
 	r.next = nil
 	if e.ctx.Err() != nil {
 		p.closeEndpoint(e)
+		if ctx.Err() == nil && p.offered(name) == r {
+			return errors.New("its list could not be sent")
+		}
 		return nil // nobody wants it any more
 	}
 	if err != nil {

@@ -56,14 +56,14 @@ func TestReachable(t *testing.T) {
 			t.Errorf("after %d: reachable %v", step.code, !step.up)
 		}
 	}
-	// A caller that gives up says nothing; a deadline does.
+	// A caller that gives up says nothing; a deadline does, if it leaves time to ask.
 	code.Store(0)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	if _, err := c.GetInstance(ctx, name); err == nil || !c.Reachable() {
 		t.Errorf("cancelled: %v, reachable %v", err, c.Reachable())
 	}
-	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if _, err := c.GetInstance(ctx, name); err == nil || c.Reachable() {
 		t.Errorf("timed out: %v, reachable %v", err, c.Reachable())

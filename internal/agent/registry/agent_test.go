@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/akri-go/akri/discovery"
@@ -161,15 +160,6 @@ func serve(t *testing.T, dir string, h discovery.Handler, opts ...discovery.Opti
 	stop = sync.OnceFunc(func() { cancel(); <-ended })
 	t.Cleanup(stop)
 	return stop
-}
-
-func noLeaks(t *testing.T) {
-	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() {
-		if err := goleak.Find(before); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func echo(t *testing.T, dir string) (h discovery.Handler, offline func(bool)) {

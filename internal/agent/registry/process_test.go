@@ -15,13 +15,14 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/internal/unixsock"
 )
 
 const echoDetails = "descriptions: [one, two]"
 
 func TestServedHandler(t *testing.T) {
-	noLeaks(t)
+	leaktest.Check(t)
 	dir := shortDir(t)
 	h, offline := echo(t, dir)
 	socket := filepath.Join(dir, "debugEcho.sock")
@@ -69,7 +70,7 @@ func TestServedHandler(t *testing.T) {
 }
 
 func TestBuiltinAndNetworkHandler(t *testing.T) {
-	noLeaks(t)
+	leaktest.Check(t)
 	dir := shortDir(t)
 	h, offline := echo(t, dir)
 	a := startAgent(t, dir, nil)
@@ -100,7 +101,7 @@ func TestBuiltinAndNetworkHandler(t *testing.T) {
 }
 
 func TestRegistrationsThatAreRefused(t *testing.T) {
-	noLeaks(t)
+	leaktest.Check(t)
 	dir := shortDir(t)
 	refusals := make(chan Refusal, 100)
 	startAgent(t, dir, func(o *Options) { o.Refused = func(r Refusal) { refusals <- r } })

@@ -76,11 +76,14 @@ func (h *health) interrupt(name string) {
 	}
 }
 
-// forget ends an absence.
-func (h *health) forget(name string) {
+// forget ends an absence, and tells whether the node was removed from Instances
+// during it.
+func (h *health) forget(name string) (lost bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	a := h.nodes[name]
 	delete(h.nodes, name)
+	return a != nil && (len(a.left) > 0 || a.comebacks > 0)
 }
 
 // lost returns those of the nodes that are lost, as far as is known.

@@ -30,7 +30,9 @@ func TestOnlySeenTimeCounts(t *testing.T) {
 	look("", time.Second, 0)
 	look("v", time.Second, 0)
 	look("v", time.Second, time.Second)
-	h.forget("a") // it was ready
+	if h.forget("a") { // it was ready
+		t.Error("it was removed from nothing")
+	}
 	look("v", time.Second, 0)
 }
 
@@ -60,6 +62,9 @@ func TestComebacks(t *testing.T) {
 		h.look("a", "", now.Add(time.Second))
 		now = now.Add(time.Second)
 		want = min(2*want, holdFirst<<holdDoublings)
+	}
+	if !h.forget("a") || h.forget("a") {
+		t.Error("one absence ends once")
 	}
 }
 

@@ -64,7 +64,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	case err != nil:
 		return reconcile.Result{}, fmt.Errorf("read Node %s: %w", name, err)
 	case view.NodeReady(cached) || r.Grace.Node <= 0:
-		r.health.forget(name)
+		r.forget(name)
 		return reconcile.Result{}, nil
 	}
 	instances := &v0.InstanceList{}
@@ -115,6 +115,13 @@ func (r *Reconciler) now() time.Time {
 	return time.Now()
 }
 
+// forget notes that a node is not away any more.
+func (r *Reconciler) forget(name string) {
+	if r.health.forget(name) {
+		r.Log.Info("a lost node is back", "node", name)
+	}
+}
+
 // interval is how often a node that is away is looked at.
 func (r *Reconciler) interval() time.Duration {
 	if r.Grace.Node <= 0 {
@@ -141,7 +148,7 @@ func (r *Reconciler) look(ctx context.Context, name string) (n Node, counts bool
 	var uid types.UID
 	if live != nil {
 		if uid = live.UID; view.NodeReady(live) {
-			r.health.forget(name)
+			r.forget(name)
 			return n, false, nil
 		}
 	}

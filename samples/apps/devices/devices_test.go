@@ -92,8 +92,11 @@ func fakeAPI(t *testing.T) *kube {
 func TestLook(t *testing.T) {
 	api := fakeAPI(t)
 	var asked atomic.Int32
-	s := look(t.Context(), api, func(_ context.Context, address string) (json.RawMessage, error) {
+	s := look(t.Context(), api, func(ctx context.Context, address string) (json.RawMessage, error) {
 		asked.Add(1)
+		if _, ok := ctx.Deadline(); !ok {
+			t.Error("a broker may take for ever")
+		}
 		return json.RawMessage(fmt.Sprintf("%q", address)), nil
 	})
 	if s.Error != "" || asked.Load() != 1 {

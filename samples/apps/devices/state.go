@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -68,6 +69,9 @@ type lists struct {
 	services       corev1.ServiceList
 }
 
+// brokerTimeout is how long one broker may take to answer.
+const brokerTimeout = 800 * time.Millisecond
+
 // look reads the cluster and asks the brokers, at most 16 at a time.
 func look(ctx context.Context, api *kube, ask func(context.Context, string) (json.RawMessage, error)) State {
 	var l lists
@@ -96,6 +100,8 @@ func look(ctx context.Context, api *kube, ask func(context.Context, string) (jso
 			wait.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
+				ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
+				defer cancel()
 				if answer, err := ask(ctx, address); err == nil {
 					instance.Answer = answer
 				}
