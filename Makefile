@@ -51,7 +51,9 @@ vulncheck:
 
 test: ## Everything: unit tests with the race detector, integration, end to end (root)
 	@rm -rf out/tests
-	@status=0; for t in race test-integration test-e2e; do echo "== $$t"; $(MAKE) $$t || status=1; done; \
+	@status=0; echo "== test-integration"; $(MAKE) test-integration || status=1; \
+	echo "== race and, because it mostly waits, test-e2e beside it"; \
+	$(MAKE) test-e2e & e2e=$$!; $(MAKE) race || status=1; wait $$e2e || status=1; \
 	$(summary) -total || status=1; exit $$status
 
 test-unit: ## Unit tests; no root, no network
