@@ -62,7 +62,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	var (
 		opts       agent.Options
 		builtin    = f.String("builtin", env("AKRI_BUILTIN_HANDLERS", ""), "comma separated handlers to run inside the agent: udev, debugEcho (AKRI_BUILTIN_HANDLERS; ENABLE_DEBUG_ECHO adds debugEcho)")
-		paths      = f.String("allowed-host-paths", env("AKRI_ALLOWED_HOST_PATHS", ""), "comma separated paths under which handlers may report mounts and device nodes (AKRI_ALLOWED_HOST_PATHS; default /dev,/sys/devices,/run/udev)")
+		paths      = f.String("allowed-host-paths", env("AKRI_ALLOWED_HOST_PATHS", ""), "comma separated folders in which the device nodes may be that handlers report (AKRI_ALLOWED_HOST_PATHS; default /dev)")
+		mounts     = f.String("allowed-mounts", env("AKRI_ALLOWED_MOUNTS", ""), "comma separated paths that handlers may have mounted into containers, and what is below them; default none (AKRI_ALLOWED_MOUNTS)")
 		namespaces = f.String("property-namespaces", env("AKRI_PROPERTY_NAMESPACES", ""), "comma separated namespaces whose Secrets and ConfigMaps the discoveryProperties of every Configuration may refer to, besides its own; * for all (AKRI_PROPERTY_NAMESPACES)")
 		metrics    = f.String("metrics-port", env("METRICS_PORT", "8080"), "port of /metrics, /healthz and /readyz (METRICS_PORT); 0 for none")
 		gid        = f.Int("socket-gid", -1, "group that owns the registration directory; its members may register handlers. -1 leaves the group as it is")
@@ -72,6 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	f.StringVar(&opts.Node, "node-name", env("AGENT_NODE_NAME", ""), "name of the node, required (AGENT_NODE_NAME)")
 	f.StringVar(&opts.HandlersDir, "handlers-dir", env("DISCOVERY_HANDLERS_DIRECTORY", "/var/lib/akri"), "directory of the handlers' sockets (DISCOVERY_HANDLERS_DIRECTORY)")
 	f.StringVar(&opts.StateDir, "state-dir", env("AKRI_STATE_DIR", ""), "directory of the checkpoints; default <handlers-dir>/agent (AKRI_STATE_DIR)")
+	f.StringVar(&opts.HostPaths.Root, "host-root", env("AKRI_HOST_ROOT", "/"), "where the agent sees the node's root, of which it needs /dev: what is given to containers is looked at there (AKRI_HOST_ROOT)")
 	f.StringVar(&opts.DevicePluginDir, "device-plugin-dir", env("AKRI_DEVICE_PLUGIN_DIR", "/var/lib/kubelet/device-plugins"), "the kubelet's device plugin directory")
 	f.StringVar(&opts.PodResourcesSocket, "pod-resources-socket", env("AKRI_POD_RESOURCES_SOCKET", "/var/lib/kubelet/pod-resources/kubelet.sock"), "the kubelet's PodResources socket")
 	f.StringVar(&opts.PodName, "pod-name", env("POD_NAME", ""), "the agent's own Pod, by which it knows that the kubelet's answers are complete (POD_NAME)")
@@ -98,7 +100,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		opts.MetricsAddress = fmt.Sprintf(":%d", port)
 	}
 	opts.SocketGID = *gid
-	opts.AllowedHostPaths = list(*paths)
+	opts.HostPaths.Devices, opts.HostPaths.Mounts = list(*paths), list(*mounts)
 	opts.PropertyNamespaces = list(*namespaces)
 	opts.Metrics = agentmetrics.NewRegistry()
 	if opts.Builtin, err = handlers(list(*builtin), getenv, opts.Metrics); err != nil {
