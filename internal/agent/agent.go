@@ -153,6 +153,7 @@ func Run(ctx context.Context, o Options) error {
 		Consumers: []inventory.Consumer{books.Ledger, publisher, doors},
 		Statuses:  publisher,
 		Warn:      warn,
+		Vet:       func(devices []discovery.Device) ([]discovery.Device, error) { return handlers.Vet(devices) },
 		UpTime:    uptime,
 		Store:     store{checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion}, o.Logger},
 		BootID:    bootID(),

@@ -123,7 +123,12 @@ type planner struct {
 }
 
 func (p *planner) name(d discovery.Device, shared bool) string {
-	return v0.InstanceName(p.in.Request.Configuration.Name, v0.DeviceHash(d.ID, p.in.Node, shared))
+	return nameOf(p.in.Request, d, p.in.Node, shared)
+}
+
+// nameOf returns the name of a device's Instance.
+func nameOf(r Request, d discovery.Device, node string, shared bool) string {
+	return v0.InstanceName(r.Configuration.Name, v0.DeviceHash(d.ID, node, shared))
 }
 
 // see takes up a device that a source lists.

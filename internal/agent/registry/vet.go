@@ -44,6 +44,16 @@ func vet(r rules, devices []discovery.Device) (good []discovery.Device, refused,
 	return v.devices, v.refused.err(), nil
 }
 
+// Vet returns those of some devices that comply with the rules of today, and why
+// others do not: for what is known of earlier reports.
+func (r *Registry) Vet(devices []discovery.Device) (good []discovery.Device, refused error) {
+	good, refused, err := vet(r.rules, devices)
+	if err != nil {
+		return nil, err
+	}
+	return good, refused
+}
+
 func newVetting(r rules, n int) *vetting {
 	return &vetting{rules: r, devices: make([]discovery.Device, 0, n), seen: make(map[string]bool, n)}
 }
