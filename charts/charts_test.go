@@ -195,10 +195,10 @@ func TestAgentSeesDevices(t *testing.T) {
 
 func TestFullAgent(t *testing.T) {
 	ds := render(t, "agent.full=true", "agent.allowDebugEcho=true", "debugEcho.configuration.shared=false",
-		"agent.allowedHostPaths={/dev,/srv/x}", "agent.allowedMounts={/srv/y}").daemonSet(t, "akri-agent-daemonset")
+		"agent.allowedHostPaths={/dev,/srv/x}", "agent.allowedMounts={/srv/y}", "agent.handlerUIDs.udev={65532,0}").daemonSet(t, "akri-agent-daemonset")
 	pod := ds.Spec.Template.Spec
 	c := pod.Containers[0]
-	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host",
+	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
 		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--builtin=udev,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)

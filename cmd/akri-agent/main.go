@@ -67,6 +67,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		namespaces = f.String("property-namespaces", env("AKRI_PROPERTY_NAMESPACES", ""), "comma separated namespaces whose Secrets and ConfigMaps the discoveryProperties of every Configuration may refer to, besides its own; * for all (AKRI_PROPERTY_NAMESPACES)")
 		metrics    = f.String("metrics-port", env("METRICS_PORT", "8080"), "port of /metrics, /healthz and /readyz (METRICS_PORT); 0 for none")
 		gid        = f.Int("socket-gid", -1, "group that owns the registration directory; its members may register handlers. -1 leaves the group as it is")
+		bound      = f.String("handler-uids", env("AKRI_HANDLER_UIDS", ""), "comma separated <handler name>=<uid>: handlers of such a name must run as that user, or one of those if the name is there again; <handler name>= is nobody (AKRI_HANDLER_UIDS)")
 		kubeconfig = f.String("kubeconfig", env("KUBECONFIG", ""), "kubeconfig file; none means the Pod's service account (KUBECONFIG)")
 		level      = f.String("log-level", env("LOG_LEVEL", "info"), "debug, info, warn or error (LOG_LEVEL)")
 	)
@@ -101,6 +102,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	}
 	opts.SocketGID = *gid
 	opts.HostPaths.Devices, opts.HostPaths.Mounts = list(*paths), list(*mounts)
+	if opts.HandlerUIDs, err = bindings(list(*bound)); err != nil {
+		return err
+	}
 	opts.PropertyNamespaces = list(*namespaces)
 	opts.Metrics = agentmetrics.NewRegistry()
 	if opts.Builtin, err = handlers(list(*builtin), getenv, opts.Metrics); err != nil {
@@ -141,6 +145,28 @@ func handlers(names []string, getenv func(string) string, registry prometheus.Re
 		default:
 			return nil, fmt.Errorf("there is no built-in handler %q: want udev or debugEcho", name)
 		}
+	}
+	return all, nil
+}
+
+// bindings reads <handler name>=<uid>.
+func bindings(words []string) (map[string][]int, error) {
+	all := map[string][]int{}
+	for _, word := range words {
+		i := strings.LastIndexByte(word, '=')
+		if i <= 0 {
+			return nil, fmt.Errorf("handler uid %q: want <handler name>=<uid>", word)
+		}
+		name, number := word[:i], word[i+1:]
+		if number == "" {
+			all[name] = all[name] // there, and empty
+			continue
+		}
+		uid, err := strconv.ParseUint(number, 10, 31)
+		if err != nil {
+			return nil, fmt.Errorf("handler uid %q: %q is not a user's number", word, number)
+		}
+		all[name] = append(all[name], int(uid))
 	}
 	return all, nil
 }

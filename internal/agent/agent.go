@@ -52,6 +52,8 @@ type Options struct {
 	HandlersDir, StateDir string
 	// SocketGID owns HandlersDir; below zero the group is left as it is.
 	SocketGID int
+	// HandlerUIDs bind names of handlers to users; see [registry.Options].
+	HandlerUIDs map[string][]int
 	// HostPaths say what of the node handlers may have given to containers.
 	HostPaths hostpath.Options
 	Builtin   []discovery.Handler
@@ -161,8 +163,8 @@ func Run(ctx context.Context, o Options) error {
 	})
 	handlers, err = registry.New(registry.Options{
 		Dir: o.HandlersDir, Observer: inv, Logger: o.Logger, SocketGID: o.SocketGID,
-		HostPaths: paths,
-		Answered:  meters.Answered,
+		HostPaths: paths, HandlerUIDs: o.HandlerUIDs,
+		Answered: meters.Answered,
 		Refused: func(r registry.Refusal) {
 			meters.Refused(r)
 			if !r.Repeated {

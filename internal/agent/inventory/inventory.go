@@ -68,6 +68,8 @@ type request struct {
 	sources map[string]Source
 	known   map[string]Known
 	next    time.Duration
+	// holders are those that were restored.
+	holders map[string]string
 	// failures holds what each endpoint could not do; "" stands for there
 	// being none.
 	failures map[string]registry.Failure
@@ -257,6 +259,7 @@ func (v *Inventory) plan(q *request) {
 		Request: q.Request,
 		Sources: slices.Collect(maps.Values(q.sources)),
 		Known:   q.known,
+		Holders: q.holders,
 		Now:     time.Now(),
 		Up:      up,
 	})

@@ -195,6 +195,45 @@ func TestALaterStateIsNotOverwritten(t *testing.T) {
 	want(t, r, "")
 }
 
+// A handler that comes later, by whatever name, does not get at the devices of
+// one that lives; nor by being faster when the agent starts anew.
+func TestALaterHandlerChangesNothing(t *testing.T) {
+	says := func(v *Inventory, endpoint string) {
+		v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: endpoint,
+			Devices: []discovery.Device{{ID: "x", Properties: map[string]string{"OF": endpoint}}}})
+	}
+	of := func(v *Inventory) string {
+		d, _ := v.Device(adopted("x", nil).Instance)
+		return d.Reported.Properties["OF"]
+	}
+	store := &memory{}
+	v, r, _ := start(t, store, "boot")
+	ask(v, "q")
+	says(v, "/var/lib/akri/udev.sock")
+	says(v, "/var/lib/akri/aaa0.sock")
+	want(t, r, "+x Online usable=true")
+	v.save()
+
+	v, r, _ = start(t, store, "boot")
+	want(t, r, "+x Online usable=true")
+	ask(v, "q")
+	says(v, "/var/lib/akri/aaa0.sock")
+	want(t, r, "")
+	if got := of(v); got != "/var/lib/akri/udev.sock" {
+		t.Errorf("x is as of %s", got)
+	}
+	says(v, "/var/lib/akri/udev.sock")
+	want(t, r, "")
+
+	v.Lost(cfg, "q", "/var/lib/akri/udev.sock")
+	want(t, r, "")
+	says(v, "/var/lib/akri/udev.sock")
+	v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "/var/lib/akri/udev.sock"})
+	if got := of(v); got != "/var/lib/akri/aaa0.sock" {
+		t.Errorf("x is as of %s, but aaa0.sock alone lists it", got)
+	}
+}
+
 // What was saved is judged by the rules of today, which the status says, and does
 // not come back by way of its Instance.
 func TestRestoredDevicesAreVetted(t *testing.T) {

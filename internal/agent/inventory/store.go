@@ -31,6 +31,9 @@ type StoredSource struct {
 	Capacity         int                  `json:"capacity"`
 	BrokerProperties map[string]string    `json:"brokerProperties,omitempty"`
 	Sources          []Source             `json:"sources"`
+	// Holders are those of devices, by the names of their Instances, if there is
+	// more than one source.
+	Holders map[string]string `json:"holders,omitempty"`
 }
 
 // Store keeps a State. Load returns a zero State if there is none.
@@ -76,6 +79,7 @@ func (v *Inventory) Restore() error {
 			q.sources[s.Endpoint] = s
 		}
 		v.requests[r.Configuration] = q
+		q.holders = r.Holders
 		v.plan(q)
 	}
 	return nil
@@ -221,6 +225,12 @@ func (v *Inventory) state() State {
 		for _, endpoint := range slices.Sorted(maps.Keys(q.sources)) {
 			if s := q.sources[endpoint]; !s.adopted() {
 				r.Sources = append(r.Sources, sorted(s))
+			}
+		}
+		if len(r.Sources) > 1 {
+			r.Holders = make(map[string]string, len(q.known))
+			for name, k := range q.known {
+				r.Holders[name] = k.Holder
 			}
 		}
 		state.Requests = append(state.Requests, r)

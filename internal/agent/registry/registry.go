@@ -46,6 +46,9 @@ type Options struct {
 	SocketGID int
 	// PeerUIDs are further users who may.
 	PeerUIDs []int
+	// HandlerUIDs bind names of handlers: only processes of these users may
+	// register one of such a name. An empty list is nobody.
+	HandlerUIDs map[string][]int
 	// Refused, if not nil, is told of each registration that was refused. It
 	// must return soon.
 	Refused func(Refusal)

@@ -110,11 +110,14 @@ func (r rules) checkProperties(properties map[string]string) error {
 	total := 0
 	for key, value := range properties {
 		total += len(key) + len(value)
+		by, steered := steers(key)
 		switch {
 		case len(key) > r.KeyBytes:
 			return fmt.Errorf("the name of property %s has %d bytes, at most %d are allowed", show(key), len(key), r.KeyBytes)
 		case !isEnvName(key):
 			return fmt.Errorf("property %s: not the name of an environment variable", show(key))
+		case steered:
+			return fmt.Errorf("property %s: programs are steered by variables of this name (%s); use another", show(key), by)
 		case len(value) > r.ValueBytes:
 			return fmt.Errorf("property %s: its value has %d bytes, at most %d are allowed", key, len(value), r.ValueBytes)
 		case strings.IndexByte(value, 0) >= 0 || !utf8.ValidString(value):

@@ -64,6 +64,8 @@ func TestVetDevice(t *testing.T) {
 		{"property name with space", property("A B", "x"), "environment variable"},
 		{"property name with digit first", property("9A", "x"), "environment variable"},
 		{"property name too long", property(strings.Repeat("A", 254), "x"), "254 bytes"},
+		{"a property by which programs are loaded", property("LD_PRELOAD", "/x.so"), "steered"},
+		{"in small letters", property("https_proxy", "http://x"), "steered"},
 		{"largest value", property("A", strings.Repeat("v", 32<<10)), ""},
 		{"value too large", property("A", strings.Repeat("v", 32<<10+1)), "32769 bytes"},
 		{"NUL in value", property("A", "a\x00b"), "NUL"},
