@@ -130,7 +130,7 @@ func TestAgent(t *testing.T) {
 	if c.Image != "ghcr.io/akri-go/akri/agent:v0.1.0" || c.ImagePullPolicy != "" {
 		t.Errorf("image %s, pull policy %q", c.Image, c.ImagePullPolicy)
 	}
-	if d := cmp.Diff([]string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent"}, c.Args); d != "" {
+	if d := cmp.Diff([]string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host"}, c.Args); d != "" {
 		t.Error(d)
 	}
 	if d := cmp.Diff([]int64{65530}, pod.SecurityContext.SupplementalGroups); d != "" {
@@ -158,6 +158,7 @@ func TestAgent(t *testing.T) {
 		"/var/lib/akri": "/var/lib/akri", "/var/lib/akri-agent": "/var/lib/akri-agent",
 		"/var/lib/kubelet/device-plugins": "/kubelet/plugins",
 		"/var/lib/kubelet/pod-resources":  "/kubelet/pods",
+		"/host/dev":                       "/dev",
 	}
 	ds = render(t, "agent.host.kubeletDevicePlugins=/kubelet/plugins", "agent.host.kubeletPodResources=/kubelet/pods").
 		daemonSet(t, "akri-agent-daemonset")
@@ -166,12 +167,39 @@ func TestAgent(t *testing.T) {
 	}
 }
 
+// The agent sees the node's device nodes, and nothing that it could open.
+func TestAgentSeesDevices(t *testing.T) {
+	pod := render(t).daemonSet(t, "akri-agent-daemonset").Spec.Template.Spec
+	empty := map[string]bool{}
+	for _, v := range pod.Volumes {
+		empty[v.Name] = v.EmptyDir != nil
+	}
+	hidden := map[string]bool{"/host/dev/pts": false, "/host/dev/shm": false}
+	for _, m := range pod.Containers[0].VolumeMounts {
+		if !strings.HasPrefix(m.MountPath, "/host") {
+			continue
+		}
+		if !m.ReadOnly {
+			t.Errorf("%s can be written", m.MountPath)
+		}
+		if _, ok := hidden[m.MountPath]; ok {
+			hidden[m.MountPath] = empty[m.Name]
+		}
+	}
+	for path, ok := range hidden {
+		if !ok {
+			t.Errorf("%s is the node's", path)
+		}
+	}
+}
+
 func TestFullAgent(t *testing.T) {
 	ds := render(t, "agent.full=true", "agent.allowDebugEcho=true", "debugEcho.configuration.shared=false",
-		"agent.allowedHostPaths={/dev,/srv/x}").daemonSet(t, "akri-agent-daemonset")
+		"agent.allowedHostPaths={/dev,/srv/x}", "agent.allowedMounts={/srv/y}", "agent.handlerUIDs.udev={65532,0}").daemonSet(t, "akri-agent-daemonset")
 	pod := ds.Spec.Template.Spec
 	c := pod.Containers[0]
-	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--allowed-host-paths=/dev,/srv/x", "--builtin=udev,debugEcho"}
+	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
+		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--builtin=udev,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}

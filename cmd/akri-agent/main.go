@@ -62,16 +62,19 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	var (
 		opts       agent.Options
 		builtin    = f.String("builtin", env("AKRI_BUILTIN_HANDLERS", ""), "comma separated handlers to run inside the agent: udev, debugEcho (AKRI_BUILTIN_HANDLERS; ENABLE_DEBUG_ECHO adds debugEcho)")
-		paths      = f.String("allowed-host-paths", env("AKRI_ALLOWED_HOST_PATHS", ""), "comma separated paths under which handlers may report mounts and device nodes (AKRI_ALLOWED_HOST_PATHS; default /dev,/sys/devices,/run/udev)")
+		paths      = f.String("allowed-host-paths", env("AKRI_ALLOWED_HOST_PATHS", ""), "comma separated folders in which the device nodes may be that handlers report (AKRI_ALLOWED_HOST_PATHS; default /dev)")
+		mounts     = f.String("allowed-mounts", env("AKRI_ALLOWED_MOUNTS", ""), "comma separated paths that handlers may have mounted into containers, and what is below them; default none (AKRI_ALLOWED_MOUNTS)")
 		namespaces = f.String("property-namespaces", env("AKRI_PROPERTY_NAMESPACES", ""), "comma separated namespaces whose Secrets and ConfigMaps the discoveryProperties of every Configuration may refer to, besides its own; * for all (AKRI_PROPERTY_NAMESPACES)")
 		metrics    = f.String("metrics-port", env("METRICS_PORT", "8080"), "port of /metrics, /healthz and /readyz (METRICS_PORT); 0 for none")
 		gid        = f.Int("socket-gid", -1, "group that owns the registration directory; its members may register handlers. -1 leaves the group as it is")
+		bound      = f.String("handler-uids", env("AKRI_HANDLER_UIDS", ""), "comma separated <handler name>=<uid>: handlers of such a name must run as that user, or one of those if the name is there again; <handler name>= is nobody (AKRI_HANDLER_UIDS)")
 		kubeconfig = f.String("kubeconfig", env("KUBECONFIG", ""), "kubeconfig file; none means the Pod's service account (KUBECONFIG)")
 		level      = f.String("log-level", env("LOG_LEVEL", "info"), "debug, info, warn or error (LOG_LEVEL)")
 	)
 	f.StringVar(&opts.Node, "node-name", env("AGENT_NODE_NAME", ""), "name of the node, required (AGENT_NODE_NAME)")
 	f.StringVar(&opts.HandlersDir, "handlers-dir", env("DISCOVERY_HANDLERS_DIRECTORY", "/var/lib/akri"), "directory of the handlers' sockets (DISCOVERY_HANDLERS_DIRECTORY)")
 	f.StringVar(&opts.StateDir, "state-dir", env("AKRI_STATE_DIR", ""), "directory of the checkpoints; default <handlers-dir>/agent (AKRI_STATE_DIR)")
+	f.StringVar(&opts.HostPaths.Root, "host-root", env("AKRI_HOST_ROOT", "/"), "where the agent sees the node's root, of which it needs /dev: what is given to containers is looked at there (AKRI_HOST_ROOT)")
 	f.StringVar(&opts.DevicePluginDir, "device-plugin-dir", env("AKRI_DEVICE_PLUGIN_DIR", "/var/lib/kubelet/device-plugins"), "the kubelet's device plugin directory")
 	f.StringVar(&opts.PodResourcesSocket, "pod-resources-socket", env("AKRI_POD_RESOURCES_SOCKET", "/var/lib/kubelet/pod-resources/kubelet.sock"), "the kubelet's PodResources socket")
 	f.StringVar(&opts.PodName, "pod-name", env("POD_NAME", ""), "the agent's own Pod, by which it knows that the kubelet's answers are complete (POD_NAME)")
@@ -98,7 +101,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		opts.MetricsAddress = fmt.Sprintf(":%d", port)
 	}
 	opts.SocketGID = *gid
-	opts.AllowedHostPaths = list(*paths)
+	opts.HostPaths.Devices, opts.HostPaths.Mounts = list(*paths), list(*mounts)
+	if opts.HandlerUIDs, err = bindings(list(*bound)); err != nil {
+		return err
+	}
 	opts.PropertyNamespaces = list(*namespaces)
 	opts.Metrics = agentmetrics.NewRegistry()
 	if opts.Builtin, err = handlers(list(*builtin), getenv, opts.Metrics); err != nil {
@@ -139,6 +145,28 @@ func handlers(names []string, getenv func(string) string, registry prometheus.Re
 		default:
 			return nil, fmt.Errorf("there is no built-in handler %q: want udev or debugEcho", name)
 		}
+	}
+	return all, nil
+}
+
+// bindings reads <handler name>=<uid>.
+func bindings(words []string) (map[string][]int, error) {
+	all := map[string][]int{}
+	for _, word := range words {
+		i := strings.LastIndexByte(word, '=')
+		if i <= 0 {
+			return nil, fmt.Errorf("handler uid %q: want <handler name>=<uid>", word)
+		}
+		name, number := word[:i], word[i+1:]
+		if number == "" {
+			all[name] = all[name] // there, and empty
+			continue
+		}
+		uid, err := strconv.ParseUint(number, 10, 31)
+		if err != nil {
+			return nil, fmt.Errorf("handler uid %q: %q is not a user's number", word, number)
+		}
+		all[name] = append(all[name], int(uid))
 	}
 	return all, nil
 }

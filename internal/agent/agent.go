@@ -27,6 +27,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/coreapi"
 	"github.com/akri-go/akri/internal/agent/deviceplugin"
+	"github.com/akri-go/akri/internal/agent/hostpath"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 	"github.com/akri-go/akri/internal/agent/ledger"
@@ -50,9 +51,12 @@ type Options struct {
 	// where checkpoints are kept: a folder of HandlersDir if it is empty.
 	HandlersDir, StateDir string
 	// SocketGID owns HandlersDir; below zero the group is left as it is.
-	SocketGID        int
-	AllowedHostPaths []string // none means the registry's default
-	Builtin          []discovery.Handler
+	SocketGID int
+	// HandlerUIDs bind names of handlers to users; see [registry.Options].
+	HandlerUIDs map[string][]int
+	// HostPaths say what of the node handlers may have given to containers.
+	HostPaths hostpath.Options
+	Builtin   []discovery.Handler
 
 	// DevicePluginDir and PodResourcesSocket are the kubelet's.
 	DevicePluginDir, PodResourcesSocket string
@@ -83,6 +87,10 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	paths, err := hostpath.New(o.HostPaths)
+	if err != nil {
+		return err
+	}
 	uptime := &inventory.UpTime{}
 	var inv *inventory.Inventory
 	var handlers *registry.Registry
@@ -110,7 +118,7 @@ func Run(ctx context.Context, o Options) error {
 		publisher.Events().Warn(publish.Regarding{Configuration: c, UID: owner}, reason, note)
 	}
 	doors, err := deviceplugin.New(deviceplugin.Options{
-		Dir: o.DevicePluginDir, Node: o.Node, Ledger: books.Ledger, Logger: o.Logger,
+		Dir: o.DevicePluginDir, Node: o.Node, Ledger: books.Ledger, HostPaths: paths, Logger: o.Logger,
 		Room: publisher.Room,
 		Allocated: func(a deviceplugin.Allocation) {
 			meters.Allocated(a)
@@ -147,6 +155,7 @@ func Run(ctx context.Context, o Options) error {
 		Consumers: []inventory.Consumer{books.Ledger, publisher, doors},
 		Statuses:  publisher,
 		Warn:      warn,
+		Vet:       func(devices []discovery.Device) ([]discovery.Device, error) { return handlers.Vet(devices) },
 		UpTime:    uptime,
 		Store:     store{checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion}, o.Logger},
 		BootID:    bootID(),
@@ -154,8 +163,8 @@ func Run(ctx context.Context, o Options) error {
 	})
 	handlers, err = registry.New(registry.Options{
 		Dir: o.HandlersDir, Observer: inv, Logger: o.Logger, SocketGID: o.SocketGID,
-		AllowedHostPaths: o.AllowedHostPaths,
-		Answered:         meters.Answered,
+		HostPaths: paths, HandlerUIDs: o.HandlerUIDs,
+		Answered: meters.Answered,
 		Refused: func(r registry.Refusal) {
 			meters.Refused(r)
 			if !r.Repeated {

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/hostpath"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/agent/requests"
@@ -92,5 +94,59 @@ func TestReady(t *testing.T) {
 	}
 	if err := ready(handlers, fresh); err == nil {
 		t.Error("ready, though handlers cannot register any more")
+	}
+}
+
+// kept is a checkpoint of an agent's devices.
+type kept inventory.State
+
+func (k kept) Load() (inventory.State, error) { return inventory.State(k), nil }
+func (kept) Save(inventory.State) error       { return nil }
+
+// restored notes what is there after a start, and what the status says.
+type restored struct {
+	devices []string
+	says    string
+}
+
+func (*restored) DeviceGone(inventory.Device)        {}
+func (r *restored) DeviceChanged(d inventory.Device) { r.devices = append(r.devices, d.Reported.ID) }
+func (r *restored) ConfigurationStatus(_ types.NamespacedName, _ types.UID, entry v0.ConfigurationNode) {
+	r.says = entry.Message
+}
+
+// An agent that starts with a shorter list of host paths has it hold for what its
+// checkpoint says, before a handler has reported anything.
+func TestRestoredByTheRulesOfToday(t *testing.T) {
+	node := func(path string) discovery.Device {
+		return discovery.Device{ID: path, DeviceSpecs: []discovery.DeviceSpec{{HostPath: path, ContainerPath: path, Permissions: "rw"}}}
+	}
+	shm := discovery.Device{ID: "shm", Mounts: []discovery.Mount{{HostPath: "/dev/shm", ContainerPath: "/data"}}}
+	paths, err := hostpath.New(hostpath.Options{Devices: []string{"/dev/bus/usb"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handlers, err := registry.New(registry.Options{Dir: t.TempDir(), Observer: nobody{}, SocketGID: -1, HostPaths: paths})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, up := &restored{}, &inventory.UpTime{}
+	inv := inventory.New(inventory.Options{
+		Node: "n", Consumers: []inventory.Consumer{r}, Statuses: r, Vet: handlers.Vet, UpTime: up, Logger: slog.New(slog.DiscardHandler),
+		Store: kept{Requests: []inventory.StoredSource{{
+			Configuration: types.NamespacedName{Namespace: "ns", Name: "c"}, Handler: "h", Question: "q",
+			Sources: []inventory.Source{{Endpoint: "e", Devices: []discovery.Device{node("/dev/bus/usb/001/099"), node("/dev/sda"), shm}}},
+		}}},
+	})
+	if err := inv.Restore(); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.devices) != 1 || r.devices[0] != "/dev/bus/usb/001/099" {
+		t.Errorf("restored %q, want what is below /dev/bus/usb", r.devices)
+	}
+	for _, part := range []string{`"/dev/sda" is not in an allowed folder`, `"/dev/shm" is not in an allowed folder`} {
+		if !strings.Contains(r.says, part) {
+			t.Errorf("the status says %q, want %q in it", r.says, part)
+		}
 	}
 }

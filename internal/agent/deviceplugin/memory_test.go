@@ -64,7 +64,7 @@ func runChild(b *testing.B, args string) {
 	n := newNode(b)
 	n.plugin.queue.ShutDown() // that one has a folder of its own
 	n.plugin.lists.ShutDown()
-	if n.plugin, err = New(Options{Dir: dir, Node: "a", Ledger: n.ledger, Logger: n.plugin.log}); err != nil {
+	if n.plugin, err = New(Options{Dir: dir, Node: "a", Ledger: n.ledger, HostPaths: n.dev, Logger: n.plugin.log}); err != nil {
 		b.Fatal(err)
 	}
 	n.ledger.Subscribe(n.plugin.SlotsChanged)

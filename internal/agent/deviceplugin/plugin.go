@@ -31,6 +31,7 @@ package deviceplugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -42,6 +43,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/ledger"
 )
@@ -50,6 +52,13 @@ import (
 type Ledger interface {
 	Slots(instance types.NamespacedName) []ledger.Slot
 	Claim(ctx context.Context, door v0.Door, slotIDs []string) error
+}
+
+// HostPaths judge once more what of the node a container is to get, and return
+// the device with the paths that the runtime is to be told. [hostpath.Rules] are
+// such.
+type HostPaths interface {
+	Resolve(discovery.Device) (discovery.Device, error)
 }
 
 // Allocation tells of an answer to the kubelet's Allocate.
@@ -67,9 +76,10 @@ type Options struct {
 	// /var/lib/kubelet/device-plugins.
 	Dir string
 	// Node is this node's name.
-	Node   string
-	Ledger Ledger
-	Logger *slog.Logger
+	Node      string
+	Ledger    Ledger
+	HostPaths HostPaths
+	Logger    *slog.Logger
 	// Allocated, if not nil, is told of each answer. It must return soon.
 	Allocated func(Allocation)
 	// Room, if not nil, returns when the node has time for a registration, or
@@ -82,6 +92,7 @@ type Plugin struct {
 	dir       string
 	node      string
 	ledger    Ledger
+	paths     HostPaths
 	log       *slog.Logger
 	allocated func(Allocation)
 	room      func(context.Context)
@@ -136,6 +147,9 @@ func New(o Options) (*Plugin, error) {
 	if longest := filepath.Join(o.Dir, socketName()); len(longest) > maxSocketPath {
 		return nil, fmt.Errorf("device plugin folder %s: its path is too long for sockets, by %d bytes", o.Dir, len(longest)-maxSocketPath)
 	}
+	if o.HostPaths == nil {
+		return nil, errors.New("device plugin: nobody judges host paths")
+	}
 	if o.Allocated == nil {
 		o.Allocated = func(Allocation) {}
 	}
@@ -143,7 +157,7 @@ func New(o Options) (*Plugin, error) {
 		o.Room = func(context.Context) {}
 	}
 	return &Plugin{
-		dir: filepath.Clean(o.Dir), node: o.Node, ledger: o.Ledger, log: o.Logger, allocated: o.Allocated, room: o.Room,
+		dir: filepath.Clean(o.Dir), node: o.Node, ledger: o.Ledger, paths: o.HostPaths, log: o.Logger, allocated: o.Allocated, room: o.Room,
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
 		lists:     workqueue.NewTypedDelayingQueue[*endpoint](),

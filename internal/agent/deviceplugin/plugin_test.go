@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,10 +39,27 @@ func (offlineAPI) Claim(context.Context, types.NamespacedName, map[string]v0.Usa
 }
 func (offlineAPI) Record(types.NamespacedName, map[string]v0.Usage) {}
 
+// links is a node's /dev: what is not in it leads to itself, "" is gone.
+type links map[string]string
+
+func (l links) Resolve(d discovery.Device) (discovery.Device, error) {
+	d.DeviceSpecs = slices.Clone(d.DeviceSpecs)
+	for i, s := range d.DeviceSpecs {
+		switch end, ok := l[s.HostPath]; {
+		case ok && end == "":
+			return d, fmt.Errorf("device node: %s is not there", s.HostPath)
+		case ok:
+			d.DeviceSpecs[i].HostPath = end
+		}
+	}
+	return d, nil
+}
+
 // node is a plugin with the real ledger.
 type node struct {
 	t      testing.TB
 	dir    string
+	dev    links
 	ledger *ledger.Ledger
 	plugin *Plugin
 	told   []Allocation
@@ -55,7 +73,7 @@ func newNode(t testing.TB) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	n := &node{t: t, dir: dir}
+	n := &node{t: t, dir: dir, dev: links{}}
 	log := slog.New(slog.DiscardHandler)
 	n.ledger = ledger.New(ledger.Options{
 		Node:     "a",
@@ -63,7 +81,7 @@ func newNode(t testing.TB) *node {
 		Recorder: offlineAPI{}, Logger: log,
 	})
 	n.plugin, err = New(Options{
-		Dir: dir, Node: "a", Ledger: n.ledger, Logger: log,
+		Dir: dir, Node: "a", Ledger: n.ledger, HostPaths: n.dev, Logger: log,
 		Allocated: func(a Allocation) { n.told = append(n.told, a) },
 	})
 	if err != nil {
@@ -211,6 +229,31 @@ func TestAllocate(t *testing.T) {
 	n.changed(b)
 	if _, err := k.allocate("cam", []string{"cam-00000b-1"}); err == nil || !strings.Contains(err.Error(), "offline on node a (NotReported)") {
 		t.Errorf("offline device: %v", err)
+	}
+}
+
+// A device node is looked at when a container gets it: a container gets what it
+// leads to then, or nothing, and a device that is not right is not claimed.
+func TestAllocateLooksAtDeviceNodes(t *testing.T) {
+	n := newNode(t)
+	n.dev["/dev/00000a"], n.dev["/dev/00000b"] = "/dev/ttyUSB7", ""
+	k := startKubelet(t, n.dir)
+	n.changed(camera("00000a", 1), camera("00000b", 1))
+	n.run()
+	k.wantOffers("cam-00000a: cam-00000a-0", "cam-00000b: cam-00000b-0", "cam: cam-00000a-0 cam-00000b-0")
+	got, err := k.allocate("cam-00000a", []string{"cam-00000a-0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := got.ContainerResponses[0].Devices[0]; d.HostPath != "/dev/ttyUSB7" || d.ContainerPath != "/dev/00000a" {
+		t.Errorf("device %v, want the end of the link where its name was", d)
+	}
+	const says = "allocate slot cam-00000b-0 on node a: device node: /dev/00000b is not there"
+	if _, err := k.allocate("cam", []string{"cam-00000b-0"}); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), says) {
+		t.Errorf("gone: %v, want one that says %q", err, says)
+	}
+	if claims := n.ledger.Claims(); len(claims) != 1 {
+		t.Errorf("claims are %v, want that of 00000a", claims)
 	}
 }
 
@@ -376,7 +419,7 @@ func TestPreferredAllocation(t *testing.T) {
 // A crowd waits for room, but never for long: there may be none.
 func TestAwaitRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, err := New(Options{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
+		p, err := New(Options{Dir: t.TempDir(), HostPaths: links{}, Logger: slog.New(slog.DiscardHandler),
 			Room: func(ctx context.Context) { <-ctx.Done() }})
 		if err != nil {
 			t.Fatal(err)

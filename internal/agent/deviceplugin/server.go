@@ -155,6 +155,12 @@ func (p *Plugin) allocate(ctx context.Context, r *resource, req *pluginapi.Alloc
 				return nil, told, err
 			}
 		}
+		// Not when they were reported: a link may lead elsewhere by now.
+		for i, s := range slots {
+			if slots[i].device.Reported, err = p.paths.Resolve(s.device.Reported); err != nil {
+				return nil, told, fmt.Errorf("allocate slot %s on node %s: %w", s.id, p.node, err)
+			}
+		}
 		answer, err := content(slots)
 		if err != nil {
 			return nil, told, err

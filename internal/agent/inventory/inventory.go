@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/registry"
 )
 
@@ -20,8 +21,8 @@ type Statuses interface {
 	ConfigurationStatus(configuration types.NamespacedName, owner types.UID, entry v0.ConfigurationNode)
 }
 
-// Options says how an Inventory works. Node, Statuses, UpTime and Logger are
-// required.
+// Options says how an Inventory works. Node, Statuses, Vet, UpTime and Logger
+// are required.
 type Options struct {
 	Node string
 	// Consumers are told of devices, in this order.
@@ -30,6 +31,10 @@ type Options struct {
 	// Warn, if it is not nil, is told what the user should hear of besides:
 	// handlers that refuse, devices that were left out.
 	Warn func(configuration types.NamespacedName, owner types.UID, reason, note string)
+	// Vet returns those of some devices that may be, and why others may not. What
+	// is not from a handler now goes through it: what is restored or adopted was
+	// vetted by an earlier agent's rules, or by nobody.
+	Vet func([]discovery.Device) (good []discovery.Device, refused error)
 	// UpTime is the clock of all grace periods.
 	UpTime *UpTime
 	// Store keeps the devices over restarts; nil for none.
@@ -63,12 +68,16 @@ type request struct {
 	sources map[string]Source
 	known   map[string]Known
 	next    time.Duration
+	// holders are those that were restored.
+	holders map[string]string
 	// failures holds what each endpoint could not do; "" stands for there
 	// being none.
 	failures map[string]registry.Failure
 	refused  map[string]error
-	status   v0.ConfigurationNode
-	warned   string // what was warned of last
+	// barred are Instances of restored devices that may not be any more.
+	barred map[string]bool
+	status v0.ConfigurationNode
+	warned string // what was warned of last
 	// heard is when the report came that is being worked off; zero if none is.
 	heard time.Time
 	// collisions are those of the last plan.
@@ -119,6 +128,7 @@ func newRequest(r Request) *request {
 		known:    map[string]Known{},
 		failures: map[string]registry.Failure{},
 		refused:  map[string]error{},
+		barred:   map[string]bool{},
 	}
 }
 
@@ -175,6 +185,8 @@ func (v *Inventory) Reported(r registry.Report) {
 	delete(q.failures, r.Endpoint)
 	delete(q.failures, "")
 	delete(q.refused, r.Endpoint)
+	delete(q.refused, adoptedLocal)
+	delete(q.refused, adoptedShared)
 	if r.Refused != nil {
 		q.refused[r.Endpoint] = r.Refused
 	}
@@ -247,11 +259,13 @@ func (v *Inventory) plan(q *request) {
 		Request: q.Request,
 		Sources: slices.Collect(maps.Values(q.sources)),
 		Known:   q.known,
+		Holders: q.holders,
 		Now:     time.Now(),
 		Up:      up,
 	})
 	for _, endpoint := range out.Expired {
 		delete(q.sources, endpoint)
+		delete(q.refused, endpoint)
 	}
 	left := devicesOf(q.known)
 	left = slices.DeleteFunc(left, func(d Device) bool {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/registry"
 )
 
@@ -68,12 +69,24 @@ func start(t *testing.T, store Store, boot string) (*Inventory, *recorder, *UpTi
 	t.Helper()
 	r, up := &recorder{}, &UpTime{}
 	up.Set(true)
-	v := New(Options{Node: "n", Consumers: []Consumer{r}, Statuses: r, UpTime: up,
+	v := New(Options{Node: "n", Vet: vet, Consumers: []Consumer{r}, Statuses: r, UpTime: up,
 		Store: store, BootID: boot, Logger: slog.New(slog.DiscardHandler)})
 	if err := v.Restore(); err != nil {
 		t.Fatal(err)
 	}
 	return v, r, up
+}
+
+// vet refuses devices with a property BAD, as later rules may.
+func vet(devices []discovery.Device) (good []discovery.Device, refused error) {
+	for _, d := range devices {
+		if _, bad := d.Properties["BAD"]; bad {
+			refused = errors.Join(refused, fmt.Errorf("device %q: BAD", d.ID))
+			continue
+		}
+		good = append(good, d)
+	}
+	return good, refused
 }
 
 func ask(v *Inventory, question string) {
@@ -180,6 +193,98 @@ func TestALaterStateIsNotOverwritten(t *testing.T) {
 	}
 	_, r, _ := start(t, store, "boot")
 	want(t, r, "")
+}
+
+// A handler that comes later, by whatever name, does not get at the devices of
+// one that lives; nor by being faster when the agent starts anew.
+func TestALaterHandlerChangesNothing(t *testing.T) {
+	says := func(v *Inventory, endpoint string) {
+		v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: endpoint,
+			Devices: []discovery.Device{{ID: "x", Properties: map[string]string{"OF": endpoint}}}})
+	}
+	of := func(v *Inventory) string {
+		d, _ := v.Device(adopted("x", nil).Instance)
+		return d.Reported.Properties["OF"]
+	}
+	store := &memory{}
+	v, r, _ := start(t, store, "boot")
+	ask(v, "q")
+	says(v, "/var/lib/akri/udev.sock")
+	says(v, "/var/lib/akri/aaa0.sock")
+	want(t, r, "+x Online usable=true")
+	v.save()
+
+	v, r, _ = start(t, store, "boot")
+	want(t, r, "+x Online usable=true")
+	ask(v, "q")
+	says(v, "/var/lib/akri/aaa0.sock")
+	want(t, r, "")
+	if got := of(v); got != "/var/lib/akri/udev.sock" {
+		t.Errorf("x is as of %s", got)
+	}
+	says(v, "/var/lib/akri/udev.sock")
+	want(t, r, "")
+
+	v.Lost(cfg, "q", "/var/lib/akri/udev.sock")
+	want(t, r, "")
+	says(v, "/var/lib/akri/udev.sock")
+	v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "/var/lib/akri/udev.sock"})
+	if got := of(v); got != "/var/lib/akri/aaa0.sock" {
+		t.Errorf("x is as of %s, but aaa0.sock alone lists it", got)
+	}
+}
+
+// What was saved is judged by the rules of today, which the status says, and does
+// not come back by way of its Instance.
+func TestRestoredDevicesAreVetted(t *testing.T) {
+	store := &memory{}
+	v, _, _ := start(t, store, "boot")
+	ask(v, "q")
+	bad := discovery.Device{ID: "x", Properties: map[string]string{"BAD": ""}}
+	v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "e", Devices: append(devices("y"), bad)})
+	v.save()
+
+	v, r, _ := start(t, store, "boot")
+	want(t, r, "+y Online usable=true")
+	ask(v, "q")
+	if s := r.status(); s.Devices != 1 || !strings.Contains(s.Message, `e: device "x": BAD`) {
+		t.Errorf("status %+v, want 1 device, and what is wrong with x", s)
+	}
+	v.Adopt([]Device{adopted("x", nil), adopted("y", nil)})
+	want(t, r, "-x")
+	report(v, "q", "e", "x", "y")
+	want(t, r, "+x Online usable=true")
+	if s := r.status(); strings.Contains(s.Message, "BAD") {
+		t.Errorf("status %q tells of what is over", s.Message)
+	}
+}
+
+// Instances are written by others as well. Of their properties, those of the
+// Configuration are the user's, who may use any name.
+func TestAdoptedDevicesAreVetted(t *testing.T) {
+	v, r, _ := start(t, nil, "")
+	ask(v, "q")
+	v.Adopt([]Device{adopted("x", map[string]string{"BAD": ""}), adopted("y", map[string]string{"GOOD": ""})})
+	want(t, r, "-x, +y Online usable=false")
+	if s := r.status(); !strings.Contains(s.Message, `adopted:local: device "x": BAD`) {
+		t.Errorf("status %q, want what is wrong with x", s.Message)
+	}
+	report(v, "q", "e", "y")
+	if s := r.status(); strings.Contains(s.Message, "BAD") {
+		t.Errorf("status %q tells of what is over", s.Message)
+	}
+
+	v, r, _ = start(t, nil, "")
+	v.SetRequest(Request{Configuration: cfg, Owner: "uid", Handler: "h", Question: "q", BrokerProperties: map[string]string{"BAD": "of the user"}})
+	v.Adopt([]Device{adopted("x", map[string]string{"BAD": "of the user"})})
+	want(t, r, "+x Online usable=false")
+}
+
+func adopted(id string, properties map[string]string) Device {
+	return Device{
+		Instance:      types.NamespacedName{Namespace: "ns", Name: v0.InstanceName("c", v0.DeviceHash(id, "n", false))},
+		Configuration: "c", Reported: discovery.Device{ID: id, Properties: properties},
+	}
 }
 
 func TestRestartAfterReboot(t *testing.T) {

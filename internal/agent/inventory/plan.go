@@ -17,6 +17,11 @@ import (
 // that is cut off loses nothing.
 const HandlerGrace = 5 * time.Minute
 
+// holderGrace is how long the endpoint that has a device is waited for, while
+// others list the device too: a handler or an agent that starts anew takes
+// less.
+const holderGrace = 30 * time.Second
+
 // Source is the last complete list of one handler endpoint for a request.
 type Source struct {
 	Endpoint string `json:"endpoint"`
@@ -41,6 +46,9 @@ type Source struct {
 // Known is a device together with how long it has been missing.
 type Known struct {
 	Device
+	// Holder is the endpoint that has the device, of those that list it: the
+	// first that did.
+	Holder string
 	// Missing means that no source lists the device, since MissingAt by the
 	// clock of [Input.Up].
 	Missing   bool
@@ -55,6 +63,9 @@ type Input struct {
 	Sources []Source
 	// Known holds the devices so far, by the names of their Instances.
 	Known map[string]Known
+	// Holders tells who had devices that are not known yet, from before a
+	// restart; by the names of their Instances.
+	Holders map[string]string
 	// Now is put into what changed. Up is the clock of the grace periods.
 	Now time.Time
 	Up  time.Duration
@@ -76,13 +87,16 @@ type Output struct {
 
 // Plan decides which devices one Configuration has on this node:
 //
-//   - one that a source lists is there, as the first source has it: sources
-//     that stand by their lists come before lost ones, then by endpoint;
+//   - one that a source lists is there. If several do, it is as the one has it
+//     that listed it first, for as long as that does, so that a handler that
+//     comes later cannot change a device of others. While that one is lost, it
+//     is waited for; after [holderGrace] it is as another source has it that
+//     stands by its list;
 //   - one that no source lists any more is offline for its grace period;
 //   - a lost source counts for [HandlerGrace]; what only it listed goes then,
 //     without a second grace period.
 func Plan(in Input) Output {
-	p := planner{in: in, out: Output{Devices: make(map[string]Known, len(in.Known))}}
+	p := planner{in: in, out: Output{Devices: make(map[string]Known, len(in.Known))}, ranks: make(map[string]rank, len(in.Known))}
 	sources := slices.Clone(in.Sources)
 	slices.SortStableFunc(sources, func(a, b Source) int {
 		if a.Lost != b.Lost {
@@ -120,19 +134,57 @@ func Plan(in Input) Output {
 type planner struct {
 	in  Input
 	out Output
+	// ranks has that of the source which each device is as.
+	ranks map[string]rank
+}
+
+// rank orders the sources of one device; the lowest counts.
+type rank int
+
+const (
+	holds  rank = iota // the holder, there or waited for
+	stands             // another that stands by its list
+	held               // the holder, lost for long
+	lost
+)
+
+// rank returns that of a source for a device that it lists, and whether it is
+// the device's holder.
+func (p *planner) rank(name string, s Source) (r rank, holder bool) {
+	known, ok := p.in.Known[name]
+	if !ok {
+		known.Holder = p.in.Holders[name]
+	}
+	holder = known.Holder == s.Endpoint
+	switch {
+	case holder && (!s.Lost || p.in.Up-s.LostAt < holderGrace):
+		return holds, holder
+	case !s.Lost:
+		return stands, holder
+	case holder:
+		return held, holder
+	}
+	return lost, holder
 }
 
 func (p *planner) name(d discovery.Device, shared bool) string {
-	return v0.InstanceName(p.in.Request.Configuration.Name, v0.DeviceHash(d.ID, p.in.Node, shared))
+	return nameOf(p.in.Request, d, p.in.Node, shared)
+}
+
+// nameOf returns the name of a device's Instance.
+func nameOf(r Request, d discovery.Device, node string, shared bool) string {
+	return v0.InstanceName(r.Configuration.Name, v0.DeviceHash(d.ID, node, shared))
 }
 
 // see takes up a device that a source lists.
 func (p *planner) see(s Source, d discovery.Device) {
 	name := p.name(d, s.Shared)
+	rank, holder := p.rank(name, s)
 	known, before := p.in.Known[name]
 	if other, taken := p.out.Devices[name]; taken {
 		if other.Reported.ID == d.ID {
-			return // a second sighting of one device
+			p.seeAgain(name, s, d, other, rank, holder)
+			return
 		}
 		// Two ids share a hash. Who was there first stays.
 		keep, drop := other.Reported.ID, d.ID
@@ -145,8 +197,14 @@ func (p *planner) see(s Source, d discovery.Device) {
 			return
 		}
 	}
+	p.take(name, s, d, rank)
+}
+
+// take has a device be as a source lists it.
+func (p *planner) take(name string, s Source, d discovery.Device, rank rank) {
 	r := p.in.Request
-	p.out.Devices[name] = Known{Device: Device{
+	p.ranks[name] = rank
+	p.out.Devices[name] = Known{Holder: s.Endpoint, Device: Device{
 		Instance:         types.NamespacedName{Namespace: r.Configuration.Namespace, Name: name},
 		Configuration:    r.Configuration.Name,
 		Owner:            r.Owner,
@@ -157,6 +215,23 @@ func (p *planner) see(s Source, d discovery.Device) {
 		State:            v0.DeviceOnline,
 		Usable:           !s.Void,
 	}}
+}
+
+// seeAgain is for a further sighting of a device, of which there is one already.
+// A holder that is lost stays the holder: if it comes back, it has the device
+// again.
+func (p *planner) seeAgain(name string, s Source, d discovery.Device, one Known, rank rank, holder bool) {
+	if rank < p.ranks[name] {
+		p.take(name, s, d, rank)
+	}
+	if holder {
+		one = p.out.Devices[name]
+		one.Holder = s.Endpoint
+		p.out.Devices[name] = one
+		if s.Lost && rank == holds {
+			p.wakeAt(s.LostAt + holderGrace)
+		}
+	}
 }
 
 // miss decides on a known device that no source lists.

@@ -184,6 +184,57 @@ func TestPlanPrefersLiveSources(t *testing.T) {
 	}
 }
 
+// Of several endpoints that list a device, the first has it while it lives, not
+// the one whose name comes first.
+func TestPlanKeepsTheHolder(t *testing.T) {
+	source := func(endpoint string) Source {
+		return Source{Endpoint: endpoint, Devices: []discovery.Device{{ID: "x", Properties: map[string]string{"OF": endpoint}}}}
+	}
+	lost := func(s Source, at time.Duration) Source { s.Lost, s.LostAt = true, at; return s }
+	without := func(s Source) Source { s.Devices = nil; return s }
+	a, u := source("aaa"), source("udev")
+	for _, c := range []struct {
+		name    string
+		holder  string // known before
+		saved   bool   // not known, but in the checkpoint
+		sources []Source
+		up      time.Duration
+		of      string // the endpoint as which the device is
+		then    string // the holder
+		next    time.Duration
+	}{
+		{name: "the first", sources: []Source{u}, of: "udev", then: "udev"},
+		{name: "a second", holder: "udev", sources: []Source{a, u}, of: "udev", then: "udev"},
+		{name: "and the other way round", holder: "aaa", sources: []Source{a, u}, of: "aaa", then: "aaa"},
+		{name: "the first does not list it any more", holder: "udev", sources: []Source{a, without(u)}, of: "aaa", then: "aaa"},
+		{name: "the first is gone", holder: "udev", sources: []Source{a}, of: "aaa", then: "aaa"},
+		{name: "the first is waited for", holder: "udev", sources: []Source{a, lost(u, time.Minute)}, up: time.Minute, of: "udev", then: "udev", next: time.Minute + holderGrace},
+		{name: "but not long; it stays the first", holder: "udev", sources: []Source{a, lost(u, 0)}, up: holderGrace, of: "aaa", then: "udev", next: HandlerGrace},
+		{name: "until it is given up", holder: "udev", sources: []Source{a, lost(u, 0)}, up: HandlerGrace, of: "aaa", then: "aaa"},
+		{name: "all are gone for long", holder: "udev", sources: []Source{lost(a, 0), lost(u, 0)}, up: time.Minute, of: "udev", then: "udev", next: HandlerGrace},
+		{name: "after a restart", saved: true, holder: "udev", sources: []Source{lost(a, 0), lost(u, 0)}, of: "udev", then: "udev", next: holderGrace},
+		{name: "after a restart the second is faster", saved: true, holder: "udev", sources: []Source{a, lost(u, 0)}, of: "udev", then: "udev", next: holderGrace},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := Input{Node: "n", Request: requestFor("c", 0), Sources: c.sources, Up: c.up}
+			name := v0.InstanceName("c", v0.DeviceHash("x", "n", false))
+			if c.saved {
+				in.Holders = map[string]string{name: c.holder}
+			} else if c.holder != "" {
+				in.Known = map[string]Known{name: {Holder: c.holder}}
+			}
+			out := Plan(in)
+			got := out.Devices[name]
+			if of := got.Reported.Properties["OF"]; of != c.of || got.Holder != c.then {
+				t.Errorf("the device is as of %q and %q has it, want %q and %q", of, got.Holder, c.of, c.then)
+			}
+			if out.Next != c.next {
+				t.Errorf("next %v, want %v", out.Next, c.next)
+			}
+		})
+	}
+}
+
 // collide finds two ids with one hash: 24 bits make that quick.
 func collide(t *testing.T) (string, string) {
 	seen := map[string]string{}

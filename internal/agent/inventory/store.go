@@ -31,6 +31,9 @@ type StoredSource struct {
 	Capacity         int                  `json:"capacity"`
 	BrokerProperties map[string]string    `json:"brokerProperties,omitempty"`
 	Sources          []Source             `json:"sources"`
+	// Holders are those of devices, by the names of their Instances, if there is
+	// more than one source.
+	Holders map[string]string `json:"holders,omitempty"`
 }
 
 // Store keeps a State. Load returns a zero State if there is none.
@@ -47,8 +50,9 @@ const (
 
 func (s Source) adopted() bool { return s.Endpoint == adoptedLocal || s.Endpoint == adoptedShared }
 
-// Restore starts from what the store holds. Devices are there at once; they
-// are checked when their handlers report, or expire as if those were lost now.
+// Restore starts from what the store holds. Devices that may still be are there
+// at once; they are checked when their handlers report, or expire as if those
+// were lost now.
 func (v *Inventory) Restore() error {
 	if v.opts.Store == nil {
 		return nil
@@ -71,12 +75,34 @@ func (v *Inventory) Restore() error {
 		for _, s := range r.Sources {
 			s.Lost = true
 			s.Void = s.Void || !s.Shared && state.BootID != v.opts.BootID
+			v.vet(q, &s)
 			q.sources[s.Endpoint] = s
 		}
 		v.requests[r.Configuration] = q
+		q.holders = r.Holders
 		v.plan(q)
 	}
 	return nil
+}
+
+// vet takes out of a list of before what may not be any more, and notes why.
+func (v *Inventory) vet(q *request, s *Source) {
+	good, refused := v.opts.Vet(s.Devices)
+	if refused == nil {
+		return
+	}
+	fine := make(map[string]bool, len(good))
+	for _, d := range good {
+		fine[d.ID] = true
+	}
+	for _, d := range s.Devices {
+		if !fine[d.ID] {
+			q.barred[nameOf(q.Request, d, v.opts.Node, s.Shared)] = true
+		}
+	}
+	s.Devices = good
+	q.refused[s.Endpoint] = refused
+	v.opts.Logger.Warn("devices of before are refused", "configuration", q.Configuration.String(), "endpoint", s.Endpoint, "refused", refused)
 }
 
 // Adopt takes up devices of this node that the API server has and the store
@@ -110,12 +136,27 @@ func (v *Inventory) Adopt(devices []Device) {
 			if d.Shared {
 				endpoint = adoptedShared
 			}
+			if q.barred[d.Instance.Name] {
+				continue // restored, and refused
+			}
+			// An Instance does not tell a handler's properties from the user's.
+			d.Reported.Properties = maps.Clone(d.Reported.Properties)
+			for key := range q.BrokerProperties {
+				delete(d.Reported.Properties, key)
+			}
 			s := q.sources[endpoint]
 			s.Endpoint, s.Handler, s.Shared = endpoint, q.Handler, d.Shared
 			s.Lost, s.LostAt, s.Void = true, up, true
 			s.Devices = append(s.Devices, d.Reported)
 			q.sources[endpoint] = s
 		}
+		for _, endpoint := range []string{adoptedLocal, adoptedShared} {
+			if s, ok := q.sources[endpoint]; ok {
+				v.vet(q, &s)
+				q.sources[endpoint] = s
+			}
+		}
+		v.tellGone(slices.DeleteFunc(devices, func(d Device) bool { return !q.barred[d.Instance.Name] }))
 		v.plan(q)
 	}
 }
@@ -184,6 +225,12 @@ func (v *Inventory) state() State {
 		for _, endpoint := range slices.Sorted(maps.Keys(q.sources)) {
 			if s := q.sources[endpoint]; !s.adopted() {
 				r.Sources = append(r.Sources, sorted(s))
+			}
+		}
+		if len(r.Sources) > 1 {
+			r.Holders = make(map[string]string, len(q.known))
+			for name, k := range q.known {
+				r.Holders[name] = k.Holder
 			}
 		}
 		state.Requests = append(state.Requests, r)

@@ -108,3 +108,24 @@ func TestAdmit(t *testing.T) {
 		}
 	}
 }
+
+func TestBound(t *testing.T) {
+	uids := map[string][]int{"udev": {65532, 7}, "nobody": {}}
+	for _, test := range []struct {
+		name string
+		uid  int
+		says string
+	}{
+		{"udev", 65532, ""},
+		{"udev", 7, ""},
+		{"udev", 0, "user 0 may not register a handler \"udev\" on this node, only user 65532, user 7 may (agent.handlerUIDs)"},
+		{"nobody", 0, "no process may"},
+		{"Udev", 3, ""},
+		{"other", 3, ""},
+	} {
+		err := bound(process{uid: test.uid}, test.name, uids)
+		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s as %d: %v, want %q", test.name, test.uid, err, test.says)
+		}
+	}
+}

@@ -38,9 +38,6 @@ func DefaultLimits() Limits {
 	}
 }
 
-// DefaultHostPaths are the folders from which mounts and device nodes may come.
-func DefaultHostPaths() []string { return []string{"/dev", "/sys/devices", "/run/udev"} }
-
 // orDefault replaces zeros.
 func (l Limits) orDefault() Limits {
 	d := DefaultLimits()

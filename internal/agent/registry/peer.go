@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -42,6 +43,27 @@ func admit(p process, uids []int, gid int) error {
 
 func (r *Registry) admit(p process) error {
 	return admit(p, append([]int{os.Geteuid()}, r.opts.PeerUIDs...), r.opts.SocketGID)
+}
+
+// bound tells whether a process may register handlers of a name.
+func bound(p process, name string, uids map[string][]int) error {
+	bound, ok := uids[name]
+	switch {
+	case !ok, slices.Contains(bound, p.uid):
+		return nil
+	case len(bound) == 0:
+		return fmt.Errorf("no process may register a handler %s on this node (agent.handlerUIDs); use another name", show(name))
+	}
+	return fmt.Errorf("user %d may not register a handler %s on this node, only %s may (agent.handlerUIDs); "+
+		"run the handler as such a user (runAsUser) or change the value", p.uid, show(name), users(bound))
+}
+
+func users(uids []int) string {
+	words := make([]string, len(uids))
+	for i, uid := range uids {
+		words[i] = fmt.Sprintf("user %d", uid)
+	}
+	return strings.Join(words, ", ")
 }
 
 // peerCredentials has gRPC ask the kernel who connects.

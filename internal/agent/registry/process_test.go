@@ -147,6 +147,34 @@ func TestRegistrationsThatAreRefused(t *testing.T) {
 	}
 }
 
+// A name that is bound to a user is not for others, whatever their group.
+func TestNamesThatAreBound(t *testing.T) {
+	dir := shortDir(t)
+	refusals := make(chan Refusal, 1)
+	a := startAgent(t, dir, func(o *Options) {
+		o.Refused = func(r Refusal) { refusals <- r }
+		o.HandlerUIDs = map[string][]int{"mine": {os.Getuid()}, "another's": {os.Getuid() + 1}}
+	})
+	conn, err := grpc.NewClient("unix:"+filepath.Join(dir, Socket), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	client := pb.NewRegistrationClient(conn)
+	for name, want := range map[string]codes.Code{"mine": codes.OK, "another's": codes.PermissionDenied, "free": codes.OK} {
+		_, err := client.RegisterDiscoveryHandler(t.Context(), &pb.RegisterDiscoveryHandlerRequest{Name: name, Endpoint: dir + "/x.sock"}, grpc.WaitForReady(true))
+		if status.Code(err) != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+	}
+	if r := <-refusals; r.Reason != NotPermitted || !strings.Contains(r.Err.Error(), "agent.handlerUIDs") {
+		t.Errorf("told of %+v", r)
+	}
+	if n := a.Endpoints(); n["another's"] != 0 || n["mine"] != 1 {
+		t.Errorf("registered are %v", n)
+	}
+}
+
 // A socket that is a link must not lead the agent elsewhere.
 func TestEndpointThatIsALink(t *testing.T) {
 	dir, elsewhere := shortDir(t), shortDir(t)

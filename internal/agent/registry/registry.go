@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/hostpath"
 )
 
 // Socket is the name of the agent's socket in the directory of the handlers.
@@ -37,15 +38,17 @@ type Options struct {
 	Logger *slog.Logger
 	// Limits that are 0 are those of [DefaultLimits].
 	Limits Limits
-	// AllowedHostPaths are folders of the node from which handlers may have
-	// mounts and device nodes given to containers; nil means
-	// [DefaultHostPaths], an empty list none.
-	AllowedHostPaths []string
+	// HostPaths judge mounts and device nodes; nil means [hostpath.New] with no
+	// options.
+	HostPaths HostPaths
 	// SocketGID is the group that owns Dir. Its members may register handlers,
 	// as may root and the agent's own user.
 	SocketGID int
 	// PeerUIDs are further users who may.
 	PeerUIDs []int
+	// HandlerUIDs bind names of handlers: only processes of these users may
+	// register one of such a name. An empty list is nobody.
+	HandlerUIDs map[string][]int
 	// Refused, if not nil, is told of each registration that was refused. It
 	// must return soon.
 	Refused func(Refusal)
@@ -112,24 +115,21 @@ func New(o Options) (*Registry, error) {
 	if o.Answered == nil {
 		o.Answered = func(Answer) {}
 	}
-	if o.AllowedHostPaths == nil {
-		o.AllowedHostPaths = DefaultHostPaths()
+	if o.HostPaths == nil {
+		paths, err := hostpath.New(hostpath.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("registry: %w", err)
+		}
+		o.HostPaths = paths
 	}
-	r := &Registry{
+	return &Registry{
 		opts:      o,
 		log:       o.Logger,
-		rules:     rules{Limits: o.Limits.orDefault()},
+		rules:     rules{Limits: o.Limits.orDefault(), paths: o.HostPaths},
 		mail:      newMailbox(),
 		questions: make(map[types.NamespacedName]*asked),
 		handlers:  make(map[string]*handler),
-	}
-	for _, path := range o.AllowedHostPaths {
-		if !filepath.IsAbs(path) {
-			return nil, fmt.Errorf("registry: allowed host path %q is not absolute", path)
-		}
-		r.rules.hostPaths = append(r.rules.hostPaths, filepath.Clean(path))
-	}
-	return r, nil
+	}, nil
 }
 
 // Run prepares the directory, takes registrations and asks, until ctx is done;

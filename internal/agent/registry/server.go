@@ -181,6 +181,9 @@ func (g *registrar) RegisterDiscoveryHandler(ctx context.Context, m *pb.Register
 		return nil, g.refuse(who, m, codes.InvalidArgument,
 			fmt.Errorf("name %s: want 1 to %d printable characters", show(name), maxHandlerName))
 	}
+	if err := bound(who, m.GetName(), g.registry.opts.HandlerUIDs); err != nil {
+		return nil, g.refuse(who, m, codes.PermissionDenied, err)
+	}
 	address, err := parseAddress(m.GetEndpointType(), m.GetEndpoint(), g.registry.opts.Dir)
 	if err != nil {
 		return nil, g.refuse(who, m, codes.InvalidArgument, err)

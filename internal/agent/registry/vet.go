@@ -3,7 +3,6 @@ package registry
 import (
 	"errors"
 	"fmt"
-	"path"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -11,10 +10,16 @@ import (
 	"github.com/akri-go/akri/discovery"
 )
 
+// HostPaths judge what of the node a device wants containers to have, and return
+// the device with clean paths. [hostpath.Rules] are such.
+type HostPaths interface {
+	Check(discovery.Device) (discovery.Device, error)
+}
+
 // rules are what a device must comply with.
 type rules struct {
 	Limits
-	hostPaths []string // clean and absolute
+	paths HostPaths
 }
 
 // vetting collects the devices of one report that comply, and says why others
@@ -37,6 +42,16 @@ func vet(r rules, devices []discovery.Device) (good []discovery.Device, refused,
 		v.add(d)
 	}
 	return v.devices, v.refused.err(), nil
+}
+
+// Vet returns those of some devices that comply with the rules of today, and why
+// others do not: for what is known of earlier reports.
+func (r *Registry) Vet(devices []discovery.Device) (good []discovery.Device, refused error) {
+	good, refused, err := vet(r.rules, devices)
+	if err != nil {
+		return nil, err
+	}
+	return good, refused
 }
 
 func newVetting(r rules, n int) *vetting {
@@ -80,10 +95,12 @@ func (r rules) check(d *discovery.Device) error {
 	if err := r.checkProperties(d.Properties); err != nil {
 		return err
 	}
-	if err := r.checkMounts(d); err != nil {
+	checked, err := r.paths.Check(*d)
+	if err != nil {
 		return err
 	}
-	return r.checkDeviceSpecs(d)
+	*d = checked
+	return nil
 }
 
 func (r rules) checkProperties(properties map[string]string) error {
@@ -93,11 +110,14 @@ func (r rules) checkProperties(properties map[string]string) error {
 	total := 0
 	for key, value := range properties {
 		total += len(key) + len(value)
+		by, steered := steers(key)
 		switch {
 		case len(key) > r.KeyBytes:
 			return fmt.Errorf("the name of property %s has %d bytes, at most %d are allowed", show(key), len(key), r.KeyBytes)
 		case !isEnvName(key):
 			return fmt.Errorf("property %s: not the name of an environment variable", show(key))
+		case steered:
+			return fmt.Errorf("property %s: programs are steered by variables of this name (%s); use another", show(key), by)
 		case len(value) > r.ValueBytes:
 			return fmt.Errorf("property %s: its value has %d bytes, at most %d are allowed", key, len(value), r.ValueBytes)
 		case strings.IndexByte(value, 0) >= 0 || !utf8.ValidString(value):
@@ -108,91 +128,6 @@ func (r rules) checkProperties(properties map[string]string) error {
 		return fmt.Errorf("properties of %d bytes in all, at most %d are allowed", total, r.PropertyBytes)
 	}
 	return nil
-}
-
-func (r rules) checkMounts(d *discovery.Device) error {
-	if len(d.Mounts) == 0 {
-		return nil
-	}
-	mounts := make([]discovery.Mount, 0, len(d.Mounts))
-	for _, m := range d.Mounts {
-		host, err := r.hostPath(m.HostPath)
-		if err != nil {
-			return fmt.Errorf("mount: %w", err)
-		}
-		container, err := cleanPath(m.ContainerPath)
-		if err != nil {
-			return fmt.Errorf("mount of %s: path in the container: %w", host, err)
-		}
-		mounts = append(mounts, discovery.Mount{ContainerPath: container, HostPath: host, ReadOnly: m.ReadOnly})
-	}
-	d.Mounts = mounts
-	return nil
-}
-
-func (r rules) checkDeviceSpecs(d *discovery.Device) error {
-	if len(d.DeviceSpecs) == 0 {
-		return nil
-	}
-	specs := make([]discovery.DeviceSpec, 0, len(d.DeviceSpecs))
-	for _, s := range d.DeviceSpecs {
-		host, err := r.hostPath(s.HostPath)
-		if err != nil {
-			return fmt.Errorf("device node: %w", err)
-		}
-		for _, allowed := range r.hostPaths {
-			if host == allowed { // a runtime would add all nodes below it
-				return fmt.Errorf("device node: %s is a folder of many", host)
-			}
-		}
-		container, err := cleanPath(s.ContainerPath)
-		if err != nil {
-			return fmt.Errorf("device node %s: path in the container: %w", host, err)
-		}
-		if !isPermissions(s.Permissions) {
-			return fmt.Errorf("device node %s: permissions %s: want one or more of r, w and m", host, show(s.Permissions))
-		}
-		specs = append(specs, discovery.DeviceSpec{ContainerPath: container, HostPath: host, Permissions: s.Permissions})
-	}
-	d.DeviceSpecs = specs
-	return nil
-}
-
-// hostPath cleans the path of something of the node that containers shall get.
-func (r rules) hostPath(p string) (string, error) {
-	p, err := cleanPath(p)
-	if err != nil {
-		return "", fmt.Errorf("path on the node: %w", err)
-	}
-	for _, allowed := range r.hostPaths {
-		if p == allowed || allowed == "/" || strings.HasPrefix(p, allowed+"/") {
-			return p, nil
-		}
-	}
-	return "", fmt.Errorf("path on the node: %s is not in an allowed folder (%s)", show(p), strings.Join(r.hostPaths, ", "))
-}
-
-const maxPath = 4095 // PATH_MAX less the final NUL
-
-// cleanPath wants an absolute path other than the root, without "..".
-func cleanPath(p string) (string, error) {
-	switch {
-	case !path.IsAbs(p):
-		return "", fmt.Errorf("%s is not absolute", show(p))
-	case len(p) > maxPath:
-		return "", fmt.Errorf("%s has %d bytes, at most %d are allowed", show(p), len(p), maxPath)
-	case !printable(p):
-		return "", fmt.Errorf("%s has control characters or is not UTF-8", show(p))
-	}
-	for element := range strings.SplitSeq(p, "/") {
-		if element == ".." {
-			return "", fmt.Errorf("%s has an element \"..\"", show(p))
-		}
-	}
-	if p = path.Clean(p); p == "/" {
-		return "", errors.New("the root folder is not allowed")
-	}
-	return p, nil
 }
 
 // isEnvName takes what Kubernetes calls an environment variable's name.
@@ -208,11 +143,6 @@ func isEnvName(s string) bool {
 		}
 	}
 	return true
-}
-
-func isPermissions(s string) bool {
-	left := strings.NewReplacer("r", "", "w", "", "m", "").Replace(s)
-	return s != "" && left == "" && len(s) <= 3 && strings.Count(s, "r") <= 1 && strings.Count(s, "w") <= 1 && strings.Count(s, "m") <= 1
 }
 
 func printable(s string) bool {
