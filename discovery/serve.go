@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/unixsock"
 )
 
@@ -120,6 +121,7 @@ func (s *service) run(ctx context.Context) error {
 
 	server := grpc.NewServer(
 		grpc.WaitForHandlers(true),
+		grpc.ConnectionTimeout(10*time.Second), grpc.MaxConcurrentStreams(1000), grpc.MaxHeaderListSize(16<<10),
 		grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(8<<10),
 		// Fixed windows: no HTTP/2 pings to measure the bandwidth.
 		grpc.StaticStreamWindowSize(64<<10), grpc.StaticConnWindowSize(64<<10),
@@ -147,7 +149,8 @@ func (s *service) listen() (net.Listener, error) {
 		s.request.Endpoint = s.socket
 		return listener, nil
 	}
-	listener, err := net.Listen("tcp", s.address)
+	// Everybody on the network can reach it.
+	listener, err := bounded.Listen(context.Background(), s.address, bounded.Limits{})
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}

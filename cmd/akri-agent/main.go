@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent"
 	agentmetrics "github.com/akri-go/akri/internal/agent/metrics"
@@ -118,6 +119,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	if err != nil {
 		return fmt.Errorf("find the API server: %w", err)
 	}
+	bounded.Memory(getenv)
 	return agent.Run(ctx, opts)
 }
 

@@ -21,6 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/controller/node"
@@ -83,6 +84,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // memory is dearer here than the little time
 	}
+	bounded.Memory(getenv)
 	if err := serve(ctx, s, controller.Options{Log: log, Metrics: metrics.Registry}); err != nil {
 		log.Error("akri-controller ends", "error", err)
 		return 1

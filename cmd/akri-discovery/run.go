@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
@@ -89,6 +90,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(25) // memory is dearer here than the little time
 	}
+	bounded.Memory(getenv)
 	handler, metrics := known[name]()
 	if err := serve(ctx, s, handler, log, metrics); err != nil {
 		log.Error("akri-discovery ends", "error", err)

@@ -34,6 +34,10 @@ const (
 	maxWarnings = 20
 )
 
+// maxSaid is how many errors, and how many warnings, are kept at most: who has
+// that many has read enough, and strangers can ask the webhook.
+const maxSaid = 200
+
 // Check returns why a Configuration cannot be accepted, and what its author
 // should know if it can. Old is what it was before, nil for a new one: what
 // does not change is not held against it where nobody could help it.
@@ -60,11 +64,19 @@ type checker struct {
 // invalid refuses a field without repeating its value, which may be long or
 // secret.
 func (k *checker) invalid(path *field.Path, format string, args ...any) {
-	k.errs = append(k.errs, field.Invalid(path, field.OmitValueType{}, fmt.Sprintf(format, args...)))
+	k.add(field.Invalid(path, field.OmitValueType{}, fmt.Sprintf(format, args...)))
+}
+
+func (k *checker) add(err *field.Error) {
+	if len(k.errs) < maxSaid {
+		k.errs = append(k.errs, err)
+	}
 }
 
 func (k *checker) warn(format string, args ...any) {
-	k.told = append(k.told, fmt.Sprintf(format, args...))
+	if len(k.told) < maxSaid {
+		k.told = append(k.told, fmt.Sprintf(format, args...))
+	}
 }
 
 // warnings returns them in one line each, as long and as many as the API likes.
@@ -140,7 +152,7 @@ func (k *checker) properties() {
 		case (p.ValueFrom.SecretKeyRef != nil) == (p.ValueFrom.ConfigMapKeyRef != nil):
 			k.invalid(at, "give exactly one of secretKeyRef and configMapKeyRef")
 		case ref.Name == "" || ref.Key == "":
-			k.errs = append(k.errs, field.Required(at.Child(kind), "name and key are both needed"))
+			k.add(field.Required(at.Child(kind), "name and key are both needed"))
 		case ref.Namespace != "" && k.c.Namespace != "" && ref.Namespace != k.c.Namespace:
 			k.warn("discoveryProperties[%d]: is read only if the operator allows the namespace %s", i, ref.Namespace)
 		}

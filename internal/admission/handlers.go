@@ -19,7 +19,7 @@ func (k *checker) handler() {
 	info := k.c.Spec.DiscoveryHandler
 	path := field.NewPath("spec", "discoveryHandler")
 	if info.Name == "" {
-		k.errs = append(k.errs, field.Required(path.Child("name"), "name a discovery handler, such as udev"))
+		k.add(field.Required(path.Child("name"), "name a discovery handler, such as udev"))
 	}
 	for _, name := range builtin {
 		if info.Name != name && strings.EqualFold(info.Name, name) {

@@ -4,13 +4,17 @@ package admission_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -243,6 +247,54 @@ func TestCertificates(t *testing.T) {
 	l.active()
 	if r := l.registration(); *r.Webhooks[0].ClientConfig.URL != at(b).String() || r.Generation > 5 {
 		t.Errorf("generation %d, %+v", r.Generation, r.Webhooks[0].ClientConfig)
+	}
+}
+
+// While strangers hold as many connections as they get, and begin reviews that
+// do not go on, the API server's reviews are answered.
+func TestFlooded(t *testing.T) {
+	l := newLab(t, nil)
+	p := port(t)
+	l.serve(p, at(p))
+	l.active()
+	ctx, cancel := context.WithCancel(t.Context())
+	var strangers sync.WaitGroup
+	defer strangers.Wait()
+	defer cancel()
+	for i := range 200 {
+		strangers.Go(func() {
+			d := tls.Dialer{
+				NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(fmt.Sprintf("127.0.4.%d", i%10+1))}},
+				Config:    &tls.Config{InsecureSkipVerify: true},
+			}
+			for ctx.Err() == nil {
+				c, err := d.DialContext(ctx, "tcp", at(p).Host)
+				if err != nil {
+					select {
+					case <-ctx.Done():
+					case <-time.After(100 * time.Millisecond): // at the pace of a machine of its own
+					}
+					continue
+				}
+				stop := context.AfterFunc(ctx, func() { c.Close() })
+				if i%2 == 0 {
+					_, _ = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{", admission.Path)
+				}
+				_, _ = io.Copy(io.Discard, c)
+				stop()
+				c.Close()
+			}
+		})
+	}
+	for i := range 10 {
+		began := time.Now()
+		if err := l.user.Create(t.Context(), l.configuration(fmt.Sprintf("cam%d", i), "default", good)); err != nil {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		err := l.user.Create(t.Context(), l.configuration("bad", "default", good, "KERNEL== => KERNAL=="))
+		if !apierrors.IsInvalid(err) {
+			t.Errorf("one that is wrong: %v", err)
+		}
 	}
 }
 

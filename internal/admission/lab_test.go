@@ -221,7 +221,7 @@ func (l *lab) serve(listen int, at *url.URL, change ...func(*admission.Options))
 	for _, f := range change {
 		f(&o)
 	}
-	if err := admission.Setup(mgr, o); err != nil {
+	if _, err := admission.Setup(mgr, o); err != nil {
 		l.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -1,10 +1,11 @@
 package admission
 
 import (
-	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
+	"strconv"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -43,9 +44,9 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Setup adds the webhook to a manager. The readiness check "admission" is good
-// when the webhook is served.
-func Setup(mgr manager.Manager, o Options) error {
+// Setup adds the webhook to a manager. Ready says why the webhook is not served
+// yet, nil if it is.
+func Setup(mgr manager.Manager, o Options) (ready func() error, err error) {
 	yes := true
 	cfg := rest.CopyConfig(mgr.GetConfig())
 	cfg.WarningHandler = rest.NoWarnings{} // they are about trials
@@ -54,30 +55,24 @@ func Setup(mgr manager.Manager, o Options) error {
 		DryRun: &yes, FieldValidation: metav1.FieldValidationStrict,
 	})
 	if err != nil {
-		return fmt.Errorf("make a client for trials: %w", err)
+		return nil, fmt.Errorf("make a client for trials: %w", err)
 	}
 	k := &keeper{Options: o, live: mgr.GetAPIReader(), writer: mgr.GetClient(), now: o.Now}
 	if k.now == nil {
 		k.now = time.Now
 	}
-	server := webhook.NewServer(webhook.Options{
-		Host: o.Host, Port: o.Port,
-		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-			c.MinVersion = tls.VersionTLS12
-			c.GetCertificate = k.GetCertificate
-		}},
-	})
-	server.Register(Path, limited(&admission.Webhook{Handler: NewValidator(mgr.GetAPIReader(), dryRun, o.Log)}))
-	if err := mgr.Add(server); err != nil {
-		return fmt.Errorf("add the webhook's server: %w", err)
+	s := &server{
+		Server: webhook.NewServer(webhook.Options{}), address: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)),
+		certificate: k.GetCertificate, log: o.Log,
+	}
+	s.Register(Path, limited(&admission.Webhook{Handler: NewValidator(mgr.GetAPIReader(), dryRun, o.Log)}))
+	if err := mgr.Add(s); err != nil {
+		return nil, fmt.Errorf("add the webhook's server: %w", err)
 	}
 	if err := mgr.Add(k); err != nil {
-		return fmt.Errorf("add the webhook's keeper: %w", err)
+		return nil, fmt.Errorf("add the webhook's keeper: %w", err)
 	}
-	if err := mgr.AddReadyzCheck("admission", server.StartedChecker()); err != nil {
-		return fmt.Errorf("add probe: %w", err)
-	}
-	return nil
+	return s.ready, nil
 }
 
 // webhook is what the API server must know. All defaults are written out, so

@@ -135,7 +135,7 @@ func (k *checker) judged(s, before coreSpec) {
 		if f.Field != "" {
 			at += "." + f.Field
 		}
-		k.errs = append(k.errs, &field.Error{Type: f.Type, Field: at, BadValue: field.OmitValueType{}, Detail: f.Reason})
+		k.add(&field.Error{Type: f.Type, Field: at, BadValue: field.OmitValueType{}, Detail: f.Reason})
 	}
 	if verdict.Objection != "" {
 		k.warn("%s: would be refused now: %s", last(s.path), verdict.Objection)
@@ -187,7 +187,7 @@ func (k *checker) fixed(s, before coreSpec) {
 		return
 	}
 	if now.ClusterIP != "" && now.ClusterIP != was.ClusterIP {
-		k.errs = append(k.errs, field.Forbidden(s.path.Child("clusterIP"),
+		k.add(field.Forbidden(s.path.Child("clusterIP"),
 			"cannot be changed while the Service is there: remove "+last(s.path)+", apply, and add it again"))
 	}
 }

@@ -29,8 +29,6 @@ const (
 	// inquiry is how long facts are looked for. What was not found by then is
 	// told as a warning.
 	inquiry = 3 * time.Second
-	// atOnce is how many reviews are worked on; others wait.
-	atOnce = 8
 )
 
 // Validator answers reviews of Configurations.
@@ -42,13 +40,11 @@ type Validator struct {
 	// with strict validation of fields. Nil: specs are not tried.
 	DryRun client.Client
 	Log    *slog.Logger
-
-	slots chan struct{}
 }
 
 // NewValidator returns a Validator.
 func NewValidator(live client.Reader, dryRun client.Client, log *slog.Logger) *Validator {
-	return &Validator{Live: live, DryRun: dryRun, Log: log, slots: make(chan struct{}, atOnce)}
+	return &Validator{Live: live, DryRun: dryRun, Log: log}
 }
 
 // Handle answers one review. Nothing of a Configuration is logged but its name
@@ -60,12 +56,6 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 	}
 	ctx, cancel := context.WithTimeout(ctx, inquiry)
 	defer cancel()
-	select {
-	case v.slots <- struct{}{}:
-		defer func() { <-v.slots }()
-	case <-ctx.Done():
-		return admission.Errored(http.StatusTooManyRequests, fmt.Errorf("too many reviews at once: try again"))
-	}
 	c, err := decode(req.Object.Raw, req.Namespace)
 	var old *v0.Configuration
 	if err == nil && !create {
@@ -84,11 +74,27 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status, Warnings: warnings}}
 }
 
+// decode reads what is checked of a Configuration: its name and spec. The rest
+// may be long, and is nobody's fault here.
 func decode(raw []byte, namespace string) (*v0.Configuration, error) {
-	c := &v0.Configuration{}
-	if err := json.Unmarshal(raw, c); err != nil {
-		return nil, fmt.Errorf("not a Configuration of %s: %w", v0.GroupVersion, err)
+	var o struct {
+		Metadata struct{ Name, Namespace string } `json:"metadata"`
+		Spec     json.RawMessage                  `json:"spec"`
 	}
+	bad := func(err error) error { return fmt.Errorf("not a Configuration of %s: %w", v0.GroupVersion, err) }
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return nil, bad(err)
+	}
+	if n := len(o.Spec); n > maxSpec {
+		return nil, fmt.Errorf("spec: has %d bytes: at most %d can be checked. Make it shorter", n, maxSpec)
+	}
+	c := &v0.Configuration{}
+	if o.Spec != nil {
+		if err := json.Unmarshal(o.Spec, &c.Spec); err != nil {
+			return nil, bad(err)
+		}
+	}
+	c.Name, c.Namespace = o.Metadata.Name, o.Metadata.Namespace
 	if c.Namespace == "" {
 		c.Namespace = namespace
 	}
@@ -152,16 +158,4 @@ func (v *Validator) names(ctx context.Context, c, old *v0.Configuration, f *Fact
 		f.Instance = &instances.Items[0]
 	}
 	return nil
-}
-
-// limited bounds how long a request may take to arrive; the handler behind it
-// bounds its size.
-func limited(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)); err != nil {
-			http.Error(w, "no deadline can be set", http.StatusInternalServerError)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }

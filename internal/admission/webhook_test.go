@@ -11,6 +11,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,18 +25,10 @@ import (
 // nobody is an API server that has nothing, or that does not answer.
 type nobody struct {
 	client.Reader
-	err   error
-	stuck chan struct{} // if it is set, lists wait for its end
+	err error
 }
 
-func (n nobody) List(ctx context.Context, _ client.ObjectList, _ ...client.ListOption) error {
-	if n.stuck != nil {
-		select {
-		case <-n.stuck:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+func (n nobody) List(_ context.Context, _ client.ObjectList, _ ...client.ListOption) error {
 	return n.err
 }
 
@@ -99,7 +93,9 @@ func TestReview(t *testing.T) {
 		{name: "no old one", body: review(t, admissionv1.Update, withSecret, ""), says: "not a Configuration of akri.sh/v0"},
 		{name: "no JSON", body: []byte("-"), says: "json"},
 		{name: "nothing", says: "empty"},
-		{name: "a flood", body: bytes.Repeat([]byte(" "), 8<<20), says: "too large"},
+		{name: "a spec that is too long", body: review(t, admissionv1.Create, strings.Replace(good, "image: broker", "image: "+strings.Repeat("x", maxSpec), 1), ""), says: "at most 524288 can be checked"},
+		{name: "a long status is not in the way", body: review(t, admissionv1.Create, good+"\nstatus: {nodes: ["+strings.Repeat("{name: n},", 100_000)+"]}", ""), allowed: true},
+		{name: "a crowd of faults", body: review(t, admissionv1.Create, strings.Replace(good, "name: udev", "name: udev\n    discoveryProperties: ["+strings.Repeat("{name: a},", 10_000)+"]", 1), ""), says: "give exactly one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
@@ -107,6 +103,9 @@ func TestReview(t *testing.T) {
 			said := strings.Join(got.Warnings, "\n")
 			if got.Result != nil {
 				said += got.Result.Message
+			}
+			if len(said) > 100_000 {
+				t.Errorf("it says %d bytes", len(said))
 			}
 			if got.Allowed != tt.allowed || !strings.Contains(said, tt.says) {
 				t.Errorf("allowed %v, says %q; want %v, %q", got.Allowed, said, tt.allowed, tt.says)
@@ -118,29 +117,71 @@ func TestReview(t *testing.T) {
 	}
 }
 
-// While as many reviews as may be are worked on, others wait, and are told to
-// try again before the API server gives up.
+// While as many reviews as may be are worked on, others wait with their bodies
+// unread, and are told to try again before the API server gives up.
 func TestTooMany(t *testing.T) {
-	stuck := make(chan struct{})
-	v := NewValidator(nobody{stuck: stuck}, nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
-	for range atOnce {
-		v.slots <- struct{}{}
+	if waitForPlace+inquiry > timeout || answerAtLatest >= timeout {
+		t.Errorf("they wait for %s, facts for %s; the API server for %s", waitForPlace, inquiry, timeout)
 	}
-	if inquiry >= timeout {
-		t.Errorf("they wait for %s; the API server for %s", inquiry, timeout)
-	}
-	got := ask(t, v, review(t, admissionv1.Create, good, ""))
-	if got.Allowed || got.Result.Code != http.StatusTooManyRequests {
-		t.Errorf("answer %+v", got)
-	}
-	close(stuck)
-	for range atOnce {
-		<-v.slots
-	}
-	if got := ask(t, v, review(t, admissionv1.Create, good, "")); !got.Allowed {
-		t.Errorf("answer %+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		inside := 0
+		release := make(chan struct{})
+		h := limited(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			inside++
+			<-release
+		}))
+		send := func(from string, length int64) *httptest.ResponseRecorder {
+			w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+			r := httptest.NewRequest(http.MethodPost, Path, unread{t})
+			r.RemoteAddr, r.ContentLength = from+":1", length
+			go h.ServeHTTP(w, r)
+			synctest.Wait()
+			return w.ResponseRecorder
+		}
+		for range 20 {
+			send("10.0.0.1", 1000)
+			send("10.0.0.1", maxReview)
+		}
+		if inside != ofOne {
+			t.Errorf("%d reviews of one address are worked on at once", inside)
+		}
+		for range 2 {
+			send("10.0.0.2", 1000)
+		}
+		if inside != atOnce {
+			t.Errorf("%d reviews are worked on at once: there is no room for another address", inside)
+		}
+		late := send("10.0.0.3", 1000)
+		time.Sleep(waitForPlace)
+		synctest.Wait()
+		if late.Code != http.StatusTooManyRequests {
+			t.Errorf("one that waited too long is told %d", late.Code)
+		}
+		close(release)
+		synctest.Wait()
+		if w := send("10.0.0.3", 1000); w.Code != http.StatusOK {
+			t.Errorf("afterwards: %d", w.Code)
+		}
+		for _, length := range []int64{-1, maxReview + 1} {
+			if w := send("10.0.0.3", length); w.Code < 400 {
+				t.Errorf("%d bytes: %d", length, w.Code)
+			}
+		}
+	})
 }
+
+// unread is a body that nobody may read yet.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("a body is read")
+	return 0, io.EOF
+}
+
+// deadlines takes deadlines as a connection does.
+type deadlines struct{ *httptest.ResponseRecorder }
+
+func (*deadlines) SetReadDeadline(time.Time) error { return nil }
 
 // Any bytes get an answer, and none makes a value appear in the log.
 func FuzzReview(f *testing.F) {

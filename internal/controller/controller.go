@@ -5,18 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/controller/broker"
 	"github.com/akri-go/akri/internal/controller/migrate"
@@ -24,6 +25,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/service"
 	"github.com/akri-go/akri/internal/controller/status"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/probes"
 )
 
 // LeaseName is the name of the Lease that the acting replica holds.
@@ -70,11 +72,12 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	cfg.QPS = -1
 	yes, stop := true, 20*time.Second
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme:                        scheme,
-		Cache:                         cacheOptions,
-		Logger:                        logr.FromSlogHandler(o.Log.Handler()),
-		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},
-		HealthProbeBindAddress:        o.ProbeAddress,
+		Scheme: scheme,
+		Cache:  cacheOptions,
+		Logger: logr.FromSlogHandler(o.Log.Handler()),
+		// The library's servers have no limits; package probes serves instead.
+		Metrics:                       metricsserver.Options{BindAddress: nowhere},
+		HealthProbeBindAddress:        nowhere,
 		LeaderElection:                o.LeaderElection,
 		LeaderElectionID:              LeaseName,
 		LeaderElectionNamespace:       o.Namespace,
@@ -97,13 +100,16 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	if err := addReconcilers(mgr, o, latency); err != nil {
 		return nil, err
 	}
-	if err := addProbes(mgr); err != nil {
-		return nil, err
-	}
+	ready := []func() error{cacheReady(ctx, mgr)}
 	if o.Admission != nil {
-		if err := admission.Setup(mgr, *o.Admission); err != nil {
+		served, err := admission.Setup(mgr, *o.Admission)
+		if err != nil {
 			return nil, fmt.Errorf("set up the admission webhook: %w", err)
 		}
+		ready = append(ready, served)
+	}
+	if err := addProbes(ctx, mgr, o, ready); err != nil {
+		return nil, err
 	}
 	if o.Metrics != nil {
 		for _, c := range []prometheus.Collector{broker.NewCollector(mgr.GetCache(), mgr.Elected(), o.Log), latency} {
@@ -157,22 +163,55 @@ func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) err
 	return nil
 }
 
-// addProbes makes the process alive while it answers, and ready when its cache
-// has caught up. A replica that waits for the Lease is ready too.
-func addProbes(mgr manager.Manager) error {
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("add probe: %w", err)
+// nowhere is an address at which nothing listens.
+const nowhere = "0"
+
+// addProbes serves metrics and probes in every replica: it is alive while it
+// answers, and ready when all say so. A replica that waits for the Lease is
+// ready too.
+func addProbes(ctx context.Context, mgr manager.Manager, o Options, ready []func() error) error {
+	served := map[string]probes.Options{}
+	if o.MetricsAddress != "" && o.MetricsAddress != nowhere {
+		served[o.MetricsAddress] = probes.Options{Address: o.MetricsAddress,
+			Metrics: promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError})}
 	}
-	err := mgr.AddReadyzCheck("cache", func(req *http.Request) error {
-		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+	if o.ProbeAddress != "" && o.ProbeAddress != nowhere {
+		both := served[o.ProbeAddress]
+		both.Address = o.ProbeAddress
+		both.Ready = func() error {
+			for _, r := range ready {
+				if err := r(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		served[o.ProbeAddress] = both
+	}
+	stop := bounded.Grace
+	for _, s := range served {
+		listener, server, err := probes.Listen(ctx, s)
+		if err != nil {
+			return err
+		}
+		// As what the manager calls a server, it serves before the cache is filled.
+		err = mgr.Add(&manager.Server{Name: "metrics and probes", Server: server, Listener: listener, ShutdownTimeout: &stop})
+		if err != nil {
+			listener.Close()
+			return fmt.Errorf("add metrics and probes: %w", err)
+		}
+	}
+	return nil
+}
+
+// cacheReady says whether the cache has caught up.
+func cacheReady(ctx context.Context, mgr manager.Manager) func() error {
+	return func() error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		if !mgr.GetCache().WaitForCacheSync(ctx) {
 			return errors.New("the cache has not caught up with the API server")
 		}
 		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("add probe: %w", err)
 	}
-	return nil
 }

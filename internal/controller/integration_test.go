@@ -34,7 +34,10 @@ func TestController(t *testing.T) {
 	c := newCluster(t)
 	c.nodes(t, "node-a", "node-b", "node-c")
 	registry := prometheus.NewRegistry()
-	stop := c.start(t, func(o *controller.Options) { o.Metrics = registry })
+	metrics, probes := freePort(t), freePort(t)
+	stop := c.start(t, func(o *controller.Options) {
+		o.Metrics, o.MetricsAddress, o.ProbeAddress = registry, metrics, probes
+	})
 
 	for _, tt := range []struct {
 		name string
@@ -63,6 +66,7 @@ func TestController(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.run(c.space(t, tt.name)) })
 	}
+	t.Run("ports", func(t *testing.T) { testPorts(c.space(t, "ports"), metrics, probes) })
 	t.Run("two-namespaces", func(t *testing.T) {
 		testTwoNamespaces(c.space(t, "two-a"), c.space(t, "two-b"))
 	})

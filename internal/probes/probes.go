@@ -4,11 +4,11 @@ package probes
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
+
+	"github.com/akri-go/akri/bounded"
 )
 
 // Options say what is served. All but Address may be nil.
@@ -24,30 +24,34 @@ type Options struct {
 	Metrics http.Handler
 }
 
-// Serve serves until ctx is done.
+// scrapes is how many requests for metrics are worked on at a time, and
+// patience how long others wait.
+const (
+	scrapes  = 2
+	patience = 5 * time.Second
+)
+
+// Serve serves until ctx is done, and returns when nothing is under way.
 func Serve(ctx context.Context, o Options) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Address)
+	listener, server, err := Listen(ctx, o)
 	if err != nil {
-		return fmt.Errorf("serve metrics and probes (METRICS_PORT): %w", err)
+		return err
 	}
-	server := &http.Server{
-		Handler:           handler(o),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-	}
-	stop := context.AfterFunc(ctx, func() {
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if err := server.Shutdown(stopping); err != nil {
-			server.Close()
-		}
-	})
-	defer stop()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := bounded.Serve(ctx, listener, server); err != nil {
 		return fmt.Errorf("serve metrics and probes: %w", err)
 	}
 	return nil
+}
+
+// Listen listens, and returns what is to be served there.
+func Listen(ctx context.Context, o Options) (*bounded.Listener, *http.Server, error) {
+	listener, err := bounded.Listen(ctx, o.Address, bounded.Limits{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("serve metrics and probes (METRICS_PORT): %w", err)
+	}
+	server := &http.Server{Handler: handler(o)}
+	bounded.Bound(listener, server)
+	return listener, server, nil
 }
 
 func handler(o Options) http.Handler {
@@ -55,7 +59,7 @@ func handler(o Options) http.Handler {
 	mux.HandleFunc("GET /healthz", answer(o.Alive))
 	mux.HandleFunc("GET /readyz", answer(o.Ready))
 	if o.Metrics != nil {
-		mux.Handle("GET /metrics", o.Metrics)
+		mux.Handle("GET /metrics", bounded.NewGate(scrapes, 1).Handler(patience, o.Metrics))
 	}
 	return mux
 }

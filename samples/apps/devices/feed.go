@@ -139,10 +139,12 @@ func (f *feed) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	out := http.NewResponseController(w)
+	_ = out.SetReadDeadline(time.Time{}) // it lasts as long as the page is open
 	quiet := time.NewTicker(keepAlive)
 	defer quiet.Stop()
 	err := out.Flush() // the page shows that it is connected
 	for err == nil {
+		_ = out.SetWriteDeadline(time.Now().Add(2 * keepAlive)) // for one message
 		select {
 		case <-r.Context().Done():
 			return

@@ -9,7 +9,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -18,6 +17,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/akri-go/akri/bounded"
 )
 
 func main() {
@@ -31,6 +32,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	bounded.Memory(os.Getenv)
 	port := os.Getenv("PORT")
 	if port == "" {
 		port = "5000"
@@ -39,16 +41,14 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", ":"+port)
+	// Every viewer has a connection open, and behind an ingress all are one peer.
+	listener, err := bounded.Listen(ctx, ":"+port, bounded.Limits{Connections: 2 * maxViewers, PerPeer: maxViewers})
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	f := newFeed(func(ctx context.Context) State { return look(ctx, api, askBroker) }, time.Second)
-	server := &http.Server{Handler: handler(f), ReadHeaderTimeout: 5 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
-	defer context.AfterFunc(ctx, func() { server.Close() })()
 	slog.Info("devices app serves", "address", listener.Addr().String())
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return bounded.Serve(ctx, listener, &http.Server{
+		Handler: handler(f), BaseContext: func(net.Listener) context.Context { return ctx },
+	})
 }

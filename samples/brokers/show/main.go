@@ -10,15 +10,15 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/akri-go/akri/bounded"
 )
 
 //go:embed page.html
@@ -35,6 +35,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	bounded.Memory(os.Getenv)
 	port := os.Getenv("PORT")
 	if port == "" {
 		port = "8083"
@@ -42,17 +43,12 @@ func run(ctx context.Context) error {
 	for _, d := range devices(os.Environ()) {
 		slog.Info("device", "hash", d.Hash, "properties", d.Properties, "nodes", d.Nodes)
 	}
-	listener, err := net.Listen("tcp", ":"+port)
+	listener, err := bounded.Listen(ctx, ":"+port, bounded.Limits{})
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	server := &http.Server{Handler: handler(os.Environ(), identity()), ReadHeaderTimeout: 5 * time.Second}
-	defer context.AfterFunc(ctx, func() { server.Close() })()
 	slog.Info("broker serves", "address", listener.Addr().String())
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return bounded.Serve(ctx, listener, &http.Server{Handler: handler(os.Environ(), identity())})
 }
 
 // Broker says which broker answers.

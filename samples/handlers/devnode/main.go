@@ -19,12 +19,14 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/discovery"
 )
 
 func main() {
 	dev := flag.String("dev", "/dev", "where the node's /dev is mounted")
 	flag.Parse()
+	bounded.Memory(os.Getenv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))

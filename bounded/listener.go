@@ -1,0 +1,184 @@
+package bounded
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// Limits say how many connections a [Listener] has at a time.
+type Limits struct {
+	// Connections are those of all peers together; 0 is 64.
+	Connections int
+	// PerPeer are those of one peer; 0 is half of Connections.
+	PerPeer int
+	// Peer tells to whom a connection belongs; nil is its remote IP address.
+	Peer func(net.Conn) string
+}
+
+// receiveBuffer is how much of what a peer sends the kernel holds for us: with
+// its own choice, megabytes for each connection, which count as our memory.
+const receiveBuffer = 64 << 10
+
+// Listener accepts connections within limits. It never waits: of connections
+// that are too many, one is closed, the new one or, if that is fairer, another.
+type Listener struct {
+	net.Listener
+	limits Limits
+
+	mu   sync.Mutex
+	open []*conn // oldest first
+}
+
+// conn is a connection that counts.
+type conn struct {
+	net.Conn
+	listener *Listener
+	peer     string
+	quiet    bool // nothing is asked on it, as far as is known
+}
+
+// Listen listens on a TCP address.
+func Listen(ctx context.Context, address string, limits Limits) (*Listener, error) {
+	inner, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return NewListener(inner, limits), nil
+}
+
+// NewListener bounds a listener of any kind.
+func NewListener(inner net.Listener, limits Limits) *Listener {
+	if limits.Connections <= 0 {
+		limits.Connections = 64
+	}
+	if limits.PerPeer <= 0 {
+		limits.PerPeer = max(1, limits.Connections/2)
+	}
+	if limits.Peer == nil {
+		limits.Peer = func(c net.Conn) string { return host(c.RemoteAddr().String()) }
+	}
+	return &Listener{Listener: inner, limits: limits}
+}
+
+func host(address string) string {
+	if h, _, err := net.SplitHostPort(address); err == nil {
+		return h
+	}
+	return address
+}
+
+// Accept returns the next connection that may stay.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		inner, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if tcp, ok := inner.(*net.TCPConn); ok {
+			_ = tcp.SetReadBuffer(receiveBuffer) // the kernel's own is a choice, too
+		}
+		if c := l.admit(inner); c != nil {
+			return c, nil
+		}
+		inner.Close()
+	}
+}
+
+// admit makes room for a connection, or returns nil.
+func (l *Listener) admit(inner net.Conn) net.Conn {
+	c := &conn{Conn: inner, listener: l, peer: l.limits.Peer(inner)}
+	l.mu.Lock()
+	victim, ok := place(l.open, c.peer, l.limits)
+	if victim != nil {
+		l.drop(victim)
+	}
+	if ok {
+		l.open = append(l.open, c)
+	}
+	l.mu.Unlock()
+	if victim != nil {
+		victim.Conn.Close()
+	}
+	if !ok {
+		return nil
+	}
+	return c
+}
+
+// drop stops counting a connection.
+func (l *Listener) drop(c *conn) {
+	for i, o := range l.open {
+		if o == c {
+			l.open = append(l.open[:i], l.open[i+1:]...)
+			return
+		}
+	}
+}
+
+// Close closes the connection, which counts no more.
+func (c *conn) Close() error {
+	c.listener.mu.Lock()
+	c.listener.drop(c)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// NetConn returns the connection that counts.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
+// ConnState is for [http.Server.ConnState]: connections on which nothing is
+// asked make room first. Without it all count as busy.
+func (l *Listener) ConnState(nc net.Conn, state http.ConnState) {
+	c, ok := nc.(*conn)
+	for !ok {
+		wrapped, is := nc.(interface{ NetConn() net.Conn }) // as TLS has it
+		if !is {
+			return
+		}
+		nc = wrapped.NetConn()
+		c, ok = nc.(*conn)
+	}
+	l.mu.Lock()
+	c.quiet = state == http.StateNew || state == http.StateIdle
+	l.mu.Unlock()
+}
+
+// place decides about a new connection of a peer: whether it may stay, and
+// which other one (oldest first) must go for it.
+//
+// A peer that has its share replaces its own oldest quiet connection. When all
+// places are taken, the peer that has most gives way: a quiet connection, the
+// oldest, to anyone who has less; a busy one, the youngest, only to who still
+// has less than it afterwards.
+func place(open []*conn, peer string, limits Limits) (victim *conn, ok bool) {
+	count := map[string]int{}
+	most := 0
+	for _, c := range open {
+		count[c.peer]++
+		most = max(most, count[c.peer])
+	}
+	mine := count[peer]
+	var quiet, busy *conn
+	for _, c := range open {
+		switch {
+		case mine >= limits.PerPeer && c.peer != peer, mine < limits.PerPeer && count[c.peer] < most:
+		case !c.quiet:
+			busy = c
+		case quiet == nil:
+			quiet = c
+		}
+	}
+	switch {
+	case mine >= limits.PerPeer:
+		return quiet, quiet != nil
+	case len(open) < limits.Connections:
+		return nil, true
+	case quiet != nil && (most > mine || quiet.peer == peer):
+		return quiet, true
+	case busy != nil && most > mine+1:
+		return busy, true
+	}
+	return nil, false
+}
