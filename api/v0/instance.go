@@ -111,6 +111,9 @@ const (
 	ReasonNotReported = "NotReported"
 	// ReasonHandlerGone: no handler is connected that could report it.
 	ReasonHandlerGone = "HandlerGone"
+	// ReasonDeviceChanged: containers of this node were given the device as it
+	// no longer is; see [InstanceNode.Outdated].
+	ReasonDeviceChanged = "DeviceChanged"
 )
 
 // InstanceNode is what one node's agent says of a device.
@@ -130,4 +133,42 @@ type InstanceNode struct {
 	//
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
+	// Slots of this node whose containers were given the device as it no longer
+	// is, and the Pods of those containers. Only the first are listed.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Outdated []OutdatedSlot `json:"outdated,omitempty"`
 }
+
+// OutdatedSlot is a slot whose container was given the device as it no longer
+// is: another device node or mount, or another value of a property. Only a new
+// Pod is given what is there now.
+type OutdatedSlot struct {
+	// The slot's id.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=128
+	Slot string `json:"slot"`
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	PodNamespace string `json:"podNamespace"`
+	// +required
+	// +kubebuilder:validation:MaxLength=253
+	PodName string `json:"podName"`
+	// +required
+	// +kubebuilder:validation:MaxLength=128
+	PodUID string `json:"podUID"`
+	// What is other than the container was given.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	Change string `json:"change"`
+}
+
+// Limits of [InstanceNode.Outdated], as in the CRD.
+const (
+	MaxOutdated = 32
+	MaxChange   = 256
+)

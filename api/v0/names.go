@@ -34,6 +34,9 @@ const (
 
 	// AnnotationDeviceID holds the full id that the handler reported.
 	AnnotationDeviceID = "akri.sh/device-id"
+	// AnnotationEvictOnChange with value "true" is set by users on Pods that are
+	// to be evicted when a device that they hold has changed.
+	AnnotationEvictOnChange = "akri.sh/evict-on-change"
 	// AnnotationSpecHash tells which broker spec a Pod or Job was made from.
 	AnnotationSpecHash = "akri.sh/broker-spec-hash"
 

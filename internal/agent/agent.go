@@ -32,6 +32,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 	"github.com/akri-go/akri/internal/agent/ledger"
 	"github.com/akri-go/akri/internal/agent/metrics"
+	"github.com/akri-go/akri/internal/agent/outdated"
 	"github.com/akri-go/akri/internal/agent/podresources"
 	"github.com/akri-go/akri/internal/agent/publish"
 	"github.com/akri-go/akri/internal/agent/registry"
@@ -93,6 +94,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	uptime := &inventory.UpTime{}
 	var inv *inventory.Inventory
+	var finder *outdated.Finder
 	var handlers *registry.Registry
 	meters, err := metrics.New(o.Metrics, metrics.Counted{
 		Devices:   func() []inventory.Tally { return inv.Tally() },
@@ -123,6 +125,7 @@ func Run(ctx context.Context, o Options) error {
 		Allocated: func(a deviceplugin.Allocation) {
 			meters.Allocated(a)
 			if a.Err == nil {
+				finder.Kick()
 				return
 			}
 			for _, name := range a.Instances {
@@ -148,11 +151,14 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	finder = outdated.New(outdated.Options{
+		Claims: books.Claims, Given: reclaimer.Given, Pods: core.Pods, Tell: publisher.Outdated, Logger: o.Logger,
+	})
 	books.Subscribe(doors.SlotsChanged)
-	books.Subscribe(func(types.NamespacedName) { reclaimer.Kick() })
+	books.Subscribe(func(types.NamespacedName) { reclaimer.Kick(); finder.Kick() })
 	inv = inventory.New(inventory.Options{
 		Node:      o.Node,
-		Consumers: []inventory.Consumer{books.Ledger, publisher, doors},
+		Consumers: []inventory.Consumer{books.Ledger, publisher, doors, finder},
 		Statuses:  publisher,
 		Warn:      warn,
 		Vet:       func(devices []discovery.Device) ([]discovery.Device, error) { return handlers.Vet(devices) },
@@ -202,6 +208,7 @@ func Run(ctx context.Context, o Options) error {
 	g.Go(func() error { return publisher.Run(ctx) })
 	g.Go(func() error { return doors.Run(ctx) })
 	g.Go(func() error { return reclaimer.Run(ctx) })
+	g.Go(func() error { return finder.Run(ctx) })
 	g.Go(func() error {
 		client.WatchConfigurations(ctx, func(all []*v0.Configuration) {
 			publisher.SetConfigurations(all)

@@ -22,6 +22,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/broker"
 	"github.com/akri-go/akri/internal/controller/migrate"
 	"github.com/akri-go/akri/internal/controller/node"
+	"github.com/akri-go/akri/internal/controller/outdated"
 	"github.com/akri-go/akri/internal/controller/service"
 	"github.com/akri-go/akri/internal/controller/status"
 	"github.com/akri-go/akri/internal/controller/view"
@@ -146,6 +147,7 @@ func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) err
 			Events: events, Log: log, Kind: service.OfConfiguration,
 		},
 		conditions,
+		&outdated.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: events, Log: log},
 		&migrate.Reconciler{Client: mgr.GetClient(), Log: log},
 		&node.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),

@@ -86,6 +86,7 @@ func rules() []rbacv1.PolicyRule {
 		rule("akri.sh", "instances/status", "get patch"),
 		rule("akri.sh", "instances/finalizers", "update"),
 		rule("", "pods", "get list watch create delete"),
+		rule("", "pods/eviction", "create"),
 		rule("", "services", "get list watch create patch delete"),
 		rule("batch", "jobs", "get list watch create delete"),
 		rule("", "nodes", "get list watch"),

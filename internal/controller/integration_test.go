@@ -63,6 +63,8 @@ func TestController(t *testing.T) {
 		{"pod-job-pod", testPodJobPod},
 		{"no-finalizers", testNoFinalizers},
 		{"conditions", testConditions},
+		{"device-changed", testDeviceChanged},
+		{"users-device-changed", testUsersDeviceChanged},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.run(c.space(t, tt.name)) })
 	}

@@ -13,6 +13,7 @@ package controller
 //	akri.sh         instances/status           get patch
 //	akri.sh         instances/finalizers       update
 //	""              pods                       get list watch create delete
+//	""              pods/eviction              create
 //	""              services                   get list watch create patch delete
 //	batch           jobs                       get list watch create delete
 //	""              nodes                      get list watch

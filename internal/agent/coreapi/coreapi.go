@@ -72,8 +72,8 @@ func body(r rest.Result) ([]byte, error) {
 	return r.Raw()
 }
 
-// Pods returns the UIDs of the Pods of the node that have not ended.
-func (c *Client) Pods(ctx context.Context) (map[types.UID]bool, error) {
+// Pods returns the Pods of the node that have not ended, by UID.
+func (c *Client) Pods(ctx context.Context) (map[types.UID]types.NamespacedName, error) {
 	var list metav1.PartialObjectMetadataList
 	_, err := c.get(ctx, "/api/v1/pods", metadataOnly, url.Values{
 		"fieldSelector": {"spec.nodeName=" + c.node + ",status.phase!=Succeeded,status.phase!=Failed"},
@@ -81,9 +81,9 @@ func (c *Client) Pods(ctx context.Context) (map[types.UID]bool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the Pods of node %s: %w", c.node, err)
 	}
-	uids := make(map[types.UID]bool, len(list.Items))
+	pods := make(map[types.UID]types.NamespacedName, len(list.Items))
 	for _, p := range list.Items {
-		uids[p.UID] = true
+		pods[p.UID] = types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
 	}
-	return uids, nil
+	return pods, nil
 }

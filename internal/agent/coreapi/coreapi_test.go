@@ -45,7 +45,7 @@ func TestRead(t *testing.T) {
 		"/api/v1/namespaces/ns/secrets/list":  `{"kind":"Secret","apiVersion":"v1","data":["hunter2!"]}`,
 		"/api/v1/namespaces/ns/configmaps/c": `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"resourceVersion":"7"},
 			"data":{"k":"open"},"binaryData":{"k":"eHg=","b":"AAE="}}`,
-		"/api/v1/pods": `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","items":[{"metadata":{"uid":"u1"}}]}`,
+		"/api/v1/pods": `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","items":[{"metadata":{"uid":"u1","namespace":"ns","name":"p"}}]}`,
 	})
 	ctx := t.Context()
 	if data, found, err := c.Read(ctx, "Secret", "ns", "s"); err != nil || !found || string(data["k"]) != "hidden" {
@@ -71,7 +71,7 @@ func TestRead(t *testing.T) {
 	if err != nil || !found || string(data["k"]) != "open" || string(data["b"]) != "\x00\x01" {
 		t.Errorf("config map: %q %v %v", data, found, err)
 	}
-	if pods, err := c.Pods(ctx); err != nil || !pods["u1"] || len(pods) != 1 {
+	if pods, err := c.Pods(ctx); err != nil || pods["u1"].Name != "p" || len(pods) != 1 {
 		t.Errorf("pods: %v %v", pods, err)
 	}
 }

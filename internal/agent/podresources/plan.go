@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,7 +94,7 @@ const maxCheckpoint = 64 << 20
 
 // readCheckpoint reads the device manager's file, and returns when it was
 // written.
-func readCheckpoint(path string) ([]entry, time.Time, error) {
+func readCheckpoint(path string) ([]record, time.Time, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, time.Time{}, err
@@ -110,24 +111,27 @@ func readCheckpoint(path string) ([]entry, time.Time, error) {
 	if len(raw) > maxCheckpoint {
 		return nil, time.Time{}, fmt.Errorf("%s has more than %d bytes", path, maxCheckpoint)
 	}
-	entries, err := parseCheckpoint(raw)
+	records, err := parseCheckpoint(raw)
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return entries, info.ModTime(), nil
+	return records, info.ModTime(), nil
 }
 
-// parseCheckpoint reads the entries of our resources. The form is that of
+// record is what one container has of one resource, in the form of
 // cm/devicemanager/checkpoint/checkpoint.go.
-func parseCheckpoint(raw []byte) ([]entry, error) {
+type record struct {
+	PodUID       types.UID
+	ResourceName string
+	DeviceIDs    deviceIDs
+	// AllocResp is the answer to Allocate: base64 of its protobuf form.
+	AllocResp json.RawMessage
+}
+
+// parseCheckpoint reads the records of our resources.
+func parseCheckpoint(raw []byte) ([]record, error) {
 	var content struct {
-		Data *struct {
-			PodDeviceEntries []struct {
-				PodUID       types.UID
-				ResourceName string
-				DeviceIDs    deviceIDs
-			}
-		}
+		Data *struct{ PodDeviceEntries []record }
 	}
 	if err := json.Unmarshal(raw, &content); err != nil {
 		return nil, err
@@ -135,16 +139,18 @@ func parseCheckpoint(raw []byte) ([]entry, error) {
 	if content.Data == nil {
 		return nil, fmt.Errorf("it has no Data")
 	}
+	return slices.DeleteFunc(content.Data.PodDeviceEntries, func(r record) bool { return !ours(r.ResourceName) }), nil
+}
+
+// entriesOf returns the single slots of records.
+func entriesOf(records []record) []entry {
 	var entries []entry
-	for _, e := range content.Data.PodDeviceEntries {
-		if !ours(e.ResourceName) {
-			continue
-		}
-		for _, id := range e.DeviceIDs {
-			entries = append(entries, entry{e.PodUID, ledger.Use{Resource: e.ResourceName, ID: id}})
+	for _, r := range records {
+		for _, id := range r.DeviceIDs {
+			entries = append(entries, entry{r.PodUID, ledger.Use{Resource: r.ResourceName, ID: id}})
 		}
 	}
-	return entries, nil
+	return entries
 }
 
 // deviceIDs are written as lists per NUMA node, and by kubelets before 1.20 as

@@ -17,6 +17,9 @@
 //     answering List it has just dropped Pods that ended (UpdateAllocatedDevices).
 //
 // What comes out is a [ledger.View].
+//
+// The file also holds the answers that containers got to Allocate, which is what
+// they are started with again, in place: see [Watcher.Given].
 package podresources
 
 import (
@@ -82,7 +85,7 @@ type Options struct {
 
 	// ActivePods, if not nil, asks the API server for the Pods of this node
 	// that have not ended: their phase is neither Succeeded nor Failed.
-	ActivePods func(ctx context.Context) (map[types.UID]bool, error)
+	ActivePods func(ctx context.Context) (map[types.UID]types.NamespacedName, error)
 	// Nudge, if not nil, makes the kubelet write its checkpoint file; see
 	// package deviceplugin.
 	Nudge func()
@@ -204,7 +207,7 @@ func (w *Watcher) view(ctx context.Context, list *podresourcesapi.ListPodResourc
 		w.doubtful = nil
 		return view, trouble
 	}
-	entries, written, err := readCheckpoint(w.Checkpoint)
+	records, written, err := readCheckpoint(w.Checkpoint)
 	if errors.Is(err, fs.ErrNotExist) {
 		return view, trouble // the kubelet has allocated nothing
 	}
@@ -212,7 +215,7 @@ func (w *Watcher) view(ctx context.Context, list *podresourcesapi.ListPodResourc
 		view.Complete = false
 		return view, fmt.Sprintf("the kubelet's record of init containers cannot be read; no slot is freed: %v", err)
 	}
-	more, doubtful := writtenOnly(entries, view.Uses, w.asker(ctx))
+	more, doubtful := writtenOnly(entriesOf(records), view.Uses, w.asker(ctx))
 	view.Uses = append(view.Uses, more...)
 	news := slices.ContainsFunc(doubtful, func(u ledger.Use) bool { return !slices.Contains(w.doubtful, u) })
 	if w.doubtful = doubtful; w.Nudge != nil && (news || len(doubtful) > 0 && time.Since(written) > stale) {
@@ -234,7 +237,7 @@ func (w *Watcher) kubeletAge() time.Duration {
 // asker returns a function that says what the API server knows of a Pod, which
 // asks for all Pods once, if at all.
 func (w *Watcher) asker(ctx context.Context) func(uid types.UID) (active, known bool) {
-	ask := sync.OnceValues(func() (map[types.UID]bool, error) {
+	ask := sync.OnceValues(func() (map[types.UID]types.NamespacedName, error) {
 		if w.ActivePods == nil {
 			return nil, errors.ErrUnsupported
 		}
@@ -244,6 +247,7 @@ func (w *Watcher) asker(ctx context.Context) func(uid types.UID) (active, known 
 	})
 	return func(uid types.UID) (active, known bool) {
 		pods, err := ask()
-		return pods[uid], err == nil
+		_, active = pods[uid]
+		return active, err == nil
 	}
 }

@@ -112,10 +112,11 @@ const written = `{"Data":{"PodDeviceEntries":[
 ],"RegisteredDevices":{"akri.sh/cam":["cam-0000a1-0"]}},"Checksum":1234}`
 
 func TestParseCheckpoint(t *testing.T) {
-	got, err := parseCheckpoint([]byte(written))
+	records, err := parseCheckpoint([]byte(written))
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := entriesOf(records)
 	want := []entry{
 		{"u1", use("akri.sh/cam", "cam-0000a1-0")}, {"u1", use("akri.sh/cam", "cam-0000a2-0")}, {"u3", use("akri.sh/cam", "cam-0000a3-0")},
 	}
@@ -136,7 +137,8 @@ func TestParseCheckpoint(t *testing.T) {
 func FuzzParseCheckpoint(f *testing.F) {
 	f.Add([]byte(written))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		entries, err := parseCheckpoint(raw)
+		records, err := parseCheckpoint(raw)
+		entries := entriesOf(records)
 		if err != nil && len(entries) > 0 {
 			t.Error("entries with an error")
 		}
@@ -271,7 +273,7 @@ func TestInitContainers(t *testing.T) {
 		claims  []ledger.Claim
 		old     bool
 		known   bool // it was so last time
-		active  func(context.Context) (map[types.UID]bool, error)
+		active  func(context.Context) (map[types.UID]types.NamespacedName, error)
 
 		complete, uses, nudged bool
 	}{
@@ -283,17 +285,21 @@ func TestInitContainers(t *testing.T) {
 		"nobody knows, still, old":  {content: written, claims: []ledger.Claim{claim}, known: true, old: true, complete: true, uses: true, nudged: true},
 		"active": {
 			content: written, claims: []ledger.Claim{claim}, old: true,
-			active:   func(context.Context) (map[types.UID]bool, error) { return map[types.UID]bool{"u1": true}, nil },
+			active: func(context.Context) (map[types.UID]types.NamespacedName, error) {
+				return map[types.UID]types.NamespacedName{"u1": {}}, nil
+			},
 			complete: true, uses: true,
 		},
 		"ended": {
 			content: written, claims: []ledger.Claim{claim}, old: true,
-			active:   func(context.Context) (map[types.UID]bool, error) { return nil, nil },
+			active:   func(context.Context) (map[types.UID]types.NamespacedName, error) { return nil, nil },
 			complete: true,
 		},
 		"no API": {
 			content: written, claims: []ledger.Claim{claim}, old: true,
-			active:   func(context.Context) (map[types.UID]bool, error) { return nil, errors.New("no API server") },
+			active: func(context.Context) (map[types.UID]types.NamespacedName, error) {
+				return nil, errors.New("no API server")
+			},
 			complete: true, uses: true, nudged: true,
 		},
 	}
@@ -317,11 +323,11 @@ func TestInitContainers(t *testing.T) {
 				ActivePods: test.active, Nudge: func() { nudged = true },
 			}}
 			if test.known {
-				entries, err := parseCheckpoint([]byte(test.content))
+				records, err := parseCheckpoint([]byte(test.content))
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, e := range entries {
+				for _, e := range entriesOf(records) {
 					w.doubtful = append(w.doubtful, e.use)
 				}
 			}

@@ -43,6 +43,11 @@ func trimmer(node string) func(*v0.Instance) {
 		}
 		o.ManagedFields = kept
 		o.Status.Conditions = nil
+		for i := range o.Status.Nodes {
+			if n := &o.Status.Nodes[i]; n.Name != node {
+				n.Outdated = nil
+			}
+		}
 	}
 }
 

@@ -36,6 +36,9 @@ type Want struct {
 	// Claims are all slots that this node holds, by slot id. Nil means that
 	// they are not known yet: those in the Instance stay as they are.
 	Claims map[string]v0.Usage
+	// Outdated are those of them whose containers were given the device as it
+	// no longer is. Nil means that this is not known.
+	Outdated []v0.OutdatedSlot
 
 	// NameTaken tells that a Configuration has the Instance's name, so that
 	// their resources would be one.

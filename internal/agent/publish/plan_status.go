@@ -15,19 +15,50 @@ import (
 // status says in status.nodes what there is to say beyond "online".
 func (p *planner) status() {
 	d := p.want.Device
+	var e *v0.InstanceNode
 	switch {
 	case d.State == v0.DeviceOffline:
-		p.entry(&v0.InstanceNode{Name: p.node, State: v0.DeviceOffline, Reason: d.Reason, Since: seconds(d.Since)})
+		e = &v0.InstanceNode{Name: p.node, State: v0.DeviceOffline, Reason: d.Reason, Since: seconds(d.Since)}
 	case p.out.Differs && p.want.Settled:
-		p.entry(&v0.InstanceNode{
+		e = &v0.InstanceNode{
 			Name: p.node, State: v0.DeviceOnline, Reason: v0.ReasonPropertiesDiffer,
 			Message: p.difference(), Since: seconds(p.now),
-		})
-	case p.out.Differs && p.reported(v0.ReasonPropertiesDiffer):
-		// already said
-	default:
-		p.entry(nil)
+		}
+	case p.out.Differs && p.reported(v0.ReasonPropertiesDiffer): // already said
+		said := p.have.Status.Nodes[p.entryIndex()]
+		e = &said
 	}
+	if slots := p.outdated(); len(slots) > 0 {
+		if e == nil {
+			e = &v0.InstanceNode{
+				Name: p.node, State: v0.DeviceOnline, Reason: v0.ReasonDeviceChanged,
+				Message: fmt.Sprintf("slots whose containers were given the device as it was: %d", len(slots)), Since: seconds(p.now),
+			}
+		}
+		e.Outdated = slots
+	} else if e != nil {
+		e.Outdated = nil
+	}
+	p.entry(e)
+}
+
+// outdated returns the outdated slots that this node still holds. As long as
+// they are not known, those that are said stay said.
+func (p *planner) outdated() []v0.OutdatedSlot {
+	slots := p.want.Outdated
+	if at := p.entryIndex(); slots == nil && at >= 0 {
+		slots = p.have.Status.Nodes[at].Outdated
+	}
+	if p.want.Claims == nil {
+		return slots
+	}
+	var held []v0.OutdatedSlot
+	for _, s := range slots {
+		if _, ok := p.want.Claims[s.Slot]; ok {
+			held = append(held, s)
+		}
+	}
+	return held
 }
 
 func (p *planner) reported(reason string) bool {
@@ -60,7 +91,7 @@ func (p *planner) entry(e *v0.InstanceNode) {
 // sameEntry compares entries. When a difference was first noticed does not
 // matter; when a device went offline does.
 func (p *planner) sameEntry(a, b v0.InstanceNode) bool {
-	return a.State == b.State && a.Reason == b.Reason && a.Message == b.Message &&
+	return a.State == b.State && a.Reason == b.Reason && a.Message == b.Message && slices.Equal(a.Outdated, b.Outdated) &&
 		(b.State == v0.DeviceOnline || a.Since.Equal(b.Since))
 }
 

@@ -116,6 +116,9 @@ func describe(w Write) string {
 		if o.Status != nil {
 			for _, n := range o.Status.Nodes {
 				fmt.Fprintf(&b, " %s=%s/%s %q", n.Name, n.State, n.Reason, n.Message)
+				for _, slot := range n.Outdated {
+					fmt.Fprintf(&b, " %s:%s", slot.PodName, slot.Change)
+				}
 			}
 		}
 	}
@@ -266,6 +269,54 @@ func TestPlanLocal(t *testing.T) {
 			name: "online again", want: want,
 			have:   with(have, func(o *v0.Instance) { o.Status.Nodes = []v0.InstanceNode{{Name: "b"}, entry} }),
 			writes: []string{"patch status uid-1 " + uidTest + " [test /status/nodes/1/name a] [remove /status/nodes/1 ]"},
+		},
+	})
+}
+
+// What containers were given and is no longer so is said as long as the slots
+// are held, and not taken back for not being known.
+func TestPlanOutdated(t *testing.T) {
+	d := deviceFor("a", false, nil)
+	slot := v0.SlotID(d.Instance.Name, 0)
+	usage := map[string]v0.Usage{slot: {Node: "a", Door: v0.DoorInstance}}
+	old := v0.OutdatedSlot{Slot: slot, PodName: "p", PodUID: "u", Change: "moved"}
+	plain := with(published("a", d, "a"), func(o *v0.Instance) { o.Spec.DeviceUsage = map[string]string{slot: "a"} })
+	said := with(plain, func(o *v0.Instance) {
+		o.Status.Nodes = []v0.InstanceNode{{
+			Name: "a", State: v0.DeviceOnline, Reason: v0.ReasonDeviceChanged,
+			Message: "slots whose containers were given the device as it was: 1", Outdated: []v0.OutdatedSlot{old},
+		}}
+	})
+	want := func(slots []v0.OutdatedSlot, change ...func(*Want)) Want {
+		w := Want{Instance: d.Instance, Word: Present, Device: d, Claims: usage, Outdated: slots}
+		for _, f := range change {
+			f(&w)
+		}
+		return w
+	}
+	offline := func(w *Want) { w.Device.State, w.Device.Reason = v0.DeviceOffline, v0.ReasonNotReported }
+	freed := func(w *Want) { w.Claims = map[string]v0.Usage{} }
+	remove := "patch status uid-1 " + uidTest + " [test /status/nodes/0/name a] [remove /status/nodes/0 ]"
+	runPlan(t, "a", []planCase{
+		{name: "none", want: want([]v0.OutdatedSlot{}), have: plain},
+		{
+			name: "one", want: want([]v0.OutdatedSlot{old}), have: plain,
+			writes: []string{`apply status force uid-1 a=Online/DeviceChanged "slots whose containers were given the device as it was: 1" p:moved`},
+		},
+		{name: "said already", want: want([]v0.OutdatedSlot{old}), have: said},
+		{name: "not known since the start", want: want(nil), have: said},
+		{
+			name: "another change", want: want([]v0.OutdatedSlot{{Slot: slot, PodName: "p", PodUID: "u", Change: "moved on"}}), have: said,
+			writes: []string{`apply status force uid-1 a=Online/DeviceChanged "slots whose containers were given the device as it was: 1" p:moved on`},
+		},
+		{name: "replaced", want: want([]v0.OutdatedSlot{}), have: said, writes: []string{remove}},
+		{
+			name: "freed, and not known since the start", want: want(nil, freed), have: said,
+			writes: []string{"patch slots uid-1 " + uidTest + " [test /spec/deviceUsage/" + slot + " a] [remove /spec/deviceUsage/" + slot + " ]", remove},
+		},
+		{
+			name: "away meanwhile", want: want(nil, offline), have: said,
+			writes: []string{`apply status force uid-1 a=Offline/NotReported "" p:moved`},
 		},
 	})
 }

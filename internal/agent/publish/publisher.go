@@ -90,6 +90,7 @@ type entry struct {
 	word     Word
 	device   inventory.Device
 	claims   map[string]v0.Usage // nil: not known
+	outdated []v0.OutdatedSlot   // nil: not known
 	request  *claimRequest       // a caller of Claim waits
 	vanished bool
 	hard     bool
@@ -246,6 +247,17 @@ func (p *Publisher) Record(instance types.NamespacedName, claims map[string]v0.U
 	e := p.entry(instance)
 	e.changes++
 	e.claims = copyClaims(claims)
+	p.mu.Unlock()
+	p.queue.Add(instance)
+}
+
+// Outdated says which slots of an Instance are held by containers of this node
+// that were given the device as it no longer is: all of them, or none.
+func (p *Publisher) Outdated(instance types.NamespacedName, slots []v0.OutdatedSlot) {
+	p.mu.Lock()
+	e := p.entry(instance)
+	e.changes++
+	e.outdated = append([]v0.OutdatedSlot{}, slots...) // not nil
 	p.mu.Unlock()
 	p.queue.Add(instance)
 }

@@ -99,7 +99,7 @@ func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance, *claimR
 	if e == nil {
 		return want, have, nil
 	}
-	want.Word, want.Device, want.Claims = e.word, e.device, e.claims
+	want.Word, want.Device, want.Claims, want.Outdated = e.word, e.device, e.claims, e.outdated
 	want.changes = e.changes
 	want.NameTaken = p.names[name.Name]
 	want.Vanished, want.Hard = e.vanished, e.hard

@@ -141,22 +141,11 @@ func (r *Reconciler) createPod(ctx context.Context, inst *v0.Instance, want desi
 		return r.nameExists(ctx, inst, name, a.Node, mem)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return 0, nil // all of this is about to go
-	case temporary(err):
+	case view.Temporary(err):
 		return 0, fmt.Errorf("create broker Pod %s/%s: %w", key.Namespace, name, err)
 	}
 	r.refused(want.config, want.pod.Hash, fmt.Sprintf("create broker Pod %s: %v", name, err))
 	return r.Refusals.try(config, want.pod.Hash, r.now()), nil
-}
-
-// temporary tells whether the same request may succeed a moment later. All
-// else is about what we asked for: an invalid spec, a policy, a quota.
-func temporary(err error) bool {
-	var status apierrors.APIStatus
-	if !errors.As(err, &status) {
-		return true // the request did not reach the API server, or no answer came back
-	}
-	code := status.Status().Code
-	return code == 429 || code >= 500 || apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsUnauthorized(err)
 }
 
 // nameExists finds out what has the name of a Pod that was to be made.

@@ -35,6 +35,11 @@
 // akri.sh/broker-failures of the Pods; only the failures of a node that has
 // no Pod, on an Instance that has none anywhere, start anew.
 //
+// A broker whose device has changed under its id since it was given it is
+// replaced at once: it would go on with the device node or the address of before,
+// and its containers would be started with them again. If it was itself made
+// less than a minute ago that counts as a failure, with its back-off.
+//
 // A changed brokerPodSpec replaces the Pods of an Instance one at a time, the
 // next when the one before is ready. Pods without the annotation
 // akri.sh/broker-spec-hash were made by upstream's controller and are adopted

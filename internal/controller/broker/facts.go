@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/view"
@@ -28,6 +29,15 @@ func instanceFacts(inst *v0.Instance) *Instance {
 	for _, n := range inst.Status.Nodes {
 		if n.State == v0.DeviceOffline {
 			f.Offline[n.Name] = true
+		}
+		for _, slot := range n.Outdated {
+			if f.Outdated == nil {
+				f.Outdated = map[string]map[types.UID]string{}
+			}
+			if f.Outdated[n.Name] == nil {
+				f.Outdated[n.Name] = map[types.UID]string{}
+			}
+			f.Outdated[n.Name][types.UID(slot.PodUID)] = slot.Change
 		}
 	}
 	for _, value := range inst.Spec.DeviceUsage {
@@ -54,6 +64,7 @@ func podFacts(pod *corev1.Pod, nodes []string) Pod {
 		SpecHash:    pod.Annotations[v0.AnnotationSpecHash],
 		Created:     pod.CreationTimestamp.Time,
 		Bound:       pod.Spec.NodeName != "",
+		RunsOn:      pod.Spec.NodeName,
 		Terminating: pod.DeletionTimestamp != nil,
 	}
 	if ref := view.OwnerInstance(pod); ref != nil {

@@ -100,7 +100,7 @@ func (r *Reconciler) createJob(ctx context.Context, inst *v0.Instance, want desi
 		return false, nameTaken, nil
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return false, 0, nil
-	case temporary(err):
+	case view.Temporary(err):
 		return false, 0, fmt.Errorf("create broker Job %s/%s: %w", inst.Namespace, name, err)
 	}
 	r.refused(want.config, want.job.Hash, fmt.Sprintf("create broker Job %s: %v", name, err))

@@ -13,6 +13,10 @@ import (
 // node before another node is tried.
 const patience = 30 * time.Second
 
+// restless is the age under which a broker whose device has changed counts as a
+// failure: a device that changes all the time has its brokers held back.
+const restless = time.Minute
+
 // Plan decides what to do about the broker Pods of one Instance. It is a pure
 // function: the same state gives the same plan, and a plan that was carried
 // out leads to a state whose plan is empty.
@@ -31,6 +35,7 @@ func Plan(s State) Result {
 	if s.Hold {
 		return p.out
 	}
+	p.changed()
 	p.ended()
 	p.spend()
 	p.move()
@@ -154,6 +159,23 @@ func comparePods(a, b *Pod) int {
 		}
 	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
+}
+
+// changed removes the Pods that were given the device as it no longer is: it has
+// another device node by now, or another address. The agent of the node says so,
+// and is heard of Pods that run there and hold a slot.
+func (p *planner) changed() {
+	for i := range p.Pods {
+		pod := &p.Pods[i]
+		change := p.Instance.Outdated[pod.RunsOn][pod.UID]
+		if change == "" || pod.Quantity == 0 || pod.Terminating || p.doomed[pod] || p.Instance.Offline[pod.RunsOn] {
+			continue
+		}
+		if p.Now.Sub(pod.Created) < restless {
+			p.out.History.add(pod.Node, pod.UID, p.Now, 0)
+		}
+		p.delete(pod, ReasonDeviceChanged, "the device has changed since the Pod was given it: %s", change)
+	}
 }
 
 // ended counts failures and removes the Pods whose back-off is over.

@@ -54,13 +54,17 @@ func pod(node string, with ...func(*Pod)) Pod {
 	return p
 }
 
-func bound(p *Pod)       { p.Bound = true }
-func running(p *Pod)     { p.Bound, p.Ready, p.Phase, p.Started = true, true, Running, ago(time.Hour) }
+func bound(p *Pod) { p.Bound, p.RunsOn = true, p.Node }
+func running(p *Pod) {
+	bound(p)
+	p.Ready, p.Phase, p.Started = true, Running, ago(time.Hour)
+}
 func notReady(p *Pod)    { p.Ready = false }
 func terminating(p *Pod) { p.Terminating = true }
 func failed(when time.Duration) func(*Pod) {
 	return func(p *Pod) {
-		p.Bound, p.Phase, p.EndedAt, p.Why = true, Ended, ago(when), "exit code 1"
+		bound(p)
+		p.Phase, p.EndedAt, p.Why = Ended, ago(when), "exit code 1"
 		p.Started = ago(when + time.Second)
 	}
 }
@@ -105,6 +109,12 @@ func TestPlan(t *testing.T) {
 	}
 	pods := func(s State, p ...Pod) State {
 		s.Pods = p
+		return s
+	}
+	changed := func(s State, node string) State {
+		inst := *s.Instance
+		inst.Outdated = map[string]map[types.UID]string{node: {types.UID("uid-" + node): "device node /dev/x1 instead of /dev/x0"}}
+		s.Instance = &inst
 		return s
 	}
 	for _, tt := range []struct {
@@ -193,6 +203,33 @@ func TestPlan(t *testing.T) {
 		{"shared: lost node's slot is free, its Pod hangs in deletion",
 			pods(shared(1, "b", "c"), pod("a", running, terminating)), []string{"+c"}, 0},
 		{"shared: Pod on its way out keeps its slot", pods(shared(1, "a", "b"), pod("a", running, terminating)), nil, 0},
+
+		// The device has changed under its id.
+		{"changed: replaced at once", changed(pods(local(1), pod("a", running)), "a"), []string{"-pod-a DeviceChanged"}, 0},
+		{"changed: also one that waits for its containers", changed(pods(local(1), pod("a", bound)), "a"), []string{"-pod-a DeviceChanged"}, 0},
+		{"changed: no back-off for one that has ended of it", changed(pods(local(1), pod("a", failed(time.Second))), "a"), []string{"-pod-a DeviceChanged"}, 0},
+		{"changed: one of two nodes", changed(pods(shared(2, "a", "b"), pod("a", running), pod("b", running)), "b"), []string{"-pod-b DeviceChanged"}, 0},
+		{"changed: on its way already", changed(pods(local(1), pod("a", running, terminating)), "a"), nil, 0},
+		{"changed: the device is away", with(changed(pods(local(1), pod("a", running)), "a"), func(s *State) {
+			s.Instance.Offline = map[string]bool{"a": true}
+		}), nil, 0},
+		{"changed: another Pod by now", changed(pods(local(1), pod("a", running, named("next"))), "a"), nil, 0},
+		{"changed: an agent speaks of its own node only", with(changed(pods(local(1), pod("a", running)), "a"), func(s *State) {
+			s.Instance.Outdated = map[string]map[types.UID]string{"b": s.Instance.Outdated["a"]}
+		}), nil, 0},
+		{"changed: the label does not say where it runs", with(changed(pods(local(1), pod("a", running)), "a"), func(s *State) {
+			s.Pods[0].RunsOn = "b"
+		}), nil, 0},
+		{"changed: it has no slot", changed(pods(local(1), pod("a", running, takes(0))), "a"), nil, 0},
+		{"changed: nothing is known of what is wanted", with(changed(pods(local(1), pod("a", running)), "a"), func(s *State) { s.Hold = true }), nil, 0},
+		{"changed again and again: held back", with(local(1), func(s *State) {
+			p := pod("a", running)
+			p.Created = ago(20 * time.Second)
+			s.History = Plan(changed(pods(*s, p), "a")).History
+		}), nil, 10 * time.Second},
+		{"changed after a while: made again at once", with(local(1), func(s *State) {
+			s.History = Plan(changed(pods(*s, pod("a", running)), "a")).History
+		}), []string{"+a"}, 0},
 
 		// Capacity changed.
 		{"shrunk: running brokers stay", with(pods(shared(1, "a", "b"), pod("a", running), pod("b", running)), func(s *State) { s.Instance.Usage = held("a", "b") }), nil, 0},

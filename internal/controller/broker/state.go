@@ -19,6 +19,9 @@ type Instance struct {
 	// Offline are the nodes whose grace period runs: brokers stay there, new
 	// ones are not made.
 	Offline map[string]bool
+	// Outdated are the Pods that were given the device as it no longer is, by
+	// the node that says so, with what has changed.
+	Outdated map[string]map[types.UID]string
 	// Usage are the slots that somebody holds. One whose value could not be
 	// read has an empty Node.
 	Usage []v0.Usage
@@ -63,8 +66,9 @@ type Pod struct {
 	Created  time.Time
 	Phase    Phase
 	Ready    bool
-	// Bound means that the scheduler gave it its node.
-	Bound bool
+	// Bound means that the scheduler gave it its node, RunsOn.
+	Bound  bool
+	RunsOn string
 	// Terminating means that it has a deletion timestamp.
 	Terminating bool
 	// Unschedulable is since when the scheduler finds no room; zero if it
@@ -119,6 +123,7 @@ const (
 	ReasonDenied        Reason = "BrokerDenied"
 	ReasonUnschedulable Reason = "BrokerUnschedulable"
 	ReasonRolledOut     Reason = "BrokerRolledOut"
+	ReasonDeviceChanged Reason = "DeviceChanged"
 	ReasonTooFewSlots   Reason = "TooFewSlots"
 	ReasonNameTaken     Reason = "BrokerNameTaken"
 )

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -311,7 +310,6 @@ func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.
 	hash := want.GetAnnotations()[AnnotationHash]
 	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(want), opts...)
 	key := client.ObjectKey{Namespace: want.GetNamespace(), Name: want.GetName()}
-	var status apierrors.APIStatus
 	switch {
 	case err == nil:
 		mem.told, mem.blocked = "", time.Time{}
@@ -324,8 +322,7 @@ func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.
 		return 0, nil
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return 0, nil
-	case !errors.As(err, &status), apierrors.IsConflict(err), apierrors.IsNotFound(err),
-		status.Status().Code == 429, status.Status().Code >= 500:
+	case view.Temporary(err):
 		return 0, fmt.Errorf("apply Service %s: %w", key, err)
 	}
 	mem.hash, mem.blocked = hash, r.now().Add(retry)

@@ -10,11 +10,14 @@
 //     is wrong; True once it can again. It is not there if nothing was ever
 //     wrong.
 //
-// Condition of an Instance:
+// Conditions of an Instance:
 //
 //   - Online: False if no node sees the device any more and its grace period
 //     runs; True once one does again. It is not there if the device was never
 //     away, so that a plain new device costs no second write.
+//   - PodsCurrent: False if Pods other than brokers were given the device as it
+//     no longer is, with their names; True once there is none any more. It is
+//     not there if there never was one.
 //
 // What says the same as what is there is not written.
 package status

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
 )
@@ -16,20 +17,23 @@ const (
 	Discovering        = "Discovering"
 	BrokerSpecAccepted = "BrokerSpecAccepted"
 	Online             = "Online"
+	PodsCurrent        = "PodsCurrent"
 )
 
 // Reasons of conditions.
 const (
-	ReasonAllNodes   = "AllNodes"
-	ReasonSomeNodes  = "SomeNodes"
-	ReasonWaiting    = "WaitingForHandler"
-	ReasonFailed     = "DiscoveryFailed"
-	ReasonAccepted   = "Accepted"
-	ReasonRefused    = "Refused"
-	ReasonSeen       = "Seen"
-	ReasonNotSeen    = "NotSeen"
-	maxMessage       = 1024
-	maxNodesInDetail = 5
+	ReasonAllNodes  = "AllNodes"
+	ReasonSomeNodes = "SomeNodes"
+	ReasonWaiting   = "WaitingForHandler"
+	ReasonFailed    = "DiscoveryFailed"
+	ReasonAccepted  = "Accepted"
+	ReasonRefused   = "Refused"
+	ReasonSeen      = "Seen"
+	ReasonNotSeen   = "NotSeen"
+	ReasonChanged   = "DeviceChanged"
+	ReasonCurrent   = "Replaced"
+	maxMessage      = 1024
+	maxInDetail     = 5
 )
 
 // Verdict is what the broker reconciler knows of a broker spec since the
@@ -92,13 +96,7 @@ func discovering(c *v0.Configuration) *metav1.Condition {
 		message += fmt.Sprintf(", %d wait for one", waiting)
 	}
 	if failed > 0 {
-		slices.Sort(troubles)
-		more := ""
-		if len(troubles) > maxNodesInDetail {
-			more = fmt.Sprintf(" and %d more", len(troubles)-maxNodesInDetail)
-			troubles = troubles[:maxNodesInDetail]
-		}
-		message += fmt.Sprintf(", %d failed: %s%s", failed, strings.Join(troubles, "; "), more)
+		message += fmt.Sprintf(", %d failed: %s", failed, few(troubles))
 	}
 	d := &metav1.Condition{Type: Discovering, Status: metav1.ConditionFalse, Message: cut(message)}
 	switch {
@@ -114,9 +112,21 @@ func discovering(c *v0.Configuration) *metav1.Condition {
 	return d
 }
 
-// OfInstance returns the conditions that an Instance should have.
-func OfInstance(inst *v0.Instance, now metav1.Time) []metav1.Condition {
+// OfInstance returns the conditions that an Instance should have. Brokers are
+// its own, by UID.
+func OfInstance(inst *v0.Instance, brokers map[types.UID]bool, now metav1.Time) []metav1.Condition {
+	var out []metav1.Condition
 	old := inst.Status.Conditions
+	for _, c := range []*metav1.Condition{online(inst), podsCurrent(inst, brokers)} {
+		if c != nil {
+			out = append(out, settle(old, *c, inst.Generation, now))
+		}
+	}
+	return out
+}
+
+// online tells whether a node sees the device; nil if it was never away.
+func online(inst *v0.Instance) *metav1.Condition {
 	offline := map[string]bool{}
 	for _, n := range inst.Status.Nodes {
 		offline[n.Name] = n.State == v0.DeviceOffline
@@ -129,18 +139,56 @@ func OfInstance(inst *v0.Instance, now metav1.Time) []metav1.Condition {
 	}
 	switch {
 	case seen == 0:
-		return []metav1.Condition{settle(old, metav1.Condition{
+		return &metav1.Condition{
 			Type: Online, Status: metav1.ConditionFalse, Reason: ReasonNotSeen,
 			Message: "no node sees the device; it goes when its grace period is over",
-		}, inst.Generation, now)}
-	case meta.FindStatusCondition(old, Online) != nil:
-		return []metav1.Condition{settle(old, metav1.Condition{
+		}
+	case meta.FindStatusCondition(inst.Status.Conditions, Online) != nil:
+		return &metav1.Condition{
 			Type: Online, Status: metav1.ConditionTrue, Reason: ReasonSeen,
 			Message: "a node sees the device",
-		}, inst.Generation, now)}
+		}
 	default:
 		return nil
 	}
+}
+
+// podsCurrent names the Pods of users that hold the device as it no longer is;
+// nil if there never was one. Brokers are replaced, which takes a moment.
+func podsCurrent(inst *v0.Instance, brokers map[types.UID]bool) *metav1.Condition {
+	var pods []string
+	for _, n := range inst.Status.Nodes {
+		for _, slot := range n.Outdated {
+			if !brokers[types.UID(slot.PodUID)] {
+				pods = append(pods, fmt.Sprintf("%s/%s on node %s (%s)", slot.PodNamespace, slot.PodName, n.Name, slot.Change))
+			}
+		}
+	}
+	switch {
+	case len(pods) > 0:
+		return &metav1.Condition{
+			Type: PodsCurrent, Status: metav1.ConditionFalse, Reason: ReasonChanged,
+			Message: cut("Pods that were given the device as it was and have to be made anew: " + few(pods)),
+		}
+	case meta.FindStatusCondition(inst.Status.Conditions, PodsCurrent) != nil:
+		return &metav1.Condition{
+			Type: PodsCurrent, Status: metav1.ConditionTrue, Reason: ReasonCurrent,
+			Message: "no Pod of a user holds the device as it was",
+		}
+	default:
+		return nil
+	}
+}
+
+// few names the first of what may be many.
+func few(items []string) string {
+	slices.Sort(items)
+	more := ""
+	if len(items) > maxInDetail {
+		more = fmt.Sprintf(" and %d more", len(items)-maxInDetail)
+		items = items[:maxInDetail]
+	}
+	return strings.Join(items, "; ") + more
 }
 
 // settle gives a condition its generation and times. If it says what the

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
 )
@@ -96,6 +97,9 @@ func TestMessagesAreBounded(t *testing.T) {
 func TestOfInstance(t *testing.T) {
 	away := v0.InstanceNode{Name: "a", State: v0.DeviceOffline}
 	differs := v0.InstanceNode{Name: "a", State: v0.DeviceOnline, Reason: v0.ReasonPropertiesDiffer}
+	moved := func(uid string) v0.InstanceNode {
+		return v0.InstanceNode{Name: "a", State: v0.DeviceOnline, Reason: v0.ReasonDeviceChanged, Outdated: []v0.OutdatedSlot{{PodName: "p", PodUID: uid}}}
+	}
 	was := func(s metav1.ConditionStatus, reason string) []metav1.Condition {
 		return []metav1.Condition{{Type: Online, Status: s, Reason: reason, LastTransitionTime: t0}}
 	}
@@ -114,11 +118,14 @@ func TestOfInstance(t *testing.T) {
 		{"back", []string{"a"}, nil, was("False", ReasonNotSeen), "Online=True Seen"},
 		{"back for long", []string{"a"}, nil, was("True", ReasonSeen), "Online=True Seen*"},
 		{"no nodes", nil, nil, nil, "Online=False NotSeen"},
+		{"a user's Pod holds it as it was", []string{"a"}, []v0.InstanceNode{moved("user")}, nil, "PodsCurrent=False DeviceChanged"},
+		{"so does a broker", []string{"a"}, []v0.InstanceNode{moved("broker")}, nil, ""},
+		{"the user's Pod was replaced", []string{"a"}, nil, []metav1.Condition{{Type: PodsCurrent, Status: "False", LastTransitionTime: t0}}, "PodsCurrent=True Replaced"},
 		{"entry of a node that left", []string{"b"}, []v0.InstanceNode{away}, nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inst := &v0.Instance{Spec: v0.InstanceSpec{Nodes: tt.nodes}, Status: v0.InstanceStatus{Nodes: tt.status, Conditions: tt.old}}
-			if got := brief(OfInstance(inst, t1)); got != tt.want {
+			if got := brief(OfInstance(inst, map[types.UID]bool{"broker": true}, t1)); got != tt.want {
 				t.Errorf("have %q, want %q", got, tt.want)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -118,7 +119,16 @@ func (r *Reconcilers) instance(ctx context.Context, req reconcile.Request) (reco
 	if err := r.Client.Get(ctx, req.NamespacedName, inst, client.UnsafeDisableDeepCopy); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	want := OfInstance(inst, r.now())
+	pods := &corev1.PodList{}
+	if err := r.Client.List(ctx, pods, client.InNamespace(req.Namespace),
+		client.MatchingFields{view.ByOwnerInstance: req.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return reconcile.Result{}, fmt.Errorf("list broker Pods of Instance %s: %w", req, err)
+	}
+	brokers := make(map[types.UID]bool, len(pods.Items))
+	for i := range pods.Items {
+		brokers[pods.Items[i].UID] = true
+	}
+	want := OfInstance(inst, brokers, r.now())
 	if inst.DeletionTimestamp != nil || Same(want, inst.Status.Conditions) {
 		return reconcile.Result{}, nil
 	}

@@ -1,0 +1,259 @@
+// Package outdated finds the containers of this node that were given a device
+// as it no longer is.
+//
+// A container keeps what it was given when its Pod was admitted: device nodes,
+// mounts, environment. The kubelet writes that down and starts the container
+// with it again, in place, for as long as the Pod is there. A device may change
+// meanwhile under its id: it was plugged in again and has another number, two
+// have swapped theirs, a camera has another address. Only a new Pod is given
+// what is there now.
+//
+// So what the kubelet wrote down is compared with what a container would be
+// given now, each time that a device in use has changed, and when the agent
+// starts: it need not have been there when it happened. What differs is said in
+// status.nodes of the Instance; what follows from it the controller decides.
+package outdated
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/deviceplugin"
+	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/agent/ledger"
+	"github.com/akri-go/akri/internal/agent/podresources"
+)
+
+const (
+	// soon is how long after a change a look is taken: changes come in groups,
+	// and the kubelet writes down an allocation after it was answered.
+	soon = 500 * time.Millisecond
+	// retry is when a look that failed is taken again.
+	retry = 10 * time.Second
+)
+
+// Options are what a Finder needs.
+type Options struct {
+	// Claims are the slots that this node holds.
+	Claims func() []ledger.Claim
+	// Given returns what containers were given; see [podresources.Watcher].
+	Given func() ([]podresources.Given, error)
+	// Pods asks the API server for the Pods of this node that have not ended.
+	Pods func(ctx context.Context) (map[types.UID]types.NamespacedName, error)
+	// Tell is told of an Instance with slots of this node which of them are
+	// outdated: none, or as many as there are. It must return soon.
+	Tell   func(instance types.NamespacedName, slots []v0.OutdatedSlot)
+	Logger *slog.Logger
+}
+
+// Finder finds outdated containers. It implements [inventory.Consumer].
+type Finder struct {
+	opts Options
+	kick chan struct{}
+
+	mu       sync.Mutex
+	devices  map[types.NamespacedName]inventory.Device
+	readings readings
+
+	// told is what was told last. Only Run uses it.
+	told map[types.NamespacedName][]v0.OutdatedSlot
+	// trouble is what was logged last, so that it is logged once.
+	trouble string
+}
+
+var _ inventory.Consumer = (*Finder)(nil)
+
+// New returns a Finder; [Finder.Run] makes it work.
+func New(o Options) *Finder {
+	return &Finder{
+		opts: o, kick: make(chan struct{}, 1),
+		devices:  map[types.NamespacedName]inventory.Device{},
+		readings: readings{},
+		told:     map[types.NamespacedName][]v0.OutdatedSlot{},
+	}
+}
+
+// Kick has a look taken soon: slots have changed hands. It may be called at any
+// time.
+func (f *Finder) Kick() {
+	select {
+	case f.kick <- struct{}{}:
+	default:
+	}
+}
+
+// DeviceChanged implements [inventory.Consumer].
+func (f *Finder) DeviceChanged(d inventory.Device) {
+	f.mu.Lock()
+	if was, ok := f.devices[d.Instance]; ok && d.Usable {
+		f.readings.note(d.Instance, was.Reported.Properties, d.Reported.Properties, time.Now())
+	}
+	f.devices[d.Instance] = d
+	f.mu.Unlock()
+	f.Kick()
+}
+
+// DeviceGone implements [inventory.Consumer].
+func (f *Finder) DeviceGone(d inventory.Device) {
+	f.mu.Lock()
+	delete(f.devices, d.Instance)
+	delete(f.readings, d.Instance)
+	f.mu.Unlock()
+	f.Kick()
+}
+
+// Run looks after each kick until ctx is done. Call it once.
+func (f *Finder) Run(ctx context.Context) error {
+	timer := time.NewTimer(soon)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.kick:
+			timer.Reset(soon)
+			continue
+		case <-timer.C:
+		}
+		if err := f.look(ctx); err != nil && ctx.Err() == nil {
+			if f.trouble != err.Error() {
+				f.opts.Logger.Warn("cannot tell which containers hold a device as it no longer is; trying again", "err", err)
+			}
+			f.trouble = err.Error()
+			timer.Reset(retry)
+		} else {
+			f.trouble = ""
+		}
+	}
+}
+
+// look compares once.
+func (f *Finder) look(ctx context.Context) error {
+	held := map[types.NamespacedName]map[string]ledger.Use{}
+	for _, c := range f.opts.Claims() {
+		if held[c.Instance] == nil {
+			held[c.Instance] = map[string]ledger.Use{}
+		}
+		held[c.Instance][c.ID()] = c.Use()
+	}
+	found, err := f.find(ctx, held)
+	if err != nil {
+		return err
+	}
+	f.tell(held, found)
+	return nil
+}
+
+// find returns the outdated slots by Instance.
+func (f *Finder) find(ctx context.Context, held map[types.NamespacedName]map[string]ledger.Use) (map[types.NamespacedName][]v0.OutdatedSlot, error) {
+	if !f.anyUsable(held) {
+		return nil, nil
+	}
+	given, err := f.opts.Given()
+	if err != nil {
+		return nil, fmt.Errorf("read what the kubelet has given to containers: %w", err)
+	}
+	byName := make(map[string]types.NamespacedName, len(held))
+	for name := range held {
+		byName[name.Name] = name
+	}
+	type one struct {
+		instance types.NamespacedName
+		slot     v0.OutdatedSlot
+	}
+	var all []one
+	for _, g := range given {
+		for id, change := range f.compare(g, byName) {
+			bare, _, err := v0.ParseSlotID(id)
+			if err != nil {
+				continue
+			}
+			instance := byName[bare]
+			if held[instance][id] == (ledger.Use{Resource: g.Resource, ID: id}) {
+				all = append(all, one{instance, v0.OutdatedSlot{Slot: id, PodUID: string(g.Pod), Change: change}})
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	pods, err := f.opts.Pods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := map[types.NamespacedName][]v0.OutdatedSlot{}
+	for _, o := range all {
+		pod, ok := pods[types.UID(o.slot.PodUID)]
+		if !ok {
+			continue // the kubelet's record may have Pods that are gone
+		}
+		o.slot.PodNamespace, o.slot.PodName = pod.Namespace, pod.Name
+		found[o.instance] = append(found[o.instance], o.slot)
+	}
+	return found, nil
+}
+
+func (f *Finder) anyUsable(held map[types.NamespacedName]map[string]ledger.Use) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name := range held {
+		if f.devices[name].Usable {
+			return true
+		}
+	}
+	return false
+}
+
+// compare returns the changes of one container's slots.
+func (f *Finder) compare(g podresources.Given, byName map[string]types.NamespacedName) map[string]string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	return deviceplugin.Changes(g.Response, g.Slots,
+		func(id string) (inventory.Device, bool) {
+			bare, _, err := v0.ParseSlotID(id)
+			if err != nil {
+				return inventory.Device{}, false
+			}
+			d := f.devices[byName[bare]]
+			return d, d.Usable
+		},
+		func(d inventory.Device, key string) bool { return f.readings.is(d.Instance, key, now) },
+	)
+}
+
+// tell passes on what is new. Of a device that is offline, or not heard of since
+// the start, nothing is known: what was said stays said.
+func (f *Finder) tell(held map[types.NamespacedName]map[string]ledger.Use, found map[types.NamespacedName][]v0.OutdatedSlot) {
+	for name := range held {
+		f.mu.Lock()
+		usable := f.devices[name].Usable
+		f.mu.Unlock()
+		if !usable {
+			continue
+		}
+		slots := found[name]
+		slices.SortFunc(slots, func(a, b v0.OutdatedSlot) int { return strings.Compare(a.Slot, b.Slot) })
+		slots = slots[:min(len(slots), v0.MaxOutdated)]
+		last, before := f.told[name]
+		if before && slices.Equal(last, slots) {
+			continue
+		}
+		f.told[name] = slots
+		f.opts.Tell(name, slots)
+		for _, s := range slots {
+			f.opts.Logger.Warn("a container holds a device as it no longer is",
+				"slot", s.Slot, "pod", s.PodNamespace+"/"+s.PodName, "change", s.Change)
+		}
+	}
+	maps.DeleteFunc(f.told, func(name types.NamespacedName, _ []v0.OutdatedSlot) bool { return held[name] == nil })
+}

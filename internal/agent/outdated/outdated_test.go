@@ -1,0 +1,214 @@
+package outdated
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/agent/ledger"
+	"github.com/akri-go/akri/internal/agent/podresources"
+)
+
+var cam = types.NamespacedName{Namespace: "ns", Name: "cam-00000a"}
+
+func device(node string, properties map[string]string) inventory.Device {
+	return inventory.Device{
+		Instance: cam, Configuration: "cam", Usable: true,
+		Reported: discovery.Device{ID: "a", Properties: properties, DeviceSpecs: []discovery.DeviceSpec{
+			{ContainerPath: node, HostPath: node, Permissions: "rw"},
+		}},
+	}
+}
+
+func given(pod types.UID, node string, envs map[string]string) podresources.Given {
+	return podresources.Given{
+		Pod: pod, Resource: "akri.sh/cam-00000a", Slots: []string{"cam-00000a-0"},
+		Response: &pluginapi.ContainerAllocateResponse{
+			Envs: envs, Devices: []*pluginapi.DeviceSpec{{ContainerPath: node, HostPath: node}},
+		},
+	}
+}
+
+// world is what a Finder looks at.
+type world struct {
+	claims []ledger.Claim
+	given  []podresources.Given
+	pods   map[types.UID]types.NamespacedName
+	err    error
+	reads  int
+	told   []string
+}
+
+func (w *world) finder() *Finder {
+	return New(Options{
+		Claims: func() []ledger.Claim { return w.claims },
+		Given:  func() ([]podresources.Given, error) { w.reads++; return w.given, nil },
+		Pods: func(context.Context) (map[types.UID]types.NamespacedName, error) {
+			return w.pods, w.err
+		},
+		Tell: func(instance types.NamespacedName, slots []v0.OutdatedSlot) {
+			text := instance.Name + ":"
+			for _, s := range slots {
+				text += fmt.Sprintf(" %s %s/%s %s %s", s.Slot, s.PodNamespace, s.PodName, s.PodUID, s.Change)
+			}
+			w.told = append(w.told, text)
+		},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+}
+
+func (w *world) want(t *testing.T, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, w.told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+	w.told = nil
+}
+
+func plain() *world {
+	return &world{
+		claims: []ledger.Claim{{Instance: cam, Slot: 0, Door: v0.DoorInstance}},
+		given:  []podresources.Given{given("u1", "/dev/x0", nil)},
+		pods:   map[types.UID]types.NamespacedName{"u1": {Namespace: "ns", Name: "p"}},
+	}
+}
+
+// A device changes, its Pod is replaced, and all is well again.
+func TestReplug(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := plain()
+		f := w.finder()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		step := func() {
+			time.Sleep(2 * soon) // fake
+			synctest.Wait()
+		}
+
+		f.DeviceChanged(device("/dev/x0", nil))
+		step()
+		w.want(t, "cam-00000a:")
+
+		gone := device("/dev/x0", nil)
+		gone.Usable, gone.State = false, v0.DeviceOffline
+		f.DeviceChanged(gone)
+		step()
+		f.DeviceChanged(device("/dev/x1", nil))
+		step()
+		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 device node /dev/x1 instead of /dev/x0")
+
+		f.Kick()
+		step()
+		w.want(t) // nothing new
+
+		w.given = []podresources.Given{given("u2", "/dev/x1", nil)}
+		f.Kick()
+		step()
+		w.want(t, "cam-00000a:")
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The API server is away: it is said when it is back.
+func TestCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := plain()
+		w.err = errors.New("no API server")
+		f := w.finder()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		f.DeviceChanged(device("/dev/x1", nil))
+		time.Sleep(3 * retry)
+		synctest.Wait()
+		w.want(t)
+		w.err = nil
+		time.Sleep(2 * retry)
+		synctest.Wait()
+		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 device node /dev/x1 instead of /dev/x0")
+		cancel()
+		<-done
+	})
+}
+
+func TestLook(t *testing.T) {
+	changed := "cam-00000a: cam-00000a-0 ns/p u1 device node /dev/x1 instead of /dev/x0"
+	for _, tt := range []struct {
+		name   string
+		change func(*world, *inventory.Device)
+		want   []string
+		reads  int
+	}{
+		{"changed while the agent was away", func(*world, *inventory.Device) {}, []string{changed}, 1},
+		{"nobody holds a slot", func(w *world, _ *inventory.Device) { w.claims = nil }, nil, 0},
+		{"not heard of since the start", func(_ *world, d *inventory.Device) { d.Usable = false }, nil, 0},
+		{"a Pod that is gone", func(w *world, _ *inventory.Device) { w.pods = nil }, []string{"cam-00000a:"}, 1},
+		{"through the other door", func(w *world, _ *inventory.Device) { w.claims[0].Door = v0.DoorConfiguration }, []string{"cam-00000a:"}, 1},
+		{"a slot that nobody holds any more", func(w *world, _ *inventory.Device) { w.claims[0].Slot = 1 }, []string{"cam-00000a:"}, 1},
+		{"upstream's number of a slot", func(w *world, _ *inventory.Device) {
+			w.claims[0].Door, w.claims[0].VirtualDevice = v0.DoorConfiguration, "0"
+			w.given[0].Resource, w.given[0].Slots = "akri.sh/cam", []string{"0"}
+		}, []string{"cam-00000a:"}, 1},
+		{"nothing is on record", func(w *world, _ *inventory.Device) { w.given = nil }, []string{"cam-00000a:"}, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, d := plain(), device("/dev/x1", nil)
+			tt.change(w, &d)
+			f := w.finder()
+			f.DeviceChanged(d)
+			if err := f.look(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.want(t, tt.want...)
+			if w.reads != tt.reads {
+				t.Errorf("the kubelet's record was read %d times, want %d", w.reads, tt.reads)
+			}
+		})
+	}
+}
+
+// What changes all the time is no reason to replace a Pod.
+func TestReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := plain()
+		w.given[0] = given("u1", "/dev/x0", map[string]string{"SIGNAL_00000A": "0", "URL_00000A": "one"})
+		f := w.finder()
+		report := func(signal, url string, later time.Duration) {
+			t.Helper()
+			time.Sleep(later) // fake
+			f.DeviceChanged(device("/dev/x0", map[string]string{"SIGNAL": signal, "URL": url}))
+			if err := f.look(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		report("0", "one", 0)
+		w.want(t, "cam-00000a:")
+		report("1", "one", time.Minute)
+		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 property SIGNAL has another value")
+		report("2", "one", time.Minute)
+		w.want(t)
+		report("3", "one", time.Minute)
+		w.want(t, "cam-00000a:") // it is a reading by now
+		report("4", "two", time.Minute)
+		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 property URL has another value")
+		report("4", "one", time.Minute)
+		w.want(t, "cam-00000a:")
+		report("5", "one", 2*time.Hour) // quiet for long: it counts again
+		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 property SIGNAL has another value")
+	})
+}

@@ -1,0 +1,52 @@
+package outdated
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const (
+	// readingAfter is how often a property must have changed, each time within
+	// readingWindow of the last, to be taken for a reading.
+	readingAfter  = 3
+	readingWindow = time.Hour
+)
+
+// readings knows which properties are readings: a counter, a signal's strength.
+// They say how a device fares, not which it is or where, so that a container
+// with another value of it is not outdated; brokers would be replaced for ever.
+// A property is one once it has changed three times, and until it has been quiet
+// for an hour. This is forgotten when the agent ends.
+type readings map[types.NamespacedName]map[string]changes
+
+type changes struct {
+	count int
+	last  time.Time
+}
+
+// note takes in a device's properties as they were and are.
+func (r readings) note(instance types.NamespacedName, was, now map[string]string, at time.Time) {
+	for key, value := range now {
+		old, ok := was[key]
+		if !ok || old == value {
+			continue
+		}
+		keys := r[instance]
+		if keys == nil {
+			keys = map[string]changes{}
+			r[instance] = keys
+		}
+		c := keys[key]
+		if at.Sub(c.last) > readingWindow {
+			c.count = 0
+		}
+		keys[key] = changes{count: min(c.count+1, readingAfter), last: at}
+	}
+}
+
+// is tells whether a property is a reading.
+func (r readings) is(instance types.NamespacedName, key string, at time.Time) bool {
+	c := r[instance][key]
+	return c.count >= readingAfter && at.Sub(c.last) <= readingWindow
+}

@@ -1,0 +1,44 @@
+package podresources
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+
+	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/types"
+	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+)
+
+// Given is what one container was given of one resource.
+type Given struct {
+	Pod      types.UID
+	Resource string // akri.sh/…
+	// Slots are device ids, as the kubelet knows them.
+	Slots []string
+	// Response is the answer to the Allocate of these slots.
+	Response *pluginapi.ContainerAllocateResponse
+}
+
+// Given returns what containers were given, by the kubelet's own record; it may
+// still have Pods that are gone. Whoever gave it is in there: an agent of an
+// earlier version, or upstream's. What cannot be read of it is left out.
+func (w *Watcher) Given() ([]Given, error) {
+	records, _, err := readCheckpoint(w.Checkpoint)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // the kubelet has allocated nothing
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []Given
+	for _, r := range records {
+		var raw []byte
+		response := &pluginapi.ContainerAllocateResponse{}
+		if json.Unmarshal(r.AllocResp, &raw) != nil || len(raw) == 0 || proto.Unmarshal(raw, response) != nil {
+			continue
+		}
+		all = append(all, Given{Pod: r.PodUID, Resource: r.ResourceName, Slots: r.DeviceIDs, Response: response})
+	}
+	return all, nil
+}

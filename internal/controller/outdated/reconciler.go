@@ -1,0 +1,197 @@
+package outdated
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+const (
+	// reason is that of the Events.
+	reason = "DeviceChanged"
+	// again is when a Pod that stays is looked at again: it may have been
+	// annotated.
+	again = time.Minute
+	// refused is when an eviction is tried again that a disruption budget did
+	// not allow.
+	refused = 10 * time.Second
+)
+
+// Recorder makes Events; the manager's recorder is one.
+type Recorder interface {
+	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
+}
+
+// Reconciler does what [Plan] says. Requests name Instances.
+type Reconciler struct {
+	// Client reads from the cache of package view and writes to the API.
+	Client client.Client
+	// Live reads from the API server: the cache has no Pods of users.
+	Live   client.Reader
+	Events Recorder
+	Log    *slog.Logger
+
+	mu sync.Mutex
+	// told are the changes that were told of, by Instance.
+	told map[types.NamespacedName]map[v0.OutdatedSlot]bool
+}
+
+var _ reconcile.Reconciler = (*Reconciler)(nil)
+
+// SetupWithManager makes the manager run the reconciler.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	concerned := predicate.NewPredicateFuncs(func(o client.Object) bool {
+		inst, ok := o.(*v0.Instance)
+		return ok && (anyOutdated(inst) || r.knows(client.ObjectKeyFromObject(inst)))
+	})
+	err := ctrl.NewControllerManagedBy(mgr).Named("outdated").
+		For(&v0.Instance{}, builder.WithPredicates(concerned)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: 2,
+			ReconciliationTimeout:   time.Minute,
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
+				100*time.Millisecond, 30*time.Second),
+		}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up controller of outdated Pods: %w", err)
+	}
+	return nil
+}
+
+func anyOutdated(inst *v0.Instance) bool {
+	for i := range inst.Status.Nodes {
+		if len(inst.Status.Nodes[i].Outdated) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Reconciler) knows(key types.NamespacedName) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.told[key]) > 0
+}
+
+// Reconcile looks at one Instance and does what is to be done.
+func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	inst := &v0.Instance{}
+	err := r.Client.Get(ctx, req.NamespacedName, inst, client.UnsafeDisableDeepCopy)
+	if client.IgnoreNotFound(err) != nil {
+		return reconcile.Result{}, fmt.Errorf("read Instance %s: %w", req, err)
+	}
+	if err != nil || !anyOutdated(inst) {
+		r.mu.Lock()
+		delete(r.told, req.NamespacedName)
+		r.mu.Unlock()
+		return reconcile.Result{}, nil
+	}
+	var errs []error
+	var result reconcile.Result
+	seen := map[v0.OutdatedSlot]bool{}
+	for _, node := range inst.Status.Nodes {
+		for _, slot := range node.Outdated {
+			wait, err := r.pod(ctx, inst, node, slot)
+			if wait > 0 && (result.RequeueAfter == 0 || wait < result.RequeueAfter) {
+				result.RequeueAfter = wait
+			}
+			errs = append(errs, err)
+			seen[slot] = true
+		}
+	}
+	r.mu.Lock()
+	for slot := range r.told[req.NamespacedName] {
+		if !seen[slot] {
+			delete(r.told[req.NamespacedName], slot)
+		}
+	}
+	r.mu.Unlock()
+	if err := errors.Join(errs...); err != nil {
+		return reconcile.Result{}, err
+	}
+	return result, nil
+}
+
+// pod looks after one Pod, and returns when to look again.
+func (r *Reconciler) pod(ctx context.Context, inst *v0.Instance, node v0.InstanceNode, slot v0.OutdatedSlot) (time.Duration, error) {
+	pod := &corev1.Pod{}
+	key := types.NamespacedName{Namespace: slot.PodNamespace, Name: slot.PodName}
+	if err := r.Live.Get(ctx, key, pod); err != nil {
+		if apierrors.IsNotFound(err) {
+			return 0, nil
+		}
+		return 0, fmt.Errorf("read Pod %s: %w", key, err)
+	}
+	switch Plan(inst, node, slot, pod) {
+	case Tell:
+		r.tell(inst, slot, pod, false)
+		return again, nil
+	case Evict:
+		r.tell(inst, slot, pod, true)
+		return r.evict(ctx, pod)
+	}
+	return 0, nil
+}
+
+// tell makes an Event, once for each change.
+func (r *Reconciler) tell(inst *v0.Instance, slot v0.OutdatedSlot, pod *corev1.Pod, evict bool) {
+	key := client.ObjectKeyFromObject(inst)
+	r.mu.Lock()
+	if r.told == nil {
+		r.told = map[types.NamespacedName]map[v0.OutdatedSlot]bool{}
+	}
+	if r.told[key] == nil {
+		r.told[key] = map[v0.OutdatedSlot]bool{}
+	}
+	known := r.told[key][slot]
+	r.told[key][slot] = true
+	r.mu.Unlock()
+	if known {
+		return
+	}
+	r.Log.Warn("a Pod holds a device as it no longer is", "instance", key, "pod", client.ObjectKeyFromObject(pod), "change", slot.Change)
+	about := &corev1.Pod{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+	}
+	r.Events.Eventf(about, inst, corev1.EventTypeWarning, reason, "LookAfterPod", "%s", note(inst, slot, evict))
+}
+
+func (r *Reconciler) evict(ctx context.Context, pod *corev1.Pod) (time.Duration, error) {
+	key := client.ObjectKeyFromObject(pod)
+	err := r.Client.SubResource("eviction").Create(ctx, pod, &policyv1.Eviction{
+		ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
+		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}},
+	})
+	switch {
+	case err == nil:
+		r.Log.Info("Pod evicted: its device has changed", "pod", key)
+		return 0, nil
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return 0, nil // it, or at least this one, is gone
+	case apierrors.IsTooManyRequests(err):
+		r.Log.Info("Pod not evicted yet", "pod", key, "why", err)
+		return refused, nil
+	}
+	return 0, fmt.Errorf("evict Pod %s: %w", key, err)
+}

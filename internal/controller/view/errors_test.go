@@ -1,0 +1,36 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+func TestTemporary(t *testing.T) {
+	r := schema.GroupResource{Resource: "services"}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"no answer", errors.New("connection refused"), true},
+		{"a token that is rotated", apierrors.NewUnauthorized("token has expired"), true},
+		{"too many requests", apierrors.NewTooManyRequests("later", 1), true},
+		{"the server is in trouble", apierrors.NewInternalError(errors.New("etcd")), true},
+		{"another was faster", apierrors.NewConflict(r, "x", errors.New("changed")), true},
+		{"gone meanwhile", apierrors.NewNotFound(r, "x"), true},
+		{"wrapped", fmt.Errorf("apply: %w", apierrors.NewUnauthorized("x")), true},
+		{"invalid", apierrors.NewInvalid(schema.GroupKind{Kind: "Service"}, "x", nil), false},
+		{"a quota or policy", apierrors.NewForbidden(r, "x", errors.New("quota")), false},
+		{"not understood", apierrors.NewBadRequest("x"), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Temporary(tt.err); got != tt.want {
+				t.Errorf("Temporary(%v) = %v", tt.err, got)
+			}
+		})
+	}
+}
