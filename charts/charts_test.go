@@ -249,8 +249,8 @@ func TestDiscovery(t *testing.T) {
 				t.Error("POD_IP is set: the handler would listen on the network")
 			}
 			if !c.builtin {
-				if g := pod.SecurityContext.RunAsGroup; g == nil || *g != 65530 {
-					t.Errorf("runs in group %v", g)
+				if d := cmp.Diff([]int64{65530}, pod.SecurityContext.SupplementalGroups); d != "" {
+					t.Errorf("not in the sockets' group: %s", d)
 				}
 				return
 			}
@@ -354,6 +354,8 @@ func TestImageTags(t *testing.T) {
 		{[]string{"useDebugContainers=true"}, "ghcr.io/akri-go/akri/agent:v0.1.0-debug"},
 		{[]string{"useLatestContainers=true", "useDevelopmentContainers=true"}, "ghcr.io/akri-go/akri/agent:latest-dev"},
 		{[]string{"agent.image.repository=x/y", "agent.image.tag=z", "useDevelopmentContainers=true"}, "x/y:z"},
+		{[]string{"agent.image.tag=1"}, "ghcr.io/akri-go/akri/agent:1"},
+		{[]string{"agent.image.tag=0"}, "ghcr.io/akri-go/akri/agent:0"},
 		{[]string{"agent.full=true", "agent.image.fullRepository=x/full", "agent.image.repository=x/y"}, "x/full:v0.1.0"},
 	} {
 		if got := render(t, c.set...).daemonSet(t, "akri-agent-daemonset").Spec.Template.Spec.Containers[0].Image; got != c.want {

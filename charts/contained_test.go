@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
 
@@ -68,6 +69,64 @@ func loose(pod corev1.PodSpec) []string {
 		default:
 			unless(m.ReadOnly && m.MountPath == "/run/udev", "can write to "+m.MountPath)
 		}
+	}
+	return out
+}
+
+// containerd starts nothing that names a group without a user. Every Pod of
+// every rendering is looked at, brokers included.
+func TestGroupsHaveUsers(t *testing.T) {
+	pods := 0
+	for _, set := range [][]string{
+		nil, everything, {"agent.full=true", "agent.allowDebugEcho=true"},
+		append(slices.Clone(everything), "udev.discovery.securityContext.runAsGroup=7", "custom.discovery.securityContext.runAsUser=7",
+			"custom.discovery.securityContext.runAsGroup=7", "udev.configuration.brokerPod.securityContext.runAsUser=7",
+			"udev.configuration.brokerPod.securityContext.runAsGroup=7"),
+		{"debugEcho.configuration.enabled=true", "debugEcho.configuration.brokerJob.image.repository=b"},
+	} {
+		for key, doc := range render(t, set...).objects {
+			var u unstructured.Unstructured
+			if err := yaml.Unmarshal(doc, &u.Object); err != nil {
+				t.Fatal(err)
+			}
+			for _, pod := range podSpecs(u.Object) {
+				pods++
+				of := func(parent map[string]any) (user, group bool) {
+					sc, _ := parent["securityContext"].(map[string]any)
+					return sc["runAsUser"] != nil, sc["runAsGroup"] != nil
+				}
+				user, group := of(pod)
+				if group && !user {
+					t.Errorf("%v: the Pod of %s has a group and no user", set, key)
+				}
+				for _, kind := range []string{"initContainers", "containers"} {
+					list, _ := pod[kind].([]any)
+					for _, c := range list {
+						if theirs, group := of(c.(map[string]any)); group && !theirs && !user {
+							t.Errorf("%v: a container of %s has a group and no user", set, key)
+						}
+					}
+				}
+			}
+		}
+	}
+	if pods < 20 {
+		t.Errorf("looked at %d Pods", pods)
+	}
+}
+
+// podSpecs finds what in an object says which containers to run.
+func podSpecs(object map[string]any) []map[string]any {
+	var out []map[string]any
+	for _, value := range object {
+		child, ok := value.(map[string]any)
+		if !ok {
+			continue
+		}
+		if child["containers"] != nil {
+			out = append(out, child)
+		}
+		out = append(out, podSpecs(child)...)
 	}
 	return out
 }

@@ -3,6 +3,10 @@ package charts
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"helm.sh/helm/v4/pkg/strvals"
+	"sigs.k8s.io/yaml"
 )
 
 func TestRefused(t *testing.T) {
@@ -29,11 +33,46 @@ func TestRefused(t *testing.T) {
 		{"controller.resources.memoryLimit=lots", "memoryLimit"},
 		{"udev.configuration.offlineGracePeriod=5 minutes", "offlineGracePeriod"},
 		{"crds.version=v1", "version"},
+		{"custom.discovery.securityContext.runAsGroup=5", "'/custom/discovery/securityContext': properties 'runAsUser' required, if 'runAsGroup' exists"},
+		{"udev.configuration.brokerPod.securityContext.runAsGroup=5", "'runAsUser' required"},
+		{"controller.securityContext.runAsUser=null", "'runAsUser' required"},
 	} {
 		_, err := tryRender(t, c.set)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("--set %s: error %v, want one that names %q", c.set, err, c.want)
 		}
+	}
+}
+
+// What a values file or --set made a number is the string that was written.
+func TestNumbers(t *testing.T) {
+	const set = "custom.configuration.enabled=true,custom.configuration.discoveryHandlerName=mine,custom.configuration.brokerPod.image.repository=b," +
+		"custom.configuration.brokerPod.image.tag=20240101,custom.configuration.brokerProperties.BAUD=1000000,custom.configuration.brokerPod.env.RATE=2500000," +
+		"custom.discovery.enabled=true,custom.discovery.image.repository=h,custom.discovery.image.tag=1,custom.discovery.env.SIZE=3000000"
+	values := map[string]any{}
+	if err := strvals.ParseInto(set, values); err != nil {
+		t.Fatal(err)
+	}
+	file, err := yaml.Marshal(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values = map[string]any{} // with numbers as a file has them
+	if err := yaml.Unmarshal(file, &values); err != nil {
+		t.Fatal(err)
+	}
+	for from, r := range map[string]rendered{"--set": render(t, set), "a file": renderValues(t, values)} {
+		c, pod := r.configuration(t, "akri-custom")
+		handler := r.daemonSet(t, "akri-custom-discovery-daemonset").Spec.Template.Spec.Containers[0]
+		got := []string{pod.Containers[0].Image, c.Spec.BrokerProperties["BAUD"], envOf(pod.Containers[0], "RATE").Value,
+			handler.Image, envOf(handler, "SIZE").Value}
+		if d := cmp.Diff([]string{"b:20240101", "1000000", "2500000", "h:1", "3000000"}, got); d != "" {
+			t.Errorf("from %s: %s", from, d)
+		}
+	}
+	values["agent"] = map[string]any{"image": map[string]any{"tag": 1.1}} // perhaps it was 1.10
+	if _, err := tryRenderValues(t, values); err == nil || !strings.Contains(err.Error(), "tag") {
+		t.Errorf("tag 1.1: error %v", err)
 	}
 }
 

@@ -42,8 +42,9 @@ func ParseValues(settings []string) (map[string]any, error) {
 }
 
 // InstallChart installs the chart, or upgrades the release of that name to it,
-// as helm does: hooks are run, and CRDs are applied by an install only. A
-// release that an interrupted run left unfinished is removed first.
+// as helm does and by helm's name, so that helm can upgrade it: hooks are run,
+// and CRDs are applied by an install only. A release that an interrupted run
+// left unfinished is removed first.
 func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 	chart, err := loader.Load(o.ChartDir)
 	if err != nil {
@@ -77,6 +78,9 @@ func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 		install.Replace, install.SkipCRDs = status != "", o.SkipCRDs
 		_, err = install.RunWithContext(ctx, chart, o.Values)
 	} else {
+		if err := giveToHelm(ctx, cfg, o.Release); err != nil {
+			return err
+		}
 		upgrade := action.NewUpgrade(cfg)
 		upgrade.Namespace, upgrade.WaitStrategy, upgrade.Timeout = o.Namespace, strategy, timeout
 		upgrade.MaxHistory, upgrade.ResetValues, upgrade.ForceConflicts = 3, true, true
@@ -123,6 +127,7 @@ func (c *Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
 // helm returns what Helm's actions work with, and where the logs of hooks go
 // that say so.
 func (c *Cluster) helm(namespace string) (*action.Configuration, *hookOutput, error) {
+	asHelm()
 	flags := genericclioptions.NewConfigFlags(true)
 	kubeconfig := c.Kubeconfig()
 	flags.KubeConfig, flags.Namespace = &kubeconfig, &namespace

@@ -18,6 +18,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -43,6 +44,7 @@ func TestLife(t *testing.T) {
 	}{
 		{"install over the CRDs of an older Akri", installOverOld},
 		{"upgrade, with the old CRDs put back", upgrade},
+		{"upgrade by helm of what was not installed by helm", upgradeByHelm},
 		{"uninstall takes all but the CRDs", uninstall},
 		{"reinstall, and uninstall without agents and controller", withoutAgents},
 		{"uninstall without a node to run on ends, and --no-hooks removes the rest", withoutNodes},
@@ -82,11 +84,23 @@ func installOverOld(t *testing.T, r *rig) {
 func upgrade(t *testing.T, r *rig) {
 	r.writeOldCRDs()
 	before := slices.Concat(r.uids(&v0.ConfigurationList{}), r.uids(&v0.InstanceList{}))
+	// Beside ours a handler that knows nothing of us, in an image without a user, as upstream's are.
+	r.loadForeign()
+	foreign := configuration("default", "foreign", nil)
+	foreign.Spec.DiscoveryHandler = v0.DiscoveryHandlerInfo{Name: "foreign", DiscoveryDetails: "anything"}
+	r.create(foreign)
+	r.installedByOldAkriDev()
 	r.install("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true", "udev.discovery.enabled=true",
-		"controller.replicas=1", "controller.podDisruptionBudget.enabled=true", "agent.tolerations[0].operator=Exists")
+		"controller.replicas=1", "controller.podDisruptionBudget.enabled=true", "agent.tolerations[0].operator=Exists",
+		"custom.discovery.enabled=true", "custom.discovery.image.repository=example.org/foreignhandler", "custom.discovery.image.tag=1",
+		"custom.discovery.args={-name=foreign,-devices=one}")
+	r.instances("foreign", 1)
 	r.crdsAreCurrent()
-	if after := slices.Concat(r.uids(&v0.ConfigurationList{}), r.uids(&v0.InstanceList{})); !slices.Equal(before, after) {
-		t.Errorf("Configurations and Instances were %v, are %v", before, after)
+	after := slices.Concat(r.uids(&v0.ConfigurationList{}), r.uids(&v0.InstanceList{}))
+	for _, uid := range before {
+		if !slices.Contains(after, uid) {
+			t.Errorf("Configurations and Instances were %v, are %v", before, after)
+		}
 	}
 	r.noHooks()
 	var pods corev1.PodList
@@ -97,9 +111,26 @@ func upgrade(t *testing.T, r *rig) {
 			running[p.Labels["app.kubernetes.io/name"]]++
 		}
 	}
-	want := map[string]int{"akri-agent": 1, "akri-controller": 1, "akri-udev-discovery": 1, "akri-debug-echo-discovery": 1}
+	want := map[string]int{"akri-agent": 1, "akri-controller": 1, "akri-udev-discovery": 1, "akri-debug-echo-discovery": 1, "akri-custom-discovery": 1}
 	if fmt.Sprint(running) != fmt.Sprint(want) {
 		t.Errorf("Pods %v, want %v", running, want)
+	}
+}
+
+// The command helm, as it comes, can change what `akri dev up --chart` and the
+// demo have installed, today or before today.
+func upgradeByHelm(t *testing.T, r *rig) {
+	r.helmUpgrade("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true",
+		"controller.replicas=2", "agent.resources.memoryLimit=129Mi", "debugEcho.discovery.resources.memoryLimit=65Mi",
+		"udev.discovery.enabled=true", "udev.discovery.resources.memoryLimit=65Mi")
+	for _, list := range append(kinds(), workloads()...) {
+		for _, o := range r.ours(list) {
+			for _, f := range o.GetManagedFields() {
+				if f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && strings.Contains(string(f.FieldsV1.Raw), "helm.sh/chart") && f.Manager != "helm" {
+					t.Errorf("%T %s has the manager %s", o, o.GetName(), f.Manager)
+				}
+			}
+		}
 	}
 }
 
@@ -137,7 +168,13 @@ func uninstall(t *testing.T, r *rig) {
 
 func withoutAgents(t *testing.T, r *rig) {
 	r.create(configuration("default", "again", nil))
-	r.install("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true")
+	// Our own handler as if it were somebody's: an image with a user of its own.
+	version, err := charts.Version()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.install("custom.discovery.enabled=true", "custom.discovery.image.repository=ghcr.io/akri-go/akri/discovery",
+		"custom.discovery.image.tag=v"+version, "custom.discovery.args={debugEcho}")
 	r.instances("again", 2)
 	for _, list := range workloads() {
 		for _, o := range r.ours(list) {

@@ -6,13 +6,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	"helm.sh/helm/v4/pkg/action"
+	"helm.sh/helm/v4/pkg/chart/loader"
+	"helm.sh/helm/v4/pkg/kube"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +30,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -182,6 +190,76 @@ func (r *rig) writeOldCRDs() {
 			old.ResourceVersion = have.ResourceVersion
 			return r.Update(ctx, &old)
 		})
+	}
+}
+
+// installedByOldAkriDev makes the release one that an akri of before had
+// installed: by the program's name, where helm's is.
+func (r *rig) installedByOldAkriDev() {
+	r.Helper()
+	changed := 0
+	for _, list := range append(kinds(), workloads()...) {
+		for _, o := range r.ours(list) {
+			for i, f := range o.GetManagedFields() {
+				if f.Manager != "helm" {
+					continue
+				}
+				changed++
+				patch := fmt.Appendf(nil, `[{"op":"replace","path":"/metadata/managedFields/%d/manager","value":"akri"}]`, i)
+				if err := r.Patch(r.Context(), o, client.RawPatch(types.JSONPatchType, patch)); err != nil {
+					r.Fatal(err)
+				}
+			}
+		}
+	}
+	if changed == 0 {
+		r.Error("helm manages nothing")
+	}
+}
+
+// helmUpgrade upgrades as the command helm does unless it is told otherwise.
+func (r *rig) helmUpgrade(set ...string) {
+	r.Helper()
+	kube.ManagedFieldsManager = "helm" // as the command does
+	values, err := devcluster.ParseValues(set)
+	if err != nil {
+		r.Fatal(err)
+	}
+	chart, err := loader.Load(filepath.Join(r.repo, "charts", "akri"))
+	if err != nil {
+		r.Fatal(err)
+	}
+	flags := genericclioptions.NewConfigFlags(true)
+	kubeconfig, ns := r.cluster.Kubeconfig(), namespace
+	flags.KubeConfig, flags.Namespace = &kubeconfig, &ns
+	cfg := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
+	if err := cfg.Init(flags, namespace, "secret"); err != nil {
+		r.Fatal(err)
+	}
+	upgrade := action.NewUpgrade(cfg)
+	upgrade.Namespace, upgrade.WaitStrategy, upgrade.Timeout = namespace, kube.HookOnlyStrategy, soon
+	if _, err := upgrade.RunWithContext(r.Context(), release, chart, values); err != nil {
+		r.Fatalf("upgrade as helm does: %v", err)
+	}
+}
+
+// loadForeign gives the node an image of test/foreignhandler.
+func (r *rig) loadForeign() {
+	r.Helper()
+	dir := r.TempDir()
+	program := filepath.Join(dir, "foreignhandler")
+	build := exec.CommandContext(r.Context(), "go", "build", "-o", program, "./test/foreignhandler")
+	build.Dir, build.Env = r.repo, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		r.Fatalf("build the foreign handler: %v: %s", err, out)
+	}
+	archive := filepath.Join(dir, "image.tar")
+	err := devcluster.WriteImage(archive, "example.org/foreignhandler:1", program)
+	if err == nil {
+		err = r.cluster.LoadImages(r.Context(), archive)
+	}
+	if err != nil {
+		r.Fatal(err)
 	}
 }
 

@@ -56,7 +56,7 @@ spec:
   {{- with $c.brokerProperties }}
   brokerProperties:
     {{- range $name, $value := . }}
-    {{ $name | quote }}: {{ $value | toString | quote }}
+    {{ $name | quote }}: {{ include "akri.string" $value | quote }}
     {{- end }}
   {{- end }}
   capacity: {{ $c.capacity }}
@@ -66,7 +66,7 @@ spec:
 {{- $b := .broker -}}
 containers:
   - name: {{ .configuration.name }}-broker
-    image: {{ printf "%s:%s" $b.image.repository ($b.image.tag | default "latest") | quote }}
+    image: {{ printf "%s:%s" $b.image.repository (include "akri.string" $b.image.tag | default "latest") | quote }}
     {{- with $b.image.pullPolicy }}
     imagePullPolicy: {{ . }}
     {{- end }}

@@ -57,6 +57,10 @@ spec:
           {{- with .handler }}
           args: [{{ . }}]
           {{- end }}
+          {{- with $d.args }}
+          args:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
           env:
             - name: AGENT_NODE_NAME
               valueFrom:

@@ -16,12 +16,24 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/*
+A value as a string: a values file and --set make numbers of what looks like
+one, and a large one must not become 1e+06.
+*/}}
+{{- define "akri.string" -}}
+{{- if kindIs "float64" . -}}
+{{- if eq . (floor .) }}{{ . | int64 }}{{ else }}{{ . | toString }}{{ end -}}
+{{- else if not (kindIs "invalid" .) -}}
+{{- . | toString -}}
+{{- end -}}
+{{- end }}
+
+{{/*
 An image of this project: its own repository and tag if given.
 Arguments: root, image (values), name (of the image under imagePrefix).
 */}}
 {{- define "akri.image" -}}
 {{- $v := .root.Values -}}
-{{- $tag := .image.tag -}}
+{{- $tag := include "akri.string" .image.tag -}}
 {{- if not $tag -}}
 {{- $tag = ternary "latest" (printf "v%s" .root.Chart.AppVersion) $v.useLatestContainers -}}
 {{- if $v.useDevelopmentContainers }}{{ $tag = printf "%s-dev" $tag }}{{ end -}}
@@ -121,7 +133,7 @@ Environment variables: a map of names to values, or a list of EnvVars.
 {{- if kindIs "map" . -}}
 {{- range $name, $value := . }}
 - name: {{ $name }}
-  value: {{ $value | toString | quote }}
+  value: {{ include "akri.string" $value | quote }}
 {{- end }}
 {{- else -}}
 {{- toYaml . }}
