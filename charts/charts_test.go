@@ -195,7 +195,8 @@ func TestAgentSeesDevices(t *testing.T) {
 
 func TestFullAgent(t *testing.T) {
 	ds := render(t, "agent.full=true", "agent.allowDebugEcho=true", "debugEcho.configuration.shared=false",
-		"agent.allowedHostPaths={/dev,/srv/x}", "agent.allowedMounts={/srv/y}", "agent.handlerUIDs.udev={65532,0}").daemonSet(t, "akri-agent-daemonset")
+		"agent.allowedHostPaths={/dev,/srv/x}", "agent.allowedMounts={/srv/y}", "agent.handlerUIDs.udev={65532,0}",
+		"udev.discovery.allowNodeDevices={/dev/sdz}").daemonSet(t, "akri-agent-daemonset")
 	pod := ds.Spec.Template.Spec
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
@@ -205,6 +206,9 @@ func TestFullAgent(t *testing.T) {
 	}
 	if e := envOf(c, "DEBUG_ECHO_INSTANCES_SHARED"); e == nil || e.Value != "false" {
 		t.Errorf("DEBUG_ECHO_INSTANCES_SHARED %v", e)
+	}
+	if e := envOf(c, "UDEV_ALLOW_NODE_DEVICES"); e == nil || e.Value != "/dev/sdz" || envOf(c, "UDEV_NODE_MOUNTS") == nil || hostPaths(pod)["/run/node-mounts"] != "/proc/1/mountinfo" {
+		t.Errorf("what the node lives on: %v, %v", e, hostPaths(pod))
 	}
 	if !pod.HostNetwork || hostPaths(pod)["/run/udev"] != "/run/udev" {
 		t.Errorf("host network %v, host paths %v", pod.HostNetwork, hostPaths(pod))
@@ -222,7 +226,7 @@ func TestDiscovery(t *testing.T) {
 		paths   map[string]string
 		builtin bool
 	}{
-		{"akri-udev-discovery", []string{"udev"}, map[string]string{"/var/lib/akri": "/var/lib/akri", "/run/udev": "/run/udev"}, true},
+		{"akri-udev-discovery", []string{"udev"}, map[string]string{"/var/lib/akri": "/var/lib/akri", "/run/udev": "/run/udev", "/run/node-mounts": "/proc/1/mountinfo"}, true},
 		{"akri-debug-echo-discovery", []string{"debugEcho"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-custom-discovery", nil, map[string]string{"/var/lib/akri": "/var/lib/akri"}, false},
 	} {
@@ -271,6 +275,17 @@ func TestDiscovery(t *testing.T) {
 	}
 	if _, mounted := hostPaths(net)["/run/udev"]; mounted {
 		t.Error("/run/udev is mounted with an empty path")
+	}
+	if envOf(ctr, "UDEV_NODE_MOUNTS") == nil || envOf(ctr, "UDEV_ALLOW_NODE_DEVICES") != nil {
+		t.Errorf("the environment is %v", ctr.Env)
+	}
+	allowing := render(t, "udev.discovery.enabled=true", "udev.discovery.host.mounts=", "udev.discovery.allowNodeDevices={/dev/sd*,/dev/watchdog}").
+		daemonSet(t, "akri-udev-discovery-daemonset").Spec.Template.Spec
+	if e := envOf(allowing.Containers[0], "UDEV_ALLOW_NODE_DEVICES"); e == nil || e.Value != "/dev/sd*,/dev/watchdog" {
+		t.Errorf("allowNodeDevices: %v", e)
+	}
+	if _, mounted := hostPaths(allowing)["/run/node-mounts"]; mounted || envOf(allowing.Containers[0], "UDEV_NODE_MOUNTS") != nil {
+		t.Error("the node's mounts are mounted with an empty path")
 	}
 	if net.Tolerations[0].Operator != corev1.TolerationOpExists || net.NodeSelector["site"] != "mill" || net.NodeSelector["kubernetes.io/os"] != "linux" || net.PriorityClassName != "high" {
 		t.Errorf("placement: %v %v", net.Tolerations, net.NodeSelector)

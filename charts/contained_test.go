@@ -67,7 +67,7 @@ func loose(pod corev1.PodSpec) []string {
 		switch m.MountPath {
 		case "/var/lib/akri", "/tmp":
 		default:
-			unless(m.ReadOnly && m.MountPath == "/run/udev", "can write to "+m.MountPath)
+			unless(m.ReadOnly && (m.MountPath == "/run/udev" || m.MountPath == "/run/node-mounts"), "can write to "+m.MountPath)
 		}
 	}
 	return out

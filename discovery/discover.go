@@ -1,6 +1,8 @@
 package discovery
 
 import (
+	"strings"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -12,8 +14,8 @@ import (
 func (s *service) Discover(m *pb.DiscoverRequest, stream grpc.ServerStreamingServer[pb.DiscoverResponse]) error {
 	ctx := stream.Context()
 	s.log.Info("asked by the agent")
-	err := watch(ctx, s.handler, request(m), func(devices []Device) error {
-		return stream.Send(response(devices))
+	err := watch(ctx, s.handler, request(m), func(r Report) error {
+		return stream.Send(response(r))
 	})
 	if ctx.Err() != nil {
 		// The agent dropped the question, or is gone; a new one knows nothing
@@ -46,9 +48,10 @@ func request(m *pb.DiscoverRequest) Request {
 	return req
 }
 
-func response(devices []Device) *pb.DiscoverResponse {
-	m := &pb.DiscoverResponse{Devices: make([]*pb.Device, len(devices))}
-	for i, d := range devices {
+func response(r Report) *pb.DiscoverResponse {
+	// gRPC refuses to send what is not UTF-8.
+	m := &pb.DiscoverResponse{Devices: make([]*pb.Device, len(r.Devices)), Note: strings.ToValidUTF8(r.Note, "\uFFFD")}
+	for i, d := range r.Devices {
 		m.Devices[i] = &pb.Device{Id: d.ID, Properties: d.Properties}
 		for _, mount := range d.Mounts {
 			m.Devices[i].Mounts = append(m.Devices[i].Mounts, &pb.Mount{

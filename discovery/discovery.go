@@ -43,6 +43,33 @@ type Handler interface {
 	Discover(ctx context.Context, req Request, report func([]Device) error) error
 }
 
+// Report is what a handler has to say to one question.
+type Report struct {
+	// Devices is the complete list, as for [Handler.Discover].
+	Devices []Device
+	// Note is for the author of the Configuration: what was found and left out,
+	// say, and why. Agents of this project show it in the Configuration's status,
+	// 512 bytes of it at most; those of upstream Akri do not. "" if there is
+	// nothing to say.
+	Note string
+}
+
+// Explainer is a Handler that has notes to its lists.
+type Explainer interface {
+	Handler
+	// Explain is Discover with notes. A report is also due when the note alone
+	// has changed.
+	Explain(ctx context.Context, req Request, report func(Report) error) error
+}
+
+// Ask asks a handler, with notes if it has any.
+func Ask(ctx context.Context, h Handler, req Request, report func(Report) error) error {
+	if e, ok := h.(Explainer); ok {
+		return e.Explain(ctx, req, report)
+	}
+	return h.Discover(ctx, req, func(devices []Device) error { return report(Report{Devices: devices}) })
+}
+
 // Request is one Configuration's question.
 type Request struct {
 	// Details is spec.discoveryHandler.discoveryDetails, YAML by convention.

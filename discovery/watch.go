@@ -13,29 +13,29 @@ var errEnded = errors.New("the handler ended its answer")
 // watch asks h and calls send with the first list and with each that differs
 // from the one sent before. The handler never waits for send: of the lists that
 // come meanwhile only the newest is kept. It returns once h has.
-func watch(ctx context.Context, h Handler, req Request, send func([]Device) error) error {
+func watch(ctx context.Context, h Handler, req Request, send func(Report) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	box := newest{filled: make(chan struct{}, 1)}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- h.Discover(ctx, req, func(devices []Device) error {
+		ended <- Ask(ctx, h, req, func(r Report) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			box.put(devices)
+			box.put(r)
 			return nil
 		})
 	}()
 	var sent bool
-	var last []Device
+	var last Report
 	pass := func() error {
-		devices, ok := box.take()
-		if !ok || sent && Same(devices, last) {
+		r, ok := box.take()
+		if !ok || sent && r.Note == last.Note && Same(r.Devices, last.Devices) {
 			return nil
 		}
-		sent, last = true, devices
-		return send(devices)
+		sent, last = true, r
+		return send(r)
 	}
 	for {
 		select {
@@ -60,18 +60,19 @@ func watch(ctx context.Context, h Handler, req Request, send func([]Device) erro
 	}
 }
 
-// newest holds the list that was put last until it is taken.
+// newest holds the report that was put last until it is taken.
 type newest struct {
 	filled chan struct{}
 
-	mu      sync.Mutex
-	devices []Device
-	full    bool
+	mu     sync.Mutex
+	report Report
+	full   bool
 }
 
-func (n *newest) put(devices []Device) {
+func (n *newest) put(r Report) {
+	r.Devices = slices.Clone(r.Devices)
 	n.mu.Lock()
-	n.devices, n.full = slices.Clone(devices), true
+	n.report, n.full = r, true
 	n.mu.Unlock()
 	select {
 	case n.filled <- struct{}{}:
@@ -79,10 +80,10 @@ func (n *newest) put(devices []Device) {
 	}
 }
 
-func (n *newest) take() ([]Device, bool) {
+func (n *newest) take() (Report, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	devices, full := n.devices, n.full
-	n.devices, n.full = nil, false
-	return devices, full
+	r, full := n.report, n.full
+	n.report, n.full = Report{}, false
+	return r, full
 }

@@ -40,9 +40,9 @@ func sent(t *testing.T, lists ...[]Device) (all []string) {
 			}
 			cancel()
 			return ctx.Err()
-		}), Request{}, func(devices []Device) error {
+		}), Request{}, func(r Report) error {
 			text := ""
-			for _, d := range devices {
+			for _, d := range r.Devices {
 				text += d.ID + d.Properties["ID"]
 			}
 			all = append(all, text)
@@ -97,8 +97,8 @@ func TestWatchNewestWins(t *testing.T) {
 				}
 				<-ctx.Done()
 				return ctx.Err()
-			}), Request{}, func(devices []Device) error {
-				got = append(got, devices[0].ID)
+			}), Request{}, func(r Report) error {
+				got = append(got, r.Devices[0].ID)
 				<-read
 				return nil
 			})
@@ -123,7 +123,7 @@ func TestWatchEnds(t *testing.T) {
 		err := watch(t.Context(), scripted(func(_ context.Context, report func([]Device) error) error {
 			report(list("a"))
 			return failure
-		}), Request{}, func([]Device) error { n++; return nil })
+		}), Request{}, func(Report) error { n++; return nil })
 		if err != failure || n != 1 {
 			t.Errorf("ended with %v after %d lists", err, n)
 		}
@@ -141,7 +141,7 @@ func TestWatchEnds(t *testing.T) {
 			<-ctx.Done()
 			told = report(list("b"))
 			return told
-		}), Request{}, func([]Device) error { return failure })
+		}), Request{}, func(Report) error { return failure })
 		if err != failure || told == nil {
 			t.Errorf("ended with %v, the handler was told %v", err, told)
 		}
@@ -172,4 +172,38 @@ func TestSame(t *testing.T) {
 			t.Errorf("list %d counts as the same", i)
 		}
 	}
+}
+
+// explained is a handler with notes.
+type explained struct{ reports []Report }
+
+func (explained) Name() string { return "explained" }
+func (explained) Shared() bool { return false }
+func (e explained) Discover(ctx context.Context, req Request, report func([]Device) error) error {
+	return e.Explain(ctx, req, func(r Report) error { return report(r.Devices) })
+}
+
+func (e explained) Explain(ctx context.Context, _ Request, report func(Report) error) error {
+	for _, r := range e.reports {
+		if err := report(r); err != nil {
+			return err
+		}
+		synctest.Wait()
+	}
+	return errors.New("done")
+}
+
+// A note that changes alone is sent, the same one is not.
+func TestWatchSendsNotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var notes []string
+		h := explained{[]Report{{Note: "a"}, {Note: "a"}, {Note: "b"}, {Devices: list("x"), Note: "b"}, {Devices: list("x")}}}
+		err := watch(t.Context(), h, Request{}, func(r Report) error {
+			notes = append(notes, fmt.Sprintf("%d %s", len(r.Devices), r.Note))
+			return nil
+		})
+		if want := []string{"0 a", "0 b", "1 b", "1 "}; !slices.Equal(notes, want) || err == nil || err.Error() != "done" {
+			t.Errorf("sent %q, want %q; %v", notes, want, err)
+		}
+	})
 }

@@ -141,7 +141,11 @@ func handlers(names []string, getenv func(string) string, registry prometheus.Re
 			if err != nil {
 				return nil, fmt.Errorf("register metrics: %w", err)
 			}
-			all = append(all, udev.New(udev.Options{Reported: reported}))
+			allow, err := udev.ParseAllow(list(getenv("UDEV_ALLOW_NODE_DEVICES")))
+			if err != nil {
+				return nil, fmt.Errorf("UDEV_ALLOW_NODE_DEVICES: %w", err)
+			}
+			all = append(all, udev.New(udev.Options{Reported: reported, NodeMounts: getenv("UDEV_NODE_MOUNTS"), Allow: allow}))
 		case "debugEcho":
 			all = append(all, debugecho.New(debugecho.Options{Shared: getenv("DEBUG_ECHO_INSTANCES_SHARED") == "true"}))
 		default:

@@ -23,6 +23,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 	"github.com/akri-go/akri/internal/handlers/udev"
+	"github.com/akri-go/akri/internal/handlers/udev/rule"
 	"github.com/akri-go/akri/internal/probes"
 )
 
@@ -35,6 +36,7 @@ Usage:
 Handlers:
   udev       devices that the kernel knows, chosen by udev rules.
              Reads /sys, kernel uevents and, for rules on ENV or TAG, /run/udev.
+             Leaves out what the node itself lives on: disks in use, consoles …
   debugEcho  pretended devices, listed in the Configuration, for tests. They go
              offline while /tmp/debug-echo-availability.txt contains OFFLINE.
 
@@ -51,6 +53,8 @@ type settings struct {
 	directory, address, level string
 	port, metricsPort         int
 	shared                    bool
+	nodeMounts                string
+	allow                     []rule.Pattern
 }
 
 // handlers make the handlers that can be chosen. They are constructed on use.
@@ -59,7 +63,7 @@ func handlers(s settings, log *slog.Logger) map[string]func() (discovery.Handler
 	return map[string]func() (discovery.Handler, http.Handler){
 		"udev": func() (discovery.Handler, http.Handler) {
 			delay := handlermetrics.Udev()
-			return udev.New(udev.Options{Log: log, Reported: delay.Observe}), handlermetrics.Handler(delay)
+			return udev.New(udev.Options{Log: log, Reported: delay.Observe, NodeMounts: s.nodeMounts, Allow: s.allow}), handlermetrics.Handler(delay)
 		},
 		debugecho.Name: func() (discovery.Handler, http.Handler) {
 			return debugecho.New(debugecho.Options{Shared: s.shared}), handlermetrics.Handler()
@@ -149,6 +153,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	shared, badShared := strconv.ParseBool(env("DEBUG_ECHO_INSTANCES_SHARED", "false"))
 	flags.BoolVar(&s.shared, "shared", shared,
 		"debugEcho: all nodes see the same devices (DEBUG_ECHO_INSTANCES_SHARED)")
+	flags.StringVar(&s.nodeMounts, "node-mounts", getenv("UDEV_NODE_MOUNTS"),
+		"udev: `file` with the node's table of mounts, its /proc/1/mountinfo: disks in it are left out (UDEV_NODE_MOUNTS)")
+	allow := flags.String("allow-node-devices", getenv("UDEV_ALLOW_NODE_DEVICES"),
+		"udev: comma separated device nodes, or `patterns` of them, that are reported although the node lives on them (UDEV_ALLOW_NODE_DEVICES)")
 	flags.Usage = func() {}
 
 	// Flags may also follow the handler's name.
@@ -156,6 +164,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	if err == nil && flags.NArg() > 0 {
 		name = flags.Arg(0)
 		err = flags.Parse(flags.Args()[1:])
+	}
+	var badAllow error
+	if *allow != "" {
+		s.allow, badAllow = udev.ParseAllow(strings.Split(*allow, ","))
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -167,6 +179,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 		err = fmt.Errorf("DEBUG_ECHO_INSTANCES_SHARED: %q is neither true nor false", getenv("DEBUG_ECHO_INSTANCES_SHARED"))
 	case badMetrics != nil:
 		err = fmt.Errorf("METRICS_PORT: %q is not a port", getenv("METRICS_PORT"))
+	case badAllow != nil:
+		err = badAllow
 	case s.metricsPort < 0 || s.metricsPort > 65535:
 		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
 	case name == "":

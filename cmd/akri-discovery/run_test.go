@@ -32,6 +32,8 @@ func TestCalledWrongly(t *testing.T) {
 		{[]string{"udev"}, map[string]string{"LOG_LEVEL": "loud"}, "loud"},
 		{[]string{"debugEcho"}, map[string]string{"DEBUG_ECHO_INSTANCES_SHARED": "perhaps"}, "DEBUG_ECHO_INSTANCES_SHARED"},
 		{[]string{"udev"}, map[string]string{"METRICS_PORT": "many"}, "METRICS_PORT"},
+		{[]string{"udev", "-allow-node-devices", "/dev/sda,sdb"}, nil, `"sdb" is not the path of a device node`},
+		{[]string{"udev"}, map[string]string{"UDEV_ALLOW_NODE_DEVICES": "/dev/["}, "[ without ]"},
 		{[]string{"udev", "-metrics-port", "70000"}, nil, "metrics port 70000"},
 	} {
 		var out, errs strings.Builder

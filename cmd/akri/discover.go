@@ -41,11 +41,11 @@ Configuration: its discoveryHandler is then asked as the agent would ask it.`,
 			if manifest == "" {
 				return cmd.Help()
 			}
-			h, req, err := fromManifest(manifest, cmd.InOrStdin(), args)
+			req, handler, err := fromManifest(manifest, cmd.InOrStdin(), args)
 			if err != nil {
 				return err
 			}
-			return d.run(cmd, h, req)
+			return d.run(cmd, handler, req)
 		},
 	}
 	d.register(cmd)
@@ -98,7 +98,7 @@ it; a rule matches if all that it says holds.`,
 				}
 				req.Details = string(b)
 			}
-			return d.run(cmd, newHandlers()["udev"], req)
+			return d.run(cmd, "udev", req)
 		},
 	}
 	d.register(cmd)
@@ -134,7 +134,7 @@ func newDiscoverDebugEchoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return d.run(cmd, newHandlers()[debugecho.Name], discovery.Request{Details: string(b)})
+			return d.run(cmd, debugecho.Name, discovery.Request{Details: string(b)})
 		},
 	}
 	d.register(cmd)
@@ -145,9 +145,9 @@ func newDiscoverDebugEchoCommand() *cobra.Command {
 
 // newHandlers makes the handlers that "akri discover" knows. They do nothing
 // until they are asked.
-func newHandlers() map[string]discovery.Handler {
+func newHandlers(o udev.Options) map[string]discovery.Handler {
 	return map[string]discovery.Handler{
-		"udev":         udev.New(udev.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}),
+		"udev":         udev.New(o),
 		debugecho.Name: debugecho.New(debugecho.Options{}),
 	}
 }
@@ -156,35 +156,59 @@ func newHandlers() map[string]discovery.Handler {
 type discoverFlags struct {
 	output string
 	watch  bool
+	allow  []string
+}
+
+// udevOptions are those of the handler udev on this machine.
+func (d *discoverFlags) udevOptions(errs io.Writer) (udev.Options, error) {
+	allow, err := udev.ParseAllow(d.allow)
+	return udev.Options{
+		Log:        slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: slog.LevelWarn})), // notes are shown
+		NodeMounts: "/proc/1/mountinfo",
+		Allow:      allow,
+	}, err
 }
 
 func (d *discoverFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&d.output, "output", "o", "table", "`format`: table, json or yaml")
 	cmd.Flags().BoolVarP(&d.watch, "watch", "w", false, "go on and show what comes and goes, until Ctrl-C")
+	cmd.Flags().StringSliceVar(&d.allow, "allow-node-devices", nil, "device nodes (`patterns`) to show although this machine lives on them")
 }
 
 // errEnough ends a discovery after its first report.
 var errEnough = errors.New("enough")
 
-// run asks the handler and shows what it reports.
-func (d *discoverFlags) run(cmd *cobra.Command, h discovery.Handler, req discovery.Request) error {
+// run asks a handler and shows what it reports.
+func (d *discoverFlags) run(cmd *cobra.Command, handler string, req discovery.Request) error {
 	p, err := newPrinter(cmd.OutOrStdout(), d.output, sysfs.New(os.DirFS("/sys").(fs.ReadLinkFS), nil))
 	if err != nil {
 		return err
 	}
+	options, err := d.udevOptions(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	h := newHandlers(options)[handler]
+	if h == nil {
+		return fmt.Errorf("this program does not have the discovery handler %q", handler)
+	}
 	cmd.SilenceUsage = true // what is wrong from here on is not the flags
-	if h.Name() == "udev" {
+	if handler == "udev" {
 		printWarnings(cmd.ErrOrStderr(), req.Details)
 	}
-	ctx, first := cmd.Context(), true
-	err = h.Discover(ctx, req, func(devices []discovery.Device) error {
+	ctx, first, note := cmd.Context(), true, ""
+	err = discovery.Ask(ctx, h, req, func(r discovery.Report) error {
+		if r.Note != note && r.Note != "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "Note: %s\n", r.Note)
+		}
+		note = r.Note
 		if !d.watch {
-			if err := p.list(devices); err != nil {
+			if err := p.list(r.Devices); err != nil {
 				return err
 			}
 			return errEnough
 		}
-		err := p.changes(devices, first)
+		err := p.changes(r.Devices, first)
 		first = false
 		return err
 	})

@@ -107,12 +107,12 @@ func TestProperties(t *testing.T) {
 		}
 	}
 	write("{name: a, value: b}")
-	h, req, err := fromManifest(file, nil, nil)
-	if err != nil || h.Name() != "udev" || string(req.Properties["a"]) != "b" {
+	req, handler, err := fromManifest(file, nil, nil)
+	if err != nil || handler != "udev" || string(req.Properties["a"]) != "b" {
 		t.Errorf("got %+v, %v", req, err)
 	}
 	write("{name: a}")
-	if _, req, err := fromManifest(file, nil, nil); err != nil || len(req.Properties) != 1 || req.Properties["a"] != nil {
+	if req, _, err := fromManifest(file, nil, nil); err != nil || len(req.Properties) != 1 || req.Properties["a"] != nil {
 		t.Errorf("got %+v, %v", req, err)
 	}
 	write("{name: a, valueFrom: {secretKeyRef: {name: s, key: k}}}")

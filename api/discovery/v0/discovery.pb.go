@@ -281,8 +281,12 @@ func (x *ByteData) GetVec() []byte {
 }
 
 type DiscoverResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Devices       []*Device              `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Devices []*Device              `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	// What the author of the Configuration should know of this list: what was
+	// found and left out, and why. Not in upstream's protocol, whose agents pass
+	// over it.
+	Note          string `protobuf:"bytes,15,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -322,6 +326,13 @@ func (x *DiscoverResponse) GetDevices() []*Device {
 		return x.Devices
 	}
 	return nil
+}
+
+func (x *DiscoverResponse) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
 }
 
 type Device struct {
@@ -539,10 +550,11 @@ const file_discovery_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\f.v0.ByteDataR\x05value:\x028\x01\")\n" +
 	"\bByteData\x12\x15\n" +
 	"\x03vec\x18\x01 \x01(\fH\x00R\x03vec\x88\x01\x01B\x06\n" +
-	"\x04_vec\"8\n" +
+	"\x04_vec\"L\n" +
 	"\x10DiscoverResponse\x12$\n" +
 	"\adevices\x18\x01 \x03(\v2\n" +
-	".v0.DeviceR\adevices\"\xe9\x01\n" +
+	".v0.DeviceR\adevices\x12\x12\n" +
+	"\x04note\x18\x0f \x01(\tR\x04note\"\xe9\x01\n" +
 	"\x06Device\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12:\n" +
 	"\n" +

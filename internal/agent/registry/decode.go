@@ -51,6 +51,7 @@ const (
 	fieldProperties  = 2
 	fieldMounts      = 3
 	fieldDeviceSpecs = 4
+	fieldNote        = 15
 )
 
 // decode reads and vets a DiscoverResponse; the results are those of [vet].
@@ -64,7 +65,11 @@ func decode(r rules, raw []byte) (good []discovery.Device, refused, err error) {
 	}
 	v := newVetting(r, n[fieldDevices])
 	place := 0
+	var note []byte
 	err = fields(raw, func(number protowire.Number, device []byte) {
+		if number == fieldNote {
+			note = device
+		}
 		if number != fieldDevices {
 			return
 		}
@@ -76,7 +81,7 @@ func decode(r rules, raw []byte) (good []discovery.Device, refused, err error) {
 		}
 		v.add(d)
 	})
-	return v.devices, v.refused.err(), err
+	return v.devices, noted(v.refused.err(), string(note)), err
 }
 
 func decodeDevice(r rules, raw []byte) (discovery.Device, error) {

@@ -51,11 +51,12 @@ type builtin struct {
 }
 
 func (b builtin) ask(ctx context.Context, req discovery.Request, on func([]discovery.Device, error, error)) error {
-	err := b.handler.Discover(ctx, req, func(devices []discovery.Device) error {
+	err := discovery.Ask(ctx, b.handler, req, func(r discovery.Report) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		on(vet(b.rules, devices))
+		good, refused, err := vet(b.rules, r.Devices)
+		on(good, noted(refused, r.Note), err)
 		return nil
 	})
 	if err == nil {

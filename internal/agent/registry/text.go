@@ -65,3 +65,14 @@ func (r *refusals) err() error {
 	}
 	return errors.New(text)
 }
+
+// noted adds a handler's note to why devices were left out here.
+func noted(refused error, note string) error {
+	switch {
+	case note == "":
+		return refused
+	case refused == nil:
+		return errors.New(words(note))
+	}
+	return fmt.Errorf("%w; %s", refused, words(note))
+}

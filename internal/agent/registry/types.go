@@ -86,7 +86,8 @@ type Report struct {
 	Devices []discovery.Device
 	// Received is when it came.
 	Received time.Time
-	// Refused says what was left out and why; it is nil if nothing was.
+	// Refused says what was left out and why, here or by the handler itself (its
+	// note); it is nil if nothing was.
 	Refused error
 }
 

@@ -14,14 +14,17 @@ package udev
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/rule"
 	"github.com/akri-go/akri/internal/handlers/udev/uevent"
 )
 
@@ -32,6 +35,14 @@ type Options struct {
 	// Udev is udevd's folder; "/run/udev" if empty. It need not exist: then
 	// devices have the kernel's properties only, and no tags.
 	Udev string
+	// Proc is a proc file system; "/proc" if empty.
+	Proc string
+	// NodeMounts is a file with the node's table of mounts: /proc/1/mountinfo of
+	// the node. "" if there is none; then the handler knows less of which disks
+	// are in use (see package vital).
+	NodeMounts string
+	// Allow are the device nodes that are reported although the node lives on them.
+	Allow []rule.Pattern
 	// Listen opens the source of uevents; that of the kernel if nil.
 	Listen func() (Events, error)
 	// Reported, if not nil, is told after each report that an event has caused
@@ -45,6 +56,23 @@ type Options struct {
 // records returns the folder of udevd's records.
 func (o *Options) records() fs.FS { return os.DirFS(filepath.Join(o.Udev, "data")) }
 
+// ParseAllow parses patterns for Options.Allow: device nodes, or shell patterns
+// such as "/dev/sd*".
+func ParseAllow(texts []string) ([]rule.Pattern, error) {
+	var all []rule.Pattern
+	for _, text := range texts {
+		p, err := rule.ParsePattern(text)
+		if err == nil && !strings.HasPrefix(text, "/dev/") {
+			err = fmt.Errorf("%q is not the path of a device node below /dev", text)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("allow node devices: %w", err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
 // Handler is the handler "udev".
 type Handler struct {
 	options Options
@@ -53,7 +81,7 @@ type Handler struct {
 	monitor *monitor // nil while there is no request
 }
 
-var _ discovery.Handler = (*Handler)(nil)
+var _ discovery.Explainer = (*Handler)(nil)
 
 // New makes a handler. It does nothing until there is a request.
 func New(o Options) *Handler {
@@ -62,6 +90,9 @@ func New(o Options) *Handler {
 	}
 	if o.Udev == "" {
 		o.Udev = "/run/udev"
+	}
+	if o.Proc == "" {
+		o.Proc = "/proc"
 	}
 	if o.Listen == nil {
 		o.Listen = func() (Events, error) { return uevent.Listen(uevent.DefaultBuffer) }
@@ -83,6 +114,11 @@ func (h *Handler) Shared() bool { return false }
 
 // Discover answers a request as [discovery.Handler] says.
 func (h *Handler) Discover(ctx context.Context, req discovery.Request, report func([]discovery.Device) error) error {
+	return h.Explain(ctx, req, func(r discovery.Report) error { return report(r.Devices) })
+}
+
+// Explain answers a request, and notes what it leaves out.
+func (h *Handler) Explain(ctx context.Context, req discovery.Request, report func(discovery.Report) error) error {
 	details, properties, err := parseRequest(req)
 	if err != nil {
 		return err
@@ -92,8 +128,7 @@ func (h *Handler) Discover(ctx context.Context, req discovery.Request, report fu
 		return err
 	}
 	defer h.unsubscribe(sub)
-	s := newSearch(details, properties)
-	s.reported = h.options.Reported
+	s := newSearch(details, properties, h.options)
 	return s.run(ctx, sub, report)
 }
 

@@ -133,6 +133,45 @@ func TestOverflow(t *testing.T) {
 	b.want("/devices/x0")
 }
 
+// What the node lives on is left out and noted, unless the operator allows it.
+func TestVital(t *testing.T) {
+	m := newMachine(t)
+	for i, name := range []string{"vda", "vdb", "vdc"} {
+		m.add("/devices/host/block/"+name, "block", "MAJOR=254", fmt.Sprintf("MINOR=%d", 16*i), "DEVNAME="+name)
+		m.link(fmt.Sprintf("%s/dev/block/254:%d", m.sys, 16*i), m.sys+"/devices/host/block/"+name)
+	}
+	m.add("/devices/virtual/mem/mem", "mem", "DEVNAME=mem")
+	m.write(m.proc+"/node", "1 1 254:0 / / rw - ext4 /dev/vda rw\n")
+	a := m.ask(`SUBSYSTEM=="block|mem"`)
+	a.want("/devices/host/block/vdb", "/devices/host/block/vdc")
+	const note = "left out, because the node lives on it: /dev/vda (the node has it mounted at /), /dev/mem (it is the node's memory); the operator can allow it (udev.discovery.allowNodeDevices)"
+	if a.note() != note {
+		t.Errorf("noted %q", a.note())
+	}
+
+	// Another disk is made of vdb.
+	m.link(m.sys+"/devices/host/block/vdb/holders/dm-0", m.sys+"/devices/virtual/block/dm-0")
+	m.link(m.sys+"/devices/virtual/block/dm-0/slaves/vdb", m.sys+"/devices/host/block/vdb")
+	m.add("/devices/virtual/block/dm-0", "block", "MAJOR=253", "MINOR=0", "DEVNAME=dm-0")
+	m.uevent("change", "/devices/virtual/block/dm-0")
+	a.want("/devices/host/block/vdc", "/devices/virtual/block/dm-0")
+
+	var err error
+	if m.h.options.Allow, err = ParseAllow([]string{"/dev/vd*", "/dev/mem"}); err != nil {
+		t.Fatal(err)
+	}
+	b := m.ask(`SUBSYSTEM=="block|mem"`)
+	b.want("/devices/host/block/vda", "/devices/host/block/vdb", "/devices/host/block/vdc", "/devices/virtual/block/dm-0", "/devices/virtual/mem/mem")
+	if b.note() != "" {
+		t.Errorf("noted %q", b.note())
+	}
+	for _, bad := range []string{"vda", "/dev/[", ""} {
+		if _, err := ParseAllow([]string{bad}); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
 func TestMove(t *testing.T) {
 	m := newMachine(t)
 	m.add("/devices/host/net/eth0", "net", "INTERFACE=eth0", "IFINDEX=2")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,40 @@ func TestHotplug(t *testing.T) {
 	}
 	unplug(t, n)
 	r.until("unplug", func(ds []discovery.Device) bool { return !has(ds, id) })
+}
+
+// A disk that the node starts to swap on goes, and comes back.
+func TestSwappedOn(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	r := discover(t, New(Options{}), rules(`SUBSYSTEM=="block", KERNEL=="zram*"`))
+	defer r.stop()
+	r.until("first report", func([]discovery.Device) bool { return true })
+	n := plug(t)
+	id, node := "/devices/virtual/block/zram"+n, "/dev/zram"+n
+	r.until("plug", func(ds []discovery.Device) bool { return has(ds, id) })
+	if err := os.WriteFile("/sys/block/zram"+n+"/disksize", []byte("16M"), 0); err != nil {
+		t.Fatal(err)
+	}
+	run := func(name string) {
+		t.Helper()
+		if out, err := exec.Command(name, node).CombinedOutput(); err != nil {
+			unplug(t, n)
+			t.Skipf("%s: %v: %s", name, err, out)
+		}
+	}
+	run("mkswap")
+	run("swapon")
+	on := true
+	defer func() {
+		if on {
+			_ = exec.Command("swapoff", node).Run()
+		}
+		unplug(t, n)
+	}()
+	r.until("swapon", func(ds []discovery.Device) bool { return !has(ds, id) })
+	run("swapoff")
+	on = false
+	r.until("swapoff", func(ds []discovery.Device) bool { return has(ds, id) })
 }
 
 func TestMachine(t *testing.T) {

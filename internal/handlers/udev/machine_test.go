@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 type machine struct {
 	testing.TB
 	sys, udev string
+	proc      string
 	h         *Handler
 
 	mu     sync.Mutex
@@ -66,11 +68,12 @@ func (f *fakeEvents) Drain() error {
 func (f *fakeEvents) Close() error { close(f.closed); return nil }
 
 func newMachine(tb testing.TB) *machine {
-	m := &machine{TB: tb, sys: tb.TempDir(), udev: filepath.Join(tb.TempDir(), "udev")}
+	m := &machine{TB: tb, sys: tb.TempDir(), udev: filepath.Join(tb.TempDir(), "udev"), proc: tb.TempDir()}
 	for _, d := range []string{"class", "bus", "devices"} {
 		m.must(os.Mkdir(filepath.Join(m.sys, d), 0o755))
 	}
-	m.h = New(Options{Sys: os.DirFS(m.sys).(fs.ReadLinkFS), Udev: m.udev, Log: slog.New(slog.DiscardHandler), Listen: func() (Events, error) {
+	m.write(filepath.Join(m.proc, "node"), "")
+	m.h = New(Options{Sys: os.DirFS(m.sys).(fs.ReadLinkFS), Udev: m.udev, Proc: m.proc, NodeMounts: filepath.Join(m.proc, "node"), Log: slog.New(slog.DiscardHandler), Listen: func() (Events, error) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.opened++
@@ -138,9 +141,12 @@ func (m *machine) uevent(action, devpath string) {
 type asked struct {
 	*machine
 	ch     chan []discovery.Device
+	noted  atomic.Value // the note of the latest report
 	cancel context.CancelFunc
 	done   chan error
 }
+
+func (a *asked) note() string { s, _ := a.noted.Load().(string); return s }
 
 func (m *machine) ask(rules ...string) *asked {
 	return m.askDetails("udevRules: ['" + strings.Join(rules, "', '") + "']")
@@ -150,9 +156,10 @@ func (m *machine) askDetails(details string) *asked {
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &asked{machine: m, ch: make(chan []discovery.Device), cancel: cancel, done: make(chan error, 1)}
 	go func() {
-		err := m.h.Discover(ctx, discovery.Request{Details: details}, func(d []discovery.Device) error {
+		err := m.h.Explain(ctx, discovery.Request{Details: details}, func(r discovery.Report) error {
+			a.noted.Store(r.Note)
 			select {
-			case a.ch <- d:
+			case a.ch <- r.Devices:
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 	"github.com/akri-go/akri/internal/handlers/udev/uevent"
+	"github.com/akri-go/akri/internal/handlers/udev/vital"
 )
 
 // Events is a source of uevents, as [uevent.Conn] is.
@@ -32,11 +35,14 @@ type monitor struct {
 	tree    *sysfs.Tree
 	events  Events
 	records *recordWatch
+	tables  *tableWatch
+	uses    vital.Sources
 	log     *slog.Logger
 	running sync.WaitGroup
 
 	mu    sync.Mutex
 	index index
+	node  *vital.Node // what the node lives on
 	subs  map[*subscription]struct{}
 	err   error // why it has ended by itself
 }
@@ -55,6 +61,7 @@ func startMonitor(o Options) (*monitor, error) {
 	m := &monitor{
 		tree:   sysfs.New(o.Sys, o.records()),
 		events: events,
+		uses:   vital.Sources{Proc: os.DirFS(o.Proc), NodeMounts: o.NodeMounts},
 		log:    o.Log,
 		subs:   map[*subscription]struct{}{},
 	}
@@ -62,6 +69,9 @@ func startMonitor(o Options) (*monitor, error) {
 		events.Close()
 		return nil, err
 	}
+	// Watched first, read then: nothing is missed between the two.
+	m.tables = watchTables([]string{filepath.Join(o.Proc, "self/mountinfo"), filepath.Join(o.Proc, "swaps"), o.NodeMounts}, m)
+	m.lookAtNode()
 	m.records = watchRecords(o.Udev, m)
 	m.running.Go(m.run)
 	return m, nil
@@ -71,6 +81,7 @@ func startMonitor(o Options) (*monitor, error) {
 func (m *monitor) stop() {
 	m.events.Close()
 	m.records.stop()
+	m.tables.stop()
 	m.running.Wait()
 }
 
@@ -135,6 +146,10 @@ func (m *monitor) apply(e uevent.Event) error {
 			return nil // no device, or gone again: remove will follow
 		}
 	}
+	var slaves []string
+	if subsystem == "block" {
+		slaves = vital.MadeOf(m.tree.View(), e.Devpath)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if gone {
@@ -146,8 +161,30 @@ func (m *monitor) apply(e uevent.Event) error {
 		// Rules look at ancestors: devices below may match now or no longer. A
 		// device that is new has none yet, they come with events of their own.
 		s.touch(e.Devpath, e.Action != "add")
+		// Disks of which this one is made are in use from now on.
+		for _, disk := range slaves {
+			s.touch(disk, true)
+		}
 	}
 	return nil
+}
+
+// lookAtNode looks what the node lives on and, if that has changed, has all
+// devices looked at anew.
+func (m *monitor) lookAtNode() {
+	node := vital.Look(m.tree.View(), m.uses)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.node != nil && m.node.Same(node) {
+		return
+	}
+	if node.Blind != nil {
+		m.log.Warn("the node's table of mounts cannot be read: disks count as in use by what the kernel shows of its file systems", "err", node.Blind)
+	}
+	m.node = node
+	for s := range m.subs {
+		s.touchAll()
+	}
 }
 
 // remove forgets a device and, although the kernel removes these first, those below it.

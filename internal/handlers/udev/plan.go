@@ -15,6 +15,7 @@ type found struct {
 	devpath    string
 	devnode    string // such as "/dev/video0", or ""
 	iommuGroup string // a number, or ""
+	vital      string // why the node lives on it and it is left out, or ""
 }
 
 // compareDevpaths orders devpaths by their elements, so that a device is
@@ -37,7 +38,8 @@ func compareDevpaths(a, b string) int {
 
 // plan makes the report of what was found, which is sorted by compareDevpaths
 // and names each devpath once.
-func plan(all []found, d Details, p passthrough) []discovery.Device {
+func plan(all []found, d Details, p passthrough) discovery.Report {
+	all, note := leaveOut(all)
 	devices := make([]discovery.Device, 0, len(all))
 	for len(all) > 0 {
 		n := 1
@@ -47,7 +49,32 @@ func plan(all []found, d Details, p passthrough) []discovery.Device {
 		devices = append(devices, device(all[:n], d, p))
 		all = all[n:]
 	}
-	return devices
+	return discovery.Report{Devices: devices, Note: note}
+}
+
+// leaveOut takes away what the node lives on, and says so.
+func leaveOut(all []found) (rest []found, note string) {
+	var said []string
+	for _, f := range all {
+		if f.vital == "" {
+			rest = append(rest, f)
+			continue
+		}
+		said = append(said, f.devnode+" ("+f.vital+")")
+	}
+	if len(said) == 0 {
+		return rest, ""
+	}
+	return rest, "left out, because the node lives on it: " + some(said) + "; the operator can allow it (udev.discovery.allowNodeDevices)"
+}
+
+// some lists the first few of many.
+func some(texts []string) string {
+	const most = 4
+	if more := len(texts) - most; more > 0 {
+		return strings.Join(texts[:most], ", ") + " and " + strconv.Itoa(more) + " more"
+	}
+	return strings.Join(texts, ", ")
 }
 
 // device makes one Device of those of a group, the first of which is the

@@ -59,7 +59,7 @@ func TestPlan(t *testing.T) {
 					DeviceSpecs: append(specs("r", "/dev/y"), specs("rwm", "/dev/vfio/7", "/dev/vfio/vfio", "/dev/vfio/8")...)},
 			}},
 	} {
-		if d := cmp.Diff(tt.want, plan(tt.found, tt.d, tt.p)); d != "" {
+		if d := cmp.Diff(tt.want, plan(tt.found, tt.d, tt.p).Devices); d != "" {
 			t.Errorf("%s: -want +got\n%s", tt.name, d)
 		}
 	}

@@ -3,6 +3,7 @@ package udev
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
+	"github.com/akri-go/akri/internal/handlers/udev/vital"
 )
 
 // search is what one request has found.
@@ -17,11 +19,13 @@ type search struct {
 	details     Details
 	passthrough passthrough
 	matches     map[string]found // by devpath of the device that a rule matches
+	allow       []rule.Pattern
 	reported    func(time.Duration)
+	log         *slog.Logger
 }
 
-func newSearch(d Details, p passthrough) *search {
-	return &search{details: d, passthrough: p, matches: map[string]found{}}
+func newSearch(d Details, p passthrough, o Options) *search {
+	return &search{details: d, passthrough: p, matches: map[string]found{}, allow: o.Allow, reported: o.Reported, log: o.Log}
 }
 
 // pause is how long to wait at least after a report of n devices before the
@@ -33,9 +37,10 @@ func pause(n int) time.Duration {
 }
 
 // run reports until ctx is done.
-func (s *search) run(ctx context.Context, sub *subscription, report func([]discovery.Device) error) error {
+func (s *search) run(ctx context.Context, sub *subscription, report func(discovery.Report) error) error {
 	var (
 		last  []found
+		note  string
 		first = true
 		next  time.Time // not before
 	)
@@ -59,8 +64,13 @@ func (s *search) run(ctx context.Context, sub *subscription, report func([]disco
 		if !first && slices.Equal(now, last) {
 			continue
 		}
-		if err := report(plan(now, s.details, s.passthrough)); err != nil {
+		r := plan(now, s.details, s.passthrough)
+		if err := report(r); err != nil {
 			return err
+		}
+		if r.Note != note {
+			note = r.Note
+			s.log.Info("note on devices", "rules", len(s.details.Rules), "note", note)
 		}
 		if !c.since.IsZero() {
 			s.reported(time.Since(c.since))
@@ -103,7 +113,7 @@ func (s *search) update(v *sysfs.View, c changes) (changed bool) {
 		d := v.Device(e)
 		if !slices.ContainsFunc(s.details.Rules, func(r *rule.Rule) bool { return r.Matches(d) }) {
 			forget(e.Devpath)
-		} else if f := s.locate(d); s.matches[e.Devpath] != f {
+		} else if f := s.locate(v, d, c.node); s.matches[e.Devpath] != f {
 			changed = true
 			s.matches[e.Devpath] = f
 		}
@@ -113,7 +123,7 @@ func (s *search) update(v *sysfs.View, c changes) (changed bool) {
 
 // locate returns the device itself or, if it has no device node, the nearest
 // ancestor that has one, if there is one.
-func (s *search) locate(d *sysfs.Device) found {
+func (s *search) locate(v *sysfs.View, d *sysfs.Device, node *vital.Node) found {
 	at := d
 	for at != nil && at.Devnode() == "" {
 		at = at.Ancestor()
@@ -122,6 +132,9 @@ func (s *search) locate(d *sysfs.Device) found {
 		at = d
 	}
 	f := found{devpath: at.Devpath(), devnode: at.Devnode()}
+	if !slices.ContainsFunc(s.allow, func(p rule.Pattern) bool { return p.Matches(f.devnode) }) {
+		f.vital = node.Why(v, at)
+	}
 	if s.passthrough.vfio {
 		f.iommuGroup = at.Link("iommu_group")
 	}

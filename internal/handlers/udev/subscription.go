@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
+	"github.com/akri-go/akri/internal/handlers/udev/vital"
 )
 
 // subscription is what a monitor has to tell one request.
@@ -25,6 +26,7 @@ type changes struct {
 	entries []sysfs.Entry
 	gone    []string
 	since   time.Time // when the first event came that they are of; zero if none did
+	node    *vital.Node
 }
 
 func (m *monitor) subscribe(records bool) *subscription {
@@ -87,7 +89,7 @@ func (s *subscription) take() (changes, error) {
 	if m.err != nil {
 		return changes{}, m.err
 	}
-	c := changes{since: s.since}
+	c := changes{since: s.since, node: m.node}
 	s.since = time.Time{}
 	if s.all {
 		s.all = false

@@ -13,6 +13,21 @@ type pattern struct {
 	foldCase     bool
 }
 
+// Pattern is a shell pattern, or several separated by |, as the value of a match is.
+type Pattern struct{ p pattern }
+
+// ParsePattern parses what would stand between the quotes of a match.
+func ParsePattern(text string) (Pattern, error) {
+	p, err := newPattern(text, false)
+	if err != nil {
+		return Pattern{}, fmt.Errorf("pattern %q: %w", text, err)
+	}
+	return Pattern{p}, nil
+}
+
+// Matches tells whether the pattern matches all of s.
+func (p Pattern) Matches(s string) bool { return p.p.matches(s) }
+
 // newPattern splits a value at every | (udevd does so before it looks at
 // brackets and backslashes) and checks the patterns.
 func newPattern(value string, foldCase bool) (pattern, error) {

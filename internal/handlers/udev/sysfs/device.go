@@ -27,6 +27,37 @@ func (v *View) Device(e Entry) *Device {
 	return d
 }
 
+// Block returns the block device of a name, such as "sda1", or nil.
+func (v *View) Block(name string) *Device { return v.follow("class/block", name) }
+
+// BlockNumber returns the block device of a number, such as "8:1", or nil.
+func (v *View) BlockNumber(number string) *Device { return v.follow("dev/block", number) }
+
+func (v *View) follow(folder, name string) *Device {
+	if !fs.ValidPath(name) || strings.Contains(name, "/") {
+		return nil
+	}
+	devpath, ok := v.tree.target(folder, name)
+	if !ok {
+		return nil
+	}
+	return v.Device(Entry{Devpath: devpath, Subsystem: "block"})
+}
+
+// List returns what is in a folder of sysfs, such as "fs/ext4". What is not
+// there is empty.
+func (v *View) List(folder string) []string {
+	entries, _ := fs.ReadDir(v.tree.sys, folder)
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// At returns the device of a devpath.
+func (v *View) At(devpath string) *Device { return v.device(devpath) }
+
 func (v *View) device(devpath string) *Device {
 	d := v.devices[devpath]
 	if d == nil {
@@ -86,6 +117,19 @@ func (d *Device) Driver() string {
 // Link returns the last element of the path to which a link in the device's
 // folder leads, such as the number of its "iommu_group", or "".
 func (d *Device) Link(name string) string { return d.view.tree.linkName(d.devpath, name) }
+
+// Linked returns the devpath to which a link in the device's folder leads, such
+// as "device" of a disk, or "".
+func (d *Device) Linked(name string) string {
+	to, _ := d.view.tree.target(fsPath(d.devpath), name)
+	return to
+}
+
+// Names returns what is in a folder of the device, such as "holders"; "." is
+// the device's own. What is not there is empty.
+func (d *Device) Names(folder string) []string {
+	return d.view.List(path.Join(fsPath(d.devpath), folder))
+}
 
 // Attr returns the value of an attribute as udevd sees it (sd-device.c,
 // sd_device_get_sysattr_value): of links only driver, subsystem and module

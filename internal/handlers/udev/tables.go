@@ -1,0 +1,63 @@
+package udev
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// tableWatch tells a monitor when something was mounted or swapped on. The
+// kernel says so, once for each change, to whoever polls these files
+// (proc_pid_mountinfo(5)); so the runtime's own poller must not know of them.
+type tableWatch struct {
+	end int // writing end of a pipe that ends the watch; -1 if there is none
+}
+
+// settle is how long changes may gather before they are looked at, in
+// milliseconds: a Pod that starts mounts a dozen things.
+const settle = 500
+
+// watchTables watches those of the files that are there.
+func watchTables(files []string, m *monitor) *tableWatch {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		m.log.Warn("cannot watch what is mounted: disks that come into use later are noticed late", "err", err)
+		return &tableWatch{end: -1}
+	}
+	polled := []unix.PollFd{{Fd: int32(pipe[0]), Events: unix.POLLIN}}
+	for _, name := range files {
+		if fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+			polled = append(polled, unix.PollFd{Fd: int32(fd), Events: unix.POLLPRI})
+		}
+	}
+	m.running.Go(func() {
+		defer func() {
+			for _, p := range polled {
+				unix.Close(int(p.Fd))
+			}
+		}()
+		for {
+			n, err := unix.Poll(polled, -1)
+			switch {
+			case err == unix.EINTR:
+				continue
+			case err != nil:
+				m.log.Warn("watching what is mounted failed", "err", err)
+				return
+			}
+			if n > 0 && polled[0].Revents == 0 {
+				if n, _ = unix.Poll(polled[:1], settle); n <= 0 {
+					m.lookAtNode()
+				}
+			}
+			if polled[0].Revents != 0 {
+				return
+			}
+		}
+	})
+	return &tableWatch{end: pipe[1]}
+}
+
+func (w *tableWatch) stop() {
+	if w.end >= 0 {
+		unix.Close(w.end)
+	}
+}

@@ -1,0 +1,337 @@
+// Package vital knows what a node itself lives on: the disks that it has
+// mounted or swaps on, with all their parts and what they are made of, and the
+// device nodes that give whoever opens them the node's memory, its console, its
+// firmware or its off switch.
+//
+// [Look] reads what is in use now; [Node.Why] tells of one device whether it is
+// such. It needs no privileges: the node's table of mounts is a file that
+// anybody may read where it is given ([Sources.NodeMounts]). Without it, what
+// the kernel shows of its file systems must do: it names disks of ext4, xfs,
+// btrfs, f2fs, bcachefs and erofs, whoever has mounted them, and not those of vfat.
+package vital
+
+import (
+	"cmp"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
+)
+
+// Sources say where to look.
+type Sources struct {
+	// Proc is a proc file system; its self/mountinfo and swaps are read.
+	Proc fs.FS
+	// NodeMounts is a file with the node's table of mounts, /proc/1/mountinfo
+	// of the node; "" if there is none.
+	NodeMounts string
+}
+
+// Node is what the node lives on, as it was when it was looked at.
+type Node struct {
+	// Blind is why the node's table of mounts could not be read, nil if it was
+	// or if there is none.
+	Blind error
+
+	used     []use // block devices in use, sorted, each devpath once
+	doors    []use // what leads to them another way
+	consoles []string
+}
+
+// use is a device, and why it is the node's.
+type use struct {
+	devpath, why string
+	below        bool // of a door: and what is below it
+}
+
+// Same tells whether two looks have seen the same.
+func (n *Node) Same(o *Node) bool {
+	return slices.Equal(n.used, o.used) && slices.Equal(n.doors, o.doors) && slices.Equal(n.consoles, o.consoles) &&
+		(n.Blind == nil) == (o.Blind == nil)
+}
+
+// Look reads what is in use.
+func Look(v *sysfs.View, s Sources) *Node {
+	l := look{View: v, seen: map[string]string{}}
+	n := &Node{}
+	own, _ := fs.ReadFile(s.Proc, "self/mountinfo")
+	table := parseMounts(own)
+	known := false
+	if s.NodeMounts != "" {
+		b, err := openFile(s.NodeMounts)
+		if known = err == nil; known {
+			table = append(table, parseMounts(b)...)
+		}
+		n.Blind = err
+	}
+	l.mounts(table)
+	l.btrfs()
+	if !known {
+		l.fileSystems()
+	}
+	swaps, _ := fs.ReadFile(s.Proc, "swaps")
+	for _, node := range parseSwaps(swaps) {
+		l.add(l.node(node), "the node swaps on it")
+	}
+	for devpath, why := range l.seen {
+		n.used = append(n.used, use{devpath: devpath, why: why})
+	}
+	sortUses(n.used)
+	n.doors = l.doors(n.used)
+	if d := l.At("/devices/virtual/tty/console"); d != nil {
+		active, _ := d.Attr("active")
+		n.consoles = strings.Fields(active)
+	}
+	return n
+}
+
+func sortUses(uses []use) {
+	slices.SortFunc(uses, func(a, b use) int {
+		return cmp.Or(strings.Compare(a.devpath, b.devpath), strings.Compare(a.why, b.why))
+	})
+}
+
+// look collects block devices that are in use.
+type look struct {
+	*sysfs.View
+	seen map[string]string // why, by devpath
+}
+
+// add notes a block device, and those of which it is made.
+func (l *look) add(d *sysfs.Device, why string) {
+	if d == nil {
+		return
+	}
+	if old, ok := l.seen[d.Devpath()]; ok && !(len(why) < len(old)) {
+		return
+	}
+	l.seen[d.Devpath()] = why
+	disk := diskOf(d)
+	for _, of := range []*sysfs.Device{d, disk} {
+		for _, below := range of.Names("slaves") {
+			l.add(l.Block(below), "/dev/"+d.Kernel()+" lies on it")
+		}
+	}
+	if file, _ := disk.Attr("loop/backing_file"); strings.HasPrefix(file, "/dev/") {
+		l.add(l.node(file), "/dev/"+d.Kernel()+" lies on it")
+	}
+}
+
+func (l *look) mounts(table []mount) {
+	// Of many mounts of one device that with the shortest path says most.
+	slices.SortStableFunc(table, func(a, b mount) int {
+		return cmp.Or(cmp.Compare(len(a.point), len(b.point)), strings.Compare(a.point, b.point))
+	})
+	for _, m := range table {
+		why := "the node has it mounted at " + m.point
+		if !strings.HasPrefix(m.number, "0:") {
+			l.once(l.BlockNumber(m.number), why)
+		}
+		// Of file systems over several disks the number says nothing.
+		for source := range strings.SplitSeq(m.source, ":") {
+			if strings.HasPrefix(source, "/dev/") {
+				l.once(l.node(source), why)
+			}
+		}
+	}
+}
+
+// once is add for a device that is not known yet.
+func (l *look) once(d *sysfs.Device, why string) {
+	if d != nil && l.seen[d.Devpath()] == "" {
+		l.add(d, why)
+	}
+}
+
+// fileSystems adds the disks of which the kernel shows that they are mounted,
+// by whomever.
+func (l *look) fileSystems() {
+	for _, kind := range []string{"ext4", "xfs", "f2fs", "erofs"} {
+		for _, name := range l.List("fs/" + kind) {
+			l.once(l.Block(name), "it is mounted ("+kind+")")
+		}
+	}
+	for _, kind := range []string{"btrfs", "bcachefs"} {
+		for _, id := range l.List("fs/" + kind) {
+			for _, name := range l.List("fs/" + kind + "/" + id + "/devices") {
+				l.once(l.Block(name), "it is mounted ("+kind+")")
+			}
+		}
+	}
+}
+
+// btrfs adds all disks of a file system of which one is in use: a table of
+// mounts names one.
+func (l *look) btrfs() {
+	for _, id := range l.List("fs/btrfs") {
+		names := l.List("fs/btrfs/" + id + "/devices")
+		for _, name := range names {
+			d := l.Block(name)
+			if d == nil || l.seen[d.Devpath()] == "" {
+				continue
+			}
+			for _, other := range names {
+				l.once(l.Block(other), "it is of one file system with /dev/"+name)
+			}
+			break
+		}
+	}
+}
+
+// node returns the block device of a device node, or nil.
+func (l *look) node(node string) *sysfs.Device {
+	name := strings.TrimSuffix(strings.TrimPrefix(node, "/dev/"), " (deleted)")
+	if mapped, ok := strings.CutPrefix(name, "mapper/"); ok {
+		for _, dm := range l.List("class/block") {
+			if d := l.Block(dm); strings.HasPrefix(dm, "dm-") && d != nil {
+				if called, _ := d.Attr("dm/name"); called == mapped {
+					return d
+				}
+			}
+		}
+	}
+	return l.Block(strings.ReplaceAll(name, "/", "!"))
+}
+
+// doors returns the hardware of disks that are in use: its other device nodes
+// (SCSI generic, NVMe controllers, the USB device as such) lead to the disk.
+func (l *look) doors(used []use) []use {
+	var doors []use
+	for _, u := range used {
+		disk := diskOf(l.At(u.devpath))
+		hardware := disk.Linked("device")
+		if hardware == "" {
+			continue
+		}
+		why := "it leads to /dev/" + disk.Kernel() + ", which is in use"
+		doors = append(doors, use{devpath: hardware, why: why, below: true})
+		for at := l.At(hardware); at != nil; at = at.Ancestor() {
+			if at.Devnode() != "" {
+				doors = append(doors, use{devpath: at.Devpath(), why: why})
+				break
+			}
+		}
+	}
+	sortUses(doors)
+	return slices.CompactFunc(doors, func(a, b use) bool { return a.devpath == b.devpath })
+}
+
+// diskOf returns the disk of which a block device is a part, or itself.
+func diskOf(d *sysfs.Device) *sysfs.Device {
+	for up := d.Ancestor(); up != nil && up.Subsystem() == "block"; up = up.Ancestor() {
+		d = up
+	}
+	return d
+}
+
+// MadeOf returns the disks that a block device lies on: those of its slaves.
+func MadeOf(v *sysfs.View, devpath string) []string {
+	var disks []string
+	for _, name := range v.At(devpath).Names("slaves") {
+		if d := v.Block(name); d != nil {
+			disks = append(disks, diskOf(d).Devpath())
+		}
+	}
+	return disks
+}
+
+// Why tells why a device is what the node lives on; "" if it is not. A device
+// without a node is not: there is nothing that could be opened.
+func (n *Node) Why(v *sysfs.View, d *sysfs.Device) string {
+	switch {
+	case d.Devnode() == "":
+		return ""
+	case d.Subsystem() == "block":
+		return n.whyBlock(v, d)
+	}
+	name := d.Kernel()
+	for _, k := range kinds {
+		if k.subsystem == d.Subsystem() && numbered(name, k.name) {
+			return k.why
+		}
+	}
+	if d.Subsystem() == "tty" && slices.Contains(n.consoles, name) {
+		return "the kernel's console is there"
+	}
+	for _, door := range n.doors {
+		if d.Devpath() == door.devpath || door.below && strings.HasPrefix(d.Devpath(), door.devpath+"/") {
+			return door.why
+		}
+	}
+	// With several ways to a disk its folder is not below its controllers'.
+	if d.Subsystem() == "nvme" && slices.ContainsFunc(n.doors, func(u use) bool { return strings.Contains(u.devpath, "/nvme-subsystem/") }) {
+		return "it leads to a disk that is in use"
+	}
+	return ""
+}
+
+func (n *Node) whyBlock(v *sysfs.View, d *sysfs.Device) string {
+	if strings.HasPrefix(d.Kernel(), "mtdblock") {
+		return firmware
+	}
+	disk := diskOf(d)
+	for _, u := range n.used {
+		switch {
+		case u.devpath == d.Devpath():
+			return u.why
+		case u.devpath == disk.Devpath(), strings.HasPrefix(u.devpath, disk.Devpath()+"/"):
+			return "it is one disk with /dev/" + v.At(u.devpath).Kernel() + ": " + u.why
+		}
+	}
+	parts := []*sysfs.Device{disk}
+	for _, name := range disk.Names(".") {
+		if part := v.At(disk.Devpath() + "/" + name); strings.HasPrefix(name, disk.Kernel()) && part.Subsystem() == "block" {
+			parts = append(parts, part)
+		}
+	}
+	for _, part := range parts {
+		if holders := part.Names("holders"); len(holders) > 0 {
+			return "/dev/" + holders[0] + " lies on /dev/" + part.Kernel()
+		}
+		// These leave no other trace.
+		if kind, _ := part.Property("ID_FS_TYPE"); kind == "zfs_member" || kind == "ceph_bluestore" {
+			return "/dev/" + part.Kernel() + " is part of a pool (" + kind + ")"
+		}
+	}
+	return ""
+}
+
+const firmware = "it is the node's flash memory, where firmware is"
+
+// kinds are device nodes that give the node to whoever has them, or stop it,
+// by the beginning of their name; a number may follow.
+var kinds = [...]struct{ subsystem, name, why string }{
+	{"mem", "mem", "it is the node's memory"},
+	{"mem", "kmem", "it is the kernel's memory"},
+	{"mem", "oldmem", "it is the kernel's memory"},
+	{"mem", "port", "it is the node's I/O ports"},
+	{"mem", "kmsg", "it is the kernel's log"},
+	{"tty", "console", "it is the node's console"},
+	{"tty", "tty#", "it is a console of the node"},
+	{"vc", "vcs", "it shows a console of the node"},
+	{"vc", "vcsa", "it shows a console of the node"},
+	{"vc", "vcsu", "it shows a console of the node"},
+	{"misc", "watchdog", "it can restart the node"},
+	{"watchdog", "watchdog", "it can restart the node"},
+	{"misc", "uinput", "it types on the node's console"},
+	{"misc", "uhid", "it types on the node's console"},
+	{"misc", "nvram", "it holds the node's firmware settings"},
+	{"misc", "snapshot", "it is the node's memory"},
+	{"msr", "msr", "it controls the node's processors"},
+	{"mtd", "mtd", firmware},
+	{"ipmi", "ipmi", "it can switch the node off"},
+}
+
+// numbered tells whether a name is that of a kind, or has a number after it
+// (must have if the kind ends in #).
+func numbered(name, kind string) bool {
+	kind, must := strings.CutSuffix(kind, "#")
+	rest, ok := strings.CutPrefix(name, kind)
+	if !ok || rest == "" {
+		return ok && !must
+	}
+	_, err := strconv.ParseUint(strings.TrimSuffix(rest, "ro"), 10, 32)
+	return err == nil
+}
