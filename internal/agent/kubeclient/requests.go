@@ -114,22 +114,19 @@ func (c *Client) GetInstance(ctx context.Context, name types.NamespacedName) (*v
 	return out, nil
 }
 
-// pageSize bounds what one answer of EachInstance holds in memory.
+// pageSize bounds what the API server answers at once to EachInstance.
 const pageSize = 500
 
 // EachInstance calls f with every Instance that the selector matches, in all
-// namespaces, a page at a time.
+// namespaces, as they are read. F owns what it is given.
 func (c *Client) EachInstance(ctx context.Context, selector string, f func(*v0.Instance)) error {
 	options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
 	for {
-		var page v0.InstanceList
-		if err := c.list(ctx, v0.InstancesResource, options, &page); err != nil {
+		meta, err := list(ctx, c, v0.InstancesResource, options, f)
+		if err != nil {
 			return fmt.Errorf("list Instances: %w", err)
 		}
-		for i := range page.Items {
-			f(&page.Items[i])
-		}
-		if options.Continue = page.Continue; options.Continue == "" {
+		if options.Continue = meta.Continue; options.Continue == "" {
 			return nil
 		}
 	}

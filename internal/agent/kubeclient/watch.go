@@ -48,7 +48,9 @@ type Handler[T any] interface {
 // WatchInstances follows the Instances of all namespaces that a label selector
 // matches until ctx is done. Each is trimmed by trim before it is kept.
 func (c *Client) WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h Handler[*v0.Instance]) {
-	follow(ctx, c, v0.InstancesResource, selector, trim, h, func() runtime.Object { return new(v0.InstanceList) })
+	follow(ctx, c, v0.InstancesResource, selector, trim, h, func(meta metav1.ListMeta, items []v0.Instance) runtime.Object {
+		return &v0.InstanceList{ListMeta: meta, Items: items}
+	})
 }
 
 // WatchConfigurations follows the Configurations of all namespaces until ctx
@@ -57,16 +59,23 @@ func (c *Client) WatchInstances(ctx context.Context, selector string, trim func(
 // They come without broker and Service specs, status and managedFields.
 func (c *Client) WatchConfigurations(ctx context.Context, set func(all []*v0.Configuration)) {
 	h := &configurations{set: set, all: map[types.NamespacedName]*v0.Configuration{}}
-	follow(ctx, c, v0.ConfigurationsResource, "", trimConfiguration, h, func() runtime.Object { return new(v0.ConfigurationList) })
+	trim := func(c *v0.Configuration) { bare(trimConfiguration(c)) }
+	follow(ctx, c, v0.ConfigurationsResource, "", trim, h, func(meta metav1.ListMeta, items []v0.Configuration) runtime.Object {
+		return &v0.ConfigurationList{ListMeta: meta, Items: items}
+	})
 }
 
-func trimConfiguration(c *v0.Configuration) {
+func trimConfiguration(c *v0.Configuration) *v0.Configuration {
 	c.ManagedFields = nil
 	c.Spec.BrokerSpec = nil
 	c.Spec.InstanceServiceSpec = nil
 	c.Spec.ConfigurationServiceSpec = nil
 	c.Status.Conditions = nil
+	return c
 }
+
+// bare drops the status too: it grows with the number of nodes.
+func bare(c *v0.Configuration) { c.Status = v0.ConfigurationStatus{} }
 
 // configurations collects a watch into complete lists.
 type configurations struct {
@@ -79,14 +88,14 @@ func (h *configurations) tell() { h.set(slices.Collect(maps.Values(h.all))) }
 func (h *configurations) Replaced(all []*v0.Configuration, _ string) {
 	clear(h.all)
 	for _, c := range all {
-		h.all[nameOf(c)] = bare(c)
+		h.all[nameOf(c)] = c
 	}
 	h.tell()
 }
 
 func (h *configurations) Changed(c *v0.Configuration) {
 	old := h.all[nameOf(c)]
-	h.all[nameOf(c)] = bare(c)
+	h.all[nameOf(c)] = c
 	if old == nil || old.UID != c.UID || old.Generation != c.Generation || old.DeletionTimestamp.IsZero() != c.DeletionTimestamp.IsZero() {
 		h.tell()
 	}
@@ -97,20 +106,8 @@ func (h *configurations) Deleted(c *v0.Configuration) {
 	h.tell()
 }
 
-// bare drops the status too: it grows with the number of nodes.
-func bare(c *v0.Configuration) *v0.Configuration {
-	c.Status = v0.ConfigurationStatus{}
-	return c
-}
-
 func nameOf(o metav1.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
-}
-
-func (c *Client) list(ctx context.Context, resource string, options metav1.ListOptions, into runtime.Object) error {
-	ctx, cancel := bounded(ctx, listTimeout)
-	defer cancel()
-	return c.rest.Get().Resource(resource).VersionedParams(&options, c.params).Do(ctx).Into(into)
 }
 
 // object is a pointer to one of the API's types.
@@ -121,16 +118,20 @@ type object[V any] interface {
 }
 
 // follow runs client-go's reflector straight onto a handler: no queue, no
-// second copy of the objects.
-func follow[V any, T object[V]](ctx context.Context, c *Client, resource, selector string, trim func(T), h Handler[T], newList func() runtime.Object) {
+// second copy of the objects. Each object is trimmed before the next one is
+// read, in a list as in a watch.
+func follow[V any, T object[V]](ctx context.Context, c *Client, resource, selector string, trim func(T), h Handler[T], newList func(metav1.ListMeta, []V) runtime.Object) {
 	says := &complaint{log: c.log.With("watch", resource, "selector", selector)}
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			options.LabelSelector = selector
-			list := newList()
-			err := c.list(ctx, resource, options, list)
+			var items []V
+			meta, err := list(ctx, c, resource, options, func(o T) {
+				trim(o)
+				items = append(items, *o)
+			})
 			says.about(ctx, err)
-			return list, err
+			return newList(meta, items), err
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			options.LabelSelector, options.Watch = selector, true

@@ -129,7 +129,6 @@ func (p *Publisher) legacyList(ctx context.Context) error {
 		if !isLegacy(p.opts.Node, o) {
 			return
 		}
-		o = o.DeepCopy() // not to keep its page
 		p.trim(o)
 		name := nameOf(o)
 		p.mu.Lock()

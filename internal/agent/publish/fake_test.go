@@ -30,6 +30,7 @@ type fakeAPI struct {
 	version   int
 	objects   map[types.NamespacedName]*v0.Instance
 	tries     map[string]int
+	applied   map[string]string // what was applied first
 	refuse    map[string]error
 	listFails int
 	statuses  int
@@ -38,7 +39,7 @@ type fakeAPI struct {
 }
 
 func newFakeAPI(objects ...*v0.Instance) *fakeAPI {
-	f := &fakeAPI{objects: map[types.NamespacedName]*v0.Instance{}, tries: map[string]int{}, refuse: map[string]error{}}
+	f := &fakeAPI{objects: map[types.NamespacedName]*v0.Instance{}, tries: map[string]int{}, applied: map[string]string{}, refuse: map[string]error{}}
 	for _, o := range objects {
 		f.objects[nameOf(o)] = o
 	}
@@ -61,7 +62,9 @@ func (f *fakeAPI) ApplyInstance(_ context.Context, name types.NamespacedName, a 
 	time.Sleep(f.slow)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.tries[name.Name]++
+	if f.tries[name.Name]++; f.tries[name.Name] == 1 {
+		f.applied[name.Name] = string(a.Body)
+	}
 	if err := f.refuse[name.Name]; err != nil {
 		return nil, err
 	}
@@ -111,8 +114,19 @@ func (f *fakeAPI) EachInstance(_ context.Context, _ string, each func(*v0.Instan
 	return nil
 }
 
-func (f *fakeAPI) WatchInstances(ctx context.Context, _ string, _ func(*v0.Instance), h kubeclient.Handler[*v0.Instance]) {
-	h.Replaced(nil, "1")
+func (f *fakeAPI) WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h kubeclient.Handler[*v0.Instance]) {
+	var all []*v0.Instance
+	f.mu.Lock()
+	for _, o := range f.objects {
+		if selector == v0.LabelShared+"=true" && o.Labels[v0.LabelShared] == "true" {
+			all = append(all, o.DeepCopy())
+		}
+	}
+	f.mu.Unlock()
+	for _, o := range all {
+		trim(o)
+	}
+	h.Replaced(all, "1")
 	<-ctx.Done()
 }
 

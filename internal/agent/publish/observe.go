@@ -3,8 +3,10 @@ package publish
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
@@ -25,6 +27,45 @@ func newer(a, b string) bool {
 	c, err := resourceversion.CompareResourceVersion(a, b)
 	return err != nil || c > 0
 }
+
+// concerns tells whether an Instance has anything of a node: its name, its
+// slots, its word, or what upstream's agent has left.
+func concerns(node string, o *v0.Instance) bool {
+	if slices.Contains(o.Spec.Nodes, node) || slices.Contains(o.Finalizers, node) {
+		return true
+	}
+	for i := range o.Status.Nodes {
+		if o.Status.Nodes[i].Name == node {
+			return true
+		}
+	}
+	for _, value := range o.Spec.DeviceUsage {
+		if usage(value).Node == node {
+			return true
+		}
+	}
+	return false
+}
+
+// trimWatched takes out of a watched Instance what this node does not need. Of
+// one that does not concern it, and that it wants nothing of, it leaves the
+// name: any node may make many and large ones, and every agent sees the shared
+// ones. If it comes to matter it is read then.
+func (p *Publisher) trimWatched(o *v0.Instance) {
+	p.mu.Lock()
+	wanted := p.entries[nameOf(o)] != nil
+	p.mu.Unlock()
+	if wanted || concerns(p.opts.Node, o) {
+		p.trim(o)
+		return
+	}
+	*o = v0.Instance{ObjectMeta: metav1.ObjectMeta{
+		Namespace: o.Namespace, Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion,
+	}}
+}
+
+// nameOnly tells whether that is all that was left of an Instance.
+func nameOnly(o *v0.Instance) bool { return o.Spec.ConfigurationName == "" }
 
 // source takes in one of the watches.
 type source struct {
@@ -49,6 +90,7 @@ func (s *source) Replaced(all []*v0.Instance, resourceVersion string) {
 		listed[nameOf(o)] = true
 	}
 	s.p.mu.Lock()
+	maps.DeleteFunc(s.p.elsewhere, func(_ types.NamespacedName, shared bool) bool { return shared == s.shared })
 	for name, was := range s.p.observed {
 		if s.covers(was.object) && !listed[name] && !(was.written && newer(was.object.ResourceVersion, resourceVersion)) {
 			s.p.vanish(name, was.object.UID)
@@ -66,7 +108,7 @@ func (s *source) Replaced(all []*v0.Instance, resourceVersion string) {
 				continue
 			}
 		}
-		s.p.see(o, false)
+		s.see(o)
 		names = append(names, nameOf(o))
 	}
 	if !s.once {
@@ -89,11 +131,12 @@ func (s *source) Changed(o *v0.Instance) {
 		// Our own write, or what came before it.
 		if o.ResourceVersion == was.object.ResourceVersion {
 			was.written = false
+			s.p.letGo(nameOf(o))
 		}
 		s.p.mu.Unlock()
 		return
 	}
-	s.p.see(o, false)
+	s.see(o)
 	s.p.mu.Unlock()
 	s.p.observedChange(nameOf(o))
 }
@@ -102,7 +145,7 @@ func (s *source) Changed(o *v0.Instance) {
 func (s *source) Deleted(o *v0.Instance) {
 	s.p.mu.Lock()
 	was := s.p.observed[nameOf(o)]
-	if was == nil || was.object.UID != o.UID || was.written && newer(was.object.ResourceVersion, o.ResourceVersion) {
+	if was != nil && (was.object.UID != o.UID || was.written && newer(was.object.ResourceVersion, o.ResourceVersion)) {
 		s.p.mu.Unlock()
 		return
 	}
@@ -111,10 +154,37 @@ func (s *source) Deleted(o *v0.Instance) {
 	s.p.observedChange(nameOf(o))
 }
 
+// see notes an Instance of the watch. The caller holds p.mu.
+func (s *source) see(o *v0.Instance) {
+	if !nameOnly(o) {
+		s.p.see(o, false)
+		return
+	}
+	name := nameOf(o)
+	delete(s.p.observed, name)
+	s.p.elsewhere[name] = s.shared
+	if e := s.p.entries[name]; e != nil {
+		e.vanished = false
+	}
+}
+
+// letGo keeps of an Instance only that it is there, if it is of no concern any
+// more. The caller holds p.mu.
+func (p *Publisher) letGo(name types.NamespacedName) {
+	was := p.observed[name]
+	if was == nil || was.written || p.entries[name] != nil || concerns(p.opts.Node, was.object) {
+		return
+	}
+	delete(p.observed, name)
+	p.elsewhere[name] = was.object.Labels[v0.LabelShared] == "true"
+	p.changes.add(name)
+}
+
 // see notes an Instance. The caller holds p.mu.
 func (p *Publisher) see(o *v0.Instance, written bool) {
 	name := nameOf(o)
 	p.observed[name] = &observation{object: o, written: written}
+	delete(p.elsewhere, name)
 	if e := p.entries[name]; e != nil {
 		e.vanished = false
 	}
@@ -123,10 +193,12 @@ func (p *Publisher) see(o *v0.Instance, written bool) {
 // vanish notes that an Instance is gone. The caller holds p.mu.
 func (p *Publisher) vanish(name types.NamespacedName, uid types.UID) {
 	was := p.observed[name]
-	if was == nil || was.object.UID != uid {
+	_, elsewhere := p.elsewhere[name]
+	if was == nil && !elsewhere || was != nil && was.object.UID != uid {
 		return
 	}
 	delete(p.observed, name)
+	delete(p.elsewhere, name)
 	if e := p.entries[name]; e != nil {
 		e.vanished = true
 	}
@@ -155,6 +227,7 @@ func (p *Publisher) refresh(ctx context.Context, name types.NamespacedName) (*v0
 	case o == nil && was != nil:
 		p.vanish(name, was.object.UID)
 	case o == nil:
+		p.vanish(name, "")
 	default:
 		p.trim(o)
 		if was == nil || was.object.UID != o.UID || newer(o.ResourceVersion, was.object.ResourceVersion) {

@@ -68,6 +68,7 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 	idle := e.word == Gone || e.word == Unknown && have == nil && len(e.claims) == 0
 	if idle && e.changes == want.changes && e.request == nil {
 		delete(p.entries, name)
+		p.letGo(name)
 	}
 	p.mu.Unlock()
 	switch {

@@ -53,6 +53,8 @@ type Want struct {
 	Hard bool
 
 	changes int // of the entry that this was read from
+	// unread tells that the Instance is there, and no more is known of it.
+	unread bool
 }
 
 // Decision is what to do about one Instance.

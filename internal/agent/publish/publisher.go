@@ -68,12 +68,15 @@ type Publisher struct {
 	mu       sync.Mutex
 	entries  map[types.NamespacedName]*entry
 	observed map[types.NamespacedName]*observation
-	parked   map[types.NamespacedName]bool
-	legacy   map[types.NamespacedName]bool
-	names    map[string]bool // of Configurations, in all namespaces
-	noStatus bool            // the CRD has no status subresource
-	synced   int             // watches that have brought their first list
-	ready    chan struct{}
+	// elsewhere are Instances that are there and not observed, since they are
+	// of no concern to this node; and whether the watch of shared ones has them.
+	elsewhere map[types.NamespacedName]bool
+	parked    map[types.NamespacedName]bool
+	legacy    map[types.NamespacedName]bool
+	names     map[string]bool // of Configurations, in all namespaces
+	noStatus  bool            // the CRD has no status subresource
+	synced    int             // watches that have brought their first list
+	ready     chan struct{}
 
 	changes *changes
 }
@@ -111,14 +114,15 @@ func New(opts Options) *Publisher {
 		opts.Workers = 16
 	}
 	p := &Publisher{
-		opts:     opts,
-		trim:     trimmer(opts.Node),
-		entries:  map[types.NamespacedName]*entry{},
-		observed: map[types.NamespacedName]*observation{},
-		parked:   map[types.NamespacedName]bool{},
-		legacy:   map[types.NamespacedName]bool{},
-		ready:    make(chan struct{}),
-		changes:  newChanges(),
+		opts:      opts,
+		trim:      trimmer(opts.Node),
+		entries:   map[types.NamespacedName]*entry{},
+		observed:  map[types.NamespacedName]*observation{},
+		elsewhere: map[types.NamespacedName]bool{},
+		parked:    map[types.NamespacedName]bool{},
+		legacy:    map[types.NamespacedName]bool{},
+		ready:     make(chan struct{}),
+		changes:   newChanges(),
 	}
 	p.events = NewEventer(opts.API, opts.Node, opts.Logger)
 	p.status = newStatuses(opts.API, opts.Node, opts.Logger)
@@ -139,7 +143,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	for i, selector := range selectors {
 		h := &source{p: p, shared: i == 1}
 		g.Go(func() error {
-			p.opts.API.WatchInstances(ctx, selector, p.trim, h)
+			p.opts.API.WatchInstances(ctx, selector, p.trimWatched, h)
 			return nil
 		})
 	}

@@ -46,11 +46,14 @@ func (p *Publisher) reconcile(ctx context.Context, name types.NamespacedName) {
 			p.answer(name, request, request.ctx.Err())
 			continue
 		}
-		d := Plan(p.opts.Node, want, have, time.Now())
+		var d Decision
+		if !want.unread {
+			d = Plan(p.opts.Node, want, have, time.Now())
+		}
 		if p.statusMissing() {
 			d.Writes = slices.DeleteFunc(d.Writes, func(w Write) bool { return w.Status })
 		}
-		if len(d.Writes) == 0 || (request != nil && len(d.Taken) > 0) {
+		if !want.unread && (len(d.Writes) == 0 || (request != nil && len(d.Taken) > 0)) {
 			if request != nil {
 				err := p.verdict(ctx, name, request, d, have)
 				if err != errAgain {
@@ -69,7 +72,13 @@ func (p *Publisher) reconcile(ctx context.Context, name types.NamespacedName) {
 			p.park(name)
 			return
 		}
-		if err := p.execute(ctx, name, d.Writes, have); err != nil && !errors.Is(err, errAgain) {
+		var err error
+		if want.unread {
+			_, err = p.refresh(ctx, name)
+		} else {
+			err = p.execute(ctx, name, d.Writes, have)
+		}
+		if err != nil && !errors.Is(err, errAgain) {
 			if request != nil {
 				p.answer(name, request, err)
 				continue
@@ -101,6 +110,7 @@ func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance, *claimR
 	}
 	want.Word, want.Device, want.Claims, want.Outdated = e.word, e.device, e.claims, e.outdated
 	want.changes = e.changes
+	_, want.unread = p.elsewhere[name]
 	want.NameTaken = p.names[name.Name]
 	want.Vanished, want.Hard = e.vanished, e.hard
 	want.Settled = !e.differs.IsZero() && time.Since(e.differs) >= settle
