@@ -67,6 +67,19 @@ func DeviceHash(deviceID, node string, shared bool) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// OtherDeviceHashes is how many hashes a device may have besides [DeviceHash].
+const OtherDeviceHashes = 7
+
+// NthDeviceHash returns the hash that a device has if n others of its
+// Configuration were there before it and have those before this one: of 24 bits
+// two of some thousand devices have the same. The 0th is [DeviceHash].
+func NthDeviceHash(deviceID, node string, shared bool, n int) string {
+	if n > 0 { // no id has a NUL
+		deviceID += "\x00" + strconv.Itoa(n)
+	}
+	return DeviceHash(deviceID, node, shared)
+}
+
 // InstanceName returns the name of a device's Instance.
 func InstanceName(configuration, deviceHash string) string {
 	return configuration + "-" + deviceHash

@@ -4,6 +4,7 @@
 //	                                              └──→ ledger → deviceplugin (the kubelet)
 //
 // A claim runs back: the doors ask the ledger, which has it written by publish.
+// So does, rarely, the news that the name of an Instance is taken.
 package agent
 
 import (
@@ -109,6 +110,7 @@ func Run(ctx context.Context, o Options) error {
 	publisher := publish.New(publish.Options{
 		Node: o.Node, API: client, Claims: books, Logger: o.Logger,
 		Written: meters.Written, Published: meters.Published,
+		Named: func(d inventory.Device, name, id string) bool { return inv.Named(d, name, id) },
 	})
 	books.Ledger = ledger.New(ledger.Options{
 		Node:     o.Node,

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -175,6 +176,60 @@ func TestBadHandlers(t *testing.T) {
 	if err := unchanged(ns, echo.Name, before)(t.Context()); err != nil {
 		t.Errorf("the bystander: %v", err)
 	}
+}
+
+// warned complains unless an Event of that reason on name has these words.
+func warned(ns, name, reason, words string) testcluster.Check {
+	return func(ctx context.Context) error {
+		var list corev1.EventList
+		if err := api.List(ctx, &list, client.InNamespace(ns)); err != nil {
+			return err
+		}
+		for _, e := range list.Items {
+			if e.InvolvedObject.Name == name && e.Reason == reason && strings.Contains(e.Message, words) {
+				return nil
+			}
+		}
+		return fmt.Errorf("no Event %s on %s says %q", reason, name, words)
+	}
+}
+
+// A container gets the device node at the end of a link, and nothing else of the
+// node: no folder that the runtime has open, no memory of the node's, nothing
+// that a link leads to since it was reported.
+func TestHostPaths(t *testing.T) {
+	ns := namespace(t)
+	const link = "/dev/akri-e2e-link"
+	aim := func(target string) {
+		t.Helper()
+		_ = os.Remove(link)
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	aim("full")
+	t.Cleanup(func() { os.Remove(link) })
+	h := startForeign(t, "e2e-paths", "")
+	eventually(t, soon, h.Says("registered"))
+	h.do("add link NODE="+link+" node:"+link,
+		"add open mount:/dev/fd/12", "add fd node:/dev/fd/12", "add shm mount:/dev/shm", "add loader LD_PRELOAD=/x")
+	c := foreignConfiguration(ns, "e2e-paths", "e2e-paths")
+	c.Spec.BrokerSpec = brokerPod(t)
+	create(t, c)
+	eventually(t, soon, both(hasInstances(ns, c.Name, 1), hasBrokers(ns, c.Name, 1),
+		status(ns, c.Name, v0.DiscoveryActive, "/dev/fd/12", "/dev/shm", "LD_PRELOAD")))
+	pods, err := brokersOf(t.Context(), ns, c.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := show(t, &pods[0]).opened(link); err != nil {
+		t.Errorf("the end of the link: %v", err)
+	}
+	aim("/etc/shadow")
+	if err := api.Delete(t.Context(), &pods[0]); err != nil { // the controller makes another
+		t.Fatal(err)
+	}
+	eventually(t, soon, warned(ns, c.Name, "ClaimDenied", `"/dev/akri-e2e-link" leads elsewhere`))
 }
 
 // A Configuration that cannot work is refused; one that got past the webhook

@@ -68,14 +68,14 @@ type request struct {
 	sources map[string]Source
 	known   map[string]Known
 	next    time.Duration
-	// holders are those that were restored.
-	holders map[string]string
+	// holders and names were restored, or adopted; taken is what the API says.
+	holders, names, taken map[string]string
 	// failures holds what each endpoint could not do; "" stands for there
 	// being none.
 	failures map[string]registry.Failure
 	refused  map[string]error
-	// barred are Instances of restored devices that may not be any more.
-	barred map[string]bool
+	// barred are devices of before that may not be any more.
+	barred map[identity]bool
 	status v0.ConfigurationNode
 	warned string // what was warned of last
 	// heard is when the report came that is being worked off; zero if none is.
@@ -128,7 +128,9 @@ func newRequest(r Request) *request {
 		known:    map[string]Known{},
 		failures: map[string]registry.Failure{},
 		refused:  map[string]error{},
-		barred:   map[string]bool{},
+		barred:   map[identity]bool{},
+		names:    map[string]string{},
+		taken:    map[string]string{},
 	}
 }
 
@@ -251,6 +253,22 @@ func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
 	return Device{}, false
 }
 
+// Named says that in the API the Instance of a name is that of the device with
+// this id; "" is one that this node cannot have. It is of the same Configuration
+// or in the way of one of its devices: of d, as it was called. It tells whether d is
+// called otherwise now, or is gone.
+func (v *Inventory) Named(d Device, name, id string) (moved bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	q := v.requests[types.NamespacedName{Namespace: d.Instance.Namespace, Name: d.Configuration}]
+	if q == nil {
+		return true
+	}
+	q.taken[name] = id
+	v.plan(q)
+	return q.known[d.Instance.Name].Reported.ID != d.Reported.ID
+}
+
 // plan decides anew and tells what has changed.
 func (v *Inventory) plan(q *request) {
 	up, _ := v.opts.UpTime.Elapsed()
@@ -260,6 +278,8 @@ func (v *Inventory) plan(q *request) {
 		Sources: slices.Collect(maps.Values(q.sources)),
 		Known:   q.known,
 		Holders: q.holders,
+		Names:   q.names,
+		Taken:   q.taken,
 		Now:     time.Now(),
 		Up:      up,
 	})

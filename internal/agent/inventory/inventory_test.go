@@ -280,6 +280,54 @@ func TestAdoptedDevicesAreVetted(t *testing.T) {
 	want(t, r, "+x Online usable=false")
 }
 
+// Names that are not the first stay over a restart, with a checkpoint and without.
+func TestNamesStay(t *testing.T) {
+	a, b := collide(t)
+	other := func(id string) Device {
+		d := adopted(id, nil)
+		d.Instance.Name = v0.InstanceName("c", v0.NthDeviceHash(id, "n", false, 1))
+		return d
+	}
+	store := &memory{}
+	v, _, _ := start(t, store, "boot")
+	ask(v, "q")
+	report(v, "q", "e", b)
+	report(v, "q", "e", a, b)
+	is := func() {
+		t.Helper()
+		for _, d := range []Device{adopted(b, nil), other(a)} {
+			if got, _ := v.Device(d.Instance); got.Reported.ID != d.Reported.ID {
+				t.Errorf("%s is that of %q, want %q", d.Instance.Name, got.Reported.ID, d.Reported.ID)
+			}
+		}
+	}
+	is()
+	v.save()
+	v, _, _ = start(t, store, "boot")
+	is()
+	ask(v, "q")
+	report(v, "q", "e", a, b)
+	is()
+
+	v, _, _ = start(t, nil, "")
+	ask(v, "q")
+	v.Adopt([]Device{other(a), adopted(b, nil)})
+	is()
+	report(v, "q", "e", a, b)
+	is()
+
+	// The API knows better: this one was called otherwise.
+	v, _, _ = start(t, nil, "")
+	ask(v, "q")
+	report(v, "q", "e", a)
+	d, _ := v.Device(adopted(a, nil).Instance)
+	if !v.Named(d, d.Instance.Name, b) || v.Named(other(a), d.Instance.Name, b) {
+		t.Error("a device has the name of another's Instance")
+	}
+	report(v, "q", "e", a, b)
+	is()
+}
+
 func adopted(id string, properties map[string]string) Device {
 	return Device{
 		Instance:      types.NamespacedName{Namespace: "ns", Name: v0.InstanceName("c", v0.DeviceHash(id, "n", false))},

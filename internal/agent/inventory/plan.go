@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -46,6 +45,8 @@ type Source struct {
 // Known is a device together with how long it has been missing.
 type Known struct {
 	Device
+	// Nth tells which of its names the Instance has: see [v0.NthDeviceHash].
+	Nth int
 	// Holder is the endpoint that has the device, of those that list it: the
 	// first that did.
 	Holder string
@@ -63,9 +64,13 @@ type Input struct {
 	Sources []Source
 	// Known holds the devices so far, by the names of their Instances.
 	Known map[string]Known
-	// Holders tells who had devices that are not known yet, from before a
-	// restart; by the names of their Instances.
-	Holders map[string]string
+	// Holders and Names tell who had devices that are not known yet, and what
+	// their Instances were called if not by their first name: from before a
+	// restart, by the ids of devices.
+	Holders, Names map[string]string
+	// Taken says, of names of Instances, the id of the device that has it in the
+	// API; "" if that is none that this node could have.
+	Taken map[string]string
 	// Now is put into what changed. Up is the clock of the grace periods.
 	Now time.Time
 	Up  time.Duration
@@ -77,8 +82,8 @@ type Output struct {
 	Devices map[string]Known
 	// Expired are endpoints whose lists are to be forgotten.
 	Expired []string
-	// Collisions tell of devices that were left out because the name of their
-	// Instance is taken by another device.
+	// Collisions tell of devices that were left out because all names that
+	// their Instances may have are taken.
 	Collisions []error
 	// Next is the time by the clock of [Input.Up] at which the decision will
 	// change by itself; zero if it will not.
@@ -95,8 +100,16 @@ type Output struct {
 //   - one that no source lists any more is offline for its grace period;
 //   - a lost source counts for [HandlerGrace]; what only it listed goes then,
 //     without a second grace period.
+//
+// What their Instances are called, name decides.
 func Plan(in Input) Output {
-	p := planner{in: in, out: Output{Devices: make(map[string]Known, len(in.Known))}, ranks: make(map[string]rank, len(in.Known))}
+	p := planner{
+		in: in, out: Output{Devices: make(map[string]Known, len(in.Known))},
+		was: make(map[identity]string, len(in.Known)), seen: make(map[identity]sighting, len(in.Known)),
+	}
+	for name, k := range in.Known {
+		p.was[identityOf(k)] = name
+	}
 	sources := slices.Clone(in.Sources)
 	slices.SortStableFunc(sources, func(a, b Source) int {
 		if a.Lost != b.Lost {
@@ -107,12 +120,12 @@ func Plan(in Input) Output {
 		}
 		return cmp.Compare(a.Endpoint, b.Endpoint)
 	})
-	expired := map[string]bool{}
+	expired := map[identity]bool{}
 	for _, s := range sources {
 		if s.Lost && in.Up-s.LostAt >= HandlerGrace {
 			p.out.Expired = append(p.out.Expired, s.Endpoint)
 			for _, d := range s.Devices {
-				expired[p.name(d, s.Shared)] = true
+				expired[identity{d.ID, s.Shared}] = true
 			}
 			continue
 		}
@@ -123,8 +136,10 @@ func Plan(in Input) Output {
 			p.see(s, d)
 		}
 	}
+	p.name()
 	for name, k := range in.Known {
-		if _, here := p.out.Devices[name]; !here && !expired[name] {
+		id := identityOf(k)
+		if _, here := p.seen[id]; !here && !expired[id] {
 			p.miss(name, k)
 		}
 	}
@@ -134,8 +149,25 @@ func Plan(in Input) Output {
 type planner struct {
 	in  Input
 	out Output
-	// ranks has that of the source which each device is as.
-	ranks map[string]rank
+	// was has the names of what is known.
+	was  map[identity]string
+	seen map[identity]sighting
+}
+
+// identity is what makes a device, within a request and on a node.
+type identity struct {
+	id     string
+	shared bool
+}
+
+func identityOf(k Known) identity { return identity{k.Reported.ID, k.Shared} }
+
+// sighting is a device as one source lists it: the one that counts.
+type sighting struct {
+	device discovery.Device
+	rank   rank
+	void   bool
+	holder string
 }
 
 // rank orders the sources of one device; the lowest counts.
@@ -150,12 +182,12 @@ const (
 
 // rank returns that of a source for a device that it lists, and whether it is
 // the device's holder.
-func (p *planner) rank(name string, s Source) (r rank, holder bool) {
-	known, ok := p.in.Known[name]
-	if !ok {
-		known.Holder = p.in.Holders[name]
+func (p *planner) rank(id identity, s Source) (r rank, holder bool) {
+	was := p.in.Holders[id.id]
+	if name, ok := p.was[id]; ok {
+		was = p.in.Known[name].Holder
 	}
-	holder = known.Holder == s.Endpoint
+	holder = was == s.Endpoint
 	switch {
 	case holder && (!s.Lost || p.in.Up-s.LostAt < holderGrace):
 		return holds, holder
@@ -167,71 +199,38 @@ func (p *planner) rank(name string, s Source) (r rank, holder bool) {
 	return lost, holder
 }
 
-func (p *planner) name(d discovery.Device, shared bool) string {
-	return nameOf(p.in.Request, d, p.in.Node, shared)
-}
-
-// nameOf returns the name of a device's Instance.
-func nameOf(r Request, d discovery.Device, node string, shared bool) string {
-	return v0.InstanceName(r.Configuration.Name, v0.DeviceHash(d.ID, node, shared))
-}
-
-// see takes up a device that a source lists.
+// see takes up a device that a source lists. A holder that is lost stays the
+// holder: if it comes back, it has the device again.
 func (p *planner) see(s Source, d discovery.Device) {
-	name := p.name(d, s.Shared)
-	rank, holder := p.rank(name, s)
-	known, before := p.in.Known[name]
-	if other, taken := p.out.Devices[name]; taken {
-		if other.Reported.ID == d.ID {
-			p.seeAgain(name, s, d, other, rank, holder)
-			return
-		}
-		// Two ids share a hash. Who was there first stays.
-		keep, drop := other.Reported.ID, d.ID
-		if before && known.Reported.ID == d.ID || !before && d.ID < other.Reported.ID {
-			keep, drop = drop, keep
-		}
-		p.out.Collisions = append(p.out.Collisions, fmt.Errorf(
-			"device %q is left out: its hash is that of device %q, which has Instance %s", drop, keep, name))
-		if keep == other.Reported.ID {
-			return
-		}
+	id := identity{d.ID, s.Shared}
+	rank, holder := p.rank(id, s)
+	one, again := p.seen[id]
+	if !again || rank < one.rank {
+		one = sighting{device: d, rank: rank, void: s.Void, holder: cmp.Or(one.holder, s.Endpoint)}
 	}
-	p.take(name, s, d, rank)
+	if holder {
+		one.holder = s.Endpoint
+	}
+	if again && holder && s.Lost && rank == holds {
+		p.wakeAt(s.LostAt + holderGrace)
+	}
+	p.seen[id] = one
 }
 
-// take has a device be as a source lists it.
-func (p *planner) take(name string, s Source, d discovery.Device, rank rank) {
+// take has a device be there, by the nth of its names.
+func (p *planner) take(name string, n int, id identity, one sighting) {
 	r := p.in.Request
-	p.ranks[name] = rank
-	p.out.Devices[name] = Known{Holder: s.Endpoint, Device: Device{
+	p.out.Devices[name] = Known{Nth: n, Holder: one.holder, Device: Device{
 		Instance:         types.NamespacedName{Namespace: r.Configuration.Namespace, Name: name},
 		Configuration:    r.Configuration.Name,
 		Owner:            r.Owner,
-		Reported:         d,
-		Shared:           s.Shared,
+		Reported:         one.device,
+		Shared:           id.shared,
 		Capacity:         r.Capacity,
 		BrokerProperties: r.BrokerProperties,
 		State:            v0.DeviceOnline,
-		Usable:           !s.Void,
+		Usable:           !one.void,
 	}}
-}
-
-// seeAgain is for a further sighting of a device, of which there is one already.
-// A holder that is lost stays the holder: if it comes back, it has the device
-// again.
-func (p *planner) seeAgain(name string, s Source, d discovery.Device, one Known, rank rank, holder bool) {
-	if rank < p.ranks[name] {
-		p.take(name, s, d, rank)
-	}
-	if holder {
-		one = p.out.Devices[name]
-		one.Holder = s.Endpoint
-		p.out.Devices[name] = one
-		if s.Lost && rank == holds {
-			p.wakeAt(s.LostAt + holderGrace)
-		}
-	}
 }
 
 // miss decides on a known device that no source lists.

@@ -31,9 +31,10 @@ type StoredSource struct {
 	Capacity         int                  `json:"capacity"`
 	BrokerProperties map[string]string    `json:"brokerProperties,omitempty"`
 	Sources          []Source             `json:"sources"`
-	// Holders are those of devices, by the names of their Instances, if there is
-	// more than one source.
+	// Holders are those of devices, by their ids, if there is more than one
+	// source. Names are those of Instances that have not their first name.
 	Holders map[string]string `json:"holders,omitempty"`
+	Names   map[string]string `json:"names,omitempty"`
 }
 
 // Store keeps a State. Load returns a zero State if there is none.
@@ -80,6 +81,7 @@ func (v *Inventory) Restore() error {
 		}
 		v.requests[r.Configuration] = q
 		q.holders = r.Holders
+		maps.Copy(q.names, r.Names)
 		v.plan(q)
 	}
 	return nil
@@ -97,7 +99,7 @@ func (v *Inventory) vet(q *request, s *Source) {
 	}
 	for _, d := range s.Devices {
 		if !fine[d.ID] {
-			q.barred[nameOf(q.Request, d, v.opts.Node, s.Shared)] = true
+			q.barred[identity{d.ID, s.Shared}] = true
 		}
 	}
 	s.Devices = good
@@ -136,9 +138,10 @@ func (v *Inventory) Adopt(devices []Device) {
 			if d.Shared {
 				endpoint = adoptedShared
 			}
-			if q.barred[d.Instance.Name] {
+			if q.barred[identityOf(Known{Device: d})] {
 				continue // restored, and refused
 			}
+			q.names[d.Reported.ID] = d.Instance.Name
 			// An Instance does not tell a handler's properties from the user's.
 			d.Reported.Properties = maps.Clone(d.Reported.Properties)
 			for key := range q.BrokerProperties {
@@ -156,7 +159,7 @@ func (v *Inventory) Adopt(devices []Device) {
 				q.sources[endpoint] = s
 			}
 		}
-		v.tellGone(slices.DeleteFunc(devices, func(d Device) bool { return !q.barred[d.Instance.Name] }))
+		v.tellGone(slices.DeleteFunc(devices, func(d Device) bool { return !q.barred[identityOf(Known{Device: d})] }))
 		v.plan(q)
 	}
 }
@@ -229,8 +232,16 @@ func (v *Inventory) state() State {
 		}
 		if len(r.Sources) > 1 {
 			r.Holders = make(map[string]string, len(q.known))
-			for name, k := range q.known {
-				r.Holders[name] = k.Holder
+			for _, k := range q.known {
+				r.Holders[k.Reported.ID] = k.Holder
+			}
+		}
+		for name, k := range q.known {
+			if k.Nth > 0 {
+				if r.Names == nil {
+					r.Names = make(map[string]string)
+				}
+				r.Names[k.Reported.ID] = name
 			}
 		}
 		state.Requests = append(state.Requests, r)

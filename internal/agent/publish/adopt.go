@@ -42,7 +42,7 @@ func deviceOf(node string, name types.NamespacedName, o *v0.Instance) (inventory
 	switch {
 	case !ok, owner == nil, o.DeletionTimestamp != nil,
 		!slices.Contains(o.Spec.Nodes, node),
-		v0.InstanceName(o.Spec.ConfigurationName, v0.DeviceHash(id, node, o.Spec.Shared)) != name.Name:
+		!isName(name.Name, o.Spec.ConfigurationName, id, node, o.Spec.Shared):
 		return inventory.Device{}, false
 	}
 	d := inventory.Device{
@@ -63,6 +63,16 @@ func deviceOf(node string, name types.NamespacedName, o *v0.Instance) (inventory
 		}
 	}
 	return d, true
+}
+
+// isName tells whether the Instance of a device may have this name.
+func isName(name, configuration, id, node string, shared bool) bool {
+	for n := range 1 + v0.OtherDeviceHashes {
+		if name == v0.InstanceName(configuration, v0.NthDeviceHash(id, node, shared, n)) {
+			return true
+		}
+	}
+	return false
 }
 
 // legacyGrace is how long an Instance that upstream's agent of this node has

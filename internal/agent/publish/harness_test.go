@@ -233,9 +233,10 @@ type testNode struct {
 	client *kubeclient.Client
 	stop   func()
 
-	mu     sync.Mutex
-	writes []string
-	usage  map[types.NamespacedName]map[string]v0.Usage
+	mu        sync.Mutex
+	inventory *inventory.Inventory // nil unless a test has one
+	writes    []string
+	usage     map[types.NamespacedName]map[string]v0.Usage
 }
 
 // startNode runs a publisher until the test ends or stop is called, and waits
@@ -260,7 +261,12 @@ func startNode(t *testing.T, name string) *testNode {
 		t.Fatal(err)
 	}
 	n.client = client
-	n.Publisher = New(Options{Node: name, API: client, Claims: n, Logger: log})
+	n.Publisher = New(Options{Node: name, API: client, Claims: n, Logger: log, Named: func(d inventory.Device, name, id string) bool {
+		n.mu.Lock()
+		inv := n.inventory
+		n.mu.Unlock()
+		return inv != nil && inv.Named(d, name, id)
+	}})
 	client.OnReachable(n.Publisher.Reachable)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

@@ -35,6 +35,11 @@ func (p *Publisher) park(name types.NamespacedName) {
 
 // done follows up when nothing is left to write.
 func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have *v0.Instance) {
+	if d.Name != "" && p.opts.Named != nil && p.opts.Named(want.Device, d.Name, d.ID) {
+		p.opts.Logger.Info("device is called otherwise", "device", want.Device.Reported.ID, "not", name, "because", d.Problem)
+		p.queue.Add(name) // which is wanted no more
+		return
+	}
 	p.mu.Lock()
 	e := p.entries[name]
 	if e == nil {

@@ -43,6 +43,9 @@ type Want struct {
 	// NameTaken tells that a Configuration has the Instance's name, so that
 	// their resources would be one.
 	NameTaken bool
+	// Elsewhere is an Instance of the device by another of its names, which
+	// counts if there is none by this one; or nil.
+	Elsewhere *v0.Instance
 	// Vanished tells that the Instance was there and is gone, not by this
 	// node's doing: it is made again only if its Configuration still is.
 	Vanished bool
@@ -61,8 +64,12 @@ type Want struct {
 type Decision struct {
 	// Writes are to be done in this order.
 	Writes []Write
-	// Problem says why nothing is written of a device that is there.
-	Problem error
+	// Problem says why nothing is written of a device that is there. If it is
+	// that an Instance is another device's, or is the device's by another name,
+	// Name is that Instance's, and ID the id of the device that has it; "" if
+	// this node cannot have that device.
+	Problem  error
+	Name, ID string
 	// Taken lists the slots of Want.Claims that others hold.
 	Taken []string
 	// Differs tells that this node sees other properties than the leader.
@@ -73,6 +80,7 @@ type Decision struct {
 var (
 	ErrCollision = errors.New("the Instance belongs to another device")
 	ErrForeign   = errors.New("the Instance belongs to another owner")
+	ErrElsewhere = errors.New("the device has an Instance already")
 )
 
 // Plan decides what a node writes of one Instance, given what it wants and the
@@ -86,6 +94,10 @@ func Plan(node string, want Want, have *v0.Instance, now time.Time) Decision {
 		case want.NameTaken:
 			p.out.Problem = fmt.Errorf("instance %s: %w: the resource %s is that of the Configuration of this name; rename it",
 				want.Instance.Name, ErrForeign, v0.ResourceName(want.Instance.Name))
+			p.out.Name = want.Instance.Name
+		case want.Elsewhere != nil:
+			p.out.Problem = fmt.Errorf("instance %s: %w: %s", want.Instance.Name, ErrElsewhere, want.Elsewhere.Name)
+			p.out.Name, p.out.ID = want.Elsewhere.Name, want.Device.Reported.ID
 		default:
 			p.create()
 		}
@@ -103,7 +115,7 @@ func Plan(node string, want Want, have *v0.Instance, now time.Time) Decision {
 			p.dropFinalizer()
 			p.leave()
 		}
-		p.out.Problem = nil // another device's Instance: nothing to leave
+		p.out.Problem, p.out.Name, p.out.ID = nil, "", "" // another device's Instance: nothing to leave
 	default:
 		p.claims(want.Claims)
 	}
@@ -184,7 +196,25 @@ func (p *planner) problem() {
 	case known && id != d.Reported.ID:
 		p.out.Problem = fmt.Errorf("instance %s: %w: the id %q has the same hash as %q, so this one is left out",
 			o.Name, ErrCollision, shorten(id), shorten(d.Reported.ID))
+	case !d.Shared && len(o.Spec.Nodes) > 0 && !slices.Contains(o.Spec.Nodes, p.node):
+		p.out.Problem = fmt.Errorf("instance %s: %w: the one of node %s", o.Name, ErrCollision, shorten(o.Spec.Nodes[0]))
 	}
+	if p.out.Problem == nil {
+		return
+	}
+	p.out.Name = o.Name
+	if isOf(p.node, d, o) {
+		p.out.ID = id
+	}
+}
+
+// isOf tells whether an Instance is of a device of the same Configuration that
+// this node could have, whichever that is.
+func isOf(node string, d inventory.Device, o *v0.Instance) bool {
+	owner := metav1.GetControllerOf(o)
+	return o.Spec.ConfigurationName == d.Configuration && o.Spec.Shared == d.Shared &&
+		(owner == nil || owner.Kind == "Configuration" && owner.Name == d.Configuration) &&
+		(d.Shared || slices.Contains(o.Spec.Nodes, node))
 }
 
 // replaceStale leaves an Instance of an earlier Configuration of that name; the

@@ -134,6 +134,7 @@ type planCase struct {
 	writes  []string
 	taken   []string
 	problem error
+	id      string // of the device that has the Instance in question
 	differs bool
 }
 
@@ -154,6 +155,9 @@ func runPlan(t *testing.T, node string, cases []planCase) {
 			}
 			if !errors.Is(d.Problem, c.problem) || c.problem == nil && d.Problem != nil {
 				t.Errorf("problem %v, want %v", d.Problem, c.problem)
+			}
+			if (d.Name != "") != (c.problem != nil) || d.ID != c.id {
+				t.Errorf("Instance %q is that of %q, want %q", d.Name, d.ID, c.id)
 			}
 			if d.Differs != c.differs {
 				t.Errorf("differs %v, want %v", d.Differs, c.differs)
@@ -180,6 +184,8 @@ func TestPlanLocal(t *testing.T) {
 	recreated.Vanished = true
 	taken := want
 	taken.NameTaken = true
+	elsewhere := want
+	elsewhere.Elsewhere = have
 	renewed := want
 	renewed.Device.Owner = "owner-2"
 	offline := want
@@ -239,8 +245,15 @@ func TestPlanLocal(t *testing.T) {
 		{
 			name: "another device with this hash", want: want,
 			have:    with(have, func(o *v0.Instance) { o.Annotations[v0.AnnotationDeviceID] = "microphone" }),
+			problem: ErrCollision, id: "microphone",
+		},
+		{
+			name: "another node's device with this hash", want: want,
+			have:    published("b", d, "b"),
 			problem: ErrCollision,
 		},
+		{name: "the device has an Instance by another name", want: elsewhere, problem: ErrElsewhere, id: "camera"},
+		{name: "but one by this name counts", want: elsewhere, have: have},
 		{
 			name: "an Instance of another Configuration", want: want,
 			have:    with(have, func(o *v0.Instance) { o.Spec.ConfigurationName = "mic" }),

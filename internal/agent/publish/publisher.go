@@ -48,6 +48,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Workers is how many requests may be under way at once; default 16.
 	Workers int
+	// Named, if set, is told that the Instance of a name is that of the device
+	// with an id, "" for one that this node cannot have, when that is in the way
+	// of device d. It tells whether d is called otherwise now.
+	Named func(d inventory.Device, name, id string) bool
 	// Written, if set, is told of each write that succeeded, for metrics.
 	Written func(instance types.NamespacedName, verb Verb, took time.Duration)
 	// Published, if set, is told how long after a report an Instance was what

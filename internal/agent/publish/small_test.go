@@ -244,3 +244,16 @@ func TestEventer(t *testing.T) {
 }
 
 var errTest = errors.New("test")
+
+// An Instance that has not the first of its device's names is adopted as well;
+// one whose name is none of them is not.
+func TestAdoptedNames(t *testing.T) {
+	d := deviceFor("a", false, nil)
+	for n, want := range map[int]bool{0: true, 1: true, v0.OtherDeviceHashes: true, v0.OtherDeviceHashes + 1: false} {
+		d.Instance.Name = v0.InstanceName("cam", v0.NthDeviceHash("camera", "a", false, n))
+		o := published("a", d, "a")
+		if got, ok := deviceOf("a", d.Instance, o); ok != want || ok && got.Instance != d.Instance {
+			t.Errorf("by name %d: %v, %v", n, got.Instance, ok)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 )
 
@@ -112,12 +113,40 @@ func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance, *claimR
 	want.changes = e.changes
 	_, want.unread = p.elsewhere[name]
 	want.NameTaken = p.names[name.Name]
+	if have == nil && e.word == Present {
+		want.Elsewhere = p.elsewhere(e.device)
+	}
 	want.Vanished, want.Hard = e.vanished, e.hard
 	want.Settled = !e.differs.IsZero() && time.Since(e.differs) >= settle
 	if e.request != nil {
 		want.Claims = e.request.claims
 	}
 	return want, have, e.request
+}
+
+// elsewhere looks for an Instance of a device by another of its names: another
+// node may have had a reason for it that this one does not know. The caller holds
+// p.mu.
+func (p *Publisher) elsewhere(d inventory.Device) *v0.Instance {
+	for n := range 1 + v0.OtherDeviceHashes {
+		name := types.NamespacedName{
+			Namespace: d.Instance.Namespace,
+			Name:      v0.InstanceName(d.Configuration, v0.NthDeviceHash(d.Reported.ID, p.opts.Node, d.Shared, n)),
+		}
+		was := p.observed[name]
+		if name != d.Instance && was != nil && was.object.DeletionTimestamp == nil && isOf(p.opts.Node, d, was.object) &&
+			was.object.Annotations[v0.AnnotationDeviceID] == d.Reported.ID && !p.leaves(name) {
+			return was.object
+		}
+	}
+	return nil
+}
+
+// leaves tells whether this node is about to delete an Instance. The caller
+// holds p.mu.
+func (p *Publisher) leaves(name types.NamespacedName) bool {
+	e, o := p.entries[name], p.observed[name].object
+	return e != nil && e.word == Gone && len(o.Spec.Nodes) < 2
 }
 
 // execute does the writes in order.
