@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	)
 	f.StringVar(&opts.Node, "node-name", env("AGENT_NODE_NAME", ""), "name of the node, required (AGENT_NODE_NAME)")
 	f.StringVar(&opts.HandlersDir, "handlers-dir", env("DISCOVERY_HANDLERS_DIRECTORY", "/var/lib/akri"), "directory of the handlers' sockets (DISCOVERY_HANDLERS_DIRECTORY)")
-	f.StringVar(&opts.StateDir, "state-dir", env("AKRI_STATE_DIR", ""), "directory of the checkpoints; default <handlers-dir>/agent (AKRI_STATE_DIR)")
+	f.StringVar(&opts.StateDir, "state-dir", env("AKRI_STATE_DIR", agent.DefaultStateDir), "directory of the checkpoints, outside of the handlers' (AKRI_STATE_DIR)")
 	f.StringVar(&opts.DevicePluginDir, "device-plugin-dir", env("AKRI_DEVICE_PLUGIN_DIR", "/var/lib/kubelet/device-plugins"), "the kubelet's device plugin directory")
 	f.StringVar(&opts.PodResourcesSocket, "pod-resources-socket", env("AKRI_POD_RESOURCES_SOCKET", "/var/lib/kubelet/pod-resources/kubelet.sock"), "the kubelet's PodResources socket")
 	f.StringVar(&opts.PodName, "pod-name", env("POD_NAME", ""), "the agent's own Pod, by which it knows that the kubelet's answers are complete (POD_NAME)")
