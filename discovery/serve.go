@@ -7,11 +7,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -19,6 +20,7 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/bounded"
+	"github.com/akri-go/akri/internal/dirwatch"
 	"github.com/akri-go/akri/internal/unixsock"
 )
 
@@ -37,49 +39,75 @@ const (
 // at the latest after 10 s, and at once when the agent's socket appears. It
 // registers again when the agent has restarted or has dropped a question.
 //
-// While the directory may not be written it waits: an agent that comes up gives
-// it to the group that handlers are to be in.
+// It waits where others can help: until an agent gives the directory to the group
+// that handlers are to be in, until the agent has removed a dead socket that
+// another user has left under the handler's name, and while another process
+// answers there. The log says for what; an agent has not accepted the handler
+// until [WithRegistered] says so.
 //
-// An error means that h cannot be served here: the name is unfit, the directory
-// is missing, or another live process has the socket.
+// An error means that h cannot be served here: the name is unfit, or the directory
+// is missing.
 func Serve(ctx context.Context, h Handler, opts ...Option) error {
 	s, err := newService(h, opts)
 	if err != nil {
 		return err
 	}
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		err := s.run(ctx)
-		switch {
-		case ctx.Err() != nil:
+	watcher := dirwatch.New(s.log, s.directory)
+	defer watcher.Close()
+	for pause, told := firstPause, ""; ; pause = min(2*pause, longestPause) {
+		began := time.Now()
+		err := s.run(ctx, watcher)
+		if ctx.Err() != nil {
 			return nil
-		case errors.Is(err, errSocketLost):
-			s.log.Warn("the handler's socket was removed, making it again", "socket", s.socket)
-			pause = firstPause
-		case errors.Is(err, fs.ErrPermission):
-			s.log.Warn("waiting until an agent gives the directory to a group of ours", "directory", s.directory, "error", err)
-			s.awaitDirectory(ctx, pause)
-		default:
+		}
+		if time.Since(began) > longestPause {
+			pause, told = firstPause, ""
+		}
+		what, wait := waitFor(err)
+		if !wait {
 			return fmt.Errorf("serve handler %s: %w", h.Name(), err)
 		}
+		if text := err.Error(); text != told {
+			told = text
+			s.log.Warn(what, "directory", s.directory, "error", text)
+		}
+		s.await(ctx, watcher, pause)
 	}
 }
 
-// awaitDirectory returns when something has happened to the directory, at the
-// latest after the pause.
-func (s *service) awaitDirectory(ctx context.Context, pause time.Duration) {
-	var events chan fsnotify.Event
-	if watcher, err := fsnotify.NewWatcher(); err == nil {
-		defer watcher.Close()
-		if watcher.Add(s.directory) == nil {
-			events = watcher.Events
-		}
+// waitFor tells whether it is of use to try again, and what is waited for.
+func waitFor(err error) (what string, wait bool) {
+	switch {
+	case errors.Is(err, errSocketLost):
+		return "the handler's socket was removed, making it again", true
+	case errors.Is(err, unixsock.ErrInUse), errors.Is(err, syscall.EADDRINUSE):
+		return "waiting until nobody else answers at this handler's address", true
+	case errors.Is(err, unixsock.ErrInTheWay):
+		return "waiting until the agent, or who has left it, removes what has this handler's name", true
+	case errors.Is(err, fs.ErrPermission):
+		return "waiting until an agent gives the directory to a group of ours", true
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.ENOMEM):
+		return "waiting until the node has room for the handler's socket", true
 	}
+	return "", false
+}
+
+// await returns when something has happened to the directory or to what has the
+// handler's name there, at the latest after the pause.
+func (s *service) await(ctx context.Context, watcher *dirwatch.Watcher, pause time.Duration) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-events:
-	case <-timer.C:
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-watcher.Changes():
+			if c.Name == "" || c.Name == filepath.Base(s.socket) {
+				return
+			}
+		case <-timer.C:
+			return
+		}
 	}
 }
 
@@ -100,19 +128,11 @@ type service struct {
 }
 
 // run listens and registers until ctx is done or something fails.
-func (s *service) run(ctx context.Context) error {
-	// The watch comes first, so that nothing happens unseen.
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", s.directory, err)
+func (s *service) run(ctx context.Context, watcher *dirwatch.Watcher) error {
+	if _, err := os.Stat(s.directory); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: mount the agent's folder of the node there, or name another (DISCOVERY_HANDLERS_DIRECTORY)", err)
 	}
-	defer watcher.Close()
-	if err := watcher.Add(s.directory); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("watch %s: %w: mount the agent's folder of the node there, or name another (DISCOVERY_HANDLERS_DIRECTORY)", s.directory, err)
-		}
-		return fmt.Errorf("watch %s: %w", s.directory, err)
-	}
+	known := s.agent()
 	listener, err := s.listen()
 	if err != nil {
 		return err
@@ -130,7 +150,7 @@ func (s *service) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(listener) })
 	group.Go(func() error { return s.keepRegistered(ctx) })
-	group.Go(func() error { return s.follow(ctx, watcher, listener) })
+	group.Go(func() error { return s.follow(ctx, watcher, known, listener) })
 	group.Go(func() error { // ends the others' work, so it is the last to end
 		<-ctx.Done()
 		server.Stop()
@@ -160,26 +180,37 @@ func (s *service) listen() (net.Listener, error) {
 }
 
 // follow watches the directory for the agent's socket and for the handler's own.
-func (s *service) follow(ctx context.Context, watcher *fsnotify.Watcher, listener net.Listener) error {
-	agent := filepath.Join(s.directory, agentSocket)
+func (s *service) follow(ctx context.Context, watcher *dirwatch.Watcher, known fs.FileInfo, listener net.Listener) error {
 	own, _ := listener.(*unixsock.Listener)
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case event := <-watcher.Events:
-			if event.Name == agent && event.Has(fsnotify.Create) {
-				s.registerAgain()
-			}
-		case err := <-watcher.Errors:
-			// Something may have been missed.
-			s.log.Warn("watch of the directory", "error", err)
+		case <-watcher.Changes():
+		}
+		if now := s.agent(); now != nil && !sameFile(known, now) {
+			known = now
 			s.registerAgain()
 		}
 		if own != nil && own.Lost() && ctx.Err() == nil {
 			return errSocketLost
 		}
 	}
+}
+
+// agent returns the agent's socket, nil if it is not there.
+func (s *service) agent() fs.FileInfo {
+	info, err := os.Lstat(filepath.Join(s.directory, agentSocket))
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+// sameFile tells whether a is b: the number of a file that was removed may be
+// that of the next.
+func sameFile(a, b fs.FileInfo) bool {
+	return a != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime())
 }
 
 func (s *service) registerAgain() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -214,15 +215,11 @@ func TestServeRefused(t *testing.T) {
 
 func TestServeWhereItCannot(t *testing.T) {
 	dir := shortDir(t)
-	a, _ := startAgent(t, dir, nil)
-	start(t, static{"static"}, discovery.WithDirectory(dir))
-	a.wait(t)
 	for _, test := range []struct {
 		name string
 		opts []discovery.Option
 		want string
 	}{
-		{"static", nil, "another process answers"},
 		{"a", []discovery.Option{discovery.WithDirectory(filepath.Join(dir, "missing"))}, "no such file"},
 		{"a", []discovery.Option{discovery.WithDirectory(strings.Repeat("x", 200))}, "bytes"},
 		{"a", []discovery.Option{discovery.WithAddress("example.org")}, "IP address"},
@@ -238,4 +235,53 @@ func TestServeWhereItCannot(t *testing.T) {
 			t.Errorf("%q: got %v, want an error with %q", test.name, err, test.want)
 		}
 	}
+}
+
+// A handler whose name is taken waits, says for what, and is there as soon as it
+// can be.
+func TestServeWaits(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		take  func(t *testing.T, path string) (free func())
+		hears string
+	}{
+		{"another handler answers", func(t *testing.T, path string) func() {
+			listener, err := net.Listen("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { listener.Close() }
+		}, "another process answers there"},
+		{"a file", func(t *testing.T, path string) func() {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return func() { os.Remove(path) }
+		}, "is not a socket"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := shortDir(t)
+			free := test.take(t, filepath.Join(dir, "static.sock"))
+			a, _ := startAgent(t, dir, nil)
+			lines := make(lineWriter, 100)
+			start(t, static{"static"}, discovery.WithDirectory(dir), discovery.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
+			select {
+			case line := <-lines:
+				if !strings.Contains(line, "waiting until") || !strings.Contains(line, test.hears) {
+					t.Errorf("it says %s", line)
+				}
+			case <-time.After(patience):
+				t.Fatal("it says nothing")
+			}
+			free()
+			a.wait(t)
+		})
+	}
+}
+
+type lineWriter chan string
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
 }

@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	)
 	f.StringVar(&opts.Node, "node-name", env("AGENT_NODE_NAME", ""), "name of the node, required (AGENT_NODE_NAME)")
 	f.StringVar(&opts.HandlersDir, "handlers-dir", env("DISCOVERY_HANDLERS_DIRECTORY", "/var/lib/akri"), "directory of the handlers' sockets (DISCOVERY_HANDLERS_DIRECTORY)")
-	f.StringVar(&opts.StateDir, "state-dir", env("AKRI_STATE_DIR", ""), "directory of the checkpoints; default <handlers-dir>/agent (AKRI_STATE_DIR)")
+	f.StringVar(&opts.StateDir, "state-dir", env("AKRI_STATE_DIR", agent.DefaultStateDir), "directory of the checkpoints, outside of the handlers' (AKRI_STATE_DIR)")
 	f.StringVar(&opts.HostPaths.Root, "host-root", env("AKRI_HOST_ROOT", "/"), "where the agent sees the node's root, of which it needs /dev: what is given to containers is looked at there (AKRI_HOST_ROOT)")
 	f.StringVar(&opts.DevicePluginDir, "device-plugin-dir", env("AKRI_DEVICE_PLUGIN_DIR", "/var/lib/kubelet/device-plugins"), "the kubelet's device plugin directory")
 	f.StringVar(&opts.PodResourcesSocket, "pod-resources-socket", env("AKRI_POD_RESOURCES_SOCKET", "/var/lib/kubelet/pod-resources/kubelet.sock"), "the kubelet's PodResources socket")

@@ -50,7 +50,8 @@ type Options struct {
 	Logger *slog.Logger
 
 	// HandlersDir is where agent and handlers have their sockets, and StateDir
-	// where checkpoints are kept: a folder of HandlersDir if it is empty.
+	// where checkpoints are kept: [DefaultStateDir] if it is empty. It must be
+	// outside of HandlersDir.
 	HandlersDir, StateDir string
 	// SocketGID owns HandlersDir; below zero the group is left as it is.
 	SocketGID int
@@ -79,8 +80,12 @@ type Options struct {
 // Run is the agent of a node, until ctx is done.
 func Run(ctx context.Context, o Options) error {
 	if o.StateDir == "" {
-		o.StateDir = filepath.Join(o.HandlersDir, "agent")
+		o.StateDir = DefaultStateDir
 	}
+	if err := checkStateDir(o.HandlersDir, o.StateDir); err != nil {
+		return err
+	}
+	ignoreOldState(o.HandlersDir, o.Logger)
 	client, err := kubeclient.New(o.API, o.Logger)
 	if err != nil {
 		return err
@@ -246,8 +251,8 @@ func Run(ctx context.Context, o Options) error {
 // the API server does, if it knows from before what to look for.
 func ready(handlers *registry.Registry, asker *requests.Asker) error {
 	switch {
-	case !handlers.Serving():
-		return errors.New("discovery handlers cannot register yet")
+	case handlers.Serving() != nil:
+		return fmt.Errorf("discovery handlers cannot register: %w", handlers.Serving())
 	case !asker.Started():
 		return errors.New("the Configurations are not known yet: the API server has not answered, and there is no checkpoint")
 	}

@@ -66,7 +66,7 @@ func TestReady(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- handlers.Run(ctx) }()
 	deadline := time.After(time.Minute)
-	for !handlers.Serving() {
+	for handlers.Serving() != nil {
 		select {
 		case err := <-done:
 			t.Fatal(err)

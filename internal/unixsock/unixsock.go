@@ -4,6 +4,10 @@
 // A socket appears under its name only once it answers and has its final mode,
 // so whoever watches the folder can connect at once. A dead socket, left by a
 // process that was killed, is replaced; a live one is not.
+//
+// Others may write in the folder, so nothing is judged or changed by a name that
+// could lead elsewhere a moment later: a file is opened as what it is, without
+// following links, and asked and changed through that.
 package unixsock
 
 import (
@@ -16,7 +20,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // MaxPath is the longest path of a socket in bytes: sun_path in unix(7), less
@@ -25,8 +28,12 @@ const MaxPath = 107 - suffixLen
 
 const suffixLen = 5 // a point and two random bytes in hexadecimal
 
-// ErrInUse says that somebody answers on the socket.
-var ErrInUse = errors.New("another process answers there; stop it or use another folder")
+var (
+	// ErrInUse says that somebody answers on the socket.
+	ErrInUse = errors.New("another process answers there; stop it or use another folder")
+	// ErrInTheWay says that the name is taken by what cannot be removed by us.
+	ErrInTheWay = errors.New("it is in the way")
+)
 
 // Listener is a listening socket that removes its file when it is closed, if
 // the file is still its own.
@@ -38,17 +45,27 @@ type Listener struct {
 	err   error
 }
 
-// Listen makes a socket with the permissions given.
+// Listen makes a socket with the permissions given. It takes the place of a dead
+// socket and of nothing else.
 func Listen(path string, mode fs.FileMode) (*Listener, error) {
+	return listen(path, mode, vacate)
+}
+
+// Take makes a socket as [Listen] does, for the owner of the folder: whatever has
+// its name gives way, but for a live socket of a user of whom mayBe says so. What
+// cannot be removed, as a folder that is not empty, is renamed.
+func Take(path string, mode fs.FileMode, mayBe func(uid int) bool) (*Listener, error) {
+	return listen(path, mode, func(path string) error { return clear(path, mayBe) })
+}
+
+func listen(path string, mode fs.FileMode, makeWay func(path string) error) (*Listener, error) {
 	if len(path) > MaxPath {
 		return nil, fmt.Errorf("socket %s: the path has %d bytes, %d are allowed", path, len(path), MaxPath)
 	}
-	if err := vacate(path); err != nil {
+	if err := makeWay(path); err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
-	var random [2]byte
-	rand.Read(random[:]) // never fails, see crypto/rand
-	temporary := path + "." + hex.EncodeToString(random[:])
+	temporary := path + suffix()
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, cause(err))
@@ -63,45 +80,29 @@ func Listen(path string, mode fs.FileMode) (*Listener, error) {
 	return &Listener{UnixListener: listener, path: path, file: file}, nil
 }
 
+func suffix() string {
+	var random [2]byte
+	rand.Read(random[:]) // never fails, see crypto/rand
+	return "." + hex.EncodeToString(random[:])
+}
+
 func publish(temporary, path string, mode fs.FileMode) (fs.FileInfo, error) {
-	if err := os.Chmod(temporary, mode); err != nil {
-		return nil, err
-	}
-	file, err := os.Lstat(temporary)
+	socket, err := openFile(temporary)
 	if err != nil {
 		return nil, err
 	}
-	return file, os.Rename(temporary, path)
-}
-
-// vacate makes sure that a socket can be put at path.
-func vacate(path string) error {
-	file, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	defer socket.Close()
+	info, err := socket.Stat()
 	if err != nil {
-		return cause(err)
+		return nil, err
 	}
-	if file.Mode().Type() != fs.ModeSocket {
-		return errors.New("something that is not a socket is in the way; remove it")
+	if info.Mode().Type() != fs.ModeSocket || owner(info) != os.Geteuid() {
+		return nil, errors.New("somebody else has replaced it while it was made")
 	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	switch {
-	case err == nil:
-		conn.Close()
-		return ErrInUse
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
-		return nil // renaming replaces it
-	case errors.Is(err, syscall.EAGAIN), timedOut(err):
-		return ErrInUse // too busy to accept, but alive
+	if err := os.Chmod(byDescriptor(socket), mode); err != nil {
+		return nil, err
 	}
-	return cause(err)
-}
-
-func timedOut(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) && e.Timeout()
+	return info, os.Rename(temporary, path)
 }
 
 // Lost tells whether the socket's name no longer leads to it: nobody new can

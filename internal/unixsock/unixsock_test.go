@@ -108,6 +108,37 @@ func TestCloseRemovesOnlyItsOwnFile(t *testing.T) {
 	}
 }
 
+// Neither the socket nor a folder on the way to it may be a link.
+func TestDialFollowsNoLinks(t *testing.T) {
+	d := dir(t)
+	inner := filepath.Join(d, "inner")
+	if err := os.Mkdir(inner, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := unixsock.Listen(filepath.Join(inner, "a.sock"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for name, to := range map[string]string{"link.sock": "inner/a.sock", "folder": "inner", "out": os.TempDir()} {
+		if err := os.Symlink(to, filepath.Join(d, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]bool{
+		"inner/a.sock": true, "link.sock": false, "folder/a.sock": false, "out/" + filepath.Base(d) + "/inner/a.sock": false,
+		"inner": false, "missing": false,
+	} {
+		conn, err := unixsock.Dial(t.Context(), &net.Dialer{}, d, d+"/"+path)
+		if (err == nil) != want {
+			t.Errorf("%s: %v", path, err)
+		}
+		if err == nil {
+			conn.Close()
+		}
+	}
+}
+
 // dir is a folder with a short name: a socket's path is limited.
 func dir(t *testing.T) string {
 	d, err := os.MkdirTemp("", "sock")

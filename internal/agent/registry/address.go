@@ -17,6 +17,7 @@ import (
 type address struct {
 	network string // "unix" or "tcp"
 	dial    string // a path, or host:port
+	dir     string // the folder that the path is in
 }
 
 // String is the address in its one canonical form, as it identifies an endpoint.
@@ -64,7 +65,7 @@ func parseSocket(path, dir string) (address, error) {
 	case clean == filepath.Join(dir, Socket):
 		return address{}, errors.New("that is the agent's own socket")
 	}
-	return address{network: "unix", dial: clean}, nil
+	return address{network: "unix", dial: clean, dir: dir}, nil
 }
 
 func parseURL(text string) (address, error) {

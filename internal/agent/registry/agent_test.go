@@ -147,6 +147,24 @@ func startAgent(t *testing.T, dir string, change func(*Options)) *agent {
 	return a
 }
 
+// says waits until the agent says this of why handlers cannot register; "" means
+// that they can.
+func (a *agent) says(t *testing.T, text string) {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		err := a.Serving()
+		if text == "" && err == nil || text != "" && err != nil && strings.Contains(err.Error(), text) {
+			return
+		}
+		select {
+		case <-timeout:
+			t.Fatalf("it says %v, want %q", err, text)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
 // serve runs a handler of our SDK.
 func serve(t *testing.T, dir string, h discovery.Handler, opts ...discovery.Option) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())

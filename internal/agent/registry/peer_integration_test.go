@@ -3,8 +3,6 @@
 package registry
 
 import (
-	"bufio"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,12 +55,13 @@ func TestWhoMayRegister(t *testing.T) {
 				o.Refused = func(r Refusal) { refusals <- r }
 			})
 			a.Ask(question("c", "foreign", ""))
-			a.o.failure(t, "c", "", "no discovery handler") // it runs
+			a.o.failure(t, "c", "", "no discovery handler")
+			a.says(t, "") // it runs
 			info, err := os.Stat(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if stat := info.Sys().(*syscall.Stat_t); stat.Gid != group || stat.Mode&0o7777 != 0o2770 {
+			if stat := info.Sys().(*syscall.Stat_t); stat.Gid != group || stat.Mode&0o7777 != 0o3770 {
 				t.Errorf("the folder has group %d, mode %o", stat.Gid, stat.Mode&0o7777)
 			}
 			own := filepath.Join(dir, "foreign.sock")
@@ -127,55 +126,10 @@ func TestPrepareDirWithoutCapabilities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stat := info.Sys().(*syscall.Stat_t); stat.Gid != group || stat.Mode&0o7777 != 0o2770 {
+	if stat := info.Sys().(*syscall.Stat_t); stat.Gid != group || stat.Mode&0o7777 != 0o3770 {
 		t.Errorf("the folder has group %d, mode %o", stat.Gid, stat.Mode&0o7777)
 	}
 	if out, err := run(shortDir(t)); err == nil || !strings.Contains(out, "supplementary group") {
 		t.Errorf("not in the group: %v\n%s", err, out)
 	}
-}
-
-// Handler and agent start together: the folder, which the kubelet made, is
-// root's until the agent gives it to the group.
-func TestHandlerThatComesBeforeTheAgent(t *testing.T) {
-	needRoot(t)
-	binary := filepath.Join(t.TempDir(), "akri-discovery")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/akri-go/akri/cmd/akri-discovery").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	if err := os.Chmod(filepath.Dir(filepath.Dir(binary)), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	dir := shortDir(t)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// Upstream's handler, which ran as root, has left its socket.
-	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "debugEcho.sock"), Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.SetUnlinkOnClose(false)
-	dead.Close()
-	cmd := exec.Command(binary, "debugEcho", "-directory", dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: stranger, Gid: group}}
-	logs, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	lines := bufio.NewScanner(logs)
-	if !lines.Scan() || !strings.Contains(lines.Text(), "waiting until an agent gives the directory") {
-		t.Errorf("it says %q", lines.Text())
-	}
-	go func() {
-		for lines.Scan() {
-		}
-	}()
-	a := startAgent(t, dir, func(o *Options) { o.SocketGID = group })
-	a.Ask(question("c", "debugEcho", echoDetails))
-	a.o.devices(t, "c", filepath.Join(dir, "debugEcho.sock"), "one", "two")
 }

@@ -2,11 +2,14 @@ package registry
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -189,34 +192,177 @@ func TestEndpointThatIsALink(t *testing.T) {
 	}
 	a := startAgent(t, dir, nil)
 	a.Ask(question("c", "h", ""))
-	if err := a.add(&endpoint{name: "h", id: link, source: &remote{address: address{"unix", link}, rules: a.rules}, patience: socketPatience}); err != nil {
+	if err := a.add(&endpoint{name: "h", id: link, source: &remote{address: address{network: "unix", dial: link, dir: dir}, rules: a.rules}, patience: socketPatience}); err != nil {
 		t.Fatal(err)
 	}
 	a.o.failure(t, "c", link, "is not a socket")
 }
 
-func TestRunFails(t *testing.T) {
-	run := func(dir string) error {
-		r, err := New(Options{Dir: dir, Observer: newAwait(), SocketGID: os.Getgid()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.Run(t.Context())
-	}
-	dir := shortDir(t)
-	plain := filepath.Join(dir, "plain")
-	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+// Whatever others do to the agent's name, the agent has it in the end.
+func TestAgentTakesItsName(t *testing.T) {
+	elsewhere := shortDir(t)
+	secret := filepath.Join(elsewhere, "secret")
+	if err := os.WriteFile(secret, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(plain); err == nil {
-		t.Error("a plain file was taken as directory")
+	for _, test := range []struct {
+		name string
+		take func(path string) error
+	}{
+		{"a file", func(path string) error { return os.WriteFile(path, nil, 0o600) }},
+		{"a link", func(path string) error { return os.Symlink(secret, path) }},
+		{"a folder", func(path string) error { return os.Mkdir(path, 0o700) }},
+		{"a folder that is not empty", func(path string) error { return os.MkdirAll(filepath.Join(path, "inner"), 0o700) }},
+		{"a dead socket", func(path string) error { return deadSocket(path) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			leaktest.Check(t)
+			dir := shortDir(t)
+			if err := test.take(filepath.Join(dir, Socket)); err != nil {
+				t.Fatal(err)
+			}
+			h, _ := echo(t, dir)
+			a := startAgent(t, dir, nil)
+			a.Ask(question("c", "debugEcho", echoDetails))
+			serve(t, dir, h)
+			a.o.devices(t, "c", filepath.Join(dir, "debugEcho.sock"), "one", "two")
+		})
 	}
-	other, err := unixsock.Listen(filepath.Join(dir, Socket), 0o600)
+	if info, err := os.Stat(secret); err != nil || info.Mode() != 0o600 {
+		t.Errorf("what a link led to was changed: %v, %v", info, err)
+	}
+}
+
+func deadSocket(path string) error {
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return err
+	}
+	listener.SetUnlinkOnClose(false)
+	return listener.Close()
+}
+
+// What is wrong with its folder or its socket never ends the agent: it says what
+// it waits for, and goes on.
+func TestAgentWaitsForItsName(t *testing.T) {
+	leaktest.Check(t)
+	dir := shortDir(t)
+	folder := filepath.Join(dir, "akri")
+	if err := os.WriteFile(folder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := startAgent(t, folder, nil)
+	a.says(t, "not a directory")
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	a.says(t, "")
+	a.stop()
+
+	other, err := unixsock.Listen(filepath.Join(folder, Socket), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close()
-	if err := run(dir); !errors.Is(err, unixsock.ErrInUse) {
-		t.Errorf("with another agent there: %v", err)
+	a = startAgent(t, folder, nil)
+	a.says(t, "another process answers there")
+	if other.Lost() {
+		t.Error("the other agent's socket was taken away")
+	}
+	other.Close()
+	a.says(t, "")
+}
+
+// Who connects and says nothing keeps nobody else from registering.
+func TestIdleConnections(t *testing.T) {
+	leaktest.Check(t)
+	dir := shortDir(t)
+	a := startAgent(t, dir, nil)
+	a.says(t, "")
+	for range 200 {
+		conn, err := net.Dial("unix", filepath.Join(dir, Socket))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	h, _ := echo(t, dir)
+	began := time.Now()
+	serve(t, dir, h)
+	a.Ask(question("c", "debugEcho", echoDetails))
+	a.o.devices(t, "c", filepath.Join(dir, "debugEcho.sock"), "one", "two")
+	if took := time.Since(began); took > 4*time.Second { // less than it takes to give up on silent ones
+		t.Errorf("registering took %s", took)
+	}
+}
+
+func TestOldestOfMost(t *testing.T) {
+	a1, a2, b1, b2 := peerID{1, 10}, peerID{1, 11}, peerID{2, 20}, peerID{2, 21}
+	for _, test := range []struct {
+		name string
+		open []peerID
+		want int
+	}{
+		{"one user", []peerID{a1, a1, a1}, 0},
+		{"the user with most", []peerID{a1, b1, b1, a2, b2}, 1},
+		{"of that the process with most", []peerID{b2, a1, b1, b1, b1}, 2},
+		{"pids that cannot be seen", []peerID{{1, 0}, {2, 0}, {2, 0}}, 1},
+	} {
+		if got := oldestOfMost(test.open); got != test.want {
+			t.Errorf("%s: got %d, want %d", test.name, got, test.want)
+		}
+	}
+}
+
+// Sockets of handlers that are no more are removed, and nothing else.
+func TestDeadSocketsAreRemoved(t *testing.T) {
+	leaktest.Check(t)
+	dir := shortDir(t)
+	old, fresh, file := filepath.Join(dir, "old.sock"), filepath.Join(dir, "fresh.sock"), filepath.Join(dir, "file")
+	if err := errors.Join(deadSocket(old), os.Chtimes(old, time.Time{}, time.Now().Add(-time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	live, err := net.Listen("unix", filepath.Join(dir, "live.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Close()
+	// One that was bound a moment ago may be listened at soon.
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: fresh}); err != nil {
+		t.Fatal(err)
+	}
+	a := startAgent(t, dir, nil)
+	gone(t, old)
+	if err := syscall.Listen(fd, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{fresh, file, live.Addr().String(), filepath.Join(dir, Socket)} {
+		if _, err := os.Lstat(path); err != nil {
+			t.Errorf("%s: %v", filepath.Base(path), err)
+		}
+	}
+	a.stop()
+}
+
+// gone waits until a file is not there any more.
+func gone(t *testing.T, path string) {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		select {
+		case <-timeout:
+			t.Fatalf("%s is still there", path)
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }

@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/akri-go/akri/discovery"
@@ -64,8 +62,9 @@ type Registry struct {
 	rules rules
 	mail  *mailbox
 
-	// serving is set while handlers can register.
-	serving atomic.Bool
+	// touched and refused have room for one: the folder has changed, a socket in
+	// it refuses.
+	touched, refused chan struct{}
 
 	// mu is never held while handlers or the observer are called.
 	mu        sync.Mutex
@@ -73,6 +72,7 @@ type Registry struct {
 	running   sync.WaitGroup  // streams
 	questions map[types.NamespacedName]*asked
 	handlers  map[string]*handler
+	trouble   error // why handlers cannot register
 }
 
 // asked is a question and who is being asked.
@@ -127,6 +127,9 @@ func New(o Options) (*Registry, error) {
 		log:       o.Logger,
 		rules:     rules{Limits: o.Limits.orDefault(), paths: o.HostPaths},
 		mail:      newMailbox(),
+		touched:   make(chan struct{}, 1),
+		refused:   make(chan struct{}, 1),
+		trouble:   errNotYet,
 		questions: make(map[types.NamespacedName]*asked),
 		handlers:  make(map[string]*handler),
 	}, nil
@@ -136,23 +139,16 @@ func New(o Options) (*Registry, error) {
 // then it returns nil, when all handlers' calls have ended. It can be called
 // once. That it ends is no news of devices: the observer is not told of losses.
 func (r *Registry) Run(ctx context.Context) error {
-	if err := prepareDir(r.opts.Dir, r.opts.SocketGID); err != nil {
-		return err
-	}
-	listener, err := r.listen()
-	if err != nil {
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
 	if err := r.start(ctx); err != nil {
-		listener.Close()
 		return err
 	}
-	group.Go(func() error { return r.serve(ctx, listener) })
-	group.Go(func() error { r.mail.deliver(ctx, r.opts.Observer); return nil })
-	err = group.Wait()
+	var parts sync.WaitGroup
+	parts.Go(func() { r.serve(ctx) })
+	parts.Go(func() { r.tidy(ctx) })
+	parts.Go(func() { r.mail.deliver(ctx, r.opts.Observer) })
+	parts.Wait()
 	r.stop()
-	return err
+	return nil
 }
 
 func (r *Registry) start(ctx context.Context) error {
@@ -236,8 +232,12 @@ func (r *Registry) Endpoints() map[string]int {
 	return n
 }
 
-// Serving tells whether handlers can register now.
-func (r *Registry) Serving() bool { return r.serving.Load() }
+// Serving returns nil if handlers can register now, or why they cannot.
+func (r *Registry) Serving() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.trouble
+}
 
 // Beat returns once the observer can be told something, or when ctx is done.
 func (r *Registry) Beat(ctx context.Context) {

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,7 +20,6 @@ import (
 )
 
 const (
-	maxConnections  = 128
 	maxRegistration = 16 << 10 // bytes
 	maxHandlerName  = 253      // bytes
 	refusalPause    = time.Minute
@@ -57,54 +54,72 @@ var reasons = map[codes.Code]string{
 	codes.ResourceExhausted:  TooMany,
 }
 
-func (r *Registry) listen() (*unixsock.Listener, error) {
-	listener, err := unixsock.Listen(filepath.Join(r.opts.Dir, Socket), 0o660)
-	if err != nil {
-		return nil, fmt.Errorf("listen for handlers: %w", err)
-	}
-	return listener, nil
-}
+// longestRetry is how long the agent waits at most before it tries again to have
+// its socket.
+const longestRetry = 2 * time.Second
 
-var errSocketLost = errors.New("the agent's socket was removed")
+var (
+	errSocketLost = errors.New("the agent's socket was removed")
+	errNotYet     = errors.New("the socket is not made yet")
+)
 
-// serve takes registrations until ctx is done. If somebody removes the socket,
-// it is made again.
-func (r *Registry) serve(ctx context.Context, listener *unixsock.Listener) error {
-	for {
-		err := r.serveOnce(ctx, listener)
+// serve takes registrations until ctx is done. Whatever is wrong with the socket
+// or its folder, it tries again: others may write in the folder, and what they
+// do there must not end the agent.
+func (r *Registry) serve(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for pause, told := firstPause, ""; ; pause = min(2*pause, longestRetry) {
+		began := time.Now()
+		err := r.serveOnce(ctx)
+		r.notServing(err)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
-		if !errors.Is(err, errSocketLost) {
-			return fmt.Errorf("listen for handlers: %w", err)
+		if time.Since(began) > longestRetry {
+			pause, told = firstPause, ""
 		}
-		r.log.Warn("the socket for handlers was removed, making it again", "directory", r.opts.Dir)
-		if err := prepareDir(r.opts.Dir, r.opts.SocketGID); err != nil {
-			return err
+		if text := err.Error(); text != told {
+			told = text
+			r.log.Warn("handlers cannot register, trying again", "directory", r.opts.Dir, "error", text)
 		}
-		if listener, err = r.listen(); err != nil {
-			return err
+		timer.Reset(pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
 		}
 	}
 }
 
-func (r *Registry) serveOnce(ctx context.Context, listener *unixsock.Listener) error {
+// serveOnce has the socket and takes registrations until it is lost.
+func (r *Registry) serveOnce(ctx context.Context) error {
+	if err := prepareDir(r.opts.Dir, r.opts.SocketGID); err != nil {
+		return err
+	}
+	// An agent runs as root, ours perhaps as another user: a live socket of
+	// anybody else is none of an agent.
+	listener, err := unixsock.Take(filepath.Join(r.opts.Dir, Socket), 0o660, func(uid int) bool {
+		return uid == 0 || uid == os.Geteuid()
+	})
+	if err != nil {
+		return fmt.Errorf("listen for handlers: %w", err)
+	}
 	server := grpc.NewServer(
 		grpc.Creds(peerCredentials{}),
 		grpc.MaxRecvMsgSize(maxRegistration),
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.MaxConcurrentStreams(8),
-		grpc.ConnectionTimeout(10*time.Second),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: time.Minute}),
+		grpc.ConnectionTimeout(5*time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 10 * time.Second}),
 		grpc.ReadBufferSize(4<<10), grpc.WriteBufferSize(4<<10),
 		grpc.StaticStreamWindowSize(64<<10), grpc.StaticConnWindowSize(64<<10),
 	)
 	pb.RegisterRegistrationServer(server, &registrar{registry: r})
 	group, ctx := errgroup.WithContext(ctx)
-	r.serving.Store(true)
-	defer r.serving.Store(false)
+	r.notServing(nil)
 	group.Go(func() error { return server.Serve(&bounded{Listener: listener}) })
-	group.Go(func() error { return awaitLoss(ctx, r.opts.Dir, listener) })
+	group.Go(func() error { return r.awaitLoss(ctx, listener) })
 	group.Go(func() error {
 		<-ctx.Done()
 		server.Stop()
@@ -113,56 +128,23 @@ func (r *Registry) serveOnce(ctx context.Context, listener *unixsock.Listener) e
 	return group.Wait()
 }
 
+// notServing notes why handlers cannot register; nil means that they can.
+func (r *Registry) notServing(why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trouble = why
+}
+
 // awaitLoss returns when ctx is done or listener's file is not its own.
-func awaitLoss(ctx context.Context, dir string, listener *unixsock.Listener) error {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
-	}
-	defer watcher.Close()
-	if err := watcher.Add(dir); err != nil {
-		return fmt.Errorf("watch %s: %w", dir, err)
-	}
+func (r *Registry) awaitLoss(ctx context.Context, listener *unixsock.Listener) error {
 	for !listener.Lost() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-watcher.Events:
-		case <-watcher.Errors: // missed something
+		case <-r.touched:
 		}
 	}
 	return errSocketLost
-}
-
-// bounded closes connections that are too many.
-type bounded struct {
-	*unixsock.Listener
-	open atomic.Int32
-}
-
-func (b *bounded) Accept() (net.Conn, error) {
-	for {
-		conn, err := b.AcceptUnix()
-		if err != nil {
-			return nil, err
-		}
-		if b.open.Add(1) <= maxConnections {
-			return &counted{UnixConn: conn, open: &b.open}, nil
-		}
-		b.open.Add(-1)
-		conn.Close()
-	}
-}
-
-type counted struct {
-	*net.UnixConn
-	open  *atomic.Int32
-	close sync.Once
-}
-
-func (c *counted) Close() error {
-	c.close.Do(func() { c.open.Add(-1) })
-	return c.UnixConn.Close()
 }
 
 // registrar is the agent's side of the protocol.

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +20,7 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/unixsock"
 	"github.com/akri-go/akri/internal/wire"
 )
 
@@ -179,18 +178,13 @@ func (r *remote) dial(ctx context.Context, _ string) (net.Conn, error) {
 }
 
 func (a address) connect(ctx context.Context) (net.Conn, error) {
-	if a.network == "unix" {
-		// A link could lead to somebody else's socket.
-		if file, err := os.Lstat(a.dial); err != nil {
-			return nil, err
-		} else if file.Mode().Type() != fs.ModeSocket {
-			return nil, fmt.Errorf("%s is not a socket", a.dial)
-		}
-	}
 	dialer := net.Dialer{
 		Timeout: connectTimeout,
 		// A peer that vanished is noticed after 30 s.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
+	}
+	if a.network == "unix" {
+		return unixsock.Dial(ctx, &dialer, a.dir, a.dial)
 	}
 	return dialer.DialContext(ctx, a.network, a.dial)
 }

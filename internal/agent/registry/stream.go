@@ -90,12 +90,7 @@ func (s *stream) ask(ctx context.Context) error {
 // wakeUp has a stream that pauses ask at once, and one that asks do without
 // its next pause: its handler has registered again, so it may be another
 // process, and this one's end not known yet.
-func (s *stream) wakeUp() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
+func (s *stream) wakeUp() { wakeUp(s.wake) }
 
 // begin notes that a call begins.
 func (r *Registry) begin(s *stream) int {
@@ -190,6 +185,7 @@ func (r *Registry) ended(s *stream, err error) {
 		s.endpoint.since = time.Time{}
 		return
 	}
+	wakeUp(r.refused)
 	if s.endpoint.since.IsZero() {
 		s.endpoint.since = time.Now()
 	}
