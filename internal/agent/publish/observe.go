@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"crypto/sha256"
 	"maps"
 	"slices"
 	"sync"
@@ -19,6 +20,21 @@ type observation struct {
 	// written tells that it is the answer to a write of ours: the watch may
 	// not have come that far.
 	written bool
+}
+
+// unread is what is kept of an Instance that is of no concern to this node:
+// whether the watch of shared ones has it, and whose device it is.
+type unread struct {
+	shared bool
+	device deviceDigest
+}
+
+// deviceDigest stands for the id of a device, which may be long.
+type deviceDigest [8]byte
+
+func digest(id string) deviceDigest {
+	sum := sha256.Sum256([]byte(id))
+	return deviceDigest(sum[:8])
 }
 
 // newer tells whether resource version a is later than b. Versions that cannot
@@ -49,8 +65,8 @@ func concerns(node string, o *v0.Instance) bool {
 
 // trimWatched takes out of a watched Instance what this node does not need. Of
 // one that does not concern it, and that it wants nothing of, it leaves the
-// name: any node may make many and large ones, and every agent sees the shared
-// ones. If it comes to matter it is read then.
+// name and the id of the device: any node may make many and large ones, and every
+// agent sees the shared ones. If it comes to matter it is read then.
 func (p *Publisher) trimWatched(o *v0.Instance) {
 	p.mu.Lock()
 	wanted := p.entries[nameOf(o)] != nil
@@ -61,6 +77,7 @@ func (p *Publisher) trimWatched(o *v0.Instance) {
 	}
 	*o = v0.Instance{ObjectMeta: metav1.ObjectMeta{
 		Namespace: o.Namespace, Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion,
+		Annotations: map[string]string{v0.AnnotationDeviceID: o.Annotations[v0.AnnotationDeviceID]},
 	}}
 }
 
@@ -90,7 +107,7 @@ func (s *source) Replaced(all []*v0.Instance, resourceVersion string) {
 		listed[nameOf(o)] = true
 	}
 	s.p.mu.Lock()
-	maps.DeleteFunc(s.p.elsewhere, func(_ types.NamespacedName, shared bool) bool { return shared == s.shared })
+	maps.DeleteFunc(s.p.unread, func(_ types.NamespacedName, u unread) bool { return u.shared == s.shared })
 	for name, was := range s.p.observed {
 		if s.covers(was.object) && !listed[name] && !(was.written && newer(was.object.ResourceVersion, resourceVersion)) {
 			s.p.vanish(name, was.object.UID)
@@ -162,7 +179,7 @@ func (s *source) see(o *v0.Instance) {
 	}
 	name := nameOf(o)
 	delete(s.p.observed, name)
-	s.p.elsewhere[name] = s.shared
+	s.p.unread[name] = unread{shared: s.shared, device: digest(o.Annotations[v0.AnnotationDeviceID])}
 	if e := s.p.entries[name]; e != nil {
 		e.vanished = false
 	}
@@ -176,7 +193,10 @@ func (p *Publisher) letGo(name types.NamespacedName) {
 		return
 	}
 	delete(p.observed, name)
-	p.elsewhere[name] = was.object.Labels[v0.LabelShared] == "true"
+	p.unread[name] = unread{
+		shared: was.object.Labels[v0.LabelShared] == "true",
+		device: digest(was.object.Annotations[v0.AnnotationDeviceID]),
+	}
 	p.changes.add(name)
 }
 
@@ -184,7 +204,7 @@ func (p *Publisher) letGo(name types.NamespacedName) {
 func (p *Publisher) see(o *v0.Instance, written bool) {
 	name := nameOf(o)
 	p.observed[name] = &observation{object: o, written: written}
-	delete(p.elsewhere, name)
+	delete(p.unread, name)
 	if e := p.entries[name]; e != nil {
 		e.vanished = false
 	}
@@ -193,12 +213,12 @@ func (p *Publisher) see(o *v0.Instance, written bool) {
 // vanish notes that an Instance is gone. The caller holds p.mu.
 func (p *Publisher) vanish(name types.NamespacedName, uid types.UID) {
 	was := p.observed[name]
-	_, elsewhere := p.elsewhere[name]
-	if was == nil && !elsewhere || was != nil && was.object.UID != uid {
+	_, unread := p.unread[name]
+	if was == nil && !unread || was != nil && was.object.UID != uid {
 		return
 	}
 	delete(p.observed, name)
-	delete(p.elsewhere, name)
+	delete(p.unread, name)
 	if e := p.entries[name]; e != nil {
 		e.vanished = true
 	}

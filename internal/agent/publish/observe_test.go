@@ -52,13 +52,13 @@ func TestOthersInstancesAreNotKept(t *testing.T) {
 	f.objects[nameOf(mine)] = mine
 
 	inBubble(t, f, func(p *Publisher) {
-		known := func(what string, observed, elsewhere int) {
+		known := func(what string, observed, unread int) {
 			t.Helper()
 			synctest.Wait()
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			if len(p.observed) != observed || len(p.elsewhere) != elsewhere {
-				t.Errorf("%s: %d Instances are kept and %d names, want %d and %d", what, len(p.observed), len(p.elsewhere), observed, elsewhere)
+			if len(p.observed) != observed || len(p.unread) != unread {
+				t.Errorf("%s: %d Instances are kept and %d names, want %d and %d", what, len(p.observed), len(p.unread), observed, unread)
 			}
 		}
 		known("at first", 1, foreign)

@@ -56,8 +56,9 @@ type Want struct {
 	Hard bool
 
 	changes int // of the entry that this was read from
-	// unread tells that the Instance is there, and no more is known of it.
-	unread bool
+	// unread is an Instance to be read before anything is decided: this one, or
+	// one that may be of the device by another of its names. Zero if there is none.
+	unread types.NamespacedName
 }
 
 // Decision is what to do about one Instance.

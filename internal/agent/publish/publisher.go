@@ -72,15 +72,15 @@ type Publisher struct {
 	mu       sync.Mutex
 	entries  map[types.NamespacedName]*entry
 	observed map[types.NamespacedName]*observation
-	// elsewhere are Instances that are there and not observed, since they are
-	// of no concern to this node; and whether the watch of shared ones has them.
-	elsewhere map[types.NamespacedName]bool
-	parked    map[types.NamespacedName]bool
-	legacy    map[types.NamespacedName]bool
-	names     map[string]bool // of Configurations, in all namespaces
-	noStatus  bool            // the CRD has no status subresource
-	synced    int             // watches that have brought their first list
-	ready     chan struct{}
+	// unread are Instances that are there and not observed, since they are of no
+	// concern to this node.
+	unread   map[types.NamespacedName]unread
+	parked   map[types.NamespacedName]bool
+	legacy   map[types.NamespacedName]bool
+	names    map[string]bool // of Configurations, in all namespaces
+	noStatus bool            // the CRD has no status subresource
+	synced   int             // watches that have brought their first list
+	ready    chan struct{}
 
 	changes *changes
 }
@@ -118,15 +118,15 @@ func New(opts Options) *Publisher {
 		opts.Workers = 16
 	}
 	p := &Publisher{
-		opts:      opts,
-		trim:      trimmer(opts.Node),
-		entries:   map[types.NamespacedName]*entry{},
-		observed:  map[types.NamespacedName]*observation{},
-		elsewhere: map[types.NamespacedName]bool{},
-		parked:    map[types.NamespacedName]bool{},
-		legacy:    map[types.NamespacedName]bool{},
-		ready:     make(chan struct{}),
-		changes:   newChanges(),
+		opts:     opts,
+		trim:     trimmer(opts.Node),
+		entries:  map[types.NamespacedName]*entry{},
+		observed: map[types.NamespacedName]*observation{},
+		unread:   map[types.NamespacedName]unread{},
+		parked:   map[types.NamespacedName]bool{},
+		legacy:   map[types.NamespacedName]bool{},
+		ready:    make(chan struct{}),
+		changes:  newChanges(),
 	}
 	p.events = NewEventer(opts.API, opts.Node, opts.Logger)
 	p.status = newStatuses(opts.API, opts.Node, opts.Logger)

@@ -48,13 +48,14 @@ func (p *Publisher) reconcile(ctx context.Context, name types.NamespacedName) {
 			continue
 		}
 		var d Decision
-		if !want.unread {
+		unread := want.unread != types.NamespacedName{}
+		if !unread {
 			d = Plan(p.opts.Node, want, have, time.Now())
 		}
 		if p.statusMissing() {
 			d.Writes = slices.DeleteFunc(d.Writes, func(w Write) bool { return w.Status })
 		}
-		if !want.unread && (len(d.Writes) == 0 || (request != nil && len(d.Taken) > 0)) {
+		if !unread && (len(d.Writes) == 0 || (request != nil && len(d.Taken) > 0)) {
 			if request != nil {
 				err := p.verdict(ctx, name, request, d, have)
 				if err != errAgain {
@@ -74,8 +75,8 @@ func (p *Publisher) reconcile(ctx context.Context, name types.NamespacedName) {
 			return
 		}
 		var err error
-		if want.unread {
-			_, err = p.refresh(ctx, name)
+		if unread {
+			_, err = p.refresh(ctx, want.unread)
 		} else {
 			err = p.execute(ctx, name, d.Writes, have)
 		}
@@ -111,10 +112,11 @@ func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance, *claimR
 	}
 	want.Word, want.Device, want.Claims, want.Outdated = e.word, e.device, e.claims, e.outdated
 	want.changes = e.changes
-	_, want.unread = p.elsewhere[name]
 	want.NameTaken = p.names[name.Name]
-	if have == nil && e.word == Present {
-		want.Elsewhere = p.elsewhere(e.device)
+	if _, ok := p.unread[name]; ok {
+		want.unread = name
+	} else if have == nil && e.word == Present {
+		want.Elsewhere, want.unread = p.elsewhere(e.device)
 	}
 	want.Vanished, want.Hard = e.vanished, e.hard
 	want.Settled = !e.differs.IsZero() && time.Since(e.differs) >= settle
@@ -125,9 +127,9 @@ func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance, *claimR
 }
 
 // elsewhere looks for an Instance of a device by another of its names: another
-// node may have had a reason for it that this one does not know. The caller holds
-// p.mu.
-func (p *Publisher) elsewhere(d inventory.Device) *v0.Instance {
+// node may have had a reason for it that this one does not know. One that has to
+// be read to know is returned as unread. The caller holds p.mu.
+func (p *Publisher) elsewhere(d inventory.Device) (found *v0.Instance, unread types.NamespacedName) {
 	for n := range 1 + v0.OtherDeviceHashes {
 		name := types.NamespacedName{
 			Namespace: d.Instance.Namespace,
@@ -136,10 +138,13 @@ func (p *Publisher) elsewhere(d inventory.Device) *v0.Instance {
 		was := p.observed[name]
 		if name != d.Instance && was != nil && was.object.DeletionTimestamp == nil && isOf(p.opts.Node, d, was.object) &&
 			was.object.Annotations[v0.AnnotationDeviceID] == d.Reported.ID && !p.leaves(name) {
-			return was.object
+			return was.object, types.NamespacedName{}
+		}
+		if other, ok := p.unread[name]; ok && name != d.Instance && d.Shared && other.device == digest(d.Reported.ID) {
+			return nil, name
 		}
 	}
-	return nil
+	return nil, types.NamespacedName{}
 }
 
 // leaves tells whether this node is about to delete an Instance. The caller
