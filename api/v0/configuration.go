@@ -110,7 +110,8 @@ type DiscoveryHandlerInfo struct {
 	// brokers. Default: 0s for local devices, 60s for shared ones.
 	//
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s')",message="must not be negative"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-+]?(([0-9]+([.][0-9]*)?|[.][0-9]+)(ns|us|ms|s|m|h))+$|^[-+]?0$') && duration(self) <= duration('2500000h')",message="write numbers with units, as in 300s, 5m or 1h30m"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('-')",message="must not be negative"
 	OfflineGracePeriod *metav1.Duration `json:"offlineGracePeriod,omitempty"`
 }
 

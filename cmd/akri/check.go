@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,48 +11,56 @@ import (
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/charts"
 	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/admission/crd"
 )
 
-// newCheckCommand makes "akri check", which is the admission webhook without a
-// cluster.
+// newCheckCommand makes "akri check", which is the API server with the CRD and
+// the admission webhook, without a cluster.
 func newCheckCommand() *cobra.Command {
 	var files []string
 	cmd := &cobra.Command{
 		Use:   "check -f configuration.yaml...",
 		Short: "Tell whether Configurations would be accepted",
-		Long: `Check the Configurations in manifests as the admission webhook would: fields,
-details of the built-in discovery handlers, specs of brokers and Services.
-It needs no cluster, and so does not know which names are taken, nor what this
-or that version of Kubernetes makes of a Pod. Other objects are passed over.
+		Long: `Check the Configurations in manifests as the API server would, with the CRD and
+the admission webhook of this version: fields, types and limits, details of the
+built-in discovery handlers, specs of brokers and Services; all that is wrong at
+once. It needs no cluster, and so does not know which names are taken, nor all
+that this or that version of Kubernetes asks of a Pod. Other objects are passed
+over.
 
-It fails if one would be refused. What is only a warning is shown, too.`,
+What is only a warning is shown, too.`,
 		Example: `  akri check -f configuration.yaml
   helm template akri charts/akri --set udev.configuration.enabled=true … | akri check -f -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			refused, found := 0, 0
+			c, err := newChecker(cmd.OutOrStdout())
+			if err != nil {
+				return err
+			}
 			for _, f := range files {
 				b, err := readInput(f, cmd.InOrStdin())
 				if err != nil {
 					return err
 				}
-				n, bad, err := checkManifest(cmd.OutOrStdout(), b)
-				if err != nil {
+				if err := c.manifest(cmd.Context(), b); err != nil {
 					return fmt.Errorf("%s: %w", f, err)
 				}
-				found, refused = found+n, refused+bad
 			}
 			switch {
-			case found == 0:
+			case c.found == 0:
 				return errors.New("no Configuration of akri.sh to check")
-			case refused > 0:
-				return fmt.Errorf("%d of %d would be refused", refused, found)
+			case c.refused > 0:
+				return fmt.Errorf("%d of %d would be refused", c.refused, c.found)
 			}
 			return nil
 		},
@@ -63,77 +72,140 @@ It fails if one would be refused. What is only a warning is shown, too.`,
 	return cmd
 }
 
-// checkManifest writes a line for each Configuration in YAML documents and one
-// for each thing to say about it.
-func checkManifest(out io.Writer, manifest []byte) (found, refused int, err error) {
+// checker checks the Configurations in manifests and writes what it finds.
+type checker struct {
+	out            io.Writer
+	definition     *crd.Definition
+	found, refused int
+}
+
+func newChecker(out io.Writer) (*checker, error) {
+	documents, err := charts.CRDs()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range documents {
+		var meta metav1.PartialObjectMetadata
+		if err := yaml.Unmarshal(d, &meta); err != nil {
+			return nil, err
+		}
+		if meta.Name == "configurations."+v0.GroupVersion.Group {
+			definition, err := crd.New(d)
+			return &checker{out: out, definition: definition}, err
+		}
+	}
+	return nil, errors.New("the chart has no CRD of Configurations")
+}
+
+// manifest checks YAML documents.
+func (c *checker) manifest(ctx context.Context, manifest []byte) error {
 	docs := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest)))
 	for n := 1; ; n++ {
 		doc, err := docs.Read()
 		if errors.Is(err, io.EOF) {
-			return found, refused, nil
+			return nil
 		}
-		var kind metav1.TypeMeta
+		var text []byte
+		var twice error
 		if err == nil {
-			err = yaml.Unmarshal(doc, &kind)
+			if text, err = yaml.YAMLToJSON(doc); err == nil {
+				_, twice = yaml.YAMLToJSONStrict(doc)
+			}
+		}
+		var object map[string]any
+		if err == nil {
+			err = utiljson.Unmarshal(text, &object)
 		}
 		if err != nil {
-			return found, refused, fmt.Errorf("document %d: %w", n, err)
+			return fmt.Errorf("document %d: %s", n, admission.Plain(err))
 		}
-		if kind.Kind != "Configuration" || !strings.HasPrefix(kind.APIVersion, "akri.sh/") {
-			continue
-		}
-		found++
-		var c v0.Configuration
-		var warnings []string
-		errs := decode(doc, &c)
-		if errs == nil {
-			setDefault(doc, &c)
-			list, told := admission.Check(&c, nil, admission.Facts{})
-			for _, e := range list {
-				errs = append(errs, e.Error())
-			}
-			warnings = told
-		}
-		verdict := "good"
-		if len(errs) > 0 {
-			refused++
-			verdict = "refused"
-		}
-		fmt.Fprintf(out, "Configuration %s: %s\n", c.Name, verdict)
-		for _, e := range errs {
-			fmt.Fprintf(out, "  error: %s\n", e)
-		}
-		for _, w := range warnings {
-			fmt.Fprintf(out, "  warning: %s\n", w)
-		}
+		c.object(ctx, object, twice)
 	}
 }
 
-// decode reads a Configuration and tells what it cannot be, fields that there
-// are not included.
-func decode(doc []byte, c *v0.Configuration) (errs []string) {
-	j, err := yaml.YAMLToJSONStrict(doc)
-	if err != nil {
-		return []string{err.Error()}
+// object checks a Configuration, or those of a list. Others are passed over.
+func (c *checker) object(ctx context.Context, object map[string]any, twice error) {
+	u := unstructured.Unstructured{Object: object}
+	if u.IsList() && u.GetKind() == "List" {
+		items, _ := object["items"].([]any)
+		for _, item := range items {
+			if o, ok := item.(map[string]any); ok {
+				c.object(ctx, o, twice)
+			}
+		}
+		return
 	}
-	strict, err := kjson.UnmarshalStrict(j, c)
-	if err != nil {
-		return []string{err.Error()}
+	ours, wrong := kindOf(u.GetAPIVersion(), u.GetKind())
+	if !ours {
+		return
 	}
-	for _, e := range strict {
+	var errs []string
+	if wrong != "" {
+		errs = append(errs, wrong)
+		u.SetGroupVersionKind(v0.GroupVersion.WithKind("Configuration"))
+	}
+	if twice != nil {
+		errs = append(errs, admission.Plain(twice))
+	}
+	list, warnings := c.configuration(ctx, object)
+	for _, e := range list {
 		errs = append(errs, e.Error())
 	}
-	return errs
+	c.found++
+	verdict := "good"
+	if len(errs) > 0 {
+		c.refused++
+		verdict = "refused"
+	}
+	name := u.GetName()
+	if name == "" {
+		name = "without a name"
+	}
+	fmt.Fprintf(c.out, "Configuration %s: %s\n", name, verdict)
+	for _, e := range errs {
+		fmt.Fprintf(c.out, "  error: %s\n", e)
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(c.out, "  warning: %s\n", w)
+	}
 }
 
-// setDefault does what the CRD does with what is not there.
-func setDefault(doc []byte, c *v0.Configuration) {
-	var given struct {
-		Spec struct {
-			Capacity *int32 `json:"capacity"`
-		} `json:"spec"`
+// configuration returns what the CRD refuses, and then what the webhook would
+// of the rest.
+func (c *checker) configuration(ctx context.Context, object map[string]any) (field.ErrorList, []string) {
+	rest, errs := c.definition.Check(ctx, object)
+	var typed v0.Configuration
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(rest, &typed); err != nil {
+		// The CRD has refused what the types cannot hold.
+		return append(errs, field.Invalid(nil, field.OmitValueType{}, admission.Plain(err))), nil
 	}
-	if yaml.Unmarshal(doc, &given) == nil && given.Spec.Capacity == nil {
-		c.Spec.Capacity = 1
+	said := map[string]bool{}
+	for _, e := range errs {
+		said[e.Field] = true
 	}
+	more, warnings := admission.Check(&typed, nil, admission.Facts{})
+	for _, e := range more {
+		if !said[e.Field] {
+			errs = append(errs, e)
+		}
+	}
+	return errs, warnings
+}
+
+// kindOf tells whether an object is, or is meant to be, a Configuration, and
+// what is wrong with how it calls itself.
+func kindOf(apiVersion, kind string) (ours bool, wrong string) {
+	group, _, grouped := strings.Cut(apiVersion, "/")
+	want := v0.GroupVersion.String()
+	switch {
+	case apiVersion == want && kind == "Configuration":
+		return true, ""
+	case apiVersion == want && kind == "Instance":
+		return false, ""
+	case apiVersion == want:
+		return true, fmt.Sprintf("kind: is %q: there are Configuration, and Instance, which agents write", kind)
+	case group == v0.GroupVersion.Group, !grouped && kind == "Configuration":
+		return true, fmt.Sprintf("apiVersion: is %q: write %s", apiVersion, want)
+	}
+	return false, "" // of somebody else
 }

@@ -91,12 +91,32 @@ func TestCheck(t *testing.T) {
 		{name: "gap", facts: Facts{Gaps: []string{"nobody knows"}}, warns: []string{"nobody knows"}},
 		{name: "negative grace", changes: []string{"name: udev => name: udev\n    offlineGracePeriod: -1s"}, errs: []string{"offlineGracePeriod: Invalid value: is negative"}},
 
-		{name: "two brokers", changes: []string{"brokerPodSpec: => brokerJobSpec: {template: {spec: {containers: [{name: b, image: b, resources: {limits: {\"{{PLACEHOLDER}}\": 1}}}]}}}\n    brokerPodSpec:"},
+		{name: "two brokers", changes: []string{"brokerPodSpec: => brokerJobSpec: {template: {spec: {restartPolicy: Never, containers: [{name: b, image: b, resources: {limits: {\"{{PLACEHOLDER}}\": 1}}}]}}}\n    brokerPodSpec:"},
 			errs: []string{"spec.brokerSpec: Invalid value: give brokerPodSpec or brokerJobSpec, not both"}},
 		{name: "no broker in brokerSpec", changes: []string{"brokerSpec: => brokerSpec: {}\n  brokerProperties: {}\n#", "    brokerPodSpec: => #", "      containers: => #",
 			"      - name: broker => #", "        image: broker => #", "        resources: => #"}, warns: []string{"has neither brokerPodSpec nor brokerJobSpec"}},
 		{name: "no placeholder", changes: []string{`"{{PLACEHOLDER}}" => cpu`}, warns: []string{brokerPod + `: no container asks for "{{PLACEHOLDER}}"`}},
 		{name: "more than there is", changes: []string{`"{{PLACEHOLDER}}": "1" => "{{PLACEHOLDER}}": "3"`}, warns: []string{"asks for 3", "capacity is 2"}},
+		{name: "more than there is, in two containers", changes: []string{`"{{PLACEHOLDER}}": "1"}} => "{{PLACEHOLDER}}": "1"}}
+      - {name: more, image: b, resources: {limits: {"{{PLACEHOLDER}}": "2"}}}`}, warns: []string{"asks for 3", "capacity is 2"}},
+		{name: "an init container's slots are used again", changes: []string{`"{{PLACEHOLDER}}": "1"}} => "{{PLACEHOLDER}}": "2"}}
+      initContainers:
+      - {name: first, image: b, resources: {limits: {"{{PLACEHOLDER}}": "2"}}}`}},
+		{name: "a group without a user", changes: []string{"image: broker => image: broker\n        securityContext: {runAsGroup: 5}"},
+			warns: []string{"runAsGroup without runAsUser"}},
+		{name: "a group with the Pod's user", changes: []string{"image: broker => image: broker\n        securityContext: {runAsGroup: 5}",
+			"      containers: =>       securityContext: {runAsUser: 5}\n      containers:"}},
+		{name: "placeholder only in requests", changes: []string{"{limits: => {requests:"},
+			errs: []string{brokerPod + `.containers[0].resources.limits[{{PLACEHOLDER}}]: Required value: is only in requests`}},
+		{name: "half a device", changes: []string{`"1" => 500m`},
+			errs: []string{brokerPod + `.containers[0].resources.limits[{{PLACEHOLDER}}]: Invalid value: is 500m: devices are given whole`}},
+		{name: "other amounts", changes: []string{"limits: => requests: {\"{{PLACEHOLDER}}\": 2}, limits:"}, errs: []string{"is 2, and in limits 1"}},
+		{name: "no amount", changes: []string{`"1" => many`}, errs: []string{"an amount is a number, as 1, 500m or 2Gi"}},
+		{name: "container without a name and an image", changes: []string{"- name: broker => - workingDir: /", "image: broker => tty: true"},
+			errs: []string{"containers[0].name: Required value", "containers[0].image: Required value"}},
+		{name: "no such volume", changes: []string{"image: broker => image: broker\n        volumeMounts: [{name: data, mountPath: /data}]"},
+			errs: []string{`containers[0].volumeMounts[0].name: Not found: there is no volume "data"`}},
+		{name: "text for a number", changes: []string{"image: broker => image: 5"}, errs: []string{brokerPod + ": Invalid value: not a PodSpec: containers.image cannot be of the type number"}},
 		{name: "no containers", changes: []string{"containers: => initContainers:"}, errs: []string{brokerPod + ": Invalid value: containers: at least one is needed"}},
 		{name: "not a Pod", changes: []string{"image: broker => image: [1]"}, errs: []string{brokerPod + ": Invalid value: not a PodSpec"}},
 		{name: "not a Service", changes: []string{"port: 80 => port: http"}, errs: []string{"spec.instanceServiceSpec: Invalid value: not a ServiceSpec"}},
@@ -176,7 +196,7 @@ func TestCheckChange(t *testing.T) {
 		{name: "any address", old: []string{"ports: => clusterIP: 10.0.0.9\n    ports:"}},
 		{name: "address of a new Service", old: []string{"instanceServiceSpec: => configurationServiceSpec:"}, now: []string{"ports: => clusterIP: None\n    ports:"}},
 		{name: "a spec that stays is not judged again", old: []string{"image: broker => imag: broker"}, now: []string{"image: broker => imag: broker", "capacity: 2 => capacity: 3"}},
-		{name: "a spec that changes is", old: []string{"image: broker => imag: broker"}, now: []string{"image: broker => imag: b"}, errs: []string{"containers[0].imag"}},
+		{name: "a spec that changes is", old: []string{"image: broker => imag: broker"}, now: []string{"image: broker => imag: b"}, errs: []string{"containers[0].imag:", "containers[0].image: Required"}},
 		{name: "what was bad stays bad", old: []string{"capacity: 2 => capacity: 0"}, now: []string{"capacity: 2 => capacity: 0", "- KERNEL => - ENV{X}==\"1\", KERNEL"}, errs: []string{"spec.capacity"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

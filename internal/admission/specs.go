@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -74,6 +75,7 @@ func (k *checker) specs() {
 		}
 		brokers++
 		k.placeholder(s.path, known)
+		k.groups(s.path, known)
 	}
 	path := field.NewPath("spec", "brokerSpec")
 	switch b := k.c.Spec.BrokerSpec; {
@@ -110,7 +112,7 @@ func (k *checker) readable(s coreSpec) *corev1.PodSpec {
 		}
 	}
 	if err != nil {
-		k.invalid(s.path, "%v", err)
+		k.invalid(s.path, "%s", Plain(err))
 		return nil
 	}
 	return &podSpec
@@ -124,7 +126,7 @@ func (k *checker) judged(s, before coreSpec) {
 	}
 	verdict, tried := k.facts.Trials[s.path.String()]
 	if !tried {
-		verdict = Verdict{Answered: true, Faults: unknownFields(s)}
+		verdict = Verdict{Answered: true, Faults: faultsOf(s)}
 	}
 	if !verdict.Answered {
 		k.warn("%s: could not be tried: %s", s.path, verdict.Objection)
@@ -162,21 +164,25 @@ func unknownFields(s coreSpec) []Fault {
 
 // placeholder warns of brokers that get no device, or can never get enough.
 func (k *checker) placeholder(path *field.Path, spec *corev1.PodSpec) {
-	var asked int64
-	for _, list := range [][]corev1.Container{spec.Containers, spec.InitContainers} {
-		for _, c := range list {
-			for _, amounts := range []corev1.ResourceList{c.Resources.Requests, c.Resources.Limits} {
-				if q, ok := amounts[v0.Placeholder]; ok {
-					asked = max(asked, q.Value())
-				}
-			}
-		}
-	}
+	asked := broker.Quantity(spec, v0.Placeholder)
 	switch capacity := int64(k.c.Spec.Capacity); {
 	case asked == 0:
 		k.warn("%s: no container asks for %q: brokers get no device", path, v0.Placeholder)
 	case asked > capacity && capacity > 0:
 		k.warn("%s: asks for %d of %q, and capacity is %d: none can run", last(path), asked, v0.Placeholder, capacity)
+	}
+}
+
+// groups warns of what containerd does not start.
+func (k *checker) groups(path *field.Path, spec *corev1.PodSpec) {
+	user := spec.SecurityContext != nil && spec.SecurityContext.RunAsUser != nil
+	alone := !user && spec.SecurityContext != nil && spec.SecurityContext.RunAsGroup != nil
+	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
+		sc := c.SecurityContext
+		alone = alone || !user && sc != nil && sc.RunAsGroup != nil && sc.RunAsUser == nil
+	}
+	if alone {
+		k.warn("%s: runAsGroup without runAsUser: containerd starts no such container", last(path))
 	}
 }
 

@@ -41,7 +41,7 @@ func ParseTemplate(raw []byte) (*Template, error) {
 	if len(typed.Containers) == 0 {
 		return nil, errors.New("containers: at least one is needed")
 	}
-	t := &Template{spec: spec, Hash: hash, Quantity: quantity(&typed, v0.Placeholder)}
+	t := &Template{spec: spec, Hash: hash, Quantity: Quantity(&typed, v0.Placeholder)}
 	// A trial finds what Build could fail on.
 	if _, err := t.podSpec("trial", "trial"); err != nil {
 		return nil, err

@@ -69,7 +69,7 @@ func podFacts(pod *corev1.Pod, nodes []string) Pod {
 	}
 	if ref := view.OwnerInstance(pod); ref != nil {
 		f.Owner = ref.UID
-		f.Quantity = quantity(&pod.Spec, corev1.ResourceName(v0.ResourceName(ref.Name)))
+		f.Quantity = Quantity(&pod.Spec, corev1.ResourceName(v0.ResourceName(ref.Name)))
 	}
 	// What cannot be read is as if it were not there: the count starts anew.
 	f.Failures, _ = decodeHistory(pod.Annotations[AnnotationFailures])
@@ -177,10 +177,10 @@ func short(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
-// quantity returns how much of a resource a Pod takes at one time: its
+// Quantity returns how much of a resource a Pod takes at one time: its
 // containers and sidecars together, or one of its ordinary init containers
 // with the sidecars started before it, whichever is more.
-func quantity(spec *corev1.PodSpec, resource corev1.ResourceName) int64 {
+func Quantity(spec *corev1.PodSpec, resource corev1.ResourceName) int64 {
 	of := func(c *corev1.Container) int64 {
 		if q, ok := c.Resources.Requests[resource]; ok {
 			return max(0, q.Value())
