@@ -81,6 +81,9 @@ type ConfigurationSpec struct {
 	// name.
 	//
 	// +optional
+	// +kubebuilder:validation:MaxProperties=256
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && size(self[k]) <= 32768)",message="a property has a name of at most 253 characters and a value of at most 32768"
+	// +kubebuilder:validation:XValidation:rule="self.map(k, size(k) + size(self[k])).sum() <= 262144",message="all properties together have at most 262144 characters"
 	BrokerProperties map[string]string `json:"brokerProperties,omitempty"`
 }
 
@@ -204,6 +207,7 @@ type ConfigurationStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=5000
 	Nodes []ConfigurationNode `json:"nodes,omitempty"`
 }
 
@@ -226,8 +230,10 @@ type ConfigurationNode struct {
 	// The node's name.
 	//
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 	// +required
+	// +kubebuilder:validation:MaxLength=64
 	State DiscoveryState `json:"state"`
 	// How many devices this node sees now.
 	//
@@ -244,13 +250,14 @@ type ConfigurationNode struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 }
 
+// MaxCapacity is how many slots an Instance has at most.
+const MaxCapacity = 10_000
+
 // Slots returns the number of slots of each Instance: spec.capacity, or 1
-// where a cluster's older CRD did not set the default.
+// where a cluster's older CRD did not set the default, and [MaxCapacity] where
+// it did not know of that.
 func (c *Configuration) Slots() int {
-	if c.Spec.Capacity < 1 {
-		return 1
-	}
-	return int(c.Spec.Capacity)
+	return int(min(max(c.Spec.Capacity, 1), MaxCapacity))
 }
 
 // DefaultSharedGrace is the offline grace period of shared devices: one lost

@@ -35,22 +35,29 @@ type InstanceSpec struct {
 	// The Configuration, in the same namespace, that the device was found for.
 	//
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	ConfigurationName string `json:"configurationName"`
 
 	// "akri.sh/<configuration>=<hash>". Kept for upstream's programs.
 	//
 	// +required
+	// +kubebuilder:validation:MaxLength=512
 	CdiName string `json:"cdiName"`
 
 	// Number of slots.
 	//
 	// +required
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=10000
 	Capacity int64 `json:"capacity"`
 
-	// Properties of the device, overlaid by those of the Configuration.
+	// Properties of the device, overlaid by those of the Configuration. The
+	// limits are those of the two together: 64 of a device, 256 of a Configuration.
 	//
 	// +optional
+	// +kubebuilder:validation:MaxProperties=320
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && size(self[k]) <= 32768)",message="a property has a name of at most 253 characters and a value of at most 32768"
+	// +kubebuilder:validation:XValidation:rule="self.map(k, size(k) + size(self[k])).sum() <= 524288",message="all properties together have at most 524288 characters"
 	BrokerProperties map[string]string `json:"brokerProperties,omitempty"`
 
 	// Whether several nodes can see the device.
@@ -63,6 +70,8 @@ type InstanceSpec struct {
 	//
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=5000
+	// +kubebuilder:validation:items:MaxLength=253
 	Nodes []string `json:"nodes,omitempty"`
 
 	// Slot id to holder; see [Usage]. A slot that is absent, or has the empty
@@ -70,6 +79,8 @@ type InstanceSpec struct {
 	//
 	// +optional
 	// +mapType=granular
+	// +kubebuilder:validation:MaxProperties=10000
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 260 && size(self[k]) <= 600)",message="a slot id has at most 260 characters, and its holder at most 600"
 	DeviceUsage map[string]string `json:"deviceUsage,omitempty"`
 }
 
@@ -88,6 +99,7 @@ type InstanceStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=5000
 	Nodes []InstanceNode `json:"nodes,omitempty"`
 }
 
@@ -121,10 +133,13 @@ type InstanceNode struct {
 	// The node's name.
 	//
 	// +required
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 	// +required
+	// +kubebuilder:validation:MaxLength=64
 	State DeviceState `json:"state"`
 	// +optional
+	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason,omitempty"`
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

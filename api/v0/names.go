@@ -116,6 +116,13 @@ func ParseSlotID(id string) (instance string, i int, err error) {
 	return id[:cut], i, nil
 }
 
+// SlotIndex returns the index of a slot of an Instance, and whether the id can
+// be that of one. What else stands in spec.deviceUsage is nobody's slot.
+func SlotIndex(instance, id string) (int, bool) {
+	of, i, err := ParseSlotID(id)
+	return i, err == nil && of == instance && i < MaxCapacity
+}
+
 // NodeLabel returns the value of [LabelNode] for a node. Names that are too
 // long for a label value keep their start and end in a hash.
 func NodeLabel(node string) string {

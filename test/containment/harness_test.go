@@ -7,6 +7,7 @@ package containment
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -44,6 +45,8 @@ type request struct {
 	body string
 	// force is for apply.
 	force bool
+	// manager is the field manager; empty means the agent's on node-a.
+	manager string
 	// want is part of the answer; empty means that it must succeed.
 	want string
 }
@@ -74,6 +77,7 @@ func TestContainment(t *testing.T) {
 		{"expressions", testExpressions},
 		{"own Instances", testOwnInstances},
 		{"others' Instances", testOthersInstances},
+		{"bounds", testBounds},
 		{"everything else", testEverythingElse},
 		{"Configurations and Events", testConfigurations},
 	} {
@@ -145,6 +149,7 @@ func restClient(t *testing.T, cfg *rest.Config) rest.Interface {
 // must makes a request as the administrator.
 func (w *world) must(t *testing.T, r request) []byte {
 	t.Helper()
+	r.manager = cmp.Or(r.manager, "admin")
 	out, err := w.send(t, w.admin, r, false)
 	if err != nil {
 		t.Fatalf("%s %s: %v", r.verb, r.path, err)
@@ -189,11 +194,11 @@ func (w *world) send(t *testing.T, c rest.Interface, r request, dry bool) ([]byt
 	if dry && r.verb != "GET" {
 		req.Param("dryRun", "All")
 	}
-	if r.kind == apply {
-		req.Param("fieldManager", "akri-agent/node-a")
-		if r.force {
-			req.Param("force", "true")
-		}
+	if r.verb != "GET" && r.verb != "DELETE" {
+		req.Param("fieldManager", cmp.Or(r.manager, "akri-agent/node-a"))
+	}
+	if r.force {
+		req.Param("force", "true")
 	}
 	if r.kind != "" {
 		req.SetHeader("Content-Type", string(r.kind)).Body(body.Bytes())

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/publish"
 )
 
 // new1 is an Instance that the agent of node-a may create; %s are its name, its
@@ -49,6 +50,8 @@ const (
 	sayLabel      = "of labels an agent sets"
 	sayAnnotation = "of annotations an agent sets akri.sh/device-id"
 	sayDelete     = "an agent deletes an Instance only when no other node is in spec.nodes"
+	sayOurs       = "an agent's managedFields speak of fields that the Instance has"
+	sayOthers     = "an agent does not write managedFields of others"
 	sayStatus     = "of a status an agent writes only its own node's entry"
 )
 
@@ -65,7 +68,7 @@ func testOwnInstances(t *testing.T, w *world) {
 		{name: "leave as the leader, with what nobody else repeats", verb: "PATCH", path: one, kind: merge,
 			body: `{"metadata":{"labels":{"akri.sh/shared":null},"annotations":{"akri.sh/device-id":null}},
 				"spec":{"nodes":["node-b"],"brokerProperties":{"L":null}}}`},
-		{name: "claim", verb: "PATCH", path: one, kind: jsonp, body: `[{"op":"add","path":"/spec/deviceUsage/cam-000001-9","value":"node-a"}]`},
+		{name: "claim", verb: "PATCH", path: one, kind: jsonp, body: `[{"op":"add","path":"/spec/deviceUsage/cam-000001-2","value":"node-a"}]`},
 		{name: "claim what upstream says is free", verb: "PATCH", path: one, kind: jsonp, body: `[{"op":"replace","path":"/spec/deviceUsage/cam-000001-2","value":"C:cam-000001-2:node-a"}]`},
 		{name: "claim through the other door", verb: "PATCH", path: one, kind: jsonp, body: `[{"op":"replace","path":"/spec/deviceUsage/cam-000001-1","value":"C:cam-000001-1:node-a"}]`},
 		{name: "free", verb: "PATCH", path: one, kind: jsonp, body: `[{"op":"remove","path":"/spec/deviceUsage/cam-000001-1"}]`},
@@ -82,9 +85,11 @@ func testOwnInstances(t *testing.T, w *world) {
 	// Names that are too long for a label and for an Event.
 	long := strings.Repeat("long.", 30) + "node"
 	w.try(t, w.agent(t, long), []request{
-		{name: "long name", verb: "POST", path: instances, kind: post,
+		{name: "long name", verb: "POST", path: instances, kind: post, manager: publish.FactsManager(long),
 			body: create("cam-0000aa", `"akri.sh/configuration":"cam","akri.sh/node":"`+v0.NodeLabel(long)+`"`, ``, `"nodes":["`+long+`"]`)},
-		{name: "long name, other label", verb: "POST", path: instances, kind: post, want: sayLabels,
+		{name: "long name, another's manager", verb: "POST", path: instances, kind: post, manager: publish.FactsManager("x" + long), want: sayOthers,
+			body: create("cam-0000aa", `"akri.sh/configuration":"cam","akri.sh/node":"`+v0.NodeLabel(long)+`"`, ``, `"nodes":["`+long+`"]`)},
+		{name: "long name, other label", verb: "POST", path: instances, kind: post, manager: publish.FactsManager(long), want: sayLabels,
 			body: create("cam-0000aa", `"akri.sh/configuration":"cam","akri.sh/node":"`+v0.NodeLabel("other."+long)+`"`, ``, `"nodes":["`+long+`"]`)},
 		{name: "long name, Event", verb: "POST", path: events, kind: post, body: event("akri.sh/agent", long[:125]+"…", "akri.sh/v0")},
 		{name: "long name, another's Event", verb: "POST", path: events, kind: post, body: event("akri.sh/agent", "x"+long[:124]+"…", "akri.sh/v0"), want: sayEvent},

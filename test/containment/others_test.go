@@ -23,16 +23,16 @@ const (
 )
 
 func event(controller, instance, group string) string {
-	return fmt.Sprintf(`{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"e"},"eventTime":"2026-01-01T00:00:00.000000Z",
+	return fmt.Sprintf(`{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"cam.18a0b1c2d3e4f5061"},"eventTime":"2026-01-01T00:00:00.000000Z",
 		"type":"Normal","reason":"R","action":"A","reportingController":"%s","reportingInstance":"%s",
 		"regarding":{"apiVersion":"%s","kind":"Configuration","namespace":"cams","name":"cam"}}`, controller, instance, group)
 }
 
 // nodeEvent is one about a Node.
 func nodeEvent(node string) string {
-	return fmt.Sprintf(`{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"e"},"eventTime":"2026-01-01T00:00:00.000000Z",
+	return fmt.Sprintf(`{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"%[1]s.18a0b1c2d3e4f5061"},"eventTime":"2026-01-01T00:00:00.000000Z",
 		"type":"Warning","reason":"R","action":"A","reportingController":"akri.sh/agent","reportingInstance":"node-a",
-		"regarding":{"apiVersion":"v1","kind":"Node","name":"%s","uid":"%[1]s"}}`, node)
+		"regarding":{"apiVersion":"v1","kind":"Node","name":"%[1]s","uid":"%[1]s"}}`, node)
 }
 
 func testConfigurations(t *testing.T, w *world) {

@@ -82,7 +82,7 @@ const (
 
 	// maxCapacity bounds the slots of an Instance: the kubelet reads lists of
 	// up to 4 MiB.
-	maxCapacity = 10_000
+	maxCapacity = v0.MaxCapacity
 )
 
 // Options are what a Ledger needs.

@@ -29,8 +29,8 @@ func planObserved(node string, in *instance, usage map[string]v0.Usage) observed
 	plan := observedPlan{others: make(map[int]v0.Usage)}
 	ours := 0
 	for id, u := range usage {
-		bare, i, err := v0.ParseSlotID(id)
-		if err != nil || bare != in.bare || u.Free() {
+		i, ok := v0.SlotIndex(in.bare, id)
+		if !ok || u.Free() {
 			continue
 		}
 		h, held := in.held[i]

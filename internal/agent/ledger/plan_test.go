@@ -214,7 +214,7 @@ func TestPlanObserved(t *testing.T) {
 			usage: usages{"cam-0000a1-0": usage("b", inst, "")},
 		},
 		"other keys": {
-			usage: usages{"dog-0000a1-0": usage("b", inst, ""), "x": usage("a", inst, ""), "cam-0000a1-01": usage("b", inst, "")},
+			usage: usages{"dog-0000a1-0": usage("b", inst, ""), "x": usage("a", inst, ""), "cam-0000a1-01": usage("b", inst, ""), "cam-0000a1-10000": usage("b", inst, "")},
 		},
 		"ours": {
 			in:    instance{held: map[int]holder{0: {door: inst}, 1: {door: conf}}},

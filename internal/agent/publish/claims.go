@@ -89,7 +89,8 @@ func (p *Publisher) urgent(name types.NamespacedName) bool {
 // verdict tells what has become of a request when there is nothing to write
 // for it, or nothing that may be written.
 func (p *Publisher) verdict(ctx context.Context, name types.NamespacedName, r *claimRequest, d Decision, have *v0.Instance) error {
-	if len(d.Taken) == 0 && holds(have, r.claims) {
+	beyond, claims := p.beyond(name, r, d)
+	if len(d.Taken)+len(beyond) == 0 && holds(have, claims) {
 		return nil
 	}
 	if !r.looked {
@@ -114,9 +115,28 @@ func (p *Publisher) verdict(ctx context.Context, name types.NamespacedName, r *c
 			says = append(says, fmt.Sprintf("%s by %s", slot, shorten(usage(have.Spec.DeviceUsage[slot]).Node)))
 		}
 		return fmt.Errorf("claim slots of instance %s: %w: %s", name, ledger.ErrTaken, strings.Join(says, ", "))
+	case len(beyond) > 0:
+		return fmt.Errorf("claim slots of instance %s: it has %d slots now, too few for %s", name, have.Spec.Capacity, strings.Join(beyond, ", "))
 	default:
 		return fmt.Errorf("claim slots of instance %s: %w", name, ErrNoInstance)
 	}
+}
+
+// beyond returns the slots beyond the capacity that a request wants and that
+// were not held before, and its claims without those that were: containers have
+// them from when there were more slots.
+func (p *Publisher) beyond(name types.NamespacedName, r *claimRequest, d Decision) (fresh []string, claims map[string]v0.Usage) {
+	claims = maps.Clone(r.claims)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, slot := range d.Beyond {
+		if e := p.entries[name]; e != nil && e.claims[slot] == r.claims[slot] {
+			delete(claims, slot)
+		} else {
+			fresh = append(fresh, slot)
+		}
+	}
+	return fresh, claims
 }
 
 // holds tells whether an Instance shows all claims.

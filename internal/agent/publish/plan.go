@@ -73,6 +73,8 @@ type Decision struct {
 	Name, ID string
 	// Taken lists the slots of Want.Claims that others hold.
 	Taken []string
+	// Beyond lists those that the Instance has no more slots for.
+	Beyond []string
 	// Differs tells that this node sees other properties than the leader.
 	Differs bool
 }

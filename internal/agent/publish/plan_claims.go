@@ -11,6 +11,8 @@ import (
 // them as they are. Slots of other nodes are never touched, nor is a slot
 // claimed on an Instance that this node is not in, or is leaving.
 //
+// Slots beyond the capacity are kept, and not claimed anew.
+//
 // Claiming is an unforced apply of the whole set: of two nodes that race, one
 // gets a conflict. Freeing is a patch with tests, so that it works whoever
 // wrote the key: this agent, or upstream's under other manager names.
@@ -34,6 +36,11 @@ func (p *planner) claims(claims map[string]v0.Usage) {
 			continue
 		case live == value:
 		case !here:
+			continue
+		case live == "" && !within(o, slot):
+			// A container that holds it from when there were more; with it,
+			// none of the node's claims would be taken.
+			p.out.Beyond = append(p.out.Beyond, slot)
 			continue
 		case !exists:
 			fresh = true
@@ -65,6 +72,12 @@ func (p *planner) claims(claims map[string]v0.Usage) {
 		w.Object.Spec = &ObjectSpec{DeviceUsage: held}
 		p.write(w)
 	}
+}
+
+// within tells whether an Instance has such a slot now.
+func within(o *v0.Instance, slot string) bool {
+	i, ok := v0.SlotIndex(o.Name, slot)
+	return ok && int64(i) < o.Spec.Capacity
 }
 
 // usage reads a value of deviceUsage. What cannot be read is held by somebody.

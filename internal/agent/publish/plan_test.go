@@ -133,6 +133,7 @@ type planCase struct {
 	have    *v0.Instance
 	writes  []string
 	taken   []string
+	beyond  []string
 	problem error
 	id      string // of the device that has the Instance in question
 	differs bool
@@ -149,6 +150,9 @@ func runPlan(t *testing.T, node string, cases []planCase) {
 			}
 			if diff := cmp.Diff(c.writes, writes); diff != "" {
 				t.Errorf("writes (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.beyond, d.Beyond); diff != "" {
+				t.Errorf("beyond (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(c.taken, d.Taken); diff != "" {
 				t.Errorf("taken (-want +got):\n%s", diff)
@@ -456,6 +460,7 @@ func TestPlanShared(t *testing.T) {
 func TestPlanClaims(t *testing.T) {
 	d := deviceFor("b", true, nil)
 	s0, s1 := v0.SlotID(d.Instance.Name, 0), v0.SlotID(d.Instance.Name, 1)
+	s9 := v0.SlotID(d.Instance.Name, 9)
 	p0 := "/spec/deviceUsage/" + s0
 	own := v0.Usage{Node: "b", Door: v0.DoorInstance}
 	virtual := v0.Usage{Node: "b", Door: v0.DoorConfiguration, VirtualDevice: s0}
@@ -493,6 +498,12 @@ func TestPlanClaims(t *testing.T) {
 			name: "what cannot be read is taken", want: want(map[string]v0.Usage{s0: own}), have: have(map[string]string{s0: "C:x"}),
 			taken: []string{s0},
 		},
+		{
+			name: "beyond the capacity: not claimed anew, nor in the way of others", want: want(map[string]v0.Usage{s0: own, s9: own}), have: have(nil),
+			writes: []string{"apply slots uid-1 usage=map[" + s0 + ":b]"},
+			beyond: []string{s9},
+		},
+		{name: "beyond the capacity: kept", want: want(map[string]v0.Usage{s9: own}), have: have(map[string]string{s9: "b"})},
 		{
 			name: "upstream's free slot: out of the way first", want: want(map[string]v0.Usage{s0: own}),
 			have: have(map[string]string{s0: "", s1: ""}),

@@ -101,7 +101,7 @@ func (t *Template) podSpec(instance, node string) (map[string]any, error) {
 	if err := substitute(spec, v0.ResourceName(instance)); err != nil {
 		return nil, err
 	}
-	if err := pin(spec, node); err != nil {
+	if err := pin(spec, []string{node}); err != nil {
 		return nil, err
 	}
 	return spec, nil
@@ -141,10 +141,11 @@ func substitute(spec map[string]any, resource string) error {
 	return nil
 }
 
-// pin adds to the Pod's required node affinity that it runs on the node. Terms
-// are alternatives, so the node goes into each of the user's terms; an empty
-// term selects nothing and is left so.
-func pin(spec map[string]any, node string) error {
+// pin adds to the Pod's required node affinity that it runs on one of the
+// nodes. Terms are alternatives, and one can name one node: each of the user's
+// terms becomes as many as there are nodes. An empty term selects nothing and is
+// left so.
+func pin(spec map[string]any, nodes []string) error {
 	affinity, err := ensure(spec, "affinity")
 	if err != nil {
 		return err
@@ -162,10 +163,14 @@ func pin(spec map[string]any, node string) error {
 	if err != nil {
 		return fmt.Errorf("affinity.nodeAffinity.%s.%w", required, err)
 	}
-	here := map[string]any{"key": "metadata.name", "operator": "In", "values": []any{node}}
+	here := func(node string) map[string]any {
+		return map[string]any{"key": "metadata.name", "operator": "In", "values": []any{node}}
+	}
+	var pinned []any
 	if len(terms) == 0 {
-		selector["nodeSelectorTerms"] = []any{map[string]any{"matchFields": []any{here}}}
-		return nil
+		for _, node := range nodes {
+			pinned = append(pinned, map[string]any{"matchFields": []any{here(node)}})
+		}
 	}
 	for i := range terms {
 		at := fmt.Sprintf("affinity.nodeAffinity.%s.nodeSelectorTerms[%d]", required, i)
@@ -181,10 +186,18 @@ func pin(spec map[string]any, node string) error {
 		if err != nil {
 			return fmt.Errorf("%s.%w", at, err)
 		}
-		if len(fields)+len(expressions) > 0 {
-			term["matchFields"] = append(fields, runtime.DeepCopyJSON(here))
+		if len(fields)+len(expressions) == 0 {
+			pinned = append(pinned, term)
+			continue
+		}
+		for _, node := range nodes {
+			one := runtime.DeepCopyJSON(term)
+			own, _ := one["matchFields"].([]any) // it was read above
+			one["matchFields"] = append(own, here(node))
+			pinned = append(pinned, one)
 		}
 	}
+	selector["nodeSelectorTerms"] = pinned
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
@@ -141,7 +142,7 @@ func TestAffinityIsCombined(t *testing.T) {
 				t.Fatal(err)
 			}
 			m := spec.(map[string]any)
-			if err := pin(m, "node-1"); err != nil {
+			if err := pin(m, []string{"node-1"}); err != nil {
 				t.Fatal(err)
 			}
 			got := m["affinity"].(map[string]any)["nodeAffinity"].(map[string]any)["requiredDuringSchedulingIgnoredDuringExecution"].(map[string]any)["nodeSelectorTerms"]
@@ -149,6 +150,77 @@ func TestAffinityIsCombined(t *testing.T) {
 				t.Errorf("terms (-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// A Job may run on any of its Instance's nodes, and on no other: who takes over
+// one node can make an Instance of it, and must not start anything elsewhere.
+func TestJobsAreOnTheirNodes(t *testing.T) {
+	const (
+		asks  = `{template: {spec: {restartPolicy: Never, containers: [{name: a, image: i, resources: {limits: {"{{PLACEHOLDER}}": 1}}}]}}}`
+		plain = `{template: {spec: {restartPolicy: Never, containers: [{name: a, image: i}]}}}`
+		gpu   = `{template: {spec: {containers: [{name: a}], affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: gpu, operator: Exists}]}, {}]}}}}}}`
+	)
+	on := func(node string) string {
+		return `matchFields: [{key: metadata.name, operator: In, values: [` + node + `]}]`
+	}
+	for _, tt := range []struct {
+		name, spec string
+		inst       *v0.Instance
+		want       string
+	}{
+		{"local", plain, instance("cam-1", false, "a"), `[{` + on("a") + `}]`},
+		{"local, of two by mistake", plain, instance("cam-1", false, "a", "b"), `[{` + on("a") + `}]`},
+		{"shared", plain, instance("cam-1", true, "a", "b"), `[{` + on("a") + `}, {` + on("b") + `}]`},
+		{"with terms of the user's", gpu, instance("cam-1", true, "a", "b"),
+			`[{matchExpressions: [{key: gpu, operator: Exists}], ` + on("a") + `}, {matchExpressions: [{key: gpu, operator: Exists}], ` + on("b") + `}, {}]`},
+		{"asks for the resource: where it is offered", asks, instance("cam-1", true, "a"), `null`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tmpl, err := ParseJobTemplate(fromYAML(t, tt.spec))
+			if err != nil {
+				t.Fatal(err)
+			}
+			job, err := tmpl.Job(tt.inst, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _, err := unstructured.NestedFieldNoCopy(job.Object, "spec", "template", "spec", "affinity", "nodeAffinity",
+				"requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want any
+			if err := json.Unmarshal(fromYAML(t, tt.want), &want); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("terms (-want +got):\n%s", d)
+			}
+		})
+	}
+	if _, err := ParseJobTemplate(fromYAML(t, `{template: {spec: {containers: [{name: x}], affinity: []}}}`)); err == nil || !strings.Contains(err.Error(), "template.spec.affinity") {
+		t.Errorf("a broken affinity: %v", err)
+	}
+}
+
+// Only slots that an Instance can have are somebody's.
+func TestInstanceFacts(t *testing.T) {
+	inst := instance("cam-1", true, "a", "b")
+	inst.Spec.Capacity = 4
+	inst.Spec.DeviceUsage = map[string]string{
+		"cam-1-0": "a", "cam-1-1": "C:cam-1-1:b", "cam-1-2": "", "cam-1-3": "C::", "cam-1-5": "b",
+		"cam-1-01": "x", "cam-1--1": "x", "cam-1-": "x", "cam-1": "x", "cam-1-10000": "x", "cam-1-99999999999999999999": "x", "cam-2-1": "x", "": "x", "-9999": "x",
+	}
+	f := instanceFacts(inst)
+	held := map[string]int{}
+	for _, u := range f.Usage {
+		held[u.Node]++
+	}
+	// One that cannot be read is somebody's; one beyond the capacity is from
+	// when there was more.
+	if d := cmp.Diff(map[string]int{"a": 1, "b": 2, "": 1}, held); d != "" {
+		t.Errorf("slots held (-want +got):\n%s", d)
 	}
 }
 

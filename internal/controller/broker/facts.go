@@ -40,7 +40,10 @@ func instanceFacts(inst *v0.Instance) *Instance {
 			f.Outdated[n.Name][types.UID(slot.PodUID)] = slot.Change
 		}
 	}
-	for _, value := range inst.Spec.DeviceUsage {
+	for id, value := range inst.Spec.DeviceUsage {
+		if _, ok := v0.SlotIndex(inst.Name, id); !ok {
+			continue // not one of its slots, whatever it says
+		}
 		u, err := v0.ParseUsage(value)
 		if err != nil {
 			f.Usage = append(f.Usage, v0.Usage{}) // somebody has it

@@ -26,6 +26,9 @@ type JobTemplate struct {
 	spec map[string]any
 	// Hash identifies the spec.
 	Hash string
+	// asks tells that its Pods ask for the Instance's resource: then they run
+	// where a kubelet offers it, also on nodes that come to see the device later.
+	asks bool
 }
 
 // ParseJobTemplate reads a brokerJobSpec. Its errors name the field at fault.
@@ -41,8 +44,8 @@ func ParseJobTemplate(raw []byte) (*JobTemplate, error) {
 	if len(typed.Template.Spec.Containers) == 0 {
 		return nil, errors.New("template.spec.containers: at least one is needed")
 	}
-	t := &JobTemplate{spec: spec, Hash: hash}
-	if _, err := t.jobSpec(&v0.Instance{}); err != nil {
+	t := &JobTemplate{spec: spec, Hash: hash, asks: quantity(&typed.Template.Spec, v0.Placeholder) > 0}
+	if _, err := t.jobSpec(&v0.Instance{Spec: v0.InstanceSpec{Nodes: []string{"trial"}}}); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -72,7 +75,8 @@ func (t *JobTemplate) Job(inst *v0.Instance, generation int64) (*unstructured.Un
 }
 
 // jobSpec returns a copy of the spec for one Instance. Its Pods carry the
-// label controller, which upstream's do not, so that Services select them.
+// label controller, which upstream's do not, so that Services select them, and
+// run on no other nodes than those of the Instance.
 func (t *JobTemplate) jobSpec(inst *v0.Instance) (map[string]any, error) {
 	spec := runtime.DeepCopyJSON(t.spec)
 	template, err := ensure(spec, "template")
@@ -85,6 +89,15 @@ func (t *JobTemplate) jobSpec(inst *v0.Instance) (map[string]any, error) {
 	}
 	if err := substitute(podSpec, v0.ResourceName(inst.Name)); err != nil {
 		return nil, fmt.Errorf("template.spec.%w", err)
+	}
+	if !t.asks {
+		nodes := inst.Spec.Nodes
+		if !inst.Spec.Shared && len(nodes) > 1 {
+			nodes = nodes[:1]
+		}
+		if err := pin(podSpec, nodes); err != nil {
+			return nil, fmt.Errorf("template.spec.%w", err)
+		}
 	}
 	metadata, err := ensure(template, "metadata")
 	if err != nil {
