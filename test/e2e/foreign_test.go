@@ -211,7 +211,7 @@ func TestHostPaths(t *testing.T) {
 	t.Cleanup(func() { os.Remove(link) })
 	h := startForeign(t, "e2e-paths", "")
 	eventually(t, soon, h.Says("registered"))
-	h.do("add link NODE="+link+" node:"+link,
+	h.do("add link UDEV_DEVNODE="+link+" node:"+link,
 		"add open mount:/dev/fd/12", "add fd node:/dev/fd/12", "add shm mount:/dev/shm", "add loader LD_PRELOAD=/x")
 	c := foreignConfiguration(ns, "e2e-paths", "e2e-paths")
 	c.Spec.BrokerSpec = brokerPod(t)
