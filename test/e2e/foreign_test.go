@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -211,7 +212,7 @@ func TestHostPaths(t *testing.T) {
 	t.Cleanup(func() { os.Remove(link) })
 	h := startForeign(t, "e2e-paths", "")
 	eventually(t, soon, h.Says("registered"))
-	h.do("add link NODE="+link+" node:"+link,
+	h.do("add link UDEV_DEVNODE="+link+" node:"+link,
 		"add open mount:/dev/fd/12", "add fd node:/dev/fd/12", "add shm mount:/dev/shm", "add loader LD_PRELOAD=/x")
 	c := foreignConfiguration(ns, "e2e-paths", "e2e-paths")
 	c.Spec.BrokerSpec = brokerPod(t)
@@ -230,6 +231,50 @@ func TestHostPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, soon, warned(ns, c.Name, "ClaimDenied", `"/dev/akri-e2e-link" leads elsewhere`))
+}
+
+// The agent sees the node's devices and can open none of them, but for those that
+// every container may; of the node's terminals and shared memory it sees nothing.
+func TestAgentOpensNoDevice(t *testing.T) {
+	var pods corev1.PodList
+	if err := api.List(t.Context(), &pods, client.InNamespace(releaseNamespace), client.MatchingLabels{"app.kubernetes.io/name": "akri-agent"}); err != nil {
+		t.Fatal(err)
+	}
+	var uids []string
+	for _, p := range pods.Items {
+		uids = append(uids, string(p.UID))
+	}
+	pids := processesOf(t, "akri-agent", uids...)
+	if len(pids) != 1 {
+		t.Fatalf("%d agents", len(pids))
+	}
+	proc := fmt.Sprintf("/proc/%d", pids[0])
+	dev := proc + "/root/host/dev/"
+	for _, folder := range []string{"pts", "shm"} {
+		if entries, err := os.ReadDir(dev + folder); err != nil || len(entries) > 0 {
+			t.Errorf("%s: %v, %v", folder, entries, err)
+		}
+	}
+	groups, err := os.ReadFile(proc + "/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := ""
+	for line := range strings.Lines(string(groups)) {
+		if _, path, ok := strings.Cut(strings.TrimSpace(line), ":devices:"); ok {
+			group = "/sys/fs/cgroup/devices" + path
+		} else if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok && group == "" {
+			group = "/sys/fs/cgroup" + path
+		}
+	}
+	// A process that shares the agent's group of devices, and root's capabilities
+	// besides.
+	for device, may := range map[string]bool{"full": true, "kmsg": false} {
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", `echo $$ >"$1/cgroup.procs" && : <"$2"`, "sh", group, dev+device).CombinedOutput()
+		if (err == nil) != may {
+			t.Errorf("%s: %v, %s", device, err, out)
+		}
+	}
 }
 
 // A Configuration that cannot work is refused; one that got past the webhook

@@ -248,7 +248,7 @@ func TestAllocateLooksAtDeviceNodes(t *testing.T) {
 	if d := got.ContainerResponses[0].Devices[0]; d.HostPath != "/dev/ttyUSB7" || d.ContainerPath != "/dev/00000a" {
 		t.Errorf("device %v, want the end of the link where its name was", d)
 	}
-	const says = "allocate slot cam-00000b-0 on node a: device node: /dev/00000b is not there"
+	const says = "allocate slot cam-00000b-0: device node: /dev/00000b is not there"
 	if _, err := k.allocate("cam", []string{"cam-00000b-0"}); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), says) {
 		t.Errorf("gone: %v, want one that says %q", err, says)
 	}

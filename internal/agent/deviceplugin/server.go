@@ -158,7 +158,7 @@ func (p *Plugin) allocate(ctx context.Context, r *resource, req *pluginapi.Alloc
 		// Not when they were reported: a link may lead elsewhere by now.
 		for i, s := range slots {
 			if slots[i].device.Reported, err = p.paths.Resolve(s.device.Reported); err != nil {
-				return nil, told, fmt.Errorf("allocate slot %s on node %s: %w", s.id, p.node, err)
+				return nil, told, fmt.Errorf("allocate slot %s: %w", s.id, err)
 			}
 		}
 		answer, err := content(slots)

@@ -254,9 +254,8 @@ func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
 }
 
 // Named says that in the API the Instance of a name is that of the device with
-// this id; "" is one that this node cannot have. It is of the same Configuration
-// or in the way of one of its devices: of d, as it was called. It tells whether d is
-// called otherwise now, or is gone.
+// this id; "" is one that this node cannot have. That was found because it is in
+// the way of d. It tells whether d is called otherwise now, or is gone.
 func (v *Inventory) Named(d Device, name, id string) (moved bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -264,6 +263,7 @@ func (v *Inventory) Named(d Device, name, id string) (moved bool) {
 	if q == nil {
 		return true
 	}
+	maps.DeleteFunc(q.taken, func(_, other string) bool { return id != "" && other == id }) // the last word counts
 	q.taken[name] = id
 	v.plan(q)
 	return q.known[d.Instance.Name].Reported.ID != d.Reported.ID

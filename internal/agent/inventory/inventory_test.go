@@ -326,6 +326,17 @@ func TestNamesStay(t *testing.T) {
 	}
 	report(v, "q", "e", a, b)
 	is()
+
+	// It changes its mind: the last word counts.
+	d, _ = v.Device(adopted(b, nil).Instance)
+	nth := func(n int) string { return v0.InstanceName("c", v0.NthDeviceHash(b, "n", false, n)) }
+	for _, n := range []int{3, 2, 3, 0} {
+		v.Named(d, nth(n), b)
+		if d, _ := v.Device(types.NamespacedName{Namespace: "ns", Name: nth(n)}); d.Reported.ID != b {
+			t.Errorf("the device has not name %d", n)
+		}
+	}
+	is()
 }
 
 func adopted(id string, properties map[string]string) Device {
