@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
@@ -119,6 +121,37 @@ func TestEveryObject(t *testing.T) {
 		labels := u.GetLabels()
 		if labels["app.kubernetes.io/part-of"] != "akri" || labels["app.kubernetes.io/instance"] != "akri" || labels["app.kubernetes.io/name"] == "" {
 			t.Errorf("%s has labels %v", key, labels)
+		}
+	}
+}
+
+// Users are asked for the right to make what is made from specs. Values of an
+// earlier release, which do not speak of it, lock nobody out.
+func TestAuthorizeSpecs(t *testing.T) {
+	for _, c := range []struct {
+		set  []string
+		want string
+		may  bool
+	}{
+		{nil, "true", true},
+		{[]string{"webhookConfiguration.authorizeSpecs=false"}, "false", false},
+		{[]string{"webhookConfiguration.authorizeSpecs=null"}, "false", false},
+	} {
+		r := render(t, c.set...)
+		var d appsv1.Deployment
+		var role rbacv1.ClusterRole
+		if err := yaml.Unmarshal(r.objects["Deployment/akri-controller-deployment"], &d); err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.Unmarshal(r.objects["ClusterRole/akri-controller-webhook"], &role); err != nil {
+			t.Fatal(err)
+		}
+		e := envOf(d.Spec.Template.Spec.Containers[0], "WEBHOOK_AUTHORIZE_SPECS")
+		may := slices.ContainsFunc(role.Rules, func(r rbacv1.PolicyRule) bool {
+			return slices.Equal(r.Resources, []string{"subjectaccessreviews"}) && slices.Equal(r.Verbs, []string{"create"})
+		})
+		if e == nil || e.Value != c.want || may != c.may {
+			t.Errorf("%v: %+v, it may ask: %v", c.set, e, may)
 		}
 	}
 }

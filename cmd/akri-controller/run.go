@@ -58,6 +58,7 @@ type settings struct {
 	webhook                      string // empty: none
 	webhookPort                  int
 	webhookCA                    string // PEM
+	authorizeSpecs               bool
 }
 
 // run does everything and returns the exit code: 2 if it was called wrongly.
@@ -115,7 +116,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 		if o.Namespace == "" {
 			return errors.New("the admission webhook needs the namespace of its Service: set POD_NAMESPACE or --namespace")
 		}
-		o.Admission = &admission.Options{Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort, Log: o.Log}
+		o.Admission = &admission.Options{Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort, AuthorizeSpecs: s.authorizeSpecs, Log: o.Log}
 		if s.webhookCA != "" {
 			o.Admission.CABundle = []byte(s.webhookCA)
 		}
@@ -183,6 +184,9 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	flags.StringVar(&s.webhook, "webhook", getenv("WEBHOOK"), "`name` of the Service and ValidatingWebhookConfiguration of the admission webhook, and with -certs of its Secret; empty is no webhook (WEBHOOK)")
 	flags.IntVar(&s.webhookPort, "webhook-port", 8443, "`port` for the admission webhook")
 	ca := flags.String("webhook-ca-bundle", getenv("WEBHOOK_CA_BUNDLE"), "`base64` of the PEM certificates that vouch for the webhook's own, which are in a Secret of yours with its name; empty has them made (WEBHOOK_CA_BUNDLE)")
+	authorize, badAuthorize := strconv.ParseBool(env("WEBHOOK_AUTHORIZE_SPECS", "false"))
+	flags.BoolVar(&s.authorizeSpecs, "webhook-authorize-specs", authorize,
+		"the webhook refuses Pod, Job and Service specs from users who may not create such objects themselves (WEBHOOK_AUTHORIZE_SPECS)")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", rustLevel(getenv("RUST_LOG"))), "least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	flags.Usage = func() {}
 	err := flags.Parse(args)
@@ -196,6 +200,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	case err != nil:
 	case badPort != nil:
 		err = fmt.Errorf("METRICS_PORT: %q is not a number", getenv("METRICS_PORT"))
+	case badAuthorize != nil:
+		err = fmt.Errorf("WEBHOOK_AUTHORIZE_SPECS: %q is neither true nor false", getenv("WEBHOOK_AUTHORIZE_SPECS"))
 	case badTime != nil:
 		err = badTime
 	case s.nodeGrace.Node < 0 || s.nodeGrace.Last < 0 || s.resourcesAfter < 0:

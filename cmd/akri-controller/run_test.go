@@ -74,6 +74,7 @@ func TestRunFailsWithAReason(t *testing.T) {
 		{[]string{"--help"}, 0, ""},
 		{[]string{"--nonsense"}, 2, "--help"},
 		{[]string{"--log-level=loud"}, 2, "loud"},
+		{[]string{"--webhook-authorize-specs=perhaps"}, 2, "perhaps"},
 		{[]string{"--kubeconfig=/nonexistent/file"}, 1, "/nonexistent/file"},
 		{[]string{"crds", "--help"}, 0, ""},
 		{[]string{"crds", "--release=akri"}, 2, "release"},

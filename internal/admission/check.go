@@ -23,6 +23,9 @@ type Facts struct {
 	// "spec.brokerSpec.brokerPodSpec". A spec without an entry is judged by the
 	// types that this program was built with.
 	Trials map[string]Verdict
+	// Denials say, by the same paths, why the user may not have made what is made
+	// from a spec.
+	Denials map[string]string
 	// Gaps say what could not be found out.
 	Gaps []string
 }

@@ -50,7 +50,7 @@ func TestServed(t *testing.T) {
 		Server: webhook.NewServer(webhook.Options{}), address: address, log: log,
 		certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil },
 	}
-	s.Register(Path, limited(&admission.Webhook{Handler: NewValidator(nobody{}, nil, log)}))
+	s.Register(Path, limited(&admission.Webhook{Handler: &Validator{Live: nobody{}, Log: log}}))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin) // until the test is over

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,13 +52,16 @@ func TestRefused(t *testing.T) {
 			err: "spec.brokerSpec.brokerPodSpec.xUnknownSyntheticField: Invalid value: this cluster's Kubernetes has no such field"},
 		{name: "unknown field deep in a Pod", text: good, changes: []string{"resources: => resorces: {}\n        resources:"}, err: "brokerPodSpec.containers[0].resorces: Invalid value"},
 		{name: "unknown field deep in a Job", text: goodJob, changes: []string{"image: broker => imag: broker"}, err: "brokerJobSpec.template.spec.containers[0].imag: Invalid value"},
-		{name: "unknown field in a Service", text: good, changes: []string{"port: 80 => port: 80, prt: 1"}, err: "spec.instanceServiceSpec.ports[0].prt: Invalid value"},
+		{name: "unknown field in a Service", text: good, changes: []string{"port: 80 => port: 80, prt: 1"}, warns: "instanceServiceSpec.ports[0].prt: this cluster's Kubernetes has no such field"},
 		{name: "unknown field outside", text: good, changes: []string{"capacity: 2 => capacty: 2"}, err: `unknown field "spec.capacty"`},
 		{name: "a Pod without an image", text: good, changes: []string{"image: broker => command: [b]"}, err: "brokerPodSpec.containers[0].image: Required value"},
 		{name: "requests without limits", text: good, changes: []string{"limits => requests"}, err: "resources.limits: Required value: Limit must be set"},
 		{name: "a Job that always restarts", text: goodJob, changes: []string{"Never => Always"}, err: "brokerJobSpec.template.spec.restartPolicy: Required value: valid values"},
-		{name: "a Service without ports", text: good, changes: []string{"ports: [{port: 80}] => type: ClusterIP"}, err: "spec.instanceServiceSpec.ports: Required value"},
+		{name: "a Service without ports", text: good, changes: []string{"ports: [{port: 80}] => type: ClusterIP"}, warns: "instanceServiceSpec.ports:"},
+		{name: "a Service spec of another shape", text: good, changes: []string{"ports: [{port: 80}] => ports: 80"}, warns: "instanceServiceSpec: not a ServiceSpec"},
+		{name: "ports of 0, which upstream's suite calls valid", text: good, changes: []string{"port: 80 => port: 0, name: name, targetPort: 0, protocol: TCP"}, warns: "instanceServiceSpec.ports[0].port: 0: must be between 1 and 65535, inclusive: there will be no Service"},
 		{name: "a Pod that the namespace forbids", ns: "guarded", text: good, warns: "brokerPodSpec: would be refused now: violates PodSecurity"},
+		{name: "a Job whose Pods the namespace forbids", ns: "guarded", text: goodJob, warns: "brokerJobSpec: would be refused now: violates PodSecurity"},
 		{name: "both brokers", text: good, changes: []string{"brokerPodSpec: => brokerJobSpec: {template: {}}\n    brokerPodSpec:"}, err: "give brokerPodSpec or brokerJobSpec, not both"},
 		{name: "no placeholder", text: good, changes: []string{`"{{PLACEHOLDER}}" => memory`}, warns: "no container asks for"},
 		{name: "bad rule", text: good, changes: []string{"KERNEL== => KERNAL=="}, err: "discoveryDetails: Invalid value: udevRules: rule 1 of 1: column 1:"},
@@ -248,6 +252,85 @@ func TestCertificates(t *testing.T) {
 	if r := l.registration(); *r.Webhooks[0].ClientConfig.URL != at(b).String() || r.Generation > 5 {
 		t.Errorf("generation %d, %+v", r.Generation, r.Webhooks[0].ClientConfig)
 	}
+}
+
+// Who may write Configurations gets no Pods, Jobs and Services by them, unless
+// that user may make them too.
+func TestAuthorized(t *testing.T) {
+	l := newLab(t, nil)
+	p := port(t)
+	l.serve(p, at(p), func(o *admission.Options) { o.AuthorizeSpecs = true })
+	l.active()
+	rule := func(group, resource string, verbs ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
+	}
+	as := func(user string, rules ...rbacv1.PolicyRule) client.Client {
+		rules = append(rules, rule("akri.sh", "configurations", "create", "update", "get"))
+		l.make(&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user, Namespace: "default"}, Rules: rules},
+			&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: user, Namespace: "default"},
+				Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}},
+				RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user}})
+		c, err := client.New(l.server.ConfigFor(user), client.Options{Scheme: l.user.Scheme()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.eventually(user+" may write Configurations", func() error {
+			return c.Create(t.Context(), l.configuration("probe", "default", "spec: {discoveryHandler: {name: mine}}"), client.DryRunAll)
+		})
+		return c
+	}
+	joe := as("joe")
+	pods := as("jane", rule("", "pods", "create"))
+	all := as("jim", rule("", "pods", "create"), rule("", "services", "create"))
+	may := func(what string, err error, wants string) {
+		t.Helper()
+		if wants == "" && err != nil || wants != "" && (err == nil || !strings.Contains(err.Error(), wants)) {
+			t.Errorf("%s: %v, want %q", what, err, wants)
+		}
+	}
+	create := func(c client.Client, text string) error {
+		return c.Create(t.Context(), l.configuration("x", "default", text), client.DryRunAll)
+	}
+	may("joe, a Pod", create(joe, good), "spec.brokerSpec.brokerPodSpec: Forbidden: joe may not create pods in namespace default")
+	may("joe, a Job", create(joe, goodJob), "spec.brokerSpec.brokerJobSpec: Forbidden: joe may not create jobs in namespace default")
+	may("jane, a Service", create(pods, good), "spec.instanceServiceSpec: Forbidden: jane may not create services in namespace default")
+	if err := create(pods, good); err != nil && strings.Contains(err.Error(), "brokerPodSpec") {
+		t.Errorf("jane, a Pod: %v", err)
+	}
+	may("jim", create(all, good), "")
+	may("the admin", create(l.user, good), "")
+
+	// Of what is there others may change what is not made into Pods.
+	l.make(l.configuration("cam", "default", good))
+	update := func(c client.Client, change string) error {
+		o := l.configuration("cam", "default", good)
+		if err := c.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
+			return err
+		}
+		o.Object["spec"] = l.configuration("cam", "default", good, change).Object["spec"]
+		return c.Update(t.Context(), o, client.DryRunAll)
+	}
+	may("joe, the capacity", update(joe, "capacity: 2 => capacity: 3"), "")
+	may("joe, the image", update(joe, "image: broker => image: mine"), "joe may not create pods")
+	may("joe, the Service", update(joe, "port: 80 => port: 81"), "joe may not create services")
+	may("jim, the image", update(all, "image: broker => image: mine"), "")
+
+	// A controller that may not ask refuses, and says what it lacks.
+	r := &rbacv1.ClusterRole{}
+	if err := l.user.Get(t.Context(), client.ObjectKey{Name: user}, r); err != nil {
+		t.Fatal(err)
+	}
+	r.Rules = slices.DeleteFunc(r.Rules, func(r rbacv1.PolicyRule) bool { return r.APIGroups[0] == "authorization.k8s.io" })
+	if err := l.user.Update(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("without the right to ask", func() error {
+		err := create(all, good)
+		if err == nil || !strings.Contains(err.Error(), "lacks the right to create subjectaccessreviews") {
+			return fmt.Errorf("jim: %v", err)
+		}
+		return nil
+	})
 }
 
 // While strangers hold as many connections as they get, and begin reviews that

@@ -37,6 +37,9 @@ type Options struct {
 	// CABundle is the user's own, in PEM: then the Secret is the user's too, and
 	// has the name Name, as upstream's chart wants it.
 	CABundle []byte
+	// AuthorizeSpecs has users asked for the right to make the Pods, Jobs and
+	// Services that are made from what they write.
+	AuthorizeSpecs bool
 	// URL is where the API server finds the webhook if not through the Service.
 	URL *url.URL
 	Log *slog.Logger
@@ -65,7 +68,11 @@ func Setup(mgr manager.Manager, o Options) (ready func() error, err error) {
 		Server: webhook.NewServer(webhook.Options{}), address: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)),
 		certificate: k.GetCertificate, log: o.Log,
 	}
-	s.Register(Path, limited(&admission.Webhook{Handler: NewValidator(mgr.GetAPIReader(), dryRun, o.Log)}))
+	v := &Validator{Live: mgr.GetAPIReader(), DryRun: dryRun, Log: o.Log}
+	if o.AuthorizeSpecs {
+		v.Rights = mgr.GetClient()
+	}
+	s.Register(Path, limited(&admission.Webhook{Handler: v}))
 	if err := mgr.Add(s); err != nil {
 		return nil, fmt.Errorf("add the webhook's server: %w", err)
 	}

@@ -27,6 +27,14 @@ const (
 	service
 )
 
+// brokers is how many brokers an Instance has by a spec.
+func (k kind) brokers() int {
+	if k == service {
+		return 0
+	}
+	return 1
+}
+
 // coreSpec is a spec of Kubernetes that a Configuration holds as it was written.
 type coreSpec struct {
 	kind kind
@@ -63,17 +71,21 @@ func (k *checker) specs() {
 	}
 	brokers, services := 0, false
 	for _, s := range specsOf(k.c) {
+		services = services || s.kind == service
+		brokers += s.kind.brokers()
+		if why := k.facts.Denials[s.path.String()]; why != "" {
+			k.add(field.Forbidden(s.path, why))
+			continue
+		}
 		known := k.readable(s)
 		if known == nil {
 			continue
 		}
 		k.judged(s, before[s.path.String()])
 		if s.kind == service {
-			services = true
 			k.fixed(s, before[s.path.String()])
 			continue
 		}
-		brokers++
 		k.placeholder(s.path, known)
 		k.groups(s.path, known)
 	}
@@ -111,6 +123,10 @@ func (k *checker) readable(s coreSpec) *corev1.PodSpec {
 			err = fmt.Errorf("not a ServiceSpec: %w", err)
 		}
 	}
+	if err != nil && s.kind == service {
+		k.noService(s, Fault{Reason: err.Error()})
+		return nil
+	}
 	if err != nil {
 		k.invalid(s.path, "%s", Plain(err))
 		return nil
@@ -119,7 +135,7 @@ func (k *checker) readable(s coreSpec) *corev1.PodSpec {
 }
 
 // judged refuses what the API server, or without one the types of this
-// program, find wrong with a spec.
+// program, find wrong with a spec of a broker, and warns of it in a Service's.
 func (k *checker) judged(s, before coreSpec) {
 	if before.raw != nil && sameJSON(s.raw, before.raw) {
 		return // it was judged when it was written
@@ -133,6 +149,10 @@ func (k *checker) judged(s, before coreSpec) {
 		return
 	}
 	for _, f := range verdict.Faults {
+		if s.kind == service {
+			k.noService(s, f)
+			continue
+		}
 		at := s.path.String()
 		if f.Field != "" {
 			at += "." + f.Field
@@ -142,6 +162,17 @@ func (k *checker) judged(s, before coreSpec) {
 	if verdict.Objection != "" {
 		k.warn("%s: would be refused now: %s", last(s.path), verdict.Objection)
 	}
+}
+
+// noService warns of what is wrong with a Service spec. Devices and brokers do
+// not depend on it, so nothing is refused for it, as in upstream; the condition
+// ServicesAccepted says the same when a Service is to be made.
+func (k *checker) noService(s coreSpec, f Fault) {
+	at := last(s.path)
+	if f.Field != "" {
+		at += "." + f.Field
+	}
+	k.warn("%s: %s: there will be no Service", at, f.Reason)
 }
 
 // unknownFields finds what the types that this program was built with do not
@@ -186,15 +217,14 @@ func (k *checker) groups(path *field.Path, spec *corev1.PodSpec) {
 	}
 }
 
-// fixed refuses to change what cannot be changed of a Service that is there.
+// fixed warns of a change that cannot be made to a Service that is there.
 func (k *checker) fixed(s, before coreSpec) {
 	var now, was corev1.ServiceSpec
 	if before.raw == nil || json.Unmarshal(s.raw, &now) != nil || json.Unmarshal(before.raw, &was) != nil {
 		return
 	}
 	if now.ClusterIP != "" && now.ClusterIP != was.ClusterIP {
-		k.add(field.Forbidden(s.path.Child("clusterIP"),
-			"cannot be changed while the Service is there: remove "+last(s.path)+", apply, and add it again"))
+		k.warn("%s.clusterIP: stays while the Service is there: remove the spec, apply, and add it again", last(s.path))
 	}
 }
 

@@ -48,8 +48,7 @@ const trialHash = "000000"
 
 // trial makes what the controller would make from a spec, for one Instance.
 func trial(s coreSpec, c *v0.Configuration) (*unstructured.Unstructured, error) {
-	inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: trialInstance(c)}}
-	inst.Spec.ConfigurationName = c.Name
+	inst := trialOwner(c)
 	var out *unstructured.Unstructured
 	switch s.kind {
 	case pod:
@@ -83,6 +82,13 @@ func trial(s coreSpec, c *v0.Configuration) (*unstructured.Unstructured, error) 
 	return out, nil
 }
 
+// trialOwner is the Instance for which trials are made.
+func trialOwner(c *v0.Configuration) *v0.Instance {
+	inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: trialInstance(c)}}
+	inst.Spec.ConfigurationName = c.Name
+	return inst
+}
+
 func trialInstance(c *v0.Configuration) string { return v0.InstanceName(c.Name, trialHash) }
 
 // try asks the API server to create something, and to keep nothing. The client
@@ -92,7 +98,30 @@ func try(ctx context.Context, dryRun client.Client, s coreSpec, c *v0.Configurat
 	if err != nil {
 		return Verdict{}, false // Check finds the same, and says so
 	}
-	return judge(dryRun.Create(ctx, o), v0.ResourceName(trialInstance(c))), true
+	resource := v0.ResourceName(trialInstance(c))
+	verdict := judge(dryRun.Create(ctx, o), resource)
+	if s.kind == job && verdict.Answered && len(verdict.Faults) == 0 && verdict.Objection == "" {
+		verdict.Objection = podObjection(ctx, dryRun, s, c, resource)
+	}
+	return verdict, true
+}
+
+// podObjection is why the Pods of a Job would be refused at this moment. Of the
+// Job itself the API server does not say.
+func podObjection(ctx context.Context, dryRun client.Client, s coreSpec, c *v0.Configuration, resource string) string {
+	t, err := broker.ParseJobTemplate(s.raw)
+	if err != nil {
+		return ""
+	}
+	pod, err := t.Pod(trialOwner(c))
+	if err != nil {
+		return ""
+	}
+	v := judge(dryRun.Create(ctx, pod), resource)
+	for _, f := range v.Faults {
+		return strings.TrimPrefix(f.Field+": "+f.Reason, ": ")
+	}
+	return v.Objection
 }
 
 var (

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -39,12 +40,10 @@ type Validator struct {
 	// DryRun creates objects with the controller's rights, in a dry run and
 	// with strict validation of fields. Nil: specs are not tried.
 	DryRun client.Client
+	// Rights is asked what users may create. Nil: nobody is asked, and whoever may
+	// write Configurations makes Pods, Jobs and Services by them.
+	Rights client.Writer
 	Log    *slog.Logger
-}
-
-// NewValidator returns a Validator.
-func NewValidator(live client.Reader, dryRun client.Client, log *slog.Logger) *Validator {
-	return &Validator{Live: live, DryRun: dryRun, Log: log}
 }
 
 // Handle answers one review. Nothing of a Configuration is logged but its name
@@ -65,7 +64,7 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 		v.Log.Info("refused a Configuration that cannot be read", "namespace", req.Namespace, "name", req.Name)
 		return admission.Errored(http.StatusBadRequest, err)
 	}
-	errs, warnings := Check(c, old, v.facts(ctx, c, old))
+	errs, warnings := Check(c, old, v.facts(ctx, req.UserInfo, c, old))
 	if len(errs) == 0 {
 		return admission.Allowed("").WithWarnings(warnings...)
 	}
@@ -112,8 +111,8 @@ func paths(errs field.ErrorList) []string {
 // facts asks the API server for what Check needs. Questions that get no answer
 // leave gaps: an API server in trouble must not keep users from repairing
 // things, and agents and controller check again what they do.
-func (v *Validator) facts(ctx context.Context, c, old *v0.Configuration) Facts {
-	f := Facts{Trials: map[string]Verdict{}}
+func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration) Facts {
+	f := Facts{Trials: map[string]Verdict{}, Denials: map[string]string{}}
 	if err := v.names(ctx, c, old, &f); err != nil {
 		v.Log.Warn("cannot look up whether a name is taken", "namespace", c.Namespace, "name", c.Name, "error", err)
 		f.Gaps = append(f.Gaps, "metadata.name: could not be looked up, so it may be taken")
@@ -124,7 +123,15 @@ func (v *Validator) facts(ctx context.Context, c, old *v0.Configuration) Facts {
 	}
 	for _, s := range specsOf(c) {
 		path := s.path.String()
-		if b := before[path]; v.DryRun == nil || b.raw != nil && sameJSON(s.raw, b.raw) {
+		if b := before[path]; b.raw != nil && sameJSON(s.raw, b.raw) {
+			continue
+		}
+		if v.Rights != nil {
+			if f.Denials[path] = denial(ctx, v.Rights, who, c.Namespace, s.kind); f.Denials[path] != "" {
+				continue // and what a trial says is not for this user
+			}
+		}
+		if v.DryRun == nil {
 			continue
 		}
 		if verdict, ok := try(ctx, v.DryRun, s, c); ok {

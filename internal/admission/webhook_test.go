@@ -99,7 +99,7 @@ func TestReview(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
-			got := ask(t, NewValidator(tt.live, nil, slog.New(slog.NewTextHandler(&log, nil))), tt.body)
+			got := ask(t, &Validator{Live: tt.live, Log: slog.New(slog.NewTextHandler(&log, nil))}, tt.body)
 			said := strings.Join(got.Warnings, "\n")
 			if got.Result != nil {
 				said += got.Result.Message
@@ -189,7 +189,7 @@ func FuzzReview(f *testing.F) {
 	f.Add(review(f, admissionv1.Update, good, good))
 	f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"operation":"CREATE","object":{"spec":null}}}`))
 	f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview"}`))
-	v := NewValidator(nobody{}, nil, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	v := &Validator{Live: nobody{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	hook := &admission.Webhook{Handler: v}
 	no := false
 	hook.RecoverPanic = &no

@@ -130,6 +130,8 @@ func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) err
 	}
 	refusals := broker.NewRefusals(conditions.Touch)
 	conditions.Verdicts = refusals
+	complaints := service.NewComplaints(conditions.Touch)
+	conditions.Services = complaints
 	type part interface {
 		SetupWithManager(ctrl.Manager) error
 	}
@@ -140,11 +142,11 @@ func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) err
 		},
 		&service.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-			Events: events, Log: log, Kind: service.OfInstance,
+			Events: events, Log: log, Kind: service.OfInstance, Complaints: complaints,
 		},
 		&service.Reconciler{
 			Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
-			Events: events, Log: log, Kind: service.OfConfiguration,
+			Events: events, Log: log, Kind: service.OfConfiguration, Complaints: complaints,
 		},
 		conditions,
 		&outdated.Reconciler{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Events: events, Log: log},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -104,6 +105,42 @@ func testJob(s *space) {
 	s.edit("cam", brokerSpec)
 	s.gone(third)
 	s.pod("cam-4294ea-pod")
+}
+
+// The API server takes a Job whose Pods the namespace forbids. The condition
+// says so, and that it is over when a Pod is there.
+func testStuckJob(s *space) {
+	ns := &corev1.Namespace{}
+	s.eventually("the namespace gets its labels later", func() error {
+		if err := s.admin.Get(s.t.Context(), client.ObjectKey{Name: s.ns}, ns); err != nil {
+			return err
+		}
+		ns.Labels["pod-security.kubernetes.io/enforce"] = "restricted"
+		return s.admin.Update(s.t.Context(), ns)
+	})
+	conf := s.configuration("cam", jobSpec)
+	s.instance(conf, "cam-4294ea", 1, false, "node-a")
+	accepted := func(want metav1.ConditionStatus, says string) {
+		s.t.Helper()
+		s.eventually("condition BrokerSpecAccepted", func() error {
+			s.get("cam", conf)
+			c := meta.FindStatusCondition(conf.Status.Conditions, "BrokerSpecAccepted")
+			if c == nil || c.Status != want || !strings.Contains(c.Message, says) {
+				return fmt.Errorf("have %+v, want %s %q", c, want, says)
+			}
+			return nil
+		})
+	}
+	accepted(metav1.ConditionFalse, "Job cam-4294ea-1-job can make no Pod: ")
+	accepted(metav1.ConditionFalse, "violates PodSecurity")
+	s.event("cam", "BrokerSpecRefused")
+	job := &batchv1.Job{}
+	s.eventually("the Job has a Pod", func() error {
+		s.get("cam-4294ea-1-job", job)
+		job.Status.Active = 1
+		return s.admin.Status().Update(s.t.Context(), job)
+	})
+	accepted(metav1.ConditionTrue, "")
 }
 
 func testConditions(s *space) {

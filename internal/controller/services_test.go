@@ -4,8 +4,10 @@ package controller_test
 
 import (
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -69,6 +71,19 @@ func testInstanceService(s *space) {
 	if now.UID != svc.UID {
 		s.t.Error("a bad spec cost the Service")
 	}
+	accepted := func(want, says string) {
+		s.eventually("the condition says "+want, func() error {
+			s.get("cam", conf)
+			c := meta.FindStatusCondition(conf.Status.Conditions, "ServicesAccepted")
+			if c == nil || string(c.Status)+" "+c.Reason != want || !strings.Contains(c.Message, says) {
+				return fmt.Errorf("it is %+v", c)
+			}
+			return nil
+		})
+	}
+	accepted("False ServiceSpecRefused", "spec.ports[0].port: Invalid value: 99999")
+	s.edit("cam", brokerSpec+"instanceServiceSpec: {ports: [{name: http, port: 82}]}\n")
+	accepted("True Accepted", "")
 	if err := s.admin.Delete(s.t.Context(), inst); err != nil {
 		s.t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,7 +45,7 @@ func ParseJobTemplate(raw []byte) (*JobTemplate, error) {
 	if len(typed.Template.Spec.Containers) == 0 {
 		return nil, errors.New("template.spec.containers: at least one is needed")
 	}
-	t := &JobTemplate{spec: spec, Hash: hash, asks: quantity(&typed.Template.Spec, v0.Placeholder) > 0}
+	t := &JobTemplate{spec: spec, Hash: hash, asks: Quantity(&typed.Template.Spec, v0.Placeholder) > 0}
 	if _, err := t.jobSpec(&v0.Instance{Spec: v0.InstanceSpec{Nodes: []string{"trial"}}}); err != nil {
 		return nil, err
 	}
@@ -72,6 +73,25 @@ func (t *JobTemplate) Job(inst *v0.Instance, generation int64) (*unstructured.Un
 	job.SetAnnotations(map[string]string{v0.AnnotationSpecHash: t.Hash})
 	job.SetOwnerReferences([]metav1.OwnerReference{view.OwnerRef(inst)})
 	return job, nil
+}
+
+// Pod returns a Pod as the Job of an Instance makes it, for trials: whether the
+// namespace allows the Pods of a Job is not asked when the Job is made.
+func (t *JobTemplate) Pod(inst *v0.Instance) (*unstructured.Unstructured, error) {
+	spec, err := t.jobSpec(inst)
+	if err != nil {
+		return nil, err
+	}
+	template, err := ensure(spec, "template")
+	if err != nil {
+		return nil, err
+	}
+	pod := &unstructured.Unstructured{Object: map[string]any{"metadata": template["metadata"], "spec": template["spec"]}}
+	pod.SetAPIVersion("v1")
+	pod.SetKind("Pod")
+	pod.SetNamespace(inst.Namespace)
+	pod.SetName(JobName(inst.Name, 0) + "-trial")
+	return pod, nil
 }
 
 // jobSpec returns a copy of the spec for one Instance. Its Pods carry the
@@ -120,6 +140,30 @@ type Job struct {
 	Owner       types.UID
 	SpecHash    string // empty if upstream's controller made it
 	Terminating bool
+	Created     time.Time
+	// Active are its Pods that have not ended; Over means that it makes none
+	// any more, or for now.
+	Active int32
+	Over   bool
+}
+
+// stuckAfter is how long a Job may take to make its first Pod, and stuckAgain
+// how often the namespace is asked about one that has none.
+const (
+	stuckAfter = 10 * time.Second
+	stuckAgain = 30 * time.Second
+)
+
+// stuck tells whether a Job should have a Pod and has none; if it is too early
+// to say, when to look again.
+func (j Job) stuck(now time.Time) (bool, time.Duration) {
+	if j.Terminating || j.Over || j.Active > 0 {
+		return false, 0
+	}
+	if left := stuckAfter - now.Sub(j.Created); left > 0 {
+		return false, min(left, stuckAfter)
+	}
+	return true, 0
 }
 
 // JobState is all that a plan for Jobs depends on.

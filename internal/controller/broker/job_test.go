@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
@@ -107,5 +108,49 @@ spec:
 	}
 	if _, err := ParseJobTemplate(fromYAML(t, `{template: {spec: {}}}`)); err == nil {
 		t.Error("a Job without containers is accepted")
+	}
+}
+
+// A Job without a Pod is looked into when it should have one.
+func TestStuck(t *testing.T) {
+	t0 := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		job   Job
+		stuck bool
+		again time.Duration
+	}{
+		"made just now": {Job{Created: t0.Add(-3 * time.Second)}, false, 7 * time.Second},
+		"clocks differ": {Job{Created: t0.Add(time.Hour)}, false, stuckAfter},
+		"has a Pod":     {Job{Active: 1}, false, 0},
+		"has ended":     {Job{Over: true}, false, 0},
+		"goes":          {Job{Terminating: true}, false, 0},
+		"stuck":         {Job{Created: t0.Add(-stuckAfter)}, true, 0},
+	} {
+		if stuck, again := tt.job.stuck(t0); stuck != tt.stuck || again != tt.again {
+			t.Errorf("%s: %v, again in %s", name, stuck, again)
+		}
+	}
+}
+
+// A thousand Jobs that are stuck cost one question per Configuration.
+func TestLook(t *testing.T) {
+	config, t0 := types.NamespacedName{Name: "cam"}, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	r := NewRefusals(func(types.NamespacedName) {})
+	r.accept(config, "h")
+	asked := 0
+	for range 1000 {
+		if r.look(config, "h", t0) == 0 {
+			asked++
+		}
+	}
+	if asked != 1 || r.look(config, "h", t0.Add(stuckAgain)) != 0 {
+		t.Errorf("asked %d times at once", asked)
+	}
+	r.refuse(config, "h", "forbidden", t0)
+	if wait := r.look(config, "h", t0); wait != firstDelay {
+		t.Errorf("refused: again in %s", wait)
+	}
+	if wait := r.look(config, "h", t0.Add(firstDelay)); wait != 0 {
+		t.Errorf("after the back-off: %s", wait)
 	}
 }

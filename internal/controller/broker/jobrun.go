@@ -31,6 +31,7 @@ func (r *Reconciler) listJobs(ctx context.Context, key types.NamespacedName) ([]
 			Name: j.Name, UID: j.UID,
 			SpecHash:    j.Annotations[v0.AnnotationSpecHash],
 			Terminating: j.DeletionTimestamp != nil,
+			Created:     j.CreationTimestamp.Time, Active: j.Status.Active, Over: jobOver(j),
 		}
 		if ref := view.OwnerInstance(j); ref != nil {
 			facts.Owner = ref.UID
@@ -71,7 +72,8 @@ func (r *Reconciler) reconcileJobs(ctx context.Context, inst *v0.Instance, want 
 	if plan.Made != state.Made && !state.Instance.Deleting {
 		errs = append(errs, r.recordJob(ctx, inst, plan.Made))
 	}
-	return 0, errors.Join(errs...)
+	wait, err := r.watchJobs(ctx, inst, want, jobs)
+	return wait, errors.Join(append(errs, err)...)
 }
 
 // createJob makes the Job of an Instance, and tells whether it is there now
@@ -90,7 +92,10 @@ func (r *Reconciler) createJob(ctx context.Context, inst *v0.Instance, want desi
 	err = r.Client.Create(ctx, job, client.FieldOwner(view.FieldManager))
 	switch {
 	case err == nil:
-		r.Refusals.accept(config, want.job.Hash)
+		// Unless its Pods were refused: watchJobs tells.
+		if _, refusal := r.Refusals.Verdict(config); refusal == "" {
+			r.Refusals.accept(config, want.job.Hash)
+		}
 		r.Log.Info("broker Job created", "instance", client.ObjectKeyFromObject(inst), "job", name)
 		r.Events.Eventf(inst, jobRef(inst.Namespace, name, job.GetUID()), corev1.EventTypeNormal, "BrokerJobCreated", "RunBroker", "created Job %s", name)
 		return true, 0, nil

@@ -62,6 +62,26 @@ func (r *Refusals) try(configuration types.NamespacedName, hash string, now time
 	return 0
 }
 
+// look returns 0 if it may be found out now whether something that was made
+// from the spec can work, and else how long to wait. Of several that ask, one is
+// let through.
+func (r *Refusals) look(configuration types.NamespacedName, hash string, now time.Time) time.Duration {
+	if wait := r.try(configuration, hash, now); wait > 0 {
+		return wait
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v := r.spec[configuration]
+	if v == nil || v.hash != hash || v.message != "" {
+		return 0
+	}
+	if left := stuckAgain - now.Sub(v.last); left > 0 {
+		return min(left, stuckAgain)
+	}
+	v.last = now
+	return 0
+}
+
 // refuse records that a spec cannot be used and tells whether that is news.
 func (r *Refusals) refuse(configuration types.NamespacedName, hash, message string, now time.Time) bool {
 	r.mu.Lock()

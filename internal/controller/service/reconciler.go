@@ -38,6 +38,8 @@ type Reconciler struct {
 	Live   client.Reader
 	Events Recorder
 	Log    *slog.Logger
+	// Complaints get what is wrong; nil for nobody.
+	Complaints *Complaints
 	// Kind of the subjects.
 	Kind Kind
 	// Now is the clock; nil is time.Now.
@@ -118,6 +120,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	}
 	if state.Existing, err = r.existing(ctx, req.NamespacedName, state); err != nil {
 		return reconcile.Result{}, err
+	}
+	about := subjectKey{r.Kind, req.NamespacedName}
+	switch {
+	case sub.object == nil || sub.raw == nil && !sub.hold:
+		r.Complaints.drop(about)
+	case state.Existing != nil && state.Existing.Ours && state.Hash != "" && state.Existing.Hash == state.Hash:
+		mem.told = ""
+		r.Complaints.right(about, client.ObjectKeyFromObject(sub.config))
 	}
 	result := Plan(state)
 	switch result.Verb {
@@ -313,6 +323,7 @@ func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.
 	switch {
 	case err == nil:
 		mem.told, mem.blocked = "", time.Time{}
+		r.Complaints.right(subjectKey{r.Kind, client.ObjectKeyFromObject(sub.object)}, client.ObjectKeyFromObject(sub.config))
 		verb := "created"
 		if old != nil {
 			verb = "updated"
@@ -330,11 +341,12 @@ func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.
 	return retry, nil
 }
 
-// complain tells, once, on the Configuration, what its user has to set right.
+// complain tells, in an Event once and in a condition, on the Configuration, what its user has to set right.
 func (r *Reconciler) complain(sub subject, mem *memory, reason, message string) {
 	if len(message) > 900 {
 		message = message[:900] + "…"
 	}
+	r.Complaints.wrong(subjectKey{r.Kind, client.ObjectKeyFromObject(sub.object)}, client.ObjectKeyFromObject(sub.config), reason, message)
 	if mem.told == reason+message {
 		return
 	}

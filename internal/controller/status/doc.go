@@ -9,6 +9,8 @@
 //   - BrokerSpecAccepted: False if the broker spec cannot be used, with what
 //     is wrong; True once it can again. It is not there if nothing was ever
 //     wrong.
+//   - ServicesAccepted: the same of the Service specs: False if a Service is
+//     not as they say, with the reason. Devices and brokers do not depend on it.
 //
 // Conditions of an Instance:
 //

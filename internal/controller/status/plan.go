@@ -16,6 +16,7 @@ import (
 const (
 	Discovering        = "Discovering"
 	BrokerSpecAccepted = "BrokerSpecAccepted"
+	ServicesAccepted   = "ServicesAccepted"
 	Online             = "Online"
 	PodsCurrent        = "PodsCurrent"
 )
@@ -70,6 +71,36 @@ func OfConfiguration(c *v0.Configuration, verdict Verdict, now metav1.Time) []me
 		out = append(out, *present) // not tried since our start
 	}
 	return out
+}
+
+// ServiceVerdict is what the service reconcilers know of the Services of a
+// Configuration since the controller started; a Message says what is wrong.
+type ServiceVerdict struct {
+	Tried           bool
+	Reason, Message string
+}
+
+// OfServices returns the condition that speaks of a Configuration's Services.
+func OfServices(c *v0.Configuration, verdict ServiceVerdict, now metav1.Time) []metav1.Condition {
+	old := c.Status.Conditions
+	present := meta.FindStatusCondition(old, ServicesAccepted)
+	switch {
+	case c.Spec.InstanceServiceSpec == nil && c.Spec.ConfigurationServiceSpec == nil:
+		return nil
+	case verdict.Message != "":
+		return []metav1.Condition{settle(old, metav1.Condition{
+			Type: ServicesAccepted, Status: metav1.ConditionFalse,
+			Reason: verdict.Reason, Message: cut(verdict.Message),
+		}, c.Generation, now)}
+	case present == nil:
+		return nil
+	case !verdict.Tried:
+		return []metav1.Condition{*present} // not tried since our start
+	}
+	return []metav1.Condition{settle(old, metav1.Condition{
+		Type: ServicesAccepted, Status: metav1.ConditionTrue,
+		Reason: ReasonAccepted, Message: "the Services are as they shall be",
+	}, c.Generation, now)}
 }
 
 // discovering sums up status.nodes; nil if there is nothing to sum up.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -79,6 +80,40 @@ func TestOfConfiguration(t *testing.T) {
 				t.Errorf("does not settle: %+v, then %+v", got, again)
 			}
 		})
+	}
+}
+
+func TestOfServices(t *testing.T) {
+	was := func(s metav1.ConditionStatus, reason string) []metav1.Condition {
+		return []metav1.Condition{{Type: ServicesAccepted, Status: s, Reason: reason, Message: "m", LastTransitionTime: t0}}
+	}
+	for _, tt := range []struct {
+		name    string
+		old     []metav1.Condition
+		none    bool
+		verdict ServiceVerdict
+		want    string
+	}{
+		{"nothing known", nil, false, ServiceVerdict{}, ""},
+		{"never wrong", nil, false, ServiceVerdict{Tried: true}, ""},
+		{"wrong", nil, false, ServiceVerdict{true, "ServiceSpecRefused", "port"}, "ServicesAccepted=False ServiceSpecRefused"},
+		{"right at last", was("False", "ServiceSpecRefused"), false, ServiceVerdict{Tried: true}, "ServicesAccepted=True Accepted"},
+		{"a new controller knows nothing", was("False", "ServiceNameTaken"), false, ServiceVerdict{}, "ServicesAccepted=False ServiceNameTaken*"},
+		{"none wanted any more", was("False", "ServiceSpecRefused"), true, ServiceVerdict{}, ""},
+	} {
+		c := &v0.Configuration{}
+		c.Status.Conditions = tt.old
+		if !tt.none {
+			c.Spec.ConfigurationServiceSpec = &runtime.RawExtension{}
+		}
+		got := OfServices(c, tt.verdict, t1)
+		if brief(got) != tt.want {
+			t.Errorf("%s: have %q, want %q", tt.name, brief(got), tt.want)
+		}
+		c.Status.Conditions = got
+		if again := OfServices(c, tt.verdict, metav1.NewTime(t1.Add(time.Hour))); !Same(again, got) {
+			t.Errorf("%s: does not settle", tt.name)
+		}
 	}
 }
 

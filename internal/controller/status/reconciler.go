@@ -31,6 +31,13 @@ type Verdicts interface {
 	Verdict(configuration types.NamespacedName) (tried bool, refusal string)
 }
 
+// Services knows whether the Services of Configurations can be made.
+type Services interface {
+	// Verdict tells whether one was tried since the start, and if one is not
+	// as it should be, why: a reason and a message.
+	Verdict(configuration types.NamespacedName) (tried bool, reason, message string)
+}
+
 // Reconcilers write the conditions of both kinds.
 type Reconcilers struct {
 	// Client reads from the cache of package view and writes to the API.
@@ -39,6 +46,7 @@ type Reconcilers struct {
 	Live     client.Reader
 	Log      *slog.Logger
 	Verdicts Verdicts
+	Services Services
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
@@ -105,6 +113,9 @@ func (r *Reconcilers) configuration(ctx context.Context, req reconcile.Request) 
 	}
 	tried, refusal := r.Verdicts.Verdict(req.NamespacedName)
 	want := OfConfiguration(c, Verdict{Tried: tried, Refusal: refusal}, r.now())
+	var services ServiceVerdict
+	services.Tried, services.Reason, services.Message = r.Services.Verdict(req.NamespacedName)
+	want = append(want, OfServices(c, services, r.now())...)
 	// helm and others wait until the generation was seen, though it may change
 	// no condition.
 	seen := len(want) == 0 || c.Status.ObservedGeneration == c.Generation

@@ -1,0 +1,47 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// rightOf is the right to make what is made from a spec.
+func rightOf(k kind) (group, resource string) {
+	switch k {
+	case pod:
+		return "", "pods"
+	case job:
+		return "batch", "jobs"
+	}
+	return "", "services"
+}
+
+// denial asks the API server whether the user who writes a Configuration may
+// make by hand what the controller will make from a spec of it, with rights that
+// the user may not have. It returns why not, empty if so. If there is no answer,
+// that is a reason, too: who may do it can do it a moment later.
+func denial(ctx context.Context, api client.Writer, who authenticationv1.UserInfo, namespace string, k kind) string {
+	group, resource := rightOf(k)
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: namespace, Verb: "create", Group: group, Resource: resource,
+		},
+		User: who.Username, UID: who.UID, Groups: who.Groups, Extra: map[string]authorizationv1.ExtraValue{},
+	}}
+	for key, values := range who.Extra {
+		review.Spec.Extra[key] = authorizationv1.ExtraValue(values)
+	}
+	if err := api.Create(ctx, review); err != nil {
+		return fmt.Sprintf("it cannot be found out whether %s may create %s in namespace %s: %v. Try again; "+
+			"if this stays, the controller lacks the right to create subjectaccessreviews", short(who.Username, 100), resource, namespace, err)
+	}
+	if review.Status.Allowed {
+		return ""
+	}
+	return fmt.Sprintf("%s may not create %s in namespace %s, and they would be created from this. Ask for that right, which the ClusterRole edit has",
+		short(who.Username, 100), resource, namespace)
+}
