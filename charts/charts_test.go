@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/handlers/udev"
 )
 
 // everything turns on all that the chart can render.
@@ -325,6 +326,16 @@ func TestDiscovery(t *testing.T) {
 	}
 	if sc := ctr.SecurityContext; *sc.RunAsUser != 7 || *sc.RunAsGroup != 4000 || sc.ReadOnlyRootFilesystem == nil {
 		t.Errorf("securityContext is not laid over the default: %v", sc)
+	}
+}
+
+// The rule of README.md, as a shell gives it to Helm.
+func TestRuleWithComma(t *testing.T) {
+	c, _ := render(t, "udev.configuration.enabled=true", `udev.configuration.discoveryDetails.udevRules[0]=SUBSYSTEM=="video4linux"\, ATTR{index}=="0"`,
+		"udev.configuration.discoveryDetails.identifyBy=path").configuration(t, "akri-udev")
+	d, err := udev.ParseDetails(c.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(d.Rules) != 1 || d.Rules[0].String() != `SUBSYSTEM=="video4linux", ATTR{index}=="0"` || d.IdentifyBy != udev.ByPath {
+		t.Errorf("%+v, %v", d, err)
 	}
 }
 

@@ -13,7 +13,9 @@ func TestRefused(t *testing.T) {
 	for _, c := range []struct{ set, want string }{
 		{"udev.discovery.enabeld=true", "enabeld"},
 		{"udev.configuration.discoveryDetails.permissions=wr", "permissions"},
-		{"udev.configuration.enabled=true", "udevRules"},
+		{"udev.configuration.enabled=true", `udevRules[0]=SUBSYSTEM=="video4linux"\, ATTR{index}=="0"`},
+		{"udev.configuration.discoveryDetails.identifyBy=name", "identifyBy"},
+		{"udev.discovery.allowNodeDevices={sda}", "allowNodeDevices"},
 		{"udev.configuration.capacity=0", "capacity"},
 		{"custom.discovery.enabled=true", "custom.discovery.image.repository"},
 		{"custom.configuration.enabled=true", "custom.configuration.discoveryHandlerName"},

@@ -15,6 +15,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
@@ -22,6 +23,7 @@ import (
 // shown is a device as JSON and YAML show it.
 type shown struct {
 	ID          string            `json:"id"`
+	Instance    string            `json:"instance,omitempty"`
 	Properties  map[string]string `json:"properties,omitempty"`
 	Mounts      []shownMount      `json:"mounts,omitempty"`
 	DeviceSpecs []shownSpec       `json:"deviceSpecs,omitempty"`
@@ -46,8 +48,8 @@ type change struct {
 	Device shown     `json:"device"`
 }
 
-func show(d discovery.Device) shown {
-	s := shown{ID: d.ID, Properties: d.Properties}
+func (p *printer) show(d discovery.Device) shown {
+	s := shown{ID: d.ID, Instance: p.instance(d), Properties: d.Properties}
 	for _, m := range d.Mounts {
 		s.Mounts = append(s.Mounts, shownMount(m))
 	}
@@ -65,6 +67,17 @@ type printer struct {
 	last   map[string]discovery.Device
 	rows   map[string][]string // of the devices in last
 	now    func() time.Time
+
+	configuration, node string // of which Instances would be
+	shared              bool
+}
+
+// instance returns the name that the device's Instance would have.
+func (p *printer) instance(d discovery.Device) string {
+	if p.configuration == "" {
+		return ""
+	}
+	return v0.InstanceName(p.configuration, v0.DeviceHash(d.ID, p.node, p.shared))
 }
 
 func newPrinter(out io.Writer, format string, tree *sysfs.Tree) (*printer, error) {
@@ -74,7 +87,7 @@ func newPrinter(out io.Writer, format string, tree *sysfs.Tree) (*printer, error
 	return &printer{out: out, format: format, tree: tree, rows: map[string][]string{}, now: time.Now}, nil
 }
 
-var header = []string{"NODES", "SUBSYSTEM", "DRIVER", "ID"}
+var header = []string{"NODES", "SUBSYSTEM", "DRIVER", "INSTANCE", "ID"}
 
 // row returns the columns of a device. Those of a removed device are as they were.
 func (p *printer) row(d discovery.Device) []string {
@@ -82,11 +95,10 @@ func (p *printer) row(d discovery.Device) []string {
 	for _, s := range d.DeviceSpecs {
 		nodes = append(nodes, s.HostPath)
 	}
-	row := []string{strings.Join(nodes, ","), "", "", d.ID}
-	if strings.HasPrefix(d.ID, "/devices/") {
-		dev := p.tree.View().Device(sysfs.Entry{Devpath: d.ID})
-		row[1], _ = p.tree.Subsystem(d.ID)
-		row[2] = dev.Driver()
+	row := []string{strings.Join(nodes, ","), "", "", p.instance(d), d.ID}
+	if devpath := cmp.Or(d.Properties["UDEV_DEVPATH"], d.ID); strings.HasPrefix(devpath, "/devices/") {
+		dev := p.tree.View().At(devpath)
+		row[1], row[2] = dev.Subsystem(), dev.Driver()
 	}
 	for i, c := range row {
 		row[i] = printable(cmp.Or(c, "-"))
@@ -107,7 +119,7 @@ func (p *printer) list(devices []discovery.Device) error {
 	if p.format != "table" {
 		all := make([]shown, 0, len(devices))
 		for _, d := range devices {
-			all = append(all, show(d))
+			all = append(all, p.show(d))
 		}
 		if p.format == "yaml" {
 			return p.yaml(all)
@@ -145,11 +157,11 @@ func (p *printer) changes(devices []discovery.Device, first bool) error {
 		now[d.ID] = d
 		switch old, known := p.last[d.ID]; {
 		case first:
-			todo = append(todo, change{p.now(), "present", show(d)})
+			todo = append(todo, change{p.now(), "present", p.show(d)})
 		case !known:
-			todo = append(todo, change{p.now(), "added", show(d)})
+			todo = append(todo, change{p.now(), "added", p.show(d)})
 		case !reflect.DeepEqual(old, d):
-			todo = append(todo, change{p.now(), "changed", show(d)})
+			todo = append(todo, change{p.now(), "changed", p.show(d)})
 		default:
 			continue
 		}
@@ -157,7 +169,7 @@ func (p *printer) changes(devices []discovery.Device, first bool) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(p.last)) {
 		if _, still := now[id]; !still {
-			todo = append(todo, change{p.now(), "removed", show(p.last[id])})
+			todo = append(todo, change{p.now(), "removed", p.show(p.last[id])})
 		}
 	}
 	if first && p.format == "table" {
@@ -192,6 +204,6 @@ func (p *printer) change(c change) error {
 		return p.yaml(c)
 	}
 	r := p.rows[c.Device.ID]
-	_, err := fmt.Fprintf(p.out, "%s  %-8s %-16s %-12s %-16s %s\n", c.Time.Format("15:04:05.000"), c.Event, r[0], r[1], r[2], r[3])
+	_, err := fmt.Fprintf(p.out, "%s  %-8s %-16s %-12s %-16s %-20s %s\n", c.Time.Format("15:04:05.000"), c.Event, r[0], r[1], r[2], r[3], r[4])
 	return err
 }

@@ -67,7 +67,8 @@ func TestDiscover(t *testing.T) {
 		name, stdin, args string
 		out, errs, err    string // part of it
 	}{
-		{"table", "", `udev --rule KERNEL=="null"`, "NODES       SUBSYSTEM   DRIVER   ID\n/dev/null   mem         -        /devices/virtual/mem/null\n", "", ""},
+		{"table", "", `udev --rule KERNEL=="null" --node a`, "NODES       SUBSYSTEM   DRIVER   INSTANCE           ID\n/dev/null   mem         -        akri-udev-1d5baa   /devices/virtual/mem/null\n", "", ""},
+		{"configuration", "", `udev --rule KERNEL=="null" --node b --configuration cam -o yaml`, "instance: cam-", "", ""},
 		{"json", "", `udev -r KERNEL=="null" --permissions r -o json`, `"permissions": "r"`, "", ""},
 		{"yaml", "", `udev -r KERNEL=="null" --group-recursive -o yaml`, "UDEV_DEVNODE_0: /dev/null", "", ""},
 		{"none", "", `udev -r KERNEL=="no-such-device"`, "No device found.\n", "", ""},
@@ -80,7 +81,7 @@ func TestDiscover(t *testing.T) {
 		{"details", "udevRules: ['KERNEL==\"null\"']", `udev --details -`, "/dev/null", "", ""},
 		{"details and rule", "", `udev --details - -r KERNEL=="null"`, "", "", "none of the others can be"},
 		{"no file", "", `udev --details /no/such/file`, "", "", "no such file"},
-		{"manifest", manifest, `-f - null-device -o json`, `"permissions": "r"`, "", ""},
+		{"manifest", manifest, `-f - null-device -o json --node a`, `"instance": "null-device-1d5baa"`, "", ""},
 		{"which", manifest, `-f -`, "", "", "several Configurations: name one of echo, null-device, camera"},
 		{"not there", manifest, `-f - other`, "", "", "no Configuration other"},
 		{"other handler", manifest, `-f - camera`, "", "", `discovery handler "onvif"`},
@@ -98,6 +99,71 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
+const recorded = "../../internal/handlers/udev/testdata/machine.txt"
+
+// Of a recorded machine is found what was there, and said what is to be said.
+func TestRecorded(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		args      []string
+		out, errs []string
+		err       string
+	}{
+		{"a rule", []string{"udev", "--from", recorded, "--node", "a", "-r", `SUBSYSTEM=="tty", ATTRS{idVendor}=="0403"`, "--identify-by", "path"}, []string{
+			"NODES          SUBSYSTEM   DRIVER   INSTANCE           ID\n",
+			"/dev/ttyUSB0   tty         -        akri-udev-04ef61   path:pci0000:00/0000:00:14.0/usb2/3/1.0/port0/tty/ttyUSB\n"}, nil, ""},
+		{"no serial number", []string{"udev", "--from", recorded, "-r", `SUBSYSTEM=="tty", ATTRS{idVendor}=="0403"`, "--identify-by", "serial"},
+			[]string{"path:"}, []string{"Note: known by place, having no serial number: /dev/ttyUSB0, /dev/ttyUSB1\n"}, ""},
+		{"no node", []string{"udev", "--from", recorded, "-r", `SUBSYSTEM=="gpio"`}, []string{"gpiochip512"},
+			[]string{"Note: 1 of 2 devices have no device node"}, ""},
+		{"help", []string{"udev", "--from", recorded, "--rule-help", "/dev/ttyUSB4"}, []string{
+			"\n  ENV{ID_USB_INTERFACE_NUM}==\"01\"\n", "\n  ATTRS{interface}==\"HubZ ZigBee Com Port\"\n",
+			"# every device of this make: 2\n  SUBSYSTEM==\"tty\", ATTRS{idVendor}==\"10c4\", ATTRS{idProduct}==\"8a2a\"\n",
+			"# only what belongs to this interface of it: 1\n  SUBSYSTEM==\"tty\", DEVPATH==\"*:1.1/*\", "}, nil, ""},
+		{"help for nothing", []string{"udev", "--from", recorded, "--rule-help", "/dev/sdz"}, nil, nil, "neither a device node"},
+		{"not a recording", []string{"udev", "--from", "discover_test.go", "-r", `KERNEL=="a"`}, nil, nil, "akri discover --record writes one"},
+		{"help and a rule", []string{"udev", "--rule-help", "/dev/null", "-r", `KERNEL=="a"`}, nil, nil, "none of the others can be"},
+		{"record and from", []string{"--record", "-", "--from", recorded}, nil, nil, "none of the others can be"},
+		{"bad pattern", []string{"udev", "-r", `KERNEL=="a"`, "--allow-node-devices", "sda"}, nil, nil, "not the path of a device node"},
+	} {
+		out, errs, err := discover("", tt.args...)
+		for _, want := range tt.out {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: no %q in\n%s", tt.name, want, out)
+			}
+		}
+		for _, want := range tt.errs {
+			if !strings.Contains(errs, want) {
+				t.Errorf("%s: no %q in\n%s", tt.name, want, errs)
+			}
+		}
+		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// What is recorded of this machine is found in the recording as on the machine.
+func TestRecord(t *testing.T) {
+	if _, err := os.Stat("/sys/class/mem/null"); err != nil {
+		t.Skipf("this machine has no sysfs: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "machine.txt")
+	if _, errs, err := discover("", "--record", file); err != nil || !strings.Contains(errs, "blanked; look through it") {
+		t.Fatalf("%q, %v", errs, err)
+	}
+	for _, rule := range []string{`SUBSYSTEM=="mem"`, `SUBSYSTEM=="block"`, `SUBSYSTEM=="misc", ATTR{dev}=="10:*"`} {
+		live, _, err := discover("", "udev", "-r", rule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, _, err := discover("", "udev", "-r", rule, "--from", file)
+		if err != nil || live != again {
+			t.Errorf("%s: %v, live\n%s\nrecorded\n%s", rule, err, live, again)
+		}
+	}
+}
+
 func TestProperties(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	write := func(property string) {
@@ -107,16 +173,16 @@ func TestProperties(t *testing.T) {
 		}
 	}
 	write("{name: a, value: b}")
-	req, handler, err := fromManifest(file, nil, nil)
+	req, handler, _, err := fromManifest(file, nil, nil)
 	if err != nil || handler != "udev" || string(req.Properties["a"]) != "b" {
 		t.Errorf("got %+v, %v", req, err)
 	}
 	write("{name: a}")
-	if req, _, err := fromManifest(file, nil, nil); err != nil || len(req.Properties) != 1 || req.Properties["a"] != nil {
+	if req, _, _, err := fromManifest(file, nil, nil); err != nil || len(req.Properties) != 1 || req.Properties["a"] != nil {
 		t.Errorf("got %+v, %v", req, err)
 	}
 	write("{name: a, valueFrom: {secretKeyRef: {name: s, key: k}}}")
-	if _, _, err := fromManifest(file, nil, nil); err == nil || !strings.Contains(err.Error(), "from the cluster") {
+	if _, _, _, err := fromManifest(file, nil, nil); err == nil || !strings.Contains(err.Error(), "from the cluster") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -133,10 +199,10 @@ func TestChanges(t *testing.T) {
 	tree := sysfs.New(fstest.MapFS{"devices/a/subsystem": {Data: []byte("../class/x"), Mode: os.ModeSymlink}}, nil)
 	for format, want := range map[string]string{
 		"table": `1 device now; waiting for changes (Ctrl-C ends)
-01:02:03.000  present  /dev/a           x            -                /devices/a
-01:02:03.000  added    /dev/b           -            -                "/devices/b\x1b[2J"
-01:02:03.000  changed  /dev/a1          x            -                /devices/a
-01:02:03.000  removed  /dev/b           -            -                "/devices/b\x1b[2J"
+01:02:03.000  present  /dev/a           x            -                -                    /devices/a
+01:02:03.000  added    /dev/b           -            -                -                    "/devices/b\x1b[2J"
+01:02:03.000  changed  /dev/a1          x            -                -                    /devices/a
+01:02:03.000  removed  /dev/b           -            -                -                    "/devices/b\x1b[2J"
 `,
 		"json": `{"time":"2030-01-01T01:02:03Z","event":"present","device":{"id":"/devices/a","properties":{"N":"/dev/a"},"deviceSpecs":[{"containerPath":"","hostPath":"/dev/a","permissions":""}]}}
 {"time":"2030-01-01T01:02:03Z","event":"added","device":{"id":"/devices/b\u001b[2J","properties":{"N":"/dev/b"},"deviceSpecs":[{"containerPath":"","hostPath":"/dev/b","permissions":""}]}}

@@ -19,9 +19,21 @@ type Details struct {
 	Rules []*rule.Rule
 	// GroupRecursive makes one Device of all that lie on one branch of sysfs.
 	GroupRecursive bool
+	// IdentifyBy is what a Device is known by.
+	IdentifyBy Identity
 	// Permissions are those of the device nodes: r, w, m, rw, rm, wm or rwm.
 	Permissions string
 }
+
+// Identity is what a Device is known by: its id, and so the name of its Instance.
+type Identity string
+
+// The identities.
+const (
+	ByDevpath Identity = "devpath" // as upstream Akri does it
+	ByPath    Identity = "path"    // its place
+	BySerial  Identity = "serial"  // its serial number, or its place if that tells nothing
+)
 
 // passthrough is what the discoveryProperties of a Configuration say.
 type passthrough struct {
@@ -37,10 +49,10 @@ const (
 )
 
 // ParseDetails parses discoveryDetails, a YAML mapping with the keys udevRules
-// (a list of rules, see package rule; required), groupRecursive (a boolean)
-// and permissions ("rwm" unless it is given). Errors name the key at fault.
+// (a list of rules, see package rule; required), groupRecursive (a boolean),
+// identifyBy and permissions ("rwm" unless it is given). Errors name the key at fault.
 func ParseDetails(text string) (Details, error) {
-	d := Details{Permissions: defaultPerm}
+	d := Details{Permissions: defaultPerm, IdentifyBy: ByDevpath}
 	if len(text) > maxDetails {
 		return d, fmt.Errorf("discoveryDetails: longer than %d bytes", maxDetails)
 	}
@@ -68,8 +80,12 @@ func ParseDetails(text string) (Details, error) {
 			if json.Unmarshal(value, &d.Permissions) != nil || !slices.Contains(permissions, d.Permissions) {
 				err = fmt.Errorf("must be one of %s", strings.Join(permissions, ", "))
 			}
+		case "identifyBy":
+			if json.Unmarshal(value, &d.IdentifyBy) != nil || !slices.Contains([]Identity{ByDevpath, ByPath, BySerial}, d.IdentifyBy) {
+				err = fmt.Errorf("must be one of %s, %s, %s", ByPath, BySerial, ByDevpath)
+			}
 		default:
-			err = fmt.Errorf("unknown key: the keys are udevRules, groupRecursive and permissions")
+			err = fmt.Errorf("unknown key: the keys are udevRules, groupRecursive, identifyBy and permissions")
 		}
 		if err != nil {
 			return d, fmt.Errorf("discoveryDetails: %s: %w", key, err)

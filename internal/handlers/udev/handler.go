@@ -24,8 +24,11 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/recording"
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
+	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 	"github.com/akri-go/akri/internal/handlers/udev/uevent"
+	"github.com/akri-go/akri/internal/handlers/udev/vital"
 )
 
 // Options say where a Handler finds what the node provides.
@@ -51,10 +54,48 @@ type Options struct {
 	// Log is where the handler says what is not a request's business;
 	// slog.Default() if nil.
 	Log *slog.Logger
+
+	recorded *recording.Recording // instead of a machine
 }
 
+// Recorded returns the options for a machine that was recorded. Nothing
+// happens to it any more.
+func Recorded(r *recording.Recording) Options {
+	return Options{
+		Sys:      r.Sys(),
+		recorded: r,
+		Listen:   func() (Events, error) { return stillness(make(chan struct{})), nil },
+	}
+}
+
+// stillness is a source of no events.
+type stillness chan struct{}
+
+func (s stillness) Next() (uevent.Event, error) { <-s; return uevent.Event{}, os.ErrClosed }
+func (s stillness) Drain() error                { return nil }
+func (s stillness) Close() error                { close(s); return nil }
+
 // records returns the folder of udevd's records.
-func (o *Options) records() fs.FS { return os.DirFS(filepath.Join(o.Udev, "data")) }
+func (o *Options) records() fs.FS {
+	if o.recorded != nil {
+		return o.recorded.Records()
+	}
+	return os.DirFS(filepath.Join(o.Udev, "data"))
+}
+
+// uses returns what says which disks are in use.
+func (o *Options) uses() vital.Sources {
+	if o.recorded != nil {
+		return vital.Sources{Proc: o.recorded.Proc()}
+	}
+	return vital.Sources{Proc: os.DirFS(o.Proc), NodeMounts: o.NodeMounts}
+}
+
+// Tree returns the devices that the handler looks at.
+func (o Options) Tree() *sysfs.Tree {
+	o = New(o).options
+	return sysfs.New(o.Sys, o.records())
+}
 
 // ParseAllow parses patterns for Options.Allow: device nodes, or shell patterns
 // such as "/dev/sd*".

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,7 +60,7 @@ func startMonitor(o Options) (*monitor, error) {
 	m := &monitor{
 		tree:   sysfs.New(o.Sys, o.records()),
 		events: events,
-		uses:   vital.Sources{Proc: os.DirFS(o.Proc), NodeMounts: o.NodeMounts},
+		uses:   o.uses(),
 		log:    o.Log,
 		subs:   map[*subscription]struct{}{},
 	}
@@ -70,11 +69,21 @@ func startMonitor(o Options) (*monitor, error) {
 		return nil, err
 	}
 	// Watched first, read then: nothing is missed between the two.
+	m.tables, m.records = &tableWatch{end: -1}, &recordWatch{m: m}
+	if o.recorded == nil {
+		m.watchFiles(o)
+	} else {
+		m.lookAtNode()
+	}
+	m.running.Go(m.run)
+	return m, nil
+}
+
+// watchFiles watches what udevd records and what is mounted, and looks at it.
+func (m *monitor) watchFiles(o Options) {
 	m.tables = watchTables([]string{filepath.Join(o.Proc, "self/mountinfo"), filepath.Join(o.Proc, "swaps"), o.NodeMounts}, m)
 	m.lookAtNode()
 	m.records = watchRecords(o.Udev, m)
-	m.running.Go(m.run)
-	return m, nil
 }
 
 // stop ends the monitor and waits until it has ended.

@@ -15,6 +15,9 @@ type found struct {
 	devpath    string
 	devnode    string // such as "/dev/video0", or ""
 	iommuGroup string // a number, or ""
+	place      string // unless devices are known by their devpath; see package identity
+	serial     string // if they are known by their serial number; "" if there is none
+	owner      string // what has the serial number
 	vital      string // why the node lives on it and it is left out, or ""
 }
 
@@ -39,17 +42,24 @@ func compareDevpaths(a, b string) int {
 // plan makes the report of what was found, which is sorted by compareDevpaths
 // and names each devpath once.
 func plan(all []found, d Details, p passthrough) discovery.Report {
-	all, note := leaveOut(all)
-	devices := make([]discovery.Device, 0, len(all))
+	all, leftOut := leaveOut(all)
+	var groups [][]found
+	var heads []found // of groups
 	for len(all) > 0 {
 		n := 1
 		for d.GroupRecursive && n < len(all) && strings.HasPrefix(all[n].devpath, all[0].devpath+"/") {
 			n++
 		}
-		devices = append(devices, device(all[:n], d, p))
+		groups, heads = append(groups, all[:n]), append(heads, all[0])
 		all = all[n:]
 	}
-	return discovery.Report{Devices: devices, Note: note}
+	ids, unsure := identify(heads, d.IdentifyBy)
+	r := discovery.Report{Devices: make([]discovery.Device, 0, len(groups))}
+	for i, group := range groups {
+		r.Devices = append(r.Devices, device(ids[i], group, d, p))
+	}
+	r.Note = strings.Join(slices.DeleteFunc([]string{leftOut, unsure}, func(s string) bool { return s == "" }), "; ")
+	return r
 }
 
 // leaveOut takes away what the node lives on, and says so.
@@ -77,11 +87,59 @@ func some(texts []string) string {
 	return strings.Join(texts, ", ")
 }
 
+// identify returns the id of each, and what to note about them. What has no
+// serial number, or one that others have too, is known by its place; so are all
+// that have it, whichever came first.
+func identify(all []found, by Identity) (ids []string, note string) {
+	ids = make([]string, len(all))
+	owners := map[string]string{} // of serial numbers; "" if there are several
+	number := func(f found) string { n, _, _ := strings.Cut(f.serial, "/"); return n }
+	for _, f := range all {
+		if owner, known := owners[number(f)]; known && owner != f.owner {
+			owners[number(f)] = ""
+		} else {
+			owners[number(f)] = f.owner
+		}
+	}
+	var without, doubled []string
+	count := map[string]int{}
+	for i, f := range all {
+		switch {
+		case by == ByPath:
+			ids[i] = "path:" + f.place
+		case by == BySerial && f.serial == "":
+			ids[i] = "path:" + f.place
+			without = append(without, cmp.Or(f.devnode, f.devpath))
+		case by == BySerial && owners[number(f)] == "":
+			ids[i] = "path:" + f.place
+			doubled = append(doubled, cmp.Or(f.devnode, f.devpath))
+		case by == BySerial:
+			ids[i] = "serial:" + f.serial
+		default:
+			ids[i] = f.devpath
+		}
+		count[ids[i]]++
+	}
+	for i, f := range all {
+		if count[ids[i]] > 1 { // two that nothing tells apart but their names
+			ids[i] = f.devpath
+		}
+	}
+	var says []string
+	if len(without) > 0 {
+		says = append(says, "known by place, having no serial number: "+some(without))
+	}
+	if len(doubled) > 0 {
+		says = append(says, "known by place, having one serial number with others: "+some(doubled))
+	}
+	return ids, strings.Join(says, "; ")
+}
+
 // device makes one Device of those of a group, the first of which is the
 // topmost. Only with groupRecursive do variables have numbers.
-func device(group []found, d Details, p passthrough) discovery.Device {
+func device(id string, group []found, d Details, p passthrough) discovery.Device {
 	dev := discovery.Device{
-		ID:         group[0].devpath,
+		ID:         id,
 		Properties: map[string]string{"UDEV_DEVPATH": group[0].devpath},
 	}
 	set := func(name string, i int, value string) {

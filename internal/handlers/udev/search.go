@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/identity"
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 	"github.com/akri-go/akri/internal/handlers/udev/vital"
@@ -134,6 +135,12 @@ func (s *search) locate(v *sysfs.View, d *sysfs.Device, node *vital.Node) found 
 	f := found{devpath: at.Devpath(), devnode: at.Devnode()}
 	if !slices.ContainsFunc(s.allow, func(p rule.Pattern) bool { return p.Matches(f.devnode) }) {
 		f.vital = node.Why(v, at)
+	}
+	if s.details.IdentifyBy != ByDevpath {
+		f.place = identity.Place(v, at)
+	}
+	if s.details.IdentifyBy == BySerial {
+		f.serial, f.owner = identity.Serial(v, at)
 	}
 	if s.passthrough.vfio {
 		f.iommuGroup = at.Link("iommu_group")

@@ -2,7 +2,9 @@ package sysfs
 
 import (
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
@@ -255,6 +257,31 @@ func (d *Device) Property(key string) (value string, known bool) {
 	}
 	v, ok := d.kernelProperties()[key]
 	return v, ok || !missing
+}
+
+// KeyValue is a property.
+type KeyValue struct{ Key, Value string }
+
+// Properties returns all properties that the kernel or udevd has set, sorted.
+func (d *Device) Properties() []KeyValue {
+	all := maps.Clone(d.kernelProperties())
+	if all == nil {
+		all = map[string]string{}
+	}
+	if r, _ := d.recorded(); r != nil {
+		maps.Copy(all, r.Properties)
+		if links, _ := d.Property("DEVLINKS"); links != "" {
+			all["DEVLINKS"] = links
+		}
+	}
+	if _, ok := all["DEVNAME"]; ok {
+		all["DEVNAME"], _ = d.Property("DEVNAME")
+	}
+	sorted := make([]KeyValue, 0, len(all))
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		sorted = append(sorted, KeyValue{key, all[key]})
+	}
+	return sorted
 }
 
 // Tags returns the tags that udevd has given the device.

@@ -8,11 +8,25 @@ import (
 	"strings"
 )
 
-// mount is a line of a mount table.
-type mount struct {
-	number string // of the device, such as "8:1"
-	point  string
-	source string // such as "/dev/sda1", or a word
+// Mount is a line of a table of mounts.
+type Mount struct {
+	Number string // of the device, such as "8:1"
+	Point  string // where it is mounted
+	Source string // such as "/dev/sda1", or a word
+}
+
+// Tables reads what is mounted, the node's table first, and the device nodes
+// that are swapped on.
+func Tables(s Sources) ([]Mount, []string) {
+	var table []Mount
+	if s.NodeMounts != "" {
+		if b, err := openFile(s.NodeMounts); err == nil {
+			table = parseMounts(b)
+		}
+	}
+	own, _ := fs.ReadFile(s.Proc, "self/mountinfo")
+	swaps, _ := fs.ReadFile(s.Proc, "swaps")
+	return append(table, parseMounts(own)...), parseSwaps(swaps)
 }
 
 // maxTable is how much of a table is read: that of a node with thousands of
@@ -36,13 +50,13 @@ func openFile(name string) ([]byte, error) {
 }
 
 // parseMounts reads a table as /proc/PID/mountinfo is (proc_pid_mountinfo(5)).
-func parseMounts(table []byte) []mount {
-	var all []mount
+func parseMounts(table []byte) []Mount {
+	var all []Mount
 	for line := range strings.Lines(string(table)) {
 		f := strings.Fields(line)
 		for i, word := range f {
 			if word == "-" && i >= 6 && len(f) > i+2 {
-				all = append(all, mount{number: f[2], point: unescape(f[4]), source: unescape(f[i+2])})
+				all = append(all, Mount{Number: f[2], Point: unescape(f[4]), Source: unescape(f[i+2])})
 				break
 			}
 		}

@@ -119,18 +119,18 @@ func (l *look) add(d *sysfs.Device, why string) {
 	}
 }
 
-func (l *look) mounts(table []mount) {
+func (l *look) mounts(table []Mount) {
 	// Of many mounts of one device that with the shortest path says most.
-	slices.SortStableFunc(table, func(a, b mount) int {
-		return cmp.Or(cmp.Compare(len(a.point), len(b.point)), strings.Compare(a.point, b.point))
+	slices.SortStableFunc(table, func(a, b Mount) int {
+		return cmp.Or(cmp.Compare(len(a.Point), len(b.Point)), strings.Compare(a.Point, b.Point))
 	})
 	for _, m := range table {
-		why := "the node has it mounted at " + m.point
-		if !strings.HasPrefix(m.number, "0:") {
-			l.once(l.BlockNumber(m.number), why)
+		why := "the node has it mounted at " + m.Point
+		if !strings.HasPrefix(m.Number, "0:") {
+			l.once(l.BlockNumber(m.Number), why)
 		}
 		// Of file systems over several disks the number says nothing.
-		for source := range strings.SplitSeq(m.source, ":") {
+		for source := range strings.SplitSeq(m.Source, ":") {
 			if strings.HasPrefix(source, "/dev/") {
 				l.once(l.node(source), why)
 			}

@@ -229,7 +229,7 @@ func TestThisMachine(t *testing.T) {
 	}
 	n := Look(v, Sources{Proc: os.DirFS("/proc")})
 	for _, m := range parseMounts(table) {
-		if d := v.BlockNumber(m.number); m.point == "/" && d != nil {
+		if d := v.BlockNumber(m.Number); m.Point == "/" && d != nil {
 			if why := n.Why(v, d); !strings.Contains(why, "mounted at /") {
 				t.Errorf("%s is the root's: %q", d.Devnode(), why)
 			}
@@ -242,7 +242,7 @@ func FuzzTables(f *testing.F) {
 	f.Add([]byte("/dev/a\\04 partition"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, m := range parseMounts(b) {
-			if m.number == "" || m.source == "" {
+			if m.Number == "" || m.Source == "" {
 				t.Errorf("%+v", m)
 			}
 		}

@@ -1,0 +1,223 @@
+package udev
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/recording"
+)
+
+// recordedMachine has the hardware of which docs/handlers/udev-rules.md speaks.
+// It was written by "akri discover --record". Each two of changes are what is
+// replaced in it by what.
+func recordedMachine(t *testing.T, changes ...string) Options {
+	t.Helper()
+	text, err := os.ReadFile("testdata/machine.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := recording.Read(strings.NewReader(strings.NewReplacer(changes...).Replace(string(text))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Recorded(r)
+}
+
+// asked once.
+func reportOf(t *testing.T, o Options, details string) discovery.Report {
+	t.Helper()
+	var report discovery.Report
+	enough := errors.New("enough")
+	err := New(o).Explain(t.Context(), discovery.Request{Details: details}, func(r discovery.Report) error {
+		report = r
+		return enough
+	})
+	if !errors.Is(err, enough) {
+		t.Fatalf("%s: %v", details, err)
+	}
+	return report
+}
+
+// nodes are the devices' nodes, those of one device joined by +.
+func nodes(r discovery.Report) string {
+	var all []string
+	for _, d := range r.Devices {
+		var own []string
+		for _, s := range d.DeviceSpecs {
+			own = append(own, strings.TrimPrefix(s.ContainerPath, "/dev/"))
+		}
+		all = append(all, strings.Join(own, "+"))
+	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
+}
+
+// Every rule of the page finds what it is said to find.
+func TestRulesOfThePage(t *testing.T) {
+	want := map[string]string{
+		"Webcams":                          "video0",
+		"RealSense":                        "video2 video6",
+		"One interface of it":              "video6",
+		"FTDI serial adapters":             "ttyUSB0 ttyUSB1",
+		"One of two that are alike":        "ttyUSB1",
+		"CP210x adapters":                  "ttyUSB2",
+		"CH341 adapters":                   "ttyUSB9",
+		"Zigbee sticks":                    "ttyUSB2",
+		"Z-Wave of a combined stick":       "ttyUSB3",
+		"Zigbee of a combined stick":       "ttyUSB4",
+		"All USB serial ports":             "ttyACM0 ttyUSB0 ttyUSB1 ttyUSB2 ttyUSB3 ttyUSB4 ttyUSB5 ttyUSB6 ttyUSB7 ttyUSB8 ttyUSB9",
+		"Modems: the port for commands":    "ttyUSB7",
+		"Modems: the control channel":      "cdc-wdm0",
+		"J-Link debuggers":                 "ttyACM0",
+		"Coral accelerators":               "bus/usb/002/002",
+		"GPUs for computing and video":     "dri/renderD128 dri/renderD129",
+		"GPUs of one make":                 "dri/renderD128",
+		"Sound: recording of a USB camera": "snd/pcmC1D0c",
+		"Sound: the card of the board":     "snd/pcmC0D0p",
+		"GPIO":                             "gpiochip0",
+		"I²C":                              "i2c-1",
+		"TPM":                              "tpmrm0",
+		"Virtual machines":                 "kvm",
+	}
+	page, err := os.ReadFile("../../../docs/handlers/udev-rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for section := range strings.SplitSeq(string(page), "\n## ") {
+		title, rest, _ := strings.Cut(section, "\n")
+		_, details, ok := strings.Cut(rest, "```yaml\n")
+		if !ok {
+			continue
+		}
+		details, _, _ = strings.Cut(details, "```")
+		if _, known := want[title]; !known {
+			t.Errorf("%s: the test does not know what it finds", title)
+			continue
+		}
+		o := recordedMachine(t)
+		r := reportOf(t, o, details)
+		if got := nodes(r); got != want[title] {
+			t.Errorf("%s: found %q, want %q", title, got, want[title])
+		}
+		if r.Note != "" {
+			t.Errorf("%s: %s", title, r.Note)
+		}
+		delete(want, title)
+	}
+	for title := range want {
+		t.Errorf("%s is not on the page", title)
+	}
+}
+
+const everything = `udevRules: ['SUBSYSTEM=="tty|video4linux|drm|sound|usb|usbmisc|net|gpio|i2c-dev|tpm|tpmrm|kfd|misc", KERNEL=="*"']` + "\n"
+
+// ids returns ids by what stays the same of a device: its devpath with other numbers.
+func ids(r discovery.Report) map[string]string {
+	all := map[string]string{}
+	for _, d := range r.Devices {
+		all[d.Properties["UDEV_DEVPATH"]] = d.ID
+	}
+	return all
+}
+
+// After a boot in which everything got other numbers, places and serial numbers
+// are the same; devpaths are not.
+func TestIdentityOutlastsNumbers(t *testing.T) {
+	renumbered := []string{
+		"ttyUSB0", "ttyUSB1", "ttyUSB1", "ttyUSB0", "ttyUSB2", "ttyUSB12", "ttyUSB5", "ttyUSB10", "ttyUSB6", "ttyUSB11", "ttyUSB7", "ttyUSB20", "ttyUSB8", "ttyUSB100",
+		"/usb1", "/usb3", "/1-", "/3-", "video0", "video10", "video1", "video11", "video2", "video8", "video3", "video9",
+		"card0", "card1", "card1", "card0", "controlC0", "controlC1", "controlC1", "controlC0", "pcmC0", "pcmC1", "pcmC1", "pcmC0", "hwC0", "hwC1",
+		"renderD128", "renderD129", "renderD129", "renderD128", "ttyACM0", "ttyACM7", "cdc-wdm0", "cdc-wdm3", "i2c-1", "i2c-4", "wwan0", "wwan1", "gpiochip512", "gpiochip0", "gpiochip0", "gpiochip3",
+	}
+	var back []string
+	for i := 0; i < len(renumbered); i += 2 {
+		back = append(back, renumbered[i+1], renumbered[i])
+	}
+	renumbered, back = longestFirst(renumbered), longestFirst(back)
+	for _, by := range []string{"path", "serial", "devpath"} {
+		before := reportOf(t, recordedMachine(t), everything+"identifyBy: "+by)
+		after := reportOf(t, recordedMachine(t, renumbered...), everything+"identifyBy: "+by)
+		was, now := ids(before), ids(after)
+		if len(was) != len(now) || len(was) < 50 {
+			t.Fatalf("%d devices before, %d after", len(was), len(now))
+		}
+		same := 0
+		unrename := strings.NewReplacer(back...)
+		for devpath, id := range now {
+			old, ok := was[unrename.Replace(devpath)]
+			if !ok {
+				t.Fatalf("what was %s?", devpath)
+			}
+			if old == id {
+				same++
+			} else if by != "devpath" {
+				t.Errorf("by %s: %s was %s and is %s", by, devpath, old, id)
+			}
+		}
+		if by == "devpath" && same == len(now) {
+			t.Error("nothing was renumbered")
+		}
+		seen := map[string]bool{}
+		for _, id := range now {
+			if seen[id] {
+				t.Errorf("by %s: two are %s", by, id)
+			}
+			seen[id] = true
+		}
+	}
+}
+
+// longestFirst sorts pairs for a Replacer, which takes the first that fits.
+func longestFirst(pairs []string) []string {
+	all := slices.Collect(slices.Chunk(pairs, 2))
+	slices.SortStableFunc(all, func(a, b []string) int { return len(b[0]) - len(a[0]) })
+	return slices.Concat(all...)
+}
+
+func TestIdentities(t *testing.T) {
+	const usb = "pci0000:00/0000:00:14.0/usb2/"
+	for _, tt := range []struct {
+		name, details string
+		changes       []string
+		want          string // ids
+		note          string
+	}{
+		{"today's", `udevRules: ['SUBSYSTEM=="tty", KERNEL=="ttyUSB2"']`, nil,
+			"/devices/pci0000:00/0000:00:14.0/usb1/1-5/1-5:1.0/ttyUSB2/tty/ttyUSB2", ""},
+		{"two alike, by port", "identifyBy: path\nudevRules: ['SUBSYSTEM==\"tty\", ATTRS{idVendor}==\"0403\"']", nil,
+			"path:" + usb + "3/1.0/port0/tty/ttyUSB path:" + usb + "4/1.0/port0/tty/ttyUSB", ""},
+		{"behind a hub", "identifyBy: path\nudevRules: ['SUBSYSTEM==\"tty\", KERNEL==\"ttyUSB9\"']", nil, "path:" + usb + "8/8.1/1.0/port0/tty/ttyUSB", ""},
+		{"by serial number, two ports of one stick", "identifyBy: serial\nudevRules: ['SUBSYSTEM==\"tty\", ATTRS{idProduct}==\"8a2a\"']", nil,
+			"serial:10c4:8a2a:blanked4/1.0/port0/tty/ttyUSB serial:10c4:8a2a:blanked4/1.1/port0/tty/ttyUSB", ""},
+		{"moved to another port", "identifyBy: serial\nudevRules: ['SUBSYSTEM==\"tty\", KERNEL==\"ttyUSB2\"']", []string{"1-5", "1-12"}, "serial:10c4:ea60:blanked3/1.0/port0/tty/ttyUSB", ""},
+		{"without one", "identifyBy: serial\nudevRules: ['SUBSYSTEM==\"tty\", KERNEL==\"ttyUSB0\"']", nil, "path:" + usb + "3/1.0/port0/tty/ttyUSB", "known by place, having no serial number: /dev/ttyUSB0"},
+		{"a root hub has none", "identifyBy: serial\nudevRules: ['KERNEL==\"usb1\"']", nil, "path:pci0000:00/0000:00:14.0/usb2", "known by place, having no serial number: /dev/bus/usb/001/001"},
+		{"one number on two sticks", "identifyBy: serial\nudevRules: ['SUBSYSTEM==\"tty\", ATTRS{idVendor}==\"10c4\"']", []string{"blanked3", "0001", "blanked4", "0001", "8a2a", "ea60"},
+			"path:" + usb + "5/1.0/port0/tty/ttyUSB path:" + usb + "6/1.0/port0/tty/ttyUSB path:" + usb + "6/1.1/port0/tty/ttyUSB",
+			"known by place, having one serial number with others: /dev/ttyUSB2, /dev/ttyUSB3, /dev/ttyUSB4"},
+		{"a group is known by its topmost", "identifyBy: serial\ngroupRecursive: true\nudevRules: ['KERNELS==\"1-2\"']", nil, "serial:046d:0843:blanked2", ""},
+		{"no hardware", "identifyBy: path\nudevRules: ['KERNEL==\"kvm\"']", nil, "path:virtual/misc/kvm", ""},
+		{"nothing tells two apart", "identifyBy: path\nudevRules: ['SUBSYSTEM==\"i2c-dev|i2c\", ENV{DEVNAME}==\"?*\"']", nil, "path:platform/soc/fe804000.i2c/i2c/i2c-dev/i2c", ""},
+	} {
+		r := reportOf(t, recordedMachine(t, tt.changes...), tt.details)
+		var got []string
+		for _, d := range r.Devices {
+			got = append(got, d.ID)
+		}
+		if strings.Join(got, " ") != tt.want || r.Note != tt.note {
+			t.Errorf("%s: %s, %q; want %s", tt.name, got, r.Note, tt.want)
+		}
+	}
+}
+
+// Two that have one place are known by their devpaths, both.
+func TestIdentifyCollision(t *testing.T) {
+	ids, note := identify([]found{{devpath: "/devices/a", place: "x"}, {devpath: "/devices/b", place: "x"}, {devpath: "/devices/c", place: "y"}}, ByPath)
+	if strings.Join(ids, " ") != "/devices/a /devices/b path:y" || note != "" {
+		t.Errorf("%v, %q", ids, note)
+	}
+}
