@@ -61,7 +61,7 @@ func handlers(s settings, log *slog.Logger) map[string]func() (discovery.Handler
 			return udev.New(udev.Options{Log: log, Reported: delay.Observe}), handlermetrics.Handler(delay)
 		},
 		debugecho.Name: func() (discovery.Handler, http.Handler) {
-			return debugecho.New(debugecho.Options{Shared: s.shared}), handlermetrics.Handler()
+			return debugecho.New(debugecho.Options{Shared: s.shared, Log: log}), handlermetrics.Handler()
 		},
 	}
 }
