@@ -66,7 +66,7 @@ func handlers(s settings, log *slog.Logger) map[string]func() (discovery.Handler
 			return udev.New(udev.Options{Log: log, Reported: delay.Observe, NodeMounts: s.nodeMounts, Allow: s.allow}), handlermetrics.Handler(delay)
 		},
 		debugecho.Name: func() (discovery.Handler, http.Handler) {
-			return debugecho.New(debugecho.Options{Shared: s.shared}), handlermetrics.Handler()
+			return debugecho.New(debugecho.Options{Shared: s.shared, Log: log}), handlermetrics.Handler()
 		},
 	}
 }

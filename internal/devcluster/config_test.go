@@ -12,8 +12,27 @@ import (
 	"time"
 
 	"github.com/BurntSushi/toml"
+	"golang.org/x/sys/unix"
 	"sigs.k8s.io/yaml"
 )
+
+func TestCheckInotify(t *testing.T) {
+	left := func(n int) func(int) (int, error) {
+		return func(int) (int, error) {
+			if n--; n < 0 {
+				return -1, unix.EMFILE
+			}
+			return unix.Open(os.DevNull, unix.O_CLOEXEC, 0)
+		}
+	}
+	if err := checkInotify(2, left(1000)); err != nil {
+		t.Error(err)
+	}
+	if err := checkInotify(2, left(20)); err == nil || !strings.Contains(err.Error(), "has 20 inotify instances left") ||
+		!strings.Contains(err.Error(), "fs.inotify.max_user_instances") {
+		t.Errorf("with 20: %v", err)
+	}
+}
 
 func testCluster() *Cluster {
 	return &Cluster{dir: "/c", network: Network{2}, state: state{Nodes: 2, CNIDir: "/usr/lib/cni"}}

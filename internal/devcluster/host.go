@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // requirement is a program that the cluster takes from the machine.
@@ -146,6 +148,29 @@ func checkKernel(readFile func(string) ([]byte, error)) error {
 	trees := parseHierarchies(string(mounts))
 	if len(trees) == 0 {
 		return errors.New("no cgroup tree is mounted; `mount -t cgroup2 none /sys/fs/cgroup` mounts one")
+	}
+	return nil
+}
+
+// inotifyInstances is about how many a cluster takes: kubelet, containerd, kube-proxy
+// and the agent of each node, and the control plane.
+func inotifyInstances(nodes int) int { return 16 + 16*max(nodes, 1) }
+
+// checkInotify tells whether this user, which is root, can have so many: of all
+// that a kernel gives, these are the first to be used up, and what fails then does
+// not say so.
+func checkInotify(nodes int, instance func(flags int) (fd int, err error)) error {
+	want := inotifyInstances(nodes)
+	for have := range want {
+		fd, err := instance(unix.IN_CLOEXEC)
+		if errors.Is(err, unix.EMFILE) {
+			return fmt.Errorf("this machine has %d inotify instances left for root, and the cluster takes about %d: "+
+				"what gets none looks every second or fails; sysctl -w fs.inotify.max_user_instances=1024 makes more", have, want)
+		}
+		if err != nil {
+			return nil // not ours to judge
+		}
+		defer unix.Close(fd)
 	}
 	return nil
 }

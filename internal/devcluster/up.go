@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
 )
@@ -33,6 +34,9 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	cni, err := prepareHost(ctx, out, opts.Install)
 	if err != nil {
 		return nil, err
+	}
+	if err := checkInotify(opts.Nodes, unix.InotifyInit1); err != nil {
+		out.step("%v", err)
 	}
 	paths, err := kubebin.Ensure(ctx, kubebin.Options{Repo: opts.Repo, Progress: out})
 	if err != nil {

@@ -9,15 +9,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
+	"github.com/akri-go/akri/internal/dirwatch"
 )
 
-const (
-	// The kubelet's socket is watched; looking at it now and then is for the
-	// case that events are lost, or the folder is not there yet.
-	lookForKubelet = time.Second
-	lookAtKubelet  = 30 * time.Second
-)
+// The kubelet's socket is watched; looking at it now and then is for the case that
+// events are lost.
+const lookAtKubelet = 30 * time.Second
 
 // kubeletID tells one kubelet from the next, by the socket that each makes.
 type kubeletID struct {
@@ -41,21 +38,10 @@ func identify(socket string) (kubeletID, error) {
 // is done.
 func (p *Plugin) watchKubelet(ctx context.Context) {
 	socket := filepath.Join(p.dir, kubeletSocket)
-	var events <-chan fsnotify.Event
-	var failures <-chan error
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		p.log.Warn("the kubelet's folder cannot be watched; looking at it every second", "err", err)
-	} else {
-		defer watcher.Close()
-		events, failures = watcher.Events, watcher.Errors
-	}
+	watcher := dirwatch.New(p.log, p.dir)
+	defer watcher.Close()
 	missing := false
 	for ctx.Err() == nil {
-		if watcher != nil {
-			// Again and again: the folder may be new. It is no news if it is not.
-			_ = watcher.Add(p.dir)
-		}
 		found := p.lookForKubelet(socket)
 		if found == missing {
 			missing = !found
@@ -63,17 +49,13 @@ func (p *Plugin) watchKubelet(ctx context.Context) {
 				p.log.Warn("there is no kubelet to register with; waiting for its socket", "path", socket)
 			}
 		}
-		wait := lookAtKubelet
-		if missing || watcher == nil {
-			wait = lookForKubelet
-		}
-		waitFor(ctx, socket, wait, events, failures)
+		waitFor(ctx, watcher)
 	}
 }
 
 // waitFor returns when the kubelet's socket was touched or it is time to look.
-func waitFor(ctx context.Context, socket string, wait time.Duration, events <-chan fsnotify.Event, failures <-chan error) {
-	timer := time.NewTimer(wait)
+func waitFor(ctx context.Context, watcher *dirwatch.Watcher) {
+	timer := time.NewTimer(lookAtKubelet)
 	defer timer.Stop()
 	for {
 		select {
@@ -81,10 +63,8 @@ func waitFor(ctx context.Context, socket string, wait time.Duration, events <-ch
 			return
 		case <-timer.C:
 			return
-		case <-failures: // such as an overflow: look
-			return
-		case event := <-events:
-			if event.Name == socket && event.Has(fsnotify.Create|fsnotify.Remove) {
+		case change := <-watcher.Changes():
+			if change.Name == "" || change.Name == kubeletSocket {
 				return
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -365,4 +366,58 @@ func gone(t *testing.T, path string) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// Where no inotify instances are left, agent and handlers do all that they do
+// otherwise, a second later. The child has a user namespace with none.
+func TestWithoutInotify(t *testing.T) {
+	if os.Getenv("REGISTRY_TEST_INOTIFY") == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestWithoutInotify$", "-test.v")
+		cmd.Env = append(os.Environ(), "REGISTRY_TEST_INOTIFY=none")
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+		out, err := cmd.CombinedOutput()
+		if err != nil && strings.Contains(err.Error(), "fork/exec") {
+			t.Skipf("needs a user namespace: %v", err)
+		}
+		if err != nil || !strings.Contains(string(out), "--- PASS") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	if err := os.WriteFile("/proc/sys/user/max_inotify_instances", []byte("0"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := shortDir(t)
+	socket := filepath.Join(dir, "debugEcho.sock")
+	h, offline := echo(t, dir)
+	serve(t, dir, h)
+	a := startAgent(t, dir, nil)
+	a.Ask(question("c", "debugEcho", echoDetails))
+	a.o.devices(t, "c", socket, "one", "two")
+	offline(true)
+	a.o.devices(t, "c", socket)
+	offline(false)
+	a.o.devices(t, "c", socket, "one", "two")
+	for _, path := range []string{socket, filepath.Join(dir, Socket)} {
+		before, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
+			if now, err := os.Lstat(path); err == nil && (!os.SameFile(now, before) || !now.ModTime().Equal(before.ModTime())) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is not made again", path)
+			}
+		}
+	}
+	a.o.devices(t, "c", socket, "one", "two")
 }

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
 
-	"github.com/fsnotify/fsnotify"
+	"github.com/akri-go/akri/internal/dirwatch"
 )
 
 // maxFile is how much of the availability file is read.
@@ -21,93 +22,68 @@ const maxFile = 64 << 10
 // instance, of which a user has few.
 type availability struct {
 	path string
+	log  *slog.Logger
 
 	mu       sync.Mutex
-	watcher  *fsnotify.Watcher // nil while nobody watches
-	watchers map[chan error]struct{}
+	watchers map[chan struct{}]struct{}
+	stop     func() // of the watch; nil while nobody watches
 }
 
-// watch says on changed that the file may have changed, or that it cannot be
-// watched any more, until stop is called.
-func (a *availability) watch() (changed <-chan error, stop func(), err error) {
+// watch says on changed that the file may have changed, until stop is called.
+func (a *availability) watch() (changed <-chan struct{}, stop func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.watcher == nil {
-		watcher, err := fsnotify.NewWatcher()
-		if err != nil {
-			return nil, nil, fmt.Errorf("watch %s: %w", a.path, err)
-		}
-		// The folder, since the file comes and goes.
-		if err := watcher.Add(filepath.Dir(a.path)); err != nil {
-			watcher.Close()
-			return nil, nil, fmt.Errorf("watch %s: folder: %w", a.path, err)
-		}
-		a.watcher, a.watchers = watcher, make(map[chan error]struct{})
-		go a.follow(watcher)
+	folder := filepath.Dir(a.path)
+	if _, err := os.Stat(folder); err != nil {
+		return nil, nil, fmt.Errorf("watch %s: folder: %w", a.path, err)
 	}
-	c := make(chan error, 1)
+	if a.stop == nil {
+		a.watchers = make(map[chan struct{}]struct{})
+		// The folder, since the file comes and goes.
+		watcher, done := dirwatch.New(a.log, folder), make(chan struct{})
+		go a.follow(watcher, done)
+		a.stop = func() {
+			close(done)
+			watcher.Close()
+		}
+	}
+	c := make(chan struct{}, 1)
 	a.watchers[c] = struct{}{}
 	return c, func() { a.leave(c) }, nil
 }
 
-func (a *availability) leave(c chan error) {
+func (a *availability) leave(c chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.watchers, c)
-	if len(a.watchers) == 0 && a.watcher != nil {
-		a.watcher.Close()
-		a.watcher = nil
+	if len(a.watchers) == 0 && a.stop != nil {
+		a.stop()
+		a.stop = nil
 	}
 }
 
-// follow ends when watcher is closed or its folder is gone.
-func (a *availability) follow(watcher *fsnotify.Watcher) {
-	folder, file := filepath.Dir(a.path), filepath.Base(a.path)
+// follow wakes all that watch when the file may have changed, until done.
+func (a *availability) follow(watcher *dirwatch.Watcher, done <-chan struct{}) {
 	for {
 		select {
-		case event, ok := <-watcher.Events:
-			switch {
-			case !ok:
-				return
-			case filepath.Base(event.Name) == file && filepath.Dir(event.Name) == folder:
-				a.tell(watcher, nil)
-			case event.Name == folder && (event.Has(fsnotify.Remove) || event.Has(fsnotify.Rename)):
-				a.tell(watcher, fmt.Errorf("watch %s: the folder was removed", a.path))
+		case <-done:
+			return
+		case change := <-watcher.Changes():
+			if change.Name == "" || change.Name == filepath.Base(a.path) {
+				a.tell()
 			}
-		case err, ok := <-watcher.Errors:
-			if !ok {
-				return
-			}
-			if errors.Is(err, fsnotify.ErrEventOverflow) {
-				err = nil // look again
-			}
-			a.tell(watcher, err)
 		}
 	}
 }
 
-// tell wakes all that watch. After an error the next one starts anew.
-func (a *availability) tell(watcher *fsnotify.Watcher, err error) {
+func (a *availability) tell() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.watcher != watcher {
-		return
-	}
 	for c := range a.watchers {
-		if err != nil {
-			select { // an error must not be lost
-			case <-c:
-			default:
-			}
-		}
 		select {
-		case c <- err:
+		case c <- struct{}{}:
 		default: // it was told already
 		}
-	}
-	if err != nil {
-		watcher.Close()
-		a.watcher, a.watchers = nil, nil
 	}
 }
 

@@ -10,6 +10,7 @@ package debugecho
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"unicode"
 
 	"sigs.k8s.io/yaml"
@@ -37,6 +38,8 @@ type Options struct {
 	// AvailabilityFile is [DefaultAvailabilityFile] if it is "". Its folder
 	// must exist.
 	AvailabilityFile string
+	// Log is slog.Default() if nil.
+	Log *slog.Logger
 }
 
 // New makes a handler.
@@ -44,7 +47,10 @@ func New(o Options) discovery.Handler {
 	if o.AvailabilityFile == "" {
 		o.AvailabilityFile = DefaultAvailabilityFile
 	}
-	return &handler{shared: o.Shared, availability: availability{path: o.AvailabilityFile}}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return &handler{shared: o.Shared, availability: availability{path: o.AvailabilityFile, log: o.Log}}
 }
 
 type handler struct {
@@ -84,10 +90,7 @@ func (h *handler) Discover(ctx context.Context, req discovery.Request, report fu
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case err := <-changed:
-			if err != nil {
-				return err
-			}
+		case <-changed:
 		}
 	}
 }

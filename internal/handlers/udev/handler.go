@@ -186,13 +186,6 @@ func (h *Handler) subscribe(records bool) (*subscription, error) {
 		}
 		h.monitor = m
 	}
-	if records && m.records.err != nil {
-		if m.idle() {
-			m.stop()
-			h.monitor = nil
-		}
-		return nil, m.records.err
-	}
 	return m.subscribe(records), nil
 }
 

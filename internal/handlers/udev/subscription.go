@@ -109,10 +109,3 @@ func (s *subscription) take() (changes, error) {
 	clear(s.dirty)
 	return c, nil
 }
-
-// idle tells whether there is no subscription.
-func (m *monitor) idle() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.subs) == 0
-}
