@@ -39,6 +39,9 @@ Configuration: its discoveryHandler is then asked as the agent would ask it.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if manifest == "" {
+				if len(args) > 0 {
+					return usagef("there is no handler %q: choose udev or debugEcho, or name a Configuration with -f", args[0])
+				}
 				return cmd.Help()
 			}
 			h, req, err := fromManifest(manifest, cmd.InOrStdin(), args)
@@ -50,6 +53,21 @@ Configuration: its discoveryHandler is then asked as the agent would ask it.`,
 	}
 	d.register(cmd)
 	cmd.Flags().StringVarP(&manifest, "filename", "f", "", "manifest of a Configuration (`file`, or - for standard input)")
+	completeFlag(cmd, "filename", "yaml", "yml", "json")
+	cmd.ValidArgsFunction = completeWith(func(_ context.Context, args []string) (names []string) {
+		if manifest == "" || manifest == "-" || len(args) > 0 {
+			return nil
+		}
+		b, err := readInput(manifest, nil)
+		if err != nil {
+			return nil
+		}
+		all, _ := configurations(b) // nothing to offer then
+		for _, c := range all {
+			names = append(names, c.Name)
+		}
+		return names
+	})
 	cmd.AddCommand(
 		newDiscoverUdevCommand(),
 		newDiscoverDebugEchoCommand(),
@@ -109,6 +127,8 @@ it; a rule matches if all that it says holds.`,
 	f.StringVar(&resource, "device-plugin-resource-name", "", "add bus addresses for this KubeVirt `resource`")
 	f.BoolVar(&vfio, "vfio-passthrough", false, "add the nodes of the IOMMU group")
 	f.StringVar(&file, "details", "", "take the discoveryDetails of a Configuration from this YAML `file` (- for standard input)")
+	completeFlag(cmd, "details", "yaml", "yml")
+	completeValues(cmd, "permissions", "r", "w", "m", "rw", "rm", "wm", "rwm")
 	cmd.MarkFlagsOneRequired("rule", "details")
 	for _, other := range []string{"rule", "group-recursive", "permissions"} {
 		cmd.MarkFlagsMutuallyExclusive("details", other)
@@ -160,6 +180,7 @@ type discoverFlags struct {
 
 func (d *discoverFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&d.output, "output", "o", "table", "`format`: table, json or yaml")
+	completeValues(cmd, "output", "table", "json", "yaml")
 	cmd.Flags().BoolVarP(&d.watch, "watch", "w", false, "go on and show what comes and goes, until Ctrl-C")
 }
 

@@ -10,6 +10,7 @@ package debugecho
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"unicode"
 
 	"sigs.k8s.io/yaml"
@@ -37,6 +38,24 @@ type Options struct {
 	// AvailabilityFile is [DefaultAvailabilityFile] if it is "". Its folder
 	// must exist.
 	AvailabilityFile string
+}
+
+// SharedVariable says, in a handler's or an agent's environment, what
+// [Options].Shared is to be.
+const SharedVariable = "DEBUG_ECHO_INSTANCES_SHARED"
+
+// SharedFromEnv reads [SharedVariable]: 1, t, true, 0, f or false, in capitals
+// or not. It is false if there is none.
+func SharedFromEnv(getenv func(string) string) (bool, error) {
+	text := getenv(SharedVariable)
+	if text == "" {
+		return false, nil
+	}
+	shared, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("%s: %q is neither true nor false", SharedVariable, text)
+	}
+	return shared, nil
 }
 
 // New makes a handler.
