@@ -9,6 +9,7 @@ GO         ?= go
 ARCH       ?= $(shell $(GO) env GOARCH)
 STATICCHECK = $(GO) tool -modfile=tools/gen/go.mod staticcheck
 GENERATED   = api/v0/zz_generated.deepcopy.go api/discovery/v0/*.pb.go charts/akri/crds/*.yaml
+VERSION     = $(shell sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\}/\1/p' charts/akri/Chart.yaml)
 VULN_DB     = https://vuln.go.dev
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Packages that have tests of a build tag: $(call tagged,integration).
@@ -27,7 +28,7 @@ help: ## List the targets
 	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the programs into bin/
-	$(GO) build -trimpath -ldflags='-s -w' -o bin/ ./cmd/...
+	$(GO) build -trimpath -ldflags='-s -w -X github.com/akri-go/akri/internal/version.linked=v$(VERSION)' -o bin/ ./cmd/...
 
 generate: ## Make the generated files anew: deepcopy, CRDs, protobuf
 	$(GO) generate ./api

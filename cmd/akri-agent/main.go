@@ -26,28 +26,52 @@ import (
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 	"github.com/akri-go/akri/internal/handlers/udev"
 	"github.com/akri-go/akri/internal/logging"
+	"github.com/akri-go/akri/internal/version"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stderr)
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
+	stop()
+	code := exitCode(err)
+	if code != 0 {
 		fmt.Fprintln(os.Stderr, "akri-agent:", err)
-		stop()
-		os.Exit(1)
 	}
+	os.Exit(code)
+}
+
+// usageError says that the agent was called wrongly.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &usage):
+		return 2
+	}
+	return 1
 }
 
 const usage = `Usage: akri-agent [flags]
 
 The agent of one Kubernetes node. It normally runs as a DaemonSet, which the
 Helm chart installs; flags win over the environment variables named with them.
+It runs until it gets SIGTERM. Exit code: 0 then, 1 if it failed, 2 if it was
+called wrongly. --version tells which build this is.
 
 Flags:
 `
 
 func run(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error {
+	if version.Asked(args) {
+		fmt.Fprintln(stderr, "akri-agent", version.String())
+		return nil
+	}
 	env := func(name, otherwise string) string {
 		if v := getenv(name); v != "" {
 			return v
@@ -81,22 +105,22 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	f.StringVar(&opts.PodName, "pod-name", env("POD_NAME", ""), "the agent's own Pod, by which it knows that the kubelet's answers are complete (POD_NAME)")
 	f.StringVar(&opts.PodNamespace, "pod-namespace", env("POD_NAMESPACE", ""), "the namespace of that Pod (POD_NAMESPACE)")
 	if err := f.Parse(args); err != nil {
-		return err
+		return usageError{err}
 	}
 	if f.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", f.Arg(0))
+		return usageError{fmt.Errorf("unexpected argument %q", f.Arg(0))}
 	}
 	if opts.Node == "" {
-		return errors.New("the node's name is missing: set AGENT_NODE_NAME (by the downward API, spec.nodeName) or --node-name")
+		return usageError{errors.New("the node's name is missing: set AGENT_NODE_NAME (by the downward API, spec.nodeName) or --node-name")}
 	}
 	logger, err := logging.New(stderr, *level)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	opts.Logger = logger
 	port, err := strconv.ParseUint(*metrics, 10, 16)
 	if err != nil {
-		return fmt.Errorf("metrics port %q: want a number from 0 to 65535", *metrics)
+		return usageError{fmt.Errorf("metrics port %q: want a number from 0 to 65535", *metrics)}
 	}
 	if port != 0 {
 		opts.MetricsAddress = fmt.Sprintf(":%d", port)
@@ -109,7 +133,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	opts.PropertyNamespaces = list(*namespaces)
 	opts.Metrics = agentmetrics.NewRegistry()
 	if opts.Builtin, err = handlers(list(*builtin), getenv, opts.Metrics); err != nil {
-		return err
+		return usageError{err}
 	}
 	if *kubeconfig == "" {
 		opts.API, err = rest.InClusterConfig()
@@ -147,7 +171,11 @@ func handlers(names []string, getenv func(string) string, registry prometheus.Re
 			}
 			all = append(all, udev.New(udev.Options{Reported: reported, NodeMounts: getenv("UDEV_NODE_MOUNTS"), Allow: allow}))
 		case "debugEcho":
-			all = append(all, debugecho.New(debugecho.Options{Shared: getenv("DEBUG_ECHO_INSTANCES_SHARED") == "true"}))
+			shared, err := debugecho.SharedFromEnv(getenv)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, debugecho.New(debugecho.Options{Shared: shared}))
 		default:
 			return nil, fmt.Errorf("there is no built-in handler %q: want udev or debugEcho", name)
 		}

@@ -77,7 +77,7 @@ func parseHook(name string, args []string, getenv func(string) string, out io.Wr
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(out, "Usage:\n  akri-controller %s [flags]\n\n", name)
+		fmt.Fprintf(out, "Usage:\n  akri-controller %s [flags]\n\nExit code: 0 if it has done that, 1 if it failed, 2 if it was called wrongly.\n\n", name)
 		flags.SetOutput(out)
 		flags.PrintDefaults()
 	case err != nil:

@@ -26,6 +26,7 @@ import (
 	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/controller/node"
 	"github.com/akri-go/akri/internal/logging"
+	"github.com/akri-go/akri/internal/version"
 )
 
 const usage = `akri-controller runs brokers, and Services over them, for the devices that
@@ -40,6 +41,8 @@ Usage:
 The first serves /metrics, and /healthz and /readyz, and runs until it gets
 SIGTERM. With --webhook it also checks Configurations when they are written. The
 others are what the Helm chart's hooks run, and end by themselves.
+Exit code: 0 if all went well, 1 if it failed, 2 if it was called wrongly.
+--version tells which build this is.
 
 Flags (with the environment variables that they default to):
 `
@@ -63,6 +66,10 @@ type settings struct {
 
 // run does everything and returns the exit code: 2 if it was called wrongly.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
+	if version.Asked(args) {
+		fmt.Fprintln(out, "akri-controller", version.String())
+		return 0
+	}
 	if len(args) > 0 && (args[0] == crdsHook || args[0] == cleanupHook) {
 		return runHook(ctx, args[0], args[1:], getenv, out, errs)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev"
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
 	"github.com/akri-go/akri/internal/probes"
+	"github.com/akri-go/akri/internal/version"
 )
 
 const usage = `akri-discovery finds the devices of one protocol and tells the Akri agent of
@@ -44,6 +45,8 @@ It listens on the socket <directory>/<handler>.sock and registers on the agent's
 socket <directory>/agent-registration.sock, again and again until an agent is
 there, and anew whenever that was restarted. The process needs no privileges,
 only the group that the directory belongs to. It runs until it gets SIGTERM.
+Exit code: 0 then, 1 if it failed, 2 if it was called wrongly. --version tells
+which build this is.
 
 Flags (with the environment variables that they default to):
 `
@@ -73,6 +76,10 @@ func handlers(s settings, log *slog.Logger) map[string]func() (discovery.Handler
 
 // run does everything and returns the exit code: 2 if it was called wrongly.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
+	if version.Asked(args) {
+		fmt.Fprintln(out, "akri-discovery", version.String())
+		return 0
+	}
 	s, name, err := parse(args, getenv, out)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -150,9 +157,9 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	flags.IntVar(&s.metricsPort, "metrics-port", int(metrics), "`port` of /metrics, /healthz and /readyz; 0 for none (METRICS_PORT)")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", "info"),
 		"least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
-	shared, badShared := strconv.ParseBool(env("DEBUG_ECHO_INSTANCES_SHARED", "false"))
+	shared, badShared := debugecho.SharedFromEnv(getenv)
 	flags.BoolVar(&s.shared, "shared", shared,
-		"debugEcho: all nodes see the same devices (DEBUG_ECHO_INSTANCES_SHARED)")
+		"debugEcho: all nodes see the same devices ("+debugecho.SharedVariable+")")
 	flags.StringVar(&s.nodeMounts, "node-mounts", getenv("UDEV_NODE_MOUNTS"),
 		"udev: `file` with the node's table of mounts, its /proc/1/mountinfo: disks in it are left out (UDEV_NODE_MOUNTS)")
 	allow := flags.String("allow-node-devices", getenv("UDEV_ALLOW_NODE_DEVICES"),
@@ -176,7 +183,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 		flags.PrintDefaults()
 	case err != nil:
 	case badShared != nil:
-		err = fmt.Errorf("DEBUG_ECHO_INSTANCES_SHARED: %q is neither true nor false", getenv("DEBUG_ECHO_INSTANCES_SHARED"))
+		err = badShared
 	case badMetrics != nil:
 		err = fmt.Errorf("METRICS_PORT: %q is not a port", getenv("METRICS_PORT"))
 	case badAllow != nil:

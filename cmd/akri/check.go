@@ -38,7 +38,8 @@ once. It needs no cluster, and so does not know which names are taken, nor all
 that this or that version of Kubernetes asks of a Pod. Other objects are passed
 over.
 
-What is only a warning is shown, too.`,
+What is only a warning is shown, too. Exit code: 0 if all would be accepted, 1 if
+one would be refused or cannot be read, 2 if it was called wrongly.`,
 		Example: `  akri check -f configuration.yaml
   helm template akri charts/akri --set udev.configuration.enabled=true … | akri check -f -`,
 		Args: cobra.NoArgs,
@@ -66,6 +67,7 @@ What is only a warning is shown, too.`,
 		},
 	}
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "manifest (`file`, or - for standard input); may be given several times")
+	completeFlag(cmd, "filename", "yaml", "yml", "json")
 	if err := cmd.MarkFlagRequired("filename"); err != nil { // only if there were no such flag
 		cmd.RunE = func(*cobra.Command, []string) error { return err }
 	}

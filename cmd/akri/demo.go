@@ -42,6 +42,7 @@ cluster unless --rm is given. It needs root and a checkout of the sources.`,
 		},
 	}
 	cmd.Flags().StringVar(&subject, "with", "", "what to show: webcam or zram (default: what the machine has)")
+	completeValues(cmd, "with", "webcam", "zram")
 	cmd.Flags().BoolVar(&remove, "rm", false, "remove the cluster at the end, without a terminal too")
 	return cmd
 }

@@ -22,7 +22,7 @@ firewall on this machine is not touched. Pods reach each other and this machine,
 not the world beyond it, so images are loaded from archives.
 
   akri dev up                     # make or start the cluster
-  akri dev kubectl -- get pods -A # look at it
+  akri dev kubectl get pods -A    # look at it
   akri dev plug                   # plug a device into this machine
   akri dev down                   # remove everything`,
 	}
@@ -38,5 +38,6 @@ not the world beyond it, so images are loaded from archives.
 		newUnplugCommand(&dir),
 		newDemoCommand(&dir),
 	)
+	completeFlag(cmd, "dir")
 	return cmd
 }

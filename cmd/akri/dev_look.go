@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -67,14 +70,26 @@ func printStatus(w io.Writer, c *devcluster.Cluster, st devcluster.Status) error
 
 func newKubectlCommand(dir *string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "kubectl [--] <arguments>",
+		Use:   "kubectl [--dir folder] [--] <arguments>",
 		Short: "Run the cluster's kubectl on the cluster",
-		Long: `Runs the kubectl that was built with the cluster, with its kubeconfig:
+		Long: `Runs the kubectl that was built with the cluster, with its kubeconfig. What
+follows is kubectl's:
 
-  akri dev kubectl -- get pods -A`,
-		Args: cobra.MinimumNArgs(1),
+  akri dev kubectl get pods -A
+
+Exit code: kubectl's own, which is 1 if it failed; 1 too if there is no cluster,
+2 if there is nothing for kubectl to do.`,
+		Args:               cobra.ArbitraryArgs,
+		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := devcluster.Open(*dir)
+			args, folder, help, err := kubectlArgs(args, *dir)
+			switch {
+			case err != nil:
+				return err
+			case help:
+				return cmd.Help()
+			}
+			c, err := devcluster.Open(folder)
 			if err != nil {
 				return err
 			}
@@ -82,9 +97,46 @@ func newKubectlCommand(dir *string) *cobra.Command {
 			kubectl.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
 			kubectl.Stdin, kubectl.Stdout, kubectl.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 			kubectl.Cancel = func() error { return kubectl.Process.Signal(os.Interrupt) }
-			return kubectl.Run()
+			return ended(kubectl.Run())
 		},
 	}
+}
+
+// kubectlArgs returns what kubectl is told, and the cluster's folder: the flag
+// of akri dev may come first, and "--" may follow it.
+func kubectlArgs(args []string, dir string) (rest []string, folder string, help bool, err error) {
+	for len(args) > 0 {
+		switch value, joined := strings.CutPrefix(args[0], "--dir="); {
+		case joined:
+			dir, args = value, args[1:]
+		case args[0] == "--dir" && len(args) > 1:
+			dir, args = args[1], args[2:]
+		case args[0] == "-h", args[0] == "--help":
+			return nil, dir, true, nil
+		case args[0] == "--" && len(args) > 1:
+			return args[1:], dir, false, nil
+		case args[0] == "--", args[0] == "--dir":
+			return nil, dir, false, usagef("nothing follows %s: say what kubectl is to do", args[0])
+		default:
+			return args, dir, false, nil
+		}
+		if dir == "" {
+			return nil, dir, false, usagef("--dir is empty")
+		}
+	}
+	return nil, dir, false, usagef("say what kubectl is to do, as in: akri dev kubectl get pods -A")
+}
+
+// ended returns how a program ended, as a shell has it.
+func ended(err error) error {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return err
+	}
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return exitError(128 + int(status.Signal()))
+	}
+	return exitError(exit.ExitCode())
 }
 
 func newLogsCommand(dir *string) *cobra.Command {
@@ -101,17 +153,18 @@ akri dev kubectl -- logs <pod>.`,
 			if err != nil {
 				return err
 			}
-			files, err := filepath.Glob(filepath.Join(c.Logs(), "*.log"))
+			files, err := fs.Glob(os.DirFS(c.Logs()), "*.log")
 			if err != nil {
 				return err
 			}
 			if len(args) == 1 {
-				files = slices.DeleteFunc(files, func(f string) bool { return !strings.Contains(filepath.Base(f), args[0]) })
+				files = slices.DeleteFunc(files, func(f string) bool { return !strings.Contains(f, args[0]) })
 			}
 			if len(files) == 0 {
 				return fmt.Errorf("no such log in %s", c.Logs())
 			}
 			for _, f := range files {
+				f = filepath.Join(c.Logs(), f)
 				tail, err := lastLines(f, lines)
 				if err != nil {
 					return err
@@ -122,6 +175,17 @@ akri dev kubectl -- logs <pod>.`,
 		},
 	}
 	cmd.Flags().IntVarP(&lines, "lines", "n", 20, "number of lines of each log")
+	cmd.ValidArgsFunction = completeWith(func(_ context.Context, args []string) (names []string) {
+		c, err := devcluster.Open(*dir)
+		if err != nil || len(args) > 0 {
+			return nil
+		}
+		files, _ := fs.Glob(os.DirFS(c.Logs()), "*.log") // the pattern is right
+		for _, f := range files {
+			names = append(names, strings.TrimSuffix(f, ".log"))
+		}
+		return names
+	})
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,9 @@ that is plugged in, so a Configuration with the udev rule
 finds it. akri dev unplug removes it, akri dev down too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if count < 1 {
+				return usagef("--count is %d: plug at least one", count)
+			}
 			c, err := devcluster.Open(*dir)
 			if err != nil {
 				return err
@@ -48,7 +52,21 @@ func newUnplugCommand(dir *string) *cobra.Command {
 		Long: `Removes the named device, the latest one when none is named, or all with --all,
 and prints its name. Only devices that akri dev plug added can be removed.`,
 		Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeWith(func(_ context.Context, args []string) []string {
+			c, err := devcluster.Open(*dir)
+			if err != nil || len(args) > 0 {
+				return nil
+			}
+			names, _ := c.Plugged() // nothing to offer then
+			return names
+		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if all && len(args) > 0 {
+				return usagef("name a device or say --all, not both")
+			}
+			if len(args) > 0 && args[0] == "" {
+				return usagef("the device's name is empty")
+			}
 			c, err := devcluster.Open(*dir)
 			if err != nil {
 				return err

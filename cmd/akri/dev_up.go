@@ -36,6 +36,11 @@ With --images it loads the image archives of a folder into the nodes, with
   akri dev up --images out/images --chart charts/akri --set udev.discovery.enabled=true`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// What is wrong with these would be noticed after minutes.
+			install := devcluster.InstallOptions{ChartDir: chart, Release: release, Namespace: namespace, Wait: wait}
+			if err := checkUp(cmd, nodes, images, set, &install); err != nil {
+				return err
+			}
 			ctx, out := cmd.Context(), cmd.ErrOrStderr()
 			began := time.Now()
 			c, err := devcluster.Up(ctx, devcluster.Options{Dir: *dir, Nodes: nodes, Progress: out, Install: !noInstall})
@@ -50,12 +55,7 @@ With --images it loads the image archives of a folder into the nodes, with
 				fmt.Fprintf(out, "%7.1fs  loaded %s\n", time.Since(began).Seconds(), baseNames(loaded))
 			}
 			if chart != "" {
-				values, err := devcluster.ParseValues(set)
-				if err != nil {
-					return err
-				}
-				opts := devcluster.InstallOptions{ChartDir: chart, Release: release, Namespace: namespace, Values: values, Wait: wait}
-				if err := c.InstallChart(ctx, opts); err != nil {
+				if err := c.InstallChart(ctx, install); err != nil {
 					return err
 				}
 				fmt.Fprintf(out, "%7.1fs  installed %s as %s/%s\n", time.Since(began).Seconds(), chart, namespace, release)
@@ -73,7 +73,38 @@ With --images it loads the image archives of a folder into the nodes, with
 	f.StringVar(&release, "release", "akri", "name of the chart's release")
 	f.DurationVar(&wait, "wait", 2*time.Minute, "how long to wait until the chart's objects are ready; 0 means not to wait")
 	f.BoolVar(&noInstall, "no-install", false, "fail when Debian packages are missing, rather than install them")
+	for _, name := range []string{"images", "chart"} {
+		completeFlag(cmd, name)
+	}
 	return cmd
+}
+
+// checkUp refuses what cannot be done, before anything is, and completes what
+// to install.
+func checkUp(cmd *cobra.Command, nodes int, images string, set []string, install *devcluster.InstallOptions) (err error) {
+	if nodes > devcluster.MaxNodes {
+		return usagef("--nodes is %d: at most %d", nodes, devcluster.MaxNodes)
+	}
+	if images != "" {
+		if _, err := devcluster.ImageArchives(images); err != nil {
+			return fmt.Errorf("--images: %w", err)
+		}
+	}
+	if install.Values, err = devcluster.ParseValues(set); err != nil {
+		return usageError{fmt.Errorf("--set: %w", err)}
+	}
+	if install.ChartDir != "" {
+		if err := devcluster.CheckChart(cmd.Context(), *install); err != nil {
+			return fmt.Errorf("--chart: %w", err)
+		}
+		return nil
+	}
+	for _, name := range []string{"set", "namespace", "release", "wait"} {
+		if cmd.Flags().Changed(name) {
+			return usagef("--%s is for a chart, and there is no --chart", name)
+		}
+	}
+	return nil
 }
 
 func baseNames(paths []string) string {

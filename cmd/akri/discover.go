@@ -50,6 +50,9 @@ numbers and their like are blanked, unless --keep-serials is given.`,
 			case saveTo != "":
 				return record(cmd, saveTo, keepSerials)
 			case manifest == "":
+				if len(args) > 0 {
+					return usagef("there is no handler %q: choose udev or debugEcho, or name a Configuration with -f", args[0])
+				}
 				return cmd.Help()
 			}
 			req, handler, name, err := fromManifest(manifest, cmd.InOrStdin(), args)
@@ -68,6 +71,21 @@ numbers and their like are blanked, unless --keep-serials is given.`,
 	cmd.Flags().BoolVar(&keepSerials, "keep-serials", false, "do not blank serial numbers in what --record writes")
 	cmd.MarkFlagsMutuallyExclusive("record", "filename")
 	cmd.MarkFlagsMutuallyExclusive("record", "from")
+	completeFlag(cmd, "filename", "yaml", "yml", "json")
+	cmd.ValidArgsFunction = completeWith(func(_ context.Context, args []string) (names []string) {
+		if manifest == "" || manifest == "-" || len(args) > 0 {
+			return nil
+		}
+		b, err := readInput(manifest, nil)
+		if err != nil {
+			return nil
+		}
+		all, _ := configurations(b) // nothing to offer then
+		for _, c := range all {
+			names = append(names, c.Name)
+		}
+		return names
+	})
 	cmd.AddCommand(
 		newDiscoverUdevCommand(),
 		newDiscoverDebugEchoCommand(),
@@ -137,6 +155,8 @@ some.`,
 	f.BoolVar(&vfio, "vfio-passthrough", false, "add the nodes of the IOMMU group")
 	f.StringVar(&file, "details", "", "take the discoveryDetails of a Configuration from this YAML `file` (- for standard input)")
 	f.StringVar(&device, "rule-help", "", "show from what a rule for this `device` can be written: a device node, or a folder in /sys")
+	completeFlag(cmd, "details", "yaml", "yml")
+	completeValues(cmd, "permissions", "r", "w", "m", "rw", "rm", "wm", "rwm")
 	cmd.MarkFlagsOneRequired("rule", "details", "rule-help")
 	for _, other := range []string{"rule", "group-recursive", "identify-by", "permissions", "rule-help"} {
 		cmd.MarkFlagsMutuallyExclusive("details", other)
@@ -194,6 +214,7 @@ func (d *discoverFlags) register(cmd *cobra.Command, configuration string) {
 	host, _ := os.Hostname()
 	f := cmd.Flags()
 	f.StringVarP(&d.output, "output", "o", "table", "`format`: table, json or yaml")
+	completeValues(cmd, "output", "table", "json", "yaml")
 	f.BoolVarP(&d.watch, "watch", "w", false, "go on and show what comes and goes, until Ctrl-C")
 	f.StringSliceVar(&d.allow, "allow-node-devices", nil, "device nodes (`patterns`) to show although this machine lives on them")
 	f.StringVar(&d.from, "from", "", "ask of the devices that --record has written to this `file` (- for standard input)")

@@ -15,6 +15,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 )
 
@@ -72,29 +73,12 @@ func fromManifest(file string, stdin io.Reader, args []string) (req discovery.Re
 
 // configuration picks a Configuration out of YAML documents.
 func configuration(manifest []byte, names []string) (*v0.Configuration, error) {
-	var all []*v0.Configuration
-	docs := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest)))
-	for {
-		doc, err := docs.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		var c v0.Configuration
-		if err := yaml.Unmarshal(doc, &c.TypeMeta); err != nil {
-			return nil, err
-		}
-		if c.Kind != "Configuration" || !strings.HasPrefix(c.APIVersion, "akri.sh/") {
-			continue
-		}
-		if err := yaml.UnmarshalStrict(doc, &c); err != nil {
-			return nil, err
-		}
-		if len(names) == 0 || names[0] == c.Name {
-			all = append(all, &c)
-		}
+	all, err := configurations(manifest)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) > 0 {
+		all = slices.DeleteFunc(all, func(c *v0.Configuration) bool { return c.Name != names[0] })
 	}
 	switch {
 	case len(all) == 1:
@@ -109,4 +93,29 @@ func configuration(manifest []byte, names []string) (*v0.Configuration, error) {
 		found = append(found, c.Name)
 	}
 	return nil, fmt.Errorf("several Configurations: name one of %s", strings.Join(found, ", "))
+}
+
+// configurations returns all in YAML documents.
+func configurations(manifest []byte) (all []*v0.Configuration, err error) {
+	docs := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest)))
+	for {
+		doc, err := docs.Read()
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var c v0.Configuration
+		if err := yaml.Unmarshal(doc, &c.TypeMeta); err != nil {
+			return nil, err
+		}
+		if c.Kind != "Configuration" || !strings.HasPrefix(c.APIVersion, "akri.sh/") {
+			continue
+		}
+		if err := yaml.UnmarshalStrict(doc, &c); err != nil {
+			return nil, fmt.Errorf("%s (akri check says all that is wrong)", admission.Plain(err))
+		}
+		all = append(all, &c)
+	}
 }

@@ -10,22 +10,30 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/akri-go/akri/internal/version"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := newAkriCommand().ExecuteContext(ctx)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "akri:", err)
-		os.Exit(1)
+	code, say := exitCode(err)
+	if say != "" {
+		fmt.Fprintln(os.Stderr, "akri:", say)
 	}
+	os.Exit(code)
 }
 
 func newAkriCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:           "akri",
-		Short:         "Devices as Kubernetes resources: try it, look into it",
+		Use:   "akri",
+		Short: "Devices as Kubernetes resources: try it, look into it",
+		Long: `Devices as Kubernetes resources: a local cluster to try Akri on, what a rule would
+find on this machine, whether a Configuration would be accepted.
+
+akri completion --help says how a shell completes its commands.`,
+		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -33,6 +41,20 @@ func newAkriCommand() *cobra.Command {
 		newDevCommand(),
 		newDiscoverCommand(),
 		newCheckCommand(),
+		newVersionCommand(),
 	)
+	withHabits(cmd)
 	return cmd
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this program",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "akri", version.String())
+			return err
+		},
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +19,9 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		}
 		if cmd.Runnable() && cmd.Args == nil {
 			t.Errorf("%s takes any argument without a word", cmd.CommandPath())
+		}
+		if !strings.Contains(cmd.Long, "Exit code") {
+			t.Errorf("%s does not say with which codes it ends", cmd.CommandPath())
 		}
 		for _, sub := range cmd.Commands() {
 			walk(sub)
@@ -37,6 +41,132 @@ func TestDevWithoutCluster(t *testing.T) {
 		cmd.SetArgs(append([]string{"dev", "--dir", t.TempDir()}, args...))
 		if err := cmd.Execute(); err == nil || !strings.Contains(err.Error(), "akri dev up") {
 			t.Errorf("akri dev %s: %v, want an error that names the remedy", args[0], err)
+		}
+	}
+}
+
+// run runs akri and returns its exit code and all that it says.
+func run(args ...string) (int, string) {
+	cmd := newAkriCommand()
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SetIn(strings.NewReader(""))
+	cmd.SetArgs(args)
+	code, say := exitCode(cmd.Execute())
+	return code, out.String() + say
+}
+
+// What is typed wrongly ends with 2, at once and with words.
+func TestCalledWrongly(t *testing.T) {
+	dir := t.TempDir()
+	chart := filepath.Join("..", "..", "charts", "akri")
+	for _, c := range []struct {
+		args string // "''" stands for an empty one, DIR for a folder without a cluster, NOWHERE for what cannot be one
+		code int
+		says string
+	}{
+		{"", 0, "Available Commands"},
+		{"dev", 0, "Available Commands"},
+		{"dav", 2, "did you mean dev?"},
+		{"dev pulg", 2, "did you mean plug?"},
+		{"dev frobnicate", 2, "akri dev --help lists them"},
+		{"discover udv", 2, `there is no handler "udv": choose udev or debugEcho`},
+		{"dev plug zram0", 2, `"zram0"`},
+		{"dev --dir DIR plug -n 0", 2, "--count is 0"},
+		{"dev --dir DIR plug -n -1", 2, "--count is -1, less than nothing"},
+		{"dev --dir DIR unplug --all zram0", 2, "not both"},
+		{"dev --dir DIR unplug ''", 2, "name is empty"},
+		{"dev --dir DIR logs -n -1", 2, "--lines is -1"},
+		{"dev --dir '' status", 2, "--dir is empty"},
+		{"dev --dir NOWHERE up --nodes -1", 2, "--nodes is -1, less than nothing"},
+		{"dev --dir NOWHERE up --nodes 99", 2, "--nodes is 99: at most 32"},
+		{"dev --dir NOWHERE up --wait -5s", 2, "--wait is -5s, less than nothing"},
+		{"dev --dir NOWHERE up --chart ''", 2, "--chart is empty"},
+		{"dev --dir NOWHERE up --set a=b", 2, "there is no --chart"},
+		{"dev --dir NOWHERE up --chart DIR", 1, "Chart.yaml"},
+		{"dev --dir NOWHERE up --images DIR", 1, "make images"},
+		{"dev --dir NOWHERE up --chart CHART --set agent.enabeld=true", 1, "enabeld"},
+		{"dev --dir NOWHERE up --chart CHART --set custom.discovery.enabled=true", 1, "custom.discovery.image.repository"},
+		{"dev --dir NOWHERE up --chart CHART --set x", 2, "--set"},
+		{"dev --dir NOWHERE up --chart CHART --namespace A", 1, `namespace "A"`},
+		{"dev --dir NOWHERE up --chart CHART --release A_B", 1, `release "A_B"`},
+		{"dev up --nodes two", 2, "--nodes"},
+		{"dev --dir DIR kubectl", 2, "say what kubectl is to do"},
+		{"dev --dir DIR kubectl --", 2, "nothing follows"},
+		{"dev kubectl --dir", 2, "nothing follows --dir"},
+		{"dev kubectl --help", 0, "kubectl get pods -A"},
+		{"dev --dir DIR status", 1, "akri dev up"},
+		{"discover udev", 2, "at least one of the flags"},
+		{"discover udev --rule ''", 2, "--rule is empty"},
+		{"discover udev --frobnicate", 2, "--frobnicate"},
+		{"check", 2, "filename"},
+		{"check -f ''", 2, "--filename is empty"},
+		{"check -f /no/such/file", 1, "no such file"},
+		{"version now", 2, "now"},
+		{"version", 0, "akri "},
+		{"--version", 0, "akri version "},
+	} {
+		var args []string
+		for _, a := range strings.Fields(c.args) {
+			args = append(args, strings.NewReplacer("''", "", "NOWHERE", "/dev/null/cluster", "DIR", dir, "CHART", chart).Replace(a))
+		}
+		if code, said := run(args...); code != c.code || !strings.Contains(said, c.says) {
+			t.Errorf("akri %s: exit code %d, want %d with %q:\n%s", c.args, code, c.code, c.says, said)
+		}
+	}
+}
+
+func TestKubectlArgs(t *testing.T) {
+	for in, want := range map[string]string{
+		"get pods -A":              "get pods -A in /d",
+		"-- get pods -A":           "get pods -A in /d",
+		"--dir /x -- get pods":     "get pods in /x",
+		"--dir=/x get -- --dir /y": "get -- --dir /y in /x",
+		"logs --dir /x":            "logs --dir /x in /d",
+		"-n default get pods":      "-n default get pods in /d",
+		"exec pod -- ls --help":    "exec pod -- ls --help in /d",
+		"-- --help":                "--help in /d",
+	} {
+		args, dir, help, err := kubectlArgs(strings.Fields(in), "/d")
+		if got := strings.Join(args, " ") + " in " + dir; got != want || help || err != nil {
+			t.Errorf("%q: %q, %v, %v, want %q", in, got, help, err, want)
+		}
+	}
+}
+
+func TestEnded(t *testing.T) {
+	for script, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -9 $$": 137} {
+		if code, say := exitCode(ended(exec.Command("sh", "-c", script).Run())); code != want || say != "" {
+			t.Errorf("%s: exit code %d, %q, want %d", script, code, say, want)
+		}
+	}
+	if code, say := exitCode(ended(exec.Command("/no/such/program").Run())); code != 1 || say == "" {
+		t.Errorf("no program: exit code %d, %q", code, say)
+	}
+}
+
+// A shell offers what there is, and files only where files are meant.
+func TestCompletion(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"dev pl":                       "plug\t",
+		"discover ":                    "udev\t",
+		"discover -f " + file + " e":   "echo\n",
+		"discover udev --output ":      "table\njson\nyaml\n:4",
+		"discover udev --permissions ": "r\nw\nm\n",
+		"dev demo --with ":             "webcam\nzram\n:4",
+		"dev --dir /no/such unplug ":   ":4",
+		"dev status ":                  ":4",
+		"check -f ":                    "yaml\nyml\njson\n:8",
+		"dev up --chart ":              ":16",
+	} {
+		fields := append([]string{"__complete"}, strings.Split(args, " ")...)
+		if code, said := run(fields...); code != 0 || !strings.Contains(said, want) {
+			t.Errorf("%q: %d, %q, want %q", args, code, said, want)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -311,5 +313,26 @@ func TestParseValues(t *testing.T) {
 	}
 	if _, err := ParseValues([]string{"value-without-key"}); err == nil {
 		t.Error("nonsense was accepted")
+	}
+}
+
+// A path is no pattern.
+func TestImageArchives(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "my [images]")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ImageArchives(dir); err == nil || !strings.Contains(err.Error(), "make images") {
+		t.Errorf("an empty folder: error %v", err)
+	}
+	archive := filepath.Join(dir, "agent-"+runtime.GOARCH+".tar")
+	for _, f := range []string{archive, archive + ".json", filepath.Join(dir, "agent-other-armv7.tar")} {
+		if err := os.WriteFile(f, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := ImageArchives(dir)
+	if err != nil || !slices.Contains(got, archive) || slices.Contains(got, archive+".json") {
+		t.Errorf("%v, %v, want %s", got, err, archive)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,13 +95,13 @@ func indexOf(dir string) (int, error) {
 // kill ends every process of the cluster: the holders, which takes their cells
 // along, then whatever is in one of the cluster's network namespaces.
 func (c *Cluster) kill(ctx context.Context) error {
-	holders, err := filepath.Glob(c.path("run", "*.json"))
+	holders, err := fs.Glob(os.DirFS(c.path("run")), "*.json")
 	if err != nil {
 		return err
 	}
 	for _, file := range holders {
 		var p proc
-		if err := readJSON(file, &p); err != nil {
+		if err := readJSON(c.path("run", file), &p); err != nil {
 			continue // half written; the namespaces below find the process
 		}
 		if err := p.signal(ctx, unix.SIGKILL, true); err != nil {

@@ -11,12 +11,18 @@ import (
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
+	chartcommon "helm.sh/helm/v4/pkg/chart/common"
+	commonutil "helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/loader"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
+	"helm.sh/helm/v4/pkg/engine"
 	"helm.sh/helm/v4/pkg/kube"
 	helmrelease "helm.sh/helm/v4/pkg/release"
 	"helm.sh/helm/v4/pkg/release/common"
 	"helm.sh/helm/v4/pkg/storage/driver"
 	"helm.sh/helm/v4/pkg/strvals"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 )
 
@@ -41,14 +47,50 @@ func ParseValues(settings []string) (map[string]any, error) {
 	return values, nil
 }
 
+// CheckChart finds what is wrong with a chart, its values or the release's name
+// without a cluster: all of what InstallChart would not even begin.
+func CheckChart(ctx context.Context, o InstallOptions) error {
+	chart, err := load(o.ChartDir)
+	if err != nil {
+		return err
+	}
+	if err := chartutil.ValidateReleaseName(o.Release); err != nil {
+		return fmt.Errorf("release %q: %w", o.Release, err)
+	}
+	if wrong := validation.IsDNS1123Label(o.Namespace); len(wrong) > 0 {
+		return fmt.Errorf("namespace %q: %s", o.Namespace, wrong[0])
+	}
+	release := chartcommon.ReleaseOptions{Name: o.Release, Namespace: o.Namespace, Revision: 1, IsInstall: true}
+	values, err := commonutil.ToRenderValues(chart, o.Values, release, nil)
+	if err == nil {
+		_, err = engine.Engine{}.RenderWithContext(ctx, chart, values)
+	}
+	if err != nil {
+		return fmt.Errorf("chart %s: %w", o.ChartDir, err)
+	}
+	return nil
+}
+
+func load(dir string) (*chart.Chart, error) {
+	any, err := loader.Load(dir)
+	if err != nil {
+		return nil, fmt.Errorf("load chart %s: %w", dir, err)
+	}
+	c, ok := any.(*chart.Chart)
+	if !ok {
+		return nil, fmt.Errorf("load chart %s: charts of this kind (%T) are not known here", dir, any)
+	}
+	return c, nil
+}
+
 // InstallChart installs the chart, or upgrades the release of that name to it,
 // as helm does and by helm's name, so that helm can upgrade it: hooks are run,
 // and CRDs are applied by an install only. A release that an interrupted run
 // left unfinished is removed first.
 func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
-	chart, err := loader.Load(o.ChartDir)
+	chart, err := load(o.ChartDir)
 	if err != nil {
-		return fmt.Errorf("load chart %s: %w", o.ChartDir, err)
+		return err
 	}
 	if o.Values == nil {
 		o.Values = map[string]any{}

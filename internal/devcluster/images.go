@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -38,19 +39,28 @@ func (c *Cluster) LoadImages(ctx context.Context, archives ...string) error {
 // LoadImageDir imports the archives *.tar in dir that are for this machine's
 // architecture: those named <name>-<architecture>.tar, or without one.
 func (c *Cluster) LoadImageDir(ctx context.Context, dir string) (loaded []string, err error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.tar"))
+	if loaded, err = ImageArchives(dir); err != nil {
+		return nil, err
+	}
+	return loaded, c.LoadImages(ctx, loaded...)
+}
+
+// ImageArchives lists the archives that LoadImageDir imports, at least one.
+func ImageArchives(dir string) ([]string, error) {
+	var found []string
+	files, err := fs.Glob(os.DirFS(dir), "*.tar")
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range files {
-		if forArchitecture(filepath.Base(f), runtime.GOARCH) {
-			loaded = append(loaded, f)
+		if forArchitecture(f, runtime.GOARCH) {
+			found = append(found, filepath.Join(dir, f))
 		}
 	}
-	if len(loaded) == 0 {
+	if len(found) == 0 {
 		return nil, fmt.Errorf("no image archives for %s in %s; `make images` builds them", runtime.GOARCH, dir)
 	}
-	return loaded, c.LoadImages(ctx, loaded...)
+	return found, nil
 }
 
 func forArchitecture(file, arch string) bool {

@@ -10,9 +10,9 @@ import (
 // out of 10.208.0.0/12, which few networks use.
 const maxClusters = 16
 
-// maxNodes is how many nodes a cluster can have: node n has the n-th /24 of the
+// MaxNodes is how many nodes a cluster can have: node n has the n-th /24 of the
 // cluster's Pod range.
-const maxNodes = 32
+const MaxNodes = 32
 
 // Network says which addresses a cluster uses. They follow from its index.
 //

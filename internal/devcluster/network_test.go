@@ -30,7 +30,7 @@ func TestNetworksDoNotOverlap(t *testing.T) {
 				}
 			}
 		}
-		for node := 1; node <= maxNodes; node++ {
+		for node := 1; node <= MaxNodes; node++ {
 			if !n.Nodes().Contains(n.Node(node)) || !n.Pods().Contains(n.NodePods(node).Addr()) {
 				t.Errorf("node %d has %s and %s", node, n.Node(node), n.NodePods(node))
 			}

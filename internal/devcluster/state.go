@@ -53,7 +53,7 @@ func readState(dir string) (*state, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("parse %s: %w; `akri dev down` removes it", stateFile(dir), err)
 	}
-	if s.Format != stateFormat || s.Index < 0 || s.Index >= maxClusters || s.Nodes < 1 || s.Nodes > maxNodes {
+	if s.Format != stateFormat || s.Index < 0 || s.Index >= maxClusters || s.Nodes < 1 || s.Nodes > MaxNodes {
 		return nil, fmt.Errorf("%s was written by another version; `akri dev down` removes it", stateFile(dir))
 	}
 	return &s, nil

@@ -23,6 +23,9 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opts.Nodes < 0 || opts.Nodes > MaxNodes {
+		return nil, fmt.Errorf("%d nodes: want 1 to %d, or 0 for as many as there are", opts.Nodes, MaxNodes)
+	}
 	if err := requireRoot(); err != nil {
 		return nil, err
 	}
@@ -80,9 +83,6 @@ func claim(ctx context.Context, dir string, nodes int, fresh state) (*Cluster, e
 		if st.Nodes < old.Nodes {
 			return nil, fmt.Errorf("the cluster in %s has %d nodes and does not shrink; `akri dev down` first", dir, old.Nodes)
 		}
-	}
-	if st.Nodes > maxNodes {
-		return nil, fmt.Errorf("%d nodes are too many: at most %d", st.Nodes, maxNodes)
 	}
 	if st.Index, err = reserve(ctx, dir, want); err != nil {
 		return nil, err

@@ -95,7 +95,8 @@ func compile(ctx context.Context, o Options, p Platform) (string, error) {
 	}
 	// -buildvcs=false: a binary must not change with a commit that did not
 	// touch it.
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}
+	linker := "-ldflags=-s -w -X github.com/akri-go/akri/internal/version.linked=" + o.Tag
+	args := []string{"build", "-trimpath", "-buildvcs=false", linker, "-o", dir + string(filepath.Separator)}
 	for _, i := range o.Images {
 		args = append(args, "./"+filepath.ToSlash(i.Package))
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -114,9 +115,9 @@ func fetchDeb(ctx context.Context, dir, arch, name string) (string, error) {
 
 // newest returns the last of the package's files in dir, or "".
 func newest(dir, name string) string {
-	debs, _ := filepath.Glob(filepath.Join(dir, name+"_*.deb"))
+	debs, _ := fs.Glob(os.DirFS(dir), name+"_*.deb")
 	if len(debs) == 0 {
 		return ""
 	}
-	return debs[len(debs)-1]
+	return filepath.Join(dir, debs[len(debs)-1])
 }

@@ -3,10 +3,12 @@ package probes
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +53,54 @@ func TestServeEnds(t *testing.T) {
 	}
 	if err := Serve(t.Context(), Options{Address: "127.0.0.1:http-nonsense"}); err == nil {
 		t.Error("no error for an address that is none")
+	}
+}
+
+// What is being answered is answered before Serve returns.
+func TestServeAnswersBeforeItEnds(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	asked, answer := make(chan struct{}), make(chan struct{})
+	served := make(chan error, 1)
+	go func() {
+		served <- Serve(ctx, Options{Address: address, Ready: func() error {
+			close(asked)
+			<-answer
+			return nil
+		}})
+	}()
+	got := make(chan error, 1)
+	go func() {
+		for {
+			resp, err := http.Get("http://" + address + "/readyz")
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				continue // it does not listen yet
+			}
+			if err == nil {
+				err = resp.Body.Close()
+			}
+			got <- err
+			return
+		}
+	}()
+	<-asked
+	cancel()
+	select {
+	case err := <-served:
+		t.Errorf("it returned with a question unanswered: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(answer)
+	if err := <-got; err != nil {
+		t.Errorf("the question that was there got %v", err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,11 +146,12 @@ func tally(in io.Reader, out io.Writer) (counts, error) {
 
 func sumNotes(dir string) (counts, error) {
 	var sum counts
-	paths, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	names, err := fs.Glob(os.DirFS(dir), "*.json")
 	if err != nil {
 		return sum, err
 	}
-	for _, p := range paths {
+	for _, name := range names {
+		p := filepath.Join(dir, name)
 		data, err := os.ReadFile(p)
 		if err != nil {
 			return sum, err

@@ -80,11 +80,12 @@ func socketName() string {
 
 // removeDeadSockets removes what an agent that was killed has left.
 func (p *Plugin) removeDeadSockets() {
-	paths, err := filepath.Glob(filepath.Join(p.dir, socketPrefix+"*"+socketSuffix))
+	names, err := fs.Glob(os.DirFS(p.dir), socketPrefix+"*"+socketSuffix)
 	if err != nil {
 		return
 	}
-	for _, path := range paths {
+	for _, name := range names {
+		path := filepath.Join(p.dir, name)
 		info, err := os.Lstat(path)
 		if err != nil || info.Mode().Type() != fs.ModeSocket {
 			continue

@@ -3,6 +3,7 @@ package kubetest
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,7 +19,7 @@ import (
 // installCRDs creates the CRDs in dir's *.yaml files, one a file, and waits
 // until their resources can be listed.
 func installCRDs(ctx context.Context, cfg *rest.Config, dir string) error {
-	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	files, err := fs.Glob(os.DirFS(dir), "*.yaml")
 	if err != nil {
 		return err
 	}
@@ -34,7 +35,7 @@ func installCRDs(ctx context.Context, cfg *rest.Config, dir string) error {
 	crds := client.ApiextensionsV1().CustomResourceDefinitions()
 	var created []*apiextensionsv1.CustomResourceDefinition
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"unicode"
 
 	"sigs.k8s.io/yaml"
@@ -40,6 +41,24 @@ type Options struct {
 	AvailabilityFile string
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
+}
+
+// SharedVariable says, in a handler's or an agent's environment, what
+// [Options].Shared is to be.
+const SharedVariable = "DEBUG_ECHO_INSTANCES_SHARED"
+
+// SharedFromEnv reads [SharedVariable]: 1, t, true, 0, f or false, in capitals
+// or not. It is false if there is none.
+func SharedFromEnv(getenv func(string) string) (bool, error) {
+	text := getenv(SharedVariable)
+	if text == "" {
+		return false, nil
+	}
+	shared, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, fmt.Errorf("%s: %q is neither true nor false", SharedVariable, text)
+	}
+	return shared, nil
 }
 
 // New makes a handler.

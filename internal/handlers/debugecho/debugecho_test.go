@@ -90,3 +90,18 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// One variable means the same in every program.
+func TestSharedFromEnv(t *testing.T) {
+	for text, want := range map[string]string{"": "false", "1": "true", "true": "true", "TRUE": "true", "0": "false", "false": "false",
+		"yes": `DEBUG_ECHO_INSTANCES_SHARED: "yes" is neither true nor false`} {
+		shared, err := SharedFromEnv(func(name string) string { return map[string]string{SharedVariable: text}[name] })
+		got := fmt.Sprint(shared)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}

@@ -69,7 +69,7 @@ func startMonitor(o Options) (*monitor, error) {
 		return nil, err
 	}
 	// Watched first, read then: nothing is missed between the two.
-	m.tables, m.records = &tableWatch{end: -1}, &recordWatch{m: m}
+	m.tables, m.records = &tableWatch{end: -1}, &recordWatch{done: make(chan struct{})}
 	if o.recorded == nil {
 		m.watchFiles(o)
 	} else {

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// The codes with which akri ends, but for a program that it runs for somebody.
+const (
+	exitFailed = 1
+	exitCalled = 2 // wrongly
+)
+
+// exits is what the help of a command says about them, unless it has its own
+// words.
+const exits = "Exit code: 0 if it has done that, 1 if it failed, 2 if it was called wrongly."
+
+// usageError says that akri was called wrongly.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitError ends akri with the code of a program that it ran, which has said
+// itself what was wrong.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// exitCode returns the code for an error, and what is to be said about it.
+func exitCode(err error) (code int, say string) {
+	var usage usageError
+	var exit exitError
+	switch {
+	case err == nil:
+		return 0, ""
+	case errors.As(err, &exit):
+		return int(exit), ""
+	case errors.As(err, &usage):
+		return exitCalled, err.Error()
+	}
+	return exitFailed, err.Error()
+}
+
+// withHabits gives a command and all below it what every one has: groups that
+// know their commands, values that are looked at, completion, exit codes.
+func withHabits(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		withHabits(sub)
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	if !cmd.Runnable() {
+		group(cmd)
+		return
+	}
+	check := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+	before := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		// Cobra's own checks, which come after this, cannot be told from failures.
+		for _, err := range []error{cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups(), sensible(cmd.Flags())} {
+			if err != nil {
+				return usageError{err}
+			}
+		}
+		if before != nil {
+			return before(cmd, args)
+		}
+		return nil
+	}
+	if cmd.ValidArgsFunction == nil {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	if cmd.Long == "" {
+		cmd.Long = cmd.Short + "."
+	}
+	if !strings.Contains(cmd.Long, "Exit code") {
+		cmd.Long += "\n\n" + exits
+	}
+}
+
+// group makes a command that only has others below it know them.
+func group(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		hint := "akri --help lists them"
+		if cmd.HasParent() {
+			hint = cmd.CommandPath() + " --help lists them"
+		}
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = "did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return usagef("there is no command %s %s: %s", cmd.CommandPath(), args[0], hint)
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.Long += "\n\nExit codes of all commands: 0 done, 1 failed, 2 called wrongly."
+}
+
+// sensible refuses values that no flag of ours can mean: an empty text, as of a
+// variable that is not set, and less than nothing.
+func sensible(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		var wrong string
+		switch f.Value.Type() {
+		case "string":
+			if f.Value.String() == "" {
+				wrong = "is empty"
+			}
+		case "stringArray":
+			if list, ok := f.Value.(pflag.SliceValue); ok && slices.Contains(list.GetSlice(), "") {
+				wrong = "is empty"
+			}
+		case "int", "duration":
+			if strings.HasPrefix(f.Value.String(), "-") {
+				wrong = "is " + f.Value.String() + ", less than nothing"
+			}
+		}
+		if wrong != "" && err == nil {
+			err = fmt.Errorf("--%s %s", f.Name, wrong)
+		}
+	})
+	return err
+}
+
+// completeWith offers what list finds, and no files.
+func completeWith(list func(context.Context, []string) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return list(cmd.Context(), args), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeFlag has a flag completed with files of these extensions, or with
+// folders if there are none.
+func completeFlag(cmd *cobra.Command, flag string, extensions ...string) {
+	directive := cobra.ShellCompDirectiveFilterFileExt
+	if len(extensions) == 0 {
+		directive = cobra.ShellCompDirectiveFilterDirs
+	}
+	complete(cmd, flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return extensions, directive
+	})
+}
+
+// completeValues has a flag completed with these.
+func completeValues(cmd *cobra.Command, flag string, values ...string) {
+	complete(cmd, flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func complete(cmd *cobra.Command, flag string, with cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, with); err != nil { // only if there were no such flag
+		cmd.RunE = func(*cobra.Command, []string) error { return err }
+	}
+}

@@ -1,0 +1,47 @@
+// Package version tells which build of this project a program is.
+package version
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+)
+
+// linked is what the build said, with -ldflags=-X: images and make build do.
+var linked string
+
+// String is what a program prints when it is asked for its version, without
+// its name.
+func String() string {
+	info, _ := debug.ReadBuildInfo()
+	return describe(linked, info)
+}
+
+// describe prefers what the build said to what the Go tool knows.
+func describe(linked string, info *debug.BuildInfo) string {
+	version, revision := linked, ""
+	if info != nil {
+		if version == "" && info.Main.Version != "(devel)" {
+			version = info.Main.Version
+		}
+		settings := map[string]string{}
+		for _, s := range info.Settings {
+			settings[s.Key] = s.Value
+		}
+		if r := settings["vcs.revision"]; r != "" {
+			revision = ", commit " + r[:min(len(r), 12)]
+			if settings["vcs.modified"] == "true" {
+				revision += " with changes"
+			}
+		}
+	}
+	if version == "" {
+		version = "of unknown version"
+	}
+	return fmt.Sprintf("%s (%s, %s/%s%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH, revision)
+}
+
+// Asked tells whether a program's arguments only ask for its version.
+func Asked(args []string) bool {
+	return len(args) == 1 && (args[0] == "--version" || args[0] == "-version" || args[0] == "version")
+}
