@@ -243,6 +243,20 @@ func TestPlanLocal(t *testing.T) {
 			problem: ErrCollision,
 		},
 		{
+			name: "another node made one of this name", want: want,
+			have:    with(have, func(o *v0.Instance) { o.Spec.Nodes = []string{"x"} }),
+			problem: ErrForeign,
+		},
+		{
+			name: "another node made a shared one of this name", want: want,
+			have:    with(have, func(o *v0.Instance) { o.Spec.Shared, o.Spec.Nodes = true, []string{"x", "a"} }),
+			problem: ErrForeign,
+		},
+		{
+			name: "gone, and another node made one of this name", want: gone,
+			have: with(have, func(o *v0.Instance) { o.Spec.Nodes = []string{"x"} }),
+		},
+		{
 			name: "an Instance of another Configuration", want: want,
 			have:    with(have, func(o *v0.Instance) { o.Spec.ConfigurationName = "mic" }),
 			problem: ErrForeign,
