@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -34,6 +35,7 @@ type fakeAPI struct {
 	refuse    map[string]error
 	listFails int
 	statuses  int
+	status    string        // the last one
 	slow      time.Duration // what an apply takes
 	eventLog
 }
@@ -134,10 +136,11 @@ func (f *fakeAPI) GetConfiguration(_ context.Context, name types.NamespacedName)
 	return &v0.Configuration{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name, UID: owner}}, nil
 }
 
-func (f *fakeAPI) ApplyConfigurationStatus(context.Context, types.NamespacedName, string, []byte) error {
+func (f *fakeAPI) ApplyConfigurationStatus(_ context.Context, _ types.NamespacedName, _ string, body []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.statuses++
+	f.status = string(body)
 	return nil
 }
 
@@ -289,6 +292,39 @@ func TestNameOfAConfiguration(t *testing.T) {
 		if !f.has(d.Instance) {
 			t.Error("not published after the name became free")
 		}
+	})
+}
+
+// A device that has no Instance is said so in the status, as long as it has none.
+func TestRefusedIsInTheStatus(t *testing.T) {
+	d := numbered(1)
+	f := newFakeAPI()
+	f.refuse[d.Instance.Name] = apierrors.NewInvalid(v0.GroupVersion.WithKind("Instance").GroupKind(), d.Instance.Name, nil)
+	inBubble(t, f, func(p *Publisher) {
+		status := func(what, want string) {
+			t.Helper()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if !strings.Contains(f.status, want) || want == "" && strings.Contains(f.status, "without Instance") {
+				t.Errorf("%s: status is %s, want %q in it", what, f.status, want)
+			}
+		}
+		of := types.NamespacedName{Namespace: d.Instance.Namespace, Name: d.Configuration}
+		p.ConfigurationStatus(of, owner, v0.ConfigurationNode{State: v0.DiscoveryActive, Devices: 2, Message: "udev0 answers"})
+		status("at first", "udev0 answers")
+		p.DeviceChanged(d)
+		status("refused", `1 without Instance: apply instance default/`+d.Instance.Name)
+		status("refused", `; udev0 answers`)
+		taken := &v0.Configuration{ObjectMeta: metav1.ObjectMeta{Name: numbered(0).Instance.Name}}
+		p.SetConfigurations([]*v0.Configuration{taken})
+		p.DeviceChanged(numbered(0))
+		status("two", "2 without Instance: instance "+numbered(0).Instance.Name)
+		p.SetConfigurations(nil)
+		status("one again", `1 without Instance: apply`)
+		p.DeviceGone(d)
+		status("gone", "")
 	})
 }
 

@@ -99,6 +99,11 @@ func (s *source) covers(o *v0.Instance) bool {
 	return o.Labels[v0.LabelNode] == v0.NodeLabel(s.p.opts.Node)
 }
 
+// watched tells whether one of the watches would show an object.
+func (p *Publisher) watched(o *v0.Instance) bool {
+	return (&source{p: p, shared: true}).covers(o) || (&source{p: p}).covers(o)
+}
+
 // Replaced implements [kubeclient.Handler].
 func (s *source) Replaced(all []*v0.Instance, resourceVersion string) {
 	var names []types.NamespacedName

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/inventory"
 )
 
 const (
@@ -58,7 +59,11 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 	problem := ""
 	if d.Problem != nil {
 		problem = d.Problem.Error()
-		again = jitter(backoffMost) // the other Instance may not be in our watch
+		again = jitter(backoffMost)
+		if have != nil && !p.watched(have) { // then it is to be read again
+			delete(p.observed, name)
+			p.elsewhere[name] = false
+		}
 	}
 	report := problem != "" && problem != e.problem
 	e.problem = problem
@@ -76,6 +81,7 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 		p.letGo(name)
 	}
 	p.mu.Unlock()
+	p.refuse(name, device, problem)
 	switch {
 	case report:
 		p.opts.Logger.Warn("device not published", "instance", name, "error", problem)
@@ -103,21 +109,35 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 	e := p.entry(name)
 	wait := min(backoffMost, backoffFirst<<min(e.failures, 16))
 	e.failures++
+	// One that is outdated, or races, is refused once.
+	lasting := e.failures > 3
 	report := e.problem != err.Error()
 	e.problem = err.Error()
 	p.mu.Unlock()
+	refused := apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsConflict(err) || apierrors.IsRequestEntityTooLargeError(err)
+	if refused && lasting && !terminating(err) {
+		p.refuse(name, want.Device, err.Error())
+	}
 	switch {
 	case errors.Is(err, errNoOwner), terminating(err):
 		// It will go away with its device; nothing to complain of.
 		p.opts.Logger.Debug("instance not written", "instance", name, "error", err)
 	case !report:
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsConflict(err), apierrors.IsRequestEntityTooLargeError(err):
+	case refused:
 		p.opts.Logger.Warn("instance not written; trying again", "instance", name, "error", err)
 		p.events.Warn(regarding(want.Device), "InstanceRefused", err.Error())
 	default:
 		p.opts.Logger.Warn("instance not written; trying again", "instance", name, "error", err)
 	}
 	p.queue.AddAfter(name, jitter(wait))
+}
+
+// refuse says in its Configuration's status why a device is not published, or,
+// if why is empty, no longer.
+func (p *Publisher) refuse(name types.NamespacedName, d inventory.Device, why string) {
+	if d.Configuration != "" {
+		p.status.refuse(types.NamespacedName{Namespace: name.Namespace, Name: d.Configuration}, name.Name, why)
+	}
 }
 
 // terminating tells whether the namespace is being deleted.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -196,6 +197,11 @@ func (p *planner) problem() {
 			o.Name, ErrForeign, shorten(o.Spec.ConfigurationName))
 	case owner != nil && (owner.Kind != "Configuration" || owner.Name != d.Configuration):
 		p.out.Problem = fmt.Errorf("instance %s: %w: %s %s", o.Name, ErrForeign, owner.Kind, shorten(owner.Name))
+	case d.Shared != o.Spec.Shared || !d.Shared && len(o.Spec.Nodes) > 0 && !slices.Contains(o.Spec.Nodes, p.node):
+		// A name has the node's in it if the device is local: the other one is
+		// there by a rare chance, or to keep this one out.
+		p.out.Problem = fmt.Errorf("instance %s: %w: node %s made it under the name of a device of node %s; if it has no such device, delete that Instance",
+			o.Name, ErrForeign, shorten(strings.Join(o.Spec.Nodes, ", ")), p.node)
 	case known && id != d.Reported.ID:
 		p.out.Problem = fmt.Errorf("instance %s: %w: the id %q has the same hash as %q, so this one is left out",
 			o.Name, ErrCollision, shorten(id), shorten(d.Reported.ID))

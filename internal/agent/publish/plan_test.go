@@ -259,6 +259,20 @@ func TestPlanLocal(t *testing.T) {
 		{name: "the device has an Instance by another name", want: elsewhere, problem: ErrElsewhere, id: "camera"},
 		{name: "but one by this name counts", want: elsewhere, have: have},
 		{
+			name: "another node made one of this name", want: want,
+			have:    with(have, func(o *v0.Instance) { o.Spec.Nodes = []string{"x"} }),
+			problem: ErrForeign,
+		},
+		{
+			name: "another node made a shared one of this name", want: want,
+			have:    with(have, func(o *v0.Instance) { o.Spec.Shared, o.Spec.Nodes = true, []string{"x", "a"} }),
+			problem: ErrForeign,
+		},
+		{
+			name: "gone, and another node made one of this name", want: gone,
+			have: with(have, func(o *v0.Instance) { o.Spec.Nodes = []string{"x"} }),
+		},
+		{
 			name: "an Instance of another Configuration", want: want,
 			have:    with(have, func(o *v0.Instance) { o.Spec.ConfigurationName = "mic" }),
 			problem: ErrForeign,

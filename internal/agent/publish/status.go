@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,15 +32,20 @@ type statuses struct {
 	node string
 	log  *slog.Logger
 
-	mu      sync.Mutex
-	wanted  map[types.NamespacedName]*statusEntry
+	mu     sync.Mutex
+	wanted map[types.NamespacedName]*statusEntry
+	// refused are the devices of Configurations that have no Instance, by its
+	// name, and why.
+	refused map[types.NamespacedName]map[string]string
 	queue   workqueue.TypedDelayingInterface[types.NamespacedName]
 	missing bool // the CRD has no status subresource
 }
 
 type statusEntry struct {
 	owner types.UID
-	entry v0.ConfigurationNode
+	// said is what the inventory says, and entry what is written: with the
+	// devices that were refused.
+	said, entry v0.ConfigurationNode
 	// known is the entry as the API server has it, if that was looked at.
 	known    *v0.ConfigurationNode
 	wrote    time.Time
@@ -48,24 +56,65 @@ type statusEntry struct {
 func newStatuses(api API, node string, log *slog.Logger) *statuses {
 	return &statuses{
 		api: api, node: node, log: log,
-		wanted: map[types.NamespacedName]*statusEntry{},
-		queue:  workqueue.NewTypedDelayingQueue[types.NamespacedName](),
+		wanted:  map[types.NamespacedName]*statusEntry{},
+		refused: map[types.NamespacedName]map[string]string{},
+		queue:   workqueue.NewTypedDelayingQueue[types.NamespacedName](),
 	}
 }
 
 func (s *statuses) set(name types.NamespacedName, owner types.UID, entry v0.ConfigurationNode) {
 	entry.Name = s.node
-	entry.Message = clip(entry.Message, maxMessage)
 	s.mu.Lock()
 	w := s.wanted[name]
 	if w == nil || w.owner != owner {
 		w = &statusEntry{owner: owner}
 		s.wanted[name] = w
 	}
-	w.entry = entry
+	w.said, w.entry = entry, withRefused(entry, s.refused[name])
 	wait := max(statusDelay, statusEvery-time.Since(w.wrote))
 	s.mu.Unlock()
 	s.queue.AddAfter(name, wait)
+}
+
+// refuse notes why a device of a Configuration has no Instance; empty if it has
+// one, or is gone.
+func (s *statuses) refuse(name types.NamespacedName, instance, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.refused[name]
+	if all[instance] == why {
+		return
+	}
+	if why == "" {
+		delete(all, instance)
+	} else if all == nil {
+		all = map[string]string{instance: why}
+		s.refused[name] = all
+	} else {
+		all[instance] = why
+	}
+	if len(all) == 0 {
+		delete(s.refused, name)
+	}
+	if w := s.wanted[name]; w != nil {
+		w.entry = withRefused(w.said, all)
+		s.queue.AddAfter(name, max(statusDelay, statusEvery-time.Since(w.wrote)))
+	}
+}
+
+// withRefused adds to an entry how many devices have no Instance, and why the
+// first of them has none.
+func withRefused(entry v0.ConfigurationNode, refused map[string]string) v0.ConfigurationNode {
+	if len(refused) > 0 {
+		first := slices.Min(slices.Collect(maps.Keys(refused)))
+		says := fmt.Sprintf("%d without Instance: %s", len(refused), refused[first])
+		if entry.Message != "" {
+			says += "; " + entry.Message
+		}
+		entry.Message = says
+	}
+	entry.Message = clip(entry.Message, maxMessage)
+	return entry
 }
 
 // retry is called when the API server is reachable again.
