@@ -2,6 +2,7 @@ package udev
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -138,7 +139,11 @@ func ParseDetails(text string) (Details, error) {
 		return d, fmt.Errorf("discoveryDetails: groupBy: does not go with groupRecursive: choose one")
 	}
 	if d.Rules, err = rule.ParseAll(rules); err != nil {
-		return d, fmt.Errorf("discoveryDetails: udevRules: %w", err)
+		hint := ""
+		if s := (*rule.SyntaxError)(nil); errors.As(err, &s) && s.Unclosed && strings.Contains(text, s.Rule+" #") {
+			hint = " (YAML has cut it off: after a space, # begins a comment; put the rule between single quotes)"
+		}
+		return d, fmt.Errorf("discoveryDetails: udevRules: %w%s", err, hint)
 	}
 	return d, nil
 }
@@ -154,6 +159,16 @@ func notDevicePath(p string) bool {
 // usesRecords tells whether what udevd records matters.
 func (d *Details) usesRecords() bool {
 	return d.Links != NoLinks || slices.ContainsFunc(d.Rules, (*rule.Rule).UsesDatabase)
+}
+
+// withoutRecords says what cannot be found where there are no records of udevd.
+func (d *Details) withoutRecords() string {
+	for i, r := range d.Rules {
+		if m := r.Recorded(); m != "" {
+			return fmt.Sprintf("udev records nothing here (no /run/udev/data, or it is not mounted): %s of rule %d finds nothing", m, i+1)
+		}
+	}
+	return ""
 }
 
 var resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$`)

@@ -68,8 +68,13 @@ func plan(all, extra []found, d Details, p passthrough) discovery.Report {
 	}); len(n) > 0 {
 		missing = "extraNodes that are not there: " + some(n)
 	}
-	r.Note = strings.Join(slices.DeleteFunc([]string{leftOut, unsure, missing}, func(s string) bool { return s == "" }), "; ")
+	r.Note = joined(leftOut, unsure, missing)
 	return r
+}
+
+// joined makes one text of those that say something.
+func joined(texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(s string) bool { return s == "" }), "; ")
 }
 
 // group makes groups of what was found: each by itself, unless they are to be

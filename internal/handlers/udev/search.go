@@ -68,6 +68,9 @@ func (s *search) run(ctx context.Context, sub *subscription, report func(discove
 			continue
 		}
 		r := plan(now, more, s.details, s.passthrough)
+		if !sub.m.tree.Recorded() {
+			r.Note = joined(s.details.withoutRecords(), r.Note)
+		}
 		if err := report(r); err != nil {
 			return err
 		}
