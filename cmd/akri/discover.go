@@ -297,14 +297,15 @@ func noteBare(w io.Writer, devices []discovery.Device) {
 	}
 }
 
-// printWarnings says where rules mean something else than in upstream Akri.
+// printWarnings says where rules will find nothing, or mean something else than
+// in upstream Akri.
 func printWarnings(w io.Writer, details string) {
 	d, err := udev.ParseDetails(details)
 	if err != nil {
 		return // Discover says so
 	}
 	for i, r := range d.Rules {
-		for _, warning := range r.Warnings() {
+		for _, warning := range append(r.Hints(), r.Warnings()...) {
 			fmt.Fprintf(w, "Note on rule %d, column %d: %s\n", i+1, warning.Column, warning.Text)
 		}
 	}

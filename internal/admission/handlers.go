@@ -41,15 +41,15 @@ func (k *checker) handler() {
 	}
 }
 
-// udev parses the rules as the handler does, and warns where they mean
-// something else than in upstream Akri.
+// udev parses the rules as the handler does, and warns where they will find
+// nothing, or mean something else than in upstream Akri.
 func (k *checker) udev(details string) error {
 	d, err := udev.ParseDetails(details)
 	if err != nil {
 		return err
 	}
 	for i, r := range d.Rules {
-		for _, w := range r.Warnings() {
+		for _, w := range append(r.Hints(), r.Warnings()...) {
 			k.warn("udev rule %d, column %d: %s", i+1, w.Column, w.Text)
 		}
 	}

@@ -2,7 +2,9 @@ package udev
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +21,17 @@ type Details struct {
 	Rules []*rule.Rule
 	// GroupRecursive makes one Device of all that lie on one branch of sysfs.
 	GroupRecursive bool
+	// GroupByHardware makes one Device of all that belong to one piece of
+	// hardware, without that itself.
+	GroupByHardware bool
+	// ExtraNodes are device nodes that each Device gets besides its own.
+	ExtraNodes []string
+	// ContainerPath is where the device node appears in the container, "" for
+	// its own path. %n in it is the node's number; without it only the first
+	// node is meant.
+	ContainerPath string
+	// Links says what becomes of udev's symbolic links to the device nodes.
+	Links Links
 	// IdentifyBy is what a Device is known by.
 	IdentifyBy Identity
 	// Permissions are those of the device nodes: r, w, m, rw, rm, wm or rwm.
@@ -33,6 +46,16 @@ const (
 	ByDevpath Identity = "devpath" // as upstream Akri does it
 	ByPath    Identity = "path"    // its place
 	BySerial  Identity = "serial"  // its serial number, or its place if that tells nothing
+)
+
+// Links is what becomes of udev's symbolic links.
+type Links string
+
+// What becomes of them.
+const (
+	NoLinks          Links = ""
+	LinksAsProperty  Links = "property"  // UDEV_DEVLINKS
+	LinksInContainer Links = "container" // and they are in the container
 )
 
 // passthrough is what the discoveryProperties of a Configuration say.
@@ -50,7 +73,8 @@ const (
 
 // ParseDetails parses discoveryDetails, a YAML mapping with the keys udevRules
 // (a list of rules, see package rule; required), groupRecursive (a boolean),
-// identifyBy and permissions ("rwm" unless it is given). Errors name the key at fault.
+// groupBy, identifyBy, extraNodes, containerPath, links and permissions ("rwm"
+// unless it is given). Errors name the key at fault.
 func ParseDetails(text string) (Details, error) {
 	d := Details{Permissions: defaultPerm, IdentifyBy: ByDevpath}
 	if len(text) > maxDetails {
@@ -80,12 +104,29 @@ func ParseDetails(text string) (Details, error) {
 			if json.Unmarshal(value, &d.Permissions) != nil || !slices.Contains(permissions, d.Permissions) {
 				err = fmt.Errorf("must be one of %s", strings.Join(permissions, ", "))
 			}
+		case "groupBy":
+			d.GroupByHardware = true
+			if string(value) != `"hardware"` {
+				err = fmt.Errorf("must be hardware, or left away")
+			}
+		case "extraNodes":
+			if json.Unmarshal(value, &d.ExtraNodes) != nil || len(d.ExtraNodes) > maxExtraNodes || slices.ContainsFunc(d.ExtraNodes, notDevicePath) {
+				err = fmt.Errorf("not a list of at most %d device nodes, such as /dev/snd/timer", maxExtraNodes)
+			}
+		case "containerPath":
+			if json.Unmarshal(value, &d.ContainerPath) != nil || notDevicePath(d.ContainerPath) {
+				err = fmt.Errorf("not the path of a device node below /dev, such as /dev/zigbee")
+			}
+		case "links":
+			if json.Unmarshal(value, &d.Links) != nil || !slices.Contains([]Links{LinksAsProperty, LinksInContainer}, d.Links) {
+				err = fmt.Errorf("must be %s or %s, or left away", LinksAsProperty, LinksInContainer)
+			}
 		case "identifyBy":
 			if json.Unmarshal(value, &d.IdentifyBy) != nil || !slices.Contains([]Identity{ByDevpath, ByPath, BySerial}, d.IdentifyBy) {
 				err = fmt.Errorf("must be one of %s, %s, %s", ByPath, BySerial, ByDevpath)
 			}
 		default:
-			err = fmt.Errorf("unknown key: the keys are udevRules, groupRecursive, identifyBy and permissions")
+			err = fmt.Errorf("unknown key: the keys are udevRules, groupBy, groupRecursive, identifyBy, containerPath, extraNodes, links and permissions")
 		}
 		if err != nil {
 			return d, fmt.Errorf("discoveryDetails: %s: %w", key, err)
@@ -94,15 +135,40 @@ func ParseDetails(text string) (Details, error) {
 	if _, ok := fields["udevRules"]; !ok {
 		return d, fmt.Errorf("discoveryDetails: the key udevRules is missing")
 	}
+	if d.GroupByHardware && d.GroupRecursive {
+		return d, fmt.Errorf("discoveryDetails: groupBy: does not go with groupRecursive: choose one")
+	}
 	if d.Rules, err = rule.ParseAll(rules); err != nil {
-		return d, fmt.Errorf("discoveryDetails: udevRules: %w", err)
+		hint := ""
+		if s := (*rule.SyntaxError)(nil); errors.As(err, &s) && s.Unclosed && strings.Contains(text, s.Rule+" #") {
+			hint = " (YAML has cut it off: after a space, # begins a comment; put the rule between single quotes)"
+		}
+		return d, fmt.Errorf("discoveryDetails: udevRules: %w%s", err, hint)
 	}
 	return d, nil
 }
 
-// usesRecords tells whether a rule looks at what udevd records.
+const maxExtraNodes = 16
+
+// notDevicePath tells whether a path is not that of something below /dev.
+func notDevicePath(p string) bool {
+	rest, ok := strings.CutPrefix(p, "/dev/")
+	return !ok || !fs.ValidPath(rest) || rest == "." || strings.ContainsFunc(rest, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// usesRecords tells whether what udevd records matters.
 func (d *Details) usesRecords() bool {
-	return slices.ContainsFunc(d.Rules, (*rule.Rule).UsesDatabase)
+	return d.Links != NoLinks || slices.ContainsFunc(d.Rules, (*rule.Rule).UsesDatabase)
+}
+
+// withoutRecords says what cannot be found where there are no records of udevd.
+func (d *Details) withoutRecords() string {
+	for i, r := range d.Rules {
+		if m := r.Recorded(); m != "" {
+			return fmt.Sprintf("udev records nothing here (no /run/udev/data, or it is not mounted): %s of rule %d finds nothing", m, i+1)
+		}
+	}
+	return ""
 }
 
 var resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$`)

@@ -220,6 +220,23 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// Where nothing is recorded, what needs it says why it finds nothing.
+func TestWithoutRecords(t *testing.T) {
+	m := newMachine(t)
+	m.plugCamera()
+	a := m.ask(`SUBSYSTEM=="leds"`, `ENV{ID_BUS}=="usb"`)
+	a.want(cam)
+	const note = "udev records nothing here (no /run/udev/data, or it is not mounted): ENV{ID_BUS} of rule 2 finds nothing"
+	if a.note() != note {
+		t.Errorf("noted %q", a.note())
+	}
+	b := m.ask(`ENV{MAJOR}=="81"`)
+	b.want(cam+"/1-2:1.0/video4linux/video0", cam+"/1-2:1.0/video4linux/video1")
+	if b.note() != "" {
+		t.Errorf("noted %q", b.note())
+	}
+}
+
 func TestSharedMonitor(t *testing.T) {
 	m := newMachine(t)
 	m.add("/devices/x0", "x")

@@ -15,6 +15,8 @@ type found struct {
 	devpath    string
 	devnode    string // such as "/dev/video0", or ""
 	iommuGroup string // a number, or ""
+	links      string // udev's symbolic links, if they are wanted
+	hardware   string // the devpath of what it is part of, if that makes groups
 	place      string // unless devices are known by their devpath; see package identity
 	serial     string // if they are known by their serial number; "" if there is none
 	owner      string // what has the serial number
@@ -41,30 +43,81 @@ func compareDevpaths(a, b string) int {
 
 // plan makes the report of what was found, which is sorted by compareDevpaths
 // and names each devpath once.
-func plan(all []found, d Details, p passthrough) discovery.Report {
-	all, leftOut := leaveOut(all)
-	var groups [][]found
-	var heads []found // of groups
-	for len(all) > 0 {
-		n := 1
-		for d.GroupRecursive && n < len(all) && strings.HasPrefix(all[n].devpath, all[0].devpath+"/") {
-			n++
+//
+// Extra is what there is of the nodes that each device gets besides.
+func plan(all, extra []found, d Details, p passthrough) discovery.Report {
+	all, leftOut := leaveOut(all, extra)
+	groups := group(all, d)
+	heads := make([]found, len(groups))
+	for i, g := range groups {
+		heads[i] = g[0]
+		if d.GroupByHardware {
+			heads[i].devpath = g[0].hardware
 		}
-		groups, heads = append(groups, all[:n]), append(heads, all[0])
-		all = all[n:]
 	}
 	ids, unsure := identify(heads, d.IdentifyBy)
 	r := discovery.Report{Devices: make([]discovery.Device, 0, len(groups))}
 	for i, group := range groups {
-		r.Devices = append(r.Devices, device(ids[i], group, d, p))
+		dev := device(ids[i], heads[i].devpath, group, d, p)
+		addExtra(&dev, extra, d.Permissions)
+		r.Devices = append(r.Devices, dev)
 	}
-	r.Note = strings.Join(slices.DeleteFunc([]string{leftOut, unsure}, func(s string) bool { return s == "" }), "; ")
+	missing := ""
+	if n := slices.DeleteFunc(slices.Clone(d.ExtraNodes), func(node string) bool {
+		return slices.ContainsFunc(extra, func(f found) bool { return f.devnode == node })
+	}); len(n) > 0 {
+		missing = "extraNodes that are not there: " + some(n)
+	}
+	r.Note = joined(leftOut, unsure, missing)
 	return r
 }
 
-// leaveOut takes away what the node lives on, and says so.
-func leaveOut(all []found) (rest []found, note string) {
+// joined makes one text of those that say something.
+func joined(texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(s string) bool { return s == "" }), "; ")
+}
+
+// group makes groups of what was found: each by itself, unless they are to be
+// one Device. Of one piece of hardware what has no node is left away, if
+// anything has one.
+func group(all []found, d Details) (groups [][]found) {
+	if d.GroupByHardware {
+		slices.SortStableFunc(all, func(a, b found) int { return compareDevpaths(a.hardware, b.hardware) })
+	}
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && (d.GroupRecursive && strings.HasPrefix(all[n].devpath, all[0].devpath+"/") || d.GroupByHardware && all[n].hardware == all[0].hardware) {
+			n++
+		}
+		g := all[:n:n]
+		all = all[n:]
+		if d.GroupByHardware {
+			if with := slices.DeleteFunc(slices.Clone(g), func(f found) bool { return f.devnode == "" }); len(with) > 0 {
+				g = with
+			}
+		}
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+// addExtra adds nodes that are not the device's own.
+func addExtra(dev *discovery.Device, extra []found, permissions string) {
+	for _, f := range extra {
+		if f.vital == "" && !slices.ContainsFunc(dev.DeviceSpecs, func(s discovery.DeviceSpec) bool { return s.ContainerPath == f.devnode }) {
+			dev.DeviceSpecs = append(dev.DeviceSpecs, discovery.DeviceSpec{ContainerPath: f.devnode, HostPath: f.devnode, Permissions: permissions})
+		}
+	}
+}
+
+// leaveOut takes away what the node lives on, and says so, of extra too.
+func leaveOut(all, extra []found) (rest []found, note string) {
 	var said []string
+	for _, f := range extra {
+		if f.vital != "" {
+			said = append(said, f.devnode+" ("+f.vital+")")
+		}
+	}
 	for _, f := range all {
 		if f.vital == "" {
 			rest = append(rest, f)
@@ -135,21 +188,21 @@ func identify(all []found, by Identity) (ids []string, note string) {
 	return ids, strings.Join(says, "; ")
 }
 
-// device makes one Device of those of a group, the first of which is the
-// topmost. Only with groupRecursive do variables have numbers.
-func device(id string, group []found, d Details, p passthrough) discovery.Device {
+// device makes one Device of those of a group. Only where there are groups do
+// variables have numbers.
+func device(id, devpath string, group []found, d Details, p passthrough) discovery.Device {
 	dev := discovery.Device{
 		ID:         id,
-		Properties: map[string]string{"UDEV_DEVPATH": group[0].devpath},
+		Properties: map[string]string{"UDEV_DEVPATH": devpath},
 	}
 	set := func(name string, i int, value string) {
-		if d.GroupRecursive {
+		if d.GroupRecursive || d.GroupByHardware {
 			name += "_" + strconv.Itoa(i)
 		}
 		dev.Properties[name] = value
 	}
-	mount := func(node, permissions string) bool {
-		spec := discovery.DeviceSpec{ContainerPath: node, HostPath: node, Permissions: permissions}
+	mount := func(node, in, permissions string) bool {
+		spec := discovery.DeviceSpec{ContainerPath: in, HostPath: node, Permissions: permissions}
 		known := slices.ContainsFunc(dev.DeviceSpecs, func(s discovery.DeviceSpec) bool { return s.HostPath == node })
 		if !known {
 			dev.DeviceSpecs = append(dev.DeviceSpecs, spec)
@@ -158,9 +211,18 @@ func device(id string, group []found, d Details, p passthrough) discovery.Device
 	}
 	resource := strings.ToUpper(strings.NewReplacer(".", "_", "/", "_").Replace(p.resource))
 	nodes, addresses := 0, []string{}
+	var linked []discovery.DeviceSpec // once more, where udev's links are
 	for _, f := range group {
-		if f.devnode != "" && mount(f.devnode, d.Permissions) {
-			set("UDEV_DEVNODE", nodes, f.devnode)
+		if in := inContainer(f.devnode, nodes, d.ContainerPath); f.devnode != "" && mount(f.devnode, in, d.Permissions) {
+			set("UDEV_DEVNODE", nodes, in)
+			if links := usable(f.links); len(links) > 0 {
+				set("UDEV_DEVLINKS", nodes, strings.Join(links, " "))
+				for _, link := range links {
+					if d.Links == LinksInContainer {
+						linked = append(linked, discovery.DeviceSpec{ContainerPath: link, HostPath: f.devnode, Permissions: d.Permissions})
+					}
+				}
+			}
 			if a := usbAddress(f.devnode); a != "" && resource != "" {
 				set("USB_RESOURCE_"+resource, nodes, a)
 			}
@@ -173,11 +235,29 @@ func device(id string, group []found, d Details, p passthrough) discovery.Device
 	}
 	for _, f := range group { // after the others, whose numbers nothing may move
 		if p.vfio && f.iommuGroup != "" {
-			mount("/dev/vfio/"+f.iommuGroup, "rwm")
-			mount("/dev/vfio/vfio", "rwm")
+			mount("/dev/vfio/"+f.iommuGroup, "/dev/vfio/"+f.iommuGroup, "rwm")
+			mount("/dev/vfio/vfio", "/dev/vfio/vfio", "rwm")
 		}
 	}
+	dev.DeviceSpecs = append(dev.DeviceSpecs, linked...)
 	return dev
+}
+
+// inContainer returns where the n-th node of a device appears in a container.
+func inContainer(devnode string, n int, wanted string) string {
+	numbered := strings.ReplaceAll(wanted, "%n", strconv.Itoa(n))
+	if wanted == "" || n > 0 && numbered == wanted {
+		return devnode
+	}
+	return numbered
+}
+
+// usable returns the first links of a list that can be paths in a container.
+func usable(links string) []string {
+	const most = 8
+	all := slices.DeleteFunc(strings.Fields(links), notDevicePath)
+	slices.Sort(all)
+	return all[:min(len(all), most)]
 }
 
 // usbAddress returns "bus:device" in decimal, as KubeVirt wants it, of a node

@@ -59,7 +59,7 @@ func TestPlan(t *testing.T) {
 					DeviceSpecs: append(specs("r", "/dev/y"), specs("rwm", "/dev/vfio/7", "/dev/vfio/vfio", "/dev/vfio/8")...)},
 			}},
 	} {
-		if d := cmp.Diff(tt.want, plan(tt.found, tt.d, tt.p).Devices); d != "" {
+		if d := cmp.Diff(tt.want, plan(tt.found, nil, tt.d, tt.p).Devices); d != "" {
 			t.Errorf("%s: -want +got\n%s", tt.name, d)
 		}
 	}
@@ -114,25 +114,33 @@ func TestParseDetails(t *testing.T) {
 	}
 	const ok = "udevRules: ['KERNEL==\"a\"']\n"
 	for text, want := range map[string]string{
-		"":                                     "udevRules is missing",
-		"[]":                                   "not a mapping",
-		"x":                                    "not a mapping",
-		"\t":                                   "discoveryDetails: ",
-		"groupRecursive: true":                 "udevRules is missing",
-		"udevRules: []":                        "selects nothing",
-		"udevRules:":                           "selects nothing",
-		"udevRules: x":                         "udevRules: not a list",
-		"udevRules: [1]":                       "udevRules: not a list",
-		"udevRules: ['KERNEL=\"a\"']":          "rule 1 of 1: column 7",
-		"udevRules: ['']":                      "rule 1 of 1: column 1: the rule is empty",
-		ok + "udevRule: []":                    "udevRule: unknown key",
-		ok + "UdevRules: []":                   "UdevRules: unknown key",
-		ok + "udevRules: []":                   "already",
-		ok + "groupRecursive: 1":               "groupRecursive: neither",
-		ok + "permissions: mw":                 "permissions: must be one of r, w, m, rw, rm, wm, rwm",
-		ok + "permissions: ''":                 "permissions: must",
-		ok + "permissions: 7":                  "permissions: must",
-		ok + "# " + strings.Repeat("x", 3<<20): "longer",
+		"":                            "udevRules is missing",
+		"[]":                          "not a mapping",
+		"x":                           "not a mapping",
+		"\t":                          "discoveryDetails: ",
+		"groupRecursive: true":        "udevRules is missing",
+		"udevRules: []":               "selects nothing",
+		"udevRules:":                  "selects nothing",
+		"udevRules: x":                "udevRules: not a list",
+		"udevRules: [1]":              "udevRules: not a list",
+		"udevRules: ['KERNEL=\"a\"']": "rule 1 of 1: column 7",
+		"udevRules: ['']":             "rule 1 of 1: column 1: the rule is empty",
+		ok + "udevRule: []":           "udevRule: unknown key",
+		ok + "UdevRules: []":          "UdevRules: unknown key",
+		ok + "udevRules: []":          "already",
+		ok + "groupRecursive: 1":      "groupRecursive: neither",
+		ok + "identifyBy: name":       "identifyBy: must be one of path, serial, devpath",
+		ok + "groupBy: usb":           "groupBy: must be hardware",
+		ok + "groupBy: hardware\ngroupRecursive: true": "does not go with groupRecursive",
+		ok + "extraNodes: /dev/snd/timer":              "extraNodes: not a list",
+		ok + "extraNodes: [/dev/../etc/x]":             "extraNodes: not a list",
+		ok + "containerPath: /etc/passwd":              "containerPath: not the path",
+		ok + "containerPath: /dev/":                    "containerPath: not the path",
+		ok + "links: always":                           "links: must be property or container",
+		ok + "permissions: mw":                         "permissions: must be one of r, w, m, rw, rm, wm, rwm",
+		ok + "permissions: ''":                         "permissions: must",
+		ok + "permissions: 7":                          "permissions: must",
+		ok + "# " + strings.Repeat("x", 3<<20):         "longer",
 	} {
 		if _, err := ParseDetails(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: got %v, want %s", text, err, want)

@@ -71,6 +71,11 @@ func TestRulesOfThePage(t *testing.T) {
 		"Zigbee of a combined stick":       "ttyUSB4",
 		"All USB serial ports":             "ttyACM0 ttyUSB0 ttyUSB1 ttyUSB2 ttyUSB3 ttyUSB4 ttyUSB5 ttyUSB6 ttyUSB7 ttyUSB8 ttyUSB9",
 		"Modems: the port for commands":    "ttyUSB7",
+		"Modems: all of one":               "ttyUSB5+ttyUSB6+ttyUSB7+ttyUSB8+cdc-wdm0",
+		"RealSense as one":                 "video2+video3+video4+video5+video6+video7",
+		"A camera with its microphone":     "video0+video1+snd/controlC1+snd/pcmC1D0c+snd/timer",
+		"GPUs with their displays":         "dri/card0+dri/renderD128 dri/card1+dri/renderD129",
+		"A path of your choosing":          "zwave",
 		"Modems: the control channel":      "cdc-wdm0",
 		"J-Link debuggers":                 "ttyACM0",
 		"Coral accelerators":               "bus/usb/002/002",
@@ -211,6 +216,101 @@ func TestIdentities(t *testing.T) {
 		if strings.Join(got, " ") != tt.want || r.Note != tt.note {
 			t.Errorf("%s: %s, %q; want %s", tt.name, got, r.Note, tt.want)
 		}
+	}
+}
+
+// What belongs to one piece of hardware is one Device, without the raw USB device.
+func TestGroupByHardware(t *testing.T) {
+	const modem = "/devices/pci0000:00/0000:00:14.0/usb1/1-7"
+	for _, tt := range []struct{ name, details, nodes, id, note string }{
+		{"modem", `udevRules: ['SUBSYSTEM=="tty|usbmisc", ATTRS{idVendor}=="2c7c"']`, "ttyUSB5+ttyUSB6+ttyUSB7+ttyUSB8+cdc-wdm0", modem, ""},
+		{"modem, by place", "identifyBy: path\nudevRules: ['SUBSYSTEM==\"tty|usbmisc\", ATTRS{idVendor}==\"2c7c\"']", "ttyUSB5+ttyUSB6+ttyUSB7+ttyUSB8+cdc-wdm0",
+			"path:pci0000:00/0000:00:14.0/usb2/7", ""},
+		{"camera and microphone", "identifyBy: serial\nudevRules: ['SUBSYSTEM==\"video4linux|sound\", ATTRS{idVendor}==\"046d\"']",
+			"video0+video1+snd/controlC1+snd/pcmC1D0c", "serial:046d:0843:blanked2", ""},
+		{"two GPUs", `udevRules: ['SUBSYSTEM=="drm", KERNEL=="card[0-9]|renderD*"']`, "dri/card0+dri/renderD128 dri/card1+dri/renderD129",
+			"/devices/pci0000:00/0000:00:01.0/0000:01:00.0", ""},
+		{"onboard sound with the timer", "extraNodes: [/dev/snd/timer, /dev/snd/seq]\nudevRules: ['SUBSYSTEM==\"sound\", SUBSYSTEMS==\"pci\", DRIVERS==\"snd_hda_intel\"']",
+			"snd/controlC0+snd/hwC0D0+snd/pcmC0D0c+snd/pcmC0D0p+snd/seq+snd/timer", "/devices/pci0000:00/0000:00:1f.3", ""},
+		{"an extra node that is not there", "extraNodes: [/dev/snd/sequencer]\nudevRules: ['KERNEL==\"kvm\"']", "kvm", "/devices/virtual/misc/kvm", "extraNodes that are not there: /dev/snd/sequencer"},
+		{"two sticks stay two", `udevRules: ['SUBSYSTEM=="tty", ATTRS{idVendor}=="0403"']`, "ttyUSB0 ttyUSB1", "/devices/pci0000:00/0000:00:14.0/usb1/1-3", ""},
+		{"no node at all", `udevRules: ['SUBSYSTEM=="net"']`, "", modem, ""},
+	} {
+		r := reportOf(t, recordedMachine(t), "groupBy: hardware\n"+tt.details)
+		if got := nodes(r); got != tt.nodes || r.Devices[0].ID != tt.id || r.Note != tt.note {
+			t.Errorf("%s: %q, id %s, %q; want %q, %s", tt.name, got, r.Devices[0].ID, r.Note, tt.nodes, tt.id)
+		}
+		if p := r.Devices[0].Properties; tt.name == "modem" && (p["UDEV_DEVNODE_0"] != "/dev/ttyUSB5" || p["UDEV_DEVNODE_4"] != "/dev/cdc-wdm0" || p["UDEV_DEVPATH"] != modem) {
+			t.Errorf("%s: properties %v", tt.name, p)
+		}
+	}
+}
+
+// What the node lives on does not come in as an extra node either.
+func TestVitalExtraNodes(t *testing.T) {
+	m := newMachine(t)
+	m.add("/devices/virtual/mem/mem", "mem", "DEVNAME=mem")
+	m.add("/devices/virtual/mem/null", "mem", "DEVNAME=null")
+	m.add("/devices/x0", "x", "DEVNAME=x0")
+	a := m.askDetails("extraNodes: [/dev/mem, /dev/null]\nudevRules: ['SUBSYSTEM==\"x\"']")
+	got := a.want("/devices/x0")[0]
+	if len(got.DeviceSpecs) != 2 || got.DeviceSpecs[1].HostPath != "/dev/null" || !strings.Contains(a.note(), "/dev/mem (it is the node's memory)") {
+		t.Errorf("%+v, %q", got.DeviceSpecs, a.note())
+	}
+	// An extra node that comes later comes to every device.
+	m.remove("/devices/virtual/mem/null", "mem")
+	m.uevent("remove", "/devices/virtual/mem/null")
+	if got := (<-a.ch)[0]; len(got.DeviceSpecs) != 1 {
+		t.Errorf("%+v", got.DeviceSpecs)
+	}
+}
+
+func TestPathsInTheContainer(t *testing.T) {
+	linked := []string{"U DEVNAME=ttyUSB3\n", "U DEVNAME=ttyUSB3\nR S:serial/by-id/usb-HubZ-if00-port0\nR S:serial/by-path/pci-x\nR S:../../etc/passwd\n"}
+	for _, tt := range []struct{ name, details, nodes, properties string }{
+		{"as it is", "", "/dev/ttyUSB3=/dev/ttyUSB3", "UDEV_DEVNODE=/dev/ttyUSB3"},
+		{"a path of one's choosing", "containerPath: /dev/zwave", "/dev/zwave=/dev/ttyUSB3", "UDEV_DEVNODE=/dev/zwave"},
+		{"links", "links: property", "/dev/ttyUSB3=/dev/ttyUSB3", "UDEV_DEVLINKS=/dev/serial/by-id/usb-HubZ-if00-port0 /dev/serial/by-path/pci-x UDEV_DEVNODE=/dev/ttyUSB3"},
+		{"links in the container", "links: container\ncontainerPath: /dev/zwave",
+			"/dev/zwave=/dev/ttyUSB3 /dev/serial/by-id/usb-HubZ-if00-port0=/dev/ttyUSB3 /dev/serial/by-path/pci-x=/dev/ttyUSB3",
+			"UDEV_DEVLINKS=/dev/serial/by-id/usb-HubZ-if00-port0 /dev/serial/by-path/pci-x UDEV_DEVNODE=/dev/zwave"},
+	} {
+		r := reportOf(t, recordedMachine(t, linked...), tt.details+"\npermissions: rw\nudevRules: ['SUBSYSTEM==\"tty\", KERNEL==\"ttyUSB3\"']")
+		var specs, properties []string
+		for _, s := range r.Devices[0].DeviceSpecs {
+			specs = append(specs, s.ContainerPath+"="+s.HostPath)
+		}
+		for k, v := range r.Devices[0].Properties {
+			if k != "UDEV_DEVPATH" {
+				properties = append(properties, k+"="+v)
+			}
+		}
+		slices.Sort(properties)
+		if got := strings.Join(specs, " "); got != tt.nodes || strings.Join(properties, " ") != tt.properties {
+			t.Errorf("%s: %s, %s", tt.name, got, properties)
+		}
+	}
+	r := reportOf(t, recordedMachine(t), "groupBy: hardware\ncontainerPath: /dev/modem%n\nudevRules: ['SUBSYSTEM==\"tty\", ATTRS{idVendor}==\"2c7c\"']")
+	if got := nodes(r); got != "modem0+modem1+modem2+modem3" || r.Devices[0].Properties["UDEV_DEVNODE_2"] != "/dev/modem2" {
+		t.Errorf("%s, %v", got, r.Devices[0].Properties)
+	}
+	r = reportOf(t, recordedMachine(t), "groupBy: hardware\ncontainerPath: /dev/modem\nudevRules: ['SUBSYSTEM==\"tty\", ATTRS{idVendor}==\"2c7c\"']")
+	if got := nodes(r); got != "modem+ttyUSB6+ttyUSB7+ttyUSB8" {
+		t.Errorf("%s", got)
+	}
+}
+
+// A device whose links are wanted waits for udevd.
+func TestLinksWaitForUdevd(t *testing.T) {
+	m := newMachine(t)
+	m.must(os.MkdirAll(m.udev+"/data", 0o755))
+	m.add("/devices/x0", "x", "DEVNAME=x0", "MAJOR=7", "MINOR=1")
+	a := m.askDetails("links: property\nudevRules: ['SUBSYSTEM==\"x\"']")
+	a.want()
+	m.write(m.udev+"/data/.#c7:1", "S:by-name/x\nV:1\n")
+	m.must(os.Rename(m.udev+"/data/.#c7:1", m.udev+"/data/c7:1"))
+	if got := a.want("/devices/x0")[0]; got.Properties["UDEV_DEVLINKS"] != "/dev/by-name/x" {
+		t.Errorf("%v", got.Properties)
 	}
 }
 

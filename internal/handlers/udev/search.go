@@ -20,13 +20,14 @@ type search struct {
 	details     Details
 	passthrough passthrough
 	matches     map[string]found // by devpath of the device that a rule matches
+	extra       map[string]found // of extraNodes
 	allow       []rule.Pattern
 	reported    func(time.Duration)
 	log         *slog.Logger
 }
 
 func newSearch(d Details, p passthrough, o Options) *search {
-	return &search{details: d, passthrough: p, matches: map[string]found{}, allow: o.Allow, reported: o.Reported, log: o.Log}
+	return &search{details: d, passthrough: p, matches: map[string]found{}, extra: map[string]found{}, allow: o.Allow, reported: o.Reported, log: o.Log}
 }
 
 // pause is how long to wait at least after a report of n devices before the
@@ -41,6 +42,7 @@ func pause(n int) time.Duration {
 func (s *search) run(ctx context.Context, sub *subscription, report func(discovery.Report) error) error {
 	var (
 		last  []found
+		extra []found
 		note  string
 		first = true
 		next  time.Time // not before
@@ -61,11 +63,14 @@ func (s *search) run(ctx context.Context, sub *subscription, report func(discove
 		if !s.update(sub.m.tree.View(), c) && !first {
 			continue
 		}
-		now := s.found()
-		if !first && slices.Equal(now, last) {
+		now, more := sorted(s.matches), sorted(s.extra)
+		if !first && slices.Equal(now, last) && slices.Equal(more, extra) {
 			continue
 		}
-		r := plan(now, s.details, s.passthrough)
+		r := plan(now, more, s.details, s.passthrough)
+		if !sub.m.tree.Recorded() {
+			r.Note = joined(s.details.withoutRecords(), r.Note)
+		}
 		if err := report(r); err != nil {
 			return err
 		}
@@ -76,7 +81,7 @@ func (s *search) run(ctx context.Context, sub *subscription, report func(discove
 		if !c.since.IsZero() {
 			s.reported(time.Since(c.since))
 		}
-		last, first, next = now, false, time.Now().Add(pause(len(now)))
+		last, extra, first, next = now, more, false, time.Now().Add(pause(len(now)))
 	}
 }
 
@@ -100,41 +105,78 @@ func (s *search) update(v *sysfs.View, c changes) (changed bool) {
 	if c.all {
 		changed = true
 		clear(s.matches)
+		clear(s.extra)
 	}
-	forget := func(devpath string) {
-		if _, ok := s.matches[devpath]; ok {
+	forget := func(from map[string]found, devpath string) {
+		if _, ok := from[devpath]; ok {
 			changed = true
-			delete(s.matches, devpath)
+			delete(from, devpath)
+		}
+	}
+	note := func(in map[string]found, devpath string, f found) {
+		if in[devpath] != f {
+			changed = true
+			in[devpath] = f
 		}
 	}
 	for _, devpath := range c.gone {
-		forget(devpath)
+		forget(s.matches, devpath)
+		forget(s.extra, devpath)
 	}
 	for _, e := range c.entries {
 		d := v.Device(e)
-		if !slices.ContainsFunc(s.details.Rules, func(r *rule.Rule) bool { return r.Matches(d) }) {
-			forget(e.Devpath)
-		} else if f := s.locate(v, d, c.node); s.matches[e.Devpath] != f {
-			changed = true
-			s.matches[e.Devpath] = f
+		if slices.ContainsFunc(s.details.Rules, func(r *rule.Rule) bool { return r.Matches(d) }) && s.recorded(d) {
+			note(s.matches, e.Devpath, s.locate(v, d, c.node))
+		} else {
+			forget(s.matches, e.Devpath)
+		}
+		if len(s.details.ExtraNodes) == 0 {
+			continue
+		}
+		if slices.Contains(s.details.ExtraNodes, d.Devnode()) {
+			note(s.extra, e.Devpath, s.judged(v, d, c.node))
+		} else {
+			forget(s.extra, e.Devpath)
 		}
 	}
 	return changed
+}
+
+// recorded tells whether udevd has recorded a device whose links are wanted.
+func (s *search) recorded(d *sysfs.Device) bool {
+	if s.details.Links == NoLinks {
+		return true
+	}
+	_, known := d.Property("DEVLINKS")
+	return known
+}
+
+// judged returns a device, and whether the node lives on it.
+func (s *search) judged(v *sysfs.View, d *sysfs.Device, node *vital.Node) found {
+	f := found{devpath: d.Devpath(), devnode: d.Devnode()}
+	if !slices.ContainsFunc(s.allow, func(p rule.Pattern) bool { return p.Matches(f.devnode) }) {
+		f.vital = node.Why(v, d)
+	}
+	return f
 }
 
 // locate returns the device itself or, if it has no device node, the nearest
 // ancestor that has one, if there is one.
 func (s *search) locate(v *sysfs.View, d *sysfs.Device, node *vital.Node) found {
 	at := d
-	for at != nil && at.Devnode() == "" {
+	for at != nil && at.Devnode() == "" && !s.details.GroupByHardware {
 		at = at.Ancestor()
 	}
 	if at == nil {
 		at = d
 	}
-	f := found{devpath: at.Devpath(), devnode: at.Devnode()}
-	if !slices.ContainsFunc(s.allow, func(p rule.Pattern) bool { return p.Matches(f.devnode) }) {
-		f.vital = node.Why(v, at)
+	f := s.judged(v, at, node)
+	if s.details.Links != NoLinks {
+		f.links, _ = at.Property("DEVLINKS")
+	}
+	if s.details.GroupByHardware {
+		at = hardware(at)
+		f.hardware = at.Devpath()
 	}
 	if s.details.IdentifyBy != ByDevpath {
 		f.place = identity.Place(v, at)
@@ -148,10 +190,32 @@ func (s *search) locate(v *sysfs.View, d *sysfs.Device, node *vital.Node) found 
 	return f
 }
 
-// found returns what is to be reported: sorted, each devpath once.
-func (s *search) found() []found {
-	all := make([]found, 0, len(s.matches))
-	for _, f := range s.matches {
+// hardware returns the USB device that a device is or belongs to or, if there is
+// none, the nearest that has a place on another bus; of what has no hardware,
+// itself.
+func hardware(d *sysfs.Device) *sysfs.Device {
+	var nearest *sysfs.Device
+	for at := d; at != nil; at = at.Ancestor() {
+		if _, isUSB := at.Attr("idVendor"); isUSB {
+			return at
+		}
+		switch at.Subsystem() {
+		case "pci", "platform", "acpi", "pnp", "amba", "i2c", "spi", "mmc", "virtio", "vmbus":
+			if nearest == nil {
+				nearest = at
+			}
+		}
+	}
+	if nearest == nil {
+		return d
+	}
+	return nearest
+}
+
+// sorted returns what is to be reported: sorted, each devpath once.
+func sorted(matches map[string]found) []found {
+	all := make([]found, 0, len(matches))
+	for _, f := range matches {
 		all = append(all, f)
 	}
 	slices.SortFunc(all, func(a, b found) int {

@@ -286,5 +286,5 @@ func (p *parser) value(field string) (v string, fold bool, err error) {
 			p.pos++
 		}
 	}
-	return "", false, p.errorf(open, `the value of %s has no closing quote`, field)
+	return "", false, &SyntaxError{Rule: p.text, Column: p.column(open), Reason: "the value of " + field + " has no closing quote", Unclosed: true}
 }

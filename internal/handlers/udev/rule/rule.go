@@ -199,6 +199,8 @@ type SyntaxError struct {
 	Rule   string
 	Column int // of the character at which the rule is wrong, from 1
 	Reason string
+	// Unclosed tells that the rule ends before a closing quote.
+	Unclosed bool
 }
 
 // Error returns place and reason in one line.

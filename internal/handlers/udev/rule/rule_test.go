@@ -363,6 +363,39 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+func TestHints(t *testing.T) {
+	for rule, want := range map[string]string{
+		`ATTRS{idVendor}=="046D"`:                   `ATTRS{idVendor}: ids have hexadecimal digits in lower case: write "046d"`,
+		`KERNEL=="a", ATTR{device}=="0xA36D"`:       `write "0xa36d"`,
+		`ENV{ID_VENDOR_ID}=="10C4|1A86"`:            `write "10c4|1a86"`,
+		`ATTRS{idVendor}==i"046D"`:                  "",
+		`ATTRS{idVendor}!="046D"`:                   "",
+		`ATTRS{idVendor}=="046d"`:                   "",
+		`ATTRS{product}=="ABC"`:                     "",
+		`ATTR{vendor}=="ATA     "`:                  "", // of a SCSI disk: a name
+		`ATTR{vendor}=="QEMU"`:                      "",
+		`ENV{ID_MODEL}=="ABCDEF"`:                   "",
+		`ATTRS{device/idProduct}=="EA60", TAG=="A"`: `write "ea60"`,
+	} {
+		r, err := Parse(rule)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hints := r.Hints()
+		if len(hints) != 0 != (want != "") || want != "" && !strings.Contains(hints[0].Text, want) {
+			t.Errorf("%s: %v, want %q", rule, hints, want)
+		}
+	}
+	for rule, want := range map[string]string{
+		`KERNEL=="a", ENV{ID_BUS}=="usb"`: "ENV{ID_BUS}", `TAG=="seat"`: "TAG", `TAGS=="seat"`: "TAGS", `ENV{DEVTYPE}=="disk", ENV{MAJOR}=="1"`: "", `KERNEL=="ID_A"`: "", `ENV{ID_BUS}!="usb", TAG!="a", ENV{ID_X}==""`: "",
+	} {
+		r, err := Parse(rule)
+		if err != nil || r.Recorded() != want {
+			t.Errorf("%s: %q, %v", rule, r.Recorded(), err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{`KERNEL=="video[0-9]*|a?", ATTRS{a}!=e"\x20[!b-c\]]"`, `TAG==i"[[:alpha:]]"`, `ENV{a}="`, ` #`} {
 		f.Add(s)
