@@ -62,7 +62,7 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 		again = jitter(backoffMost)
 		if have != nil && !p.watched(have) { // then it is to be read again
 			delete(p.observed, name)
-			p.elsewhere[name] = false
+			p.unread[name] = unread{}
 		}
 	}
 	report := problem != "" && problem != e.problem

@@ -205,8 +205,6 @@ func (p *planner) problem() {
 	case known && id != d.Reported.ID:
 		p.out.Problem = fmt.Errorf("instance %s: %w: the id %q has the same hash as %q, so this one is left out",
 			o.Name, ErrCollision, shorten(id), shorten(d.Reported.ID))
-	case !d.Shared && len(o.Spec.Nodes) > 0 && !slices.Contains(o.Spec.Nodes, p.node):
-		p.out.Problem = fmt.Errorf("instance %s: %w: the one of node %s", o.Name, ErrCollision, shorten(o.Spec.Nodes[0]))
 	}
 	if p.out.Problem == nil {
 		return

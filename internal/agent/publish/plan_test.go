@@ -251,11 +251,6 @@ func TestPlanLocal(t *testing.T) {
 			have:    with(have, func(o *v0.Instance) { o.Annotations[v0.AnnotationDeviceID] = "microphone" }),
 			problem: ErrCollision, id: "microphone",
 		},
-		{
-			name: "another node's device with this hash", want: want,
-			have:    published("b", d, "b"),
-			problem: ErrCollision,
-		},
 		{name: "the device has an Instance by another name", want: elsewhere, problem: ErrElsewhere, id: "camera"},
 		{name: "but one by this name counts", want: elsewhere, have: have},
 		{
