@@ -192,15 +192,15 @@ func bindings(words []string) (map[string][]int, error) {
 			return nil, fmt.Errorf("handler uid %q: want <handler name>=<uid>", word)
 		}
 		name, number := word[:i], word[i+1:]
-		if number == "" {
-			all[name] = all[name] // there, and empty
-			continue
+		uids := all[name]
+		if number != "" {
+			uid, err := strconv.ParseUint(number, 10, 31)
+			if err != nil {
+				return nil, fmt.Errorf("handler uid %q: %q is not a user's number", word, number)
+			}
+			uids = append(uids, int(uid))
 		}
-		uid, err := strconv.ParseUint(number, 10, 31)
-		if err != nil {
-			return nil, fmt.Errorf("handler uid %q: %q is not a user's number", word, number)
-		}
-		all[name] = append(all[name], int(uid))
+		all[name] = uids // none, but there, is nobody
 	}
 	return all, nil
 }
