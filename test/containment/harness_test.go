@@ -76,6 +76,7 @@ func TestContainment(t *testing.T) {
 		{"others' Instances", testOthersInstances},
 		{"everything else", testEverythingElse},
 		{"Configurations and Events", testConfigurations},
+		{"Leases", testLeases},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, w) })
 	}
