@@ -40,11 +40,12 @@ func TestObjects(t *testing.T) {
 		"ClusterRoleBinding/akri-agent-binding", "ClusterRoleBinding/akri-controller-binding",
 		"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
 		"Role/akri-controller-election", "RoleBinding/akri-controller-election",
+		"Role/akri-agent-lease", "RoleBinding/akri-agent-lease",
 		"ServiceAccount/akri-agent-sa", "ServiceAccount/akri-controller-sa",
 	}
 	const hook = "/akri-webhook-configuration"
 	var policies []string
-	for _, name := range []string{"instance-create", "instance-update", "instance-delete", "instance-status", "configuration", "events"} {
+	for _, name := range []string{"instance-create", "instance-update", "instance-delete", "instance-status", "configuration", "events", "lease"} {
 		policies = append(policies, "ValidatingAdmissionPolicy/akri-agent-"+name, "ValidatingAdmissionPolicyBinding/akri-agent-"+name)
 	}
 	base = append(base, policies...)
@@ -71,7 +72,8 @@ func TestObjects(t *testing.T) {
 		{"CA of the user", []string{"webhookConfiguration.caBundle=cGVt"}, slices.DeleteFunc(slices.Clone(base), func(o string) bool { return o == "Secret"+hook+"-certs" })},
 		{"no controller", []string{"controller.enabled=false"}, append([]string{
 			"ClusterRole/akri-agent-role", "ClusterRoleBinding/akri-agent-binding",
-			"DaemonSet/akri-agent-daemonset", "ServiceAccount/akri-agent-sa"}, policies...)},
+			"DaemonSet/akri-agent-daemonset", "ServiceAccount/akri-agent-sa",
+			"Role/akri-agent-lease", "RoleBinding/akri-agent-lease"}, policies...)},
 		{"no agent", []string{"agent.enabled=false"}, slices.DeleteFunc(slices.Clone(base),
 			func(key string) bool { return strings.Contains(key, "/akri-agent-") })},
 		{"no policies", []string{"agent.nodePolicies.enabled=false"}, slices.DeleteFunc(slices.Clone(base),

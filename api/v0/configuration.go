@@ -12,6 +12,10 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:path=configurations,singular=configuration,shortName=akric,categories=all,scope=Namespaced
 // +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Handler",type=string,JSONPath=`.spec.discoveryHandler.name`,description="Discovery handler that is asked"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Discovering")].status`,description="Whether a handler answers; Unknown if no agent responds"
+// +kubebuilder:printcolumn:name="Devices",type=integer,JSONPath=`.status.devices`,description="Instances"
+// +kubebuilder:printcolumn:name="Brokers",type=string,JSONPath=`.status.brokers`,description="Brokers that are ready, of those that there should be"
 // +kubebuilder:printcolumn:name="Capacity",type=string,JSONPath=`.spec.capacity`,description="Slots of each Instance"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 56",message="metadata.name must be at most 56 characters: the names of Instances add seven to it"
@@ -201,6 +205,19 @@ type ConfigurationStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// How many Instances there are. Written by the controller, a moment after
+	// it changed.
+	//
+	// +optional
+	Devices int32 `json:"devices"`
+
+	// "2/3": brokers that are ready, and how many there should be. Written by
+	// the controller, a moment after it changed.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Brokers string `json:"brokers,omitempty"`
 
 	// One entry per node whose agent has asked for devices.
 	//

@@ -8,6 +8,10 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:resource:path=instances,singular=instance,shortName=akrii,categories=all,scope=Namespaced
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Config",type=string,JSONPath=`.spec.configurationName`,description="Configuration that the device was found for"
+// +kubebuilder:printcolumn:name="Device",type=string,JSONPath=`.status.device`,description="What a person would call the device"
+// +kubebuilder:printcolumn:name="Online",type=string,JSONPath=`.status.conditions[?(@.type=="Online")].status`,description="Whether a node sees the device; Unknown if no agent that saw it responds"
+// +kubebuilder:printcolumn:name="Used",type=string,JSONPath=`.status.used`,description="Slots that are held, of all"
+// +kubebuilder:printcolumn:name="Broker",type=string,JSONPath=`.status.conditions[?(@.type=="BrokersReady")].reason`,description="How its brokers fare, or the worst of them"
 // +kubebuilder:printcolumn:name="Shared",type=boolean,JSONPath=`.spec.shared`,description="Whether several nodes can see the device"
 // +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.spec.nodes`,description="Nodes that see the device"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -92,6 +96,20 @@ type InstanceStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// What a person would call the device: its device node, or the end of its
+	// id. Written by the controller.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Device string `json:"device,omitempty"`
+
+	// "1/5": slots that are held, and how many there are. Written by the
+	// controller, a moment after it changed.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Used string `json:"used,omitempty"`
 
 	// Entries of nodes with something to say. A node of spec.nodes without an
 	// entry sees the device and has nothing to add.

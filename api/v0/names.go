@@ -32,6 +32,10 @@ const (
 	// LabelShared with value "true" is on Instances of shared devices.
 	LabelShared = "akri.sh/shared"
 
+	// LabelAgentLease with value "true" is on the Leases that agents renew as a
+	// sign of life; see [AgentLease].
+	LabelAgentLease = "akri.sh/agent"
+
 	// AnnotationDeviceID holds the full id that the handler reported.
 	AnnotationDeviceID = "akri.sh/device-id"
 	// AnnotationEvictOnChange with value "true" is set by users on Pods that are
@@ -130,4 +134,17 @@ func NodeLabel(node string) string {
 		return node
 	}
 	return strings.TrimRight(node[:56], ".-_") + "-" + DeviceHash(node, "", true)
+}
+
+// agentLease starts the names of agents' Leases.
+const agentLease = "akri-agent-"
+
+// AgentLease returns the name of the Lease, in the namespace of the release, that
+// the agent of a node renews.
+func AgentLease(node string) string { return agentLease + node }
+
+// AgentOfLease is the reverse of [AgentLease].
+func AgentOfLease(name string) (node string, ok bool) {
+	node, ok = strings.CutPrefix(name, agentLease)
+	return node, ok && node != ""
 }

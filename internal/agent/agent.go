@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/coreapi"
 	"github.com/akri-go/akri/internal/agent/deviceplugin"
+	"github.com/akri-go/akri/internal/agent/heartbeat"
 	"github.com/akri-go/akri/internal/agent/hostpath"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
@@ -225,6 +227,16 @@ func Run(ctx context.Context, o Options) error {
 		return nil
 	})
 	g.Go(func() error { return adopt(ctx, asker, publisher, inv) })
+	if o.PodNamespace != "" && o.PodName != "" {
+		g.Go(func() error {
+			return heartbeat.Run(ctx, heartbeat.Options{
+				Node: o.Node, Namespace: o.PodNamespace, Apply: client.ApplyLease, Logger: o.Logger,
+				Owner: func(ctx context.Context) ([]metav1.OwnerReference, error) {
+					return core.Owner(ctx, types.NamespacedName{Namespace: o.PodNamespace, Name: o.PodName})
+				},
+			})
+		})
+	}
 	if o.MetricsAddress != "" {
 		pulse := probes.NewPulse(map[string]func(context.Context){
 			"handlers":  handlers.Beat,

@@ -19,6 +19,7 @@ import (
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/controller/agents"
 	"github.com/akri-go/akri/internal/controller/broker"
 	"github.com/akri-go/akri/internal/controller/migrate"
 	"github.com/akri-go/akri/internal/controller/node"
@@ -41,7 +42,7 @@ type Options struct {
 	MetricsAddress string
 	ProbeAddress   string
 	// LeaderElection is off if this is the only replica; else the Lease is in
-	// Namespace.
+	// Namespace. So are the agents' Leases.
 	LeaderElection bool
 	Namespace      string
 	// NodeGrace says when nodes are lost; see package node.
@@ -49,6 +50,9 @@ type Options struct {
 	// ResourcesAfter is how long a resource of a Node must have been left
 	// over before it is removed; 0 is never.
 	ResourcesAfter time.Duration
+	// LookAtAgents is the time between two looks at the agents' Leases; 0 is
+	// the default.
+	LookAtAgents time.Duration
 	// Admission is what the webhook is told; nil is no webhook.
 	Admission *admission.Options
 	// Metrics gets the collectors of this package; nil is no metrics.
@@ -125,8 +129,18 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) error {
 	log := o.Log
 	events := mgr.GetEventRecorder("akri-controller")
+	watcher := &agents.Watcher{Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: o.Namespace, Log: log, Every: o.LookAtAgents}
 	conditions := &status.Reconcilers{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Log: log,
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Log: log, Events: events, Silent: watcher.Silent,
+	}
+	watcher.Changed = conditions.TouchNodes
+	if err := mgr.Add(watcher); err != nil {
+		return fmt.Errorf("set up the look at agents: %w", err)
+	}
+	if o.Metrics != nil {
+		if err := o.Metrics.Register(watcher); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	refusals := broker.NewRefusals(conditions.Touch)
 	conditions.Verdicts = refusals

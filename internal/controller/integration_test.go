@@ -64,6 +64,7 @@ func TestController(t *testing.T) {
 		{"pod-job-pod", testPodJobPod},
 		{"no-finalizers", testNoFinalizers},
 		{"conditions", testConditions},
+		{"broken-broker", testBrokenBroker},
 		{"device-changed", testDeviceChanged},
 		{"users-device-changed", testUsersDeviceChanged},
 	} {

@@ -23,7 +23,7 @@ package controller
 //
 // In its own namespace:
 //
-//	coordination.k8s.io  leases                get create update
+//	coordination.k8s.io  leases                get create update list delete
 //
 // With the admission webhook, of one object each:
 //

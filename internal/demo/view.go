@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	akri "github.com/akri-go/akri/api/v0"
 )
@@ -21,6 +22,7 @@ type row struct {
 	slots    string // "used/capacity"
 	broker   string // Pod
 	phase    string // of the broker
+	trouble  string // what the Instance's conditions say that is not well
 }
 
 // view joins the machine's devices with Instances and brokers of one
@@ -51,6 +53,7 @@ func view(devices []string, configuration string, instances []akri.Instance, pod
 		}
 		r.instance, r.node = i.Name, strings.Join(i.Spec.Nodes, ",")
 		r.slots = fmt.Sprintf("%d/%d", used, i.Spec.Capacity)
+		r.trouble = troubleOf(i.Status.Conditions)
 		for _, p := range pods {
 			if p.Labels[akri.LabelInstance] == i.Name && p.Namespace == i.Namespace {
 				r.broker, r.phase = p.Name, phaseOf(p)
@@ -70,7 +73,7 @@ func phaseOf(p corev1.Pod) string {
 	if p.DeletionTimestamp != nil {
 		return "Terminating"
 	}
-	for _, s := range p.Status.ContainerStatuses {
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 		if s.State.Waiting != nil && s.State.Waiting.Reason != "" {
 			return s.State.Waiting.Reason
 		}
@@ -79,6 +82,17 @@ func phaseOf(p corev1.Pod) string {
 		return "Pending"
 	}
 	return string(p.Status.Phase)
+}
+
+// troubleOf returns the reason of the first condition that is not well, other than
+// that of brokers, whose Pods say so themselves.
+func troubleOf(conditions []metav1.Condition) string {
+	for _, c := range conditions {
+		if c.Status != metav1.ConditionTrue && c.Type != "BrokersReady" {
+			return c.Reason
+		}
+	}
+	return ""
 }
 
 // running tells whether every device of the machine has a running broker, and
@@ -101,6 +115,9 @@ func table(rows []row) []string {
 			state = strings.TrimSpace(r.phase + " (unplugged)")
 		case r.broker == "":
 			state = "no broker yet"
+		}
+		if r.trouble != "" && r.instance != "" {
+			state += " (" + r.trouble + ")"
 		}
 		cells = append(cells, []string{r.device, r.instance, r.node, r.slots, r.broker, state})
 	}

@@ -80,6 +80,7 @@ func TestContainment(t *testing.T) {
 		{"bounds", testBounds},
 		{"everything else", testEverythingElse},
 		{"Configurations and Events", testConfigurations},
+		{"Leases", testLeases},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, w) })
 	}

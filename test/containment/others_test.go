@@ -49,6 +49,8 @@ func testConfigurations(t *testing.T, w *world) {
 		status("another's entry away", `[{"op":"remove","path":"/status/nodes/0"}]`, sayStatus),
 		status("conditions", `[{"op":"remove","path":"/status/conditions"}]`, sayStatus),
 		status("generation", `[{"op":"add","path":"/status/observedGeneration","value":9}]`, sayStatus),
+		status("counts", `[{"op":"add","path":"/status/devices","value":9}]`, sayStatus),
+		status("brokers", `[{"op":"add","path":"/status/brokers","value":"9/9"}]`, sayStatus),
 		{name: "broker", verb: "PATCH", path: cam, kind: merge, body: `{"spec":{"brokerSpec":{"brokerPodSpec":{"containers":[]}}}}`, want: no},
 		{name: "labels", verb: "PATCH", path: cam, kind: merge, body: `{"metadata":{"labels":{"a":"b"}}}`, want: no},
 		{name: "finalizers", verb: "PATCH", path: cam, kind: merge, body: `{"metadata":{"finalizers":null}}`, want: no},
@@ -176,4 +178,36 @@ func eventually(t *testing.T, what string, check func() error) {
 		case <-tick.C:
 		}
 	}
+}
+
+const (
+	leases   = "/apis/coordination.k8s.io/v1/namespaces/akri-system/leases/"
+	sayLease = "an agent writes its own node's Lease and no other"
+)
+
+// testLeases tries what an agent may do with its sign of life, and with the
+// Leases of others: the controllers' leadership is one.
+func testLeases(t *testing.T, w *world) {
+	lease := func(name, holder, more string) string {
+		return fmt.Sprintf(`{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"%s","labels":{"akri.sh/agent":"true"}%s},
+			"spec":{"holderIdentity":"%s","leaseDurationSeconds":30,"renewTime":"2026-01-01T00:00:00.000000Z"}}`, name, more, holder)
+	}
+	write := func(name, path, body, want string) request {
+		return request{name: name, verb: "PATCH", path: leases + path, kind: apply, force: true, body: body, want: want}
+	}
+	const only = "and one owner at most, and nothing else"
+	w.try(t, w.agent(t, "node-a"), []request{
+		write("its own", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", ""), ""),
+		write("renewed", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", ""), ""),
+		write("with an owner", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", `,"ownerReferences":[{"apiVersion":"apps/v1","kind":"DaemonSet","name":"d","uid":"u"}]`), ""),
+		write("another node's", "akri-agent-node-b", lease("akri-agent-node-b", "node-b", ""), sayLease),
+		write("the controllers' leadership", "akri-controller", lease("akri-controller", "node-a", ""), sayLease),
+		write("for another node", "akri-agent-node-a", lease("akri-agent-node-a", "node-b", ""), only),
+		write("annotations", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", `,"annotations":{"a":"b"}`), only),
+		write("finalizers", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", `,"finalizers":["x/y"]`), only),
+		{name: "delete", verb: "DELETE", path: leases + "akri-agent-node-a", want: `cannot delete resource "leases"`},
+		{name: "read", verb: "GET", path: leases + "akri-controller", want: `cannot get resource "leases"`},
+		{name: "in another namespace", verb: "PATCH", path: "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node-b", kind: merge,
+			body: `{"spec":{"holderIdentity":"x"}}`, want: `cannot patch resource "leases"`},
+	})
 }

@@ -87,3 +87,23 @@ func (c *Client) Pods(ctx context.Context) (map[types.UID]types.NamespacedName, 
 	}
 	return pods, nil
 }
+
+// Owner returns what a Pod of the node goes with: its controlling owner, such as
+// a DaemonSet, or the Pod itself.
+func (c *Client) Owner(ctx context.Context, pod types.NamespacedName) ([]metav1.OwnerReference, error) {
+	var list metav1.PartialObjectMetadataList
+	_, err := c.get(ctx, "/api/v1/namespaces/"+pod.Namespace+"/pods", metadataOnly, url.Values{
+		"fieldSelector": {"metadata.name=" + pod.Name},
+	}, &list)
+	if err != nil {
+		return nil, fmt.Errorf("read Pod %s: %w", pod, err)
+	}
+	if len(list.Items) != 1 {
+		return nil, fmt.Errorf("there is no Pod %s", pod)
+	}
+	p := &list.Items[0]
+	if o := metav1.GetControllerOf(p); o != nil {
+		return []metav1.OwnerReference{{APIVersion: o.APIVersion, Kind: o.Kind, Name: o.Name, UID: o.UID}}, nil
+	}
+	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: p.Name, UID: p.UID}}, nil
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 )
 
@@ -45,7 +46,11 @@ func TestRead(t *testing.T) {
 		"/api/v1/namespaces/ns/secrets/list":  `{"kind":"Secret","apiVersion":"v1","data":["hunter2!"]}`,
 		"/api/v1/namespaces/ns/configmaps/c": `{"kind":"ConfigMap","apiVersion":"v1","metadata":{"resourceVersion":"7"},
 			"data":{"k":"open"},"binaryData":{"k":"eHg=","b":"AAE="}}`,
-		"/api/v1/pods": `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","items":[{"metadata":{"uid":"u1","namespace":"ns","name":"p"}}]}`,
+		"/api/v1/namespaces/ns/pods": `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","items":[{"metadata":{"uid":"u1","namespace":"ns","name":"p",
+			"ownerReferences":[{"apiVersion":"apps/v1","kind":"DaemonSet","name":"d","uid":"u2","controller":true,"blockOwnerDeletion":true}]}}]}`,
+		"/api/v1/namespaces/bare/pods":  `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","items":[{"metadata":{"uid":"u1","namespace":"bare","name":"p"}}]}`,
+		"/api/v1/namespaces/empty/pods": `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","items":[]}`,
+		"/api/v1/pods":                  `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","items":[{"metadata":{"uid":"u1","namespace":"ns","name":"p"}}]}`,
 	})
 	ctx := t.Context()
 	if data, found, err := c.Read(ctx, "Secret", "ns", "s"); err != nil || !found || string(data["k"]) != "hidden" {
@@ -70,6 +75,15 @@ func TestRead(t *testing.T) {
 	data, found, err := c.Read(ctx, "ConfigMap", "ns", "c")
 	if err != nil || !found || string(data["k"]) != "open" || string(data["b"]) != "\x00\x01" {
 		t.Errorf("config map: %q %v %v", data, found, err)
+	}
+	for namespace, want := range map[string]string{"ns": "apps/v1 DaemonSet d u2", "bare": "v1 Pod p u1"} {
+		o, err := c.Owner(ctx, types.NamespacedName{Namespace: namespace, Name: "p"})
+		if err != nil || len(o) != 1 || o[0].APIVersion+" "+o[0].Kind+" "+o[0].Name+" "+string(o[0].UID) != want || o[0].BlockOwnerDeletion != nil {
+			t.Errorf("owner of a Pod in %s: %+v %v", namespace, o, err)
+		}
+	}
+	if o, err := c.Owner(ctx, types.NamespacedName{Namespace: "empty", Name: "p"}); err == nil {
+		t.Errorf("owner of a Pod that is not there: %v", o)
 	}
 	if pods, err := c.Pods(ctx); err != nil || pods["u1"].Name != "p" || len(pods) != 1 {
 		t.Errorf("pods: %v %v", pods, err)

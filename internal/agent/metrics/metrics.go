@@ -44,6 +44,8 @@ type Metrics struct {
 	// configurations and handlers are what may be told of; nil before the
 	// Configurations are known, when everything may.
 	configurations, handlers map[string]bool
+	// early are those that were told of before.
+	early struct{ configurations, handlers map[string]bool }
 }
 
 // NewRegistry returns a registry with the metrics of the process.
@@ -103,6 +105,7 @@ func New(r prometheus.Registerer, c Counted) (*Metrics, error) {
 			Help: "Registrations of discovery handlers that were refused.",
 		}, []string{"reason"}),
 	}
+	m.early.configurations, m.early.handlers = map[string]bool{}, map[string]bool{}
 	// Series of which all values are known start at zero.
 	for _, result := range []string{granted, denied} {
 		m.claims.WithLabelValues(result)
@@ -130,20 +133,25 @@ func (m *Metrics) SetConfigurations(all []*v0.Configuration) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.configurations == nil {
+		// An agent that starts from its checkpoint has answers before it has
+		// heard of the Configurations.
+		m.configurations, m.handlers = m.early.configurations, m.early.handlers
+	}
 	drop(m.responseTime.MetricVec, "configuration", m.configurations, configurations)
 	drop(m.responseResult.MetricVec, "discovery_handler_name", m.handlers, handlers)
+	for name := range handlers { // a counter that is not there yet cannot be seen to rise
+		m.responseResult.WithLabelValues(text(name), success)
+		m.responseResult.WithLabelValues(text(name), fail)
+	}
 	m.configurations, m.handlers = configurations, handlers
 }
 
-// drop removes the series of names that are not there any more. Before names
-// were known there may be any.
+// drop removes the series of names that are not there any more.
 func drop(series *prometheus.MetricVec, label string, before, now map[string]bool) {
-	if before == nil {
-		series.Reset()
-	}
 	for name := range before {
 		if !now[name] {
-			series.DeletePartialMatch(prometheus.Labels{label: name})
+			series.DeletePartialMatch(prometheus.Labels{label: text(name)})
 		}
 	}
 }
@@ -155,6 +163,9 @@ func (m *Metrics) Answered(a registry.Answer) {
 	// A call may end when its Configuration is gone already.
 	if m.configurations != nil && !m.configurations[a.Configuration.Name] || m.handlers != nil && !m.handlers[a.Handler] {
 		return
+	}
+	if m.configurations == nil {
+		m.early.configurations[a.Configuration.Name], m.early.handlers[a.Handler] = true, true
 	}
 	if a.Err != nil {
 		m.responseResult.WithLabelValues(text(a.Handler), fail).Inc()

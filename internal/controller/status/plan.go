@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/agents"
 )
 
 // Types of conditions.
@@ -19,6 +20,7 @@ const (
 	ServicesAccepted   = "ServicesAccepted"
 	Online             = "Online"
 	PodsCurrent        = "PodsCurrent"
+	BrokersReady       = "BrokersReady"
 )
 
 // Reasons of conditions.
@@ -31,6 +33,8 @@ const (
 	ReasonRefused   = "Refused"
 	ReasonSeen      = "Seen"
 	ReasonNotSeen   = "NotSeen"
+	ReasonSilent    = "AgentNotResponding"
+	ReasonRunning   = "Running"
 	ReasonChanged   = "DeviceChanged"
 	ReasonCurrent   = "Replaced"
 	maxMessage      = 1024
@@ -45,13 +49,40 @@ type Verdict struct {
 	Refusal string
 }
 
+// Facts are what conditions depend on beside the object itself.
+type Facts struct {
+	// Verdict is of a Configuration's broker spec.
+	Verdict Verdict
+	// Silent tells whether a node's agent does not respond; nil if nobody knows.
+	Silent func(node string) bool
+	// Brokers are the Pods of brokers that are not about to go.
+	Brokers []Broker
+}
+
+func (f Facts) silent(node string) bool { return f.Silent != nil && f.Silent(node) }
+
+// again returns when a broker will be judged otherwise; 0 is never.
+func (f Facts) again() time.Duration {
+	var again time.Duration
+	for _, b := range f.Brokers {
+		if b.Again > 0 && (again == 0 || b.Again < again) {
+			again = b.Again
+		}
+	}
+	return again
+}
+
 // OfConfiguration returns the conditions that a Configuration should have.
 // Those that say the same as the present ones are taken over with their times.
-func OfConfiguration(c *v0.Configuration, verdict Verdict, now metav1.Time) []metav1.Condition {
+func OfConfiguration(c *v0.Configuration, facts Facts, now metav1.Time) []metav1.Condition {
 	var out []metav1.Condition
 	old := c.Status.Conditions
-	if d := discovering(c); d != nil {
+	verdict := facts.Verdict
+	if d := discovering(c, facts); d != nil {
 		out = append(out, settle(old, *d, c.Generation, now))
+	}
+	if b := brokers(old, facts); b != nil && c.Spec.BrokerSpec != nil {
+		out = append(out, settle(old, *b, c.Generation, now))
 	}
 	present := meta.FindStatusCondition(old, BrokerSpecAccepted)
 	switch {
@@ -103,19 +134,38 @@ func OfServices(c *v0.Configuration, verdict ServiceVerdict, now metav1.Time) []
 	}, c.Generation, now)}
 }
 
-// discovering sums up status.nodes; nil if there is nothing to sum up.
-func discovering(c *v0.Configuration) *metav1.Condition {
+// brokers tells how the brokers fare. While they start, or run again after a
+// crash, what was said stays said.
+func brokers(old []metav1.Condition, facts Facts) *metav1.Condition {
+	ready, reason, message, known := brokersReady(facts.Brokers)
+	switch {
+	case len(facts.Brokers) == 0:
+		return nil
+	case !known:
+		return meta.FindStatusCondition(old, BrokersReady)
+	case ready:
+		return &metav1.Condition{Type: BrokersReady, Status: metav1.ConditionTrue, Reason: reason, Message: message}
+	default:
+		return &metav1.Condition{Type: BrokersReady, Status: metav1.ConditionFalse, Reason: reason, Message: message}
+	}
+}
+
+// discovering sums up status.nodes; nil if there is nothing to sum up. What a
+// node's entry says does not count while its agent is silent.
+func discovering(c *v0.Configuration, facts Facts) *metav1.Condition {
 	nodes := c.Status.Nodes
 	if len(nodes) == 0 {
 		return nil
 	}
 	var active, waiting, failed int
-	var troubles []string
+	var troubles, silent []string
 	for _, n := range nodes {
-		switch n.State {
-		case v0.DiscoveryActive:
+		switch {
+		case facts.silent(n.Name):
+			silent = append(silent, n.Name)
+		case n.State == v0.DiscoveryActive:
 			active++
-		case v0.DiscoveryFailed:
+		case n.State == v0.DiscoveryFailed:
 			failed++
 			troubles = append(troubles, n.Name+": "+n.Message)
 		default:
@@ -129,12 +179,17 @@ func discovering(c *v0.Configuration) *metav1.Condition {
 	if failed > 0 {
 		message += fmt.Sprintf(", %d failed: %s", failed, few(troubles))
 	}
+	if len(silent) > 0 {
+		message += ", no agent responds on " + agents.Names(silent)
+	}
 	d := &metav1.Condition{Type: Discovering, Status: metav1.ConditionFalse, Message: cut(message)}
 	switch {
 	case active == len(nodes):
 		d.Status, d.Reason = metav1.ConditionTrue, ReasonAllNodes
 	case active > 0:
 		d.Status, d.Reason = metav1.ConditionTrue, ReasonSomeNodes
+	case len(silent) > 0:
+		d.Status, d.Reason = metav1.ConditionUnknown, ReasonSilent
 	case failed > 0:
 		d.Reason = ReasonFailed
 	default:
@@ -143,12 +198,11 @@ func discovering(c *v0.Configuration) *metav1.Condition {
 	return d
 }
 
-// OfInstance returns the conditions that an Instance should have. Brokers are
-// its own, by UID.
-func OfInstance(inst *v0.Instance, brokers map[types.UID]bool, now metav1.Time) []metav1.Condition {
+// OfInstance returns the conditions that an Instance should have.
+func OfInstance(inst *v0.Instance, facts Facts, now metav1.Time) []metav1.Condition {
 	var out []metav1.Condition
 	old := inst.Status.Conditions
-	for _, c := range []*metav1.Condition{online(inst), podsCurrent(inst, brokers)} {
+	for _, c := range []*metav1.Condition{online(inst, facts), brokers(old, facts), podsCurrent(inst, facts)} {
 		if c != nil {
 			out = append(out, settle(old, *c, inst.Generation, now))
 		}
@@ -156,41 +210,51 @@ func OfInstance(inst *v0.Instance, brokers map[types.UID]bool, now metav1.Time) 
 	return out
 }
 
-// online tells whether a node sees the device; nil if it was never away.
-func online(inst *v0.Instance) *metav1.Condition {
+// online tells whether a node sees the device. A node whose agent is silent saw
+// it: nobody knows whether it still does.
+func online(inst *v0.Instance, facts Facts) *metav1.Condition {
 	offline := map[string]bool{}
 	for _, n := range inst.Status.Nodes {
 		offline[n.Name] = n.State == v0.DeviceOffline
 	}
 	seen := 0
+	var silent []string
 	for _, n := range inst.Spec.Nodes {
-		if !offline[n] {
+		switch {
+		case offline[n]:
+		case facts.silent(n):
+			silent = append(silent, n)
+		default:
 			seen++
 		}
 	}
 	switch {
-	case seen == 0:
+	case seen > 0:
+		return &metav1.Condition{Type: Online, Status: metav1.ConditionTrue, Reason: ReasonSeen, Message: "a node sees the device"}
+	case len(silent) > 0:
+		return &metav1.Condition{
+			Type: Online, Status: metav1.ConditionUnknown, Reason: ReasonSilent,
+			Message: "no agent responds on the nodes that saw the device: " + agents.Names(silent),
+		}
+	default:
 		return &metav1.Condition{
 			Type: Online, Status: metav1.ConditionFalse, Reason: ReasonNotSeen,
 			Message: "no node sees the device; it goes when its grace period is over",
 		}
-	case meta.FindStatusCondition(inst.Status.Conditions, Online) != nil:
-		return &metav1.Condition{
-			Type: Online, Status: metav1.ConditionTrue, Reason: ReasonSeen,
-			Message: "a node sees the device",
-		}
-	default:
-		return nil
 	}
 }
 
 // podsCurrent names the Pods of users that hold the device as it no longer is;
 // nil if there never was one. Brokers are replaced, which takes a moment.
-func podsCurrent(inst *v0.Instance, brokers map[types.UID]bool) *metav1.Condition {
+func podsCurrent(inst *v0.Instance, facts Facts) *metav1.Condition {
+	ours := map[string]bool{}
+	for _, b := range facts.Brokers {
+		ours[string(b.UID)] = b.Own
+	}
 	var pods []string
 	for _, n := range inst.Status.Nodes {
 		for _, slot := range n.Outdated {
-			if !brokers[types.UID(slot.PodUID)] {
+			if !ours[slot.PodUID] {
 				pods = append(pods, fmt.Sprintf("%s/%s on node %s (%s)", slot.PodNamespace, slot.PodName, n.Name, slot.Change))
 			}
 		}
@@ -222,32 +286,50 @@ func few(items []string) string {
 	return strings.Join(items, "; ") + more
 }
 
-// settle gives a condition its generation and times. If it says what the
-// present one says, it is the present one.
+// settle gives a condition its generation, and the time since when it has its
+// status.
 func settle(old []metav1.Condition, c metav1.Condition, generation int64, now metav1.Time) metav1.Condition {
 	c.ObservedGeneration = generation
 	c.LastTransitionTime = now
 	if p := meta.FindStatusCondition(old, c.Type); p != nil && p.Status == c.Status {
 		c.LastTransitionTime = p.LastTransitionTime
-		if p.Reason == c.Reason && p.Message == c.Message {
-			return *p
-		}
 	}
 	return c
 }
 
-// Same tells whether two sets of conditions say the same.
-func Same(a, b []metav1.Condition) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for _, c := range a {
-		p := meta.FindStatusCondition(b, c.Type)
-		if p == nil || p.Status != c.Status || p.Reason != c.Reason || p.Message != c.Message {
-			return false
+// Diff is how far what should be written differs from what is there.
+type Diff int
+
+const (
+	// Nothing to write.
+	Nothing Diff = iota
+	// Later is what can wait for more of its kind: a count, a generation, that
+	// all is well with what is new.
+	Later
+	// Now is what somebody waits to hear.
+	Now
+)
+
+// Compare compares conditions as they should be and are.
+func Compare(want, have []metav1.Condition) Diff {
+	diff := Nothing
+	for _, w := range want {
+		h := meta.FindStatusCondition(have, w.Type)
+		switch {
+		case h == nil && w.Status == metav1.ConditionTrue:
+			diff = max(diff, Later)
+		case h == nil, h.Status != w.Status, h.Reason != w.Reason, h.Message != w.Message:
+			return Now
+		case h.ObservedGeneration != w.ObservedGeneration:
+			diff = max(diff, Later)
 		}
 	}
-	return true
+	for _, h := range have {
+		if meta.FindStatusCondition(want, h.Type) == nil {
+			return Now
+		}
+	}
+	return diff
 }
 
 func cut(s string) string {

@@ -35,20 +35,27 @@ func node(name string, state v0.DiscoveryState, message string) v0.Configuration
 	return v0.ConfigurationNode{Name: name, State: state, Message: message}
 }
 
+type configurationCase struct {
+	name     string
+	nodes    []v0.ConfigurationNode
+	old      []metav1.Condition
+	noBroker bool
+	verdict  Verdict
+	want     string
+	message  string
+}
+
+func (c configurationCase) facts() Facts { return Facts{Verdict: c.verdict, Silent: silent} }
+
+// silent tells of the agent of the node "dead".
+func silent(node string) bool { return node == "dead" }
+
 func TestOfConfiguration(t *testing.T) {
 	active, waiting, failed := node("a", v0.DiscoveryActive, ""), node("b", v0.DiscoveryWaiting, ""), node("c", v0.DiscoveryFailed, "bad rule")
 	accepted := func(s metav1.ConditionStatus, reason string) []metav1.Condition {
 		return []metav1.Condition{{Type: BrokerSpecAccepted, Status: s, Reason: reason, Message: "m", LastTransitionTime: t0}}
 	}
-	for _, tt := range []struct {
-		name     string
-		nodes    []v0.ConfigurationNode
-		old      []metav1.Condition
-		noBroker bool
-		verdict  Verdict
-		want     string
-		message  string
-	}{
+	for _, tt := range []configurationCase{
 		{"nothing known", nil, nil, false, Verdict{}, "", ""},
 		{"all nodes", []v0.ConfigurationNode{active}, nil, false, Verdict{}, "Discovering=True AllNodes", "1 of 1"},
 		{"some nodes", []v0.ConfigurationNode{active, waiting, failed}, nil, false, Verdict{}, "Discovering=True SomeNodes", "1 of 3 nodes, 1 wait for one, 1 failed: c: bad rule"},
@@ -61,6 +68,12 @@ func TestOfConfiguration(t *testing.T) {
 		{"accepted at last", nil, accepted("False", ReasonRefused), false, Verdict{Tried: true}, "BrokerSpecAccepted=True Accepted", ""},
 		{"a new controller knows nothing", nil, accepted("False", ReasonRefused), false, Verdict{}, "BrokerSpecAccepted=False Refused*", "m"},
 		{"no broker any more", nil, accepted("False", ReasonRefused), true, Verdict{}, "", ""},
+		{"the only agent is silent", []v0.ConfigurationNode{node("dead", v0.DiscoveryActive, "")}, nil, false, Verdict{},
+			"Discovering=Unknown AgentNotResponding", "0 of 1 nodes, no agent responds on dead"},
+		{"one of two agents is silent", []v0.ConfigurationNode{active, node("dead", v0.DiscoveryActive, "")}, nil, false, Verdict{},
+			"Discovering=True SomeNodes", "1 of 2 nodes, no agent responds on dead"},
+		{"a silent agent, and one that waits", []v0.ConfigurationNode{waiting, node("dead", v0.DiscoveryActive, "")}, nil, false, Verdict{},
+			"Discovering=Unknown AgentNotResponding", "0 of 2 nodes, 1 wait for one, no agent responds on dead"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := &v0.Configuration{}
@@ -68,7 +81,7 @@ func TestOfConfiguration(t *testing.T) {
 			if !tt.noBroker {
 				c.Spec.BrokerSpec = &v0.BrokerSpec{}
 			}
-			got := OfConfiguration(c, tt.verdict, t1)
+			got := OfConfiguration(c, tt.facts(), t1)
 			if brief(got) != tt.want {
 				t.Errorf("have %q, want %q", brief(got), tt.want)
 			}
@@ -76,7 +89,7 @@ func TestOfConfiguration(t *testing.T) {
 				t.Errorf("message of %+v, want %q", got, tt.message)
 			}
 			c.Status.Conditions = got
-			if again := OfConfiguration(c, tt.verdict, metav1.NewTime(t1.Add(time.Hour))); !Same(again, got) {
+			if again := OfConfiguration(c, tt.facts(), metav1.NewTime(t1.Add(time.Hour))); Compare(again, got) != Nothing {
 				t.Errorf("does not settle: %+v, then %+v", got, again)
 			}
 		})
@@ -111,7 +124,7 @@ func TestOfServices(t *testing.T) {
 			t.Errorf("%s: have %q, want %q", tt.name, brief(got), tt.want)
 		}
 		c.Status.Conditions = got
-		if again := OfServices(c, tt.verdict, metav1.NewTime(t1.Add(time.Hour))); !Same(again, got) {
+		if again := OfServices(c, tt.verdict, metav1.NewTime(t1.Add(time.Hour))); Compare(again, got) != Nothing {
 			t.Errorf("%s: does not settle", tt.name)
 		}
 	}
@@ -122,7 +135,7 @@ func TestMessagesAreBounded(t *testing.T) {
 	for i := range 1000 {
 		c.Status.Nodes = append(c.Status.Nodes, node(fmt.Sprint("node-", i), v0.DiscoveryFailed, strings.Repeat("ü", 500)))
 	}
-	for _, got := range OfConfiguration(c, Verdict{true, strings.Repeat("x", 1<<20)}, t0) {
+	for _, got := range OfConfiguration(c, Facts{Verdict: Verdict{true, strings.Repeat("x", 1<<20)}}, t0) {
 		if len(got.Message) > maxMessage+3 || !strings.HasSuffix(got.Message, "…") {
 			t.Errorf("%s: message of %d bytes", got.Type, len(got.Message))
 		}
@@ -135,34 +148,80 @@ func TestOfInstance(t *testing.T) {
 	moved := func(uid string) v0.InstanceNode {
 		return v0.InstanceNode{Name: "a", State: v0.DeviceOnline, Reason: v0.ReasonDeviceChanged, Outdated: []v0.OutdatedSlot{{PodName: "p", PodUID: uid}}}
 	}
-	was := func(s metav1.ConditionStatus, reason string) []metav1.Condition {
-		return []metav1.Condition{{Type: Online, Status: s, Reason: reason, LastTransitionTime: t0}}
+	was := func(kind string, s metav1.ConditionStatus, reason string) []metav1.Condition {
+		return []metav1.Condition{{Type: kind, Status: s, Reason: reason, LastTransitionTime: t0}}
 	}
+	ready, starting, recovering := Broker{Name: "p"}, Broker{Name: "q", Health: Starting}, Broker{Name: "r", Health: Recovering}
+	broken := Broker{Name: "s", Health: Broken, Reason: "CrashLoopBackOff", Why: "container c"}
+	const seen = "Online=True Seen"
 	for _, tt := range []struct {
-		name   string
-		nodes  []string
-		status []v0.InstanceNode
-		old    []metav1.Condition
-		want   string
+		name    string
+		nodes   []string
+		status  []v0.InstanceNode
+		old     []metav1.Condition
+		brokers []Broker
+		want    string
 	}{
-		{"plain", []string{"a"}, nil, nil, ""},
-		{"says something else", []string{"a"}, []v0.InstanceNode{differs}, nil, ""},
-		{"away", []string{"a"}, []v0.InstanceNode{away}, nil, "Online=False NotSeen"},
-		{"away still", []string{"a"}, []v0.InstanceNode{away}, was("False", ReasonNotSeen), "Online=False NotSeen*"},
-		{"another node sees it", []string{"a", "b"}, []v0.InstanceNode{away}, nil, ""},
-		{"back", []string{"a"}, nil, was("False", ReasonNotSeen), "Online=True Seen"},
-		{"back for long", []string{"a"}, nil, was("True", ReasonSeen), "Online=True Seen*"},
-		{"no nodes", nil, nil, nil, "Online=False NotSeen"},
-		{"a user's Pod holds it as it was", []string{"a"}, []v0.InstanceNode{moved("user")}, nil, "PodsCurrent=False DeviceChanged"},
-		{"so does a broker", []string{"a"}, []v0.InstanceNode{moved("broker")}, nil, ""},
-		{"the user's Pod was replaced", []string{"a"}, nil, []metav1.Condition{{Type: PodsCurrent, Status: "False", LastTransitionTime: t0}}, "PodsCurrent=True Replaced"},
-		{"entry of a node that left", []string{"b"}, []v0.InstanceNode{away}, nil, ""},
+		{"plain", []string{"a"}, nil, nil, nil, seen},
+		{"says something else", []string{"a"}, []v0.InstanceNode{differs}, nil, nil, seen},
+		{"away", []string{"a"}, []v0.InstanceNode{away}, nil, nil, "Online=False NotSeen"},
+		{"away still", []string{"a"}, []v0.InstanceNode{away}, was(Online, "False", ReasonNotSeen), nil, "Online=False NotSeen*"},
+		{"another node sees it", []string{"a", "b"}, []v0.InstanceNode{away}, nil, nil, seen},
+		{"back", []string{"a"}, nil, was(Online, "False", ReasonNotSeen), nil, seen},
+		{"back for long", []string{"a"}, nil, was(Online, "True", ReasonSeen), nil, seen + "*"},
+		{"no nodes", nil, nil, nil, nil, "Online=False NotSeen"},
+		{"entry of a node that left", []string{"b"}, []v0.InstanceNode{away}, nil, nil, seen},
+		{"its agent is silent", []string{"dead"}, nil, nil, nil, "Online=Unknown AgentNotResponding"},
+		{"one of its agents is silent", []string{"dead", "b"}, nil, nil, nil, seen},
+		{"one is silent, the other does not see it", []string{"dead", "a"}, []v0.InstanceNode{away}, nil, nil, "Online=Unknown AgentNotResponding"},
+
+		{"a user's Pod holds it as it was", []string{"a"}, []v0.InstanceNode{moved("user")}, nil, nil, seen + ", PodsCurrent=False DeviceChanged"},
+		{"so does a broker", []string{"a"}, []v0.InstanceNode{moved("broker")}, nil, []Broker{{UID: "broker", Own: true, Health: Starting}}, seen},
+		{"so does a Job's Pod", []string{"a"}, []v0.InstanceNode{moved("job")}, nil, []Broker{{UID: "job", Health: Starting}}, seen + ", PodsCurrent=False DeviceChanged"},
+		{"the user's Pod was replaced", []string{"a"}, nil, was(PodsCurrent, "False", ReasonChanged), nil, seen + ", PodsCurrent=True Replaced"},
+
+		{"broker runs", []string{"a"}, nil, nil, []Broker{ready}, seen + ", BrokersReady=True Running"},
+		{"broker starts", []string{"a"}, nil, nil, []Broker{starting}, seen},
+		{"one crashes", []string{"a"}, nil, nil, []Broker{ready, broken}, seen + ", BrokersReady=False CrashLoopBackOff"},
+		{"runs between two crashes", []string{"a"}, nil, was(BrokersReady, "False", "CrashLoopBackOff"), []Broker{recovering}, seen + ", BrokersReady=False CrashLoopBackOff*"},
+		{"was replaced, starts", []string{"a"}, nil, was(BrokersReady, "True", ReasonRunning), []Broker{starting}, seen + ", BrokersReady=True Running*"},
+		{"no broker any more", []string{"a"}, nil, was(BrokersReady, "False", "Error"), nil, seen},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inst := &v0.Instance{Spec: v0.InstanceSpec{Nodes: tt.nodes}, Status: v0.InstanceStatus{Nodes: tt.status, Conditions: tt.old}}
-			if got := brief(OfInstance(inst, map[types.UID]bool{"broker": true}, t1)); got != tt.want {
-				t.Errorf("have %q, want %q", got, tt.want)
+			facts := Facts{Silent: silent, Brokers: tt.brokers}
+			got := OfInstance(inst, facts, t1)
+			if text := brief(got); text != tt.want {
+				t.Errorf("have %q, want %q", text, tt.want)
+			}
+			inst.Status.Conditions = got
+			if again := OfInstance(inst, facts, metav1.NewTime(t1.Add(time.Hour))); Compare(again, got) != Nothing {
+				t.Errorf("does not settle: %+v, then %+v", got, again)
 			}
 		})
+	}
+}
+
+func TestCompare(t *testing.T) {
+	c := func(status metav1.ConditionStatus, message string, generation int64) []metav1.Condition {
+		return []metav1.Condition{{Type: Online, Status: status, Reason: "R", Message: message, ObservedGeneration: generation}}
+	}
+	for _, tt := range []struct {
+		name       string
+		want, have []metav1.Condition
+		diff       Diff
+	}{
+		{"the same", c("True", "m", 1), c("True", "m", 1), Nothing},
+		{"well, and new", c("True", "m", 1), nil, Later},
+		{"not well, and new", c("False", "m", 1), nil, Now},
+		{"not well any more", c("False", "m", 1), c("True", "m", 1), Now},
+		{"well again", c("True", "m", 1), c("Unknown", "m", 1), Now},
+		{"for another reason", c("False", "n", 1), c("False", "m", 1), Now},
+		{"of another generation", c("True", "m", 2), c("True", "m", 1), Later},
+		{"no longer said", nil, c("False", "m", 1), Now},
+	} {
+		if got := Compare(tt.want, tt.have); got != tt.diff {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.diff)
+		}
 	}
 }

@@ -4,19 +4,24 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -45,21 +50,42 @@ type Reconcilers struct {
 	// Live reads from the API server.
 	Live     client.Reader
 	Log      *slog.Logger
+	Events   Recorder
 	Verdicts Verdicts
 	Services Services
+	// Silent tells whether a node's agent does not respond; nil if nobody knows.
+	Silent func(node string) bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	mu    sync.Mutex
-	queue interface{ Add(reconcile.Request) } // nil before the start
+	mu sync.Mutex
+	// Queues of both controllers; nil before the start.
+	configurations, instances queue
+	later                     later
 
 	// noStatus is set when the cluster's CRDs turn out to be of a time before
 	// they had a status.
 	noStatus sync.Once
 }
 
+// Recorder makes Events; the manager's recorder is one.
+type Recorder interface {
+	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
+}
+
+type queue interface{ Add(reconcile.Request) }
+
 // SetupWithManager makes the manager run both reconcilers.
 func (r *Reconcilers) SetupWithManager(mgr ctrl.Manager) error {
+	r.later.init()
+	take := func(to *queue) source.Source {
+		return source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			*to = q
+			return nil
+		})
+	}
 	options := controller.Options{
 		MaxConcurrentReconciles: 2,
 		ReconciliationTimeout:   time.Minute,
@@ -68,12 +94,10 @@ func (r *Reconcilers) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	err := ctrl.NewControllerManagedBy(mgr).Named("configuration-status").
 		For(&v0.Configuration{}).
-		WatchesRawSource(source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.queue = q
-			return nil
-		})).
+		Watches(&v0.Instance{}, soon(configurationOfInstance)).
+		Watches(&corev1.Pod{}, soon(named(v0.LabelConfiguration)), builder.WithPredicates(faresOtherwise())).
+		Watches(&batchv1.Job{}, soon(named(v0.LabelConfiguration))).
+		WatchesRawSource(take(&r.configurations)).
 		WithOptions(options).
 		Complete(reconcile.Func(r.configuration))
 	if err != nil {
@@ -81,6 +105,10 @@ func (r *Reconcilers) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	err = ctrl.NewControllerManagedBy(mgr).Named("instance-status").
 		For(&v0.Instance{}).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
+			return named(v0.LabelInstance)(o)
+		}), builder.WithPredicates(faresOtherwise())).
+		WatchesRawSource(take(&r.instances)).
 		WithOptions(options).
 		Complete(reconcile.Func(r.instance))
 	if err != nil {
@@ -94,8 +122,39 @@ func (r *Reconcilers) SetupWithManager(mgr ctrl.Manager) error {
 func (r *Reconcilers) Touch(configuration types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.queue != nil {
-		r.queue.Add(reconcile.Request{NamespacedName: configuration})
+	if r.configurations != nil {
+		r.configurations.Add(reconcile.Request{NamespacedName: configuration})
+	}
+}
+
+// TouchNodes has the conditions of all looked at that nodes have entries in:
+// their agents have fallen silent, or respond again.
+func (r *Reconcilers) TouchNodes(ctx context.Context, nodes []string) {
+	r.mu.Lock()
+	configurations, instances := r.configurations, r.instances
+	r.mu.Unlock()
+	if configurations == nil || instances == nil {
+		return
+	}
+	all := &v0.ConfigurationList{}
+	if err := r.Client.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
+		r.Log.Error("list Configurations", "error", err)
+		return
+	}
+	for i := range all.Items {
+		if slices.ContainsFunc(all.Items[i].Status.Nodes, func(n v0.ConfigurationNode) bool { return slices.Contains(nodes, n.Name) }) {
+			configurations.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		}
+	}
+	for _, node := range nodes {
+		list := &v0.InstanceList{}
+		if err := r.Client.List(ctx, list, client.MatchingFields{view.ByNode: node}, client.UnsafeDisableDeepCopy); err != nil {
+			r.Log.Error("list Instances", "error", err)
+			return
+		}
+		for i := range list.Items {
+			instances.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
 	}
 }
 
@@ -109,41 +168,136 @@ func (r *Reconcilers) now() metav1.Time {
 func (r *Reconcilers) configuration(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	c := &v0.Configuration{}
 	if err := r.Client.Get(ctx, req.NamespacedName, c, client.UnsafeDisableDeepCopy); err != nil {
+		r.later.forget(req.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	if c.DeletionTimestamp != nil {
+		return reconcile.Result{}, nil
+	}
 	tried, refusal := r.Verdicts.Verdict(req.NamespacedName)
-	want := OfConfiguration(c, Verdict{Tried: tried, Refusal: refusal}, r.now())
+	facts := Facts{Verdict: Verdict{Tried: tried, Refusal: refusal}, Silent: r.Silent}
+	var err error
+	if facts.Brokers, err = r.brokers(ctx, req.Namespace, client.MatchingFields{view.ByConfiguration: req.Name}); err != nil {
+		return reconcile.Result{}, err
+	}
+	instances, done, err := r.devices(ctx, req.NamespacedName)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	want := OfConfiguration(c, facts, r.now())
 	var services ServiceVerdict
 	services.Tried, services.Reason, services.Message = r.Services.Verdict(req.NamespacedName)
 	want = append(want, OfServices(c, services, r.now())...)
+	devices, ready := int32(len(instances)), Brokers(c, instances, facts.Brokers, done)
+	diff := Compare(want, c.Status.Conditions)
+	switch {
 	// helm and others wait until the generation was seen, though it may change
 	// no condition.
-	seen := len(want) == 0 || c.Status.ObservedGeneration == c.Generation
-	if c.DeletionTimestamp != nil || seen && Same(want, c.Status.Conditions) {
-		return reconcile.Result{}, nil
+	case len(want) > 0 && c.Status.ObservedGeneration != c.Generation:
+		diff = Now
+	case c.Status.Devices != devices, c.Status.Brokers != ready:
+		diff = max(diff, Later)
 	}
-	return reconcile.Result{}, r.write(ctx, c, "Configuration", want, map[string]any{"observedGeneration": c.Generation})
+	if wait := r.later.wait(req.NamespacedName, diff, r.now().Time); diff == Nothing || wait > 0 {
+		return reconcile.Result{RequeueAfter: sooner(wait, facts.again())}, nil
+	}
+	status := map[string]any{"observedGeneration": c.Generation, "devices": int64(devices)}
+	if ready != "" {
+		status["brokers"] = ready
+	}
+	return reconcile.Result{RequeueAfter: facts.again()}, r.write(ctx, c, "Configuration", want, status)
 }
 
 func (r *Reconcilers) instance(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	inst := &v0.Instance{}
 	if err := r.Client.Get(ctx, req.NamespacedName, inst, client.UnsafeDisableDeepCopy); err != nil {
+		r.later.forget(req.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	pods := &corev1.PodList{}
-	if err := r.Client.List(ctx, pods, client.InNamespace(req.Namespace),
-		client.MatchingFields{view.ByOwnerInstance: req.Name}, client.UnsafeDisableDeepCopy); err != nil {
-		return reconcile.Result{}, fmt.Errorf("list broker Pods of Instance %s: %w", req, err)
-	}
-	brokers := make(map[types.UID]bool, len(pods.Items))
-	for i := range pods.Items {
-		brokers[pods.Items[i].UID] = true
-	}
-	want := OfInstance(inst, brokers, r.now())
-	if inst.DeletionTimestamp != nil || Same(want, inst.Status.Conditions) {
+	if inst.DeletionTimestamp != nil {
 		return reconcile.Result{}, nil
 	}
-	return reconcile.Result{}, r.write(ctx, inst, "Instance", want, map[string]any{})
+	facts := Facts{Silent: r.Silent}
+	var err error
+	if facts.Brokers, err = r.brokers(ctx, req.Namespace, client.MatchingFields{view.ByInstanceLabel: req.Name}); err != nil {
+		return reconcile.Result{}, err
+	}
+	want := OfInstance(inst, facts, r.now())
+	device, used := view.DeviceName(inst), Used(inst)
+	diff := Compare(want, inst.Status.Conditions)
+	if inst.Status.Device != device || inst.Status.Used != used {
+		diff = max(diff, Later)
+	}
+	if wait := r.later.wait(req.NamespacedName, diff, r.now().Time); diff == Nothing || wait > 0 {
+		return reconcile.Result{RequeueAfter: sooner(wait, facts.again())}, nil
+	}
+	status := map[string]any{"used": used}
+	if device != "" {
+		status["device"] = device
+	}
+	if err := r.write(ctx, inst, "Instance", want, status); err != nil {
+		return reconcile.Result{}, err
+	}
+	r.tell(inst, want)
+	return reconcile.Result{RequeueAfter: facts.again()}, nil
+}
+
+// tell makes an Event of brokers that do not run, when it is written.
+func (r *Reconcilers) tell(inst *v0.Instance, want []metav1.Condition) {
+	b, was := meta.FindStatusCondition(want, BrokersReady), meta.FindStatusCondition(inst.Status.Conditions, BrokersReady)
+	if b == nil || b.Status != metav1.ConditionFalse || was != nil && was.Status == b.Status && was.Reason == b.Reason {
+		return
+	}
+	r.Events.Eventf(inst, nil, corev1.EventTypeWarning, "BrokerNotReady", "RunBroker", "%s", b.Message)
+}
+
+// brokers reads how the brokers of an Instance or a Configuration fare.
+func (r *Reconcilers) brokers(ctx context.Context, namespace string, which client.MatchingFields) ([]Broker, error) {
+	list := &corev1.PodList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(namespace), which, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list broker Pods: %w", err)
+	}
+	now := r.now().Time
+	var out []Broker
+	for i := range list.Items {
+		pod := &list.Items[i]
+		if pod.DeletionTimestamp != nil || pod.Labels[v0.LabelController] != v0.ControllerName {
+			continue
+		}
+		own := view.OwnerInstance(pod) != nil
+		if ref := metav1.GetControllerOfNoCopy(pod); !own && (ref == nil || ref.Kind != "Job") {
+			continue // somebody else's with our labels
+		}
+		b := Judge(pod, !own, now)
+		b.Own, b.Instance = own, pod.Labels[v0.LabelInstance]
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// devices returns the Instances of a Configuration, and those whose Job has done
+// its work.
+func (r *Reconcilers) devices(ctx context.Context, configuration types.NamespacedName) (names []string, done map[string]bool, err error) {
+	list := &v0.InstanceList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(configuration.Namespace),
+		client.MatchingFields{view.ByConfiguration: configuration.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, nil, fmt.Errorf("list Instances of Configuration %s: %w", configuration, err)
+	}
+	jobs := &batchv1.JobList{}
+	if err := r.Client.List(ctx, jobs, client.InNamespace(configuration.Namespace),
+		client.MatchingLabels{v0.LabelConfiguration: configuration.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, nil, fmt.Errorf("list Jobs of Configuration %s: %w", configuration, err)
+	}
+	done = map[string]bool{}
+	for i := range jobs.Items {
+		if jobs.Items[i].Status.Succeeded > 0 {
+			done[jobs.Items[i].Labels[v0.LabelInstance]] = true
+		}
+	}
+	for i := range list.Items {
+		names = append(names, list.Items[i].Name)
+	}
+	return names, done, nil
 }
 
 // write applies the conditions to the status of an object.

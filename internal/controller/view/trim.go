@@ -32,7 +32,12 @@ func trim(obj any) (any, error) {
 		o.Spec = corev1.NodeSpec{Unschedulable: o.Spec.Unschedulable}
 		o.Status = trimNodeStatus(&o.Status)
 	case *v0.Instance:
+		name := deviceName(o.Spec.BrokerProperties, o.Annotations[v0.AnnotationDeviceID])
 		trimMeta(o)
+		// Of id and properties the name is left; see [DeviceName].
+		if name != "" {
+			o.SetAnnotations(withNote(o.Annotations, v0.AnnotationDeviceID, name))
+		}
 		o.Spec.BrokerProperties = nil
 	case *v0.Configuration:
 		trimMeta(o)
@@ -40,6 +45,18 @@ func trim(obj any) (any, error) {
 		o.Spec.DiscoveryHandler.DiscoveryProperties = nil
 	}
 	return obj, nil
+}
+
+// DeviceName returns what a person would call the device of an Instance from the
+// cache.
+func DeviceName(inst *v0.Instance) string { return inst.Annotations[v0.AnnotationDeviceID] }
+
+func withNote(notes map[string]string, key, value string) map[string]string {
+	if notes == nil {
+		notes = map[string]string{}
+	}
+	notes[key] = value
+	return notes
 }
 
 // trimMeta keeps our own annotations only, and no managed fields.
@@ -93,26 +110,55 @@ func akriOnly(list corev1.ResourceList) corev1.ResourceList {
 }
 
 func trimPodStatus(s *corev1.PodStatus) corev1.PodStatus {
-	out := corev1.PodStatus{Phase: s.Phase, StartTime: s.StartTime}
+	out := corev1.PodStatus{
+		Phase: s.Phase, StartTime: s.StartTime,
+		InitContainerStatuses: trimStatuses(s.InitContainerStatuses),
+		ContainerStatuses:     trimStatuses(s.ContainerStatuses),
+	}
 	if s.Phase == corev1.PodFailed || s.Phase == corev1.PodSucceeded {
 		out.Reason, out.Message = s.Reason, s.Message
-		for _, c := range s.ContainerStatuses {
-			if c.State.Terminated != nil {
-				t := *c.State.Terminated
-				t.Message, t.ContainerID = "", ""
-				out.ContainerStatuses = append(out.ContainerStatuses, corev1.ContainerStatus{
-					Name: c.Name, State: corev1.ContainerState{Terminated: &t},
-				})
-			}
-		}
 	}
 	for _, c := range s.Conditions {
 		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled {
-			c.Message = ""
+			if c.Type == corev1.PodReady || c.Status == corev1.ConditionTrue {
+				c.Message = ""
+			}
+			c.Message = clip(c.Message)
 			out.Conditions = append(out.Conditions, c)
 		}
 	}
 	return out
+}
+
+// trimStatuses keeps how containers fare.
+func trimStatuses(list []corev1.ContainerStatus) []corev1.ContainerStatus {
+	var out []corev1.ContainerStatus
+	for i := range list {
+		s := &list[i]
+		kept := corev1.ContainerStatus{Name: s.Name, RestartCount: s.RestartCount, State: s.State}
+		if w := s.State.Waiting; w != nil {
+			kept.State.Waiting = &corev1.ContainerStateWaiting{Reason: w.Reason, Message: clip(w.Message)}
+		}
+		if t := s.State.Terminated; t != nil {
+			kept.State.Terminated = &corev1.ContainerStateTerminated{
+				ExitCode: t.ExitCode, Signal: t.Signal, Reason: t.Reason, StartedAt: t.StartedAt, FinishedAt: t.FinishedAt,
+			}
+		}
+		if t := s.LastTerminationState.Terminated; t != nil {
+			kept.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: t.ExitCode, Reason: t.Reason}
+		}
+		out = append(out, kept)
+	}
+	return out
+}
+
+// clip bounds what is kept of other programs' messages.
+func clip(s string) string {
+	const most = 300
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 func trimNodeStatus(s *corev1.NodeStatus) corev1.NodeStatus {

@@ -65,6 +65,48 @@ func TestTrimPod(t *testing.T) {
 	}
 }
 
+// Of a broker that does not run it is kept why; of a device, what it is called.
+func TestTrimKeepsWhy(t *testing.T) {
+	got, err := trim(&corev1.Pod{Status: corev1.PodStatus{
+		Phase:      corev1.PodPending,
+		Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: strings.Repeat("x", 5000)}},
+		ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "c", ImageID: "long", RestartCount: 3,
+			State:                corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: strings.Repeat("x", 5000)}},
+			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3, Message: "long"}},
+		}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := got.(*corev1.Pod).Status
+	c := st.ContainerStatuses[0]
+	if c.State.Waiting.Reason != "CrashLoopBackOff" || len(c.State.Waiting.Message) > 310 || c.RestartCount != 3 || c.ImageID != "" ||
+		c.LastTerminationState.Terminated.ExitCode != 3 || c.LastTerminationState.Terminated.Message != "" || len(st.Conditions[0].Message) > 310 {
+		t.Errorf("kept %+v", st)
+	}
+	for _, tt := range []struct {
+		properties map[string]string
+		id, want   string
+	}{
+		{map[string]string{"UDEV_DEVNODE": "/dev/video0", "A": "b"}, "/sys/x", "/dev/video0"},
+		{nil, "foo1", "foo1"},
+		{nil, strings.Repeat("ü", 100) + "/video0", "…" + strings.Repeat("ü", 27) + "/video0"},
+		{nil, "", ""},
+	} {
+		inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v0.AnnotationDeviceID: tt.id, "other": "x"}}}
+		inst.Spec.BrokerProperties = tt.properties
+		for range 2 { // the second time changes nothing
+			if _, err := trim(inst); err != nil {
+				t.Fatal(err)
+			}
+			if name := DeviceName(inst); name != tt.want || inst.Spec.BrokerProperties != nil {
+				t.Errorf("%v of %q is called %q, want %q; %+v", tt.properties, tt.id, name, tt.want, inst)
+			}
+		}
+	}
+}
+
 // Whatever comes, a tombstone for instance, passes.
 func TestTrimUnknown(t *testing.T) {
 	for _, o := range []any{nil, "text", struct{}{}, &corev1.ConfigMap{}, &corev1.Pod{}, &corev1.Node{}, &v0.Instance{}, &v0.Configuration{}} {

@@ -68,6 +68,27 @@ func TestAssemble(t *testing.T) {
 	}
 }
 
+// What is not well is said: a broker that runs by its phase and crashes all the
+// time, an agent that does not respond.
+func TestTroubles(t *testing.T) {
+	l := example()
+	l.pods.Items[0].Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{
+		Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}}
+	bad := []metav1.Condition{{Type: "Online", Status: "Unknown", Reason: "AgentNotResponding", Message: "n1"}, {Type: "Fine", Status: "True"}}
+	l.instances.Items[1].Status.Conditions, l.configurations.Items[0].Status.Conditions = bad, bad
+	c := assemble(l).Configurations[0]
+	want := []string{"Online unknown, AgentNotResponding: n1"}
+	if d := cmp.Diff(want, c.Troubles); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(want, c.Instances[0].Troubles); d != "" {
+		t.Error(d)
+	}
+	if b := c.Instances[0].Brokers[1]; b.Phase != "CrashLoopBackOff" || !b.Broken {
+		t.Errorf("the broker is %+v", b)
+	}
+}
+
 // fakeAPI stands for the API server: it has the lists of example.
 func fakeAPI(t *testing.T) *kube {
 	l := example()

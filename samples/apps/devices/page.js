@@ -60,6 +60,7 @@ function section(key, c) {
     if (n.message) chip.title = n.message;
     head.push(chip);
   }
+  for (const t of c.troubles || []) head.push(el("span", "chip bad", t));
   s.head.replaceChildren(...head);
   s.none.hidden = c.instances.length > 0;
   const drawn = c.instances.map(i => card(`${c.namespace}/${i.name}`, i));
@@ -81,7 +82,8 @@ function card(key, i) {
   if (root.text === text) return root;
   root.text = text;
   const phases = (i.brokers || []).map(b => b.phase);
-  const phase = phases.includes("Running") ? "Running" : phases.includes("Pending") ? "Pending" : phases.some(p => p === "Failed" || p === "Unknown") ? "bad" : "";
+  const broken = (i.brokers || []).some(b => b.broken) || (i.troubles || []).length > 0;
+  const phase = broken ? "bad" : phases.includes("Running") ? "Running" : phases.some(p => p === "Pending" || p === "ContainerCreating" || p === "PodInitializing") ? "Pending" : phases.some(p => p === "Failed" || p === "Unknown") ? "bad" : "";
   root.className = `card ${phase}`;
   const slots = el("div", "slots");
   slots.setAttribute("aria-hidden", "true");
@@ -89,10 +91,11 @@ function card(key, i) {
   const body = [el("h3", "", i.device || i.name), el("p", "mono soft", i.name), slots,
     el("p", "soft", `${i.used} of ${plural(i.capacity, "slot")} used, ${i.shared ? "shared by" : "on"} ${(i.nodes || []).join(", ") || "no node"}`)];
   for (const b of i.brokers || []) {
-    const p = el("p", b.phase === "Running" ? "good" : b.phase === "Pending" || b.phase === "Terminating" ? "wait" : "bad", `${b.phase}: `);
+    const p = el("p", b.broken ? "bad" : b.phase === "Running" ? "good" : b.phase === "Failed" || b.phase === "Unknown" ? "bad" : "wait", `${b.phase}: `);
     p.append(el("span", "mono", b.pod));
     body.push(p);
   }
+  for (const t of i.troubles || []) body.push(el("p", "bad", t));
   body.push(...answer(i.answer));
   root.body.replaceChildren(...body);
   const rows = [];

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	akri "github.com/akri-go/akri/api/v0"
 )
@@ -30,6 +31,7 @@ type Configuration struct {
 	Name      string     `json:"name"`
 	Handler   string     `json:"handler"`
 	Nodes     []Node     `json:"nodes,omitempty"` // what its nodes say
+	Troubles  []string   `json:"troubles,omitempty"`
 	Instances []Instance `json:"instances"`
 }
 
@@ -50,15 +52,20 @@ type Instance struct {
 	Capacity   int               `json:"capacity"`
 	Used       int               `json:"used"`
 	Brokers    []Broker          `json:"brokers,omitempty"`
+	// Troubles are what its conditions say that is not well.
+	Troubles []string `json:"troubles,omitempty"`
 	// Answer is what the Instance's Service says to GET /api/devices.
 	Answer json.RawMessage `json:"answer,omitempty"`
 }
 
 // Broker is a Pod that uses an Instance.
 type Broker struct {
-	Pod   string `json:"pod"`
-	Node  string `json:"node,omitempty"`
+	Pod  string `json:"pod"`
+	Node string `json:"node,omitempty"`
+	// Phase is the Pod's, or better what it waits for.
 	Phase string `json:"phase"`
+	// Broken tells that it waits for what does not come by itself.
+	Broken bool `json:"broken,omitempty"`
 }
 
 // lists is what look reads.
@@ -117,18 +124,15 @@ func assemble(l lists) State {
 	brokers := map[string][]Broker{}
 	for _, p := range l.pods.Items {
 		key := p.Namespace + "/" + p.Labels[akri.LabelInstance]
-		phase := string(p.Status.Phase)
-		if p.DeletionTimestamp != nil {
-			phase = "Terminating"
-		}
-		brokers[key] = append(brokers[key], Broker{Pod: p.Name, Node: p.Spec.NodeName, Phase: phase})
+		phase, broken := phaseOf(p)
+		brokers[key] = append(brokers[key], Broker{Pod: p.Name, Node: p.Spec.NodeName, Phase: phase, Broken: broken})
 	}
 	instances := map[string][]Instance{}
 	for _, i := range l.instances.Items {
 		in := Instance{
 			Name: i.Name, Device: deviceOf(i), Shared: i.Spec.Shared, Nodes: i.Spec.Nodes,
 			Properties: i.Spec.BrokerProperties, Capacity: int(i.Spec.Capacity),
-			Brokers: brokers[i.Namespace+"/"+i.Name],
+			Brokers: brokers[i.Namespace+"/"+i.Name], Troubles: troubles(i.Status.Conditions),
 		}
 		for _, holder := range i.Spec.DeviceUsage {
 			if holder != "" {
@@ -143,7 +147,7 @@ func assemble(l lists) State {
 	for _, c := range l.configurations.Items {
 		out := Configuration{
 			Namespace: c.Namespace, Name: c.Name, Handler: c.Spec.DiscoveryHandler.Name,
-			Instances: instances[c.Namespace+"/"+c.Name],
+			Instances: instances[c.Namespace+"/"+c.Name], Troubles: troubles(c.Status.Conditions),
 		}
 		for _, n := range c.Status.Nodes {
 			out.Nodes = append(out.Nodes, Node{Name: n.Name, State: string(n.State), Message: n.Message})
@@ -160,6 +164,31 @@ func assemble(l lists) State {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return s
+}
+
+// phaseOf is a Pod's phase, or better what it waits for.
+func phaseOf(p corev1.Pod) (phase string, broken bool) {
+	if p.DeletionTimestamp != nil {
+		return "Terminating", false
+	}
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		if w := s.State.Waiting; w != nil && w.Reason != "" {
+			return w.Reason, w.Reason != "ContainerCreating" && w.Reason != "PodInitializing"
+		}
+	}
+	return string(p.Status.Phase), p.Status.Phase == corev1.PodFailed
+}
+
+// troubles are the conditions that are not as they should be: all are True when
+// all is well.
+func troubles(conditions []metav1.Condition) []string {
+	var out []string
+	for _, c := range conditions {
+		if c.Status != metav1.ConditionTrue {
+			out = append(out, c.Type+" "+strings.ToLower(string(c.Status))+", "+c.Reason+": "+c.Message)
+		}
+	}
+	return out
 }
 
 // deviceOf is what a person would call the device.

@@ -1,0 +1,178 @@
+package status
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+const (
+	// slow is how long a broker may take for what usually takes seconds.
+	slow = time.Minute
+	// noRoom is how long a broker may wait for the scheduler: the kubelet tells
+	// of new resources when it next reports its status.
+	noRoom = 30 * time.Second
+	// calm is how long a container that was restarted must have run to count as
+	// well: between two crashes it runs too.
+	calm = time.Minute
+)
+
+// Health says how a broker fares.
+type Health int
+
+// Healths, from good to bad.
+const (
+	// Ready: it runs, or is a Job's Pod that did its work.
+	Ready Health = iota
+	// Recovering: it runs again, not long enough to be believed.
+	Recovering
+	// Starting: not yet, and not for long.
+	Starting
+	// Broken: it waits for what will not come by itself.
+	Broken
+)
+
+// Broker is a broker's Pod as far as conditions tell of it.
+type Broker struct {
+	Name     string
+	UID      types.UID
+	Instance string
+	// Own tells that it is the Instance's own Pod, not a Job's.
+	Own    bool
+	Health Health
+	// Reason is a word, such as CrashLoopBackOff; Why is for people.
+	Reason, Why string
+	// Again is when it will be judged otherwise though nothing happens; 0 is
+	// never.
+	Again time.Duration
+}
+
+// Judge says how a broker's Pod fares; ofJob tells that it may end.
+func Judge(pod *corev1.Pod, ofJob bool, now time.Time) Broker {
+	b := Broker{Name: pod.Name, UID: pod.UID}
+	age := now.Sub(pod.CreationTimestamp.Time)
+	switch {
+	case pod.Status.Phase == corev1.PodSucceeded && ofJob:
+		return b
+	case pod.Status.Phase == corev1.PodSucceeded:
+		return b.broken("Completed", "it ended; a broker is to run for as long as its device is there")
+	case pod.Status.Phase == corev1.PodFailed:
+		reason := pod.Status.Reason
+		if reason == "" {
+			reason = "Failed"
+		}
+		return b.broken(reason, ended(pod))
+	}
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		w := c.State.Waiting
+		if w == nil || w.Reason == "" || w.Reason == "PodInitializing" || w.Reason == "ContainerCreating" && age < slow {
+			continue
+		}
+		why := "container " + c.Name
+		if w.Message != "" {
+			why += ": " + w.Message
+		}
+		if t := c.LastTerminationState.Terminated; t != nil {
+			why += fmt.Sprintf(" (exit code %d, %d restarts)", t.ExitCode, c.RestartCount)
+		}
+		return b.broken(w.Reason, why)
+	}
+	b.Health = Starting
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			if left := noRoom - now.Sub(c.LastTransitionTime.Time); left > 0 {
+				b.Again = left
+				return b
+			}
+			reason := c.Reason
+			if reason == "" {
+				reason = corev1.PodReasonUnschedulable
+			}
+			return b.broken(reason, c.Message)
+		}
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			b.Health = Ready
+		}
+	}
+	if b.Health == Ready {
+		for _, c := range pod.Status.ContainerStatuses {
+			if c.RestartCount == 0 || c.State.Running == nil {
+				continue
+			}
+			if left := calm - now.Sub(c.State.Running.StartedAt.Time); left > 0 {
+				b.Health, b.Again = Recovering, max(b.Again, left)
+			}
+		}
+		return b
+	}
+	if left := slow - age; left > 0 {
+		b.Again = left
+		return b
+	}
+	if ofJob && pod.Status.Phase == corev1.PodRunning {
+		b.Health = Ready
+		return b
+	}
+	return b.broken("NotReady", "it is not ready")
+}
+
+func (b Broker) broken(reason, why string) Broker {
+	b.Health, b.Reason, b.Why = Broken, word(reason), why
+	return b
+}
+
+var isWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,99}$`)
+
+// word makes a reason one that conditions may have.
+func word(reason string) string {
+	if !isWord.MatchString(reason) {
+		return "NotReady"
+	}
+	return reason
+}
+
+// ended tells how a Pod ended.
+func ended(pod *corev1.Pod) string {
+	var parts []string
+	if pod.Status.Message != "" {
+		parts = append(parts, pod.Status.Message)
+	}
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if t := c.State.Terminated; t != nil {
+			parts = append(parts, fmt.Sprintf("container %s: exit code %d", c.Name, t.ExitCode))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// brokersReady sums up brokers; it is not known while they start.
+func brokersReady(brokers []Broker) (status bool, reason, message string, known bool) {
+	brokers = slices.Clone(brokers)
+	slices.SortFunc(brokers, func(a, b Broker) int { return strings.Compare(a.Name, b.Name) })
+	var broken []string
+	well := 0
+	for _, b := range brokers {
+		switch b.Health {
+		case Broken:
+			if reason == "" {
+				reason = b.Reason
+			}
+			broken = append(broken, fmt.Sprintf("Pod %s: %s, %s", b.Name, b.Reason, b.Why))
+		case Ready:
+			well++
+		}
+	}
+	switch {
+	case len(broken) > 0:
+		return false, reason, cut(fmt.Sprintf("%d of %d brokers do not run: %s", len(broken), len(brokers), few(broken))), true
+	case well > 0 && well == len(brokers):
+		return true, ReasonRunning, "all brokers run", true
+	default:
+		return false, "", "", false
+	}
+}

@@ -1,0 +1,129 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+func TestJudge(t *testing.T) {
+	now := t1.Time
+	ago := func(d time.Duration) metav1.Time { return metav1.NewTime(now.Add(-d)) }
+	container := func(s corev1.ContainerState, restarts int32) corev1.ContainerStatus {
+		c := corev1.ContainerStatus{Name: "c", State: s, RestartCount: restarts}
+		if restarts > 0 {
+			c.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 3}
+		}
+		return c
+	}
+	waiting := func(reason string, restarts int32) corev1.ContainerStatus {
+		return container(corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: "m"}}, restarts)
+	}
+	running := func(since time.Duration, restarts int32) corev1.ContainerStatus {
+		return container(corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: ago(since)}}, restarts)
+	}
+	ready := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue}
+	noRoomFor := func(d time.Duration) corev1.PodCondition {
+		return corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes", LastTransitionTime: ago(d)}
+	}
+	for _, tt := range []struct {
+		name   string
+		age    time.Duration
+		job    bool
+		status corev1.PodStatus
+		want   string // health, reason, again
+		says   string
+	}{
+		{"new", time.Second, false, corev1.PodStatus{}, "Starting  59s", ""},
+		{"runs", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{ready}, ContainerStatuses: []corev1.ContainerStatus{running(time.Hour, 0)}}, "Ready  0s", ""},
+		{"crashes", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{waiting("CrashLoopBackOff", 4)}}, "Broken CrashLoopBackOff 0s", "exit code 3, 4 restarts"},
+		{"between two crashes", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{ready}, ContainerStatuses: []corev1.ContainerStatus{running(20*time.Second, 4)}}, "Recovering  40s", ""},
+		{"crashed long ago", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{ready}, ContainerStatuses: []corev1.ContainerStatus{running(time.Minute, 4)}}, "Ready  0s", ""},
+		{"no such image", time.Second, false, corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{waiting("ImagePullBackOff", 0)}}, "Broken ImagePullBackOff 0s", "container c: m"},
+		{"the device node is gone", time.Second, false, corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{waiting("CreateContainerError", 0)}}, "Broken CreateContainerError 0s", "m"},
+		{"cannot be run", time.Second, false, corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{waiting("RunContainerError", 1)}}, "Broken RunContainerError 0s", "m"},
+		{"an init container", time.Second, false, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{waiting("CrashLoopBackOff", 1)},
+			ContainerStatuses: []corev1.ContainerStatus{waiting("PodInitializing", 0)}}, "Broken CrashLoopBackOff 0s", ""},
+		{"is created", time.Second, false, corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{waiting("ContainerCreating", 0)}}, "Starting  59s", ""},
+		{"is created for ever", time.Hour, false, corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{waiting("ContainerCreating", 0)}}, "Broken ContainerCreating 0s", ""},
+		{"the kubelet has not told of the resource yet", time.Minute, false, corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{noRoomFor(10 * time.Second)}}, "Starting  20s", ""},
+		{"no room", time.Hour, false, corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{noRoomFor(time.Minute)}}, "Broken Unschedulable 0s", "0/1 nodes"},
+		{"runs and is not ready", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{running(time.Hour, 0)}}, "Broken NotReady 0s", ""},
+		{"ended", time.Hour, false, corev1.PodStatus{Phase: corev1.PodSucceeded}, "Broken Completed 0s", ""},
+		{"failed", time.Hour, false, corev1.PodStatus{Phase: corev1.PodFailed, ContainerStatuses: []corev1.ContainerStatus{container(corev1.ContainerState{
+			Terminated: &corev1.ContainerStateTerminated{ExitCode: 7}}, 0)}}, "Broken Failed 0s", "exit code 7"},
+		{"denied", time.Hour, false, corev1.PodStatus{Phase: corev1.PodFailed, Reason: "UnexpectedAdmissionError", Message: "taken"}, "Broken UnexpectedAdmissionError 0s", "taken"},
+		{"a Job's that is done", time.Hour, true, corev1.PodStatus{Phase: corev1.PodSucceeded}, "Ready  0s", ""},
+		{"a Job's that runs", time.Hour, true, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{running(time.Hour, 0)}}, "Ready  0s", ""},
+		{"a reason that is no word", time.Hour, false, corev1.PodStatus{Phase: corev1.PodFailed, Reason: "what is this?"}, "Broken NotReady 0s", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", CreationTimestamp: ago(tt.age)}, Status: tt.status}
+			got := Judge(pod, tt.job, now)
+			health := []string{"Ready", "Recovering", "Starting", "Broken"}[got.Health]
+			if text := fmt.Sprint(health, " ", got.Reason, " ", got.Again); text != tt.want {
+				t.Errorf("have %q, want %q", text, tt.want)
+			}
+			if !strings.Contains(got.Why, tt.says) {
+				t.Errorf("why is %q, want %q in it", got.Why, tt.says)
+			}
+		})
+	}
+}
+
+func TestCounts(t *testing.T) {
+	inst := &v0.Instance{Spec: v0.InstanceSpec{Capacity: 3, DeviceUsage: map[string]string{"a-0": "n", "a-1": ""}}}
+	if got := Used(inst); got != "1/3" {
+		t.Errorf("used %q", got)
+	}
+	c := &v0.Configuration{}
+	if got := Brokers(c, []string{"a"}, nil, nil); got != "" {
+		t.Errorf("brokers of none: %q", got)
+	}
+	c.Spec.BrokerSpec = &v0.BrokerSpec{BrokerPodSpec: &runtime.RawExtension{}}
+	brokers := []Broker{{Instance: "a"}, {Instance: "b", Health: Broken}, {Instance: "b", Health: Recovering}, {Instance: "d", Health: Broken}}
+	if got := Brokers(c, []string{"a", "b", "c", "d", "e"}, brokers, map[string]bool{"d": true, "e": true}); got != "4/6" {
+		t.Errorf("brokers %q", got)
+	}
+}
+
+// What can wait waits for more, and is not written faster than others can bear.
+func TestLater(t *testing.T) {
+	var l later
+	l.init()
+	now := t0.Time
+	key := func(i int) (k types.NamespacedName) { k.Name = fmt.Sprint(i); return }
+	if w := l.wait(key(0), Now, now); w != 0 {
+		t.Errorf("what somebody waits for waits %v", w)
+	}
+	if w := l.wait(key(0), Later, now); w != settling {
+		t.Errorf("the first time it waits %v", w)
+	}
+	if w := l.wait(key(0), Later, now.Add(settling)); w != 0 {
+		t.Errorf("then %v", w)
+	}
+	held := 0
+	for i := range 1000 {
+		l.wait(key(i), Later, now)
+		if l.wait(key(i), Later, now.Add(settling)) > 0 {
+			held++
+		}
+	}
+	if held < 500 {
+		t.Errorf("of 1000 at once only %d are held back", held)
+	}
+	for i := range 1000 {
+		l.wait(key(i), Nothing, now)
+	}
+	if len(l.noticed) > 0 {
+		t.Errorf("%d are remembered of which there is nothing to write", len(l.noticed))
+	}
+}

@@ -1,0 +1,48 @@
+package status
+
+import (
+	"fmt"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// Used returns what status.used should be.
+func Used(inst *v0.Instance) string {
+	held := 0
+	for _, value := range inst.Spec.DeviceUsage {
+		if value != "" {
+			held++
+		}
+	}
+	return fmt.Sprintf("%d/%d", held, inst.Spec.Capacity)
+}
+
+// Brokers returns what status.brokers should be: how many brokers are ready, of
+// those that there are, and one for each Instance that has none; empty if none
+// are wanted. Of the Job of an Instance that has done its work no Pod may be left.
+func Brokers(c *v0.Configuration, instances []string, brokers []Broker, done map[string]bool) string {
+	if c.Spec.BrokerSpec == nil || c.Spec.BrokerSpec.BrokerPodSpec == nil && c.Spec.BrokerSpec.BrokerJobSpec == nil {
+		return ""
+	}
+	ready, all := 0, 0
+	has := map[string]bool{}
+	for _, b := range brokers {
+		if done[b.Instance] && b.Health != Ready {
+			continue // an earlier try of a Job
+		}
+		has[b.Instance] = true
+		all++
+		if b.Health <= Recovering {
+			ready++
+		}
+	}
+	for _, name := range instances {
+		if !has[name] {
+			all++
+			if done[name] {
+				ready++
+			}
+		}
+	}
+	return fmt.Sprintf("%d/%d", ready, all)
+}

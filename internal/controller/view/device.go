@@ -1,0 +1,26 @@
+package view
+
+import "strings"
+
+// maxDevice is the limit of status.device in the CRD, in bytes.
+const maxDevice = 64
+
+// deviceName returns what a person would call the device: its device node or
+// address where a property of the handlers of upstream's names tells, else the
+// end of its id, which is where ids differ.
+func deviceName(properties map[string]string, id string) string {
+	for _, key := range []string{
+		"UDEV_DEVNODE", "UDEV_DEVNODE_0", "DEBUG_ECHO_DESCRIPTION",
+		"ONVIF_DEVICE_SERVICE_URL", "OPCUA_DISCOVERY_URL", "DEVNODE",
+	} {
+		if v := properties[key]; v != "" {
+			id = v
+			break
+		}
+	}
+	id = strings.ToValidUTF8(id, "?")
+	if len(id) <= maxDevice {
+		return id
+	}
+	return "…" + strings.ToValidUTF8(id[len(id)-maxDevice+len("…"):], "")
+}
