@@ -92,8 +92,8 @@ images: ## Container images for ARCH (default: this machine's) into out/images; 
 images-all: ## Container images for linux/amd64, arm64 and arm/v7
 	$(GO) run ./tools/images -arch all $(IMAGE_FLAGS)
 
-demo: build ## A cluster on this machine, devices that come and go, a page to look at (root)
-	bin/akri dev demo
+demo: build ## A cluster on this machine, devices that come and go, a page to look at (root); DEMO="--listen :8080"
+	bin/akri dev demo $(DEMO)
 
 demo-down: ## Remove the cluster of the demo
 	$(GO) run ./cmd/akri dev down

@@ -78,6 +78,20 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
+// Rules have commas, which --set takes for its own (docs/install.md).
+func TestCommasInSet(t *testing.T) {
+	const key = "udev.configuration.discoveryDetails.udevRules[0]="
+	on := "udev.configuration.enabled=true"
+	c, _ := render(t, on, key+`SUBSYSTEM=="tty"\, ATTRS{idVendor}=="0403"`).configuration(t, "akri-udev")
+	if d := c.Spec.DiscoveryHandler.DiscoveryDetails; !strings.Contains(d, `SUBSYSTEM=="tty", ATTRS{idVendor}=="0403"`) {
+		t.Errorf("details %q", d)
+	}
+	// Without the backslash it is refused, not cut.
+	if _, err := tryRender(t, on, key+`SUBSYSTEM=="tty", KERNEL=="ttyUSB*"`); err == nil || !strings.Contains(err.Error(), "' KERNEL' not allowed") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestNotes(t *testing.T) {
 	for _, c := range []struct {
 		set  []string

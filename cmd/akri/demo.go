@@ -14,6 +14,7 @@ import (
 func newDemoCommand(dir *string) *cobra.Command {
 	var (
 		subject string
+		listen  string
 		remove  bool
 	)
 	cmd := &cobra.Command{
@@ -23,8 +24,11 @@ func newDemoCommand(dir *string) *cobra.Command {
 if the machine has any, else for zram block devices, and shows devices, Instances
 and brokers as they come and go, in the terminal and on a page.
 
-At the end, with q or Ctrl-C, it removes the cluster; one that was there before
-the demo stays. Without a terminal, or with CI=true, it plugs one device, waits
+At the end, with q or Ctrl-C, it removes the cluster. One that was there before
+stays, with all that was in it: an Akri that is installed is used as it is, and
+what the demo did not make it neither changes nor removes. The page is for this
+machine's browser; --listen :8080 shows it to others, too, who then can see what
+the cluster's devices are. Without a terminal, or with CI=true, it plugs one device, waits
 until its broker runs, unplugs it, waits until that is gone, and leaves the
 cluster unless --rm is given. It needs root and a checkout of the sources.`,
 		Args: cobra.NoArgs,
@@ -34,7 +38,7 @@ cluster unless --rm is given. It needs root and a checkout of the sources.`,
 			if err != nil {
 				return err
 			}
-			o := demo.Options{Dir: *dir, Repo: repo, Subject: subject, Out: cmd.OutOrStdout(), Remove: remove, Sys: os.DirFS("/sys")}
+			o := demo.Options{Dir: *dir, Repo: repo, Subject: subject, Out: cmd.OutOrStdout(), Remove: remove, Listen: listen, Sys: os.DirFS("/sys")}
 			if os.Getenv("CI") != "true" && term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
 				o.Terminal = os.Stdin
 			}
@@ -43,6 +47,7 @@ cluster unless --rm is given. It needs root and a checkout of the sources.`,
 	}
 	cmd.Flags().StringVar(&subject, "with", "", "what to show: webcam or zram (default: what the machine has)")
 	completeValues(cmd, "with", "webcam", "zram")
+	cmd.Flags().StringVar(&listen, "listen", "", "show the page at this `address` of this machine, as :8080")
 	cmd.Flags().BoolVar(&remove, "rm", false, "remove the cluster at the end, without a terminal too")
 	return cmd
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/akri-go/akri/internal/devcluster"
@@ -20,7 +21,10 @@ import (
 	"github.com/akri-go/akri/samples"
 )
 
-const namespace = "default"
+const (
+	release   = "akri"
+	namespace = "default"
+)
 
 // patience is how long a step may take before the demo gives up.
 const patience = 3 * time.Minute
@@ -36,6 +40,9 @@ type Options struct {
 	Out      io.Writer
 	// Remove removes the cluster at the end even if nobody watches.
 	Remove bool
+	// Listen is an address at which others than this machine find the page; ""
+	// for none.
+	Listen string
 	Sys    fs.FS // /sys
 }
 
@@ -45,8 +52,12 @@ type demo struct {
 	subject Subject
 	cluster *devcluster.Cluster
 	api     client.Client
-	mine    bool // the cluster is a demo's: end it at the end
-	plugged []string
+	made    bool // this demo has made the cluster: it ends it
+	// What this demo has made in a cluster that was there.
+	installed bool // the chart
+	objects   []*unstructured.Unstructured
+	plugged   []string
+	shared    []string // URLs of the page for other machines
 }
 
 // Run runs the demo until ctx is done or the person quits, or if nobody watches
@@ -71,14 +82,15 @@ func Run(ctx context.Context, o Options) (err error) {
 func (d *demo) prepare(ctx context.Context) error {
 	began := time.Now()
 	_, err := devcluster.Open(d.Dir)
-	d.mine = errors.Is(err, devcluster.ErrNoCluster)
+	d.made = errors.Is(err, devcluster.ErrNoCluster)
 	if d.cluster, err = devcluster.Up(ctx, devcluster.Options{Dir: d.Dir, Repo: d.Repo, Progress: d.Out, Install: true}); err != nil {
 		return err
 	}
 	if d.api, err = newClient(d.cluster); err != nil {
 		return err
 	}
-	if d.mine, err = mark(ctx, d.api, d.mine); err != nil {
+	demos, err := mark(ctx, d.api, d.made)
+	if err != nil {
 		return err
 	}
 	archives, err := images.Build(ctx, images.Options{Module: d.Repo, Out: filepath.Join(d.Repo, "out"),
@@ -94,14 +106,7 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err := d.cluster.LoadImages(ctx, paths...); err != nil {
 		return err
 	}
-	d.say("installing the chart")
-	values, err := devcluster.ParseValues([]string{"udev.discovery.enabled=true"})
-	if err != nil {
-		return err
-	}
-	err = d.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(d.Repo, "charts", "akri"),
-		Release: "akri", Namespace: namespace, Values: values, Wait: patience})
-	if err != nil {
+	if err := d.install(ctx, demos); err != nil {
 		return err
 	}
 	for _, manifest := range []string{d.subject.Manifest, "apps/devices/devices.yaml"} {
@@ -109,7 +114,7 @@ func (d *demo) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := apply(ctx, d.api, data); err != nil {
+		if err := d.apply(ctx, data); err != nil {
 			return fmt.Errorf("apply samples/%s: %w", manifest, err)
 		}
 		d.say("applied samples/%s", manifest)
@@ -117,11 +122,35 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err := d.waitApp(ctx); err != nil {
 		return err
 	}
+	if err := d.share(ctx); err != nil {
+		return err
+	}
 	d.say("all is up after %.0f s", time.Since(began).Seconds())
 	if d.subject.Pluggable && len(d.subject.Devices(d.Sys)) == 0 {
 		return d.plug(ctx)
 	}
 	return nil
+}
+
+// install installs the chart, or upgrades what a demo has installed. Somebody
+// else's Akri is used as it is.
+func (d *demo) install(ctx context.Context, demos bool) error {
+	there, err := d.cluster.Installed(release, namespace)
+	if err != nil {
+		return err
+	}
+	if there && !demos {
+		d.say("Akri is installed and stays as it is")
+		return d.finds(ctx)
+	}
+	d.installed = !there
+	d.say("installing the chart")
+	values, err := devcluster.ParseValues([]string{"udev.discovery.enabled=true"})
+	if err != nil {
+		return err
+	}
+	return d.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(d.Repo, "charts", "akri"),
+		Release: release, Namespace: namespace, Values: values, KeepValues: true, Wait: patience})
 }
 
 func (d *demo) plug(ctx context.Context) error {
@@ -166,7 +195,7 @@ func (d *demo) check(ctx context.Context) error {
 	if len(rows) == 0 {
 		return fmt.Errorf("this machine has no %s", d.subject.Words)
 	}
-	fmt.Fprintln(d.Out, strings.Join(table(rows), "\n"))
+	fmt.Fprintln(d.Out, strings.Join(table(rows, 0), "\n"))
 	if err := d.askPage(ctx); err != nil {
 		return err
 	}
@@ -189,7 +218,7 @@ func (d *demo) check(ctx context.Context) error {
 		}
 		d.say("%s, its Instance and its broker are gone", name)
 	}
-	d.say("the demo works; %s", d.pageText())
+	d.say("the demo works; %s", strings.Join(d.pageText(), "\n"))
 	return nil
 }
 
@@ -207,7 +236,7 @@ func (d *demo) until(ctx context.Context, what string, ok func([]row) bool) ([]r
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait until %s: %w (last: %v)\n%s\nlogs: %s", what, context.Cause(ctx), err,
-				strings.Join(table(rows), "\n"), d.cluster.Logs())
+				strings.Join(table(rows, 0), "\n"), d.cluster.Logs())
 		case <-tick.C:
 		}
 	}
@@ -261,27 +290,24 @@ func (d *demo) end(ctx context.Context) error {
 		}
 		return nil
 	}
-	if d.mine {
+	if d.made {
 		d.say("removing the cluster")
 		return devcluster.Down(ctx, d.Dir, d.Out)
 	}
 	if d.cluster == nil {
 		return nil
 	}
-	d.say("the cluster was there before and stays; removing the demo from it")
+	d.say("the cluster was there before and stays (make demo-down removes it); removing what this demo has made")
 	var errs []error
 	for len(d.plugged) > 0 {
 		errs = append(errs, d.unplug(ctx))
 	}
-	if d.api == nil {
-		return errors.Join(errs...)
+	if d.api != nil {
+		errs = append(errs, remove(ctx, d.api, d.objects))
 	}
-	for _, manifest := range []string{d.subject.Manifest, "apps/devices/devices.yaml"} {
-		data, err := samples.Manifest(manifest)
-		if err == nil {
-			err = remove(ctx, d.api, data)
-		}
-		errs = append(errs, err)
+	if d.installed {
+		// Its hooks would delete Configurations of others.
+		errs = append(errs, d.cluster.Uninstall(ctx, devcluster.UninstallOptions{Release: release, Namespace: namespace, NoHooks: true}))
 	}
 	return errors.Join(errs...)
 }

@@ -1,7 +1,14 @@
 package demo
 
 import (
+	"bufio"
+	"fmt"
+	"io"
 	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
@@ -117,14 +126,19 @@ func TestView(t *testing.T) {
 			pod("g-pod", "zram-g", func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }),
 		})
 	want := []string{
-		"DEVICE       INSTANCE  NODE  SLOTS  BROKER  STATE",
-		"/dev/zram1   zram-g    n     0/1    g-pod   Terminating (unplugged)",
-		"/dev/zram2   zram-a    n     1/1    a-pod   Running",
-		"/dev/zram3                                  not found yet",
-		"/dev/zram10  zram-b    n     1/1    b-pod   ErrImagePull",
+		"DEVICE       INSTANCE  SLOTS  STATE                    BROKER  NODE",
+		"/dev/zram1   zram-g    0/1    Terminating (unplugged)  g-pod   n",
+		"/dev/zram2   zram-a    1/1    Running                  a-pod   n",
+		"/dev/zram3                    not found yet",
+		"/dev/zram10  zram-b    1/1    ErrImagePull             b-pod   n",
 	}
-	if d := cmp.Diff(want, table(rows)); d != "" {
+	if d := cmp.Diff(want, table(rows, 0)); d != "" {
 		t.Error(d)
+	}
+	for width, want := range map[int]string{67: "NODE", 66: "BROKER", 61: "BROKER", 60: "STATE", 5: "DEVICE"} {
+		if got := strings.Fields(table(rows, width)[0]); got[len(got)-1] != want {
+			t.Errorf("%d columns: the last is %s, want %s", width, got[len(got)-1], want)
+		}
 	}
 	if running(rows) {
 		t.Error("not all run")
@@ -132,8 +146,132 @@ func TestView(t *testing.T) {
 	if !running(rows[1:2]) || running(rows[:1]) || running(rows[2:3]) {
 		t.Error("running() is wrong")
 	}
-	if got := table(nil); !strings.Contains(got[1], "no device") {
+	if got := table(nil, 0); !strings.Contains(got[1], "no device") {
 		t.Errorf("an empty table: %v", got)
+	}
+}
+
+// On an ordinary terminal keys and address are there, however many devices are.
+func TestSmallScreen(t *testing.T) {
+	head, next := []string{"keys", "page"}, []string{"try this", "or that"}
+	rows := make([]row, 100)
+	for i := range rows {
+		rows[i] = row{device: fmt.Sprintf("/dev/zram%d", i), present: true}
+	}
+	var out strings.Builder
+	s := screen{out: &out}
+	s.draw(layout(head, table(rows, 80), "a note", next, 24), 80, 24)
+	for _, want := range []string{"keys", "page", "a note", "DEVICE", "/dev/zram0", "/dev/zram17", "… and 82 more"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the screen lacks %q:\n%s", want, out.String())
+		}
+	}
+	if n := strings.Count(out.String(), "\n"); n != 23 || strings.Contains(out.String(), "/dev/zram18 ") {
+		t.Errorf("%d lines", n)
+	}
+	few := strings.Join(layout(head, table(rows[:3], 80), "", next, 24), "\n")
+	if !strings.HasSuffix(few, "\n\ntry this\nor that") || strings.Contains(few, "more") {
+		t.Errorf("with few devices:\n%s", few)
+	}
+}
+
+func TestPageLines(t *testing.T) {
+	alone := strings.Join(pageLines("http://10.208.0.11:30123", nil), "\n")
+	for _, want := range []string{"http://10.208.0.11:30123", "ssh -L 8080:10.208.0.11:30123", "http://localhost:8080", "--listen"} {
+		if !strings.Contains(alone, want) {
+			t.Errorf("%q lacks %q", alone, want)
+		}
+	}
+	for _, line := range append(pageLines("http://10.208.0.11:30123", nil), (&demo{}).nextText()...) {
+		if len(line) > 80 {
+			t.Errorf("%d characters: %s", len(line), line)
+		}
+	}
+	if got := pageLines("http://10.208.0.11:30123", []string{"http://192.0.2.7:8080"}); len(got) != 1 || !strings.Contains(got[0], "http://192.0.2.7:8080") {
+		t.Errorf("shared: %q", got)
+	}
+	machine := []net.IP{net.ParseIP("192.0.2.7"), net.ParseIP("2001:db8::7")}
+	for address, want := range map[string][]string{
+		"0.0.0.0:8080": {"http://192.0.2.7:8080", "http://[2001:db8::7]:8080"}, "127.0.0.1:80": {"http://127.0.0.1:80"},
+	} {
+		a, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, reachable(a, machine)); d != "" {
+			t.Errorf("%s: %s", address, d)
+		}
+	}
+}
+
+// What others see is the page, as it comes.
+func TestProxy(t *testing.T) {
+	more := make(chan struct{})
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "first of %s\n", r.URL.Path)
+		w.(http.Flusher).Flush()
+		<-more
+		fmt.Fprintln(w, "second")
+	}))
+	defer page.Close()
+	target, err := url.Parse(page.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := httptest.NewServer(proxyTo(target))
+	defer shared.Close()
+	resp, err := http.Get(shared.URL + "/api/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	if first, err := lines.ReadString('\n'); err != nil || first != "first of /api/events\n" {
+		t.Errorf("%q, %v", first, err)
+	}
+	close(more)
+	if second, err := lines.ReadString('\n'); err != nil || second != "second\n" {
+		t.Errorf("%q, %v", second, err)
+	}
+}
+
+// The demo changes and removes what a demo has made, and nothing else.
+func TestApplyLeavesWhatIsOthers(t *testing.T) {
+	manifest := []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: theirs, namespace: default}\ndata: {a: demo}\n---\n" +
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: earlier, namespace: default}\ndata: {a: demo}\n---\n" +
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: new, namespace: default}\ndata: {a: demo}\n")
+	object := func(name string) *corev1.ConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: map[string]string{"a": "before"}}
+	}
+	api := fake.NewClientBuilder().WithReturnManagedFields().Build()
+	for name, manager := range map[string]string{"theirs": "kubectl", "earlier": string(fieldOwner)} {
+		if err := api.Create(t.Context(), object(name), client.FieldOwner(manager)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := &demo{Options: Options{Out: io.Discard}, api: api}
+	if err := d.apply(t.Context(), manifest); err != nil {
+		t.Fatal(err)
+	}
+	data := func() map[string]string {
+		var list corev1.ConfigMapList
+		if err := api.List(t.Context(), &list); err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]string{}
+		for _, c := range list.Items {
+			out[c.Name] = c.Data["a"]
+		}
+		return out
+	}
+	if diff := cmp.Diff(map[string]string{"theirs": "before", "earlier": "demo", "new": "demo"}, data()); diff != "" {
+		t.Errorf("after the demo's start: %s", diff)
+	}
+	if err := remove(t.Context(), api, d.objects); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]string{"theirs": "before", "earlier": "demo"}, data()); diff != "" {
+		t.Errorf("after its end: %s", diff)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -80,17 +82,49 @@ func objects(manifest []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-func apply(ctx context.Context, api client.Client, manifest []byte) error {
+// apply applies a manifest's objects and notes those that were not there.
+// What somebody else has made stays as it is.
+func (d *demo) apply(ctx context.Context, manifest []byte) error {
 	list, err := objects(manifest)
 	if err != nil {
 		return err
 	}
 	for _, u := range list {
-		if err := applyOne(ctx, api, u); err != nil {
+		have := &unstructured.Unstructured{}
+		have.SetGroupVersionKind(u.GroupVersionKind())
+		err := d.api.Get(ctx, client.ObjectKeyFromObject(u), have)
+		switch {
+		case apierrors.IsNotFound(err), apimeta.IsNoMatchError(err): // the chart has only just made the kind
+			d.objects = append(d.objects, u)
+		case err == nil && !byDemo(have):
+			d.say("%s %s is there already and stays as it is", u.GetKind(), u.GetName())
+			continue
+		}
+		if err := applyOne(ctx, d.api, u); err != nil {
 			return fmt.Errorf("%s %s: %w", u.GetKind(), u.GetName(), err)
 		}
 	}
 	return nil
+}
+
+// byDemo tells whether a demo has made an object, this one or one before.
+func byDemo(u *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(u.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Manager == string(fieldOwner) })
+}
+
+// finds complains unless the cluster's Akri has the handler that the demo needs.
+func (d *demo) finds(ctx context.Context) error {
+	var sets appsv1.DaemonSetList
+	if err := d.api.List(ctx, &sets, client.InNamespace(namespace)); err != nil {
+		return err
+	}
+	for _, s := range sets.Items {
+		inAgent := slices.ContainsFunc(s.Spec.Template.Spec.Containers[0].Args, func(arg string) bool { return strings.HasPrefix(arg, "--builtin=udev") })
+		if s.Name == "akri-udev-discovery-daemonset" || inAgent {
+			return nil
+		}
+	}
+	return errors.New("the Akri in this cluster has no udev handler: add udev.discovery.enabled=true to its values, or give the demo a cluster of its own with --dir")
 }
 
 // applyOne waits for what has only just been made by the chart: a kind that the
@@ -113,11 +147,7 @@ func applyOne(ctx context.Context, api client.Client, u *unstructured.Unstructur
 	}
 }
 
-func remove(ctx context.Context, api client.Client, manifest []byte) error {
-	list, err := objects(manifest)
-	if err != nil {
-		return err
-	}
+func remove(ctx context.Context, api client.Client, list []*unstructured.Unstructured) error {
 	var errs []error
 	for _, u := range list {
 		if err := client.IgnoreNotFound(api.Delete(ctx, u, client.PropagationPolicy("Background"))); err != nil {

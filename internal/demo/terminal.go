@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ func (d *demo) interact(ctx context.Context) error {
 		if err != nil {
 			note = "the API server does not answer: " + err.Error()
 		}
-		s.draw(d.screenLines(rows, note), width, height)
+		s.draw(d.screenText(rows, note, width, height), width, height)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -100,30 +101,45 @@ func (d *demo) heed(ctx context.Context, key byte) (quit bool, note string) {
 	return false, ""
 }
 
-func (d *demo) screenLines(rows []row, note string) []string {
-	lines := append([]string{""}, table(rows)...)
-	lines = append(lines, "")
-	if d.subject.Pluggable {
-		lines = append(lines, "p plug a device    u unplug it    q or Ctrl-C end, and remove everything")
-	} else {
-		lines = append(lines, "plug cameras in and out    q or Ctrl-C end, and remove everything")
+// screenText is what is on the screen, the most important first.
+func (d *demo) screenText(rows []row, note string, width, height int) []string {
+	keys := "q or Ctrl-C end, and remove the cluster"
+	if !d.made {
+		keys = "q or Ctrl-C end; the cluster stays"
 	}
-	lines = append(lines, "", d.pageText())
-	lines = append(lines, d.nextText()...)
-	if note != "" {
-		lines = append(lines, "", note)
+	if d.subject.Pluggable {
+		keys = "p plug a device   u unplug it   " + keys
+	} else {
+		keys = "plug cameras in and out   " + keys
+	}
+	head := append([]string{keys}, d.pageText()...)
+	return layout(head, table(rows, width), note, d.nextText(), height)
+}
+
+// layout puts what must be seen where it is seen: keys and address, the note,
+// as much of the table as there is room for, and below it what to try if there
+// still is.
+func layout(head, table []string, note string, next []string, height int) []string {
+	lines := append(slices.Clone(head), note)
+	room := max(height-1-len(lines), 2)
+	if len(table) > room {
+		table = append(slices.Clone(table[:room-1]), fmt.Sprintf("… and %d more", len(table)-room+1))
+	}
+	lines = append(lines, table...)
+	if len(lines)+1+len(next) < height {
+		lines = append(append(lines, ""), next...)
 	}
 	return lines
 }
 
-func (d *demo) pageText() string {
+func (d *demo) pageText() []string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	url, err := d.pageURL(ctx)
 	if err != nil {
-		return "the page is not there: " + err.Error()
+		return []string{"the page is not there: " + err.Error()}
 	}
-	return "the same as a page: " + url
+	return pageLines(url, d.shared)
 }
 
 func (d *demo) nextText() []string {
@@ -133,10 +149,10 @@ func (d *demo) nextText() []string {
 	}
 	return []string{
 		"what to try next, in another terminal here:",
-		dev + " kubectl -- get akric,akrii,pods,services -o wide",
-		dev + " kubectl -- describe akric " + d.subject.Configuration,
-		dev + " kubectl -- delete akric " + d.subject.Configuration + "      the brokers go",
-		dev + " kubectl -- apply -f samples/" + d.subject.Manifest + "   and are back",
+		dev + " kubectl get akric,akrii,pods,services -o wide",
+		dev + " kubectl describe akric " + d.subject.Configuration,
+		dev + " kubectl delete akric " + d.subject.Configuration + "      the brokers go",
+		dev + " kubectl apply -f samples/" + d.subject.Manifest + "   and are back",
 		"  docs/ has one page for each thing to do",
 	}
 }
@@ -155,8 +171,8 @@ func (s *screen) draw(lines []string, width, height int) {
 		if i == height-1 {
 			break
 		}
-		if len(l) > width {
-			l = l[:width]
+		if r := []rune(l); len(r) > width {
+			l = string(r[:width])
 		}
 		b.WriteString(l + "\x1b[K\r\n") // clear the rest of the line
 	}

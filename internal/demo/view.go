@@ -101,36 +101,49 @@ func running(rows []row) bool {
 	return !slices.ContainsFunc(rows, func(r row) bool { return !r.present || r.phase != string(corev1.PodRunning) })
 }
 
-var header = []string{"DEVICE", "INSTANCE", "NODE", "SLOTS", "BROKER", "STATE"}
-
-// table draws rows under a header.
-func table(rows []row) []string {
-	cells := [][]string{header}
-	for _, r := range rows {
-		state := r.phase
-		switch {
-		case r.instance == "":
-			state = "not found yet"
-		case !r.present:
-			state = strings.TrimSpace(r.phase + " (unplugged)")
-		case r.broker == "":
-			state = "no broker yet"
-		}
-		if r.trouble != "" && r.instance != "" {
-			state += " (" + r.trouble + ")"
-		}
-		cells = append(cells, []string{r.device, r.instance, r.node, r.slots, r.broker, state})
+// columns of the table, those that are left out first where there is no room
+// last.
+func columns(r row) []string {
+	state := r.phase
+	switch {
+	case r.instance == "":
+		state = "not found yet"
+	case !r.present:
+		state = strings.TrimSpace(r.phase + " (unplugged)")
+	case r.broker == "":
+		state = "no broker yet"
 	}
-	widths := make([]int, len(header))
+	if r.trouble != "" && r.instance != "" {
+		state += " (" + r.trouble + ")"
+	}
+	return []string{r.device, r.instance, r.slots, state, r.broker, r.node}
+}
+
+// table draws rows under a header, with as many columns as the width has room
+// for; 0 is any.
+func table(rows []row, width int) []string {
+	cells := [][]string{{"DEVICE", "INSTANCE", "SLOTS", "STATE", "BROKER", "NODE"}}
+	for _, r := range rows {
+		cells = append(cells, columns(r))
+	}
+	widths := make([]int, len(cells[0]))
 	for _, line := range cells {
 		for i, c := range line {
 			widths[i] = max(widths[i], len(c))
 		}
 	}
+	shown, total := 0, 0
+	for _, w := range widths {
+		if total += w; width > 0 && shown > 0 && total > width {
+			break
+		}
+		total += 2
+		shown++
+	}
 	var out []string
 	for _, line := range cells {
 		var b strings.Builder
-		for i, c := range line {
+		for i, c := range line[:shown] {
 			fmt.Fprintf(&b, "%-*s  ", widths[i], c)
 		}
 		out = append(out, strings.TrimRight(b.String(), " "))

@@ -33,7 +33,10 @@ type InstallOptions struct {
 	Namespace string         // made when it is not there
 	Values    map[string]any // as in a values file
 	SkipCRDs  bool           // as helm's --skip-crds: where others have installed CRDs
-	Wait      time.Duration  // how long to wait for the objects to be ready; 0: not at all
+	// KeepValues lays Values over those of the release that is there, as helm's
+	// --reset-then-reuse-values.
+	KeepValues bool
+	Wait       time.Duration // how long to wait for the objects to be ready; 0: not at all
 }
 
 // ParseValues turns key=value settings, as `helm --set` takes them, into values.
@@ -125,13 +128,27 @@ func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 		}
 		upgrade := action.NewUpgrade(cfg)
 		upgrade.Namespace, upgrade.WaitStrategy, upgrade.Timeout = o.Namespace, strategy, timeout
-		upgrade.MaxHistory, upgrade.ResetValues, upgrade.ForceConflicts = 3, true, true
+		upgrade.MaxHistory, upgrade.ForceConflicts = 3, true
+		upgrade.ResetValues, upgrade.ResetThenReuseValues = !o.KeepValues, o.KeepValues
 		_, err = upgrade.RunWithContext(ctx, o.Release, chart, o.Values)
 	}
 	if err != nil {
 		return fmt.Errorf("install chart %s as %s/%s: %w%s", o.ChartDir, o.Namespace, o.Release, err, output)
 	}
 	return nil
+}
+
+// Installed tells whether a release is there, whole or not.
+func (c *Cluster) Installed(release, namespace string) (bool, error) {
+	cfg, _, err := c.helm(namespace)
+	if err != nil {
+		return false, err
+	}
+	status, err := lastStatus(cfg, release)
+	if err != nil {
+		return false, fmt.Errorf("look for release %s: %w", release, err)
+	}
+	return status != "" && status != common.StatusUninstalled, nil
 }
 
 // UninstallOptions says which release Uninstall removes.

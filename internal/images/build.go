@@ -169,7 +169,7 @@ func exists(path string) bool {
 // its start changes when this package packs differently.
 func fingerprint(ref string, binary []byte, tools []file) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "1 %s %d\n", ref, len(binary))
+	fmt.Fprintf(h, "2 %s %d\n", ref, len(binary))
 	h.Write(binary)
 	for _, f := range tools {
 		fmt.Fprintf(h, "%q %o %q %d\n", f.name, f.mode, f.link, len(f.data))

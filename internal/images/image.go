@@ -70,13 +70,17 @@ func assemble(p Platform, version, program string, binary []byte, tools []file) 
 		return nil, err
 	}
 	config = config.DeepCopy()
+	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin:/"}
+	if len(tools) > 0 {
+		env = append(env, "LOG_LEVEL=debug") // they are for looking closely
+	}
 	config.OS, config.Architecture, config.Variant = "linux", p.Arch, p.Variant
 	config.Created = epoch
 	config.Config = v1.Config{
 		User:       fmt.Sprintf("%d:%d", userID, userID),
 		Entrypoint: []string{"/" + program},
 		WorkingDir: "/",
-		Env:        []string{"PATH=/usr/local/bin:/usr/bin:/bin:/"},
+		Env:        env,
 		Labels: map[string]string{
 			"org.opencontainers.image.title":    program,
 			"org.opencontainers.image.version":  version,

@@ -132,6 +132,14 @@ func TestDebugTools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Upstream's end-to-end suite looks for a line that is logged every 10 s.
+	if !slices.Contains(config.Config.Env, "LOG_LEVEL=debug") {
+		t.Errorf("environment %q", config.Config.Env)
+	}
 	files := contents(t, image)
 	// What upstream's end-to-end suite executes in a handler's Pod.
 	for _, tool := range []string{"sh", "echo", "grep", "sort", "uniq", "tail", "cut"} {

@@ -13,6 +13,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/registry"
+	"github.com/akri-go/akri/internal/logging"
 )
 
 // Statuses is told what this node has to say of a Configuration, each time
@@ -55,8 +56,9 @@ type Inventory struct {
 
 	// saving is held while the store is written, after mu if both are; saved is
 	// which of the states the store has.
-	saving sync.Mutex
-	saved  int
+	saving     sync.Mutex
+	saved      int
+	unwritable logging.Trouble
 
 	// wake has room for one: something for Run to do.
 	wake chan struct{}
@@ -89,10 +91,11 @@ var _ registry.Observer = (*Inventory)(nil)
 // New returns an empty inventory.
 func New(opts Options) *Inventory {
 	return &Inventory{
-		opts:     opts,
-		requests: map[types.NamespacedName]*request{},
-		wake:     make(chan struct{}, 1),
-		beat:     make(chan struct{}),
+		opts:       opts,
+		requests:   map[types.NamespacedName]*request{},
+		unwritable: logging.Trouble{What: "cannot save the inventory; a restart will start from an older one"},
+		wake:       make(chan struct{}, 1),
+		beat:       make(chan struct{}),
 	}
 }
 

@@ -1,12 +1,14 @@
 package inventory
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -446,4 +448,22 @@ func TestAdoptedDevicesWaitForAReport(t *testing.T) {
 	report(v, "q", "e")
 	v.Adopt([]Device{{Instance: types.NamespacedName{Namespace: "ns", Name: "c-000000"}, Configuration: "c", Reported: devices("x")[0]}})
 	want(t, r, "-x")
+}
+
+type full struct{ memory }
+
+func (*full) Save(State) error { return syscall.ENOSPC }
+
+// A disk that stays full is one fact, not one each second.
+func TestFullDisk(t *testing.T) {
+	var log bytes.Buffer
+	v := New(Options{Node: "n", Store: &full{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for i := range 10 {
+		if v.store(State{}, i) {
+			t.Fatal("saved on a full disk")
+		}
+	}
+	if n := strings.Count(log.String(), "no space left"); n != 1 {
+		t.Errorf("it is said %d times:\n%s", n, log.String())
+	}
 }

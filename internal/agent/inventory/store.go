@@ -205,8 +205,9 @@ func (v *Inventory) store(state State, number int) bool {
 	if number < v.saved {
 		return true
 	}
-	if err := v.opts.Store.Save(state); err != nil {
-		v.opts.Logger.Error("cannot save the inventory; a restart will start from an older one", "error", err)
+	err := v.opts.Store.Save(state)
+	v.unwritable.Is(v.opts.Logger, err)
+	if err != nil {
 		return false
 	}
 	v.saved = number

@@ -33,6 +33,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/logging"
 )
 
 // ErrTaken is wrapped by errors that say that somebody else holds a slot.
@@ -106,7 +107,8 @@ type Ledger struct {
 	api chan struct{}
 	// writes is held from the decision on a change of claims until it is saved
 	// and in instances.
-	writes sync.Mutex
+	writes     sync.Mutex
+	unwritable logging.Trouble
 
 	// mu guards what follows. It is never held over I/O.
 	mu        sync.Mutex
@@ -124,12 +126,13 @@ var _ inventory.Consumer = (*Ledger)(nil)
 // read is logged: its claims come back from the Instances and the kubelet.
 func New(o Options) *Ledger {
 	l := &Ledger{
-		node:      o.Node,
-		store:     o.Store,
-		recorder:  o.Recorder,
-		log:       o.Logger,
-		api:       make(chan struct{}, 1),
-		instances: make(map[string]*instance),
+		node:       o.Node,
+		store:      o.Store,
+		recorder:   o.Recorder,
+		log:        o.Logger,
+		api:        make(chan struct{}, 1),
+		instances:  make(map[string]*instance),
+		unwritable: logging.Trouble{What: "cannot save claims; no slot is freed"},
 	}
 	state, err := l.store.Load()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -445,5 +447,25 @@ func TestWithheld(t *testing.T) {
 				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+// A disk that stays full is one fact, not one each look at the kubelet.
+func TestFullDisk(t *testing.T) {
+	var log bytes.Buffer
+	store := &memory{}
+	l := New(Options{Node: "n", Store: store, Recorder: &notes{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	store.err = syscall.ENOSPC
+	l.changes++ // than the checkpoint has
+	for range 10 {
+		l.Reconcile(time.Now(), View{})
+	}
+	if n := strings.Count(log.String(), "no space left"); n != 1 {
+		t.Errorf("it is said %d times:\n%s", n, log.String())
+	}
+	store.err = nil
+	l.Reconcile(time.Now(), View{})
+	if !strings.Contains(log.String(), "this works again") {
+		t.Errorf("it is not said that it is over:\n%s", log.String())
 	}
 }

@@ -34,11 +34,12 @@ func (l *Ledger) Reconcile(now time.Time, view View) (next time.Duration) {
 	l.mu.Unlock()
 
 	if len(plan.adopt)+len(plan.free) > 0 || !l.isSaved() {
-		if err := l.save(plan.adopt, plan.free); err != nil {
+		err := l.save(plan.adopt, plan.free)
+		l.unwritable.Is(l.log, err)
+		if err != nil {
 			// What containers use is held, saved or not. The others stay
 			// claimed: freeing them here but not on disk would bring them back
 			// after a restart, when another node may have them.
-			l.log.Error("cannot save claims; no slot is freed", "err", err)
 			plan.free = nil
 		}
 	}

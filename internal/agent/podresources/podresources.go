@@ -166,8 +166,9 @@ func (w *Watcher) Run(ctx context.Context) error {
 
 // look asks the kubelet once, and returns when to look again.
 func (w *Watcher) look(ctx context.Context) time.Duration {
-	// This text is part of the interface: upstream's tests look for it.
-	w.Logger.Info("reclaiming unused slots - start")
+	// This text is part of the interface: upstream's tests look for it, in images
+	// with a shell, which log so much.
+	w.Logger.Debug("reclaiming unused slots - start")
 	callCtx, cancel := context.WithTimeout(ctx, listTimeout)
 	list, err := w.client.List(callCtx, &podresourcesapi.ListPodResourcesRequest{})
 	cancel()

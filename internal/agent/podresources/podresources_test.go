@@ -213,7 +213,7 @@ func TestWatcher(t *testing.T) {
 	var log bytes.Buffer
 	w, err := New(Options{
 		Socket: filepath.Join(dir, "s"), Checkpoint: filepath.Join(dir, "checkpoint"),
-		Self: types.NamespacedName{Namespace: "ns", Name: "agent"}, Ledger: books, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Self: types.NamespacedName{Namespace: "ns", Name: "agent"}, Ledger: books, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +249,7 @@ func TestWatcher(t *testing.T) {
 		}
 		break
 	}
-	for _, text := range []string{`msg="reclaiming unused slots - start"`, "does not list the agent's own Pod"} {
+	for _, text := range []string{`level=DEBUG msg="reclaiming unused slots - start"`, "does not list the agent's own Pod"} {
 		if !strings.Contains(log.String(), text) {
 			t.Errorf("the log does not say %q:\n%s", text, log.String())
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/registry"
+	"github.com/akri-go/akri/internal/logging"
 )
 
 // Registry is where questions go.
@@ -72,6 +73,8 @@ type Asker struct {
 	asked   map[types.NamespacedName]*asked
 	refused map[types.NamespacedName]refused
 	dirty   bool // the store is behind
+
+	unwritable logging.Trouble
 }
 
 // asked is a Configuration that is asked for, or will be when its properties
@@ -92,14 +95,15 @@ type refused struct {
 // New returns an Asker; Run makes it work.
 func New(opts Options) *Asker {
 	return &Asker{
-		opts:    opts,
-		sources: newSources(opts.Objects, opts.Logger),
-		salt:    rand.Text(),
-		input:   make(chan []*v0.Configuration, 1),
-		beat:    make(chan struct{}),
-		Synced:  make(chan struct{}),
-		asked:   map[types.NamespacedName]*asked{},
-		refused: map[types.NamespacedName]refused{},
+		opts:       opts,
+		sources:    newSources(opts.Objects, opts.Logger),
+		salt:       rand.Text(),
+		input:      make(chan []*v0.Configuration, 1),
+		beat:       make(chan struct{}),
+		Synced:     make(chan struct{}),
+		asked:      map[types.NamespacedName]*asked{},
+		refused:    map[types.NamespacedName]refused{},
+		unwritable: logging.Trouble{What: "cannot save what handlers are asked; a restart without an API server asks what was saved last"},
 	}
 }
 

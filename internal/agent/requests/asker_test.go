@@ -1,6 +1,7 @@
 package requests
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -434,4 +436,23 @@ func TestTooManySources(t *testing.T) {
 		cancel()
 		s.stop()
 	})
+}
+
+type full struct{ disk }
+
+func (*full) Save(State) error { return syscall.ENOSPC }
+
+// A disk that stays full is one fact, not one each second.
+func TestFullDisk(t *testing.T) {
+	var log bytes.Buffer
+	a := New(Options{Store: &full{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for range 10 {
+		a.dirty = true
+		if a.save() {
+			t.Fatal("saved on a full disk")
+		}
+	}
+	if n := strings.Count(log.String(), "no space left"); n != 1 {
+		t.Errorf("it is said %d times:\n%s", n, log.String())
+	}
 }

@@ -84,8 +84,9 @@ func (a *Asker) save() bool {
 	if !a.dirty || a.opts.Store == nil {
 		return true
 	}
-	if err := a.opts.Store.Save(a.state()); err != nil {
-		a.opts.Logger.Error("cannot save what handlers are asked; a restart without an API server asks what was saved last", "error", err)
+	err := a.opts.Store.Save(a.state())
+	a.unwritable.Is(a.opts.Logger, err)
+	if err != nil {
 		return false
 	}
 	a.dirty = false

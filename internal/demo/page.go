@@ -1,0 +1,107 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// share serves the demo page at the address that the person asked for, until
+// ctx is done: the page itself can be reached from this machine only.
+func (d *demo) share(ctx context.Context) error {
+	if d.Listen == "" {
+		return nil
+	}
+	page, err := d.pageURL(ctx)
+	if err != nil {
+		return err
+	}
+	target, err := url.Parse(page)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", d.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	d.shared = reachable(listener.Addr(), machineAddresses())
+	server := &http.Server{Handler: proxyTo(target), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	go server.Serve(listener) // it ends with the demo
+	context.AfterFunc(ctx, func() { server.Close() })
+	return nil
+}
+
+func proxyTo(target *url.URL) http.Handler {
+	return &httputil.ReverseProxy{
+		FlushInterval: -1, // the page waits for what comes
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+	}
+}
+
+// reachable returns the URLs under which others find what listens at an
+// address.
+func reachable(listening net.Addr, machine []net.IP) []string {
+	a, ok := listening.(*net.TCPAddr)
+	if !ok {
+		return []string{"http://" + listening.String()}
+	}
+	ips := []net.IP{a.IP}
+	if a.IP.IsUnspecified() && len(machine) > 0 {
+		ips = machine
+	}
+	var out []string
+	for _, ip := range ips {
+		out = append(out, "http://"+net.JoinHostPort(ip.String(), strconv.Itoa(a.Port)))
+	}
+	return out
+}
+
+// machineAddresses are those of the machine's real interfaces, IPv4 first.
+func machineAddresses() (ips []net.IP) {
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	var six []net.IP
+	for _, i := range interfaces {
+		if i.Flags&net.FlagUp == 0 || i.Flags&net.FlagLoopback != 0 || strings.HasPrefix(i.Name, "akri") {
+			continue
+		}
+		addresses, err := i.Addrs()
+		if err != nil {
+			continue
+		}
+		for _, a := range addresses {
+			switch n, ok := a.(*net.IPNet); {
+			case !ok || !n.IP.IsGlobalUnicast():
+			case n.IP.To4() != nil:
+				ips = append(ips, n.IP)
+			default:
+				six = append(six, n.IP)
+			}
+		}
+	}
+	return append(ips, six...)
+}
+
+// pageLines say where the page is, for who sits here and for who does not.
+func pageLines(page string, shared []string) []string {
+	if len(shared) > 0 {
+		return []string{"the same as a page: " + strings.Join(shared[:min(len(shared), 2)], "  ")}
+	}
+	u, err := url.Parse(page)
+	if err != nil {
+		return []string{"the same as a page: " + page}
+	}
+	return []string{
+		"the same as a page: " + page + "  (from this machine)",
+		"  from yours: ssh -L 8080:" + u.Host + " <this machine>",
+		"  then http://localhost:8080; for all: akri dev demo --listen :8080",
+	}
+}
