@@ -145,6 +145,12 @@ func some(texts []string) string {
 // that have it, whichever came first.
 func identify(all []found, by Identity) (ids []string, note string) {
 	ids = make([]string, len(all))
+	for i, f := range all {
+		ids[i] = f.devpath
+	}
+	if by != ByPath && by != BySerial {
+		return ids, ""
+	}
 	owners := map[string]string{} // of serial numbers; "" if there are several
 	number := func(f found) string { n, _, _ := strings.Cut(f.serial, "/"); return n }
 	for _, f := range all {
@@ -166,10 +172,8 @@ func identify(all []found, by Identity) (ids []string, note string) {
 		case by == BySerial && owners[number(f)] == "":
 			ids[i] = "path:" + f.place
 			doubled = append(doubled, cmp.Or(f.devnode, f.devpath))
-		case by == BySerial:
-			ids[i] = "serial:" + f.serial
 		default:
-			ids[i] = f.devpath
+			ids[i] = "serial:" + f.serial
 		}
 		count[ids[i]]++
 	}

@@ -68,8 +68,8 @@ func (s *search) run(ctx context.Context, sub *subscription, report func(discove
 			continue
 		}
 		r := plan(now, more, s.details, s.passthrough)
-		if !sub.m.tree.Recorded() {
-			r.Note = joined(s.details.withoutRecords(), r.Note)
+		if without := s.details.withoutRecords(); without != "" && !sub.m.tree.Recorded() {
+			r.Note = joined(without, r.Note)
 		}
 		if err := report(r); err != nil {
 			return err
