@@ -168,10 +168,10 @@ func TestAgent(t *testing.T) {
 
 func TestFullAgent(t *testing.T) {
 	ds := render(t, "agent.full=true", "agent.allowDebugEcho=true", "debugEcho.configuration.shared=false",
-		"agent.allowedHostPaths={/dev,/srv/x}").daemonSet(t, "akri-agent-daemonset")
+		"agent.allowedHostPaths={/dev,/srv/x}", "agent.handlersMemory=64Mi").daemonSet(t, "akri-agent-daemonset")
 	pod := ds.Spec.Template.Spec
 	c := pod.Containers[0]
-	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--allowed-host-paths=/dev,/srv/x", "--builtin=udev,debugEcho"}
+	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--allowed-host-paths=/dev,/srv/x", "--handlers-memory=64Mi", "--builtin=udev,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}

@@ -70,6 +70,7 @@ func (v *Inventory) Restore() error {
 		})
 		for _, s := range r.Sources {
 			s.Lost = true
+			s.size = sizeOf(s.Devices)
 			s.Void = s.Void || !s.Shared && state.BootID != v.opts.BootID
 			q.sources[s.Endpoint] = s
 		}
@@ -114,6 +115,7 @@ func (v *Inventory) Adopt(devices []Device) {
 			s.Endpoint, s.Handler, s.Shared = endpoint, q.Handler, d.Shared
 			s.Lost, s.LostAt, s.Void = true, up, true
 			s.Devices = append(s.Devices, d.Reported)
+			s.size = sizeOf(s.Devices)
 			q.sources[endpoint] = s
 		}
 		v.plan(q)

@@ -65,7 +65,7 @@ func decode(r rules, raw []byte) (good []discovery.Device, refused, err error) {
 	v := newVetting(r, n[fieldDevices])
 	place := 0
 	err = fields(raw, func(number protowire.Number, device []byte) {
-		if number != fieldDevices {
+		if number != fieldDevices || v.tooLarge() != nil {
 			return
 		}
 		place++
@@ -76,7 +76,13 @@ func decode(r rules, raw []byte) (good []discovery.Device, refused, err error) {
 		}
 		v.add(d)
 	})
-	return v.devices, v.refused.err(), err
+	if err == nil {
+		err = v.tooLarge()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return v.devices, v.refused.err(), nil
 }
 
 func decodeDevice(r rules, raw []byte) (discovery.Device, error) {

@@ -24,6 +24,7 @@ type vetting struct {
 	devices []discovery.Device
 	seen    map[string]bool
 	refused refusals
+	size    int // of devices, in memory
 }
 
 // vet returns the devices that comply, in their order, and what is wrong with
@@ -36,7 +37,17 @@ func vet(r rules, devices []discovery.Device) (good []discovery.Device, refused,
 	for _, d := range devices {
 		v.add(d)
 	}
+	if err := v.tooLarge(); err != nil {
+		return nil, nil, err
+	}
 	return v.devices, v.refused.err(), nil
+}
+
+func (v *vetting) tooLarge() error {
+	if v.size > v.rules.ReportBytes {
+		return fmt.Errorf("the report would take more than %d bytes of memory; it is ignored", v.rules.ReportBytes)
+	}
+	return nil
 }
 
 func newVetting(r rules, n int) *vetting {
@@ -51,6 +62,7 @@ func (v *vetting) add(d discovery.Device) {
 		v.refused.add(fmt.Sprintf("device %s: is listed more than once, the first counts", show(d.ID)))
 	default:
 		v.seen[d.ID] = true
+		v.size += Size(d)
 		v.devices = append(v.devices, d)
 	}
 }
