@@ -232,11 +232,11 @@ func TestAgentSeesDevices(t *testing.T) {
 func TestFullAgent(t *testing.T) {
 	ds := render(t, "agent.full=true", "agent.allowDebugEcho=true", "debugEcho.configuration.shared=false",
 		"agent.allowedHostPaths={/dev,/srv/x}", "agent.allowedMounts={/srv/y}", "agent.handlerUIDs.udev={65532,0}",
-		"udev.discovery.allowNodeDevices={/dev/sdz}").daemonSet(t, "akri-agent-daemonset")
+		"udev.discovery.allowNodeDevices={/dev/sdz}", "agent.handlersMemory=64Mi").daemonSet(t, "akri-agent-daemonset")
 	pod := ds.Spec.Template.Spec
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
-		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--builtin=udev,debugEcho"}
+		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--builtin=udev,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}

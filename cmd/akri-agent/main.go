@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -89,6 +90,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 		builtin    = f.String("builtin", env("AKRI_BUILTIN_HANDLERS", ""), "comma separated handlers to run inside the agent: udev, debugEcho (AKRI_BUILTIN_HANDLERS; ENABLE_DEBUG_ECHO adds debugEcho)")
 		paths      = f.String("allowed-host-paths", env("AKRI_ALLOWED_HOST_PATHS", ""), "comma separated folders in which the device nodes may be that handlers report (AKRI_ALLOWED_HOST_PATHS; default /dev)")
 		mounts     = f.String("allowed-mounts", env("AKRI_ALLOWED_MOUNTS", ""), "comma separated paths that handlers may have mounted into containers, and what is below them; default none (AKRI_ALLOWED_MOUNTS)")
+		memory     = f.String("handlers-memory", env("AKRI_HANDLERS_MEMORY", "24Mi"), "how much of this process's memory the lists of all handlers may take (AKRI_HANDLERS_MEMORY)")
 		namespaces = f.String("property-namespaces", env("AKRI_PROPERTY_NAMESPACES", ""), "comma separated namespaces whose Secrets and ConfigMaps the discoveryProperties of every Configuration may refer to, besides its own; * for all (AKRI_PROPERTY_NAMESPACES)")
 		metrics    = f.String("metrics-port", env("METRICS_PORT", "8080"), "port of /metrics, /healthz and /readyz (METRICS_PORT); 0 for none")
 		gid        = f.Int("socket-gid", -1, "group that owns the registration directory; its members may register handlers. -1 leaves the group as it is")
@@ -129,6 +131,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	opts.HostPaths.Devices, opts.HostPaths.Mounts = list(*paths), list(*mounts)
 	if opts.HandlerUIDs, err = bindings(list(*bound)); err != nil {
 		return err
+	}
+	if opts.HandlersMemory, err = megabytes(*memory); err != nil {
+		return fmt.Errorf("handlers' memory %q: %w", *memory, err)
 	}
 	opts.PropertyNamespaces = list(*namespaces)
 	opts.Metrics = agentmetrics.NewRegistry()
@@ -203,6 +208,15 @@ func bindings(words []string) (map[string][]int, error) {
 		all[name] = uids // none, but there, is nobody
 	}
 	return all, nil
+}
+
+// megabytes reads an amount of memory as Kubernetes writes it: 24Mi.
+func megabytes(s string) (bytes int, err error) {
+	q, err := resource.ParseQuantity(s)
+	if err != nil || q.Value() < 1<<20 || q.Value() > 1<<34 {
+		return 0, errors.New("want an amount from 1Mi to 16Gi, such as 24Mi")
+	}
+	return int(q.Value()), nil
 }
 
 func list(s string) []string {

@@ -148,6 +148,6 @@ func TestProbes(t *testing.T) {
 // nobody is an observer that does nothing.
 type nobody struct{}
 
-func (nobody) Reported(registry.Report)                  {}
+func (nobody) Reported(registry.Report) error            { return nil }
 func (nobody) Failed(registry.Failure)                   {}
 func (nobody) Lost(types.NamespacedName, string, string) {}

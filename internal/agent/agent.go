@@ -61,7 +61,10 @@ type Options struct {
 	HandlerUIDs map[string][]int
 	// HostPaths say what of the node handlers may have given to containers.
 	HostPaths hostpath.Options
-	Builtin   []discovery.Handler
+	// HandlersMemory is how many bytes the lists of all handlers may take in this
+	// process; 0 means the inventory's default.
+	HandlersMemory int
+	Builtin        []discovery.Handler
 
 	// DevicePluginDir and PodResourcesSocket are the kubelet's.
 	DevicePluginDir, PodResourcesSocket string
@@ -175,6 +178,7 @@ func Run(ctx context.Context, o Options) error {
 		Store:     store{checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion}, o.Logger},
 		BootID:    bootID(),
 		Logger:    o.Logger,
+		Budget:    o.HandlersMemory,
 	})
 	handlers, err = registry.New(registry.Options{
 		Dir: o.HandlersDir, Observer: inv, Logger: o.Logger, SocketGID: o.SocketGID,

@@ -26,7 +26,7 @@ func (saved) Save(requests.State) error     { return nil }
 
 type nobody struct{}
 
-func (nobody) Reported(registry.Report)                                                  {}
+func (nobody) Reported(registry.Report) error                                            { return nil }
 func (nobody) Failed(registry.Failure)                                                   {}
 func (nobody) Lost(types.NamespacedName, string, string)                                 {}
 func (nobody) Retain(map[types.NamespacedName]bool)                                      {}

@@ -42,6 +42,9 @@ type Options struct {
 	Store  Store
 	BootID string
 	Logger *slog.Logger
+	// Budget is how many bytes the lists of all handlers may take;
+	// [DefaultBudget] if it is 0.
+	Budget int
 }
 
 // Inventory holds the devices of a node. It implements [registry.Observer].
@@ -90,6 +93,9 @@ var _ registry.Observer = (*Inventory)(nil)
 
 // New returns an empty inventory.
 func New(opts Options) *Inventory {
+	if opts.Budget == 0 {
+		opts.Budget = DefaultBudget
+	}
 	return &Inventory{
 		opts:       opts,
 		requests:   map[types.NamespacedName]*request{},
@@ -167,12 +173,16 @@ func (v *Inventory) Retain(configurations map[types.NamespacedName]bool) {
 }
 
 // Reported implements [registry.Observer].
-func (v *Inventory) Reported(r registry.Report) {
+func (v *Inventory) Reported(r registry.Report) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	q := v.requests[r.Configuration]
 	if q == nil || q.Question != r.Question {
-		return // an answer to a question of the past
+		return nil // an answer to a question of the past
+	}
+	size := sizeOf(r.Devices)
+	if err := v.makeRoom(q, r.Endpoint, size); err != nil {
+		return err
 	}
 	for name, s := range q.sources {
 		outdated := s.Question != r.Question && s.Handler != q.Handler
@@ -186,6 +196,7 @@ func (v *Inventory) Reported(r registry.Report) {
 		Question: r.Question,
 		Shared:   r.Shared,
 		Devices:  r.Devices,
+		size:     size,
 	}
 	delete(q.failures, r.Endpoint)
 	delete(q.failures, "")
@@ -199,6 +210,7 @@ func (v *Inventory) Reported(r registry.Report) {
 	v.plan(q)
 	q.heard = time.Time{}
 	v.changed()
+	return nil
 }
 
 // Failed implements [registry.Observer].
@@ -285,6 +297,7 @@ func (v *Inventory) plan(q *request) {
 		Taken:   q.taken,
 		Now:     time.Now(),
 		Up:      up,
+		Limit:   registry.DefaultLimits().Devices,
 	})
 	for _, endpoint := range out.Expired {
 		delete(q.sources, endpoint)

@@ -378,6 +378,38 @@ func TestRestartWithoutItsConfiguration(t *testing.T) {
 	want(t, r, "-x")
 }
 
+// A list for which there is no room is refused, and hurts nothing that is there;
+// lists that nobody stands by give way.
+func TestBudget(t *testing.T) {
+	v, r, _ := start(t, nil, "")
+	v.opts.Budget = 40 * registry.Size(devices("00")[0]) // ten devices for one handler
+	ask(v, "q")
+	list := func(n int) (ids []string) {
+		for i := range n {
+			ids = append(ids, fmt.Sprintf("%02d", i))
+		}
+		return ids
+	}
+	try := func(endpoint string, n int) error {
+		return v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: endpoint, Devices: devices(list(n)...)})
+	}
+	if err := try("e", 10); err != nil {
+		t.Fatal(err)
+	}
+	r.take()
+	if err := try("e", 11); err == nil || !strings.Contains(err.Error(), "agent.handlersMemory") {
+		t.Errorf("too much: %v", err)
+	}
+	want(t, r, "")
+	if err := try("other", 6); err == nil {
+		t.Error("another endpoint got more than half of what is left")
+	}
+	v.Lost(cfg, "q", "e")
+	if err := try("other", 10); err != nil {
+		t.Errorf("what was lost does not give way: %v", err)
+	}
+}
+
 func TestEditedQuestionKeepsDevicesUntilAnswered(t *testing.T) {
 	v, r, _ := start(t, nil, "")
 	ask(v, "q")

@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,6 +42,8 @@ type Source struct {
 	// Void means that paths in the list may mean something else by now: they
 	// are of an earlier boot, or not known at all.
 	Void bool `json:"-"`
+
+	size int // of Devices in memory
 }
 
 // Known is a device together with how long it has been missing.
@@ -74,6 +78,8 @@ type Input struct {
 	// Now is put into what changed. Up is the clock of the grace periods.
 	Now time.Time
 	Up  time.Duration
+	// Limit is how many devices there may be; 0 for any number.
+	Limit int
 }
 
 // Output is the decision.
@@ -83,7 +89,7 @@ type Output struct {
 	// Expired are endpoints whose lists are to be forgotten.
 	Expired []string
 	// Collisions tell of devices that were left out because all names that
-	// their Instances may have are taken.
+	// their Instances may have are taken, or because they are too many.
 	Collisions []error
 	// Next is the time by the clock of [Input.Up] at which the decision will
 	// change by itself; zero if it will not.
@@ -143,7 +149,40 @@ func Plan(in Input) Output {
 			p.miss(name, k)
 		}
 	}
+	p.cut()
 	return p.out
+}
+
+// cut leaves out what is beyond the limit: devices that are missing first, then
+// new ones. Which ones does not depend on who reports first.
+func (p *planner) cut() {
+	if p.in.Limit == 0 || len(p.out.Devices) <= p.in.Limit {
+		return
+	}
+	rank := func(name string) int {
+		_, before := p.in.Known[name]
+		switch {
+		case p.out.Devices[name].Missing:
+			return 2
+		case !before:
+			return 1
+		}
+		return 0
+	}
+	names := slices.SortedFunc(maps.Keys(p.out.Devices), func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+	})
+	online := 0
+	for _, name := range names[p.in.Limit:] {
+		if rank(name) < 2 {
+			online++
+		}
+		delete(p.out.Devices, name)
+	}
+	if online > 0 {
+		p.out.Collisions = append(p.out.Collisions, fmt.Errorf(
+			"%d devices are left out: a Configuration may have %d on a node, of all its handlers together", online, p.in.Limit))
+	}
 }
 
 type planner struct {

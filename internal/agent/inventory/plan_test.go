@@ -169,6 +169,46 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A Configuration has a limit of devices, over all its handlers.
+func TestPlanLimit(t *testing.T) {
+	r := requestFor("c", time.Minute)
+	missing := func(k map[string]Known) map[string]Known {
+		for name, d := range k {
+			d.Missing, d.State = true, v0.DeviceOffline
+			k[name] = d
+		}
+		return k
+	}
+	for _, c := range []struct {
+		name    string
+		sources []Source
+		known   map[string]Known
+		want    string
+		says    string
+	}{
+		{"as many as there may be", []Source{{Endpoint: "a", Devices: devices("1", "2")}, {Endpoint: "b", Devices: devices("2")}}, nil,
+			"1=Online 2=Online", ""},
+		{"known ones stay", []Source{{Endpoint: "a", Devices: devices("new")}, {Endpoint: "b", Devices: devices("1", "2")}},
+			known(r, false, "1", "2"), "1=Online 2=Online", "1 devices are left out"},
+		{"missing ones go first", []Source{{Endpoint: "a", Devices: devices("new", "newer")}}, missing(known(r, false, "1")),
+			"new=Online newer=Online", ""},
+		{"over all endpoints", []Source{{Endpoint: "a", Devices: devices("1", "2")}, {Endpoint: "b", Devices: devices("3", "4")}},
+			known(r, false, "1", "2"), "1=Online 2=Online", "2 devices are left out"},
+	} {
+		out := Plan(Input{Node: "n", Request: r, Sources: c.sources, Known: c.known, Limit: 2})
+		if got := states(out.Devices); got != c.want {
+			t.Errorf("%s: devices %q, want %q", c.name, got, c.want)
+		}
+		var says []string
+		for _, err := range out.Collisions {
+			says = append(says, err.Error())
+		}
+		if got := strings.Join(says, "; "); (got == "") != (c.says == "") || !strings.Contains(got, c.says) {
+			t.Errorf("%s: it says %q, want %q", c.name, got, c.says)
+		}
+	}
+}
+
 func TestPlanPrefersLiveSources(t *testing.T) {
 	d := func(v string) []discovery.Device {
 		return []discovery.Device{{ID: "x", Properties: map[string]string{"V": v}}}

@@ -75,6 +75,7 @@ func (v *Inventory) Restore() error {
 		})
 		for _, s := range r.Sources {
 			s.Lost = true
+			s.size = sizeOf(s.Devices)
 			s.Void = s.Void || !s.Shared && state.BootID != v.opts.BootID
 			v.vet(q, &s)
 			q.sources[s.Endpoint] = s
@@ -151,6 +152,7 @@ func (v *Inventory) Adopt(devices []Device) {
 			s.Endpoint, s.Handler, s.Shared = endpoint, q.Handler, d.Shared
 			s.Lost, s.LostAt, s.Void = true, up, true
 			s.Devices = append(s.Devices, d.Reported)
+			s.size = sizeOf(s.Devices)
 			q.sources[endpoint] = s
 		}
 		for _, endpoint := range []string{adoptedLocal, adoptedShared} {

@@ -42,13 +42,14 @@ func (o *await) update(do func()) {
 	o.changed = make(chan struct{})
 }
 
-func (o *await) Reported(r Report) {
+func (o *await) Reported(r Report) error {
 	o.update(func() {
 		key := r.Configuration.Name + " " + r.Endpoint
 		o.reports[key] = r
 		delete(o.fails, key)
 		delete(o.fails, r.Configuration.Name+" ")
 	})
+	return nil
 }
 
 func (o *await) Failed(f Failure) {

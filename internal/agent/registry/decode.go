@@ -70,7 +70,7 @@ func decode(r rules, raw []byte) (good []discovery.Device, refused, err error) {
 		if number == fieldNote {
 			note = device
 		}
-		if number != fieldDevices {
+		if number != fieldDevices || v.tooLarge() != nil {
 			return
 		}
 		place++
@@ -81,7 +81,13 @@ func decode(r rules, raw []byte) (good []discovery.Device, refused, err error) {
 		}
 		v.add(d)
 	})
-	return v.devices, noted(v.refused.err(), string(note)), err
+	if err == nil {
+		err = v.tooLarge()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return v.devices, noted(v.refused.err(), string(note)), nil
 }
 
 func decodeDevice(r rules, raw []byte) (discovery.Device, error) {

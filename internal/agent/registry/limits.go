@@ -8,6 +8,11 @@ type Limits struct {
 	// MessageBytes is the size of a report on the wire. A handler that sends
 	// more loses its stream.
 	MessageBytes int
+	// ReportBytes is what a report may take in memory, by [Size]. A larger one is
+	// refused as a whole.
+	ReportBytes int
+	// InFlightBytes is how much may be under way from all handlers together.
+	InFlightBytes int
 
 	IDBytes       int // of a device's id
 	Properties    int // per device
@@ -25,7 +30,9 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Devices:       10_000,
-		MessageBytes:  16 << 20,
+		MessageBytes:  4 << 20, // upstream's agent takes no more
+		ReportBytes:   8 << 20,
+		InFlightBytes: 24 << 20,
 		IDBytes:       1024,
 		Properties:    64,
 		KeyBytes:      253,
@@ -42,7 +49,8 @@ func DefaultLimits() Limits {
 func (l Limits) orDefault() Limits {
 	d := DefaultLimits()
 	for _, pair := range []struct{ value, fallback *int }{
-		{&l.Devices, &d.Devices}, {&l.MessageBytes, &d.MessageBytes}, {&l.IDBytes, &d.IDBytes},
+		{&l.Devices, &d.Devices}, {&l.MessageBytes, &d.MessageBytes},
+		{&l.ReportBytes, &d.ReportBytes}, {&l.InFlightBytes, &d.InFlightBytes}, {&l.IDBytes, &d.IDBytes},
 		{&l.Properties, &d.Properties}, {&l.KeyBytes, &d.KeyBytes}, {&l.ValueBytes, &d.ValueBytes},
 		{&l.PropertyBytes, &d.PropertyBytes}, {&l.Mounts, &d.Mounts}, {&l.DeviceSpecs, &d.DeviceSpecs},
 		{&l.Endpoints, &d.Endpoints}, {&l.Names, &d.Names},

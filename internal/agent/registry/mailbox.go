@@ -94,8 +94,9 @@ func (m *mailbox) next() (place, *entry) {
 	return p, e
 }
 
-// deliver tells the observer until ctx is done.
-func (m *mailbox) deliver(ctx context.Context, o Observer) {
+// deliver tells the observer until ctx is done, and refused of reports that it
+// does not keep.
+func (m *mailbox) deliver(ctx context.Context, o Observer, refused func(Report, error)) {
 	for {
 		for {
 			p, e := m.next()
@@ -106,7 +107,9 @@ func (m *mailbox) deliver(ctx context.Context, o Observer) {
 				o.Lost(p.configuration, e.lost, p.endpoint)
 			}
 			if e.report != nil {
-				o.Reported(*e.report)
+				if err := o.Reported(*e.report); err != nil {
+					refused(*e.report, err)
+				}
 			}
 			if e.failure != nil {
 				o.Failed(*e.failure)

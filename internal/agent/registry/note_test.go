@@ -58,7 +58,7 @@ func TestNotes(t *testing.T) {
 		check("by gRPC", good, refused, err)
 		b := builtin{explainer{discovery.Report{Devices: devices, Note: tt.note}}, testRules()}
 		asked := 0
-		_ = b.ask(t.Context(), discovery.Request{}, func(good []discovery.Device, refused, err error) {
+		_ = b.ask(t.Context(), discovery.Request{}, 0, func(good []discovery.Device, refused, err error) {
 			asked++
 			check("built in", good, refused, err)
 		})

@@ -193,7 +193,7 @@ func TestEndpointThatIsALink(t *testing.T) {
 	}
 	a := startAgent(t, dir, nil)
 	a.Ask(question("c", "h", ""))
-	if err := a.add(&endpoint{name: "h", id: link, source: &remote{address: address{network: "unix", dial: link, dir: dir}, rules: a.rules}, patience: socketPatience}); err != nil {
+	if err := a.add(&endpoint{name: "h", id: link, source: a.remote(address{network: "unix", dial: link, dir: dir}), patience: socketPatience}); err != nil {
 		t.Fatal(err)
 	}
 	a.o.failure(t, "c", link, "is not a socket")

@@ -72,7 +72,11 @@ type Registry struct {
 	running   sync.WaitGroup  // streams
 	questions map[types.NamespacedName]*asked
 	handlers  map[string]*handler
-	trouble   error // why handlers cannot register
+	trouble   error          // why handlers cannot register
+	inFlight  map[string]int // bytes that may be under way, by handler name
+	starved   bool           // a stream was not opened, for want of room
+
+	turn chan struct{} // has room for one: who decodes a report
 }
 
 // asked is a question and who is being asked.
@@ -90,10 +94,11 @@ type handler struct {
 
 // endpoint is a place where a handler answers.
 type endpoint struct {
-	name   string // of the handler
-	id     string
-	shared bool
-	source source
+	name    string // of the handler
+	id      string
+	shared  bool
+	source  source
+	streams int // how many there are; guarded by Registry.mu
 	// patience is how long it may be unreachable, since when it has been that.
 	// since is guarded by Registry.mu.
 	patience time.Duration
@@ -130,6 +135,8 @@ func New(o Options) (*Registry, error) {
 		touched:   make(chan struct{}, 1),
 		refused:   make(chan struct{}, 1),
 		trouble:   errNotYet,
+		inFlight:  make(map[string]int),
+		turn:      make(chan struct{}, 1),
 		questions: make(map[types.NamespacedName]*asked),
 		handlers:  make(map[string]*handler),
 	}, nil
@@ -145,7 +152,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { r.serve(ctx) })
 	parts.Go(func() { r.tidy(ctx) })
-	parts.Go(func() { r.mail.deliver(ctx, r.opts.Observer) })
+	parts.Go(func() { r.mail.deliver(ctx, r.opts.Observer, r.refuse) })
 	parts.Wait()
 	r.stop()
 	return nil
@@ -202,6 +209,7 @@ func (r *Registry) Ask(q Question) {
 			return
 		}
 		r.quit(old)
+		defer r.openWaiting()
 	}
 	r.questions[q.Configuration] = a
 	if r.handlers[q.Handler] == nil {
@@ -218,6 +226,7 @@ func (r *Registry) Drop(configuration types.NamespacedName) {
 	if a := r.questions[configuration]; a != nil {
 		r.quit(a)
 		delete(r.questions, configuration)
+		r.openWaiting()
 	}
 }
 
@@ -252,6 +261,7 @@ func (r *Registry) Beat(ctx context.Context) {
 func (r *Registry) quit(a *asked) {
 	for _, s := range a.streams {
 		s.cancel()
+		r.release(s)
 	}
 	r.mail.forget(func(p place) bool { return p.configuration == a.Configuration })
 }
@@ -280,6 +290,11 @@ func (r *Registry) open(a *asked, e *endpoint) {
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
 	s := &stream{registry: r, question: a.Question, id: a.id, endpoint: e, cancel: cancel, wake: make(chan struct{}, 1)}
+	if err := r.reserve(s); err != nil {
+		cancel()
+		r.mail.failed(Failure{Configuration: a.Configuration, Question: a.id, Endpoint: e.id, Err: err})
+		return
+	}
 	a.streams[e] = s
 	r.running.Go(func() { s.run(ctx) })
 }
@@ -303,6 +318,7 @@ func (r *Registry) remove(e *endpoint) {
 		s := a.streams[e]
 		if s != nil {
 			s.cancel()
+			r.release(s)
 			delete(a.streams, e)
 			if s.answered || s.told != "" {
 				r.mail.lost(a.Configuration, a.id, e.id)
@@ -310,6 +326,22 @@ func (r *Registry) remove(e *endpoint) {
 		}
 	}
 	e.source.close()
+	r.openWaiting()
+}
+
+// remote returns what asks at an address.
+func (r *Registry) remote(a address) *remote {
+	return &remote{address: a, rules: r.rules, inTurn: func(ctx context.Context, do func()) error {
+		select {
+		case r.turn <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		defer func() { <-r.turn }()
+		do()
+		r.mail.pass(ctx)
+		return ctx.Err()
+	}}
 }
 
 // orphaned says so to those who ask a handler that has no endpoint.

@@ -386,7 +386,7 @@ func TestStopTellsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		done := make(chan struct{})
-		go func() { r.mail.deliver(ctx, o); close(done) }()
+		go func() { r.mail.deliver(ctx, o, r.refuse); close(done) }()
 		c := <-f.calls
 		c.report("a")
 		if got := o.told(); got != "c: /h reports [a]" {

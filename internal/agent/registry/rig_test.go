@@ -20,6 +20,7 @@ type recorder struct {
 	mu    sync.Mutex
 	facts []string
 	block chan struct{} // if not nil, calls wait for it
+	full  error         // what reports are answered
 }
 
 func (o *recorder) note(format string, args ...any) {
@@ -32,12 +33,15 @@ func (o *recorder) note(format string, args ...any) {
 	}
 }
 
-func (o *recorder) Reported(r Report) {
+func (o *recorder) Reported(r Report) error {
 	var ids []string
 	for _, d := range r.Devices {
 		ids = append(ids, d.ID)
 	}
 	o.note("%s: %s reports %v", r.Configuration.Name, r.Endpoint, ids)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.full
 }
 
 func (o *recorder) Failed(f Failure) {
@@ -79,7 +83,7 @@ type call struct {
 
 func newFake() *fake { return &fake{calls: make(chan *call)} }
 
-func (f *fake) ask(ctx context.Context, req discovery.Request, on func([]discovery.Device, error, error)) error {
+func (f *fake) ask(ctx context.Context, req discovery.Request, _ int, on func([]discovery.Device, error, error)) error {
 	c := &call{ctx: ctx, req: req, on: on, end: make(chan error)}
 	select {
 	case f.calls <- c:
@@ -129,7 +133,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	delivered := make(chan struct{})
-	go func() { r.mail.deliver(ctx, o); close(delivered) }()
+	go func() { r.mail.deliver(ctx, o, r.refuse); close(delivered) }()
 	t.Cleanup(func() {
 		cancel()
 		r.stop()

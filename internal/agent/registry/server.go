@@ -178,7 +178,7 @@ func (g *registrar) RegisterDiscoveryHandler(ctx context.Context, m *pb.Register
 		name:     m.GetName(),
 		id:       address.String(),
 		shared:   m.GetShared(),
-		source:   &remote{address: address, rules: g.registry.rules},
+		source:   g.registry.remote(address),
 		patience: patience,
 	})
 	switch {

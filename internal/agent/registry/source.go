@@ -28,8 +28,9 @@ import (
 // process.
 type source interface {
 	// ask calls on for each report, vetted as by [vet], until ctx is done or
-	// the answer ends; the error says why, and is never nil.
-	ask(ctx context.Context, req discovery.Request, on func(devices []discovery.Device, refused, err error)) error
+	// the answer ends; the error says why, and is never nil. It is errTooLarge
+	// for a report of more than limit bytes on the wire.
+	ask(ctx context.Context, req discovery.Request, limit int, on func(devices []discovery.Device, refused, err error)) error
 	// check tells whether anybody answers.
 	check(ctx context.Context) error
 	close()
@@ -49,7 +50,7 @@ type builtin struct {
 	rules   rules
 }
 
-func (b builtin) ask(ctx context.Context, req discovery.Request, on func([]discovery.Device, error, error)) error {
+func (b builtin) ask(ctx context.Context, req discovery.Request, _ int, on func([]discovery.Device, error, error)) error {
 	err := discovery.Ask(ctx, b.handler, req, func(r discovery.Report) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -71,6 +72,9 @@ func (builtin) close()                      {}
 type remote struct {
 	address address
 	rules   rules
+	// inTurn does what it is given when nobody else does, and returns when what
+	// came of it is with the observer: of decoded reports there is one at a time.
+	inTurn func(ctx context.Context, do func()) error
 
 	mu     sync.Mutex
 	conn   *grpc.ClientConn // nil until it is needed
@@ -79,7 +83,7 @@ type remote struct {
 	dialed atomic.Pointer[error] // of the last attempt to connect, if it failed
 }
 
-func (r *remote) ask(ctx context.Context, req discovery.Request, on func([]discovery.Device, error, error)) error {
+func (r *remote) ask(ctx context.Context, req discovery.Request, limit int, on func([]discovery.Device, error, error)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	conn, err := r.connection()
@@ -87,7 +91,7 @@ func (r *remote) ask(ctx context.Context, req discovery.Request, on func([]disco
 		return err
 	}
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, pb.DiscoveryHandler_Discover_FullMethodName,
-		grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(r.rules.MessageBytes))
+		grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(limit))
 	if err != nil {
 		return r.meaning(err)
 	}
@@ -103,7 +107,9 @@ func (r *remote) ask(ctx context.Context, req discovery.Request, on func([]disco
 		if err := stream.RecvMsg(&raw); err != nil {
 			return r.meaning(err)
 		}
-		on(decode(r.rules, raw))
+		if err := r.inTurn(ctx, func() { on(decode(r.rules, raw)) }); err != nil {
+			return err
+		}
 	}
 }
 
@@ -116,6 +122,8 @@ func (r *remote) meaning(err error) error {
 	switch s.Code() {
 	case codes.InvalidArgument:
 		return discovery.Invalid("%s", words(s.Message()))
+	case codes.ResourceExhausted:
+		return errTooLarge
 	case codes.Unimplemented:
 		return fmt.Errorf("it does not speak the v0 discovery protocol: %s", words(s.Message()))
 	case codes.Unavailable:
@@ -154,7 +162,7 @@ func (r *remote) connection() (*grpc.ClientConn, error) {
 			MinConnectTimeout: connectTimeout,
 		}),
 		// With fixed windows gRPC sends no pings to measure the bandwidth.
-		grpc.WithStaticStreamWindowSize(256<<10), grpc.WithStaticConnWindowSize(256<<10),
+		grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<10),
 		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
 	)
 	if err != nil {

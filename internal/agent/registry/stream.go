@@ -1,10 +1,15 @@
 package registry
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/akri-go/akri/discovery"
@@ -35,11 +40,13 @@ type stream struct {
 	// Guarded by Registry.mu.
 	attempt  int // counts calls
 	began    time.Time
-	counted  bool   // the outcome of the current call was told
-	answered bool   // the current call has reported something
-	told     string // the failure that the observer knows of, "" if none
-	devices  []discovery.Device
+	counted  bool              // the outcome of the current call was told
+	answered bool              // the current call has reported something
+	told     string            // the failure that the observer knows of, "" if none
+	digest   [sha256.Size]byte // of the devices that were reported last
 	refused  string
+	limit    int                     // bytes that a report may have; 0 once that was given back
+	hangUp   context.CancelCauseFunc // ends the current call
 }
 
 func (s *stream) run(ctx context.Context) {
@@ -57,6 +64,11 @@ func (s *stream) run(ctx context.Context) {
 		}
 		var retry <-chan time.Time // never, if the question itself was refused
 		var timer *time.Timer
+		wake := s.wake
+		if errors.As(err, new(notKept)) {
+			// We have hung up, and handlers register again for that.
+			pause, wake = longestPause, nil
+		}
 		if !discovery.IsInvalid(err) {
 			timer = time.NewTimer(pause/2 + rand.N(pause/2))
 			retry = timer.C
@@ -64,7 +76,7 @@ func (s *stream) run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-s.wake:
+		case <-wake:
 			pause = firstPause
 		case <-retry:
 		}
@@ -78,13 +90,27 @@ func (s *stream) run(ctx context.Context) {
 }
 
 func (s *stream) ask(ctx context.Context) error {
-	attempt := s.registry.begin(s)
+	ctx, hangUp := context.WithCancelCause(ctx)
+	defer hangUp(nil)
+	attempt := s.registry.begin(s, hangUp)
 	timer := time.AfterFunc(silence, func() { s.registry.silent(s, attempt) })
 	defer timer.Stop()
-	return s.endpoint.source.ask(ctx, s.question.Request, func(devices []discovery.Device, refused, err error) {
-		timer.Stop()
-		s.registry.answered(s, devices, refused, err)
-	})
+	for {
+		err := s.endpoint.source.ask(ctx, s.question.Request, s.registry.limitOf(s), func(devices []discovery.Device, refused, err error) {
+			timer.Stop()
+			s.registry.answered(s, devices, refused, err)
+		})
+		if errors.Is(err, errTooLarge) {
+			if err = s.registry.grow(s); err == nil {
+				continue
+			}
+			err = notKept{err}
+		}
+		if why := context.Cause(ctx); errors.As(why, new(notKept)) {
+			return why
+		}
+		return err
+	}
 }
 
 // wakeUp has a stream that pauses ask at once, and one that asks do without
@@ -93,13 +119,35 @@ func (s *stream) ask(ctx context.Context) error {
 func (s *stream) wakeUp() { wakeUp(s.wake) }
 
 // begin notes that a call begins.
-func (r *Registry) begin(s *stream) int {
+func (r *Registry) begin(s *stream, hangUp context.CancelCauseFunc) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	s.hangUp = hangUp
 	s.attempt++
 	s.began, s.counted = time.Now(), false
-	s.answered, s.devices, s.refused = false, nil, ""
+	s.answered, s.refused = false, ""
 	return s.attempt
+}
+
+func (r *Registry) limitOf(s *stream) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(s.limit, 1)
+}
+
+// refuse ends the call whose report the observer does not keep.
+func (r *Registry) refuse(report Report, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.questions[report.Configuration]
+	if a == nil || a.id != report.Question {
+		return
+	}
+	for e, s := range a.streams {
+		if e.id == report.Endpoint && s.hangUp != nil {
+			s.hangUp(notKept{err})
+		}
+	}
 }
 
 // current tells whether s is still wanted. What others say is not passed on.
@@ -126,14 +174,15 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 	if refused != nil {
 		why = refused.Error()
 	}
-	if s.answered && s.told == "" && s.refused == why && discovery.Same(s.devices, devices) {
+	digest := digestOf(devices)
+	if s.answered && s.told == "" && s.refused == why && s.digest == digest {
 		return
 	}
 	if !s.answered || s.refused != why {
 		r.log.Info("devices reported", "configuration", s.question.Configuration.String(), "handler", s.endpoint.name,
 			"endpoint", s.endpoint.id, "devices", len(devices), "refused", why)
 	}
-	s.answered, s.told, s.devices, s.refused = true, "", devices, why
+	s.answered, s.told, s.digest, s.refused = true, "", digest, why
 	r.mail.reported(Report{
 		Configuration: s.question.Configuration,
 		Question:      s.id,
@@ -143,6 +192,32 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 		Received:      time.Now(),
 		Refused:       refused,
 	})
+}
+
+// digestOf tells lists apart, in whatever order they are. The lists themselves are
+// the observer's to keep.
+func digestOf(devices []discovery.Device) [sha256.Size]byte {
+	sums := make([][sha256.Size]byte, len(devices))
+	for i, d := range devices {
+		h := sha256.New()
+		add(h, d.ID, strconv.Itoa(len(d.Properties)), strconv.Itoa(len(d.Mounts)))
+		for _, key := range slices.Sorted(maps.Keys(d.Properties)) {
+			add(h, key, d.Properties[key])
+		}
+		for _, m := range d.Mounts {
+			add(h, m.ContainerPath, m.HostPath, strconv.FormatBool(m.ReadOnly))
+		}
+		for _, n := range d.DeviceSpecs {
+			add(h, n.ContainerPath, n.HostPath, n.Permissions)
+		}
+		h.Sum(sums[i][:0])
+	}
+	slices.SortFunc(sums, func(a, b [sha256.Size]byte) int { return bytes.Compare(a[:], b[:]) })
+	h := sha256.New()
+	for _, sum := range sums {
+		h.Write(sum[:])
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // count tells what became of the current call, once. The caller holds r.mu.
@@ -177,7 +252,7 @@ func (r *Registry) ended(s *stream, err error) {
 	}
 	r.count(s, err)
 	if s.answered {
-		s.answered, s.told, s.devices = false, "", nil
+		s.answered, s.told = false, ""
 		r.mail.lost(s.question.Configuration, s.id, s.endpoint.id)
 	}
 	r.tell(s, Failure{Err: err, Final: discovery.IsInvalid(err)})

@@ -119,8 +119,9 @@ type Failure struct {
 // Observer is told what handlers say. Calls do not overlap, and must return
 // soon.
 type Observer interface {
-	// Reported brings a new complete list from an endpoint.
-	Reported(Report)
+	// Reported brings a new complete list from an endpoint. After an error, which
+	// says why there is no room for it, the endpoint is asked again later.
+	Reported(Report) error
 	// Failed says why an endpoint does not answer. What it reported before
 	// stays true until it is Lost or reports again.
 	Failed(Failure)

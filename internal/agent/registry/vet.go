@@ -29,6 +29,7 @@ type vetting struct {
 	devices []discovery.Device
 	seen    map[string]bool
 	refused refusals
+	size    int // of devices, in memory
 }
 
 // vet returns the devices that comply, in their order, and what is wrong with
@@ -40,6 +41,9 @@ func vet(r rules, devices []discovery.Device) (good []discovery.Device, refused,
 	v := newVetting(r, len(devices))
 	for _, d := range devices {
 		v.add(d)
+	}
+	if err := v.tooLarge(); err != nil {
+		return nil, nil, err
 	}
 	return v.devices, v.refused.err(), nil
 }
@@ -54,6 +58,13 @@ func (r *Registry) Vet(devices []discovery.Device) (good []discovery.Device, ref
 	return good, refused
 }
 
+func (v *vetting) tooLarge() error {
+	if v.size > v.rules.ReportBytes {
+		return fmt.Errorf("the report would take more than %d bytes of memory; it is ignored", v.rules.ReportBytes)
+	}
+	return nil
+}
+
 func newVetting(r rules, n int) *vetting {
 	return &vetting{rules: r, devices: make([]discovery.Device, 0, n), seen: make(map[string]bool, n)}
 }
@@ -66,6 +77,7 @@ func (v *vetting) add(d discovery.Device) {
 		v.refused.add(fmt.Sprintf("device %s: is listed more than once, the first counts", show(d.ID)))
 	default:
 		v.seen[d.ID] = true
+		v.size += Size(d)
 		v.devices = append(v.devices, d)
 	}
 }

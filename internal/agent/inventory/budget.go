@@ -1,0 +1,93 @@
+package inventory
+
+import (
+	"fmt"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/registry"
+)
+
+// DefaultBudget is how many bytes the lists of all handlers may take, about. The
+// agent has them once more where it writes them down.
+const DefaultBudget = 24 << 20
+
+// holding is what a handler makes the inventory hold: a list, or devices that
+// are no longer listed and whose grace period runs.
+type holding struct {
+	handler  string
+	endpoint string // "" for the latter
+	bytes    int
+}
+
+// admit tells whether there is room for a list of want bytes: of what other names
+// leave of the budget a name may have half, and of what other endpoints leave of
+// that, an endpoint half. So no handler leaves others nothing, however much it
+// reports.
+func admit(budget int, held []holding, handler, endpoint string, want int) error {
+	otherNames, otherEndpoints, own := 0, 0, want
+	for _, h := range held {
+		switch {
+		case h.handler != handler:
+			otherNames += h.bytes
+		case h.endpoint != endpoint:
+			otherEndpoints += h.bytes
+		default:
+			own += h.bytes
+		}
+	}
+	name := registry.Share(budget, otherNames)
+	if may := registry.Share(name, otherEndpoints); own > may {
+		return fmt.Errorf("the list is not kept: with it this handler's lists would take %d KiB of the agent's memory, and of the %d KiB for all "+
+			"handlers of this node it may have %d now; have it report fewer or smaller devices, or give the agent more (agent.handlersMemory)",
+			own>>10, budget>>10, may>>10)
+	}
+	return nil
+}
+
+func sizeOf(devices []discovery.Device) (bytes int) {
+	for _, d := range devices {
+		bytes += registry.Size(d)
+	}
+	return bytes
+}
+
+// held says what there is, but for the list that an endpoint has for q.
+func (v *Inventory) held(q *request, endpoint string) (held []holding) {
+	for _, other := range v.requests {
+		for name, s := range other.sources {
+			if other != q || name != endpoint {
+				held = append(held, holding{s.Handler, name, s.size})
+			}
+		}
+		missing := 0
+		for _, k := range other.known {
+			if k.Missing {
+				missing += registry.Size(k.Reported)
+			}
+		}
+		if missing > 0 {
+			held = append(held, holding{handler: other.Handler, bytes: missing})
+		}
+	}
+	return held
+}
+
+// makeRoom tells whether a report can be kept. Lists of the same name that nobody
+// stands by any more give way to it.
+func (v *Inventory) makeRoom(q *request, endpoint string, want int) error {
+	err := admit(v.opts.Budget, v.held(q, endpoint), q.Handler, endpoint, want)
+	if err == nil {
+		return nil
+	}
+	forgot := false
+	for name, s := range q.sources {
+		if s.Lost && s.Handler == q.Handler && name != endpoint {
+			delete(q.sources, name)
+			forgot = true
+		}
+	}
+	if forgot {
+		err = admit(v.opts.Budget, v.held(q, endpoint), q.Handler, endpoint, want)
+	}
+	return err
+}

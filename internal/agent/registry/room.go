@@ -1,0 +1,140 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/akri-go/akri/discovery"
+)
+
+// What handlers may make the agent hold is bounded for all of them together, and
+// shared out by one rule: of what the others leave, each may take half. So there
+// is always something left for one that comes later, however much one takes.
+
+// Share returns how much one may hold of a total of which others hold some.
+func Share(total, others int) int { return max(0, total-others) / 2 }
+
+// Costs of being asked, in bytes that may have arrived and are not a report yet.
+const (
+	// connectionCost is for an endpoint: windows, buffers, goroutines.
+	connectionCost = 96 << 10
+	// firstMessage is what a report may have at first. A handler that sends more
+	// is asked again, with room for four times as much, if there is.
+	firstMessage = 16 << 10
+)
+
+// Size returns about how many bytes of memory a device takes.
+func Size(d discovery.Device) int {
+	const (
+		fixed = 160 // the device itself, its map, its allocations
+		entry = 64  // two strings in a map
+		item  = 56  // of a list
+	)
+	n := fixed + len(d.ID)
+	for key, value := range d.Properties {
+		n += entry + len(key) + len(value)
+	}
+	for _, m := range d.Mounts {
+		n += item + len(m.ContainerPath) + len(m.HostPath)
+	}
+	for _, s := range d.DeviceSpecs {
+		n += item + len(s.ContainerPath) + len(s.HostPath) + len(s.Permissions)
+	}
+	return n
+}
+
+// errTooLarge says that a message was larger than the call allowed.
+var errTooLarge = errors.New("the report is larger than is allowed")
+
+// notKept says why there is no room for a report.
+type notKept struct{ err error }
+
+func (e notKept) Error() string { return e.err.Error() }
+func (e notKept) Unwrap() error { return e.err }
+
+// The functions below are called with r.mu held.
+
+// take reserves n bytes of what may arrive from handlers of a name, if with them
+// it has no more than its share, less what is kept for others of the name.
+func (r *Registry) take(name string, n int, kept func(share int) int) error {
+	others := 0
+	for other, bytes := range r.inFlight {
+		if other != name {
+			others += bytes
+		}
+	}
+	may := Share(r.rules.InFlightBytes, others)
+	may -= kept(may)
+	if r.inFlight[name]+n > may {
+		return fmt.Errorf("handlers of the name %s may have %d bytes under way to this agent, and need %d more than the %d that they have: "+
+			"have them report less, or to fewer Configurations, or run fewer of them", show(name), may, n, r.inFlight[name])
+	}
+	r.inFlight[name] += n
+	return nil
+}
+
+func (r *Registry) give(name string, n int) {
+	if r.inFlight[name] -= n; r.inFlight[name] <= 0 {
+		delete(r.inFlight, name)
+	}
+}
+
+// reserve takes what a new stream needs.
+func (r *Registry) reserve(s *stream) error {
+	n := firstMessage
+	if s.endpoint.streams == 0 {
+		n += connectionCost
+	}
+	if err := r.take(s.endpoint.name, n, func(int) int { return 0 }); err != nil {
+		r.starved = true
+		return err
+	}
+	s.endpoint.streams++
+	s.limit = firstMessage
+	return nil
+}
+
+// release gives it back, and opens streams that have waited for room.
+func (r *Registry) release(s *stream) {
+	if s.limit == 0 {
+		return
+	}
+	n := s.limit
+	if s.endpoint.streams--; s.endpoint.streams == 0 {
+		n += connectionCost
+	}
+	s.limit = 0
+	r.give(s.endpoint.name, n)
+}
+
+// openWaiting opens streams for which there was no room, and may be now.
+func (r *Registry) openWaiting() {
+	if !r.starved {
+		return
+	}
+	r.starved = false
+	for _, a := range r.questions {
+		r.askAll(a)
+	}
+}
+
+func half(n int) int { return n / 2 }
+
+// grow makes more room for a stream's reports: in one half of what its name may
+// have, so that large reports leave room to ask others. It is called without r.mu.
+func (r *Registry) grow(s *stream) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.current(s) || s.limit == 0 {
+		return errTooLarge
+	}
+	limit := min(4*s.limit, r.rules.MessageBytes)
+	if limit <= s.limit {
+		return fmt.Errorf("%w: it has more than %d bytes", errTooLarge, s.limit)
+	}
+	if err := r.take(s.endpoint.name, limit-s.limit, half); err != nil {
+		return fmt.Errorf("the report has more than %d bytes: %w", s.limit, err)
+	}
+	s.limit = limit
+	return nil
+}

@@ -1,0 +1,87 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Of what others leave one gets half, so nobody is ever left with nothing.
+func TestShare(t *testing.T) {
+	held := 0
+	for n := range 8 {
+		may := Share(1<<20, held)
+		if may == 0 {
+			t.Fatalf("nothing is left for number %d", n+1)
+		}
+		held += may
+	}
+	if got := Share(10, 20); got != 0 {
+		t.Errorf("of less than nothing: %d", got)
+	}
+}
+
+// A report that the observer has no room for is an error of the handler, which is
+// asked again later, and not at once because it registers again.
+func TestReportThatIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		f := r.endpoint("h", "/h", false)
+		r.Ask(question("c", "h", "x"))
+		r.o.full = errors.New("no room")
+		c, _ := r.next(f)
+		c.report("a")
+		r.want("c: /h reports [a]", "c: /h lost", "c: /h fails: no room")
+		if c.ctx.Err() == nil {
+			t.Error("the call goes on")
+		}
+		if err := r.again("h", "/h", false); err != nil {
+			t.Fatal(err)
+		}
+		r.idle(f, longestPause/2-time.Second)
+		r.o.full = nil
+		c, _ = r.next(f)
+		c.report("a")
+		r.want("c: /h reports [a]")
+	})
+}
+
+// One name cannot take all that may be under way, and what had to wait is asked
+// once there is room.
+func TestStreamsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.rules.InFlightBytes = 4 * (connectionCost + 3*firstMessage)
+		greedy, modest := newFake(), newFake()
+		for name, f := range map[string]*fake{"greedy": greedy, "modest": modest} {
+			if err := r.add(&endpoint{name: name, id: "/" + name, source: f, patience: socketPatience}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waits := 0
+		for n := range 20 {
+			r.Ask(question(fmt.Sprintf("c%d", n), "greedy", "x"))
+		}
+		for _, line := range strings.Split(r.o.told(), "\n") {
+			if strings.Contains(line, "/greedy fails: handlers of the name") {
+				waits++
+			}
+		}
+		if waits == 0 || waits == 20 {
+			t.Fatalf("%d of 20 wait for room", waits)
+		}
+		r.Ask(question("m", "modest", "x"))
+		r.next(modest)
+		asked := 0
+		for ; asked < 20-waits; asked++ {
+			r.next(greedy)
+		}
+		r.idle(greedy, time.Hour)
+		r.Drop(question("m", "", "").Configuration)
+		r.Drop(question("c0", "", "").Configuration)
+		r.next(greedy)
+	})
+}
