@@ -16,6 +16,7 @@ const (
 	Discovering        = "Discovering"
 	BrokerSpecAccepted = "BrokerSpecAccepted"
 	ServicesAccepted   = "ServicesAccepted"
+	DevicesExclusive   = "DevicesExclusive"
 	Online             = "Online"
 )
 
@@ -29,6 +30,8 @@ const (
 	ReasonRefused    = "Refused"
 	ReasonSeen       = "Seen"
 	ReasonNotSeen    = "NotSeen"
+	ReasonExclusive  = "Exclusive"
+	ReasonFoundTwice = "FoundTwice"
 	maxMessage       = 1024
 	maxNodesInDetail = 5
 )

@@ -67,6 +67,7 @@ func (r *Reconcilers) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	err := ctrl.NewControllerManagedBy(mgr).Named("configuration-status").
 		For(&v0.Configuration{}).
+		Watches(&v0.Instance{}, r.onDevices()).
 		WatchesRawSource(source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -115,6 +116,11 @@ func (r *Reconcilers) configuration(ctx context.Context, req reconcile.Request) 
 	var services ServiceVerdict
 	services.Tried, services.Reason, services.Message = r.Services.Verdict(req.NamespacedName)
 	want = append(want, OfServices(c, services, r.now())...)
+	twins, err := r.twins(ctx, c)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	want = append(want, OfTwins(c, twins, r.now())...)
 	// helm and others wait until the generation was seen, though it may change
 	// no condition.
 	seen := len(want) == 0 || c.Status.ObservedGeneration == c.Generation

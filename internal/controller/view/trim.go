@@ -32,11 +32,19 @@ func trim(obj any) (any, error) {
 		o.Spec = corev1.NodeSpec{Unschedulable: o.Spec.Unschedulable}
 		o.Status = trimNodeStatus(&o.Status)
 	case *v0.Instance:
+		id := o.Annotations[v0.AnnotationDeviceID]
 		trimMeta(o)
+		if id != "" {
+			metav1.SetMetaDataAnnotation(&o.ObjectMeta, v0.AnnotationDeviceID, brief(id))
+		}
+		at := o.Spec.BrokerProperties[devPath]
 		o.Spec.BrokerProperties = nil
+		if at != "" {
+			o.Spec.BrokerProperties = map[string]string{devPath: brief(at)}
+		}
 	case *v0.Configuration:
 		trimMeta(o)
-		o.Spec.DiscoveryHandler.DiscoveryDetails = ""
+		o.Spec.DiscoveryHandler.DiscoveryDetails = Question(o.Spec.DiscoveryHandler)
 		o.Spec.DiscoveryHandler.DiscoveryProperties = nil
 	}
 	return obj, nil
