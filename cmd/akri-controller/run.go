@@ -70,6 +70,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		fmt.Fprintln(out, "akri-controller", version.String())
 		return 0
 	}
+	bounded.Memory(getenv)
 	if len(args) > 0 && (args[0] == crdsHook || args[0] == cleanupHook) {
 		return runHook(ctx, args[0], args[1:], getenv, out, errs)
 	}
@@ -92,7 +93,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // memory is dearer here than the little time
 	}
-	bounded.Memory(getenv)
 	if err := serve(ctx, s, controller.Options{Log: log, Metrics: metrics.Registry}); err != nil {
 		log.Error("akri-controller ends", "error", err)
 		return 1

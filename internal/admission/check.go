@@ -19,6 +19,14 @@ type Facts struct {
 	Namesakes []types.NamespacedName
 	// Instance is the one that has the Configuration's name, if there is one.
 	Instance *v0.Instance
+	// Parent is another Configuration, of which an Instance can get the name.
+	Parent *types.NamespacedName
+	// Heirs are other Configurations that have names which Instances of this one
+	// can get.
+	Heirs []types.NamespacedName
+	// Same are other Configurations that the user may see and that ask the same
+	// handler the same.
+	Same []types.NamespacedName
 	// Trials are what the API server said to the specs, by their path, such as
 	// "spec.brokerSpec.brokerPodSpec". A spec without an entry is judged by the
 	// types that this program was built with.
@@ -48,6 +56,7 @@ func Check(c, old *v0.Configuration, facts Facts) (field.ErrorList, []string) {
 	k := checker{c: c, old: old, facts: facts}
 	k.name()
 	k.handler()
+	k.same()
 	k.capacity()
 	k.properties()
 	k.specs()
@@ -122,6 +131,40 @@ func (k *checker) name() {
 	if i := k.facts.Instance; i != nil && k.old == nil {
 		k.invalid(path, "belongs to an Instance of the Configuration %s/%s, and so does the resource %s. Choose another name",
 			i.Namespace, i.Spec.ConfigurationName, v0.ResourceName(k.c.Name))
+	}
+	if k.old != nil {
+		return
+	}
+	// Who comes later is told. An Instance that comes later cannot choose.
+	if p := k.facts.Parent; p != nil {
+		k.invalid(path, "can become the name of an Instance of the Configuration %s, which would have no place then. Choose another name, "+
+			"such as one that does not end in a dash and hexadecimal digits", p)
+	}
+	for _, o := range k.facts.Heirs {
+		k.warn("Configuration %s has a name that an Instance of this one can get: that device would have none", o)
+	}
+}
+
+// parentOf returns the name of the Configuration of which an Instance can have
+// a name; empty if none can. Hashes have six digits, and more where two are the
+// same.
+func parentOf(name string) string {
+	i := strings.LastIndexByte(name, '-')
+	if i < 1 || len(name)-i-1 < 6 || strings.Trim(name[i+1:], "0123456789abcdef") != "" {
+		return ""
+	}
+	return name[:i]
+}
+
+// same warns of devices that will be handed out twice. That two rules meet in one
+// device is only known when there is one: the condition DevicesExclusive says so.
+func (k *checker) same() {
+	for _, o := range k.facts.Same {
+		name := o.String()
+		if o.Namespace == k.c.Namespace {
+			name = o.Name
+		}
+		k.warn("discoveryHandler: Configuration %s asks the same: each device is handed out twice", name)
 	}
 }
 

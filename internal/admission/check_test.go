@@ -133,6 +133,12 @@ func TestCheck(t *testing.T) {
 			facts: Facts{Trials: map[string]Verdict{brokerPod: {Answered: true}}}},
 		{name: "the cluster does not know a field", facts: Facts{Trials: map[string]Verdict{brokerPod: {Answered: true, Faults: []Fault{{"containers[0].image", field.ErrorTypeRequired, "what?"}}}}},
 			errs: []string{brokerPod + ".containers[0].image: Required value: what?"}},
+		{name: "called like an Instance to come", facts: Facts{Parent: &types.NamespacedName{Namespace: "yard", Name: "c"}},
+			errs: []string{"metadata.name: Invalid value: can become the name of an Instance of the Configuration yard/c"}},
+		{name: "another is called like an Instance to come", facts: Facts{Heirs: []types.NamespacedName{{Namespace: "yard", Name: "cam-a1b2c3"}}},
+			warns: []string{"Configuration yard/cam-a1b2c3 has a name that an Instance of this one can get"}},
+		{name: "others ask the same", facts: Facts{Same: []types.NamespacedName{{Namespace: "edge", Name: "twin"}, {Namespace: "yard", Name: "twin"}}},
+			warns: []string{"Configuration twin asks the same: each device is handed out twice", "Configuration yard/twin asks the same"}},
 		{name: "the user may not", facts: Facts{Denials: map[string]string{brokerPod: "jane may not create pods"}}, errs: []string{brokerPod + ": Forbidden: jane may not create pods"}},
 		{name: "no answer", facts: Facts{Trials: map[string]Verdict{brokerPod: {Objection: "away"}}}, warns: []string{"could not be tried: away"}},
 		{name: "objection", facts: Facts{Trials: map[string]Verdict{brokerPod: {Answered: true, Objection: "quota"}}}, warns: []string{"brokerPodSpec: would be refused now: quota"}},
@@ -194,6 +200,7 @@ func TestCheckChange(t *testing.T) {
 		warns    []string
 	}{
 		{name: "nothing"},
+		{name: "nor can one like an Instance's", facts: Facts{Parent: &types.NamespacedName{Name: "c"}, Heirs: []types.NamespacedName{{Name: "cam-a1b2c3"}}}},
 		{name: "a name cannot be helped", facts: taken, warns: []string{"Configuration yard/cam has this name too"}},
 		{name: "capacity", now: []string{"capacity: 2 => capacity: 7"}},
 		{name: "address of a Service", now: []string{"ports: => clusterIP: None\n    ports:"},
@@ -213,6 +220,16 @@ func TestCheckChange(t *testing.T) {
 			same(t, "errors", have, tt.errs)
 			same(t, "warnings", warnings, tt.warns)
 		})
+	}
+}
+
+func TestParentOf(t *testing.T) {
+	for name, want := range map[string]string{
+		"cam": "", "cam-a1b2c3": "cam", "cam-x-a1b2c3d4": "cam-x", "cam-a1b2c": "", "cam-a1b2cg": "", "-a1b2c3": "", "a1b2c3": "", "cam-": "", "cam-A1B2C3": "",
+	} {
+		if got := parentOf(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
 	}
 }
 

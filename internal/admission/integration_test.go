@@ -70,6 +70,7 @@ func TestRefused(t *testing.T) {
 		{name: "no slot", text: good, changes: []string{"capacity: 2 => capacity: 0"}, err: "spec.capacity"},
 		{name: "name taken", as: "taken", text: good, err: "metadata.name: Invalid value: belongs to the Configuration yard/taken"},
 		{name: "name of an Instance", as: "cam-a1b2c3", text: good, err: "belongs to an Instance of the Configuration yard/cam"},
+		{name: "name of an Instance to come", as: "taken-00ff00", text: good, err: "metadata.name: Invalid value: can become the name of an Instance of the Configuration yard/taken"},
 		{name: "long name", as: strings.Repeat("x", 57), text: good, err: "at most 56"},
 		{name: "neither value nor source", text: good, changes: []string{"name: udev => discoveryProperties: [{name: A}]\n    name: udev"}, err: "give exactly one of value and valueFrom"},
 		{name: "value and source", text: good, changes: []string{"name: udev => discoveryProperties: [{name: A, value: v, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n    name: udev"},
@@ -300,6 +301,34 @@ func TestAuthorized(t *testing.T) {
 	may("jim", create(all, good), "")
 	may("the admin", create(l.user, good), "")
 
+	// Who asks the same as another is told, if that one may be seen.
+	l.make(l.configuration("secret", "yard", good), l.configuration("mine", "default", goodJob))
+	warned := &warnings{}
+	cfg := l.server.ConfigFor("jim")
+	cfg.WarningHandler = warned
+	jim, err := client.New(cfg, client.Options{Scheme: l.user.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.eventually("warnings of what asks the same", func() error {
+		l.warned.take()
+		if err := create(l.user, good); err != nil {
+			return err
+		}
+		if got := l.warned.take(); !strings.Contains(got, "Configuration yard/secret asks the same: each device") {
+			return fmt.Errorf("the admin reads %q", got)
+		}
+		return nil
+	})
+	may("jim, as another namespace", create(jim, good), "")
+	if got := warned.take(); strings.Contains(got, "asks the same") {
+		t.Errorf("jim is told of another namespace: %q", got)
+	}
+	may("jim, as another one here", create(jim, strings.Replace(good, good[strings.Index(good, "    name: udev"):strings.Index(good, "  brokerSpec")], "    name: mine\n", 1)), "")
+	if got := warned.take(); !strings.Contains(got, "Configuration mine asks the same") {
+		t.Errorf("jim reads %q", got)
+	}
+
 	// Of what is there others may change what is not made into Pods.
 	l.make(l.configuration("cam", "default", good))
 	update := func(c client.Client, change string) error {
@@ -325,7 +354,7 @@ func TestAuthorized(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.eventually("without the right to ask", func() error {
-		err := create(all, good)
+		err := create(all, good) // and not what asks the same
 		if err == nil || !strings.Contains(err.Error(), "lacks the right to create subjectaccessreviews") {
 			return fmt.Errorf("jim: %v", err)
 		}

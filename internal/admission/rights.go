@@ -7,6 +7,8 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
 )
 
 // rightOf is the right to make what is made from a spec.
@@ -26,22 +28,32 @@ func rightOf(k kind) (group, resource string) {
 // that is a reason, too: who may do it can do it a moment later.
 func denial(ctx context.Context, api client.Writer, who authenticationv1.UserInfo, namespace string, k kind) string {
 	group, resource := rightOf(k)
-	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Namespace: namespace, Verb: "create", Group: group, Resource: resource,
-		},
-		User: who.Username, UID: who.UID, Groups: who.Groups, Extra: map[string]authorizationv1.ExtraValue{},
-	}}
-	for key, values := range who.Extra {
-		review.Spec.Extra[key] = authorizationv1.ExtraValue(values)
-	}
-	if err := api.Create(ctx, review); err != nil {
+	allowed, err := may(ctx, api, who, authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "create", Group: group, Resource: resource})
+	switch {
+	case err != nil:
 		return fmt.Sprintf("it cannot be found out whether %s may create %s in namespace %s: %v. Try again; "+
 			"if this stays, the controller lacks the right to create subjectaccessreviews", short(who.Username, 100), resource, namespace, err)
-	}
-	if review.Status.Allowed {
+	case allowed:
 		return ""
 	}
 	return fmt.Sprintf("%s may not create %s in namespace %s, and they would be created from this. Ask for that right, which the ClusterRole edit has",
 		short(who.Username, 100), resource, namespace)
+}
+
+// mayList tells whether a user may know of the Configurations of all namespaces.
+func mayList(ctx context.Context, api client.Writer, who authenticationv1.UserInfo) bool {
+	allowed, err := may(ctx, api, who, authorizationv1.ResourceAttributes{Verb: "list", Group: v0.GroupVersion.Group, Resource: "configurations"})
+	return err == nil && allowed
+}
+
+// may asks the API server whether a user may do something.
+func may(ctx context.Context, api client.Writer, who authenticationv1.UserInfo, what authorizationv1.ResourceAttributes) (bool, error) {
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		ResourceAttributes: &what, User: who.Username, UID: who.UID, Groups: who.Groups, Extra: map[string]authorizationv1.ExtraValue{},
+	}}
+	for key, values := range who.Extra {
+		review.Spec.Extra[key] = authorizationv1.ExtraValue(values)
+	}
+	err := api.Create(ctx, review)
+	return review.Status.Allowed, err
 }

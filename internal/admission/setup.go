@@ -68,7 +68,7 @@ func Setup(mgr manager.Manager, o Options) (ready func() error, err error) {
 		Server: webhook.NewServer(webhook.Options{}), address: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)),
 		certificate: k.GetCertificate, log: o.Log,
 	}
-	v := &Validator{Live: mgr.GetAPIReader(), DryRun: dryRun, Log: o.Log}
+	v := &Validator{Live: mgr.GetAPIReader(), Cached: mgr.GetClient(), DryRun: dryRun, Log: o.Log}
 	if o.AuthorizeSpecs {
 		v.Rights = mgr.GetClient()
 	}

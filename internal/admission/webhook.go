@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/view"
 )
 
 // Path is where the webhook is served.
@@ -30,6 +31,8 @@ const (
 	// inquiry is how long facts are looked for. What was not found by then is
 	// told as a warning.
 	inquiry = 3 * time.Second
+	// glance is how long is looked for what only warnings need.
+	glance = 500 * time.Millisecond
 )
 
 // Validator answers reviews of Configurations.
@@ -37,6 +40,9 @@ type Validator struct {
 	// Live reads from the API server, not from a cache: of two Configurations
 	// that are made one after the other the second must see the first.
 	Live client.Reader
+	// Cached reads from the cache of package view, for what may be a moment late.
+	// Nil: nothing is looked up that only warnings need.
+	Cached client.Reader
 	// DryRun creates objects with the controller's rights, in a dry run and
 	// with strict validation of fields. Nil: specs are not tried.
 	DryRun client.Client
@@ -138,31 +144,92 @@ func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c,
 			f.Trials[path] = verdict
 		}
 	}
+	v.others(ctx, who, c, old, &f)
 	return f
 }
 
 // names finds whom the name belongs to already.
 func (v *Validator) names(ctx context.Context, c, old *v0.Configuration, f *Facts) error {
-	sameName := client.MatchingFields{"metadata.name": c.Name}
-	all := &metav1.PartialObjectMetadataList{}
-	all.SetGroupVersionKind(v0.GroupVersion.WithKind("ConfigurationList"))
-	if err := v.Live.List(ctx, all, sameName); err != nil {
-		return fmt.Errorf("list Configurations: %w", err)
+	called := func(name string) ([]types.NamespacedName, error) {
+		all := &metav1.PartialObjectMetadataList{}
+		all.SetGroupVersionKind(v0.GroupVersion.WithKind("ConfigurationList"))
+		if err := v.Live.List(ctx, all, client.MatchingFields{"metadata.name": name}); err != nil {
+			return nil, fmt.Errorf("list Configurations: %w", err)
+		}
+		var out []types.NamespacedName
+		for _, o := range all.Items {
+			if o.DeletionTimestamp == nil {
+				out = append(out, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
+			}
+		}
+		return out, nil
 	}
-	for _, o := range all.Items {
-		if o.Namespace != c.Namespace && o.DeletionTimestamp == nil {
-			f.Namesakes = append(f.Namesakes, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
+	same, err := called(c.Name)
+	if err != nil {
+		return err
+	}
+	for _, o := range same {
+		if o.Namespace != c.Namespace {
+			f.Namesakes = append(f.Namesakes, o)
 		}
 	}
 	if old != nil {
 		return nil
 	}
+	if parent := parentOf(c.Name); parent != "" {
+		found, err := called(parent)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			f.Parent = &found[0]
+		}
+	}
 	instances := &v0.InstanceList{}
-	if err := v.Live.List(ctx, instances, sameName); err != nil {
+	if err := v.Live.List(ctx, instances, client.MatchingFields{"metadata.name": c.Name}); err != nil {
 		return fmt.Errorf("list Instances: %w", err)
 	}
 	if len(instances.Items) > 0 {
 		f.Instance = &instances.Items[0]
 	}
 	return nil
+}
+
+// others finds Configurations of which the user should know, for warnings
+// only: those that ask the same, if they are in the namespace or the user may list
+// all, and those that have names which Instances can get.
+func (v *Validator) others(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration, f *Facts) {
+	if v.Cached == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, glance)
+	defer cancel()
+	all := &v0.ConfigurationList{}
+	if err := v.Cached.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
+		v.Log.Warn("cannot look at other Configurations", "error", err)
+		return
+	}
+	question := view.Question(c.Spec.DiscoveryHandler)
+	asked := old != nil && view.Question(old.Spec.DiscoveryHandler) == question
+	var elsewhere []types.NamespacedName
+	for i := range all.Items {
+		o := &all.Items[i]
+		name := client.ObjectKeyFromObject(o)
+		if o.DeletionTimestamp != nil || name.Name == c.Name && name.Namespace == c.Namespace {
+			continue
+		}
+		if parentOf(name.Name) == c.Name && len(f.Heirs) < maxWarnings {
+			f.Heirs = append(f.Heirs, name)
+		}
+		switch {
+		case asked || view.Question(o.Spec.DiscoveryHandler) != question:
+		case name.Namespace != c.Namespace:
+			elsewhere = append(elsewhere, name)
+		default:
+			f.Same = append(f.Same, name)
+		}
+	}
+	if len(elsewhere) > 0 && v.Rights != nil && mayList(ctx, v.Rights, who) {
+		f.Same = append(f.Same, elsewhere...)
+	}
 }

@@ -70,6 +70,7 @@ func TestController(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.run(c.space(t, tt.name)) })
 	}
+	t.Run("twins", func(t *testing.T) { testTwins(c.space(t, "twins"), c.space(t, "twins-elsewhere")) })
 	t.Run("ports", func(t *testing.T) { testPorts(c.space(t, "ports"), metrics, probes) })
 	t.Run("two-namespaces", func(t *testing.T) {
 		testTwoNamespaces(c.space(t, "two-a"), c.space(t, "two-b"))

@@ -225,3 +225,47 @@ func testMetric(s *space, registry *prometheus.Registry) {
 	}
 	count(1)
 }
+
+// Two Configurations that have one device are both told, and no longer than it
+// lasts.
+func testTwins(s, elsewhere *space) {
+	one, two := s.configuration("one", "{}"), s.configuration("two", "{}")
+	other := elsewhere.configuration("three", "{}")
+	device := func(s *space, conf *v0.Configuration, name, node string) *v0.Instance {
+		inst := s.instance(conf, name, 1, false, node)
+		update(s, name, inst, func(i *v0.Instance) {
+			metav1.SetMetaDataAnnotation(&i.ObjectMeta, v0.AnnotationDeviceID, "/devices/usb1")
+		})
+		return inst
+	}
+	exclusive := func(s *space, name string, want metav1.ConditionStatus, says string) {
+		s.t.Helper()
+		conf := &v0.Configuration{}
+		s.eventually("condition DevicesExclusive of "+name, func() error {
+			s.get(name, conf)
+			c := meta.FindStatusCondition(conf.Status.Conditions, "DevicesExclusive")
+			if c == nil || c.Status != want || !strings.Contains(c.Message, says) {
+				return fmt.Errorf("have %+v, want %s %q", c, want, says)
+			}
+			return nil
+		})
+	}
+	device(s, one, "one-000001", "node-a")
+	device(s, two, "two-000002", "node-b") // as like as two nodes
+	device(s, two, "two-000001", "node-a")
+	exclusive(s, "one", metav1.ConditionFalse, "Instance one-000001 (/devices/usb1) is the same device as Instance two-000001 of Configuration two")
+	exclusive(s, "two", metav1.ConditionFalse, "Instance two-000001 (/devices/usb1) is the same device as Instance one-000001 of Configuration one")
+	third := device(elsewhere, other, "three-000001", "node-b")
+	exclusive(elsewhere, "three", metav1.ConditionFalse, "another namespace")
+	if err := s.admin.Delete(s.t.Context(), third); err != nil {
+		s.t.Fatal(err)
+	}
+	exclusive(elsewhere, "three", metav1.ConditionTrue, "")
+	inst := &v0.Instance{}
+	s.get("one-000001", inst)
+	if err := s.admin.Delete(s.t.Context(), inst); err != nil {
+		s.t.Fatal(err)
+	}
+	exclusive(s, "one", metav1.ConditionTrue, "")
+	exclusive(s, "two", metav1.ConditionTrue, "")
+}

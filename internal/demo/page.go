@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/akri-go/akri/bounded"
 )
 
 // share serves the demo page at the address that the person asked for, until
@@ -26,22 +29,28 @@ func (d *demo) share(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", d.Listen)
+	listener, err := bounded.Listen(ctx, d.Listen, bounded.Limits{})
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	d.shared = reachable(listener.Addr(), machineAddresses())
-	server := &http.Server{Handler: proxyTo(target), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
-	go server.Serve(listener) // it ends with the demo
-	context.AfterFunc(ctx, func() { server.Close() })
+	go bounded.Serve(ctx, listener, &http.Server{Handler: proxyTo(target)}) // it ends with the demo
 	return nil
 }
 
 func proxyTo(target *url.URL) http.Handler {
-	return &httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		FlushInterval: -1, // the page waits for what comes
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := http.NewResponseController(w) // what the page listens to does not end
+		if err := errors.Join(answer.SetReadDeadline(time.Time{}), answer.SetWriteDeadline(time.Time{})); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	})
 }
 
 // reachable returns the URLs under which others find what listens at an

@@ -15,6 +15,9 @@
 //     wrong.
 //   - ServicesAccepted: the same of the Service specs: False if a Service is
 //     not as they say, with the reason. Devices and brokers do not depend on it.
+//   - DevicesExclusive: False if another Configuration of the same handler has
+//     one of its devices on a node, so that it is handed out twice; True once
+//     none has. It is not there if there never was one.
 //
 // Conditions of an Instance:
 //

@@ -18,6 +18,7 @@ const (
 	Discovering        = "Discovering"
 	BrokerSpecAccepted = "BrokerSpecAccepted"
 	ServicesAccepted   = "ServicesAccepted"
+	DevicesExclusive   = "DevicesExclusive"
 	Online             = "Online"
 	PodsCurrent        = "PodsCurrent"
 	BrokersReady       = "BrokersReady"
@@ -25,20 +26,22 @@ const (
 
 // Reasons of conditions.
 const (
-	ReasonAllNodes  = "AllNodes"
-	ReasonSomeNodes = "SomeNodes"
-	ReasonWaiting   = "WaitingForHandler"
-	ReasonFailed    = "DiscoveryFailed"
-	ReasonAccepted  = "Accepted"
-	ReasonRefused   = "Refused"
-	ReasonSeen      = "Seen"
-	ReasonNotSeen   = "NotSeen"
-	ReasonSilent    = "AgentNotResponding"
-	ReasonRunning   = "Running"
-	ReasonChanged   = "DeviceChanged"
-	ReasonCurrent   = "Replaced"
-	maxMessage      = 1024
-	maxInDetail     = 5
+	ReasonAllNodes   = "AllNodes"
+	ReasonSomeNodes  = "SomeNodes"
+	ReasonWaiting    = "WaitingForHandler"
+	ReasonFailed     = "DiscoveryFailed"
+	ReasonAccepted   = "Accepted"
+	ReasonRefused    = "Refused"
+	ReasonSeen       = "Seen"
+	ReasonNotSeen    = "NotSeen"
+	ReasonSilent     = "AgentNotResponding"
+	ReasonRunning    = "Running"
+	ReasonExclusive  = "Exclusive"
+	ReasonFoundTwice = "FoundTwice"
+	ReasonChanged    = "DeviceChanged"
+	ReasonCurrent    = "Replaced"
+	maxMessage       = 1024
+	maxInDetail      = 5
 )
 
 // Verdict is what the broker reconciler knows of a broker spec since the

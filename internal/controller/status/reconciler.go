@@ -95,6 +95,7 @@ func (r *Reconcilers) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).Named("configuration-status").
 		For(&v0.Configuration{}).
 		Watches(&v0.Instance{}, soon(configurationOfInstance)).
+		Watches(&v0.Instance{}, r.onDevices()).
 		Watches(&corev1.Pod{}, soon(named(v0.LabelConfiguration)), builder.WithPredicates(faresOtherwise())).
 		Watches(&batchv1.Job{}, soon(named(v0.LabelConfiguration))).
 		WatchesRawSource(take(&r.configurations)).
@@ -188,6 +189,11 @@ func (r *Reconcilers) configuration(ctx context.Context, req reconcile.Request) 
 	var services ServiceVerdict
 	services.Tried, services.Reason, services.Message = r.Services.Verdict(req.NamespacedName)
 	want = append(want, OfServices(c, services, r.now())...)
+	twins, err := r.twins(ctx, c)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	want = append(want, OfTwins(c, twins, r.now())...)
 	devices, ready := int32(len(instances)), Brokers(c, instances, facts.Brokers, done)
 	diff := Compare(want, c.Status.Conditions)
 	switch {

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 
@@ -32,32 +33,36 @@ func trim(obj any) (any, error) {
 		o.Spec = corev1.NodeSpec{Unschedulable: o.Spec.Unschedulable}
 		o.Status = trimNodeStatus(&o.Status)
 	case *v0.Instance:
-		name := deviceName(o.Spec.BrokerProperties, o.Annotations[v0.AnnotationDeviceID])
+		id := o.Annotations[v0.AnnotationDeviceID]
+		// One that comes out of the cache has the note already.
+		name := cmp.Or(o.Annotations[deviceNote], deviceName(o.Spec.BrokerProperties, id))
+		at := o.Spec.BrokerProperties[devPath]
 		trimMeta(o)
-		// Of id and properties the name is left; see [DeviceName].
+		if id != "" {
+			metav1.SetMetaDataAnnotation(&o.ObjectMeta, v0.AnnotationDeviceID, brief(id))
+		}
 		if name != "" {
-			o.SetAnnotations(withNote(o.Annotations, v0.AnnotationDeviceID, name))
+			metav1.SetMetaDataAnnotation(&o.ObjectMeta, deviceNote, name)
 		}
 		o.Spec.BrokerProperties = nil
+		if at != "" {
+			o.Spec.BrokerProperties = map[string]string{devPath: brief(at)}
+		}
 	case *v0.Configuration:
 		trimMeta(o)
-		o.Spec.DiscoveryHandler.DiscoveryDetails = ""
+		o.Spec.DiscoveryHandler.DiscoveryDetails = Question(o.Spec.DiscoveryHandler)
 		o.Spec.DiscoveryHandler.DiscoveryProperties = nil
 	}
 	return obj, nil
 }
 
+// deviceNote is what the cache keeps in the place of an Instance's properties.
+// It is no name of an annotation that the API server would take.
+const deviceNote = v0.ResourcePrefix + "/device (cache)"
+
 // DeviceName returns what a person would call the device of an Instance from the
 // cache.
-func DeviceName(inst *v0.Instance) string { return inst.Annotations[v0.AnnotationDeviceID] }
-
-func withNote(notes map[string]string, key, value string) map[string]string {
-	if notes == nil {
-		notes = map[string]string{}
-	}
-	notes[key] = value
-	return notes
-}
+func DeviceName(inst *v0.Instance) string { return inst.Annotations[deviceNote] }
 
 // trimMeta keeps our own annotations only, and no managed fields.
 func trimMeta(o metav1.Object) {

@@ -101,6 +101,7 @@ func Index(ctx context.Context, ix client.FieldIndexer) error {
 			}
 			return nil
 		}},
+		{&v0.Instance{}, ByDevice, deviceKeys},
 	} {
 		if err := ix.IndexField(ctx, i.obj, i.name, i.keys); err != nil {
 			return fmt.Errorf("index %T by %s: %w", i.obj, i.name, err)
