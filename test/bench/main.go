@@ -61,6 +61,7 @@ func figures() []figure {
 		{"broker", "plug to broker running, unplug to broker gone", 1, measureBroker},
 		{"burst", "1,000 devices reported at once, and memory with them", 1, measureBurst},
 		{"idle", "API writes and CPU with 1,000 Instances while nothing changes", 1, measureIdle},
+		{"flood-handler", "memory of an agent under 64 handlers that report as much as they can", 1, measureFlood},
 		{"burst-two-nodes", "1,000 devices that two nodes see, reported at once, and memory with them", 2, measureBurst},
 		{"idle-two-nodes", "API writes and CPU with them while nothing changes", 2, measureIdle},
 	}
