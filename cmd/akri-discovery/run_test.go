@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/akri-go/akri/internal/agent/registry"
 )
 
@@ -148,6 +146,6 @@ func TestProbes(t *testing.T) {
 // nobody is an observer that does nothing.
 type nobody struct{}
 
-func (nobody) Reported(registry.Report) error            { return nil }
-func (nobody) Failed(registry.Failure)                   {}
-func (nobody) Lost(types.NamespacedName, string, string) {}
+func (nobody) Reported(registry.Report) error { return nil }
+func (nobody) Failed(registry.Failure)        {}
+func (nobody) Lost(registry.Loss)             {}

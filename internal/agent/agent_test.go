@@ -28,7 +28,7 @@ type nobody struct{}
 
 func (nobody) Reported(registry.Report) error                                            { return nil }
 func (nobody) Failed(registry.Failure)                                                   {}
-func (nobody) Lost(types.NamespacedName, string, string)                                 {}
+func (nobody) Lost(registry.Loss)                                                        {}
 func (nobody) Retain(map[types.NamespacedName]bool)                                      {}
 func (nobody) SetRequest(inventory.Request)                                              {}
 func (nobody) DropRequest(types.NamespacedName)                                          {}

@@ -61,7 +61,8 @@ func figures() []figure {
 		{"broker", "plug to broker running, unplug to broker gone", 1, measureBroker},
 		{"burst", "1,000 devices reported at once, and memory with them", 1, measureBurst},
 		{"idle", "API writes and CPU with 1,000 Instances while nothing changes", 1, measureIdle},
-		{"flood", "memory of agent and controller with 100 shared Instances of 512 KiB that are no node's", 1, measureFlood},
+		{"flood", "memory of agent and controller with 100 shared Instances of 512 KiB that are no node's", 1, measureFloodOfInstances},
+		{"flood-handler", "memory of an agent under 64 handlers that report as much as they can", 1, measureFloodOfReports},
 		{"burst-two-nodes", "1,000 devices that two nodes see, reported at once, and memory with them", 2, measureBurst},
 		{"idle-two-nodes", "API writes and CPU with them while nothing changes", 2, measureIdle},
 	}

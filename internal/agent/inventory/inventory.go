@@ -119,7 +119,7 @@ func (v *Inventory) SetRequest(r Request) {
 		up, _ := v.opts.UpTime.Elapsed()
 		for name, s := range q.sources {
 			if !s.Lost {
-				s.Lost, s.LostAt = true, up
+				s.Lost, s.LostAt, s.Alone = true, up, false
 				q.sources[name] = s
 			}
 		}
@@ -197,6 +197,9 @@ func (v *Inventory) Reported(r registry.Report) error {
 		Shared:   r.Shared,
 		Devices:  r.Devices,
 		size:     size,
+
+		Registration: r.Registration,
+		Alone:        r.Alone,
 	}
 	delete(q.failures, r.Endpoint)
 	delete(q.failures, "")
@@ -238,20 +241,20 @@ func (v *Inventory) Failed(f registry.Failure) {
 }
 
 // Lost implements [registry.Observer].
-func (v *Inventory) Lost(configuration types.NamespacedName, question, endpoint string) {
+func (v *Inventory) Lost(l registry.Loss) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	q := v.requests[configuration]
-	if q == nil || q.Question != question {
+	q := v.requests[l.Configuration]
+	if q == nil || q.Question != l.Question {
 		return
 	}
-	if s, ok := q.sources[endpoint]; ok && !s.Lost {
+	if s, ok := q.sources[l.Endpoint]; ok && !s.Lost {
 		up, _ := v.opts.UpTime.Elapsed()
-		s.Lost, s.LostAt = true, up
-		q.sources[endpoint] = s
+		s.Lost, s.LostAt, s.Alone, s.Registration = true, up, l.Alone, l.Registration
+		q.sources[l.Endpoint] = s
 	} else { // it is no longer registered
-		delete(q.failures, endpoint)
-		delete(q.refused, endpoint)
+		delete(q.failures, l.Endpoint)
+		delete(q.refused, l.Endpoint)
 	}
 	v.plan(q)
 }

@@ -378,6 +378,28 @@ func TestRestartWithoutItsConfiguration(t *testing.T) {
 	want(t, r, "-x")
 }
 
+// A handler comes back at another address, before and after a restart of the agent.
+func TestHandlerThatMoves(t *testing.T) {
+	store := &memory{}
+	v, r, _ := start(t, store, "boot")
+	move := func(endpoint string, registration int, ids ...string) {
+		v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: endpoint, Registration: registration, Alone: true, Devices: devices(ids...)})
+	}
+	ask(v, "q")
+	move("here", 1, "x", "y")
+	r.take()
+	v.Lost(registry.Loss{Configuration: cfg, Question: "q", Endpoint: "here", Alone: true, Registration: 1})
+	want(t, r, "")
+	move("there", 2, "y")
+	want(t, r, "-x")
+	v.save()
+	v, r, _ = start(t, store, "boot")
+	ask(v, "q")
+	r.take()
+	move("elsewhere", 1, "z")
+	want(t, r, "-y, +z Online usable=true")
+}
+
 // A list for which there is no room is refused, and hurts nothing that is there;
 // lists that nobody stands by give way.
 func TestBudget(t *testing.T) {
@@ -404,7 +426,7 @@ func TestBudget(t *testing.T) {
 	if err := try("other", 6); err == nil {
 		t.Error("another endpoint got more than half of what is left")
 	}
-	v.Lost(cfg, "q", "e")
+	v.Lost(registry.Loss{Configuration: cfg, Question: "q", Endpoint: "e"})
 	if err := try("other", 10); err != nil {
 		t.Errorf("what was lost does not give way: %v", err)
 	}
@@ -416,7 +438,7 @@ func TestEditedQuestionKeepsDevicesUntilAnswered(t *testing.T) {
 	report(v, "q", "e", "x", "y")
 	r.take()
 	ask(v, "q2")
-	v.Lost(cfg, "q", "e")
+	v.Lost(registry.Loss{Configuration: cfg, Question: "q", Endpoint: "e"})
 	report(v, "q", "e")
 	want(t, r, "")
 	report(v, "q2", "e", "y", "z")
@@ -446,7 +468,7 @@ func TestHandlerGoneForFiveReachableMinutes(t *testing.T) {
 		ask(v, "q")
 		report(v, "q", "e", "x")
 		r.take()
-		v.Lost(cfg, "q", "e")
+		v.Lost(registry.Loss{Configuration: cfg, Question: "q", Endpoint: "e"})
 		time.Sleep(4 * time.Minute)
 		up.Set(false)
 		time.Sleep(time.Hour)

@@ -43,6 +43,12 @@ type Source struct {
 	// are of an earlier boot, or not known at all.
 	Void bool `json:"-"`
 
+	// Registration is the number of the endpoint's registration, or of the last
+	// of any when it was lost. Alone means that no other endpoint of its name was
+	// registered then, or, in a list that was restored, when it reported.
+	Registration int  `json:"-"`
+	Alone        bool `json:"alone,omitempty"`
+
 	size int // of Devices in memory
 }
 
@@ -105,7 +111,9 @@ type Output struct {
 //     stands by its list;
 //   - one that no source lists any more is offline for its grace period;
 //   - a lost source counts for [HandlerGrace]; what only it listed goes then,
-//     without a second grace period.
+//     without a second grace period; but if it was the only one of its name, and
+//     one that has registered since then has given its list, it counts no more: the
+//     handler has come back at another place.
 //
 // What their Instances are called, name decides.
 func Plan(in Input) Output {
@@ -128,6 +136,10 @@ func Plan(in Input) Output {
 	})
 	expired := map[identity]bool{}
 	for _, s := range sources {
+		if superseded(s, sources, in.Request.Question) {
+			p.out.Expired = append(p.out.Expired, s.Endpoint)
+			continue
+		}
 		if s.Lost && in.Up-s.LostAt >= HandlerGrace {
 			p.out.Expired = append(p.out.Expired, s.Endpoint)
 			for _, d := range s.Devices {
@@ -151,6 +163,14 @@ func Plan(in Input) Output {
 	}
 	p.cut()
 	return p.out
+}
+
+// superseded tells whether a lost source's handler has come back at another
+// endpoint. Where there were two of a name it is not known which: then it is not.
+func superseded(s Source, all []Source, question string) bool {
+	return s.Lost && s.Alone && slices.ContainsFunc(all, func(other Source) bool {
+		return !other.Lost && other.Handler == s.Handler && other.Question == question && other.Registration > s.Registration
+	})
 }
 
 // cut leaves out what is beyond the limit: devices that are missing first, then

@@ -169,6 +169,42 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A lost endpoint counts no more once its handler has come back at another.
+func TestPlanSupersedes(t *testing.T) {
+	lost := Source{Endpoint: "old", Handler: "h", Question: "q", Lost: true, Alone: true, Registration: 3, Devices: devices("old")}
+	with := func(change func(*Source)) Source {
+		s := lost
+		change(&s)
+		return s
+	}
+	back := Source{Endpoint: "new", Handler: "h", Question: "q", Registration: 4, Devices: devices("new")}
+	for _, c := range []struct {
+		name string
+		lost Source
+		back Source
+		want string
+	}{
+		{"it has come back", lost, back, "new=Online old=Offline"},
+		{"with nothing", lost, Source{Endpoint: "new", Handler: "h", Question: "q", Registration: 4}, "old=Offline"},
+		{"it is another that was there before", lost, Source{Endpoint: "new", Handler: "h", Question: "q", Registration: 3, Devices: devices("new")},
+			"new=Online old=Online"},
+		{"there were two", with(func(s *Source) { s.Alone = false }), back, "new=Online old=Online"},
+		{"it was restored", with(func(s *Source) { s.Registration = 0 }), back, "new=Online old=Offline"},
+		{"it answers an earlier question", lost, Source{Endpoint: "new", Handler: "h", Question: "p", Registration: 4, Devices: devices("new")},
+			"new=Online old=Online"},
+		{"another handler", lost, Source{Endpoint: "new", Handler: "i", Question: "q", Registration: 4, Devices: devices("new")}, "new=Online old=Online"},
+		{"it is lost as well", lost, Source{Endpoint: "new", Handler: "h", Question: "q", Registration: 4, Lost: true, Devices: devices("new")},
+			"new=Online old=Online"},
+	} {
+		r := requestFor("c", time.Minute)
+		r.Handler, r.Question = "h", "q"
+		out := Plan(Input{Node: "n", Request: r, Sources: []Source{c.lost, c.back}, Known: known(r, false, "old")})
+		if got := states(out.Devices); got != c.want {
+			t.Errorf("%s: devices %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 // A Configuration has a limit of devices, over all its handlers.
 func TestPlanLimit(t *testing.T) {
 	r := requestFor("c", time.Minute)

@@ -76,6 +76,7 @@ func (v *Inventory) Restore() error {
 		for _, s := range r.Sources {
 			s.Lost = true
 			s.size = sizeOf(s.Devices)
+			s.Alone, s.Registration = s.Alone && len(r.Sources) == 1, 0
 			s.Void = s.Void || !s.Shared && state.BootID != v.opts.BootID
 			v.vet(q, &s)
 			q.sources[s.Endpoint] = s

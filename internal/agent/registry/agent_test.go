@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 )
@@ -56,7 +54,8 @@ func (o *await) Failed(f Failure) {
 	o.update(func() { o.fails[f.Configuration.Name+" "+f.Endpoint] = f })
 }
 
-func (o *await) Lost(c types.NamespacedName, _, endpoint string) {
+func (o *await) Lost(l Loss) {
+	c, endpoint := l.Configuration, l.Endpoint
 	o.update(func() {
 		delete(o.reports, c.Name+" "+endpoint)
 		delete(o.fails, c.Name+" "+endpoint)

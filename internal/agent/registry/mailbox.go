@@ -26,7 +26,7 @@ type place struct {
 
 type entry struct {
 	report  *Report
-	lost    string // the question whose stream ended
+	lost    *Loss
 	failure *Failure
 }
 
@@ -44,8 +44,8 @@ func (m *mailbox) failed(f Failure) {
 }
 
 // lost takes back what was not told.
-func (m *mailbox) lost(configuration types.NamespacedName, question, endpoint string) {
-	m.change(place{configuration, endpoint}, func(e *entry) { *e = entry{lost: question} })
+func (m *mailbox) lost(l Loss) {
+	m.change(place{l.Configuration, l.Endpoint}, func(e *entry) { *e = entry{lost: &l} })
 }
 
 func (m *mailbox) change(p place, do func(*entry)) {
@@ -81,17 +81,17 @@ func (m *mailbox) forget(drop func(place) bool) {
 	m.order = kept
 }
 
-func (m *mailbox) next() (place, *entry) {
+func (m *mailbox) next() *entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.order) == 0 {
-		return place{}, nil
+		return nil
 	}
 	p := m.order[0]
 	m.order = m.order[1:]
 	e := m.entries[p]
 	delete(m.entries, p)
-	return p, e
+	return e
 }
 
 // deliver tells the observer until ctx is done, and refused of reports that it
@@ -99,12 +99,12 @@ func (m *mailbox) next() (place, *entry) {
 func (m *mailbox) deliver(ctx context.Context, o Observer, refused func(Report, error)) {
 	for {
 		for {
-			p, e := m.next()
+			e := m.next()
 			if e == nil || ctx.Err() != nil {
 				break
 			}
-			if e.lost != "" {
-				o.Lost(p.configuration, e.lost, p.endpoint)
+			if e.lost != nil {
+				o.Lost(*e.lost)
 			}
 			if e.report != nil {
 				if err := o.Reported(*e.report); err != nil {

@@ -59,6 +59,8 @@ func (r *Registry) tryAdd(e *endpoint, dead []*endpoint) error {
 	case len(h.endpoints) >= r.rules.Endpoints:
 		return fmt.Errorf("%w: %d endpoints of the name %s", errFull, len(h.endpoints), show(e.name))
 	}
+	r.registrations++
+	e.registration = r.registrations
 	h.endpoints[e.id] = e
 	r.log.Info("handler registered", "handler", e.name, "endpoint", e.id, "shared", e.shared)
 	for _, a := range r.questions {

@@ -67,14 +67,15 @@ type Registry struct {
 	touched, refused chan struct{}
 
 	// mu is never held while handlers or the observer are called.
-	mu        sync.Mutex
-	ctx       context.Context // nil before Run
-	running   sync.WaitGroup  // streams
-	questions map[types.NamespacedName]*asked
-	handlers  map[string]*handler
-	trouble   error          // why handlers cannot register
-	inFlight  map[string]int // bytes that may be under way, by handler name
-	starved   bool           // a stream was not opened, for want of room
+	mu            sync.Mutex
+	ctx           context.Context // nil before Run
+	running       sync.WaitGroup  // streams
+	questions     map[types.NamespacedName]*asked
+	handlers      map[string]*handler
+	trouble       error          // why handlers cannot register
+	inFlight      map[string]int // bytes that may be under way, by handler name
+	registrations int            // how many there were of new endpoints
+	starved       bool           // a stream was not opened, for want of room
 
 	turn chan struct{} // has room for one: who decodes a report
 }
@@ -94,11 +95,12 @@ type handler struct {
 
 // endpoint is a place where a handler answers.
 type endpoint struct {
-	name    string // of the handler
-	id      string
-	shared  bool
-	source  source
-	streams int // how many there are; guarded by Registry.mu
+	name         string // of the handler
+	id           string
+	shared       bool
+	source       source
+	registration int // its number
+	streams      int // how many there are; guarded by Registry.mu
 	// patience is how long it may be unreachable, since when it has been that.
 	// since is guarded by Registry.mu.
 	patience time.Duration
@@ -321,7 +323,7 @@ func (r *Registry) remove(e *endpoint) {
 			r.release(s)
 			delete(a.streams, e)
 			if s.answered || s.told != "" {
-				r.mail.lost(a.Configuration, a.id, e.id)
+				r.lost(s)
 			}
 		}
 	}

@@ -17,10 +17,11 @@ import (
 
 // recorder notes what an observer is told, in words.
 type recorder struct {
-	mu    sync.Mutex
-	facts []string
-	block chan struct{} // if not nil, calls wait for it
-	full  error         // what reports are answered
+	mu     sync.Mutex
+	facts  []string
+	block  chan struct{} // if not nil, calls wait for it
+	losses []Loss
+	full   error // what reports are answered
 }
 
 func (o *recorder) note(format string, args ...any) {
@@ -54,8 +55,9 @@ func (o *recorder) Failed(f Failure) {
 	o.note("%s: %s %s: %.40v", f.Configuration.Name, f.Endpoint, kind, f.Err)
 }
 
-func (o *recorder) Lost(configuration types.NamespacedName, _, endpoint string) {
-	o.note("%s: %s lost", configuration.Name, endpoint)
+func (o *recorder) Lost(l Loss) {
+	o.losses = append(o.losses, l)
+	o.note("%s: %s lost", l.Configuration.Name, l.Endpoint)
 }
 
 // told returns and forgets what was told, once everything is at rest.

@@ -85,3 +85,25 @@ func TestStreamsAreBounded(t *testing.T) {
 		r.next(greedy)
 	})
 }
+
+// A loss tells what is needed to know whether the handler has come back elsewhere.
+func TestLossSaysWhetherAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.Ask(question("c", "h", "x"))
+		a := r.endpoint("h", "/a", false)
+		c, _ := r.next(a)
+		c.report("x")
+		c.end <- errors.New("over")
+		r.o.told()
+		r.endpoint("other", "/o", false)
+		r.endpoint("h", "/b", false)
+		c, _ = r.next(a)
+		c.report("x")
+		c.end <- errors.New("over")
+		r.o.told()
+		if l := r.o.losses; len(l) != 2 || !l[0].Alone || l[0].Registration != 1 || l[1].Alone || l[1].Registration != 3 {
+			t.Errorf("told %+v", l)
+		}
+	})
+}

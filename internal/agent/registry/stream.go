@@ -188,6 +188,8 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 		Question:      s.id,
 		Endpoint:      s.endpoint.id,
 		Shared:        s.endpoint.shared,
+		Registration:  s.endpoint.registration,
+		Alone:         r.alone(s.endpoint),
 		Devices:       devices,
 		Received:      time.Now(),
 		Refused:       refused,
@@ -253,7 +255,7 @@ func (r *Registry) ended(s *stream, err error) {
 	r.count(s, err)
 	if s.answered {
 		s.answered, s.told = false, ""
-		r.mail.lost(s.question.Configuration, s.id, s.endpoint.id)
+		r.lost(s)
 	}
 	r.tell(s, Failure{Err: err, Final: discovery.IsInvalid(err)})
 	if !errors.As(err, new(unreachable)) {
@@ -269,6 +271,24 @@ func (r *Registry) ended(s *stream, err error) {
 			"handler", s.endpoint.name, "endpoint", s.endpoint.id, "for", gone.String())
 		r.drop(s.endpoint)
 	}
+}
+
+// lost tells that what s reported is stood by no more. The caller holds r.mu.
+func (r *Registry) lost(s *stream) {
+	r.mail.lost(Loss{
+		Configuration: s.question.Configuration,
+		Question:      s.id,
+		Endpoint:      s.endpoint.id,
+		Alone:         r.alone(s.endpoint),
+		Registration:  r.registrations,
+	})
+}
+
+// alone tells whether no other endpoint of e's name is registered. The caller
+// holds r.mu.
+func (r *Registry) alone(e *endpoint) bool {
+	h := r.handlers[e.name]
+	return h == nil || len(h.endpoints) == 0 || len(h.endpoints) == 1 && h.endpoints[e.id] == e
 }
 
 // tell passes a failure on if it is news. The caller holds r.mu.

@@ -82,6 +82,10 @@ type Report struct {
 	// "builtin:<name>".
 	Endpoint string
 	Shared   bool
+	// Registration is the number of the endpoint's registration: later ones have
+	// higher ones. Alone tells that no other endpoint of its name is registered.
+	Registration int
+	Alone        bool
 	// Devices have distinct ids.
 	Devices []discovery.Device
 	// Received is when it came.
@@ -116,6 +120,17 @@ type Failure struct {
 	Silent bool
 }
 
+// Loss says that the stream of an endpoint that had reported has ended.
+type Loss struct {
+	Configuration types.NamespacedName
+	Question      string
+	Endpoint      string
+	// Alone tells that no other endpoint of its name was registered then, and
+	// Registration is the number of the last registration of any.
+	Alone        bool
+	Registration int
+}
+
 // Observer is told what handlers say. Calls do not overlap, and must return
 // soon.
 type Observer interface {
@@ -128,5 +143,5 @@ type Observer interface {
 	// Lost says that the stream of an endpoint that had reported has ended:
 	// nothing is known of its devices from now on. It comes again when the
 	// endpoint is no longer registered: then its failures are void, too.
-	Lost(configuration types.NamespacedName, question, endpoint string)
+	Lost(Loss)
 }

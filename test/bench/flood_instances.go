@@ -26,10 +26,10 @@ const (
 	floodValue      = 30_000
 )
 
-// measureFlood makes shared Instances that are as large as they may be and that
+// measureFloodOfInstances makes shared Instances that are as large as they may be and that
 // no node sees: what another node's token could make. It reports what they cost
 // agent and controller as they come, and agents that start when they are there.
-func measureFlood(ctx context.Context, b *bench) (err error) {
+func measureFloodOfInstances(ctx context.Context, b *bench) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	w, err := b.watchInstances(ctx)
