@@ -227,7 +227,7 @@ func TestALaterHandlerChangesNothing(t *testing.T) {
 	says(v, "/var/lib/akri/udev.sock")
 	want(t, r, "")
 
-	v.Lost(cfg, "q", "/var/lib/akri/udev.sock")
+	v.Lost(registry.Loss{Configuration: cfg, Question: "q", Endpoint: "/var/lib/akri/udev.sock"})
 	want(t, r, "")
 	says(v, "/var/lib/akri/udev.sock")
 	v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "/var/lib/akri/udev.sock"})
