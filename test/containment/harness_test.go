@@ -79,8 +79,8 @@ func TestContainment(t *testing.T) {
 		{"others' Instances", testOthersInstances},
 		{"bounds", testBounds},
 		{"everything else", testEverythingElse},
-		{"Configurations and Events", testConfigurations},
 		{"Leases", testLeases},
+		{"Configurations and Events", testConfigurations}, // last: it gives the agents all rights
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, w) })
 	}

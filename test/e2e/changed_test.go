@@ -22,7 +22,7 @@ func TestPluggedInUnderAnotherNumber(t *testing.T) {
 	first, second := plug(t), plug(t)
 	h := startForeign(t, "e2e-replug", "")
 	eventually(t, soon, h.Says("registered"))
-	add := func(device string) { h.do(fmt.Sprintf("add stick NODE=/dev/%[1]s node:/dev/%[1]s", device)) }
+	add := func(device string) { h.do(fmt.Sprintf("add stick UDEV_DEVNODE=/dev/%[1]s node:/dev/%[1]s", device)) }
 	add(first)
 	c := foreignConfiguration(ns, "e2e-replug", "e2e-replug")
 	c.Spec.DiscoveryHandler.OfflineGracePeriod = &metav1.Duration{Duration: time.Minute}
@@ -49,8 +49,8 @@ func TestPluggedInUnderAnotherNumber(t *testing.T) {
 		return nil
 	})
 	given := show(t, &pods[0])
-	if err := given.opened("/dev/" + second); err != nil || given.Env["NODE"] != "/dev/"+second {
-		t.Errorf("the new broker has NODE=%s; %v", given.Env["NODE"], err)
+	if err := given.opened("/dev/" + second); err != nil || given.Env["UDEV_DEVNODE"] != "/dev/"+second {
+		t.Errorf("the new broker has UDEV_DEVNODE=%s; %v", given.Env["UDEV_DEVNODE"], err)
 	}
 	eventually(t, soon, func(ctx context.Context) error {
 		var list v0.InstanceList

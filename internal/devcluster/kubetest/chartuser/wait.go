@@ -26,6 +26,7 @@ type probe struct {
 const (
 	instances      = "/apis/akri.sh/v0/namespaces/" + Namespace + "/instances"
 	configurations = "/apis/akri.sh/v0/namespaces/" + Namespace + "/configurations"
+	leases         = "/apis/coordination.k8s.io/v1/namespaces/" + Namespace + "/leases"
 	events         = "/apis/events.k8s.io/v1/namespaces/" + Namespace + "/events"
 
 	probeConfiguration = `{"apiVersion":"akri.sh/v0","kind":"Configuration","metadata":{"name":"probe"},
@@ -43,6 +44,8 @@ func probes() map[string]probe {
 		"akri-agent-instance-delete": {verb: "DELETE", path: instances + "/probe-000000"},
 		"akri-agent-instance-status": {verb: "PATCH", path: instances + "/probe-000000/status", kind: types.MergePatchType, body: probeStatus},
 		"akri-agent-configuration":   {verb: "PATCH", path: configurations + "/probe/status", kind: types.MergePatchType, body: probeStatus},
+		"akri-agent-lease": {verb: "POST", path: leases, body: `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"probe"},
+			"spec":{"holderIdentity":"probe"}}`},
 		"akri-agent-events": {verb: "POST", path: events, body: `{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"probe"},
 			"eventTime":"2026-01-01T00:00:00.000000Z","type":"Normal","reason":"Probe","action":"Probe",
 			"reportingController":"example.org/probe","reportingInstance":"probe",
