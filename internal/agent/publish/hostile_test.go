@@ -119,7 +119,7 @@ func TestFloodOfOthersInstances(t *testing.T) {
 			a.Publisher.mu.Lock()
 			defer a.Publisher.mu.Unlock()
 			elsewhere, observed := 0, 0
-			for name := range a.elsewhere {
+			for name := range a.unread {
 				if name.Namespace == s.name {
 					elsewhere++
 				}
