@@ -10,9 +10,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	v0 "github.com/akri-go/akri/api/v0"
 )
 
 // A device that is plugged in again within its grace period may have another
@@ -26,7 +23,11 @@ func TestPluggedInUnderAnotherNumber(t *testing.T) {
 	add(first)
 	c := foreignConfiguration(ns, "e2e-replug", "e2e-replug")
 	c.Spec.DiscoveryHandler.OfflineGracePeriod = &metav1.Duration{Duration: time.Minute}
-	before := running(t, c, 1)
+	running(t, c, 1)
+	instances, err := instancesOf(t.Context(), ns, c.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
 	pods, err := brokersOf(t.Context(), ns, c.Name)
 	if err != nil {
 		t.Fatal(err)
@@ -53,16 +54,16 @@ func TestPluggedInUnderAnotherNumber(t *testing.T) {
 		t.Errorf("the new broker has UDEV_DEVNODE=%s; %v", given.Env["UDEV_DEVNODE"], err)
 	}
 	eventually(t, soon, func(ctx context.Context) error {
-		var list v0.InstanceList
-		if err := api.List(ctx, &list, client.InNamespace(ns)); err != nil {
+		now, err := instancesOf(ctx, ns, c.Name)
+		if err != nil {
 			return err
 		}
-		if len(list.Items) != 1 || before[list.Items[0].Name] != list.Items[0].UID {
+		if len(now) != 1 || now[0].UID != instances[0].UID {
 			return errors.New("the Instance was made anew")
 		}
-		if n := list.Items[0].Status.Nodes; len(n) > 0 {
+		if n := now[0].Status.Nodes; len(n) > 0 {
 			return fmt.Errorf("its status still says %+v", n)
 		}
-		return event(ns, list.Items[0].Name, "DeviceChanged")(ctx)
+		return event(ns, now[0].Name, "DeviceChanged")(ctx)
 	})
 }

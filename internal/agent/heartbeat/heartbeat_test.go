@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,7 @@ func TestRun(t *testing.T) {
 		var at []time.Duration
 		var last kubeclient.Lease
 		start := time.Now()
+		var mu sync.Mutex
 		answer, owner := error(nil), errors.New("no API server")
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -32,25 +34,38 @@ func TestRun(t *testing.T) {
 			done <- Run(ctx, Options{
 				Node: "n", Namespace: "ns", Logger: slog.New(slog.NewTextHandler(&log, nil)),
 				Apply: func(_ context.Context, l kubeclient.Lease, _ string) error {
+					mu.Lock()
+					defer mu.Unlock()
 					at, last = append(at, time.Since(start)), l
 					return answer
 				},
 				Owner: func(context.Context) ([]metav1.OwnerReference, error) {
+					mu.Lock()
+					defer mu.Unlock()
 					return []metav1.OwnerReference{{Kind: "DaemonSet"}}, owner
 				},
 			})
 		}()
 		pass := func(d time.Duration) int {
 			synctest.Wait()
+			mu.Lock()
 			at = nil
+			mu.Unlock()
 			time.Sleep(d) // fake
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			return len(at)
+		}
+		now := func(apply, own error) {
+			mu.Lock()
+			defer mu.Unlock()
+			answer, owner = apply, own
 		}
 		if n := pass(time.Minute); n != 0 {
 			t.Errorf("%d Leases that go with nothing", n)
 		}
-		owner = nil
+		now(nil, nil)
 		if n := pass(5 * time.Minute); n < 30 || n > 31 {
 			t.Errorf("%d renewals in 5 minutes, want one in 10 s", n)
 		}
@@ -58,14 +73,14 @@ func TestRun(t *testing.T) {
 			last.Spec.LeaseDurationSeconds != 30 || len(last.Metadata.OwnerReferences) != 1 {
 			t.Errorf("the Lease is %+v", last)
 		}
-		answer = errors.New("connection refused")
+		now(errors.New("connection refused"), nil)
 		if n := pass(time.Minute); n < 25 {
 			t.Errorf("%d tries in a minute without an API server", n)
 		}
 		if log.Len() > 0 {
 			t.Errorf("it complains of an API server that is away: %s", &log)
 		}
-		answer = apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "x", errors.New("no"))
+		now(apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "x", errors.New("no")), nil)
 		if n := pass(10 * time.Minute); n > 11 {
 			t.Errorf("%d tries in 10 minutes of what is forbidden", n)
 		}

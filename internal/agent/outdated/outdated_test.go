@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,7 @@ func given(pod types.UID, node string, envs map[string]string) podresources.Give
 
 // world is what a Finder looks at.
 type world struct {
+	mu     sync.Mutex
 	claims []ledger.Claim
 	given  []podresources.Given
 	pods   map[types.UID]types.NamespacedName
@@ -52,9 +54,16 @@ type world struct {
 
 func (w *world) finder() *Finder {
 	return New(Options{
-		Claims: func() []ledger.Claim { return w.claims },
-		Given:  func() ([]podresources.Given, error) { w.reads++; return w.given, nil },
+		Claims: func() []ledger.Claim { w.mu.Lock(); defer w.mu.Unlock(); return w.claims },
+		Given: func() ([]podresources.Given, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.reads++
+			return w.given, nil
+		},
 		Pods: func(context.Context) (map[types.UID]types.NamespacedName, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			return w.pods, w.err
 		},
 		Tell: func(instance types.NamespacedName, slots []v0.OutdatedSlot) {
@@ -62,6 +71,8 @@ func (w *world) finder() *Finder {
 			for _, s := range slots {
 				text += fmt.Sprintf(" %s %s/%s %s %s", s.Slot, s.PodNamespace, s.PodName, s.PodUID, s.Change)
 			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.told = append(w.told, text)
 		},
 		Logger: slog.New(slog.DiscardHandler),
@@ -70,6 +81,8 @@ func (w *world) finder() *Finder {
 
 func (w *world) want(t *testing.T, want ...string) {
 	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if diff := cmp.Diff(want, w.told); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}
@@ -113,7 +126,9 @@ func TestReplug(t *testing.T) {
 		step()
 		w.want(t) // nothing new
 
+		w.mu.Lock()
 		w.given = []podresources.Given{given("u2", "/dev/x1", nil)}
+		w.mu.Unlock()
 		f.Kick()
 		step()
 		w.want(t, "cam-00000a:")
@@ -137,7 +152,9 @@ func TestCutOff(t *testing.T) {
 		time.Sleep(3 * retry)
 		synctest.Wait()
 		w.want(t)
+		w.mu.Lock()
 		w.err = nil
+		w.mu.Unlock()
 		time.Sleep(2 * retry)
 		synctest.Wait()
 		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 device node /dev/x1 instead of /dev/x0")

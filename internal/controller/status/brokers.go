@@ -42,9 +42,7 @@ type Broker struct {
 	Name     string
 	UID      types.UID
 	Instance string
-	// Own tells that it is the Instance's own Pod, not a Job's.
-	Own    bool
-	Health Health
+	Health   Health
 	// Reason is a word, such as CrashLoopBackOff; Why is for people.
 	Reason, Why string
 	// Again is when it will be judged otherwise though nothing happens; 0 is

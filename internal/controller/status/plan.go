@@ -11,6 +11,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/agents"
+	"github.com/akri-go/akri/internal/controller/broker"
 )
 
 // Types of conditions.
@@ -205,7 +206,7 @@ func discovering(c *v0.Configuration, facts Facts) *metav1.Condition {
 func OfInstance(inst *v0.Instance, facts Facts, now metav1.Time) []metav1.Condition {
 	var out []metav1.Condition
 	old := inst.Status.Conditions
-	for _, c := range []*metav1.Condition{online(inst, facts), brokers(old, facts), podsCurrent(inst, facts)} {
+	for _, c := range []*metav1.Condition{online(inst, facts), brokers(old, facts), podsCurrent(inst)} {
 		if c != nil {
 			out = append(out, settle(old, *c, inst.Generation, now))
 		}
@@ -248,16 +249,13 @@ func online(inst *v0.Instance, facts Facts) *metav1.Condition {
 }
 
 // podsCurrent names the Pods of users that hold the device as it no longer is;
-// nil if there never was one. Brokers are replaced, which takes a moment.
-func podsCurrent(inst *v0.Instance, facts Facts) *metav1.Condition {
-	ours := map[string]bool{}
-	for _, b := range facts.Brokers {
-		ours[string(b.UID)] = b.Own
-	}
+// nil if there never was one. Brokers, known by their names, are replaced.
+func podsCurrent(inst *v0.Instance) *metav1.Condition {
 	var pods []string
 	for _, n := range inst.Status.Nodes {
 		for _, slot := range n.Outdated {
-			if !ours[slot.PodUID] {
+			ours := slot.PodNamespace == inst.Namespace && slot.PodName == broker.PodName(inst.Name, n.Name, inst.Spec.Shared)
+			if !ours {
 				pods = append(pods, fmt.Sprintf("%s/%s on node %s (%s)", slot.PodNamespace, slot.PodName, n.Name, slot.Change))
 			}
 		}

@@ -144,8 +144,8 @@ func TestMessagesAreBounded(t *testing.T) {
 func TestOfInstance(t *testing.T) {
 	away := v0.InstanceNode{Name: "a", State: v0.DeviceOffline}
 	differs := v0.InstanceNode{Name: "a", State: v0.DeviceOnline, Reason: v0.ReasonPropertiesDiffer}
-	moved := func(uid string) v0.InstanceNode {
-		return v0.InstanceNode{Name: "a", State: v0.DeviceOnline, Reason: v0.ReasonDeviceChanged, Outdated: []v0.OutdatedSlot{{PodName: "p", PodUID: uid}}}
+	moved := func(pod string) v0.InstanceNode {
+		return v0.InstanceNode{Name: "a", State: v0.DeviceOnline, Reason: v0.ReasonDeviceChanged, Outdated: []v0.OutdatedSlot{{PodName: pod}}}
 	}
 	was := func(kind string, s metav1.ConditionStatus, reason string) []metav1.Condition {
 		return []metav1.Condition{{Type: kind, Status: s, Reason: reason, LastTransitionTime: t0}}
@@ -175,8 +175,8 @@ func TestOfInstance(t *testing.T) {
 		{"one is silent, the other does not see it", []string{"dead", "a"}, []v0.InstanceNode{away}, nil, nil, "Online=Unknown AgentNotResponding"},
 
 		{"a user's Pod holds it as it was", []string{"a"}, []v0.InstanceNode{moved("user")}, nil, nil, seen + ", PodsCurrent=False DeviceChanged"},
-		{"so does a broker", []string{"a"}, []v0.InstanceNode{moved("broker")}, nil, []Broker{{UID: "broker", Own: true, Health: Starting}}, seen},
-		{"so does a Job's Pod", []string{"a"}, []v0.InstanceNode{moved("job")}, nil, []Broker{{UID: "job", Health: Starting}}, seen + ", PodsCurrent=False DeviceChanged"},
+		{"so does a broker, which is about to go", []string{"a"}, []v0.InstanceNode{moved("cam-pod")}, nil, nil, seen},
+		{"so does a Job's Pod", []string{"a"}, []v0.InstanceNode{moved("cam-1-job-x")}, nil, []Broker{{Name: "cam-1-job-x", Health: Starting}}, seen + ", PodsCurrent=False DeviceChanged"},
 		{"the user's Pod was replaced", []string{"a"}, nil, was(PodsCurrent, "False", ReasonChanged), nil, seen + ", PodsCurrent=True Replaced"},
 
 		{"broker runs", []string{"a"}, nil, nil, []Broker{ready}, seen + ", BrokersReady=True Running"},
@@ -187,7 +187,7 @@ func TestOfInstance(t *testing.T) {
 		{"no broker any more", []string{"a"}, nil, was(BrokersReady, "False", "Error"), nil, seen},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inst := &v0.Instance{Spec: v0.InstanceSpec{Nodes: tt.nodes}, Status: v0.InstanceStatus{Nodes: tt.status, Conditions: tt.old}}
+			inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Name: "cam"}, Spec: v0.InstanceSpec{Nodes: tt.nodes}, Status: v0.InstanceStatus{Nodes: tt.status, Conditions: tt.old}}
 			facts := Facts{Silent: silent, Brokers: tt.brokers}
 			got := OfInstance(inst, facts, t1)
 			if text := brief(got); text != tt.want {

@@ -251,7 +251,7 @@ func (r *Reconcilers) instance(ctx context.Context, req reconcile.Request) (reco
 // tell makes an Event of brokers that do not run, when it is written.
 func (r *Reconcilers) tell(inst *v0.Instance, want []metav1.Condition) {
 	b, was := meta.FindStatusCondition(want, BrokersReady), meta.FindStatusCondition(inst.Status.Conditions, BrokersReady)
-	if b == nil || b.Status != metav1.ConditionFalse || was != nil && was.Status == b.Status && was.Reason == b.Reason {
+	if b == nil || b.Status != metav1.ConditionFalse || was != nil && was.Status == b.Status {
 		return
 	}
 	r.Events.Eventf(inst, nil, corev1.EventTypeWarning, "BrokerNotReady", "RunBroker", "%s", b.Message)
@@ -275,7 +275,7 @@ func (r *Reconcilers) brokers(ctx context.Context, namespace string, which clien
 			continue // somebody else's with our labels
 		}
 		b := Judge(pod, !own, now)
-		b.Own, b.Instance = own, pod.Labels[v0.LabelInstance]
+		b.Instance = pod.Labels[v0.LabelInstance]
 		out = append(out, b)
 	}
 	return out, nil
