@@ -35,7 +35,7 @@ func serve(t *testing.T, limits Limits, s *http.Server) *Listener {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if l.open != nil && len(l.open) > 0 {
+		if len(l.open) > 0 {
 			t.Errorf("%d connections still count", len(l.open))
 		}
 	})

@@ -164,7 +164,8 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	finder = outdated.New(outdated.Options{
-		Claims: books.Claims, Given: reclaimer.Given, Pods: core.Pods, Tell: publisher.Outdated, Logger: o.Logger,
+		Claims: books.Claims, Given: reclaimer.Given, Pods: core.Pods, Resolve: paths.Resolve,
+		Tell: publisher.Outdated, Logger: o.Logger,
 	})
 	books.Subscribe(doors.SlotsChanged)
 	books.Subscribe(func(types.NamespacedName) { reclaimer.Kick(); finder.Kick() })

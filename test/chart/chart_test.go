@@ -126,7 +126,7 @@ func upgradeByHelm(t *testing.T, r *rig) {
 	for _, list := range append(kinds(), workloads()...) {
 		for _, o := range r.ours(list) {
 			for _, f := range o.GetManagedFields() {
-				if f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && strings.Contains(string(f.FieldsV1.Raw), "helm.sh/chart") && f.Manager != "helm" {
+				if f.Operation == metav1.ManagedFieldsOperationApply && f.Subresource == "" && strings.Contains(f.FieldsV1.GetRawString(), "helm.sh/chart") && f.Manager != "helm" {
 					t.Errorf("%T %s has the manager %s", o, o.GetName(), f.Manager)
 				}
 			}

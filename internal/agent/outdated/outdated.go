@@ -27,6 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/deviceplugin"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/ledger"
@@ -49,6 +50,9 @@ type Options struct {
 	Given func() ([]podresources.Given, error)
 	// Pods asks the API server for the Pods of this node that have not ended.
 	Pods func(ctx context.Context) (map[types.UID]types.NamespacedName, error)
+	// Resolve returns a device as containers are given it now; see
+	// [deviceplugin.HostPaths].
+	Resolve func(discovery.Device) (discovery.Device, error)
 	// Tell is told of an Instance with slots of this node which of them are
 	// outdated: none, or as many as there are. It must return soon.
 	Tell   func(instance types.NamespacedName, slots []v0.OutdatedSlot)
@@ -145,26 +149,51 @@ func (f *Finder) look(ctx context.Context) error {
 		}
 		held[c.Instance][c.ID()] = c.Use()
 	}
-	found, err := f.find(ctx, held)
+	now, unresolved := f.current(held)
+	found, err := f.find(ctx, held, now)
 	if err != nil {
 		return err
 	}
-	f.tell(held, found)
-	return nil
+	f.tell(held, now, found)
+	return unresolved
+}
+
+// current returns the devices in use of which it is known what containers are
+// given now: one that is offline, or not heard of since the start, is not among
+// them. The error is about those that could not be looked at.
+func (f *Finder) current(held map[types.NamespacedName]map[string]ledger.Use) (now map[types.NamespacedName]inventory.Device, unresolved error) {
+	now = map[types.NamespacedName]inventory.Device{}
+	f.mu.Lock()
+	for name := range held {
+		if d := f.devices[name]; d.Usable {
+			now[name] = d
+		}
+	}
+	f.mu.Unlock()
+	for name, d := range now {
+		var err error
+		if d.Reported, err = f.opts.Resolve(d.Reported); err != nil {
+			delete(now, name)
+			unresolved = fmt.Errorf("device of Instance %s: %w", name.Name, err)
+			continue
+		}
+		now[name] = d
+	}
+	return now, unresolved
 }
 
 // find returns the outdated slots by Instance.
-func (f *Finder) find(ctx context.Context, held map[types.NamespacedName]map[string]ledger.Use) (map[types.NamespacedName][]v0.OutdatedSlot, error) {
-	if !f.anyUsable(held) {
+func (f *Finder) find(ctx context.Context, held map[types.NamespacedName]map[string]ledger.Use, now map[types.NamespacedName]inventory.Device) (map[types.NamespacedName][]v0.OutdatedSlot, error) {
+	if len(now) == 0 {
 		return nil, nil
 	}
 	given, err := f.opts.Given()
 	if err != nil {
 		return nil, fmt.Errorf("read what the kubelet has given to containers: %w", err)
 	}
-	byName := make(map[string]types.NamespacedName, len(held))
-	for name := range held {
-		byName[name.Name] = name
+	byName := make(map[string]inventory.Device, len(now))
+	for name, d := range now {
+		byName[name.Name] = d
 	}
 	type one struct {
 		instance types.NamespacedName
@@ -177,7 +206,7 @@ func (f *Finder) find(ctx context.Context, held map[types.NamespacedName]map[str
 			if err != nil {
 				continue
 			}
-			instance := byName[bare]
+			instance := byName[bare].Instance
 			if held[instance][id] == (ledger.Use{Resource: g.Resource, ID: id}) {
 				all = append(all, one{instance, v0.OutdatedSlot{Slot: id, PodUID: string(g.Pod), Change: change}})
 			}
@@ -202,19 +231,8 @@ func (f *Finder) find(ctx context.Context, held map[types.NamespacedName]map[str
 	return found, nil
 }
 
-func (f *Finder) anyUsable(held map[types.NamespacedName]map[string]ledger.Use) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for name := range held {
-		if f.devices[name].Usable {
-			return true
-		}
-	}
-	return false
-}
-
 // compare returns the changes of one container's slots.
-func (f *Finder) compare(g podresources.Given, byName map[string]types.NamespacedName) map[string]string {
+func (f *Finder) compare(g podresources.Given, byName map[string]inventory.Device) map[string]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
@@ -224,23 +242,17 @@ func (f *Finder) compare(g podresources.Given, byName map[string]types.Namespace
 			if err != nil {
 				return inventory.Device{}, false
 			}
-			d := f.devices[byName[bare]]
-			return d, d.Usable
+			d, ok := byName[bare]
+			return d, ok
 		},
 		func(d inventory.Device, key string) bool { return f.readings.is(d.Instance, key, now) },
 	)
 }
 
-// tell passes on what is new. Of a device that is offline, or not heard of since
-// the start, nothing is known: what was said stays said.
-func (f *Finder) tell(held map[types.NamespacedName]map[string]ledger.Use, found map[types.NamespacedName][]v0.OutdatedSlot) {
-	for name := range held {
-		f.mu.Lock()
-		usable := f.devices[name].Usable
-		f.mu.Unlock()
-		if !usable {
-			continue
-		}
+// tell passes on what is new. Of a device that is not among those of now nothing
+// is known: what was said stays said.
+func (f *Finder) tell(held map[types.NamespacedName]map[string]ledger.Use, now map[types.NamespacedName]inventory.Device, found map[types.NamespacedName][]v0.OutdatedSlot) {
+	for name := range now {
 		slots := found[name]
 		slices.SortFunc(slots, func(a, b v0.OutdatedSlot) int { return strings.Compare(a.Slot, b.Slot) })
 		slots = slots[:min(len(slots), v0.MaxOutdated)]

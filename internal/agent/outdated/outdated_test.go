@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -48,6 +49,7 @@ type world struct {
 	given  []podresources.Given
 	pods   map[types.UID]types.NamespacedName
 	err    error
+	links  map[string]string
 	reads  int
 	told   []string
 }
@@ -65,6 +67,20 @@ func (w *world) finder() *Finder {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			return w.pods, w.err
+		},
+		// A link leads where the world says; else a path is its own end.
+		Resolve: func(d discovery.Device) (discovery.Device, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			d.DeviceSpecs = slices.Clone(d.DeviceSpecs)
+			for i, s := range d.DeviceSpecs {
+				if end, ok := w.links[s.HostPath]; ok && end == "" {
+					return d, errors.New(s.HostPath + " is not there")
+				} else if ok {
+					d.DeviceSpecs[i].HostPath = end
+				}
+			}
+			return d, nil
 		},
 		Tell: func(instance types.NamespacedName, slots []v0.OutdatedSlot) {
 			text := instance.Name + ":"
@@ -131,6 +147,47 @@ func TestReplug(t *testing.T) {
 		w.mu.Unlock()
 		f.Kick()
 		step()
+		w.want(t, "cam-00000a:")
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What a link leads to is what a container is given: as long as it leads there
+// nothing has changed, and while it leads nowhere what was said stays said.
+func TestLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := plain()
+		w.links = map[string]string{"/dev/link": "/dev/x0"}
+		f := w.finder()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		leads := func(to string) {
+			w.mu.Lock()
+			w.links["/dev/link"] = to
+			w.mu.Unlock()
+			f.Kick()
+			time.Sleep(2 * soon) // fake
+			synctest.Wait()
+		}
+
+		d := device("/dev/x0", nil)
+		d.Reported.DeviceSpecs[0].HostPath = "/dev/link"
+		f.DeviceChanged(d)
+		leads("/dev/x0")
+		w.want(t, "cam-00000a:")
+		leads("/dev/x1")
+		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 device node /dev/x1 instead of /dev/x0")
+		leads("")
+		w.want(t)
+		w.mu.Lock()
+		w.links["/dev/link"] = "/dev/x0"
+		w.mu.Unlock()
+		time.Sleep(retry + soon) // fake: it looks again by itself
+		synctest.Wait()
 		w.want(t, "cam-00000a:")
 		cancel()
 		if err := <-done; err != nil {
