@@ -91,6 +91,7 @@ func TestOwnerOfAnotherUID(t *testing.T) {
 func TestFloodOfOthersInstances(t *testing.T) {
 	const flood = 40
 	s := newSpace(t)
+	defer s.delete(s.path("instances")) // agents of the tests that follow would see them
 	text := strings.Repeat("x", 32_000)
 	properties := map[string]string{}
 	for i := range 16 {
