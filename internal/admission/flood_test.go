@@ -201,7 +201,7 @@ func TestFlood(t *testing.T) {
 	}
 	cancel()
 	most := peak(t, cmd.Process.Pid)
-	t.Logf("the slowest answer took %s; the process had at most %d MiB", slowest.Round(time.Millisecond), most>>20)
+	t.Logf("figure=flood-webhook value=%d unit=MiB; the slowest answer took %s", most>>20, slowest.Round(time.Millisecond))
 	if most > floodMemory {
 		t.Errorf("the process had %d MiB, want at most %d", most>>20, floodMemory>>20)
 	}

@@ -40,9 +40,9 @@ func TestFlood(t *testing.T) {
 		limitMiB int
 	}{
 		// An agent without devices has 30 MiB, of which 20 are here.
-		{"reports of 16 MiB", 16 << 20, 100},
-		{"reports of 3.5 MiB", 3500 << 10, 100},
-		{"reports of 1 MiB", 1 << 20, 100},
+		{"16-MiB", 16 << 20, 100},
+		{"3.5-MiB", 3500 << 10, 100},
+		{"1-MiB", 1 << 20, 100},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir, err := os.MkdirTemp("", "akri")
@@ -90,7 +90,7 @@ func TestFlood(t *testing.T) {
 			await("heard")
 			peak := peakMiB(t, child.Process.Pid)
 			stdin.Close()
-			t.Logf("figure=flood-handler value=%d unit=MiB (64 endpoints, %s)", peak, test.name)
+			t.Logf("figure=flood-handler-64-reports-of-%s value=%d unit=MiB", test.name, peak)
 			if limit := test.limitMiB * memoryFactor; peak > limit {
 				t.Errorf("the agent had %d MiB at most, want less than %d", peak, limit)
 			}

@@ -49,9 +49,9 @@ func mayReplace(file, folder fs.FileInfo, uid int) bool {
 	return folder.Mode()&fs.ModeSticky == 0 || uid == 0 || owner(file) == uid || owner(folder) == uid
 }
 
-// clear has whatever is at path give way, but for a live socket of a user of whom
+// makeWay has whatever is at path give way, but for a live socket of a user of whom
 // mayBe says so.
-func clear(path string, mayBe func(uid int) bool) error {
+func makeWay(path string, mayBe func(uid int) bool) error {
 	file, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

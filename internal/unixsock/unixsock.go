@@ -55,7 +55,7 @@ func Listen(path string, mode fs.FileMode) (*Listener, error) {
 // its name gives way, but for a live socket of a user of whom mayBe says so. What
 // cannot be removed, as a folder that is not empty, is renamed.
 func Take(path string, mode fs.FileMode, mayBe func(uid int) bool) (*Listener, error) {
-	return listen(path, mode, func(path string) error { return clear(path, mayBe) })
+	return listen(path, mode, func(path string) error { return makeWay(path, mayBe) })
 }
 
 func listen(path string, mode fs.FileMode, makeWay func(path string) error) (*Listener, error) {

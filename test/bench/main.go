@@ -63,6 +63,7 @@ func figures() []figure {
 		{"idle", "API writes and CPU with 1,000 Instances while nothing changes", 1, measureIdle},
 		{"flood", "memory of agent and controller with 100 shared Instances of 512 KiB that are no node's", 1, measureFloodOfInstances},
 		{"flood-handler", "memory of an agent under 64 handlers that report as much as they can", 1, measureFloodOfReports},
+		{"flood-webhook", "memory of a webhook that strangers flood with connections and costly reviews", 1, measureFloodOfReviews},
 		{"burst-two-nodes", "1,000 devices that two nodes see, reported at once, and memory with them", 2, measureBurst},
 		{"idle-two-nodes", "API writes and CPU with them while nothing changes", 2, measureIdle},
 	}
