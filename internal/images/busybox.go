@@ -17,7 +17,7 @@ import (
 // applets are the names under which debug images have busybox.
 var applets = strings.Fields(`ash cat chmod cp cut date dd df dmesg du echo env expr false find free
 	grep gunzip gzip head hexdump hostname id ip kill less ln ls md5sum mkdir mknod more mount mv nc
-	netstat nslookup od ping printenv printf ps pwd readlink realpath rm rmdir sed seq sh sha256sum
+	netstat nslookup od ping printf ps pwd readlink realpath rm rmdir sed seq sh sha256sum
 	sleep sort stat strings sync tail tar tee test time timeout top touch tr true umount uname uniq
 	vi watch wc wget which who xargs yes`)
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"sigs.k8s.io/yaml"
@@ -17,6 +19,8 @@ import (
 // devnode is the handler. Its methods need no locks: it has no state.
 type devnode struct {
 	dir string // where we see the node's /dev
+	// inotify makes a watcher; [fsnotify.NewWatcher].
+	inotify func() (*fsnotify.Watcher, error)
 }
 
 func (devnode) Name() string { return "devnode" }
@@ -30,14 +34,8 @@ func (h devnode) Discover(ctx context.Context, req discovery.Request, report fun
 		return err
 	}
 	// Watch first, then look: what happens in between is not missed.
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", h.dir, err)
-	}
-	defer watcher.Close()
-	if err := watcher.Add(h.dir); err != nil {
-		return fmt.Errorf("watch %s: %w", h.dir, err)
-	}
+	w := h.watch()
+	defer w.stop()
 	for {
 		devices, err := h.find(names)
 		if err != nil {
@@ -46,7 +44,7 @@ func (h devnode) Discover(ctx context.Context, req discovery.Request, report fun
 		if err := report(devices); err != nil {
 			return err
 		}
-		if err := change(ctx, watcher, names); err != nil {
+		if err := w.change(ctx, names); err != nil {
 			return err
 		}
 	}
@@ -106,18 +104,44 @@ func matches(names []string, name string) bool {
 	return false
 }
 
-// change waits until something with one of the names came or went.
-func change(ctx context.Context, watcher *fsnotify.Watcher, names []string) error {
+// watch tells when something comes or goes in a folder.
+type watch struct {
+	events <-chan fsnotify.Event
+	errors <-chan error
+	tick   <-chan time.Time
+	stop   func()
+}
+
+// watch watches the folder. The kernel has few inotify instances, and they are
+// root's all together (fs.inotify.max_user_instances): where none is left, it is
+// time to look every second.
+func (h devnode) watch() watch {
+	watcher, err := h.inotify()
+	if err == nil {
+		if err = watcher.Add(h.dir); err == nil {
+			return watch{events: watcher.Events, errors: watcher.Errors, stop: func() { watcher.Close() }}
+		}
+		watcher.Close()
+	}
+	slog.Warn("looking every second: the folder cannot be watched", "folder", h.dir, "error", err)
+	ticker := time.NewTicker(time.Second)
+	return watch{tick: ticker.C, stop: ticker.Stop}
+}
+
+// change waits until something with one of the names came or went, or may have.
+func (w watch) change(ctx context.Context, names []string) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case event := <-watcher.Events:
+		case event := <-w.events:
 			if !event.Has(fsnotify.Write) && matches(names, filepath.Base(event.Name)) {
 				return nil
 			}
-		case <-watcher.Errors:
+		case <-w.errors:
 			return nil // something was missed: look
+		case <-w.tick:
+			return nil
 		}
 	}
 }

@@ -3,13 +3,23 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
+
+	"github.com/fsnotify/fsnotify"
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/discovery/discoverytest"
 )
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { conforms(t, fsnotify.NewWatcher) }
+
+// Root's inotify instances may be used up.
+func TestWithoutInotify(t *testing.T) {
+	conforms(t, func() (*fsnotify.Watcher, error) { return nil, syscall.EMFILE })
+}
+
+func conforms(t *testing.T, inotify func() (*fsnotify.Watcher, error)) {
 	discoverytest.Run(t, func(t *testing.T) discoverytest.Fixture {
 		dir := t.TempDir()
 		// Links to a device node stand for device nodes, which only root makes.
@@ -26,7 +36,7 @@ func TestConformance(t *testing.T) {
 		}
 		both := []string{"/dev/ttyUSB0", "/dev/ttyUSB1"}
 		return discoverytest.Fixture{
-			Handler: devnode{dir: dir},
+			Handler: devnode{dir: dir, inotify: inotify},
 			Request: discovery.Request{Details: "names: ['ttyUSB*', ttyACM0]"},
 			Present: both,
 			Unplug: func() []string {

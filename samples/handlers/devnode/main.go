@@ -19,6 +19,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/discovery"
 )
@@ -31,7 +33,7 @@ func main() {
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	opts := append(discovery.OptionsFromEnv(os.Getenv), discovery.WithLogger(log))
-	if err := discovery.Serve(ctx, devnode{dir: *dev}, opts...); err != nil {
+	if err := discovery.Serve(ctx, devnode{dir: *dev, inotify: fsnotify.NewWatcher}, opts...); err != nil {
 		log.Error("devnode ends", "error", err)
 		os.Exit(1)
 	}
