@@ -17,12 +17,18 @@ import (
 
 // openFile opens what has a name, whatever it is, without following a link and
 // without touching it.
-func openFile(path string) (*os.File, error) {
+func openFile(path string) (*os.File, fs.FileInfo, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	file := os.NewFile(uintptr(fd), path)
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	return file, info, nil
 }
 
 // byDescriptor is a path that leads to an open file, whoever has its name now.

@@ -14,7 +14,7 @@ import (
 // vacate makes sure that renaming can put a socket at path: nothing is there, or
 // a dead socket that is ours to replace.
 func vacate(path string) error {
-	file, err := openFile(path)
+	file, info, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -22,10 +22,6 @@ func vacate(path string) error {
 		return cause(err)
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return cause(err)
-	}
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("something that is not a socket has its name, and belongs to user %d: %w; remove it", owner(info), ErrInTheWay)
 	}
@@ -52,7 +48,7 @@ func mayReplace(file, folder fs.FileInfo, uid int) bool {
 // makeWay has whatever is at path give way, but for a live socket of a user of whom
 // mayBe says so.
 func makeWay(path string, mayBe func(uid int) bool) error {
-	file, err := openFile(path)
+	file, info, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -60,10 +56,6 @@ func makeWay(path string, mayBe func(uid int) bool) error {
 		return cause(err)
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return cause(err)
-	}
 	if info.Mode().Type() == fs.ModeSocket && mayBe(owner(info)) {
 		live, err := answers(file)
 		switch {
@@ -103,7 +95,7 @@ const (
 // RemoveDead removes a socket at which nobody answers, whoever has left it. The
 // caller owns the folder.
 func RemoveDead(path string) (State, error) {
-	file, err := openFile(path)
+	file, info, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Other, nil
 	}
@@ -111,9 +103,8 @@ func RemoveDead(path string) (State, error) {
 		return Other, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil || info.Mode().Type() != fs.ModeSocket {
-		return Other, err
+	if info.Mode().Type() != fs.ModeSocket {
+		return Other, nil
 	}
 	live, err := answers(file)
 	switch {

@@ -87,15 +87,11 @@ func suffix() string {
 }
 
 func publish(temporary, path string, mode fs.FileMode) (fs.FileInfo, error) {
-	socket, err := openFile(temporary)
+	socket, info, err := openFile(temporary)
 	if err != nil {
 		return nil, err
 	}
 	defer socket.Close()
-	info, err := socket.Stat()
-	if err != nil {
-		return nil, err
-	}
 	if info.Mode().Type() != fs.ModeSocket || owner(info) != os.Geteuid() {
 		return nil, errors.New("somebody else has replaced it while it was made")
 	}

@@ -76,12 +76,12 @@ func Run(ctx context.Context, o Options) error {
 		case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsNotFound(err):
 			wait = forbidden
 			if trouble != err.Error() {
-				o.Logger.Warn("the agent cannot renew its Lease, so nobody is told when it ends; the chart's roles and policies of this release allow it", "err", err)
+				o.Logger.Warn("the agent cannot renew its Lease, so nobody is told when it ends; the chart's roles and policies of this release allow it", "error", err)
 			}
 			trouble = err.Error()
 		default:
 			wait = hurry
-			o.Logger.Debug("Lease not renewed; trying again", "err", err)
+			o.Logger.Debug("Lease not renewed; trying again", "error", err)
 		}
 		timer.Reset(wait)
 	}

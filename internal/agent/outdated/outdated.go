@@ -130,7 +130,7 @@ func (f *Finder) Run(ctx context.Context) error {
 		}
 		if err := f.look(ctx); err != nil && ctx.Err() == nil {
 			if f.trouble != err.Error() {
-				f.opts.Logger.Warn("cannot tell which containers hold a device as it no longer is; trying again", "err", err)
+				f.opts.Logger.Warn("cannot tell which containers hold a device as it no longer is; trying again", "error", err)
 			}
 			f.trouble = err.Error()
 			timer.Reset(retry)

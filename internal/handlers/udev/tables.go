@@ -19,7 +19,7 @@ const settle = 500
 func watchTables(files []string, m *monitor) *tableWatch {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		m.log.Warn("cannot watch what is mounted: disks that come into use later are noticed late", "err", err)
+		m.log.Warn("cannot watch what is mounted: disks that come into use later are noticed late", "error", err)
 		return &tableWatch{end: -1}
 	}
 	polled := []unix.PollFd{{Fd: int32(pipe[0]), Events: unix.POLLIN}}
@@ -40,7 +40,7 @@ func watchTables(files []string, m *monitor) *tableWatch {
 			case err == unix.EINTR:
 				continue
 			case err != nil:
-				m.log.Warn("watching what is mounted failed", "err", err)
+				m.log.Warn("watching what is mounted failed", "error", err)
 				return
 			}
 			if n > 0 && polled[0].Revents == 0 {
