@@ -113,7 +113,7 @@ type Ledger struct {
 	// mu guards what follows. It is never held over I/O.
 	mu        sync.Mutex
 	instances map[string]*instance
-	// cutOff tells that the API server is known not to answer.
+	// cutOff tells that the arbiter of shared slots is known to be away.
 	cutOff      bool
 	subscribers []func(types.NamespacedName)
 	// changes counts changes of claims, and saved is its value in the checkpoint.
@@ -335,9 +335,9 @@ func (l *Ledger) Observed(name types.NamespacedName, usage map[string]v0.Usage) 
 	}
 }
 
-// Reachable tells whether the API server answers. Until the first call nothing
-// is known.
-func (l *Ledger) Reachable(up bool) {
+// ArbiterReachable tells whether the arbiter of shared slots can be asked; see
+// package reach. Until the first call nothing is known.
+func (l *Ledger) ArbiterReachable(up bool) {
 	l.mu.Lock()
 	var changed []types.NamespacedName
 	if l.cutOff == up {

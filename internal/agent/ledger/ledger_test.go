@@ -431,7 +431,7 @@ func TestWithheld(t *testing.T) {
 			l := open(disk, &notes{})
 			l.DeviceChanged(newDevice("ns", "cam-0000a1", test.shared, 4))
 			for _, up := range test.up {
-				l.Reachable(up)
+				l.ArbiterReachable(up)
 			}
 			if test.usage != nil {
 				l.Observed(cam, test.usage)
