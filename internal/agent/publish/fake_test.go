@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/events"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 )
@@ -37,7 +39,7 @@ type fakeAPI struct {
 	statuses  int
 	status    string        // the last one
 	slow      time.Duration // what an apply takes
-	eventLog
+	events    []kubeclient.Event
 }
 
 func newFakeAPI(objects ...*v0.Instance) *fakeAPI {
@@ -144,6 +146,24 @@ func (f *fakeAPI) ApplyConfigurationStatus(_ context.Context, _ types.Namespaced
 	return nil
 }
 
+func (f *fakeAPI) CreateEvent(_ context.Context, e kubeclient.Event) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events = append(f.events, e)
+	return nil
+}
+
+// notes returns what Events have said since the last call.
+func (f *fakeAPI) notes() (notes []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.events {
+		notes = append(notes, e.Note)
+	}
+	f.events = nil
+	return notes
+}
+
 func (f *fakeAPI) has(name types.NamespacedName) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -161,8 +181,11 @@ func inBubble(t *testing.T, f *fakeAPI, test func(p *Publisher)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		p := New(Options{Node: "a", API: f, Logger: slog.New(slog.DiscardHandler)})
+		log := slog.New(slog.DiscardHandler)
+		says := events.New(f, "a", log)
+		p := New(Options{Node: "a", API: f, Events: says, Logger: log})
 		done := make(chan error, 1)
+		go says.Run(ctx)
 		go func() { done <- p.Run(ctx) }()
 		<-p.Synced()
 		test(p)
@@ -234,7 +257,7 @@ func TestAwayIsWaitedFor(t *testing.T) {
 		f.mu.Lock()
 		f.away = false
 		f.mu.Unlock()
-		p.Reachable(true)
+		p.APIReachable(true)
 		time.Sleep(2 * time.Second)
 		for i := range 100 {
 			if !f.has(numbered(i).Instance) {
@@ -245,6 +268,43 @@ func TestAwayIsWaitedFor(t *testing.T) {
 		defer f.mu.Unlock()
 		if f.statuses != 1 {
 			t.Errorf("%d status writes", f.statuses)
+		}
+	})
+}
+
+// away is an arbiter that cannot be asked.
+type away struct{}
+
+func (away) Reachable() bool { return false }
+
+// Behind a local API server the arbiter may be away while the API answers: facts
+// are written, and no slot is claimed.
+func TestArbiterIsAway(t *testing.T) {
+	f := newFakeAPI()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := New(Options{Node: "a", API: f, Arbiter: away{}, Logger: slog.New(slog.DiscardHandler)})
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		<-p.Synced()
+		d := deviceFor("a", true, nil)
+		p.DeviceChanged(d)
+		synctest.Wait()
+		if !f.has(d.Instance) {
+			t.Error("the device is not published")
+		}
+		slot := v0.SlotID(d.Instance.Name, 0)
+		err := p.Claim(ctx, d.Instance, map[string]v0.Usage{slot: {Node: "a", Door: v0.DoorInstance}})
+		if !errors.Is(err, ErrUnreachable) {
+			t.Errorf("claim: %v, want %v", err, ErrUnreachable)
+		}
+		synctest.Wait()
+		if n := f.triesOf(d.Instance.Name); n != 1 {
+			t.Errorf("%d writes, want the first alone", n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	})
 }
