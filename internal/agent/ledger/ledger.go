@@ -136,11 +136,11 @@ func New(o Options) *Ledger {
 	}
 	state, err := l.store.Load()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		l.log.Error("starting without the saved claims; they are taken over from the Instances and the kubelet", "err", err)
+		l.log.Error("starting without the saved claims; they are taken over from the Instances and the kubelet", "error", err)
 	}
 	for _, c := range state.Claims {
 		if err := c.validate(); err != nil {
-			l.log.Error("saved claim is ignored", "err", err)
+			l.log.Error("saved claim is ignored", "error", err)
 			continue
 		}
 		in := l.instance(c.Instance)
