@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -182,7 +181,7 @@ func Run(ctx context.Context, o Options) error {
 		Warn:      warn,
 		Vet:       func(devices []discovery.Device) ([]discovery.Device, error) { return handlers.Vet(devices) },
 		UpTime:    uptime,
-		Store:     store{checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion}, o.Logger},
+		Store:     &checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion},
 		BootID:    bootID(),
 		Logger:    o.Logger,
 		Budget:    o.HandlersMemory,
@@ -216,9 +215,7 @@ func Run(ctx context.Context, o Options) error {
 	ask.Arbiter.OnReachable(books.ArbiterReachable)
 	ask.API.OnReachable(publisher.APIReachable)
 
-	if err := inv.Restore(); err != nil {
-		return err
-	}
+	inv.Restore()
 	asker.Restore()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return client.Run(ctx) })
@@ -297,25 +294,6 @@ func adopt(ctx context.Context, asker *requests.Asker, publisher *publish.Publis
 	}
 	inv.Adopt(devices)
 	return nil
-}
-
-// store makes a checkpoint file what an inventory starts from: one that is not
-// there, or cannot be used, is an empty one.
-type store struct {
-	checkpoint.File[inventory.State]
-	log *slog.Logger
-}
-
-func (s store) Load() (inventory.State, error) {
-	state, err := s.File.Load()
-	if errors.Is(err, fs.ErrNotExist) {
-		return inventory.State{}, nil
-	}
-	if err != nil {
-		s.log.Error("starting without the saved devices; they are found anew", "error", err)
-		return inventory.State{}, nil
-	}
-	return state, nil
 }
 
 // bootID tells one start of the kernel from another; "" where /proc has none.

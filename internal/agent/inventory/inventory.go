@@ -12,6 +12,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/logging"
 )
@@ -39,7 +40,7 @@ type Options struct {
 	// UpTime is the clock of all grace periods.
 	UpTime *UpTime
 	// Store keeps the devices over restarts; nil for none.
-	Store  Store
+	Store  checkpoint.Store[State]
 	BootID string
 	Logger *slog.Logger
 	// Budget is how many bytes the lists of all handlers may take;

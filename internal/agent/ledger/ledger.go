@@ -22,7 +22,6 @@ package ledger
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"slices"
@@ -32,6 +31,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/logging"
 )
@@ -56,12 +56,6 @@ type Recorder interface {
 	// Record notes that claims are to be written, again and again until they
 	// are. It returns at once and does not call back.
 	Record(instance types.NamespacedName, claims map[string]v0.Usage)
-}
-
-// Store keeps the claims over restarts. [checkpoint.File] is one.
-type Store interface {
-	Load() (State, error)
-	Save(State) error
 }
 
 // State is what the checkpoint holds.
@@ -90,7 +84,7 @@ const (
 type Options struct {
 	// Node is this node's name.
 	Node     string
-	Store    Store
+	Store    checkpoint.Store[State]
 	Recorder Recorder
 	Logger   *slog.Logger
 }
@@ -99,7 +93,7 @@ type Options struct {
 // goroutines.
 type Ledger struct {
 	node     string
-	store    Store
+	store    checkpoint.Store[State]
 	recorder Recorder
 	log      *slog.Logger
 
@@ -134,10 +128,7 @@ func New(o Options) *Ledger {
 		instances:  make(map[string]*instance),
 		unwritable: logging.Trouble{What: "cannot save claims; no slot is freed"},
 	}
-	state, err := l.store.Load()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		l.log.Error("starting without the saved claims; they are taken over from the Instances and the kubelet", "error", err)
-	}
+	state, _ := checkpoint.Restore(l.store, l.log, "starting without the saved claims; they are taken over from the Instances and the kubelet")
 	for _, c := range state.Claims {
 		if err := c.validate(); err != nil {
 			l.log.Error("saved claim is ignored", "error", err)
