@@ -14,6 +14,6 @@
 // that breaks lists again.
 //
 // Of several replicas one acts, by the Lease "akri-controller"; the others
-// keep their caches warm. All of them serve the admission webhook, if there is
-// to be one (package internal/admission).
+// keep their caches warm. All of them serve the admission webhook, if the
+// program that runs them adds one.
 package controller

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -92,6 +93,18 @@ func (h History) forget(now time.Time) {
 	maps.DeleteFunc(h, func(_ string, f Failure) bool {
 		return f.Count <= 0 || now.Sub(f.Last) > calm+maxDelay
 	})
+}
+
+// record writes the history on a Pod that is about to be made.
+func (h History) record(pod metav1.Object) {
+	if s := h.encode(); s != "" {
+		notes := maps.Clone(pod.GetAnnotations())
+		if notes == nil {
+			notes = map[string]string{}
+		}
+		notes[AnnotationFailures] = s
+		pod.SetAnnotations(notes)
+	}
 }
 
 // encode returns the annotation's value, or "" if there is nothing to say.

@@ -27,6 +27,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // Verdicts knows whether broker specs can be used.
@@ -270,7 +271,7 @@ func (r *Reconcilers) brokers(ctx context.Context, namespace string, which clien
 		if pod.DeletionTimestamp != nil || pod.Labels[v0.LabelController] != v0.ControllerName {
 			continue
 		}
-		own := view.OwnerInstance(pod) != nil
+		own := workload.OwnerInstance(pod) != nil
 		if ref := metav1.GetControllerOfNoCopy(pod); !own && (ref == nil || ref.Kind != "Job") {
 			continue // somebody else's with our labels
 		}

@@ -1,4 +1,4 @@
-package admission
+package webhook
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/akri-go/akri/internal/admission/certs"
+	"github.com/akri-go/akri/internal/admission/webhook/certs"
 )
 
 const (
