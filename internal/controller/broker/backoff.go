@@ -9,6 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 // AnnotationFailures holds, on a broker Pod, the failures that came before it:
@@ -17,7 +19,7 @@ import (
 const AnnotationFailures = "akri.sh/broker-failures"
 
 const (
-	// firstDelay doubles with each failure up to maxDelay.
+	// firstDelay doubles with each failure until it is maxDelay.
 	firstDelay = 10 * time.Second
 	maxDelay   = 5 * time.Minute
 	// calm is how long a node must have gone without a failure, or a broker
@@ -41,11 +43,7 @@ type Failure struct {
 
 // delay returns the time between the failure and the next attempt.
 func (f Failure) delay() time.Duration {
-	d := firstDelay
-	for i := 1; i < f.Count && d < maxDelay; i++ {
-		d *= 2
-	}
-	return min(d, maxDelay)
+	return backoff.Backoff{First: firstDelay, Max: maxDelay}.Delay(f.Count)
 }
 
 // wait returns how long the node is still held back.
