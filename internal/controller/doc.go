@@ -1,6 +1,7 @@
 // Package controller puts the parts of akri-controller together.
 //
 //	view     what the controller sees of the cluster: its cache
+//	loop     how the manager runs a reconciler
 //	broker   Pods and Jobs for Instances
 //	service  Services over them
 //	status   conditions of Configurations and Instances

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/workload"
 )
@@ -64,10 +65,10 @@ func (r *Reconciler) carryOut(ctx context.Context, inst *v0.Instance, want desir
 		if err != nil {
 			errs = append(errs, err)
 		}
-		again = sooner(again, wait)
+		again = loop.Sooner(again, wait)
 	}
 	if behind {
-		again = sooner(again, cacheBehind)
+		again = loop.Sooner(again, cacheBehind)
 	}
 	return again, errors.Join(errs...)
 }

@@ -10,20 +10,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/workload"
 )
-
-// Recorder makes Events; the manager's recorder is one.
-type Recorder interface {
-	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
-}
 
 // Reconciler keeps the brokers of each Instance as [Plan] and [PlanJobs] say.
 // Requests name Instances.
@@ -33,7 +28,7 @@ type Reconciler struct {
 	// Live reads from the API server. It is asked where the cache may be
 	// behind and a mistake would cost a broker.
 	Live     client.Reader
-	Events   Recorder
+	Events   loop.Recorder
 	Log      *slog.Logger
 	Refusals *Refusals
 	Latency  *Latency // nil for none
@@ -93,15 +88,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := errors.Join(err, jobErr); err != nil {
 		return reconcile.Result{}, err
 	}
-	return reconcile.Result{RequeueAfter: sooner(again, jobsAgain)}, nil
-}
-
-// sooner returns the shorter of two waits, of which 0 means none.
-func sooner(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
+	return reconcile.Result{RequeueAfter: loop.Sooner(again, jobsAgain)}, nil
 }
 
 func (r *Reconciler) now() time.Time {

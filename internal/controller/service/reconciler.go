@@ -10,20 +10,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/workload"
 )
-
-// Recorder makes Events; the manager's recorder is one.
-type Recorder interface {
-	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
-}
 
 // retry is when to look again at what somebody else has to set right: a
 // foreign Service, or a spec that the API server refuses. An edit of the
@@ -37,7 +32,7 @@ type Reconciler struct {
 	Client client.Client
 	// Live reads from the API server.
 	Live   client.Reader
-	Events Recorder
+	Events loop.Recorder
 	Log    *slog.Logger
 	// Complaints get what is wrong; nil for nobody.
 	Complaints *Complaints
