@@ -31,6 +31,7 @@ import (
 	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/workload"
 )
 
@@ -283,19 +284,12 @@ func update[T client.Object](s *space, name string, o T, change func(T)) {
 // eventually waits until what returns nil.
 func (s *space) eventually(what string, check func() error) {
 	s.t.Helper()
-	deadline := time.Now().Add(s.patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
+	eventually.Succeeds(s.t, s.patience, func(context.Context) error {
+		if err := check(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%s: %v", what, err)
-		}
-		<-tick.C
-	}
+		return nil
+	})
 }
 
 // pod waits for a Pod of that name, other than the one with the UID given.

@@ -43,6 +43,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/devcluster/kubetest/chartuser"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 func TestMain(m *testing.M) {
@@ -317,20 +318,12 @@ func (c *cluster) objects(kinds ...schema.GroupVersionKind) map[string]string {
 
 func (c *cluster) eventually(what string, check func() error) {
 	c.t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(25 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
+	eventually.Succeeds(c.t, time.Minute, func(context.Context) error {
+		if err := check(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		select {
-		case <-deadline:
-			c.t.Fatalf("%s: %v", what, err)
-		case <-tick.C:
-		}
-	}
+		return nil
+	})
 }
 
 func logger(t *testing.T) *slog.Logger {
