@@ -1,4 +1,4 @@
-package admission
+package webhook
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	v0 "github.com/akri-go/akri/api/v0"
 )
@@ -40,6 +40,9 @@ type Options struct {
 	// AuthorizeSpecs has users asked for the right to make the Pods, Jobs and
 	// Services that are made from what they write.
 	AuthorizeSpecs bool
+	// Question says which Configurations of the manager's cache ask the same; see
+	// [Validator].
+	Question func(v0.DiscoveryHandlerInfo) string
 	// URL is where the API server finds the webhook if not through the Service.
 	URL *url.URL
 	Log *slog.Logger
@@ -68,11 +71,11 @@ func Setup(mgr manager.Manager, o Options) (ready func() error, err error) {
 		Server: webhook.NewServer(webhook.Options{}), address: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)),
 		certificate: k.GetCertificate, log: o.Log,
 	}
-	v := &Validator{Live: mgr.GetAPIReader(), Cached: mgr.GetClient(), DryRun: dryRun, Log: o.Log}
+	v := &Validator{Live: mgr.GetAPIReader(), Cached: mgr.GetClient(), Question: o.Question, DryRun: dryRun, Log: o.Log}
 	if o.AuthorizeSpecs {
 		v.Rights = mgr.GetClient()
 	}
-	s.Register(Path, limited(&admission.Webhook{Handler: v}))
+	s.Register(Path, limited(&ctrladmission.Webhook{Handler: v}))
 	if err := mgr.Add(s); err != nil {
 		return nil, fmt.Errorf("add the webhook's server: %w", err)
 	}

@@ -1,4 +1,4 @@
-package admission
+package webhook
 
 import (
 	"context"
@@ -19,14 +19,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/akri-go/akri/internal/admission/certs"
+	"github.com/akri-go/akri/internal/admission/webhook/certs"
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 const (
-	// look is how often a keeper looks at Secret and registration. When
-	// something is missing it looks again after soon, twice that, and so on.
-	look = time.Minute
-	soon = time.Second
+	// lookInterval is how often a keeper looks at Secret and registration. When
+	// something is missing it looks again after firstRetry, twice that, and so on.
+	lookInterval = time.Minute
+	firstRetry   = time.Second
 )
 
 // keeper keeps the webhook reachable: it has the certificates in the Secret
@@ -47,32 +48,27 @@ func (k *keeper) NeedLeaderElection() bool { return false }
 
 // Start works until the context ends.
 func (k *keeper) Start(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	wait, said := soon, ""
+	retry := backoff.Backoff{First: firstRetry, Max: lookInterval}
+	failures, said := 0, ""
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
+		wait := lookInterval
+		if err := k.round(ctx); err == nil {
+			failures, said = 0, ""
+		} else {
+			failures++
+			wait = retry.Delay(failures)
+			switch {
+			case ctx.Err() != nil, apierrors.IsConflict(err): // another replica was faster
+			case wait == lookInterval:
+				k.Log.Warn("the admission webhook does not work", "error", err)
+			case err.Error() != said:
+				said = err.Error()
+				k.Log.Info("the admission webhook does not work yet", "error", err)
+			}
 		}
-		err := k.round(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			wait, said = soon, ""
-			timer.Reset(look)
-			continue
-		case apierrors.IsConflict(err): // another replica was faster
-		case wait == look:
-			k.Log.Warn("the admission webhook does not work", "error", err)
-		case err.Error() != said:
-			said = err.Error()
-			k.Log.Info("the admission webhook does not work yet", "error", err)
+		if backoff.Sleep(ctx, wait) != nil {
+			return nil // we are told to end
 		}
-		timer.Reset(wait)
-		wait = min(2*wait, look)
 	}
 }
 

@@ -1,4 +1,4 @@
-package admission
+package webhook
 
 import (
 	"bytes"
@@ -18,9 +18,28 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	"sigs.k8s.io/yaml"
 )
+
+const good = `
+metadata: {name: cam, namespace: edge}
+spec:
+  capacity: 2
+  discoveryHandler:
+    name: udev
+    discoveryDetails: |
+      udevRules:
+      - KERNEL=="video*"
+  brokerSpec:
+    brokerPodSpec:
+      containers:
+      - name: broker
+        image: broker
+        resources: {limits: {"{{PLACEHOLDER}}": "1"}}
+  instanceServiceSpec:
+    ports: [{port: 80}]
+`
 
 // nobody is an API server that has nothing, or that does not answer.
 type nobody struct {
@@ -59,7 +78,7 @@ func review(t testing.TB, operation admissionv1.Operation, object, old string) [
 // ask serves the webhook and sends it a body.
 func ask(t testing.TB, v *Validator, body []byte) *admissionv1.AdmissionResponse {
 	t.Helper()
-	s := httptest.NewServer(limited(&admission.Webhook{Handler: v}))
+	s := httptest.NewServer(limited(&ctrladmission.Webhook{Handler: v}))
 	defer s.Close()
 	resp, err := http.Post(s.URL+Path, "application/json", bytes.NewReader(body))
 	if err != nil {
@@ -114,6 +133,16 @@ func TestReview(t *testing.T) {
 				t.Errorf("a value is told\nlog: %s\nanswer: %s", log.String(), said)
 			}
 		})
+	}
+}
+
+func TestParentOf(t *testing.T) {
+	for name, want := range map[string]string{
+		"cam": "", "cam-a1b2c3": "cam", "cam-x-a1b2c3d4": "cam-x", "cam-a1b2c": "", "cam-a1b2cg": "", "-a1b2c3": "", "a1b2c3": "", "cam-": "", "cam-A1B2C3": "",
+	} {
+		if got := parentOf(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
 	}
 }
 
@@ -190,7 +219,7 @@ func FuzzReview(f *testing.F) {
 	f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"operation":"CREATE","object":{"spec":null}}}`))
 	f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview"}`))
 	v := &Validator{Live: nobody{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
-	hook := &admission.Webhook{Handler: v}
+	hook := &ctrladmission.Webhook{Handler: v}
 	no := false
 	hook.RecoverPanic = &no
 	f.Fuzz(func(t *testing.T, body []byte) {

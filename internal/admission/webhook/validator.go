@@ -1,4 +1,4 @@
-package admission
+package webhook
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -16,10 +17,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // Path is where the webhook is served.
@@ -33,6 +35,9 @@ const (
 	inquiry = 3 * time.Second
 	// glance is how long is looked for what only warnings need.
 	glance = 500 * time.Millisecond
+	// maxHeirs is how many Configurations a warning is given of whose names
+	// Instances can get.
+	maxHeirs = 20
 )
 
 // Validator answers reviews of Configurations.
@@ -40,9 +45,12 @@ type Validator struct {
 	// Live reads from the API server, not from a cache: of two Configurations
 	// that are made one after the other the second must see the first.
 	Live client.Reader
-	// Cached reads from the cache of package view, for what may be a moment late.
-	// Nil: nothing is looked up that only warnings need.
+	// Cached reads from a cache, for what may be a moment late. Nil: nothing is
+	// looked up that only warnings need.
 	Cached client.Reader
+	// Question returns the same for Configurations, as they are written or
+	// cached, that ask the same of the same discovery handler.
+	Question func(v0.DiscoveryHandlerInfo) string
 	// DryRun creates objects with the controller's rights, in a dry run and
 	// with strict validation of fields. Nil: specs are not tried.
 	DryRun client.Client
@@ -54,10 +62,10 @@ type Validator struct {
 
 // Handle answers one review. Nothing of a Configuration is logged but its name
 // and the paths of fields: values may be secret.
-func (v *Validator) Handle(ctx context.Context, req admission.Request) admission.Response {
+func (v *Validator) Handle(ctx context.Context, req ctrladmission.Request) ctrladmission.Response {
 	create := req.Operation == admissionv1.Create
 	if req.SubResource != "" || !create && req.Operation != admissionv1.Update {
-		return admission.Allowed("")
+		return ctrladmission.Allowed("")
 	}
 	ctx, cancel := context.WithTimeout(ctx, inquiry)
 	defer cancel()
@@ -68,15 +76,15 @@ func (v *Validator) Handle(ctx context.Context, req admission.Request) admission
 	}
 	if err != nil {
 		v.Log.Info("refused a Configuration that cannot be read", "namespace", req.Namespace, "name", req.Name)
-		return admission.Errored(http.StatusBadRequest, err)
+		return ctrladmission.Errored(http.StatusBadRequest, err)
 	}
-	errs, warnings := Check(c, old, v.facts(ctx, req.UserInfo, c, old))
+	errs, warnings := admission.Check(c, old, v.facts(ctx, req.UserInfo, c, old))
 	if len(errs) == 0 {
-		return admission.Allowed("").WithWarnings(warnings...)
+		return ctrladmission.Allowed("").WithWarnings(warnings...)
 	}
 	v.Log.Info("refused a Configuration", "namespace", c.Namespace, "name", c.Name, "fields", paths(errs))
 	status := apierrors.NewInvalid(schema.GroupKind{Group: v0.GroupVersion.Group, Kind: "Configuration"}, c.Name, errs).Status()
-	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status, Warnings: warnings}}
+	return ctrladmission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status, Warnings: warnings}}
 }
 
 // decode reads what is checked of a Configuration: its name and spec. The rest
@@ -117,23 +125,23 @@ func paths(errs field.ErrorList) []string {
 // facts asks the API server for what Check needs. Questions that get no answer
 // leave gaps: an API server in trouble must not keep users from repairing
 // things, and agents and controller check again what they do.
-func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration) Facts {
-	f := Facts{Trials: map[string]Verdict{}, Denials: map[string]string{}}
+func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration) admission.Facts {
+	f := admission.Facts{Trials: map[string]admission.Verdict{}, Denials: map[string]string{}}
 	if err := v.names(ctx, c, old, &f); err != nil {
 		v.Log.Warn("cannot look up whether a name is taken", "namespace", c.Namespace, "name", c.Name, "error", err)
 		f.Gaps = append(f.Gaps, "metadata.name: could not be looked up, so it may be taken")
 	}
-	before := map[string]coreSpec{}
-	for _, s := range specsOf(old) {
-		before[s.path.String()] = s
+	before := map[string]workload.Spec{}
+	for _, s := range workload.SpecsOf(old) {
+		before[s.Path.String()] = s
 	}
-	for _, s := range specsOf(c) {
-		path := s.path.String()
-		if b := before[path]; b.raw != nil && sameJSON(s.raw, b.raw) {
+	for _, s := range workload.SpecsOf(c) {
+		path := s.Path.String()
+		if s.Same(before[path]) {
 			continue
 		}
 		if v.Rights != nil {
-			if f.Denials[path] = denial(ctx, v.Rights, who, c.Namespace, s.kind); f.Denials[path] != "" {
+			if f.Denials[path] = denial(ctx, v.Rights, who, c.Namespace, s.Kind); f.Denials[path] != "" {
 				continue // and what a trial says is not for this user
 			}
 		}
@@ -149,7 +157,7 @@ func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c,
 }
 
 // names finds whom the name belongs to already.
-func (v *Validator) names(ctx context.Context, c, old *v0.Configuration, f *Facts) error {
+func (v *Validator) names(ctx context.Context, c, old *v0.Configuration, f *admission.Facts) error {
 	called := func(name string) ([]types.NamespacedName, error) {
 		all := &metav1.PartialObjectMetadataList{}
 		all.SetGroupVersionKind(v0.GroupVersion.WithKind("ConfigurationList"))
@@ -198,7 +206,7 @@ func (v *Validator) names(ctx context.Context, c, old *v0.Configuration, f *Fact
 // others finds Configurations of which the user should know, for warnings
 // only: those that ask the same, if they are in the namespace or the user may list
 // all, and those that have names which Instances can get.
-func (v *Validator) others(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration, f *Facts) {
+func (v *Validator) others(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration, f *admission.Facts) {
 	if v.Cached == nil {
 		return
 	}
@@ -209,8 +217,8 @@ func (v *Validator) others(ctx context.Context, who authenticationv1.UserInfo, c
 		v.Log.Warn("cannot look at other Configurations", "error", err)
 		return
 	}
-	question := view.Question(c.Spec.DiscoveryHandler)
-	asked := old != nil && view.Question(old.Spec.DiscoveryHandler) == question
+	question := v.Question(c.Spec.DiscoveryHandler)
+	asked := old != nil && v.Question(old.Spec.DiscoveryHandler) == question
 	var elsewhere []types.NamespacedName
 	for i := range all.Items {
 		o := &all.Items[i]
@@ -218,11 +226,11 @@ func (v *Validator) others(ctx context.Context, who authenticationv1.UserInfo, c
 		if o.DeletionTimestamp != nil || name.Name == c.Name && name.Namespace == c.Namespace {
 			continue
 		}
-		if parentOf(name.Name) == c.Name && len(f.Heirs) < maxWarnings {
+		if parentOf(name.Name) == c.Name && len(f.Heirs) < maxHeirs {
 			f.Heirs = append(f.Heirs, name)
 		}
 		switch {
-		case asked || view.Question(o.Spec.DiscoveryHandler) != question:
+		case asked || v.Question(o.Spec.DiscoveryHandler) != question:
 		case name.Namespace != c.Namespace:
 			elsewhere = append(elsewhere, name)
 		default:
@@ -232,4 +240,15 @@ func (v *Validator) others(ctx context.Context, who authenticationv1.UserInfo, c
 	if len(elsewhere) > 0 && v.Rights != nil && mayList(ctx, v.Rights, who) {
 		f.Same = append(f.Same, elsewhere...)
 	}
+}
+
+// parentOf returns the name of the Configuration of which an Instance can have
+// a name; empty if none can. Hashes have six digits, and more where two are the
+// same.
+func parentOf(name string) string {
+	i := strings.LastIndexByte(name, '-')
+	if i < 1 || len(name)-i-1 < 6 || strings.Trim(name[i+1:], "0123456789abcdef") != "" {
+		return ""
+	}
+	return name[:i]
 }

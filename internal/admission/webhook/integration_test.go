@@ -1,6 +1,6 @@
 //go:build integration
 
-package admission_test
+package webhook_test
 
 import (
 	"bytes"
@@ -25,8 +25,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/admission"
-	"github.com/akri-go/akri/internal/admission/certs"
+	"github.com/akri-go/akri/internal/admission/webhook"
+	"github.com/akri-go/akri/internal/admission/webhook/certs"
 )
 
 // What a user meets: through the API server, CRD and webhook together.
@@ -136,8 +136,8 @@ func TestDown(t *testing.T) {
 	stop()
 
 	err := l.user.Create(ctx, l.configuration("late", "default", good))
-	if err == nil || !strings.Contains(err.Error(), admission.WebhookName) {
-		t.Errorf("create: %v, want an error that names %s", err, admission.WebhookName)
+	if err == nil || !strings.Contains(err.Error(), webhook.WebhookName) {
+		t.Errorf("create: %v, want an error that names %s", err, webhook.WebhookName)
 	}
 	key := client.ObjectKeyFromObject(c)
 	c.Object["spec"].(map[string]any)["capacity"] = int64(5)
@@ -260,7 +260,7 @@ func TestCertificates(t *testing.T) {
 func TestAuthorized(t *testing.T) {
 	l := newLab(t, nil)
 	p := port(t)
-	l.serve(p, at(p), func(o *admission.Options) { o.AuthorizeSpecs = true })
+	l.serve(p, at(p), func(o *webhook.Options) { o.AuthorizeSpecs = true })
 	l.active()
 	rule := func(group, resource string, verbs ...string) rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{APIGroups: []string{group}, Resources: []string{resource}, Verbs: verbs}
@@ -390,7 +390,7 @@ func TestFlooded(t *testing.T) {
 				}
 				stop := context.AfterFunc(ctx, func() { c.Close() })
 				if i%2 == 0 {
-					_, _ = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{", admission.Path)
+					_, _ = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{", webhook.Path)
 				}
 				_, _ = io.Copy(io.Discard, c)
 				stop()
@@ -419,7 +419,7 @@ func TestOwnCA(t *testing.T) {
 	l := newLab(t, map[string][]byte{certs.Leaf: mine[certs.Leaf], certs.LeafKey: mine[certs.LeafKey]})
 	was := l.secret(name).ResourceVersion
 	p := port(t)
-	l.serve(p, at(p), func(o *admission.Options) { o.CABundle = mine[certs.Bundle] })
+	l.serve(p, at(p), func(o *webhook.Options) { o.CABundle = mine[certs.Bundle] })
 	l.active()
 	if s := l.secret(name); s.ResourceVersion != was {
 		t.Errorf("the Secret was written: %v", slices.Collect(maps.Keys(s.Data)))
@@ -428,7 +428,7 @@ func TestOwnCA(t *testing.T) {
 		t.Error("another bundle is registered")
 	}
 	// Plain HTTP gets nothing.
-	if resp, err := http.Get("http://" + at(p).Host + admission.Path); err == nil {
+	if resp, err := http.Get("http://" + at(p).Host + webhook.Path); err == nil {
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusBadRequest {
 			t.Errorf("plain HTTP: %s", resp.Status)

@@ -1,4 +1,4 @@
-package admission
+package webhook
 
 import (
 	"context"
@@ -15,27 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/controller/broker"
-	servicepkg "github.com/akri-go/akri/internal/controller/service"
+	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/workload"
 )
-
-// Verdict is what the API server said to a trial of a spec.
-type Verdict struct {
-	// Answered is false if it did not get so far as to judge the spec.
-	Answered bool
-	// Faults are what no cluster like this one will ever accept.
-	Faults []Fault
-	// Objection is why it would be refused at this moment (a quota, a policy,
-	// a service account that is not there), or why there was no answer.
-	Objection string
-}
-
-// Fault is one thing that is wrong with a spec.
-type Fault struct {
-	Field  string // within the spec; empty for all of it
-	Type   field.ErrorType
-	Reason string
-}
 
 // faultTypes are those that can be repeated; all others are [field.ErrorTypeInvalid].
 var faultTypes = [...]field.ErrorType{
@@ -47,20 +29,20 @@ var faultTypes = [...]field.ErrorType{
 const trialHash = "000000"
 
 // trial makes what the controller would make from a spec, for one Instance.
-func trial(s coreSpec, c *v0.Configuration) (*unstructured.Unstructured, error) {
+func trial(s workload.Spec, c *v0.Configuration) (*unstructured.Unstructured, error) {
 	inst := trialOwner(c)
 	var out *unstructured.Unstructured
-	switch s.kind {
-	case pod:
-		t, err := broker.ParseTemplate(s.raw)
+	switch s.Kind {
+	case workload.Pod:
+		t, err := workload.ParsePod(s.Raw)
 		if err != nil {
 			return nil, err
 		}
-		if out, err = t.Pod(inst, "trial", nil); err != nil {
+		if out, err = t.Pod(inst, "trial"); err != nil {
 			return nil, err
 		}
-	case job:
-		t, err := broker.ParseJobTemplate(s.raw)
+	case workload.Job:
+		t, err := workload.ParseJob(s.Raw)
 		if err != nil {
 			return nil, err
 		}
@@ -69,14 +51,14 @@ func trial(s coreSpec, c *v0.Configuration) (*unstructured.Unstructured, error) 
 		}
 	default:
 		var spec map[string]any
-		if err := utiljson.Unmarshal(s.raw, &spec); err != nil {
+		if err := utiljson.Unmarshal(s.Raw, &spec); err != nil {
 			return nil, err
 		}
 		out = &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
 		out.SetAPIVersion("v1")
 		out.SetKind("Service")
 		out.SetNamespace(c.Namespace)
-		out.SetName(servicepkg.Name(inst.Name))
+		out.SetName(workload.ServiceName(inst.Name))
 	}
 	out.SetOwnerReferences(nil) // there is no such Instance
 	return out, nil
@@ -93,14 +75,14 @@ func trialInstance(c *v0.Configuration) string { return v0.InstanceName(c.Name, 
 
 // try asks the API server to create something, and to keep nothing. The client
 // must do dry runs with strict validation of fields.
-func try(ctx context.Context, dryRun client.Client, s coreSpec, c *v0.Configuration) (Verdict, bool) {
+func try(ctx context.Context, dryRun client.Client, s workload.Spec, c *v0.Configuration) (admission.Verdict, bool) {
 	o, err := trial(s, c)
 	if err != nil {
-		return Verdict{}, false // Check finds the same, and says so
+		return admission.Verdict{}, false // Check finds the same, and says so
 	}
 	resource := v0.ResourceName(trialInstance(c))
 	verdict := judge(dryRun.Create(ctx, o), resource)
-	if s.kind == job && verdict.Answered && len(verdict.Faults) == 0 && verdict.Objection == "" {
+	if s.Kind == workload.Job && verdict.Answered && len(verdict.Faults) == 0 && verdict.Objection == "" {
 		verdict.Objection = podObjection(ctx, dryRun, s, c, resource)
 	}
 	return verdict, true
@@ -108,8 +90,8 @@ func try(ctx context.Context, dryRun client.Client, s coreSpec, c *v0.Configurat
 
 // podObjection is why the Pods of a Job would be refused at this moment. Of the
 // Job itself the API server does not say.
-func podObjection(ctx context.Context, dryRun client.Client, s coreSpec, c *v0.Configuration, resource string) string {
-	t, err := broker.ParseJobTemplate(s.raw)
+func podObjection(ctx context.Context, dryRun client.Client, s workload.Spec, c *v0.Configuration, resource string) string {
+	t, err := workload.ParseJob(s.Raw)
 	if err != nil {
 		return ""
 	}
@@ -133,25 +115,25 @@ var (
 
 // judge reads the answer to a trial. Resource is what stood in the place of
 // the placeholder.
-func judge(err error, resource string) Verdict {
+func judge(err error, resource string) admission.Verdict {
 	var status apierrors.APIStatus
 	if apierrors.IsBadRequest(err) { // as webhooks of others may answer, too
 		if m := unreadable.FindStringSubmatch(err.Error()); m != nil {
-			return Verdict{Answered: true, Faults: unknown(m[1])}
+			return admission.Verdict{Answered: true, Faults: unknown(m[1])}
 		}
 	}
 	switch {
 	case err == nil, apierrors.IsAlreadyExists(err):
 		// What exists is found last, when all else is well.
-		return Verdict{Answered: true}
+		return admission.Verdict{Answered: true}
 	case apierrors.IsInvalid(err) && errors.As(err, &status):
-		v := Verdict{Answered: true}
+		v := admission.Verdict{Answered: true}
 		var causes []metav1.StatusCause
 		if d := status.Status().Details; d != nil {
 			causes = d.Causes
 		}
 		for _, c := range causes {
-			f := Fault{Field: strings.ReplaceAll(c.Field, resource, v0.Placeholder), Type: field.ErrorTypeInvalid}
+			f := admission.Fault{Field: strings.ReplaceAll(c.Field, resource, v0.Placeholder), Type: field.ErrorTypeInvalid}
 			for _, t := range faultTypes {
 				if string(t) == string(c.Type) {
 					f.Type = t
@@ -170,25 +152,25 @@ func judge(err error, resource string) Verdict {
 			v.Faults = append(v.Faults, f)
 		}
 		if len(causes) == 0 {
-			v.Faults = []Fault{{"", field.ErrorTypeInvalid, err.Error()}}
+			v.Faults = []admission.Fault{{Type: field.ErrorTypeInvalid, Reason: err.Error()}}
 		}
 		return v
 	case apierrors.IsForbidden(err):
-		return Verdict{Answered: true, Objection: forbidden.ReplaceAllString(err.Error(), "")}
+		return admission.Verdict{Answered: true, Objection: forbidden.ReplaceAllString(err.Error(), "")}
 	}
-	return Verdict{Objection: err.Error()}
+	return admission.Verdict{Objection: err.Error()}
 }
 
-func unknown(text string) []Fault {
-	var out []Fault
+func unknown(text string) []admission.Fault {
+	var out []admission.Fault
 	for _, m := range unknownField.FindAllStringSubmatch(text, -1) {
-		out = append(out, Fault{
-			strings.TrimPrefix(m[1], "spec."), field.ErrorTypeInvalid,
-			"this cluster's Kubernetes has no such field: check its spelling and place",
+		out = append(out, admission.Fault{
+			Field: strings.TrimPrefix(m[1], "spec."), Type: field.ErrorTypeInvalid,
+			Reason: "this cluster's Kubernetes has no such field: check its spelling and place",
 		})
 	}
 	if out == nil {
-		out = []Fault{{"", field.ErrorTypeInvalid, fmt.Sprintf("cannot be read: %s", text)}}
+		out = []admission.Fault{{Type: field.ErrorTypeInvalid, Reason: fmt.Sprintf("cannot be read: %s", text)}}
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package admission
+package webhook
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // authorizer answers SubjectAccessReviews.
@@ -32,14 +34,14 @@ func TestDenial(t *testing.T) {
 	who := authenticationv1.UserInfo{Username: "jane", UID: "u", Groups: []string{"g"}, Extra: map[string]authenticationv1.ExtraValue{"k": {"v"}}}
 	for _, tt := range []struct {
 		name            string
-		kind            kind
+		kind            workload.Kind
 		api             authorizer
 		group, resource string
 		says            string // "-": allowed
 	}{
-		{"may", pod, authorizer{allowed: true}, "", "pods", "-"},
-		{"may not", job, authorizer{}, "batch", "jobs", "jane may not create jobs in namespace edge"},
-		{"no answer", service, authorizer{allowed: true, err: errors.New("away")}, "", "services", "away. Try again"},
+		{"may", workload.Pod, authorizer{allowed: true}, "", "pods", "-"},
+		{"may not", workload.Job, authorizer{}, "batch", "jobs", "jane may not create jobs in namespace edge"},
+		{"no answer", workload.Service, authorizer{allowed: true, err: errors.New("away")}, "", "services", "away. Try again"},
 	} {
 		got := denial(t.Context(), &tt.api, who, "edge", tt.kind)
 		if tt.says == "-" && got != "" || tt.says != "-" && !strings.Contains(got, tt.says) {

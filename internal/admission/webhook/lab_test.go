@@ -1,6 +1,6 @@
 //go:build integration
 
-package admission_test
+package webhook_test
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
-	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/eventually"
@@ -206,7 +206,7 @@ func port(t *testing.T) int {
 
 // serve runs a replica until the returned function is called. All replicas of
 // a lab say that they are found at the URL.
-func (l *lab) serve(listen int, at *url.URL, change ...func(*admission.Options)) (stop func()) {
+func (l *lab) serve(listen int, at *url.URL, change ...func(*webhook.Options)) (stop func()) {
 	l.t.Helper()
 	scheme, err := view.Scheme()
 	if err != nil {
@@ -218,12 +218,12 @@ func (l *lab) serve(listen int, at *url.URL, change ...func(*admission.Options))
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	o := admission.Options{Name: name, Namespace: namespace, Host: "127.0.0.1", Port: listen, URL: at,
+	o := webhook.Options{Name: name, Namespace: namespace, Host: "127.0.0.1", Port: listen, URL: at, Question: view.Question,
 		Log: slog.New(slog.NewTextHandler(l.log, nil)), Now: l.now}
 	for _, f := range change {
 		f(&o)
 	}
-	if _, err := admission.Setup(mgr, o); err != nil {
+	if _, err := webhook.Setup(mgr, o); err != nil {
 		l.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -240,7 +240,7 @@ func (l *lab) serve(listen int, at *url.URL, change ...func(*admission.Options))
 }
 
 func at(port int) *url.URL {
-	return &url.URL{Scheme: "https", Host: fmt.Sprintf("127.0.0.1:%d", port), Path: admission.Path}
+	return &url.URL{Scheme: "https", Host: fmt.Sprintf("127.0.0.1:%d", port), Path: webhook.Path}
 }
 
 // eventually waits until check returns nil.

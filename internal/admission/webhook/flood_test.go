@@ -1,4 +1,4 @@
-package admission
+package webhook
 
 import (
 	"bufio"
@@ -24,9 +24,9 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	crlog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
-	"github.com/akri-go/akri/internal/admission/certs"
+	"github.com/akri-go/akri/internal/admission/webhook/certs"
 )
 
 // TestServed is not a test: it is the process that TestFlood attacks.
@@ -49,7 +49,7 @@ func TestServed(t *testing.T) {
 		Server: webhook.NewServer(webhook.Options{}), address: address, log: log,
 		certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil },
 	}
-	s.Register(Path, limited(&admission.Webhook{Handler: &Validator{Live: nobody{}, Log: log}}))
+	s.Register(Path, limited(&ctrladmission.Webhook{Handler: &Validator{Live: nobody{}, Log: log}}))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin) // until the test is over

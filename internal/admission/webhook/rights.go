@@ -1,4 +1,4 @@
-package admission
+package webhook
 
 import (
 	"context"
@@ -9,14 +9,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // rightOf is the right to make what is made from a spec.
-func rightOf(k kind) (group, resource string) {
+func rightOf(k workload.Kind) (group, resource string) {
 	switch k {
-	case pod:
+	case workload.Pod:
 		return "", "pods"
-	case job:
+	case workload.Job:
 		return "batch", "jobs"
 	}
 	return "", "services"
@@ -26,18 +28,18 @@ func rightOf(k kind) (group, resource string) {
 // make by hand what the controller will make from a spec of it, with rights that
 // the user may not have. It returns why not, empty if so. If there is no answer,
 // that is a reason, too: who may do it can do it a moment later.
-func denial(ctx context.Context, api client.Writer, who authenticationv1.UserInfo, namespace string, k kind) string {
+func denial(ctx context.Context, api client.Writer, who authenticationv1.UserInfo, namespace string, k workload.Kind) string {
 	group, resource := rightOf(k)
 	allowed, err := may(ctx, api, who, authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "create", Group: group, Resource: resource})
 	switch {
 	case err != nil:
 		return fmt.Sprintf("it cannot be found out whether %s may create %s in namespace %s: %v. Try again; "+
-			"if this stays, the controller lacks the right to create subjectaccessreviews", short(who.Username, 100), resource, namespace, err)
+			"if this stays, the controller lacks the right to create subjectaccessreviews", admission.Short(who.Username, 100), resource, namespace, err)
 	case allowed:
 		return ""
 	}
 	return fmt.Sprintf("%s may not create %s in namespace %s, and they would be created from this. Ask for that right, which the ClusterRole edit has",
-		short(who.Username, 100), resource, namespace)
+		admission.Short(who.Username, 100), resource, namespace)
 }
 
 // mayList tells whether a user may know of the Configurations of all namespaces.
