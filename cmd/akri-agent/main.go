@@ -15,7 +15,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -24,8 +23,9 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent"
 	agentmetrics "github.com/akri-go/akri/internal/agent/metrics"
-	"github.com/akri-go/akri/internal/handlers/debugecho"
-	"github.com/akri-go/akri/internal/handlers/udev"
+	"github.com/akri-go/akri/internal/handlers/all"
+	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	"github.com/akri-go/akri/internal/handlers/setup"
 	"github.com/akri-go/akri/internal/logging"
 	"github.com/akri-go/akri/internal/version"
 )
@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	}
 	var (
 		opts       agent.Options
-		builtin    = f.String("builtin", env("AKRI_BUILTIN_HANDLERS", ""), "comma separated handlers to run inside the agent: udev, debugEcho (AKRI_BUILTIN_HANDLERS; ENABLE_DEBUG_ECHO adds debugEcho)")
+		handlers   = f.String("builtin", env("AKRI_BUILTIN_HANDLERS", ""), "comma separated handlers to run inside the agent: "+all.Names("and")+" (AKRI_BUILTIN_HANDLERS; ENABLE_DEBUG_ECHO adds debugEcho)")
 		paths      = f.String("allowed-host-paths", env("AKRI_ALLOWED_HOST_PATHS", ""), "comma separated folders in which the device nodes may be that handlers report (AKRI_ALLOWED_HOST_PATHS; default /dev)")
 		mounts     = f.String("allowed-mounts", env("AKRI_ALLOWED_MOUNTS", ""), "comma separated paths that handlers may have mounted into containers, and what is below them; default none (AKRI_ALLOWED_MOUNTS)")
 		memory     = f.String("handlers-memory", env("AKRI_HANDLERS_MEMORY", "24Mi"), "how much of this process's memory the lists of all handlers may take (AKRI_HANDLERS_MEMORY)")
@@ -137,7 +137,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	}
 	opts.PropertyNamespaces = list(*namespaces)
 	opts.Metrics = agentmetrics.NewRegistry()
-	if opts.Builtin, err = handlers(list(*builtin), getenv, opts.Metrics); err != nil {
+	program := setup.Program{Log: logger, Histogram: agentmetrics.Histogram(opts.Metrics)}
+	if opts.Builtin, err = builtin(list(*handlers), getenv, program); err != nil {
 		return usageError{err}
 	}
 	if *kubeconfig == "" {
@@ -152,40 +153,31 @@ func run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	return agent.Run(ctx, opts)
 }
 
-// handlers makes the built-in handlers of the given names.
-func handlers(names []string, getenv func(string) string, registry prometheus.Registerer) ([]discovery.Handler, error) {
+// builtin makes the built-in handlers of the given names.
+func builtin(names []string, getenv func(string) string, p setup.Program) ([]discovery.Handler, error) {
 	if getenv("ENABLE_DEBUG_ECHO") != "" {
-		names = append(names, "debugEcho")
+		names = append(names, debugecho.Name)
 	}
-	var all []discovery.Handler
+	var made []discovery.Handler
 	seen := map[string]bool{}
 	for _, name := range names {
 		if seen[name] {
 			continue
 		}
 		seen[name] = true
-		switch name {
-		case "udev":
-			reported, err := agentmetrics.Udev(registry)
-			if err != nil {
-				return nil, fmt.Errorf("register metrics: %w", err)
-			}
-			allow, err := udev.ParseAllow(list(getenv("UDEV_ALLOW_NODE_DEVICES")))
-			if err != nil {
-				return nil, fmt.Errorf("UDEV_ALLOW_NODE_DEVICES: %w", err)
-			}
-			all = append(all, udev.New(udev.Options{Reported: reported, NodeMounts: getenv("UDEV_NODE_MOUNTS"), Allow: allow}))
-		case "debugEcho":
-			shared, err := debugecho.SharedFromEnv(getenv)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, debugecho.New(debugecho.Options{Shared: shared}))
-		default:
-			return nil, fmt.Errorf("there is no built-in handler %q: want udev or debugEcho", name)
+		kind, ok := all.Find(name)
+		if !ok {
+			return nil, fmt.Errorf("there is no built-in handler %q: want %s", name, all.Names("or"))
 		}
+		// Of what can be chosen for it the agent has the variables, not the flags.
+		start := kind.Setup(flag.NewFlagSet(name, flag.ContinueOnError), getenv)
+		h, err := start(p)
+		if err != nil {
+			return nil, fmt.Errorf("handler %s: %w", name, err)
+		}
+		made = append(made, h)
 	}
-	return all, nil
+	return made, nil
 }
 
 // bindings reads <handler name>=<uid>.
