@@ -18,6 +18,7 @@ import (
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 	"github.com/akri-go/akri/internal/handlers/setup"
@@ -38,19 +39,22 @@ It listens on the socket <directory>/<handler>.sock and registers on the agent's
 socket <directory>/agent-registration.sock, again and again until an agent is
 there, and anew whenever that was restarted. The process needs no privileges,
 only the group that the directory belongs to. It runs until it gets SIGTERM.
-Exit code: 0 then, 1 if it failed, 2 if it was called wrongly. --version tells
-which build this is.
+--version tells which build this is.
+
+%s
 
 Flags (with the environment variables that they default to):
 `
 
-const handlerUsage = `akri-discovery %s finds %s.
-%s
+const handlerUsage = `akri-discovery %[1]s finds %[2]s.
+%[3]s
 
 Usage:
   akri-discovery [flags] %[1]s [flags]
 
-akri-discovery --help says how it meets the agent, and its exit codes.
+It runs until it gets SIGTERM. akri-discovery --help says how it meets the agent.
+
+%[4]s
 
 Flags (with the environment variables that they default to):
 `
@@ -63,30 +67,30 @@ type settings struct {
 	start                     setup.New // makes it
 }
 
-// run does everything and returns the exit code: 2 if it was called wrongly.
+// run does everything and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
 	if version.Asked(args) {
 		fmt.Fprintln(out, "akri-discovery", version.String())
-		return 0
-	}
-	s, err := parse(args, getenv, out)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
+		return exitcode.OK
 	}
 	var (
 		log     *slog.Logger
 		metrics handlermetrics.Metrics
 		handler discovery.Handler
 	)
+	s, err := parse(args, getenv, out)
 	if err == nil {
 		log, err = logging.New(errs, s.level)
 	}
 	if err == nil {
 		handler, err = s.start(setup.Program{Log: log, Histogram: metrics.Histogram})
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitcode.OK
+	case err != nil:
 		fmt.Fprintf(errs, "akri-discovery: %v\nakri-discovery --help tells more.\n", err)
-		return 2
+		return exitcode.Usage
 	}
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(25) // memory is dearer here than the little time
@@ -94,9 +98,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	bounded.Memory(getenv)
 	if err := serve(ctx, s, handler, log, &metrics); err != nil {
 		log.Error("akri-discovery ends", "error", err)
-		return 1
+		return exitcode.Failed
 	}
-	return 0
+	return exitcode.OK
 }
 
 // serve runs the handler, and what shows how it is, until ctx is done.
@@ -150,7 +154,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 		"least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	flags.Usage = func() {}
 
-	help := fmt.Sprintf(usage, handlerList())
+	exits := exitcode.ServiceText()
+	help := fmt.Sprintf(usage, handlerList(), exits)
 	err = flags.Parse(args)
 	if err == nil && flags.NArg() > 0 {
 		s.name = flags.Arg(0)
@@ -158,7 +163,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 		if !known {
 			return s, fmt.Errorf("there is no handler %q; choose %s", s.name, all.Names("or"))
 		}
-		help = fmt.Sprintf(handlerUsage, kind.Name, kind.Summary, kind.About)
+		help = fmt.Sprintf(handlerUsage, kind.Name, kind.Summary, kind.About, exits)
 		s.start = kind.Setup(flags, getenv)
 		err = flags.Parse(flags.Args()[1:])
 	}

@@ -47,9 +47,9 @@ func TestCalledWrongly(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	for args, wants := range map[string][]string{
-		"--help": {"Exit code", "  udev       devices that the kernel knows", "debugEcho", "DISCOVERY_HANDLERS_DIRECTORY", "POD_IP", "LOG_LEVEL", "METRICS_PORT"},
+		"--help": {"Exit codes:\n  0  it was told to end", "  udev       devices that the kernel knows", "debugEcho", "DISCOVERY_HANDLERS_DIRECTORY", "POD_IP", "LOG_LEVEL", "METRICS_PORT"},
 		"udev -h": {"akri-discovery udev finds devices that the kernel knows", "/run/udev", "UDEV_NODE_MOUNTS", "UDEV_ALLOW_NODE_DEVICES",
-			"METRICS_PORT", "[flags] udev [flags]"},
+			"METRICS_PORT", "[flags] udev [flags]", "Exit codes:"},
 		"-port 7 debugEcho --help": {"DEBUG_ECHO_INSTANCES_SHARED", "-directory", "OFFLINE"},
 	} {
 		var out, errs strings.Builder

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/handlers/all"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
@@ -55,7 +56,7 @@ numbers and their like are blanked, unless --keep-serials is given.`,
 				return record(cmd, saveTo, keepSerials)
 			case manifest == "":
 				if len(args) > 0 {
-					return usagef("there is no handler %q: choose %s, or name a Configuration with -f", args[0], all.Names("or"))
+					return exitcode.Usagef("there is no handler %q: choose %s, or name a Configuration with -f", args[0], all.Names("or"))
 				}
 				return cmd.Help()
 			}
@@ -64,7 +65,7 @@ numbers and their like are blanked, unless --keep-serials is given.`,
 				return err
 			}
 			if kind.Name != udevdetails.Name && d.from != "" {
-				return usagef("only the handler %s is asked of a recording, not %s", udevdetails.Name, kind.Name)
+				return exitcode.Usagef("only the handler %s is asked of a recording, not %s", udevdetails.Name, kind.Name)
 			}
 			if !cmd.Flags().Changed("configuration") {
 				d.configuration = name
@@ -211,7 +212,7 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 		Histogram: metrics.Histogram,
 	})
 	if err != nil {
-		return usageError{err}
+		return exitcode.AsUsage(err)
 	}
 	p, err := newPrinter(cmd.OutOrStdout(), d.output, d.tree)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/setup"
 	"github.com/akri-go/akri/internal/handlers/udev"
@@ -106,7 +107,7 @@ func (d *discoverFlags) startUdev(cmd *cobra.Command) (setup.New, error) {
 		return nil, err
 	}
 	if o.Allow, err = udev.ParseAllow(d.allow); err != nil {
-		return nil, usageError{err}
+		return nil, exitcode.AsUsage(err)
 	}
 	d.tree = o.Tree()
 	return func(p setup.Program) (discovery.Handler, error) {
