@@ -40,6 +40,8 @@ const (
 	soon = 500 * time.Millisecond
 	// retry is when a look that failed is taken again.
 	retry = 10 * time.Second
+	// never is when a look is taken that nobody has asked for.
+	never = 24 * time.Hour
 )
 
 // Options are what a Finder needs.
@@ -119,20 +121,28 @@ func (f *Finder) DeviceGone(d inventory.Device) {
 func (f *Finder) Run(ctx context.Context) error {
 	timer := time.NewTimer(soon)
 	defer timer.Stop()
+	due := time.Now().Add(soon)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-f.kick:
-			timer.Reset(soon)
+			// Never later than was meant: kicks may come without end, by a
+			// device that changes all the time.
+			if time.Until(due) > soon {
+				due = time.Now().Add(soon)
+				timer.Reset(soon)
+			}
 			continue
 		case <-timer.C:
 		}
+		due = time.Now().Add(never)
 		if err := f.look(ctx); err != nil && ctx.Err() == nil {
 			if f.trouble != err.Error() {
 				f.opts.Logger.Warn("cannot tell which containers hold a device as it no longer is; trying again", "error", err)
 			}
 			f.trouble = err.Error()
+			due = time.Now().Add(retry)
 			timer.Reset(retry)
 		} else {
 			f.trouble = ""
