@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -147,6 +148,27 @@ func crashes(c corev1.ContainerStatus, t *corev1.ContainerStateTerminated) strin
 		how += ", " + t.Reason
 	}
 	return fmt.Sprintf("container %s ends and is started again (%s, %d restarts)", c.Name, how, c.RestartCount)
+}
+
+// lastTries leaves out the Pods of Jobs that have failed and were followed by
+// another: they stay there as long as their Job, and say nothing of it.
+func lastTries(pods []*corev1.Pod) []*corev1.Pod {
+	jobOf := func(pod *corev1.Pod) types.UID {
+		if ref := metav1.GetControllerOfNoCopy(pod); ref != nil && ref.Kind == "Job" {
+			return ref.UID
+		}
+		return ""
+	}
+	last := map[types.UID]time.Time{}
+	for _, pod := range pods {
+		if job := jobOf(pod); pod.CreationTimestamp.After(last[job]) {
+			last[job] = pod.CreationTimestamp.Time
+		}
+	}
+	return slices.DeleteFunc(pods, func(pod *corev1.Pod) bool {
+		job := jobOf(pod)
+		return job != "" && pod.Status.Phase == corev1.PodFailed && last[job].After(pod.CreationTimestamp.Time)
+	})
 }
 
 func (b Broker) broken(reason, why string) Broker {

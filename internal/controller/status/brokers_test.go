@@ -92,6 +92,27 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// Of a Job that was tried again the last try counts, and of what is no Job's all.
+func TestLastTries(t *testing.T) {
+	pod := func(name, kind, owner string, second int, phase corev1.PodPhase) *corev1.Pod {
+		yes := true
+		return &corev1.Pod{Status: corev1.PodStatus{Phase: phase}, ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(t0.Add(time.Duration(second) * time.Second)),
+			OwnerReferences: []metav1.OwnerReference{{Kind: kind, UID: types.UID(owner), Controller: &yes}}}}
+	}
+	var got []string
+	for _, p := range lastTries([]*corev1.Pod{
+		pod("tried", "Job", "j", 1, corev1.PodFailed), pod("tried-again", "Job", "j", 2, corev1.PodFailed), pod("done", "Job", "j", 3, corev1.PodSucceeded),
+		pod("gave", "Job", "k", 1, corev1.PodFailed), pod("up", "Job", "k", 4, corev1.PodFailed),
+		pod("one", "Job", "l", 1, corev1.PodFailed), pod("with-another", "Job", "l", 1, corev1.PodFailed),
+		pod("broker", "Instance", "i", 1, corev1.PodFailed), pod("its-successor", "Instance", "i", 2, corev1.PodRunning),
+	}) {
+		got = append(got, p.Name)
+	}
+	if want := "done up one with-another broker its-successor"; strings.Join(got, " ") != want {
+		t.Errorf("have %v, want %s", got, want)
+	}
+}
+
 func TestCounts(t *testing.T) {
 	inst := &v0.Instance{Spec: v0.InstanceSpec{Capacity: 3, DeviceUsage: map[string]string{"a-0": "n", "a-1": ""}}}
 	if got := Used(inst); got != "1/3" {
