@@ -40,7 +40,7 @@ const (
 	soon = 500 * time.Millisecond
 	// retry is when a look that failed is taken again.
 	retry = 10 * time.Second
-	// never is when a look is taken that nobody has asked for.
+	// never is when a look is taken that nothing asks for.
 	never = 24 * time.Hour
 )
 
@@ -136,18 +136,30 @@ func (f *Finder) Run(ctx context.Context) error {
 			continue
 		case <-timer.C:
 		}
-		due = time.Now().Add(never)
+		wait := f.untilQuiet()
 		if err := f.look(ctx); err != nil && ctx.Err() == nil {
 			if f.trouble != err.Error() {
 				f.opts.Logger.Warn("cannot tell which containers hold a device as it no longer is; trying again", "error", err)
 			}
 			f.trouble = err.Error()
-			due = time.Now().Add(retry)
-			timer.Reset(retry)
+			wait = retry
 		} else {
 			f.trouble = ""
 		}
+		due = time.Now().Add(wait)
+		timer.Reset(wait)
 	}
+}
+
+// untilQuiet returns when to look though nothing happens: when a property that
+// was a reading counts again.
+func (f *Finder) untilQuiet() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if wait := f.readings.next(time.Now()); wait > 0 {
+		return wait
+	}
+	return never
 }
 
 // look compares once.
