@@ -53,6 +53,9 @@ numbers and their like are blanked, unless --keep-serials is given.`,
 				if len(args) > 0 {
 					return usagef("there is no handler %q: choose udev or debugEcho, or name a Configuration with -f", args[0])
 				}
+				if cmd.Flags().NFlag() > 0 {
+					return usagef("say what to look for: a Configuration with -f, or udev rules with akri discover udev")
+				}
 				return cmd.Help()
 			}
 			req, handler, name, err := fromManifest(manifest, cmd.InOrStdin(), args)
@@ -243,7 +246,7 @@ func (d *discoverFlags) run(cmd *cobra.Command, handler string, req discovery.Re
 	}
 	p, err := newPrinter(cmd.OutOrStdout(), d.output, options.Tree())
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	p.configuration, p.node = d.configuration, d.node
 	h := newHandlers(options)[handler]
