@@ -32,6 +32,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // patience is how long a test waits for what must come; nothing is asserted
@@ -249,7 +250,7 @@ func (s *space) instance(conf *v0.Configuration, name string, capacity int64, sh
 	inst := &v0.Instance{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: s.ns, Name: name,
-			OwnerReferences: []metav1.OwnerReference{view.OwnerRef(conf)},
+			OwnerReferences: []metav1.OwnerReference{workload.OwnerRef(conf)},
 		},
 		Spec: v0.InstanceSpec{
 			ConfigurationName: conf.Name, CdiName: v0.CDIName(conf.Name, v0.HashOf(name)),

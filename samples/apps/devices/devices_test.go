@@ -84,8 +84,17 @@ func TestTroubles(t *testing.T) {
 	if d := cmp.Diff(want, c.Instances[0].Troubles); d != "" {
 		t.Error(d)
 	}
+	l.configurations.Items[0].Status.Conditions = []metav1.Condition{{Type: "Discovering", Status: "True", Message: "a handler answers on 1 of 3 nodes, no agent responds on n0, n1"}}
+	if n := assemble(l).Configurations[0].Nodes[0]; n.State != "Silent" || n.Message == "" {
+		t.Errorf("a node whose agent does not respond is %+v", n)
+	}
 	if b := c.Instances[0].Brokers[1]; b.Phase != "CrashLoopBackOff" || !b.Broken {
 		t.Errorf("the broker is %+v", b)
+	}
+	l.pods.Items[0].Status.Phase = corev1.PodRunning
+	l.pods.Items[0].Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3, Reason: "OOMKilled"}}
+	if b := assemble(l).Configurations[0].Instances[0].Brokers[1]; b.Phase != "OOMKilled" || !b.Broken {
+		t.Errorf("between two crashes the broker is %+v", b)
 	}
 }
 
