@@ -30,6 +30,10 @@ type Options struct {
 	Nodes    int       // 0 means as many as there are, one for a new cluster
 	Progress io.Writer // one line per step; nil means silent
 	Repo     string    // checkout with the build recipes; "" means kubebin.RepoRoot()
+	// Kubernetes is a version out of KubernetesVersions, with or without its patch.
+	// "" means what $AKRI_KUBERNETES says, else that of the cluster that is there,
+	// else the default.
+	Kubernetes string
 	// Install lets Up install missing Debian packages.
 	Install bool
 	// MaxRestartPeriod bounds the pause before a container that ended is started

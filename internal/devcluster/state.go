@@ -17,13 +17,15 @@ const stateFormat = 1
 // state is what Up writes down before it makes anything, so that Down can
 // remove it.
 type state struct {
-	Format  int       `json:"format"`
-	Index   int       `json:"index"`
-	Nodes   int       `json:"nodes"`
-	BinDir  string    `json:"binDir"`
-	Bins    binaries  `json:"binaries"`
-	CNIDir  string    `json:"cniDir"`
-	Created time.Time `json:"created"`
+	Format int `json:"format"`
+	Index  int `json:"index"`
+	Nodes  int `json:"nodes"`
+	// Kubernetes is the version, "" in the state of earlier programs.
+	Kubernetes string    `json:"kubernetes,omitempty"`
+	BinDir     string    `json:"binDir"`
+	Bins       binaries  `json:"binaries"`
+	CNIDir     string    `json:"cniDir"`
+	Created    time.Time `json:"created"`
 }
 
 // binaries maps the name of a binary to its path.

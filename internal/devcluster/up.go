@@ -1,6 +1,7 @@
 package devcluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -45,7 +46,15 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err := checkInotify(opts.Nodes, unix.InotifyInit1); err != nil {
 		out.step("%v", err)
 	}
-	paths, err := kubebin.Ensure(ctx, kubebin.Options{Repo: opts.Repo, Progress: out})
+	old, err := readState(dir)
+	if err != nil {
+		return nil, err
+	}
+	kubernetes, err := chooseKubernetes(old, cmp.Or(opts.Kubernetes, kubebin.WantedVersion()))
+	if err != nil {
+		return nil, err
+	}
+	paths, err := kubebin.Ensure(ctx, kubebin.Options{Repo: opts.Repo, Progress: out, Kubernetes: kubernetes})
 	if err != nil {
 		return nil, err
 	}
@@ -53,12 +62,12 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := claim(ctx, dir, opts.Nodes, state{BinDir: cache, Bins: binaries(paths), CNIDir: cni})
+	c, err := claim(ctx, dir, opts.Nodes, old, state{Kubernetes: kubernetes, BinDir: cache, Bins: binaries(paths), CNIDir: cni})
 	if err != nil {
 		return nil, err
 	}
 	c.maxRestart = opts.MaxRestartPeriod
-	out.step("cluster in %s, network %s, %d node(s)", c.dir, c.network.All(), c.state.Nodes)
+	out.step("cluster in %s, Kubernetes %s, network %s, %d node(s)", c.dir, kubernetes, c.network.All(), c.state.Nodes)
 	if err := c.up(ctx, out); err != nil {
 		return nil, fmt.Errorf("%w (logs: %s; `akri dev down` cleans up)", err, c.Logs())
 	}
@@ -66,13 +75,10 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	return c, nil
 }
 
-// claim reserves an index for the cluster in dir and writes its state.
-func claim(ctx context.Context, dir string, nodes int, fresh state) (*Cluster, error) {
+// claim reserves an index for the cluster in dir and writes its state. old is
+// the state of the one that is there, or nil.
+func claim(ctx context.Context, dir string, nodes int, old *state, fresh state) (*Cluster, error) {
 	if err := ensureDir(dir); err != nil {
-		return nil, err
-	}
-	old, err := readState(dir)
-	if err != nil {
 		return nil, err
 	}
 	want := -1
@@ -88,6 +94,7 @@ func claim(ctx context.Context, dir string, nodes int, fresh state) (*Cluster, e
 			return nil, fmt.Errorf("the cluster in %s has %d nodes and does not shrink; `akri dev down` first", dir, old.Nodes)
 		}
 	}
+	var err error
 	if st.Index, err = cell.Reserve(ctx, dir, want); err != nil {
 		switch {
 		case errors.Is(err, cell.ErrTaken):
