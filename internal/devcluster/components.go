@@ -121,6 +121,7 @@ type nodeConfig struct {
 	CNIDir, CNIConfig          string
 	SandboxImage, ContainerdAt string
 	MaxRestart                 time.Duration
+	Gates                      []string // feature gates that must be opened
 }
 
 func (c *Cluster) nodeConfig(node int) nodeConfig {
@@ -133,7 +134,7 @@ func (c *Cluster) nodeConfig(node int) nodeConfig {
 		PKI: cell.InsidePath("pki"), Config: cell.InsidePath("config"),
 		CNIDir: c.state.CNIDir, CNIConfig: cell.InsidePath("config", name+"-cni"),
 		SandboxImage: c.ownImage(kubebin.Pause), ContainerdAt: containerdCtl,
-		MaxRestart: c.maxRestart,
+		MaxRestart: c.maxRestart, Gates: c.kubeletGates(),
 	}
 }
 

@@ -28,6 +28,15 @@ func (c *Cluster) Kubernetes() string {
 	return cmp.Or(c.state.Kubernetes, kubebin.DefaultVersion()) // earlier, there was one only
 }
 
+// kubeletGates lists the feature gates that the cluster's Kubernetes has closed
+// by default and the kubelet's configuration needs.
+func (c *Cluster) kubeletGates() []string {
+	if c.maxRestart > 0 && kubebin.Before(c.Kubernetes(), "v1.35") {
+		return []string{"KubeletCrashLoopBackOffMax"}
+	}
+	return nil
+}
+
 // chooseKubernetes returns the version that a cluster gets, given the state of
 // the one that is there, or nil, and what is asked for, which may be nothing. A
 // cluster stays with its minor version.

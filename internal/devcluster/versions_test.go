@@ -3,6 +3,9 @@ package devcluster
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
 )
@@ -38,5 +41,29 @@ func TestChooseKubernetes(t *testing.T) {
 				t.Errorf("got %q, %v, want %q", got, err, tt.want)
 			}
 		})
+	}
+}
+
+func TestKubeletGates(t *testing.T) {
+	for _, tt := range []struct {
+		version string
+		period  time.Duration
+		want    bool
+	}{
+		{"v1.34.5", 2 * time.Second, true}, {"v1.34.5", 0, false}, {"v1.35.4", 2 * time.Second, false}, {"", 2 * time.Second, false},
+	} {
+		c := testCluster()
+		c.state.Kubernetes, c.maxRestart = tt.version, tt.period
+		files, err := renderNode(c.nodeConfig(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kubelet struct{ FeatureGates map[string]bool }
+		if err := yaml.Unmarshal(files["node1-kubelet.yaml"], &kubelet); err != nil {
+			t.Fatal(err)
+		}
+		if got := kubelet.FeatureGates["KubeletCrashLoopBackOffMax"]; got != tt.want {
+			t.Errorf("%s with %v: feature gates %v", tt.version, tt.period, kubelet.FeatureGates)
+		}
 	}
 }

@@ -77,6 +77,20 @@ func TestFindVersion(t *testing.T) {
 	}
 }
 
+func TestBefore(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"v1.34.5", "v1.35", true}, {"v1.35.0", "v1.35", false}, {"v1.35", "v1.35.4", false}, {"v1.36.3", "v1.35", false},
+		{"v1.9.1", "v1.10.0", true}, {"v1.99.0", "v2.0.0", true}, {"v2.0.0", "v1.99.0", false},
+	} {
+		if got := Before(tt.a, tt.b); got != tt.want {
+			t.Errorf("%s before %s: %v", tt.a, tt.b, got)
+		}
+	}
+}
+
 func TestVersionsHaveFoldersOfTheirOwn(t *testing.T) {
 	repo, err := RepoRoot()
 	if err != nil {

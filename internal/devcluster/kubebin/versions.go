@@ -30,6 +30,19 @@ func FindVersion(wish string) (string, error) {
 	return "", fmt.Errorf("no Kubernetes %s can be built here; there are %s", wish, strings.Join(plain(Versions()), ", "))
 }
 
+// Before says whether the minor version of a comes before that of b.
+func Before(a, b string) bool {
+	number := func(v string) (major, minor int) {
+		if _, err := fmt.Sscanf(Minor(v), "v%d.%d", &major, &minor); err != nil {
+			return 0, 0
+		}
+		return major, minor
+	}
+	aMajor, aMinor := number(a)
+	bMajor, bMinor := number(b)
+	return aMajor < bMajor || aMajor == bMajor && aMinor < bMinor
+}
+
 // Minor is a version without its patch: v1.35 of v1.35.4.
 func Minor(version string) string {
 	major, rest, _ := strings.Cut(version, ".")
