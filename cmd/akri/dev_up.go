@@ -95,7 +95,7 @@ func checkUp(cmd *cobra.Command, nodes int, version, images string, set []string
 	}
 	if cmd.Flags().Changed("kubernetes") {
 		if err := devcluster.CheckKubernetes(version); err != nil {
-			return usageError{fmt.Errorf("--kubernetes: %w", err)}
+			return exitcode.Usagef("--kubernetes: %w", err)
 		}
 	}
 	if images != "" {
