@@ -26,6 +26,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -124,9 +126,9 @@ func TestUnary(t *testing.T) {
 		}
 	}
 	// A request of several windows; the text comes back as it was, but cut.
-	for _, text := range []string{"plain", "all of 100 %, naïve\nline\x00", strings.Repeat("long ", 60<<10)} {
+	for _, text := range []string{"plain", "all of 100 %, naïve\nline\x00", strings.Repeat("löng ", 60<<10)} {
 		_, err := client.Allocate(ctx, request(text))
-		want := text[:min(len(text), maxText)]
+		want := shorten.Text(text, maxText)
 		if status.Code(err) != codes.ResourceExhausted || status.Convert(err).Message() != want {
 			t.Errorf("error = %.60v, want ResourceExhausted with %.40q", err, want)
 		}

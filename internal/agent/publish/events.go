@@ -15,6 +15,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // Reasons of the Events on a Configuration.
@@ -100,7 +101,7 @@ func NewEventer(api EventAPI, node string, log *slog.Logger) *Eventer {
 // Found says that a device was found and has an Instance.
 func (e *Eventer) Found(d inventory.Device) {
 	e.add(regarding(d), kind{reason: EventDeviceFound}, bundle{
-		one:  fmt.Sprintf("found device %q on node %s: Instance %s", shorten(d.Reported.ID), e.node, d.Instance.Name),
+		one:  fmt.Sprintf("found device %q on node %s: Instance %s", quoted(d.Reported.ID), e.node, d.Instance.Name),
 		many: "devices found on node " + e.node,
 	})
 }
@@ -108,14 +109,14 @@ func (e *Eventer) Found(d inventory.Device) {
 // Lost says that a device has left the node.
 func (e *Eventer) Lost(d inventory.Device) {
 	e.add(regarding(d), kind{reason: EventDeviceLost}, bundle{
-		one:  fmt.Sprintf("device %q left node %s: it was Instance %s", shorten(d.Reported.ID), e.node, d.Instance.Name),
+		one:  fmt.Sprintf("device %q left node %s: it was Instance %s", quoted(d.Reported.ID), e.node, d.Instance.Name),
 		many: "devices left node " + e.node,
 	})
 }
 
 // Warn reports a problem. The same one is not repeated for ten minutes.
 func (e *Eventer) Warn(r Regarding, reason, note string) {
-	note = clip(note, maxNote-len(e.node)-16)
+	note = shorten.Text(note, maxNote-len(e.node)-16)
 	e.add(r, kind{reason, note}, bundle{warning: true, one: fmt.Sprintf("node %s: %s", e.node, note)})
 }
 
@@ -237,11 +238,11 @@ func (e *Eventer) event(r Regarding, k kind, b *bundle, now time.Time) kubeclien
 		Metadata:            kubeclient.EventMeta{Name: name, Namespace: namespace},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: v0.ResourcePrefix + "/agent",
-		ReportingInstance:   clip(e.node, maxInstance),
+		ReportingInstance:   shorten.Text(e.node, maxInstance),
 		Action:              "Discover",
 		Reason:              k.reason,
 		Regarding:           object,
-		Note:                clip(note, maxNote),
+		Note:                shorten.Text(note, maxNote),
 		Type:                level,
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // maxWhy bounds what is repeated of other programs' messages.
@@ -169,15 +170,7 @@ func why(pod *corev1.Pod) string {
 			parts = append(parts, s)
 		}
 	}
-	return short(strings.Join(parts, ", "), maxWhy)
-}
-
-// short cuts a text to at most n bytes, at the border of a character.
-func short(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
+	return shorten.Text(strings.Join(parts, ", "), maxWhy)
 }
 
 // Quantity returns how much of a resource a Pod takes at one time: its
