@@ -18,12 +18,14 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/akri-go/akri/bounded"
-	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/controller/node"
+	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/kubeconfig"
 	"github.com/akri-go/akri/internal/logging"
@@ -124,10 +126,14 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 		if o.Namespace == "" {
 			return errors.New("the admission webhook needs the namespace of its Service: set POD_NAMESPACE or --namespace")
 		}
-		o.Admission = &admission.Options{Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort, AuthorizeSpecs: s.authorizeSpecs, Log: o.Log}
-		if s.webhookCA != "" {
-			o.Admission.CABundle = []byte(s.webhookCA)
+		w := webhook.Options{
+			Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort,
+			AuthorizeSpecs: s.authorizeSpecs, Question: view.Question, Log: o.Log,
 		}
+		if s.webhookCA != "" {
+			w.CABundle = []byte(s.webhookCA)
+		}
+		o.Webhook = func(mgr manager.Manager) (func() error, error) { return webhook.Setup(mgr, w) }
 	}
 	mgr, err := controller.New(ctx, o)
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"golang.org/x/sync/errgroup"
@@ -29,8 +28,6 @@ import (
 
 	"github.com/akri-go/akri/internal/shorten"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // plugin is a service of the kind this is for. Allocate answers with the number
 // of containers that the first id says, or an error for others.
