@@ -12,6 +12,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // Word is what the inventory has said of an Instance's device.
@@ -282,9 +283,4 @@ func (p *planner) dropFinalizer() {
 // maxQuoted bounds what errors quote of names from outside.
 const maxQuoted = 64
 
-func shorten(s string) string {
-	if len(s) > maxQuoted {
-		return s[:maxQuoted] + "…"
-	}
-	return s
-}
+func quoted(s string) string { return shorten.Text(s, maxQuoted) }

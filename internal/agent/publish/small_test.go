@@ -95,16 +95,6 @@ func TestOpJSON(t *testing.T) {
 	}
 }
 
-func TestClip(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"short", "short"}, {"exactly ten", "exactly…"}, {"ééééééé", "ééé…"}, {"\xff\xfe", "?"},
-	} {
-		if got := clip(c.in, 10); got != c.want || len(got) > 10 {
-			t.Errorf("clip(%q) = %q, want %q", c.in, got, c.want)
-		}
-	}
-}
-
 func TestNewer(t *testing.T) {
 	for _, c := range []struct {
 		a, b string

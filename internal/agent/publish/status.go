@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 const (
@@ -113,7 +114,7 @@ func withRefused(entry v0.ConfigurationNode, refused map[string]string) v0.Confi
 		}
 		entry.Message = says
 	}
-	entry.Message = clip(entry.Message, maxMessage)
+	entry.Message = shorten.Text(entry.Message, maxMessage)
 	return entry
 }
 
