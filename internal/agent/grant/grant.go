@@ -1,4 +1,4 @@
-package deviceplugin
+package grant
 
 import (
 	"cmp"
@@ -7,50 +7,43 @@ import (
 	"slices"
 	"strings"
 
-	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
-
-	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/inventory"
 )
 
-// grantedSlot is a slot that a container gets.
-type grantedSlot struct {
-	id     string
-	index  int
-	device inventory.Device
+// Slot is a slot that a container gets.
+type Slot struct {
+	ID    string
+	Index int
+	// Device is what the slot is of, with the paths on the node that the
+	// runtime is to be told.
+	Device inventory.Device
 }
 
-// distinctInstances returns an error if two slots are of one Instance.
-func distinctInstances(slots []grantedSlot) error {
-	seen := make(map[string]string, len(slots))
-	for _, s := range slots {
-		name := s.device.Instance.Name
-		if other, ok := seen[name]; ok {
-			return fmt.Errorf("slots %s and %s are of one device, and a container that asks for several units of %s gets several devices; "+
-				"not as many are free on this node", other, s.id, v0.ResourceName(s.device.Configuration))
-		}
-		seen[name] = s.id
-	}
-	return nil
+// Grant is what a container gets. Mounts and DeviceSpecs are sorted by their
+// paths in the container, which are distinct.
+type Grant struct {
+	Env         map[string]string
+	Mounts      []discovery.Mount
+	DeviceSpecs []discovery.DeviceSpec
 }
 
-// content returns what a container with these slots gets: for each property KEY
-// of each device KEY_<HASH>, and KEY with the value of the lowest slot; the
-// mounts and device nodes of all devices. It fails if two devices want different
-// things at one path.
-func content(slots []grantedSlot) (*pluginapi.ContainerAllocateResponse, error) {
+// Of returns what a container with these slots gets: for each property KEY of
+// each device KEY_<HASH>, and KEY with the value of the lowest slot; the mounts
+// and device nodes of all devices. It fails if two devices want different things
+// at one path.
+func Of(slots []Slot) (Grant, error) {
 	slots = slices.Clone(slots)
-	slices.SortFunc(slots, func(a, b grantedSlot) int {
-		return cmp.Or(cmp.Compare(a.device.Instance.Name, b.device.Instance.Name), cmp.Compare(a.index, b.index))
+	slices.SortFunc(slots, func(a, b Slot) int {
+		return cmp.Or(cmp.Compare(a.Device.Instance.Name, b.Device.Instance.Name), cmp.Compare(a.Index, b.Index))
 	})
 
 	plain, hashed := make(map[string]string), make(map[string]string)
 	mounts := make(map[string]discovery.Mount)
 	nodes := make(map[string]discovery.DeviceSpec)
 	for _, s := range slots {
-		hash := strings.ToUpper(s.device.Hash())
-		for key, value := range s.device.Properties() {
+		hash := strings.ToUpper(s.Device.Hash())
+		for key, value := range s.Device.Properties() {
 			if !validEnv(key, value) {
 				continue
 			}
@@ -61,33 +54,29 @@ func content(slots []grantedSlot) (*pluginapi.ContainerAllocateResponse, error) 
 				hashed[key+"_"+hash] = value
 			}
 		}
-		for _, m := range s.device.Reported.Mounts {
+		for _, m := range s.Device.Reported.Mounts {
 			if err := addMount(mounts, m); err != nil {
-				return nil, err
+				return Grant{}, err
 			}
 		}
-		for _, d := range s.device.Reported.DeviceSpecs {
+		for _, d := range s.Device.Reported.DeviceSpecs {
 			if err := addNode(nodes, d); err != nil {
-				return nil, err
+				return Grant{}, err
 			}
 		}
 	}
 
 	maps.Copy(plain, hashed)
-	response := &pluginapi.ContainerAllocateResponse{Envs: plain}
-	for _, path := range slices.Sorted(maps.Keys(mounts)) {
-		m := mounts[path]
-		response.Mounts = append(response.Mounts, &pluginapi.Mount{
-			ContainerPath: m.ContainerPath, HostPath: m.HostPath, ReadOnly: m.ReadOnly,
-		})
+	return Grant{Env: plain, Mounts: byPath(mounts), DeviceSpecs: byPath(nodes)}, nil
+}
+
+// byPath returns the values of a map in the order of its keys; nil if there are
+// none.
+func byPath[T any](m map[string]T) (sorted []T) {
+	for _, path := range slices.Sorted(maps.Keys(m)) {
+		sorted = append(sorted, m[path])
 	}
-	for _, path := range slices.Sorted(maps.Keys(nodes)) {
-		d := nodes[path]
-		response.Devices = append(response.Devices, &pluginapi.DeviceSpec{
-			ContainerPath: d.ContainerPath, HostPath: d.HostPath, Permissions: d.Permissions,
-		})
-	}
-	return response, nil
+	return sorted
 }
 
 // validEnv tells whether a property can be an environment variable: a runtime

@@ -1,11 +1,10 @@
-package deviceplugin
+package grant
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
@@ -15,7 +14,7 @@ import (
 // stick returns a device with one device node.
 func stick(hash, node string, change ...func(*inventory.Device)) inventory.Device {
 	d := slotOf(hash, 0, map[string]string{"NODE": node, "SIGNAL": "1"}, nil,
-		[]discovery.DeviceSpec{{ContainerPath: node, HostPath: node, Permissions: "rw"}}).device
+		[]discovery.DeviceSpec{{ContainerPath: node, HostPath: node, Permissions: "rw"}}).Device
 	for _, f := range change {
 		f(&d)
 	}
@@ -37,7 +36,7 @@ func TestChanges(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		was, now map[string]inventory.Device
-		change   func(*pluginapi.ContainerAllocateResponse)
+		change   func(*Grant)
 		want     map[string]string
 	}{
 		{name: "the same", was: map[string]inventory.Device{a: stick("00000a", "/dev/x0")}, now: map[string]inventory.Device{a: stick("00000a", "/dev/x0")}},
@@ -127,22 +126,22 @@ func TestChanges(t *testing.T) {
 			name:   "upstream's answer has no more to it",
 			was:    map[string]inventory.Device{a: stick("00000a", "/dev/x0")},
 			now:    map[string]inventory.Device{a: stick("00000a", "/dev/x0")},
-			change: func(r *pluginapi.ContainerAllocateResponse) { r.Envs = map[string]string{"NODE_00000A": "/dev/x0"} },
+			change: func(g *Grant) { g.Env = map[string]string{"NODE_00000A": "/dev/x0"} },
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var slots []grantedSlot
+			var slots []Slot
 			var ids []string
 			for id, d := range tt.was {
-				slots = append(slots, grantedSlot{id: id, device: d})
+				slots = append(slots, Slot{ID: id, Device: d})
 				ids = append(ids, id)
 			}
-			given, err := content(slots)
+			given, err := Of(slots)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if tt.change != nil {
-				tt.change(given)
+				tt.change(&given)
 			}
 			got := Changes(given, ids,
 				func(id string) (inventory.Device, bool) { d, ok := tt.now[id]; return d, ok },
@@ -158,7 +157,7 @@ func TestChanges(t *testing.T) {
 }
 
 func TestChangesAreBounded(t *testing.T) {
-	given := &pluginapi.ContainerAllocateResponse{}
+	given := Grant{}
 	d := stick("00000a", "/dev/"+strings.Repeat("ü", 1000))
 	got := Changes(given, []string{"cam-00000a-0"},
 		func(string) (inventory.Device, bool) { return d, true }, func(inventory.Device, string) bool { return false })

@@ -1,11 +1,9 @@
-package deviceplugin
+package grant
 
 import (
 	"maps"
 	"slices"
 	"strings"
-
-	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/inventory"
@@ -19,7 +17,7 @@ import (
 // Device nodes and mounts count by their paths, however they were come by;
 // properties if the handler reports another value now: one that is new or gone
 // ends nothing, and brokerProperties reach the next Pod, as they always have.
-func Changes(given *pluginapi.ContainerAllocateResponse, slots []string,
+func Changes(given Grant, slots []string,
 	device func(slotID string) (inventory.Device, bool), reading func(d inventory.Device, key string) bool) map[string]string {
 
 	wasNodes, wasMounts := nodePaths(given), mountPaths(given)
@@ -33,7 +31,7 @@ func Changes(given *pluginapi.ContainerAllocateResponse, slots []string,
 			all = false
 			continue
 		}
-		now, err := content([]grantedSlot{{id: id, index: index, device: d}})
+		now, err := Of([]Slot{{ID: id, Index: index, Device: d}})
 		if err != nil {
 			all = false
 			continue
@@ -41,7 +39,7 @@ func Changes(given *pluginapi.ContainerAllocateResponse, slots []string,
 		known[id] = &difference{
 			nodes:  missing(nodePaths(now), wasNodes),
 			mounts: missing(mountPaths(now), wasMounts),
-			keys:   otherValues(given.Envs, d, func(key string) bool { return reading(d, key) }),
+			keys:   otherValues(given.Env, d, func(key string) bool { return reading(d, key) }),
 		}
 		maps.Copy(nodes, nodePaths(now))
 		maps.Copy(mounts, mountPaths(now))
@@ -81,17 +79,17 @@ func blame(known map[string]*difference, gone []string, of func(*difference) ([]
 	}
 }
 
-func nodePaths(r *pluginapi.ContainerAllocateResponse) map[string]string {
-	paths := make(map[string]string, len(r.Devices))
-	for _, d := range r.Devices {
+func nodePaths(g Grant) map[string]string {
+	paths := make(map[string]string, len(g.DeviceSpecs))
+	for _, d := range g.DeviceSpecs {
 		paths[d.ContainerPath] = d.HostPath
 	}
 	return paths
 }
 
-func mountPaths(r *pluginapi.ContainerAllocateResponse) map[string]string {
-	paths := make(map[string]string, len(r.Mounts))
-	for _, m := range r.Mounts {
+func mountPaths(g Grant) map[string]string {
+	paths := make(map[string]string, len(g.Mounts))
+	for _, m := range g.Mounts {
 		paths[m.ContainerPath] = m.HostPath
 	}
 	return paths
