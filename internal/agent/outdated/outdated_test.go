@@ -284,3 +284,54 @@ func TestReading(t *testing.T) {
 		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 property SIGNAL has another value")
 	})
 }
+
+// A device that changes all the time keeps nobody from being heard.
+func TestKickedWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := plain()
+		f := w.finder()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		f.DeviceChanged(device("/dev/x0", nil))
+		time.Sleep(2 * soon) // fake
+		f.DeviceChanged(device("/dev/x1", nil))
+		for i := range 10 {
+			other := device("/dev/y0", map[string]string{"LEVEL": fmt.Sprint(i)})
+			other.Instance.Name = "cam-00000b"
+			f.DeviceChanged(other)
+			time.Sleep(soon / 5) // fake
+		}
+		w.want(t, "cam-00000a:", "cam-00000a: cam-00000a-0 ns/p u1 device node /dev/x1 instead of /dev/x0")
+		if w.reads > 5 {
+			t.Errorf("the kubelet's record was read %d times in %v", w.reads, 4*soon)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// A camera whose address has changed often has the last for long: then it counts,
+// though nothing else happens.
+func TestQuietAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := plain()
+		w.given[0] = given("u1", "/dev/x0", map[string]string{"URL_00000A": "0"})
+		f := w.finder()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		for i := range 4 {
+			f.DeviceChanged(device("/dev/x0", map[string]string{"URL": fmt.Sprint(i)}))
+			time.Sleep(time.Minute) // fake
+		}
+		w.want(t, "cam-00000a:", "cam-00000a: cam-00000a-0 ns/p u1 property URL has another value", "cam-00000a:")
+		time.Sleep(2 * time.Hour) // fake
+		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 property URL has another value")
+		if w.reads > 8 {
+			t.Errorf("the kubelet's record was read %d times in two hours", w.reads)
+		}
+		cancel()
+		<-done
+	})
+}

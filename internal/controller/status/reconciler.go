@@ -256,18 +256,21 @@ func (r *Reconcilers) brokers(ctx context.Context, namespace string, which clien
 	if err := r.Client.List(ctx, list, client.InNamespace(namespace), which, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list broker Pods: %w", err)
 	}
-	now := r.now().Time
-	var out []Broker
+	var pods []*corev1.Pod
 	for i := range list.Items {
 		pod := &list.Items[i]
 		if pod.DeletionTimestamp != nil || pod.Labels[v0.LabelController] != v0.ControllerName {
 			continue
 		}
-		own := workload.OwnerInstance(pod) != nil
-		if ref := metav1.GetControllerOfNoCopy(pod); !own && (ref == nil || ref.Kind != "Job") {
+		if ref := metav1.GetControllerOfNoCopy(pod); workload.OwnerInstance(pod) == nil && (ref == nil || ref.Kind != "Job") {
 			continue // somebody else's with our labels
 		}
-		b := Judge(pod, !own, now)
+		pods = append(pods, pod)
+	}
+	now := r.now().Time
+	var out []Broker
+	for _, pod := range lastTries(pods) {
+		b := Judge(pod, workload.OwnerInstance(pod) == nil, now)
 		b.Instance = pod.Labels[v0.LabelInstance]
 		out = append(out, b)
 	}

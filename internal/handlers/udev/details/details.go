@@ -1,18 +1,30 @@
-package udev
+// Package details reads what a Configuration asks the handler udev: its
+// discoveryDetails. It needs nothing of a machine, so that a Configuration can be
+// checked where the handler does not run.
+package details
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
+)
+
+// What people read of the handler.
+const (
+	// Name is what Configurations ask for.
+	Name = "udev"
+	// Summary says in one line what the handler finds.
+	Summary = "devices that the kernel knows, chosen by udev rules"
+	// About says what the handler needs and does.
+	About = `Reads /sys, kernel uevents and, for rules on ENV or TAG, /run/udev.
+Leaves out what the node itself lives on: disks in use, consoles …`
 )
 
 // Details is what the discoveryDetails of a Configuration say.
@@ -58,12 +70,6 @@ const (
 	LinksInContainer Links = "container" // and they are in the container
 )
 
-// passthrough is what the discoveryProperties of a Configuration say.
-type passthrough struct {
-	resource string // part of the name of the variables with bus addresses, "" for none
-	vfio     bool
-}
-
 var permissions = []string{"r", "w", "m", "rw", "rm", "wm", "rwm"}
 
 const (
@@ -71,22 +77,22 @@ const (
 	defaultPerm = "rwm"
 )
 
-// ParseDetails parses discoveryDetails, a YAML mapping with the keys udevRules
+// Parse parses discoveryDetails, a YAML mapping with the keys udevRules
 // (a list of rules, see package rule; required), groupRecursive (a boolean),
 // groupBy, identifyBy, extraNodes, containerPath, links and permissions ("rwm"
 // unless it is given). Errors name the key at fault.
-func ParseDetails(text string) (Details, error) {
+func Parse(text string) (Details, error) {
 	d := Details{Permissions: defaultPerm, IdentifyBy: ByDevpath}
 	if len(text) > maxDetails {
-		return d, fmt.Errorf("discoveryDetails: longer than %d bytes", maxDetails)
+		return d, fmt.Errorf("longer than %d bytes", maxDetails)
 	}
 	j, err := yaml.YAMLToJSONStrict([]byte(text))
 	if err != nil {
-		return d, fmt.Errorf("discoveryDetails: %w", err)
+		return d, err
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(j, &fields); err != nil {
-		return d, fmt.Errorf("discoveryDetails: not a mapping with the key udevRules")
+		return d, fmt.Errorf("not a mapping with the key udevRules")
 	}
 	var rules []string
 	for key, value := range fields {
@@ -110,11 +116,11 @@ func ParseDetails(text string) (Details, error) {
 				err = fmt.Errorf("must be hardware, or left away")
 			}
 		case "extraNodes":
-			if json.Unmarshal(value, &d.ExtraNodes) != nil || len(d.ExtraNodes) > maxExtraNodes || slices.ContainsFunc(d.ExtraNodes, notDevicePath) {
+			if json.Unmarshal(value, &d.ExtraNodes) != nil || len(d.ExtraNodes) > maxExtraNodes || slices.ContainsFunc(d.ExtraNodes, NotDevicePath) {
 				err = fmt.Errorf("not a list of at most %d device nodes, such as /dev/snd/timer", maxExtraNodes)
 			}
 		case "containerPath":
-			if json.Unmarshal(value, &d.ContainerPath) != nil || notDevicePath(d.ContainerPath) {
+			if json.Unmarshal(value, &d.ContainerPath) != nil || NotDevicePath(d.ContainerPath) {
 				err = fmt.Errorf("not the path of a device node below /dev, such as /dev/zigbee")
 			}
 		case "links":
@@ -129,70 +135,59 @@ func ParseDetails(text string) (Details, error) {
 			err = fmt.Errorf("unknown key: the keys are udevRules, groupBy, groupRecursive, identifyBy, containerPath, extraNodes, links and permissions")
 		}
 		if err != nil {
-			return d, fmt.Errorf("discoveryDetails: %s: %w", key, err)
+			return d, fmt.Errorf("%s: %w", key, err)
 		}
 	}
 	if _, ok := fields["udevRules"]; !ok {
-		return d, fmt.Errorf("discoveryDetails: the key udevRules is missing")
+		return d, fmt.Errorf("the key udevRules is missing")
 	}
 	if d.GroupByHardware && d.GroupRecursive {
-		return d, fmt.Errorf("discoveryDetails: groupBy: does not go with groupRecursive: choose one")
+		return d, fmt.Errorf("groupBy: does not go with groupRecursive: choose one")
 	}
 	if d.Rules, err = rule.ParseAll(rules); err != nil {
 		hint := ""
 		if s := (*rule.SyntaxError)(nil); errors.As(err, &s) && s.Unclosed && strings.Contains(text, s.Rule+" #") {
 			hint = " (YAML has cut it off: after a space, # begins a comment; put the rule between single quotes)"
 		}
-		return d, fmt.Errorf("discoveryDetails: udevRules: %w%s", err, hint)
+		return d, fmt.Errorf("udevRules: %w%s", err, hint)
 	}
 	return d, nil
 }
 
+// Check tells whether discoveryDetails can be used. Warnings say where rules will
+// find nothing, or mean something else than in upstream Akri.
+func Check(text string) (warnings []string, err error) {
+	d, err := Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range d.Rules {
+		for _, w := range append(r.Hints(), r.Warnings()...) {
+			warnings = append(warnings, fmt.Sprintf("rule %d, column %d: %s", i+1, w.Column, w.Text))
+		}
+	}
+	return warnings, nil
+}
+
 const maxExtraNodes = 16
 
-// notDevicePath tells whether a path is not that of something below /dev.
-func notDevicePath(p string) bool {
+// NotDevicePath tells whether a path is not that of something below /dev.
+func NotDevicePath(p string) bool {
 	rest, ok := strings.CutPrefix(p, "/dev/")
 	return !ok || !fs.ValidPath(rest) || rest == "." || strings.ContainsFunc(rest, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// usesRecords tells whether what udevd records matters.
-func (d *Details) usesRecords() bool {
+// UsesRecords tells whether what udevd records matters.
+func (d *Details) UsesRecords() bool {
 	return d.Links != NoLinks || slices.ContainsFunc(d.Rules, (*rule.Rule).UsesDatabase)
 }
 
-// withoutRecords says what cannot be found where there are no records of udevd.
-func (d *Details) withoutRecords() string {
+// WithoutRecords says what cannot be found where there are no records of udevd.
+func (d *Details) WithoutRecords() string {
 	for i, r := range d.Rules {
 		if m := r.Recorded(); m != "" {
 			return fmt.Sprintf("udev records nothing here (no /run/udev/data, or it is not mounted): %s of rule %d finds nothing", m, i+1)
 		}
 	}
 	return ""
-}
-
-var resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$`)
-
-// parseProperties parses discoveryProperties. Those it does not know are for others.
-func parseProperties(properties map[string][]byte) (passthrough, error) {
-	p := passthrough{
-		resource: string(properties["devicePluginResourceName"]),
-		vfio:     strings.EqualFold(string(properties["vfioPassthrough"]), "true"),
-	}
-	if p.resource != "" && !resourceName.MatchString(p.resource) {
-		return p, fmt.Errorf("discoveryProperties: devicePluginResourceName: not the name of a resource")
-	}
-	return p, nil
-}
-
-func parseRequest(req discovery.Request) (Details, passthrough, error) {
-	d, err := ParseDetails(req.Details)
-	if err != nil {
-		return d, passthrough{}, discovery.Invalid("%w", err)
-	}
-	p, err := parseProperties(req.Properties)
-	if err != nil {
-		return d, p, discovery.Invalid("%w", err)
-	}
-	return d, p, nil
 }
