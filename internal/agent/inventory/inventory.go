@@ -380,7 +380,7 @@ func (v *Inventory) changed() {
 func (v *Inventory) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var saved time.Time
+	var saves rhythm
 	for {
 		select {
 		case <-ctx.Done():
@@ -390,15 +390,12 @@ func (v *Inventory) Run(ctx context.Context) error {
 		case <-v.beat:
 		case <-timer.C:
 		}
-		// The store is for restarts: once a second is often enough.
-		if time.Since(saved) >= saveInterval && v.save() {
-			saved = time.Now()
+		if saves.due(time.Now()) && v.save() {
+			saves.done(time.Now())
 		}
 		timer.Reset(v.due())
 	}
 }
-
-const saveInterval = time.Second
 
 // due ends the grace periods that are over and returns how long to wait for
 // the next.

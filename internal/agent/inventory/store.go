@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -174,6 +175,32 @@ func answered(q *request) bool {
 		}
 	}
 	return false
+}
+
+const (
+	// saveInterval is the time between two writes of the store; it is for
+	// restarts.
+	saveInterval = time.Second
+	// mostInterval is what it doubles to while something changes all the time, a
+	// reading perhaps: nodes have disks that can be written so often and no more.
+	mostInterval = 32 * time.Second
+)
+
+// rhythm says when the store is written.
+type rhythm struct {
+	last  time.Time
+	pause time.Duration
+}
+
+func (r *rhythm) due(now time.Time) bool { return now.Sub(r.last) >= r.pause }
+
+func (r *rhythm) done(now time.Time) {
+	if now.Sub(r.last) < 2*r.pause {
+		r.pause = min(2*r.pause, mostInterval)
+	} else {
+		r.pause = saveInterval
+	}
+	r.last = now
 }
 
 // save brings the store up to date if it is behind, and tells whether it did.
