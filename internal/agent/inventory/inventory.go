@@ -14,6 +14,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/logging"
+	"github.com/akri-go/akri/internal/pace"
 )
 
 // Statuses is told what this node has to say of a Configuration, each time
@@ -380,7 +381,7 @@ func (v *Inventory) changed() {
 func (v *Inventory) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var saves rhythm
+	saves := pace.Pace{Least: saveInterval, Most: mostInterval}
 	for {
 		select {
 		case <-ctx.Done():
@@ -390,8 +391,8 @@ func (v *Inventory) Run(ctx context.Context) error {
 		case <-v.beat:
 		case <-timer.C:
 		}
-		if saves.due(time.Now()) && v.save() {
-			saves.done(time.Now())
+		if saves.Wait(time.Now()) == 0 && v.save() {
+			saves.Done(time.Now())
 		}
 		timer.Reset(v.due())
 	}

@@ -186,23 +186,6 @@ const (
 	mostInterval = 32 * time.Second
 )
 
-// rhythm says when the store is written.
-type rhythm struct {
-	last  time.Time
-	pause time.Duration
-}
-
-func (r *rhythm) due(now time.Time) bool { return now.Sub(r.last) >= r.pause }
-
-func (r *rhythm) done(now time.Time) {
-	if now.Sub(r.last) < 2*r.pause {
-		r.pause = min(2*r.pause, mostInterval)
-	} else {
-		r.pause = saveInterval
-	}
-	r.last = now
-}
-
 // save brings the store up to date if it is behind, and tells whether it did.
 func (v *Inventory) save() bool {
 	v.mu.Lock()
