@@ -3,7 +3,11 @@
 // quiet.
 package pace
 
-import "time"
+import (
+	"time"
+
+	"github.com/akri-go/akri/internal/backoff"
+)
 
 // Pace is how often something is done. It is for one goroutine.
 type Pace struct {
@@ -12,6 +16,7 @@ type Pace struct {
 
 	last  time.Time
 	pause time.Duration
+	row   int // how often it was done without quiet between
 }
 
 // Wait returns how long to wait until it may be done again.
@@ -20,10 +25,10 @@ func (p *Pace) Wait(now time.Time) time.Duration { return max(0, p.last.Add(p.pa
 // Done notes that it was done. There was quiet if it could have been done long
 // before.
 func (p *Pace) Done(now time.Time) {
-	if now.Sub(p.last) < 2*p.pause {
-		p.pause = min(2*p.pause, p.Most)
-	} else {
-		p.pause = p.Least
+	if now.Sub(p.last) >= 2*p.pause {
+		p.row = 0
 	}
+	p.row++
+	p.pause = backoff.Backoff{First: p.Least, Max: p.Most}.Delay(p.row)
 	p.last = now
 }

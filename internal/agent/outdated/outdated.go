@@ -28,7 +28,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/agent/deviceplugin"
+	"github.com/akri-go/akri/internal/agent/grant"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/ledger"
 	"github.com/akri-go/akri/internal/agent/podresources"
@@ -56,7 +56,7 @@ type Options struct {
 	// Pods asks the API server for the Pods of this node that have not ended.
 	Pods func(ctx context.Context) (map[types.UID]types.NamespacedName, error)
 	// Resolve returns a device as containers are given it now; see
-	// [deviceplugin.HostPaths].
+	// [hostpath.Rules.Resolve].
 	Resolve func(discovery.Device) (discovery.Device, error)
 	// Tell is told of an Instance with slots of this node which of them are
 	// outdated: none, or as many as there are. It must return soon.
@@ -263,7 +263,7 @@ func (f *Finder) compare(g podresources.Given, byName map[string]inventory.Devic
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
-	return deviceplugin.Changes(g.Response, g.Slots,
+	return grant.Changes(g.Grant, g.Slots,
 		func(id string) (inventory.Device, bool) {
 			bare, _, err := v0.ParseSlotID(id)
 			if err != nil {

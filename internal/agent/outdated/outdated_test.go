@@ -13,10 +13,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
-	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/grant"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/ledger"
 	"github.com/akri-go/akri/internal/agent/podresources"
@@ -36,9 +36,7 @@ func device(node string, properties map[string]string) inventory.Device {
 func given(pod types.UID, node string, envs map[string]string) podresources.Given {
 	return podresources.Given{
 		Pod: pod, Resource: "akri.sh/cam-00000a", Slots: []string{"cam-00000a-0"},
-		Response: &pluginapi.ContainerAllocateResponse{
-			Envs: envs, Devices: []*pluginapi.DeviceSpec{{ContainerPath: node, HostPath: node}},
-		},
+		Grant: grant.Grant{Env: envs, DeviceSpecs: []discovery.DeviceSpec{{ContainerPath: node, HostPath: node}}},
 	}
 }
 

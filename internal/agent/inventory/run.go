@@ -1,0 +1,72 @@
+package inventory
+
+import (
+	"context"
+	"time"
+
+	"github.com/akri-go/akri/internal/pace"
+)
+
+// changed wakes Run.
+func (v *Inventory) changed() {
+	v.dirty = true
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run ends grace periods and keeps the store up to date until ctx is done.
+func (v *Inventory) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	saves := pace.Pace{Least: saveInterval, Most: mostInterval}
+	for {
+		select {
+		case <-ctx.Done():
+			v.save()
+			return nil
+		case <-v.wake:
+		case <-v.beat:
+		case <-timer.C:
+		}
+		if saves.Wait(time.Now()) == 0 && v.save() {
+			saves.Done(time.Now())
+		}
+		timer.Reset(v.due())
+	}
+}
+
+const (
+	// saveInterval is the time between two writes of the store; it is for
+	// restarts.
+	saveInterval = time.Second
+	// mostInterval is what it doubles to while something changes all the time, a
+	// reading perhaps: nodes have disks that can be written so often and no more.
+	mostInterval = 32 * time.Second
+)
+
+// due ends the grace periods that are over and returns how long to wait for
+// the next.
+func (v *Inventory) due() time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	up, counting := v.opts.UpTime.Elapsed()
+	wait := time.Hour
+	for _, q := range v.requests {
+		if q.next != 0 && q.next <= up {
+			v.plan(q)
+			v.dirty = true
+		}
+		if q.next != 0 {
+			wait = min(wait, q.next-up)
+		}
+	}
+	if !counting {
+		wait = max(wait, time.Second)
+	}
+	if v.dirty {
+		wait = min(wait, saveInterval)
+	}
+	return wait
+}
