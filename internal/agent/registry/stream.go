@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -182,8 +183,7 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 		return
 	}
 	if !s.answered || s.refused != why {
-		r.log.Info("devices reported", "configuration", s.question.Configuration.String(), "handler", s.endpoint.name,
-			"endpoint", s.endpoint.id, "devices", len(devices), "refused", why)
+		r.say(s.endpoint, s.question.Configuration, slog.LevelInfo, "devices reported", "devices", len(devices), "refused", why)
 	}
 	s.answered, s.told, s.digest, s.refused = true, "", digest, why
 	r.mail.reported(Report{
@@ -298,8 +298,7 @@ func (r *Registry) alone(e *endpoint) bool {
 func (r *Registry) tell(s *stream, f Failure) {
 	if text := f.Err.Error(); text != s.told {
 		s.told = text
-		r.log.Warn("handler does not answer as it should", "configuration", s.question.Configuration.String(),
-			"handler", s.endpoint.name, "endpoint", s.endpoint.id, "error", text)
+		r.say(s.endpoint, s.question.Configuration, slog.LevelWarn, "handler does not answer as it should", "error", text)
 		f.Configuration, f.Question, f.Endpoint = s.question.Configuration, s.id, s.endpoint.id
 		r.mail.failed(f)
 	}
