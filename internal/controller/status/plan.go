@@ -178,7 +178,7 @@ func discovering(c *v0.Configuration, facts Facts) *metav1.Condition {
 	}
 	message := fmt.Sprintf("a handler answers on %d of %d nodes", active, len(nodes))
 	if waiting > 0 {
-		message += fmt.Sprintf(", %d wait for one", waiting)
+		message += fmt.Sprintf(", %d waiting for one", waiting)
 	}
 	if failed > 0 {
 		message += fmt.Sprintf(", %d failed: %s", failed, few(troubles))
