@@ -23,7 +23,7 @@ func (k *checker) handler() {
 	}
 	for _, name := range builtin {
 		if info.Name != name && strings.EqualFold(info.Name, name) {
-			k.warn("%s: %q is not %q, and waits for a handler that registers so", path.Child("name"), info.Name, name)
+			k.warn("%s: %q is not the built-in handler %q: capitals count in names of handlers", path.Child("name"), info.Name, name)
 		}
 	}
 	if g := info.OfflineGracePeriod; g != nil && g.Duration < 0 {
