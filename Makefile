@@ -22,7 +22,7 @@ E2E_BESIDE  = ./test/chart ./test/nodes
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
-.PHONY: help build generate check-generated lint vulncheck test test-unit race race-deps test-integration test-e2e bench fuzz images images-all demo demo-down clean
+.PHONY: help build generate check-generated lint vulncheck test test-unit race race-deps test-integration test-e2e bench fuzz images images-all version release push-release check-release demo demo-down clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,25 @@ images: ## Container images for ARCH (default: this machine's) into out/images; 
 
 images-all: ## Container images for linux/amd64, arm64 and arm/v7
 	$(GO) run ./tools/images -arch all $(IMAGE_FLAGS)
+
+version: ## The version that the chart installs
+	@echo $(VERSION)
+
+release: ## What a release has, for all platforms, into out/release: images, akri, chart, SBOM, checksums
+	@$(GO) run ./tools/release
+
+push-release: ## Push the images and the chart of out/release to REGISTRY, such as ghcr.io/akri-go/akri
+	@[ -n "$(REGISTRY)" ] || { echo "say where to: make push-release REGISTRY=ghcr.io/akri-go/akri" >&2; exit 2; }
+	@$(GO) run ./tools/release -push $(REGISTRY)
+
+# Go's build cache would hide what depends on the folder or the time, so the
+# second build has its own. One platform: the others are built alike.
+check-release: ## Build a release for ARCH twice, in two folders and with an empty cache, and compare them (minutes)
+	@tmp=$$(mktemp -d); trap 'rm -rf $$tmp' EXIT; \
+	git ls-files -co --exclude-standard -z | tar -c --null -T - | tar -x -C $$(mkdir $$tmp/tree && echo $$tmp/tree); \
+	$(GO) run ./tools/release -arch $(ARCH) -out $$tmp/first -work $$tmp/first-work >/dev/null; \
+	(cd $$tmp/tree && GOCACHE=$$tmp/cache $(GO) run ./tools/release -arch $(ARCH) -out $$tmp/second -work $$tmp/second-work >/dev/null); \
+	diff $$tmp/first/SHA256SUMS $$tmp/second/SHA256SUMS && echo "two builds, the same bytes:" && cat $$tmp/first/SHA256SUMS
 
 demo: build ## A cluster on this machine, devices that come and go, a page to look at (root); DEMO="--listen :8080"
 	bin/akri dev demo $(DEMO)

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/handlers/udev"
+	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
 
 // everything turns on all that the chart can render.
@@ -332,7 +332,7 @@ func TestDiscovery(t *testing.T) {
 func TestRuleWithComma(t *testing.T) {
 	c, _ := render(t, "udev.configuration.enabled=true", `udev.configuration.discoveryDetails.udevRules[0]=SUBSYSTEM=="video4linux"\, ATTR{index}=="0"`,
 		"udev.configuration.discoveryDetails.identifyBy=path").configuration(t, "akri-udev")
-	d, err := udev.ParseDetails(c.Spec.DiscoveryHandler.DiscoveryDetails)
+	d, err := udev.Parse(c.Spec.DiscoveryHandler.DiscoveryDetails)
 	if err != nil || len(d.Rules) != 1 || d.Rules[0].String() != `SUBSYSTEM=="video4linux", ATTR{index}=="0"` || d.IdentifyBy != udev.ByPath {
 		t.Errorf("%+v, %v", d, err)
 	}

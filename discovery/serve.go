@@ -20,15 +20,15 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/bounded"
+	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/dirwatch"
 	"github.com/akri-go/akri/internal/unixsock"
 )
 
-const (
-	firstPause      = 100 * time.Millisecond
-	longestPause    = 10 * time.Second
-	registerTimeout = 10 * time.Second
-)
+const registerTimeout = 10 * time.Second
+
+// pauses are between two attempts to have the socket, or to register.
+var pauses = backoff.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}
 
 // Serve answers the questions of the node's agent with h, until ctx is done;
 // then it returns nil, when all calls of h have returned.
@@ -54,15 +54,16 @@ func Serve(ctx context.Context, h Handler, opts ...Option) error {
 	}
 	watcher := dirwatch.New(s.log, s.directory)
 	defer watcher.Close()
-	for pause, told := firstPause, ""; ; pause = min(2*pause, longestPause) {
+	for failures, told := 0, ""; ; {
 		began := time.Now()
 		err := s.run(ctx, watcher)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if time.Since(began) > longestPause {
-			pause, told = firstPause, ""
+		if time.Since(began) > pauses.Max {
+			failures, told = 0, ""
 		}
+		failures++
 		what, wait := waitFor(err)
 		if !wait {
 			return fmt.Errorf("serve handler %s: %w", h.Name(), err)
@@ -71,7 +72,7 @@ func Serve(ctx context.Context, h Handler, opts ...Option) error {
 			told = text
 			s.log.Warn(what, "directory", s.directory, "error", text)
 		}
-		s.await(ctx, watcher, pause)
+		s.await(ctx, watcher, pauses.Delay(failures))
 	}
 }
 
@@ -223,8 +224,7 @@ func (s *service) registerAgain() {
 // keepRegistered registers now and whenever it is asked to again. Only ctx ends
 // it: an agent that refuses may be replaced by one that does not.
 func (s *service) keepRegistered(ctx context.Context) error {
-	pause := firstPause
-	var told string
+	failures, told := 0, ""
 	for {
 		err := s.register(ctx)
 		if ctx.Err() != nil {
@@ -234,20 +234,20 @@ func (s *service) keepRegistered(ctx context.Context) error {
 		if err == nil {
 			s.log.Info("handler registered with the agent")
 			s.on()
-			pause, told = firstPause, ""
+			failures, told = 0, ""
 		} else {
 			if text := err.Error(); text != told {
 				s.log.Warn("handler not registered, trying again", "error", text)
 				told = text
 			}
-			retry = time.After(pause)
-			pause = min(2*pause, longestPause)
+			failures++
+			retry = time.After(pauses.Delay(failures))
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.again:
-			pause = firstPause
+			failures = 0
 		case <-retry:
 		}
 	}

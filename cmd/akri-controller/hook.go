@@ -6,9 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/akri-go/akri/internal/charthook"
+	"github.com/akri-go/akri/internal/exitcode"
+	"github.com/akri-go/akri/internal/kubeconfig"
 	"github.com/akri-go/akri/internal/logging"
 )
 
@@ -25,23 +28,21 @@ type hookSettings struct {
 	timeout            time.Duration
 }
 
-// runHook runs a subcommand and returns the exit code: 2 if it was called
-// wrongly.
+// runHook runs a subcommand and returns the exit code.
 func runHook(ctx context.Context, name string, args []string, getenv func(string) string, out, errs io.Writer) int {
+	var log *slog.Logger
 	s, err := parseHook(name, args, getenv, out)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
+	if err == nil {
+		log, err = logging.New(errs, s.level)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitcode.OK
+	case err != nil:
 		fmt.Fprintf(errs, "akri-controller %s: %v\nakri-controller %s --help tells more.\n", name, err, name)
-		return 2
+		return exitcode.Usage
 	}
-	log, err := logging.New(errs, s.level)
-	if err != nil {
-		fmt.Fprintf(errs, "akri-controller %s: %v\n", name, err)
-		return 2
-	}
-	cfg, err := clusterConfig(s.kubeconfig)
+	cfg, err := kubeconfig.Load(s.kubeconfig)
 	if err == nil {
 		cfg.UserAgent = "akri-controller/" + name
 		cfg.QPS = -1 // the API server has its own fair queues
@@ -57,9 +58,9 @@ func runHook(ctx context.Context, name string, args []string, getenv func(string
 	}
 	if err != nil {
 		log.Error("akri-controller "+name+" ends", "error", err)
-		return 1
+		return exitcode.Failed
 	}
-	return 0
+	return exitcode.OK
 }
 
 func parseHook(name string, args []string, getenv func(string) string, out io.Writer) (hookSettings, error) {
@@ -77,7 +78,7 @@ func parseHook(name string, args []string, getenv func(string) string, out io.Wr
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(out, "Usage:\n  akri-controller %s [flags]\n\nExit code: 0 if it has done that, 1 if it failed, 2 if it was called wrongly.\n\n", name)
+		fmt.Fprintf(out, "Usage:\n  akri-controller %s [flags]\n\n%s\n\nFlags:\n", name, exitcode.Text("it has done that", "it failed; the log says why"))
 		flags.SetOutput(out)
 		flags.PrintDefaults()
 	case err != nil:

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
@@ -15,16 +16,18 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/akri-go/akri/bounded"
-	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/controller/node"
+	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/exitcode"
+	"github.com/akri-go/akri/internal/kubeconfig"
 	"github.com/akri-go/akri/internal/logging"
 	"github.com/akri-go/akri/internal/version"
 )
@@ -41,8 +44,9 @@ Usage:
 The first serves /metrics, and /healthz and /readyz, and runs until it gets
 SIGTERM. With --webhook it also checks Configurations when they are written. The
 others are what the Helm chart's hooks run, and end by themselves.
-Exit code: 0 if all went well, 1 if it failed, 2 if it was called wrongly.
 --version tells which build this is.
+
+%s
 
 Flags (with the environment variables that they default to):
 `
@@ -64,28 +68,27 @@ type settings struct {
 	authorizeSpecs               bool
 }
 
-// run does everything and returns the exit code: 2 if it was called wrongly.
+// run does everything and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
 	if version.Asked(args) {
 		fmt.Fprintln(out, "akri-controller", version.String())
-		return 0
+		return exitcode.OK
 	}
 	bounded.Memory(getenv)
 	if len(args) > 0 && (args[0] == crdsHook || args[0] == cleanupHook) {
 		return runHook(ctx, args[0], args[1:], getenv, out, errs)
 	}
+	var log *slog.Logger
 	s, err := parse(args, getenv, out)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
+	if err == nil {
+		log, err = logging.New(errs, s.level)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitcode.OK
+	case err != nil:
 		fmt.Fprintf(errs, "akri-controller: %v\nakri-controller --help tells more.\n", err)
-		return 2
-	}
-	log, err := logging.New(errs, s.level)
-	if err != nil {
-		fmt.Fprintf(errs, "akri-controller: %v\n", err)
-		return 2
+		return exitcode.Usage
 	}
 	// The libraries have loggers of their own.
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
@@ -95,13 +98,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	}
 	if err := serve(ctx, s, controller.Options{Log: log, Metrics: metrics.Registry}); err != nil {
 		log.Error("akri-controller ends", "error", err)
-		return 1
+		return exitcode.Failed
 	}
-	return 0
+	return exitcode.OK
 }
 
 func serve(ctx context.Context, s settings, o controller.Options) error {
-	cfg, err := clusterConfig(s.kubeconfig)
+	cfg, err := kubeconfig.Load(s.kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -123,10 +126,14 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 		if o.Namespace == "" {
 			return errors.New("the admission webhook needs the namespace of its Service: set POD_NAMESPACE or --namespace")
 		}
-		o.Admission = &admission.Options{Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort, AuthorizeSpecs: s.authorizeSpecs, Log: o.Log}
-		if s.webhookCA != "" {
-			o.Admission.CABundle = []byte(s.webhookCA)
+		w := webhook.Options{
+			Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort,
+			AuthorizeSpecs: s.authorizeSpecs, Question: view.Question, Log: o.Log,
 		}
+		if s.webhookCA != "" {
+			w.CABundle = []byte(s.webhookCA)
+		}
+		o.Webhook = func(mgr manager.Manager) (func() error, error) { return webhook.Setup(mgr, w) }
 	}
 	mgr, err := controller.New(ctx, o)
 	if err != nil {
@@ -136,23 +143,6 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 		return fmt.Errorf("run the manager: %w", err)
 	}
 	return nil
-}
-
-// clusterConfig returns how to reach the API server: by a kubeconfig file if
-// one is named, else as a Pod of the cluster.
-func clusterConfig(kubeconfig string) (*rest.Config, error) {
-	if kubeconfig != "" {
-		cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("read kubeconfig %s: %w", kubeconfig, err)
-		}
-		return cfg, nil
-	}
-	cfg, err := rest.InClusterConfig()
-	if err != nil {
-		return nil, fmt.Errorf("find the API server (outside a cluster, give --kubeconfig): %w", err)
-	}
-	return cfg, nil
 }
 
 func parse(args []string, getenv func(string) string, out io.Writer) (settings, error) {
@@ -201,7 +191,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	s.webhookCA = string(pem)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(out, usage)
+		fmt.Fprintf(out, usage, exitcode.ServiceText())
 		flags.SetOutput(out)
 		flags.PrintDefaults()
 	case err != nil:

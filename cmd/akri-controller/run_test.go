@@ -90,6 +90,9 @@ func TestRunFailsWithAReason(t *testing.T) {
 		if code := run(t.Context(), tt.args, func(string) string { return "" }, &out, &errs); code != tt.code {
 			t.Errorf("%v: exit code %d, want %d", tt.args, code, tt.code)
 		}
+		if tt.code == 0 && !strings.Contains(out.String(), "Exit codes:\n  0  it ") {
+			t.Errorf("%v: the help does not tell the exit codes:\n%s", tt.args, out.String())
+		}
 		if !strings.Contains(errs.String(), tt.want) {
 			t.Errorf("%v: %q does not tell about %q", tt.args, errs.String(), tt.want)
 		}

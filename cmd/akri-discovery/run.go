@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -20,10 +18,11 @@ import (
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/handlers/debugecho"
+	"github.com/akri-go/akri/internal/exitcode"
+	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
-	"github.com/akri-go/akri/internal/handlers/udev"
-	"github.com/akri-go/akri/internal/handlers/udev/rule"
+	"github.com/akri-go/akri/internal/handlers/setup"
+	"github.com/akri-go/akri/internal/logging"
 	"github.com/akri-go/akri/internal/probes"
 	"github.com/akri-go/akri/internal/version"
 )
@@ -32,21 +31,30 @@ const usage = `akri-discovery finds the devices of one protocol and tells the Ak
 this node about them.
 
 Usage:
-  akri-discovery [flags] udev|debugEcho
+  akri-discovery [flags] <handler> [flags]
 
-Handlers:
-  udev       devices that the kernel knows, chosen by udev rules.
-             Reads /sys, kernel uevents and, for rules on ENV or TAG, /run/udev.
-             Leaves out what the node itself lives on: disks in use, consoles …
-  debugEcho  pretended devices, listed in the Configuration, for tests. They go
-             offline while /tmp/debug-echo-availability.txt contains OFFLINE.
-
+Handlers (akri-discovery <handler> --help tells more):
+%s
 It listens on the socket <directory>/<handler>.sock and registers on the agent's
 socket <directory>/agent-registration.sock, again and again until an agent is
 there, and anew whenever that was restarted. The process needs no privileges,
 only the group that the directory belongs to. It runs until it gets SIGTERM.
-Exit code: 0 then, 1 if it failed, 2 if it was called wrongly. --version tells
-which build this is.
+--version tells which build this is.
+
+%s
+
+Flags (with the environment variables that they default to):
+`
+
+const handlerUsage = `akri-discovery %[1]s finds %[2]s.
+%[3]s
+
+Usage:
+  akri-discovery [flags] %[1]s [flags]
+
+It runs until it gets SIGTERM. akri-discovery --help says how it meets the agent.
+
+%[4]s
 
 Flags (with the environment variables that they default to):
 `
@@ -55,59 +63,44 @@ Flags (with the environment variables that they default to):
 type settings struct {
 	directory, address, level string
 	port, metricsPort         int
-	shared                    bool
-	nodeMounts                string
-	allow                     []rule.Pattern
+	name                      string    // the handler's
+	start                     setup.New // makes it
 }
 
-// handlers make the handlers that can be chosen. They are constructed on use.
-// Each comes with what answers for /metrics.
-func handlers(s settings, log *slog.Logger) map[string]func() (discovery.Handler, http.Handler) {
-	return map[string]func() (discovery.Handler, http.Handler){
-		"udev": func() (discovery.Handler, http.Handler) {
-			delay := handlermetrics.Udev()
-			return udev.New(udev.Options{Log: log, Reported: delay.Observe, NodeMounts: s.nodeMounts, Allow: s.allow}), handlermetrics.Handler(delay)
-		},
-		debugecho.Name: func() (discovery.Handler, http.Handler) {
-			return debugecho.New(debugecho.Options{Shared: s.shared, Log: log}), handlermetrics.Handler()
-		},
-	}
-}
-
-// run does everything and returns the exit code: 2 if it was called wrongly.
+// run does everything and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
 	if version.Asked(args) {
 		fmt.Fprintln(out, "akri-discovery", version.String())
-		return 0
+		return exitcode.OK
 	}
-	s, name, err := parse(args, getenv, out)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	var level slog.Level
+	var (
+		log     *slog.Logger
+		metrics handlermetrics.Metrics
+		handler discovery.Handler
+	)
+	s, err := parse(args, getenv, out)
 	if err == nil {
-		err = level.UnmarshalText([]byte(s.level))
+		log, err = logging.New(errs, s.level)
 	}
-	log := slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))
-	known := handlers(s, log)
-	if err == nil && known[name] == nil {
-		names := slices.Sorted(maps.Keys(known))
-		err = fmt.Errorf("there is no handler %q; choose one of %s", name, strings.Join(names, ", "))
+	if err == nil {
+		handler, err = s.start(setup.Program{Log: log, Histogram: metrics.Histogram})
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitcode.OK
+	case err != nil:
 		fmt.Fprintf(errs, "akri-discovery: %v\nakri-discovery --help tells more.\n", err)
-		return 2
+		return exitcode.Usage
 	}
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(25) // memory is dearer here than the little time
 	}
 	bounded.Memory(getenv)
-	handler, metrics := known[name]()
-	if err := serve(ctx, s, handler, log, metrics); err != nil {
+	if err := serve(ctx, s, handler, log, &metrics); err != nil {
 		log.Error("akri-discovery ends", "error", err)
-		return 1
+		return exitcode.Failed
 	}
-	return 0
+	return exitcode.OK
 }
 
 // serve runs the handler, and what shows how it is, until ctx is done.
@@ -139,7 +132,9 @@ func serve(ctx context.Context, s settings, h discovery.Handler, log *slog.Logge
 	return group.Wait()
 }
 
-func parse(args []string, getenv func(string) string, out io.Writer) (s settings, name string, err error) {
+// parse reads flags and environment. Flags of the handler come after its name, all
+// others before or after it.
+func parse(args []string, getenv func(string) string, out io.Writer) (s settings, err error) {
 	env := func(name, fallback string) string {
 		if v := getenv(name); v != "" {
 			return v
@@ -157,43 +152,46 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	flags.IntVar(&s.metricsPort, "metrics-port", int(metrics), "`port` of /metrics, /healthz and /readyz; 0 for none (METRICS_PORT)")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", "info"),
 		"least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
-	shared, badShared := debugecho.SharedFromEnv(getenv)
-	flags.BoolVar(&s.shared, "shared", shared,
-		"debugEcho: all nodes see the same devices ("+debugecho.SharedVariable+")")
-	flags.StringVar(&s.nodeMounts, "node-mounts", getenv("UDEV_NODE_MOUNTS"),
-		"udev: `file` with the node's table of mounts, its /proc/1/mountinfo: disks in it are left out (UDEV_NODE_MOUNTS)")
-	allow := flags.String("allow-node-devices", getenv("UDEV_ALLOW_NODE_DEVICES"),
-		"udev: comma separated device nodes, or `patterns` of them, that are reported although the node lives on them (UDEV_ALLOW_NODE_DEVICES)")
 	flags.Usage = func() {}
 
-	// Flags may also follow the handler's name.
+	exits := exitcode.ServiceText()
+	help := fmt.Sprintf(usage, handlerList(), exits)
 	err = flags.Parse(args)
 	if err == nil && flags.NArg() > 0 {
-		name = flags.Arg(0)
+		s.name = flags.Arg(0)
+		kind, known := all.Find(s.name)
+		if !known {
+			return s, fmt.Errorf("there is no handler %q; choose %s", s.name, all.Names("or"))
+		}
+		help = fmt.Sprintf(handlerUsage, kind.Name, kind.Summary, kind.About, exits)
+		s.start = kind.Setup(flags, getenv)
 		err = flags.Parse(flags.Args()[1:])
-	}
-	var badAllow error
-	if *allow != "" {
-		s.allow, badAllow = udev.ParseAllow(strings.Split(*allow, ","))
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(out, usage)
+		fmt.Fprint(out, help)
 		flags.SetOutput(out)
 		flags.PrintDefaults()
+	case err != nil && s.name == "":
+		err = fmt.Errorf("%w (flags of a handler follow its name)", err)
 	case err != nil:
-	case badShared != nil:
-		err = badShared
 	case badMetrics != nil:
 		err = fmt.Errorf("METRICS_PORT: %q is not a port", getenv("METRICS_PORT"))
-	case badAllow != nil:
-		err = badAllow
 	case s.metricsPort < 0 || s.metricsPort > 65535:
 		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
-	case name == "":
+	case s.name == "":
 		err = errors.New("say which handler to run")
 	case flags.NArg() > 0:
 		err = fmt.Errorf("one handler is enough: what is %q for?", flags.Arg(0))
 	}
-	return s, name, err
+	return s, err
+}
+
+// handlerList has a line for each handler.
+func handlerList() string {
+	var list strings.Builder
+	for _, k := range all.Kinds() {
+		fmt.Fprintf(&list, "  %-10s %s\n", k.Name, k.Summary)
+	}
+	return list.String()
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/agent/registry"
+	"github.com/akri-go/akri/internal/handlers/all"
 )
 
 func TestCalledWrongly(t *testing.T) {
@@ -24,9 +25,11 @@ func TestCalledWrongly(t *testing.T) {
 		want string // in the message
 	}{
 		{nil, nil, "say which handler"},
-		{[]string{"zigbee"}, nil, `no handler "zigbee"; choose one of debugEcho, udev`},
+		{[]string{"zigbee"}, nil, `no handler "zigbee"; choose udev or debugEcho`},
 		{[]string{"udev", "debugEcho"}, nil, `what is "debugEcho" for`},
 		{[]string{"udev", "-nonsense"}, nil, "nonsense"},
+		{[]string{"udev", "-shared"}, nil, "-shared"},
+		{[]string{"-shared", "debugEcho"}, nil, "flags of a handler follow its name"},
 		{[]string{"udev"}, map[string]string{"LOG_LEVEL": "loud"}, "loud"},
 		{[]string{"debugEcho"}, map[string]string{"DEBUG_ECHO_INSTANCES_SHARED": "perhaps"}, "DEBUG_ECHO_INSTANCES_SHARED"},
 		{[]string{"udev"}, map[string]string{"METRICS_PORT": "many"}, "METRICS_PORT"},
@@ -43,14 +46,32 @@ func TestCalledWrongly(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	var out, errs strings.Builder
-	code := run(context.Background(), []string{"--help"}, func(string) string { return "" }, &out, &errs)
-	if code != 0 || errs.Len() > 0 {
-		t.Errorf("code %d, %q", code, errs.String())
+	for args, wants := range map[string][]string{
+		"--help": {"Exit codes:\n  0  it was told to end", "  udev       devices that the kernel knows", "debugEcho", "DISCOVERY_HANDLERS_DIRECTORY", "POD_IP", "LOG_LEVEL", "METRICS_PORT"},
+		"udev -h": {"akri-discovery udev finds devices that the kernel knows", "/run/udev", "UDEV_NODE_MOUNTS", "UDEV_ALLOW_NODE_DEVICES",
+			"METRICS_PORT", "[flags] udev [flags]", "Exit codes:"},
+		"-port 7 debugEcho --help": {"DEBUG_ECHO_INSTANCES_SHARED", "-directory", "OFFLINE"},
+	} {
+		var out, errs strings.Builder
+		code := run(context.Background(), strings.Fields(args), func(string) string { return "" }, &out, &errs)
+		if code != 0 || errs.Len() > 0 {
+			t.Errorf("%s: code %d, %q", args, code, errs.String())
+		}
+		for _, want := range wants {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in\n%s", args, want, out.String())
+			}
+		}
 	}
-	for _, want := range []string{"debugEcho", "udev", "DISCOVERY_HANDLERS_DIRECTORY", "POD_IP", "LOG_LEVEL", "DEBUG_ECHO_INSTANCES_SHARED", "METRICS_PORT"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the help does not mention %s", want)
+}
+
+// Flags of a handler are not called like those of the program.
+func TestHelpOfEachHandler(t *testing.T) {
+	for _, kind := range all.Kinds() {
+		var out, errs strings.Builder
+		code := run(t.Context(), []string{kind.Name, "--help"}, func(string) string { return "" }, &out, &errs)
+		if code != 0 || !strings.Contains(out.String(), kind.About) {
+			t.Errorf("%s: code %d, %q\n%s", kind.Name, code, errs.String(), out.String())
 		}
 	}
 }

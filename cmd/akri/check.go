@@ -38,8 +38,9 @@ once. It needs no cluster, and so does not know which names are taken, nor all
 that this or that version of Kubernetes asks of a Pod. Other objects are passed
 over.
 
-What is only a warning is shown, too. Exit code: 0 if all would be accepted, 1 if
-one would be refused or cannot be read, 2 if it was called wrongly.`,
+What is only a warning is shown, too.
+
+` + exitText("all would be accepted", "one would be refused, or cannot be read"),
 		Example: `  akri check -f configuration.yaml
   helm template akri charts/akri --set udev.configuration.enabled=true … | akri check -f -`,
 		Args: cobra.NoArgs,

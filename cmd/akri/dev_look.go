@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/exitcode"
 )
 
 func newStatusCommand(dir *string) *cobra.Command {
@@ -77,8 +78,7 @@ follows is kubectl's:
 
   akri dev kubectl get pods -A
 
-Exit code: kubectl's own, which is 1 if it failed; 1 too if there is no cluster,
-2 if there is nothing for kubectl to do.`,
+` + exitText("kubectl has done it", "kubectl failed, or there is no cluster") + "\n\nAny other code is kubectl's own.",
 		Args:               cobra.ArbitraryArgs,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -116,15 +116,15 @@ func kubectlArgs(args []string, dir string) (rest []string, folder string, help 
 		case args[0] == "--" && len(args) > 1:
 			return args[1:], dir, false, nil
 		case args[0] == "--", args[0] == "--dir":
-			return nil, dir, false, usagef("nothing follows %s: say what kubectl is to do", args[0])
+			return nil, dir, false, exitcode.Usagef("nothing follows %s: say what kubectl is to do", args[0])
 		default:
 			return args, dir, false, nil
 		}
 		if dir == "" {
-			return nil, dir, false, usagef("--dir is empty")
+			return nil, dir, false, exitcode.Usagef("--dir is empty")
 		}
 	}
-	return nil, dir, false, usagef("say what kubectl is to do, as in: akri dev kubectl get pods -A")
+	return nil, dir, false, exitcode.Usagef("say what kubectl is to do, as in: akri dev kubectl get pods -A")
 }
 
 // ended returns how a program ended, as a shell has it.

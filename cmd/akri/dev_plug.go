@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/exitcode"
 )
 
 func newPlugCommand(dir *string) *cobra.Command {
@@ -24,7 +25,7 @@ finds it. akri dev unplug removes it, akri dev down too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if count < 1 {
-				return usagef("--count is %d: plug at least one", count)
+				return exitcode.Usagef("--count is %d: plug at least one", count)
 			}
 			c, err := devcluster.Open(*dir)
 			if err != nil {
@@ -62,10 +63,10 @@ and prints its name. Only devices that akri dev plug added can be removed.`,
 		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all && len(args) > 0 {
-				return usagef("name a device or say --all, not both")
+				return exitcode.Usagef("name a device or say --all, not both")
 			}
 			if len(args) > 0 && args[0] == "" {
-				return usagef("the device's name is empty")
+				return exitcode.Usagef("the device's name is empty")
 			}
 			c, err := devcluster.Open(*dir)
 			if err != nil {

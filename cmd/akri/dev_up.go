@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/exitcode"
 )
 
 func newUpCommand(dir *string) *cobra.Command {
@@ -83,7 +84,7 @@ With --images it loads the image archives of a folder into the nodes, with
 // to install.
 func checkUp(cmd *cobra.Command, nodes int, images string, set []string, install *devcluster.InstallOptions) (err error) {
 	if nodes > devcluster.MaxNodes {
-		return usagef("--nodes is %d: at most %d", nodes, devcluster.MaxNodes)
+		return exitcode.Usagef("--nodes is %d: at most %d", nodes, devcluster.MaxNodes)
 	}
 	if images != "" {
 		if _, err := devcluster.ImageArchives(images); err != nil {
@@ -91,7 +92,7 @@ func checkUp(cmd *cobra.Command, nodes int, images string, set []string, install
 		}
 	}
 	if install.Values, err = devcluster.ParseValues(set); err != nil {
-		return usageError{fmt.Errorf("--set: %w", err)}
+		return exitcode.Usagef("--set: %w", err)
 	}
 	if install.ChartDir != "" {
 		if err := devcluster.CheckChart(cmd.Context(), *install); err != nil {
@@ -101,7 +102,7 @@ func checkUp(cmd *cobra.Command, nodes int, images string, set []string, install
 	}
 	for _, name := range []string{"set", "namespace", "release", "wait"} {
 		if cmd.Flags().Changed(name) {
-			return usagef("--%s is for a chart, and there is no --chart", name)
+			return exitcode.Usagef("--%s is for a chart, and there is no --chart", name)
 		}
 	}
 	return nil

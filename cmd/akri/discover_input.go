@@ -17,7 +17,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/admission"
-	"github.com/akri-go/akri/internal/handlers/debugecho"
+	"github.com/akri-go/akri/internal/handlers/all"
 )
 
 const maxInput = 8 << 20 // bytes
@@ -48,31 +48,32 @@ func readInput(name string, stdin io.Reader) ([]byte, error) {
 
 // fromManifest finds the handler and the request of the Configuration in a
 // manifest; if there are several, args[0] is the name of the one that is meant.
-func fromManifest(file string, stdin io.Reader, args []string) (req discovery.Request, handler, name string, err error) {
+func fromManifest(file string, stdin io.Reader, args []string) (req discovery.Request, kind all.Kind, name string, err error) {
 	b, err := readInput(file, stdin)
 	if err != nil {
-		return req, "", "", err
+		return req, kind, "", err
 	}
 	c, err := configuration(b, args)
 	if err != nil {
-		return req, "", "", fmt.Errorf("%s: %w", file, err)
+		return req, kind, "", fmt.Errorf("%s: %w", file, err)
 	}
 	info := c.Spec.DiscoveryHandler
-	if !slices.Contains([]string{"udev", debugecho.Name}, info.Name) {
-		return req, "", "", fmt.Errorf("%s: Configuration %s asks the discovery handler %q, and this program has only udev and debugEcho", file, c.Name, info.Name)
+	kind, known := all.Find(info.Name)
+	if !known {
+		return req, kind, "", fmt.Errorf("%s: Configuration %s asks the discovery handler %q, and this program has only %s", file, c.Name, info.Name, all.Names("and"))
 	}
 	req = discovery.Request{Details: info.DiscoveryDetails, Properties: map[string][]byte{}}
 	for _, p := range info.DiscoveryProperties {
 		switch {
 		case p.ValueFrom != nil:
-			return req, "", "", fmt.Errorf("%s: Configuration %s takes the property %s from the cluster, which this program does not ask", file, c.Name, p.Name)
+			return req, kind, "", fmt.Errorf("%s: Configuration %s takes the property %s from the cluster, which this program does not ask", file, c.Name, p.Name)
 		case p.Value != nil:
 			req.Properties[p.Name] = []byte(*p.Value)
 		default:
 			req.Properties[p.Name] = nil
 		}
 	}
-	return req, info.Name, c.Name, nil
+	return req, kind, c.Name, nil
 }
 
 // configuration picks a Configuration out of YAML documents.

@@ -63,7 +63,7 @@ func (p *printer) show(d discovery.Device) shown {
 type printer struct {
 	out    io.Writer
 	format string
-	tree   *sysfs.Tree // for the columns that reports do not have
+	tree   *sysfs.Tree // for the columns that reports do not have; may be nil
 	last   map[string]discovery.Device
 	rows   map[string][]string // of the devices in last
 	now    func() time.Time
@@ -96,7 +96,7 @@ func (p *printer) row(d discovery.Device) []string {
 		nodes = append(nodes, s.HostPath)
 	}
 	row := []string{strings.Join(nodes, ","), "", "", p.instance(d), d.ID}
-	if devpath := cmp.Or(d.Properties["UDEV_DEVPATH"], d.ID); strings.HasPrefix(devpath, "/devices/") {
+	if devpath := cmp.Or(d.Properties["UDEV_DEVPATH"], d.ID); p.tree != nil && strings.HasPrefix(devpath, "/devices/") {
 		dev := p.tree.View().At(devpath)
 		row[1], row[2] = dev.Subsystem(), dev.Driver()
 	}

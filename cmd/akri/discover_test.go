@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
 
@@ -85,6 +86,7 @@ func TestDiscover(t *testing.T) {
 		{"which", manifest, `-f -`, "", "", "several Configurations: name one of echo, null-device, camera"},
 		{"not there", manifest, `-f - other`, "", "", "no Configuration other"},
 		{"other handler", manifest, `-f - camera`, "", "", `discovery handler "onvif"`},
+		{"recording for another handler", manifest, `-f - echo --from discover_test.go`, "", "", "only the handler udev is asked of a recording"},
 		{"no Configuration", "kind: Pod\n", `-f -`, "", "", "no Configuration of akri.sh"},
 		{"wrong field", "apiVersion: akri.sh/v0\nkind: Configuration\nspec: {handler: {}}\n", `-f -`, "", "", "handler"},
 	} {
@@ -173,8 +175,8 @@ func TestProperties(t *testing.T) {
 		}
 	}
 	write("{name: a, value: b}")
-	req, handler, _, err := fromManifest(file, nil, nil)
-	if err != nil || handler != "udev" || string(req.Properties["a"]) != "b" {
+	req, kind, _, err := fromManifest(file, nil, nil)
+	if err != nil || kind.Name != "udev" || string(req.Properties["a"]) != "b" {
 		t.Errorf("got %+v, %v", req, err)
 	}
 	write("{name: a}")
@@ -223,6 +225,28 @@ func TestChanges(t *testing.T) {
 		}
 		if got := out.String(); got != want {
 			t.Errorf("%s: got\n%s\nwant\n%s", format, got, want)
+		}
+	}
+}
+
+// A handler that needs no words of its own here has a command by its details.
+func TestDetailsCommand(t *testing.T) {
+	kind, _ := all.Find("debugEcho")
+	kind.Name = "ownName"
+	for _, tt := range []struct{ args, out, err string }{
+		{"--details - --shared --node a -o json", `"instance": "akri-ownname-`, ""},
+		{"", "", "at least one of the flags"},
+		{"--details /no/such/file", "", "no such file"},
+	} {
+		cmd := newDiscoverDetailsCommand(kind)
+		var out, errs bytes.Buffer
+		cmd.SetOut(&out)
+		cmd.SetErr(&errs)
+		cmd.SetIn(strings.NewReader("descriptions: [foo]"))
+		cmd.SetArgs(strings.Fields(tt.args))
+		err := cmd.ExecuteContext(t.Context())
+		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) || !strings.Contains(out.String(), tt.out) {
+			t.Errorf("%s: %v\n%s", tt.args, err, out.String())
 		}
 	}
 }

@@ -9,28 +9,22 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/akri-go/akri/internal/exitcode"
 )
 
-// The codes with which akri ends, but for a program that it runs for somebody.
-const (
-	exitFailed = 1
-	exitCalled = 2 // wrongly
-)
+// exits is what the help of a command says about exit codes, unless it has its
+// own words.
+func exits() string { return exitText("it has done that", "it failed") }
 
-// exits is what the help of a command says about them, unless it has its own
-// words.
-const exits = "Exit code: 0 if it has done that, 1 if it failed, 2 if it was called wrongly."
-
-// usageError says that akri was called wrongly.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+// exitText is [exitcode.Text] for commands of akri, which end by themselves.
+func exitText(ok, failed string) string {
+	return exitcode.Text(ok, failed) + fmt.Sprintf("\n  %d  it was interrupted, by Ctrl-C", exitcode.Interrupted)
+}
 
 // wrongCall says where to read how a command is called.
 func wrongCall(cmd *cobra.Command, err error) error {
-	return usagef("%w: see %s --help", err, cmd.CommandPath())
+	return exitcode.Usagef("%w: see %s --help", err, cmd.CommandPath())
 }
 
 // exitError ends akri with the code of a program that it ran, which has said
@@ -40,18 +34,19 @@ type exitError int
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // exitCode returns the code for an error, and what is to be said about it.
-func exitCode(err error) (code int, say string) {
-	var usage usageError
+func exitCode(ctx context.Context, err error) (code int, say string) {
 	var exit exitError
 	switch {
 	case err == nil:
-		return 0, ""
+		return exitcode.OK, ""
 	case errors.As(err, &exit):
 		return int(exit), ""
-	case errors.As(err, &usage):
-		return exitCalled, err.Error()
 	}
-	return exitFailed, err.Error()
+	code = exitcode.Of(err)
+	if code == exitcode.Failed && ctx.Err() != nil {
+		code = exitcode.Interrupted
+	}
+	return code, err.Error()
 }
 
 // withHabits gives a command and all below it what every one has: groups that
@@ -81,7 +76,7 @@ func withHabits(cmd *cobra.Command) {
 			}
 		}
 		if err := sensible(cmd.Flags()); err != nil {
-			return usageError{err}
+			return exitcode.AsUsage(err)
 		}
 		if before != nil {
 			return before(cmd, args)
@@ -94,8 +89,8 @@ func withHabits(cmd *cobra.Command) {
 	if cmd.Long == "" {
 		cmd.Long = cmd.Short + "."
 	}
-	if !strings.Contains(cmd.Long, "Exit code") {
-		cmd.Long += "\n\n" + exits
+	if !strings.Contains(cmd.Long, "Exit codes:") {
+		cmd.Long += "\n\n" + exits()
 	}
 }
 
@@ -113,10 +108,10 @@ func group(cmd *cobra.Command) {
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			hint = "did you mean " + strings.Join(near, " or ") + "?"
 		}
-		return usagef("there is no command %s %s: %s", cmd.CommandPath(), args[0], hint)
+		return exitcode.Usagef("there is no command %s %s: %s", cmd.CommandPath(), args[0], hint)
 	}
 	cmd.SuggestionsMinimumDistance = 2
-	cmd.Long += "\n\nExit codes of all commands: 0 done, 1 failed, 2 called wrongly."
+	cmd.Long += "\n\n" + exits()
 }
 
 // sensible refuses values that no flag of ours can mean: an empty text, as of a

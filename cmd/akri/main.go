@@ -17,8 +17,8 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := newAkriCommand().ExecuteContext(ctx)
+	code, say := exitCode(ctx, err)
 	stop()
-	code, say := exitCode(err)
 	if say != "" {
 		fmt.Fprintln(os.Stderr, "akri:", say)
 	}

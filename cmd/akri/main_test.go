@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/akri-go/akri/internal/exitcode"
 )
 
 func TestEveryCommandExplainsItself(t *testing.T) {
@@ -20,7 +23,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		if cmd.Runnable() && cmd.Args == nil {
 			t.Errorf("%s takes any argument without a word", cmd.CommandPath())
 		}
-		if !strings.Contains(cmd.Long, "Exit code") {
+		if !strings.Contains(cmd.Long, "Exit codes:\n  0  ") {
 			t.Errorf("%s does not say with which codes it ends", cmd.CommandPath())
 		}
 		for _, sub := range cmd.Commands() {
@@ -53,7 +56,7 @@ func run(args ...string) (int, string) {
 	cmd.SetErr(&out)
 	cmd.SetIn(strings.NewReader(""))
 	cmd.SetArgs(args)
-	code, say := exitCode(cmd.Execute())
+	code, say := exitCode(context.Background(), cmd.Execute())
 	return code, out.String() + say
 }
 
@@ -143,12 +146,26 @@ func TestKubectlArgs(t *testing.T) {
 
 func TestEnded(t *testing.T) {
 	for script, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -9 $$": 137} {
-		if code, say := exitCode(ended(exec.Command("sh", "-c", script).Run())); code != want || say != "" {
+		if code, say := exitCode(t.Context(), ended(exec.Command("sh", "-c", script).Run())); code != want || say != "" {
 			t.Errorf("%s: exit code %d, %q, want %d", script, code, say, want)
 		}
 	}
-	if code, say := exitCode(ended(exec.Command("/no/such/program").Run())); code != 1 || say == "" {
+	if code, say := exitCode(t.Context(), ended(exec.Command("/no/such/program").Run())); code != 1 || say == "" {
 		t.Errorf("no program: exit code %d, %q", code, say)
+	}
+}
+
+// Ctrl-C is no failure of its own.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, c := range []struct {
+		err  error
+		want int
+	}{{nil, 0}, {ctx.Err(), 130}, {exitcode.Usagef("x"), 2}, {exitError(7), 7}} {
+		if code, _ := exitCode(ctx, c.err); code != c.want {
+			t.Errorf("%v: exit code %d, want %d", c.err, code, c.want)
+		}
 	}
 }
 

@@ -38,6 +38,24 @@ type Facts struct {
 	Gaps []string
 }
 
+// Verdict is what the API server said to a trial of a spec.
+type Verdict struct {
+	// Answered is false if it did not get so far as to judge the spec.
+	Answered bool
+	// Faults are what no cluster like this one will ever accept.
+	Faults []Fault
+	// Objection is why it would be refused at this moment (a quota, a policy,
+	// a service account that is not there), or why there was no answer.
+	Objection string
+}
+
+// Fault is one thing that is wrong with a spec.
+type Fault struct {
+	Field  string // within the spec; empty for all of it
+	Type   field.ErrorType
+	Reason string
+}
+
 // Limits of warnings: the API asks for at most 120 characters each, and
 // shortens what is more than 4 KiB in all.
 const (
@@ -95,7 +113,7 @@ func (k *checker) warn(format string, args ...any) {
 func (k *checker) warnings() []string {
 	var out []string
 	for _, w := range k.told {
-		if w = short(w, maxWarning); !slices.Contains(out, w) {
+		if w = Short(w, maxWarning); !slices.Contains(out, w) {
 			out = append(out, w)
 		}
 	}
@@ -105,8 +123,8 @@ func (k *checker) warnings() []string {
 	return out
 }
 
-// short returns s in one line of at most n characters.
-func short(s string, n int) string {
+// Short returns s in one line of at most n characters.
+func Short(s string, n int) string {
 	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "�")), " ")
 	if utf8.RuneCountInString(s) <= n {
 		return s
@@ -143,17 +161,6 @@ func (k *checker) name() {
 	for _, o := range k.facts.Heirs {
 		k.warn("Configuration %s has a name that an Instance of this one can get: that Instance could not be made", o)
 	}
-}
-
-// parentOf returns the name of the Configuration of which an Instance can have
-// a name; empty if none can. Hashes have six digits, and more where two are the
-// same.
-func parentOf(name string) string {
-	i := strings.LastIndexByte(name, '-')
-	if i < 1 || len(name)-i-1 < 6 || strings.Trim(name[i+1:], "0123456789abcdef") != "" {
-		return ""
-	}
-	return name[:i]
 }
 
 // same warns of devices that will be handed out twice. That two rules meet in one
@@ -206,7 +213,7 @@ func (k *checker) properties() {
 	path = field.NewPath("spec", "brokerProperties")
 	for key := range k.c.Spec.BrokerProperties {
 		if key == "" || strings.ContainsAny(key, "=\x00") {
-			k.invalid(path, "%q cannot be the name of an environment variable", short(key, 60))
+			k.invalid(path, "%q cannot be the name of an environment variable", Short(key, 60))
 		}
 	}
 }

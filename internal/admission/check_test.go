@@ -223,16 +223,6 @@ func TestCheckChange(t *testing.T) {
 	}
 }
 
-func TestParentOf(t *testing.T) {
-	for name, want := range map[string]string{
-		"cam": "", "cam-a1b2c3": "cam", "cam-x-a1b2c3d4": "cam-x", "cam-a1b2c": "", "cam-a1b2cg": "", "-a1b2c3": "", "a1b2c3": "", "cam-": "", "cam-A1B2C3": "",
-	} {
-		if got := parentOf(name); got != want {
-			t.Errorf("%q: %q, want %q", name, got, want)
-		}
-	}
-}
-
 func TestWarningsAreShortAndFew(t *testing.T) {
 	rules := strings.Repeat("\n      - ENV{A}==\"1\", ENV{B}==\"2\", ATTRS{"+strings.Repeat("é", 200)+"}!=\"*x*\", KERNELS==\"a.*\", DEVPATH==\"/x\"", 20)
 	_, warnings := Check(parse(t, good, "\n      - KERNEL==\"video*\" => "+rules), nil, Facts{})

@@ -14,22 +14,23 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // faultsOf finds what every API server refuses of a broker's spec: what there is
 // to say without one. It is not all that a server says; where there is one, it
 // is asked.
-func faultsOf(s coreSpec) []Fault {
+func faultsOf(s workload.Spec) []Fault {
 	out := unknownFields(s)
-	switch s.kind {
-	case pod:
+	switch s.Kind {
+	case workload.Pod:
 		var spec corev1.PodSpec
-		if json.Unmarshal(s.raw, &spec) == nil {
+		if json.Unmarshal(s.Raw, &spec) == nil {
 			out = append(out, podFaults(nil, &spec)...)
 		}
-	case job:
+	case workload.Job:
 		var spec batchv1.JobSpec
-		if json.Unmarshal(s.raw, &spec) == nil {
+		if json.Unmarshal(s.Raw, &spec) == nil {
 			path := field.NewPath("template", "spec")
 			out = append(out, podFaults(path, &spec.Template.Spec)...)
 			if p := spec.Template.Spec.RestartPolicy; p != corev1.RestartPolicyNever && p != corev1.RestartPolicyOnFailure {
@@ -69,7 +70,7 @@ func podFaults(path *field.Path, spec *corev1.PodSpec) (out []Fault) {
 			}
 			for j, m := range c.VolumeMounts {
 				if !volumes[m.Name] {
-					add(at.Child("volumeMounts").Index(j).Child("name"), field.ErrorTypeNotFound, "there is no volume %q", short(m.Name, 60))
+					add(at.Child("volumeMounts").Index(j).Child("name"), field.ErrorTypeNotFound, "there is no volume %q", Short(m.Name, 60))
 				}
 			}
 			out = append(out, amountFaults(at.Child("resources"), c.Resources)...)

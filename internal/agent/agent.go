@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -29,6 +28,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/coreapi"
 	"github.com/akri-go/akri/internal/agent/deviceplugin"
+	"github.com/akri-go/akri/internal/agent/events"
 	"github.com/akri-go/akri/internal/agent/heartbeat"
 	"github.com/akri-go/akri/internal/agent/hostpath"
 	"github.com/akri-go/akri/internal/agent/inventory"
@@ -38,6 +38,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/outdated"
 	"github.com/akri-go/akri/internal/agent/podresources"
 	"github.com/akri-go/akri/internal/agent/publish"
+	"github.com/akri-go/akri/internal/agent/reach"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/agent/requests"
 	"github.com/akri-go/akri/internal/probes"
@@ -103,36 +104,40 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	// Behind the local API server of an edge node the arbiter is another party.
+	ask := reach.Direct(client)
 	uptime := &inventory.UpTime{}
+	var books *ledger.Ledger
 	var inv *inventory.Inventory
 	var finder *outdated.Finder
 	var handlers *registry.Registry
 	meters, err := metrics.New(o.Metrics, metrics.Counted{
 		Devices:   func() []inventory.Tally { return inv.Tally() },
 		Endpoints: func() map[string]int { return handlers.Endpoints() },
-		APIServer: client.Reachable,
+		APIServer: ask.API.Reachable,
 	})
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 
-	books := &bookkeeping{}
+	says := events.New(client, o.Node, o.Logger)
 	publisher := publish.New(publish.Options{
-		Node: o.Node, API: client, Claims: books, Logger: o.Logger,
+		Node: o.Node, API: client, Arbiter: ask.Arbiter, Events: says, Logger: o.Logger,
 		Written: meters.Written, Published: meters.Published,
-		Named: func(d inventory.Device, name, id string) bool { return inv.Named(d, name, id) },
+		Observed: func(instance types.NamespacedName, usage map[string]v0.Usage) { books.Observed(instance, usage) },
+		Named:    func(d inventory.Device, name, id string) bool { return inv.Named(d, name, id) },
 	})
-	books.Ledger = ledger.New(ledger.Options{
+	books = ledger.New(ledger.Options{
 		Node:     o.Node,
 		Store:    &checkpoint.File[ledger.State]{Path: filepath.Join(o.StateDir, "claims.json"), Version: ledger.StateVersion},
 		Recorder: publisher,
 		Logger:   o.Logger,
 	})
 	warn := func(c types.NamespacedName, owner types.UID, reason, note string) {
-		publisher.Events().Warn(publish.Regarding{Configuration: c, UID: owner}, reason, note)
+		says.Warn(events.Regarding{Configuration: c, UID: owner}, reason, note)
 	}
 	doors, err := deviceplugin.New(deviceplugin.Options{
-		Dir: o.DevicePluginDir, Node: o.Node, Ledger: books.Ledger, HostPaths: paths, Logger: o.Logger,
+		Dir: o.DevicePluginDir, Node: o.Node, Ledger: books, HostPaths: paths, Logger: o.Logger,
 		Room: publisher.Room,
 		Allocated: func(a deviceplugin.Allocation) {
 			meters.Allocated(a)
@@ -155,7 +160,7 @@ func Run(ctx context.Context, o Options) error {
 		Socket:     o.PodResourcesSocket,
 		Checkpoint: filepath.Join(o.DevicePluginDir, "kubelet_internal_checkpoint"),
 		Self:       types.NamespacedName{Namespace: o.PodNamespace, Name: o.PodName},
-		Ledger:     books.Ledger,
+		Ledger:     books,
 		Logger:     o.Logger,
 		Nudge:      doors.Nudge,
 		ActivePods: core.Pods,
@@ -171,12 +176,12 @@ func Run(ctx context.Context, o Options) error {
 	books.Subscribe(func(types.NamespacedName) { reclaimer.Kick(); finder.Kick() })
 	inv = inventory.New(inventory.Options{
 		Node:      o.Node,
-		Consumers: []inventory.Consumer{books.Ledger, publisher, doors, finder},
+		Consumers: []inventory.Consumer{books, publisher, doors, finder},
 		Statuses:  publisher,
 		Warn:      warn,
 		Vet:       func(devices []discovery.Device) ([]discovery.Device, error) { return handlers.Vet(devices) },
 		UpTime:    uptime,
-		Store:     store{checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion}, o.Logger},
+		Store:     &checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion},
 		BootID:    bootID(),
 		Logger:    o.Logger,
 		Budget:    o.HandlersMemory,
@@ -188,7 +193,7 @@ func Run(ctx context.Context, o Options) error {
 		Refused: func(r registry.Refusal) {
 			meters.Refused(r)
 			if !r.Repeated {
-				publisher.Events().Warn(publish.Regarding{Node: true}, "DiscoveryHandlerRefused", fmt.Sprintf(
+				says.Warn(events.Regarding{Node: true}, "DiscoveryHandlerRefused", fmt.Sprintf(
 					"discovery handler %s at %s, of user %d and group %d, may not register: %v", r.Handler, r.Endpoint, r.UID, r.GID, r.Err))
 			}
 		},
@@ -206,13 +211,11 @@ func Run(ctx context.Context, o Options) error {
 		Registry: handlers, Inventory: inv, Statuses: publisher, Warn: warn, Logger: o.Logger,
 		Store: &checkpoint.File[requests.State]{Path: filepath.Join(o.StateDir, "questions.json"), Version: requests.StateVersion},
 	})
-	client.OnReachable(uptime.Set)
-	client.OnReachable(books.Reachable)
-	client.OnReachable(publisher.Reachable)
+	ask.API.OnReachable(uptime.Set)
+	ask.Arbiter.OnReachable(books.ArbiterReachable)
+	ask.API.OnReachable(publisher.APIReachable)
 
-	if err := inv.Restore(); err != nil {
-		return err
-	}
+	inv.Restore()
 	asker.Restore()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return client.Run(ctx) })
@@ -220,6 +223,7 @@ func Run(ctx context.Context, o Options) error {
 	g.Go(func() error { return asker.Run(ctx) })
 	g.Go(func() error { return inv.Run(ctx) })
 	g.Go(func() error { return publisher.Run(ctx) })
+	g.Go(func() error { says.Run(ctx); return nil })
 	g.Go(func() error { return doors.Run(ctx) })
 	g.Go(func() error { return reclaimer.Run(ctx) })
 	g.Go(func() error { return finder.Run(ctx) })
@@ -290,33 +294,6 @@ func adopt(ctx context.Context, asker *requests.Asker, publisher *publish.Publis
 	}
 	inv.Adopt(devices)
 	return nil
-}
-
-// bookkeeping closes the one loop of the wiring: the publisher tells the
-// ledger what it sees, the ledger has the publisher write.
-type bookkeeping struct{ *ledger.Ledger }
-
-func (b *bookkeeping) Observed(instance types.NamespacedName, usage map[string]v0.Usage) {
-	b.Ledger.Observed(instance, usage)
-}
-
-// store makes a checkpoint file what an inventory starts from: one that is not
-// there, or cannot be used, is an empty one.
-type store struct {
-	checkpoint.File[inventory.State]
-	log *slog.Logger
-}
-
-func (s store) Load() (inventory.State, error) {
-	state, err := s.File.Load()
-	if errors.Is(err, fs.ErrNotExist) {
-		return inventory.State{}, nil
-	}
-	if err != nil {
-		s.log.Error("starting without the saved devices; they are found anew", "error", err)
-		return inventory.State{}, nil
-	}
-	return state, nil
 }
 
 // bootID tells one start of the kernel from another; "" where /proc has none.

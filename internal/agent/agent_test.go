@@ -12,17 +12,12 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/checkpoint/checkpointtest"
 	"github.com/akri-go/akri/internal/agent/hostpath"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/agent/requests"
 )
-
-// saved is a checkpoint of an agent that knew its Configurations: none.
-type saved struct{}
-
-func (saved) Load() (requests.State, error) { return requests.State{}, nil }
-func (saved) Save(requests.State) error     { return nil }
 
 type nobody struct{}
 
@@ -55,7 +50,7 @@ func TestReady(t *testing.T) {
 		Logger: slog.New(slog.DiscardHandler)}
 	fresh := requests.New(options)
 	fresh.Restore()
-	options.Store = saved{}
+	options.Store = checkpointtest.Holding(requests.State{}) // of an agent that knew its Configurations: none
 	restarted := requests.New(options)
 	restarted.Restore()
 
@@ -97,12 +92,6 @@ func TestReady(t *testing.T) {
 	}
 }
 
-// kept is a checkpoint of an agent's devices.
-type kept inventory.State
-
-func (k kept) Load() (inventory.State, error) { return inventory.State(k), nil }
-func (kept) Save(inventory.State) error       { return nil }
-
 // restored notes what is there after a start, and what the status says.
 type restored struct {
 	devices []string
@@ -133,14 +122,12 @@ func TestRestoredByTheRulesOfToday(t *testing.T) {
 	r, up := &restored{}, &inventory.UpTime{}
 	inv := inventory.New(inventory.Options{
 		Node: "n", Consumers: []inventory.Consumer{r}, Statuses: r, Vet: handlers.Vet, UpTime: up, Logger: slog.New(slog.DiscardHandler),
-		Store: kept{Requests: []inventory.StoredSource{{
+		Store: checkpointtest.Holding(inventory.State{Requests: []inventory.StoredSource{{
 			Configuration: types.NamespacedName{Namespace: "ns", Name: "c"}, Handler: "h", Question: "q",
 			Sources: []inventory.Source{{Endpoint: "e", Devices: []discovery.Device{node("/dev/bus/usb/001/099"), node("/dev/sda"), shm}}},
-		}}},
+		}}}),
 	})
-	if err := inv.Restore(); err != nil {
-		t.Fatal(err)
-	}
+	inv.Restore()
 	if len(r.devices) != 1 || r.devices[0] != "/dev/bus/usb/001/099" {
 		t.Errorf("restored %q, want what is below /dev/bus/usb", r.devices)
 	}

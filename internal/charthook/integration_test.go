@@ -24,6 +24,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/charts"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 // patience is how long a test waits for what must come; nothing is asserted
@@ -96,16 +97,12 @@ func (r *rig) patch(resource schema.GroupVersionResource, namespace, name, patch
 
 func (r *rig) eventually(what string, check func(context.Context) error) {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
-	defer cancel()
-	if err := until(ctx, what, func() (string, error) {
+	eventually.Succeeds(r, patience, func(ctx context.Context) error {
 		if err := check(ctx); err != nil {
-			return err.Error(), nil
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		return "", nil
-	}); err != nil {
-		r.Fatal(err)
-	}
+		return nil
+	})
 }
 
 func configuration(name string, finalizers ...any) map[string]any {

@@ -18,7 +18,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/akri-go/akri/bounded"
-	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/controller/agents"
 	"github.com/akri-go/akri/internal/controller/broker"
 	"github.com/akri-go/akri/internal/controller/migrate"
@@ -53,8 +52,9 @@ type Options struct {
 	// LookAtAgents is the time between two looks at the agents' Leases; 0 is
 	// the default.
 	LookAtAgents time.Duration
-	// Admission is what the webhook is told; nil is no webhook.
-	Admission *admission.Options
+	// Webhook adds the admission webhook to the manager, and returns why it is
+	// not ready; nil is no webhook.
+	Webhook func(manager.Manager) (ready func() error, err error)
 	// Metrics gets the collectors of this package; nil is no metrics.
 	Metrics prometheus.Registerer
 }
@@ -106,8 +106,8 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 		return nil, err
 	}
 	ready := []func() error{cacheReady(ctx, mgr)}
-	if o.Admission != nil {
-		served, err := admission.Setup(mgr, *o.Admission)
+	if o.Webhook != nil {
+		served, err := o.Webhook(mgr)
 		if err != nil {
 			return nil, fmt.Errorf("set up the admission webhook: %w", err)
 		}

@@ -1,6 +1,7 @@
 // Package controller puts the parts of akri-controller together.
 //
 //	view     what the controller sees of the cluster: its cache
+//	loop     how the manager runs a reconciler
 //	broker   Pods and Jobs for Instances
 //	service  Services over them
 //	status   conditions of Configurations and Instances
@@ -14,6 +15,6 @@
 // that breaks lists again.
 //
 // Of several replicas one acts, by the Lease "akri-controller"; the others
-// keep their caches warm. All of them serve the admission webhook, if there is
-// to be one (package internal/admission).
+// keep their caches warm. All of them serve the admission webhook, if the
+// program that runs them adds one.
 package controller

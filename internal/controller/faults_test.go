@@ -15,8 +15,8 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller"
-	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 func testForeignPods(s *space) {
@@ -118,7 +118,7 @@ func testWhileDown(s *space, stop func()) {
 				v0.LabelApp: "cam-000004-pod", v0.LabelController: "akri.sh", v0.LabelConfiguration: "cam",
 				v0.LabelInstance: "cam-000004", v0.LabelTargetNode: "node-b",
 			},
-			OwnerReferences: []metav1.OwnerReference{view.OwnerRef(inst)},
+			OwnerReferences: []metav1.OwnerReference{workload.OwnerRef(inst)},
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "broker", Image: "older"}}},
 	}

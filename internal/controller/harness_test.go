@@ -31,6 +31,8 @@ import (
 	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // patience is how long a test waits for what must come; nothing is asserted
@@ -249,7 +251,7 @@ func (s *space) instance(conf *v0.Configuration, name string, capacity int64, sh
 	inst := &v0.Instance{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: s.ns, Name: name,
-			OwnerReferences: []metav1.OwnerReference{view.OwnerRef(conf)},
+			OwnerReferences: []metav1.OwnerReference{workload.OwnerRef(conf)},
 		},
 		Spec: v0.InstanceSpec{
 			ConfigurationName: conf.Name, CdiName: v0.CDIName(conf.Name, v0.HashOf(name)),
@@ -282,19 +284,12 @@ func update[T client.Object](s *space, name string, o T, change func(T)) {
 // eventually waits until what returns nil.
 func (s *space) eventually(what string, check func() error) {
 	s.t.Helper()
-	deadline := time.Now().Add(s.patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
+	eventually.Succeeds(s.t, s.patience, func(context.Context) error {
+		if err := check(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%s: %v", what, err)
-		}
-		<-tick.C
-	}
+		return nil
+	})
 }
 
 // pod waits for a Pod of that name, other than the one with the UID given.

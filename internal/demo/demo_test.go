@@ -116,12 +116,15 @@ func pod(name, instance string, change func(*corev1.Pod)) corev1.Pod {
 func TestView(t *testing.T) {
 	other := instance("other-1", "/dev/zram7", false)
 	other.Spec.ConfigurationName = "other"
-	rows := view([]string{"/dev/zram2", "/dev/zram10", "/dev/zram3"}, "zram",
-		[]akri.Instance{instance("zram-b", "/dev/zram10", true), instance("zram-a", "/dev/zram2", true), instance("zram-g", "/dev/zram1", false), other},
+	rows := view([]string{"/dev/zram2", "/dev/zram10", "/dev/zram3", "/dev/zram11"}, "zram",
+		[]akri.Instance{instance("zram-c", "/dev/zram11", true), instance("zram-b", "/dev/zram10", true), instance("zram-a", "/dev/zram2", true), instance("zram-g", "/dev/zram1", false), other},
 		[]corev1.Pod{
 			pod("a-pod", "zram-a", nil),
 			pod("b-pod", "zram-b", func(p *corev1.Pod) {
 				p.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull"}}}}
+			}),
+			pod("c-pod", "zram-c", func(p *corev1.Pod) { // has crashed, and is to be started again
+				p.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3, Reason: "Error"}}}}
 			}),
 			pod("g-pod", "zram-g", func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }),
 		})
@@ -131,6 +134,7 @@ func TestView(t *testing.T) {
 		"/dev/zram2   zram-a    1/1    Running                  a-pod   n",
 		"/dev/zram3                    not found yet",
 		"/dev/zram10  zram-b    1/1    ErrImagePull             b-pod   n",
+		"/dev/zram11  zram-c    1/1    Error                    c-pod   n",
 	}
 	if d := cmp.Diff(want, table(rows, 0)); d != "" {
 		t.Error(d)

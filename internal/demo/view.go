@@ -77,6 +77,10 @@ func phaseOf(p corev1.Pod) string {
 		if s.State.Waiting != nil && s.State.Waiting.Reason != "" {
 			return s.State.Waiting.Reason
 		}
+		// For most of the time between two crashes this is all that the kubelet says.
+		if t := s.State.Terminated; t != nil && t.ExitCode != 0 && p.Status.Phase == corev1.PodRunning {
+			return cmp.Or(t.Reason, "Error")
+		}
 	}
 	if p.Status.Phase == "" {
 		return "Pending"

@@ -40,25 +40,7 @@ type Archive struct {
 // Build compiles the programs and writes their archives to Out/images. An
 // archive whose program, tag and shell did not change is left as it is.
 func Build(ctx context.Context, o Options) ([]Archive, error) {
-	if o.Log == nil {
-		o.Log = io.Discard
-	}
-	if o.Prefix == "" {
-		o.Prefix = DefaultPrefix
-	}
-	if o.Tag == "" {
-		tag, err := DefaultTag(o.Debug)
-		if err != nil {
-			return nil, err
-		}
-		o.Tag = tag
-	}
-	for _, i := range o.Images {
-		if _, err := os.Stat(filepath.Join(o.Module, i.Package)); err != nil {
-			return nil, fmt.Errorf("image %s: %w", i.Name, err)
-		}
-	}
-	if err := os.MkdirAll(filepath.Join(o.Out, "images"), 0o755); err != nil {
+	if err := o.prepare(); err != nil {
 		return nil, err
 	}
 	var archives []Archive
@@ -86,10 +68,40 @@ func Build(ctx context.Context, o Options) ([]Archive, error) {
 	return archives, nil
 }
 
-// compile builds all programs for a platform with one run of the Go tool and
-// returns the directory that has them.
+// prepare sets what is not set, and makes the folder for archives.
+func (o *Options) prepare() error {
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	if o.Prefix == "" {
+		o.Prefix = DefaultPrefix
+	}
+	if o.Tag == "" {
+		tag, err := DefaultTag(o.Debug)
+		if err != nil {
+			return err
+		}
+		o.Tag = tag
+	}
+	for _, i := range o.Images {
+		if _, err := os.Stat(filepath.Join(o.Module, i.Package)); err != nil {
+			return fmt.Errorf("image %s: %w", i.Name, err)
+		}
+	}
+	return os.MkdirAll(filepath.Join(o.Out, "images"), 0o755)
+}
+
+// Compile builds the programs of all images for a platform with one run of the
+// Go tool and returns the directory that has them.
+func Compile(ctx context.Context, o Options, p Platform) (string, error) {
+	if err := o.prepare(); err != nil {
+		return "", err
+	}
+	return compile(ctx, o, p)
+}
+
 func compile(ctx context.Context, o Options, p Platform) (string, error) {
-	dir, err := filepath.Abs(filepath.Join(o.Out, "bin", p.file()))
+	dir, err := filepath.Abs(filepath.Join(o.Out, "bin", p.FileName()))
 	if err != nil {
 		return "", err
 	}
@@ -122,7 +134,7 @@ func pack(o Options, p Platform, i Image, program string, tools []file) (Archive
 	if o.Debug {
 		name += "-debug"
 	}
-	a.Path = filepath.Join(o.Out, "images", name+"-"+p.file()+".tar")
+	a.Path = filepath.Join(o.Out, "images", name+"-"+p.FileName()+".tar")
 	notePath := a.Path + ".json"
 	inputs := fingerprint(a.Ref, binary, tools)
 	if n, err := readNote(notePath); err == nil && n.Inputs == inputs && exists(a.Path) {

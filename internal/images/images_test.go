@@ -93,6 +93,50 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
+// One archive has the image for all platforms, and is the same twice.
+func TestBuildIndexes(t *testing.T) {
+	var archives [2][]byte
+	for i := range archives {
+		indexes, err := BuildIndexes(t.Context(), Options{Module: "../..", Out: t.TempDir(), Prefix: "example.org/x", Tag: "v1",
+			Platforms: Platforms(), Images: []Image{hello}})
+		if err != nil || len(indexes) != 1 {
+			t.Fatalf("%v, %v", indexes, err)
+		}
+		written := indexes[0]
+		if archives[i], err = os.ReadFile(written.Path); err != nil {
+			t.Fatal(err)
+		}
+		top, root, _ := unpackIndex(t, written.Path)
+		if len(root.Manifests) != 1 || root.Manifests[0].Digest.String() != written.Digest {
+			t.Fatalf("%+v, %s reported", root.Manifests, written.Digest)
+		}
+		if name := root.Manifests[0].Annotations["io.containerd.image.name"]; name != "example.org/x/hello:v1" {
+			t.Errorf("called %q", name)
+		}
+		index, err := top.ImageIndex(root.Manifests[0].Digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate.Index(index); err != nil {
+			t.Error(err)
+		}
+		manifest, err := index.IndexManifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var platforms []string
+		for _, m := range manifest.Manifests {
+			platforms = append(platforms, m.Platform.String())
+		}
+		if d := cmp.Diff([]string{"linux/amd64", "linux/arm64", "linux/arm/v7"}, platforms); d != "" {
+			t.Error(d)
+		}
+	}
+	if !bytes.Equal(archives[0], archives[1]) {
+		t.Error("the archives differ")
+	}
+}
+
 func TestUnchangedIsLeft(t *testing.T) {
 	out, p := t.TempDir(), Platform{Arch: "amd64"}
 	before := build(t, out, p)[0]
@@ -175,8 +219,19 @@ func TestDefaultTag(t *testing.T) {
 	}
 }
 
-// unpack extracts an archive and opens it as an OCI layout.
+// unpack extracts an archive and opens its one image.
 func unpack(t *testing.T, path string) (v1.Image, string) {
+	t.Helper()
+	index, manifest, dir := unpackIndex(t, path)
+	image, err := index.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image, dir
+}
+
+// unpackIndex extracts an archive and opens it as an OCI layout of one entry.
+func unpackIndex(t *testing.T, path string) (v1.ImageIndex, *v1.IndexManifest, string) {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -211,11 +266,7 @@ func unpack(t *testing.T, path string) (v1.Image, string) {
 	if err != nil || len(m.Manifests) != 1 {
 		t.Fatalf("index %v: %v", m, err)
 	}
-	image, err := index.Image(m.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return image, dir
+	return index, m, dir
 }
 
 // contents returns the files of an image; symbolic links as "-> target".

@@ -78,8 +78,8 @@ func (p Platform) String() string {
 	return p.Arch + "/" + p.Variant
 }
 
-// file is the platform's part of a file name.
-func (p Platform) file() string { return p.Arch + p.Variant }
+// FileName is the platform's part of a file name, such as "armv7".
+func (p Platform) FileName() string { return p.Arch + p.Variant }
 
 // debian is Debian's name of the architecture.
 func (p Platform) debian() string {

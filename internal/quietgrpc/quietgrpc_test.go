@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 	"golang.org/x/sync/errgroup"
@@ -27,8 +26,6 @@ import (
 	"google.golang.org/grpc/status"
 	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // plugin is a service of the kind this is for. Allocate answers with the number
 // of containers that the first id says, or an error for others.

@@ -20,7 +20,7 @@ func measureFloodOfReports(ctx context.Context, b *bench) error {
 // measureFloodOfReviews has strangers hold as many connections to the webhook as
 // they can, and send it costly reviews.
 func measureFloodOfReviews(ctx context.Context, b *bench) error {
-	return b.measureByTest(ctx, "./internal/admission")
+	return b.measureByTest(ctx, "./internal/admission/webhook")
 }
 
 // measureByTest runs TestFlood of a package and reports what it has measured.

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	"helm.sh/helm/v4/pkg/action"
@@ -40,6 +39,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/charts"
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 func TestMain(m *testing.M) {
@@ -79,25 +79,12 @@ func newClient(cluster *devcluster.Cluster) (client.WithWatch, error) {
 // with its last complaint.
 func (r *rig) eventually(what string, check func(context.Context) error) {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(r.Context(), soon)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	var last error
-	for {
-		err := check(ctx)
-		if err == nil {
-			return
+	eventually.Succeeds(r, soon, func(ctx context.Context) error {
+		if err := check(ctx); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		if ctx.Err() == nil {
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			r.Fatalf("%s: after %v: %v", what, soon, last)
-		case <-tick.C:
-		}
-	}
+		return nil
+	})
 }
 
 func (r *rig) list(list client.ObjectList, opts ...client.ListOption) {

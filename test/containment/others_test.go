@@ -3,6 +3,7 @@
 package containment
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/akri-go/akri/internal/devcluster/kubetest/chartuser"
+	"github.com/akri-go/akri/test/testcluster"
 )
 
 const (
@@ -164,20 +166,12 @@ func testExpressions(t *testing.T, w *world) {
 
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(25 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
+	testcluster.Eventually(t, time.Minute, func(context.Context) error {
+		if err := check(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		select {
-		case <-deadline:
-			t.Fatalf("%s: %v", what, err)
-		case <-tick.C:
-		}
-	}
+		return nil
+	})
 }
 
 const (
@@ -195,7 +189,16 @@ func testLeases(t *testing.T, w *world) {
 	write := func(name, path, body, want string) request {
 		return request{name: name, verb: "PATCH", path: leases + path, kind: apply, force: true, body: body, want: want}
 	}
-	const only = "and one owner at most, and nothing else"
+	const only = "and one owner at most, a DaemonSet, and nothing else"
+	huge := strings.Repeat("x", 1<<20)
+	managed := func(name, fields string) request {
+		return request{name: name, verb: "POST", path: leases, kind: post, want: only, body: lease("akri-agent-node-a", "node-a",
+			`,"managedFields":[{"manager":"akri-agent/node-a","operation":"Apply","apiVersion":"coordination.k8s.io/v1","time":"2026-01-01T00:00:00Z","fieldsType":"FieldsV1","fieldsV1":{`+fields+`}}]`)}
+	}
+	var many []string
+	for i := range 1000 {
+		many = append(many, fmt.Sprintf(`"f:%d":{}`, i))
+	}
 	w.try(t, w.agent(t, "node-a"), []request{
 		write("its own", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", ""), ""),
 		write("renewed", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", ""), ""),
@@ -204,6 +207,14 @@ func testLeases(t *testing.T, w *world) {
 		write("the controllers' leadership", "akri-controller", lease("akri-controller", "node-a", ""), sayLease),
 		write("for another node", "akri-agent-node-a", lease("akri-agent-node-a", "node-b", ""), only),
 		write("annotations", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", `,"annotations":{"a":"b"}`), only),
+		write("a huge name of an owner", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", `,"ownerReferences":[{"apiVersion":"apps/v1","kind":"DaemonSet","name":"`+huge+`","uid":"u"}]`), only),
+		write("a huge UID of an owner", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", `,"ownerReferences":[{"apiVersion":"apps/v1","kind":"DaemonSet","name":"d","uid":"`+huge+`"}]`), only),
+		write("a huge kind of an owner", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", `,"ownerReferences":[{"apiVersion":"apps/v1","kind":"`+huge+`","name":"d","uid":"u"}]`), only),
+		write("another owner", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", `,"ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"d","uid":"u"}]`), only),
+		managed("huge managedFields", `"f:spec":{"f:`+huge+`":{}}`),
+		managed("deep managedFields", `"f:metadata":{"f:labels":{"f:akri.sh/agent":{"f:`+huge+`":{}}}}`),
+		managed("many managedFields", `"f:metadata":{`+strings.Join(many, ",")+`}`),
+		{name: "generateName", verb: "POST", path: leases, kind: post, want: only, body: lease("akri-agent-node-a", "node-a", `,"generateName":"x"`)},
 		write("finalizers", "akri-agent-node-a", lease("akri-agent-node-a", "node-a", `,"finalizers":["x/y"]`), only),
 		{name: "delete", verb: "DELETE", path: leases + "akri-agent-node-a", want: `cannot delete resource "leases"`},
 		{name: "read", verb: "GET", path: leases + "akri-controller", want: `cannot get resource "leases"`},

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/test/testcluster"
 )
@@ -92,7 +92,7 @@ func registered(t *testing.T) {
 		if err := api.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
 			return err
 		}
-		if len(o.Webhooks) != 1 || o.Webhooks[0].Name != admission.WebhookName {
+		if len(o.Webhooks) != 1 || o.Webhooks[0].Name != webhook.WebhookName {
 			return errors.New("the webhook is not registered")
 		}
 		return nil

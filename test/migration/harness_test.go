@@ -35,6 +35,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/checkpoint"
+	"github.com/akri-go/akri/internal/agent/events"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 	"github.com/akri-go/akri/internal/agent/ledger"
@@ -43,6 +44,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/devcluster/kubetest/chartuser"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 func TestMain(m *testing.M) {
@@ -225,9 +227,6 @@ type agent struct {
 	node string
 }
 
-// books hands what the publisher sees to the ledger, which is made after it.
-type books struct{ *ledger.Ledger }
-
 func (c *cluster) startAgent(node string) *agent {
 	c.t.Helper()
 	cfg, err := chartuser.AgentToken(c.t.Context(), c.server.Config, node)
@@ -239,17 +238,21 @@ func (c *cluster) startAgent(node string) *agent {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	b := &books{}
-	a := &agent{c: c, node: node, Publisher: publish.New(publish.Options{Node: node, API: api, Claims: b, Logger: log})}
+	says := events.New(api, node, log)
+	a := &agent{c: c, node: node}
+	a.Publisher = publish.New(publish.Options{
+		Node: node, API: api, Events: says, Logger: log,
+		Observed: func(instance types.NamespacedName, usage map[string]v0.Usage) { a.Observed(instance, usage) },
+	})
 	a.Ledger = ledger.New(ledger.Options{
 		Node: node, Recorder: a.Publisher, Logger: log,
 		Store: &checkpoint.File[ledger.State]{Path: filepath.Join(c.t.TempDir(), "claims.json"), Version: ledger.StateVersion},
 	})
-	b.Ledger = a.Ledger
-	api.OnReachable(a.Publisher.Reachable)
+	api.OnReachable(a.APIReachable)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = api.Run(ctx) })
+	wg.Go(func() { says.Run(ctx) })
 	wg.Go(func() { _ = a.Run(ctx) })
 	c.t.Cleanup(func() { cancel(); wg.Wait() })
 	select {
@@ -317,20 +320,12 @@ func (c *cluster) objects(kinds ...schema.GroupVersionKind) map[string]string {
 
 func (c *cluster) eventually(what string, check func() error) {
 	c.t.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(25 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
+	eventually.Succeeds(c.t, time.Minute, func(context.Context) error {
+		if err := check(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		select {
-		case <-deadline:
-			c.t.Fatalf("%s: %v", what, err)
-		case <-tick.C:
-		}
-	}
+		return nil
+	})
 }
 
 func logger(t *testing.T) *slog.Logger {

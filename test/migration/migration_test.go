@@ -18,8 +18,8 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/ledger"
 	"github.com/akri-go/akri/internal/controller/broker"
-	"github.com/akri-go/akri/internal/controller/service"
 	"github.com/akri-go/akri/internal/devcluster/kubetest/chartuser"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 const (
@@ -146,7 +146,7 @@ func takeOver(t *testing.T, release string) {
 	for _, name := range []string{camera + "-svc", "cam-svc"} {
 		c.eventually("the Service is ours", func() error {
 			svc := &corev1.Service{}
-			if c.get(name, svc); svc.Annotations[service.AnnotationHash] == "" || svc.Spec.ClusterIP == "" {
+			if c.get(name, svc); svc.Annotations[workload.AnnotationServiceHash] == "" || svc.Spec.ClusterIP == "" {
 				return fmt.Errorf("annotations are %v", svc.Annotations)
 			}
 			return nil

@@ -124,7 +124,7 @@ func agentEverywhere(t *testing.T) {
 	t.Helper()
 	patch(t, agents(), `{"spec":{"template":{"spec":{"affinity":null}}}}`)
 	for _, node := range all() {
-		eventually(t, func() error {
+		waitFor(t, func() error {
 			pods := podsOn(t, "akri-agent", node)
 			if len(pods) != 1 || !testcluster.IsReady(&pods[0]) {
 				return fmt.Errorf("no agent is ready on %s", node)
@@ -135,21 +135,10 @@ func agentEverywhere(t *testing.T) {
 	patch(t, agents(), `{"spec":{"updateStrategy":{"type":"RollingUpdate"}}}`)
 }
 
-// eventually waits for what no record follows, also after the test.
-func eventually(t *testing.T, check func() error) {
+// waitFor waits for what no record follows, also after the test.
+func waitFor(t *testing.T, check func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
-	defer cancel()
-	var last error
-	for ctx.Err() == nil {
-		if last = check(); last == nil {
-			return
-		}
-		wait, stop := context.WithTimeout(ctx, 100*time.Millisecond)
-		<-wait.Done()
-		stop()
-	}
-	t.Errorf("after %v: %v", soon, last)
+	testcluster.Eventually(t, soon, func(context.Context) error { return check() })
 }
 
 // The controller that acts is killed while devices appear: the one that stood

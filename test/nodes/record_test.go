@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/test/testcluster"
 )
 
@@ -175,6 +176,7 @@ func (r *record) await(within time.Duration, looks ...look) {
 	r.t.Helper()
 	end := time.NewTimer(within)
 	defer end.Stop()
+	began, last := time.Now(), ""
 	for {
 		r.mu.Lock()
 		err, changed, broken := first(looks), r.changed, r.broken
@@ -183,8 +185,10 @@ func (r *record) await(within time.Duration, looks ...look) {
 		case broken != nil:
 			r.t.Fatal(broken)
 		case err == nil:
+			eventually.Tell(r.t, began, last)
 			return
 		}
+		last = err.Error()
 		select {
 		case <-changed:
 		case <-end.C:
@@ -196,6 +200,7 @@ func (r *record) await(within time.Duration, looks ...look) {
 // throughout fails the test if a look complains of any version within a time.
 func (r *record) throughout(length time.Duration, looks ...look) {
 	r.t.Helper()
+	defer eventually.Tell(r.t, time.Now(), "nothing changes for a while")
 	defer r.always(looks...)()
 	end := time.NewTimer(length)
 	defer end.Stop()

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 // A Check complains about the state of the cluster, or is content.
@@ -38,30 +39,13 @@ func Insist(t *testing.T, write Check) {
 // with its last complaint.
 func Eventually(t *testing.T, within time.Duration, check Check) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	var last error
-	for {
-		err := check(ctx)
-		if err == nil {
-			return
-		}
-		if ctx.Err() == nil {
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("after %v: %v", within, last)
-		case <-tick.C:
-		}
-	}
+	eventually.Succeeds(t, within, check)
 }
 
 // Throughout fails the test as soon as check complains within the time.
 func Throughout(t *testing.T, length time.Duration, check Check) {
 	t.Helper()
+	defer eventually.Tell(t, time.Now(), "nothing changes for a while")
 	end := time.NewTimer(length)
 	defer end.Stop()
 	tick := time.NewTicker(200 * time.Millisecond)

@@ -1,7 +1,9 @@
 // Command testsum reads the output of `go test -json` on standard input, prints
 // what `go test` itself would print, and notes in out/tests/<name>.json how many
 // tests passed, failed and were skipped. With -total it prints the sum of all
-// notes. It exits with 1 if a test or a package failed, or if there was none.
+// notes, the slowest tests and packages, and the longest waits that tests told
+// of (package eventually). It exits with 1 if a test or a package failed, or if
+// there was none.
 package main
 
 import (
@@ -21,20 +23,21 @@ const notesDir = "out/tests"
 func main() {
 	total := flag.Bool("total", false, "print the sum of all notes")
 	flag.Parse()
-	var c counts
+	var n note
 	var err error
 	if *total {
-		if c, err = sumNotes(notesDir); err == nil {
-			fmt.Println(c)
+		if n, err = sumNotes(notesDir); err == nil {
+			n.printTimes(os.Stdout)
+			fmt.Println(n.counts)
 		}
 	} else {
-		c, err = run(os.Stdin, os.Stdout, flag.Arg(0))
+		n, err = run(os.Stdin, os.Stdout, flag.Arg(0))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testsum:", err)
 		os.Exit(1)
 	}
-	if !c.good() {
+	if !n.good() {
 		os.Exit(1)
 	}
 }
@@ -47,51 +50,67 @@ type event struct {
 	Test        string
 	Output      string
 	FailedBuild string
+	Elapsed     float64 // seconds
+	Key, Value  string  // of an attribute
 }
 
 // counts says how many tests ended how; subtests are tests.
 type counts struct {
-	Passed   int `json:"passed"`
-	Failed   int `json:"failed"`
-	Skipped  int `json:"skipped"`
-	Packages int `json:"packages"` // that failed outside of a test: did not build, panicked
+	Passed  int `json:"passed"`
+	Failed  int `json:"failed"`
+	Skipped int `json:"skipped"`
+	Broken  int `json:"broken"` // packages that failed outside of a test: did not build, panicked
 }
 
-func (c counts) good() bool { return c.Failed == 0 && c.Packages == 0 && c.Passed > 0 }
+func (c counts) good() bool { return c.Failed == 0 && c.Broken == 0 && c.Passed > 0 }
 
 func (c counts) String() string {
 	s := fmt.Sprintf("%d passed, %d failed", c.Passed, c.Failed)
 	if c.Skipped > 0 {
 		s += fmt.Sprintf(", %d skipped", c.Skipped)
 	}
-	if c.Packages > 0 {
-		s += fmt.Sprintf(", %d packages broken", c.Packages)
+	if c.Broken > 0 {
+		s += fmt.Sprintf(", %d packages broken", c.Broken)
 	}
 	return s
 }
 
-func run(in io.Reader, out io.Writer, name string) (counts, error) {
+func (c *counts) add(o counts) {
+	c.Passed += o.Passed
+	c.Failed += o.Failed
+	c.Skipped += o.Skipped
+	c.Broken += o.Broken
+}
+
+// note is what is kept of one run of `go test`.
+type note struct {
+	counts
+	times
+}
+
+func run(in io.Reader, out io.Writer, name string) (note, error) {
 	if name == "" {
-		return counts{}, fmt.Errorf("the name of the note is missing: testsum <name>")
+		return note{}, fmt.Errorf("the name of the note is missing: testsum <name>")
 	}
-	c, err := tally(in, out)
+	n, err := tally(in, out)
 	if err != nil {
-		return c, err
+		return n, err
 	}
-	fmt.Fprintf(out, "%s: %s\n", name, c)
-	data, err := json.Marshal(c)
+	fmt.Fprintf(out, "%s: %s\n", name, n.counts)
+	data, err := json.Marshal(n)
 	if err != nil {
-		return c, err
+		return n, err
 	}
 	if err := os.MkdirAll(notesDir, 0o755); err != nil {
-		return c, err
+		return n, err
 	}
-	return c, os.WriteFile(filepath.Join(notesDir, name+".json"), data, 0o644)
+	return n, os.WriteFile(filepath.Join(notesDir, name+".json"), data, 0o644)
 }
 
 // tally counts, and prints the output of packages and of tests that failed.
-func tally(in io.Reader, out io.Writer) (counts, error) {
+func tally(in io.Reader, out io.Writer) (note, error) {
 	var c counts
+	var t times
 	held := map[string][]string{} // output of tests that have not ended
 	failed := map[string]bool{}   // packages with a failed test
 	lines := bufio.NewScanner(in)
@@ -108,15 +127,21 @@ func tally(in io.Reader, out io.Writer) (counts, error) {
 				if e.Output != "PASS\n" && !strings.HasPrefix(e.Output, "?   ") {
 					fmt.Fprint(out, e.Output)
 				}
+			case "pass":
+				t.Packages = append(t.Packages, timed{e.Package, e.Elapsed})
 			case "fail":
+				t.Packages = append(t.Packages, timed{e.Package, e.Elapsed})
 				if !failed[e.Package] {
-					c.Packages++
+					c.Broken++
 				}
 			}
 			continue
 		}
 		key := e.Package + " " + e.Test
 		switch e.Action {
+		case "attr":
+			t.wait(e)
+			continue
 		case "output":
 			held[key] = append(held[key], e.Output)
 			continue
@@ -135,17 +160,19 @@ func tally(in io.Reader, out io.Writer) (counts, error) {
 		default:
 			continue
 		}
+		t.Tests = append(t.Tests, timed{key, e.Elapsed})
 		delete(held, key)
 	}
 	// A test without an end: the program died in it.
 	for key, output := range held {
 		fmt.Fprintf(out, "--- DIED: %s\n%s", key, strings.Join(output, ""))
 	}
-	return c, lines.Err()
+	t.trim()
+	return note{c, t}, lines.Err()
 }
 
-func sumNotes(dir string) (counts, error) {
-	var sum counts
+func sumNotes(dir string) (note, error) {
+	var sum note
 	names, err := fs.Glob(os.DirFS(dir), "*.json")
 	if err != nil {
 		return sum, err
@@ -156,14 +183,13 @@ func sumNotes(dir string) (counts, error) {
 		if err != nil {
 			return sum, err
 		}
-		var c counts
-		if err := json.Unmarshal(data, &c); err != nil {
+		var n note
+		if err := json.Unmarshal(data, &n); err != nil {
 			return sum, fmt.Errorf("read %s: %w", p, err)
 		}
-		sum.Passed += c.Passed
-		sum.Failed += c.Failed
-		sum.Skipped += c.Skipped
-		sum.Packages += c.Packages
+		sum.counts.add(n.counts)
+		sum.times.add(n.times)
 	}
+	sum.trim()
 	return sum, nil
 }

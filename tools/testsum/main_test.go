@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,14 +28,14 @@ go: downloading something
 {"Action":"fail","Package":"d"}
 `
 	var out strings.Builder
-	c, err := tally(strings.NewReader(in), &out)
+	n, err := tally(strings.NewReader(in), &out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (counts{Passed: 1, Failed: 1, Skipped: 1, Packages: 2}); c != want {
-		t.Errorf("%+v, want %+v", c, want)
+	if want := (counts{Passed: 1, Failed: 1, Skipped: 1, Broken: 2}); n.counts != want {
+		t.Errorf("%+v, want %+v", n.counts, want)
 	}
-	if c.good() || (counts{}).good() || !(counts{Passed: 1}).good() {
+	if n.good() || (counts{}).good() || !(counts{Passed: 1}).good() {
 		t.Error("good() is wrong")
 	}
 	for _, want := range []string{"loud", "FAIL\tp", "q.go:1: syntax", "ok  \tr", "go: downloading", "panic: x"} {
@@ -43,5 +45,37 @@ go: downloading something
 	}
 	if strings.Contains(out.String(), "quiet") || strings.Contains(out.String(), "PASS") {
 		t.Errorf("output has what passed:\n%s", &out)
+	}
+}
+
+func TestTimes(t *testing.T) {
+	var in strings.Builder
+	for i := range 12 {
+		fmt.Fprintf(&in, `{"Action":"pass","Package":"a/p","Test":"TestA/sub%d/x","Elapsed":%d}`+"\n", i, i)
+	}
+	in.WriteString(`{"Action":"pass","Package":"a/p","Test":"TestA/sub11","Elapsed":50}
+{"Action":"pass","Package":"a/p","Test":"TestA","Elapsed":60}
+{"Action":"attr","Package":"a/p","Test":"TestA","Key":"wait","Value":"1m2.5s Instance gone"}
+{"Action":"attr","Package":"a/p","Test":"TestA","Key":"wait","Value":"bad"}
+{"Action":"attr","Package":"a/p","Test":"TestA","Key":"other","Value":"1s x"}
+{"Action":"pass","Package":"a/p","Elapsed":61}
+`)
+	n, err := tally(strings.NewReader(in.String()), new(strings.Builder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []timed{{"a/p TestA: Instance gone", 62.5}}; !slices.Equal(n.Waits, want) {
+		t.Errorf("waits %v, want %v", n.Waits, want)
+	}
+	if want := []timed{{"a/p", 61}}; !slices.Equal(n.times.Packages, want) {
+		t.Errorf("packages %v, want %v", n.times.Packages, want)
+	}
+	if len(n.Tests) != kept || n.Tests[0] != (timed{"a/p TestA/sub11/x", 11}) {
+		t.Errorf("tests %v", n.Tests)
+	}
+	var out strings.Builder
+	n.printTimes(&out)
+	if !strings.Contains(out.String(), "   62.5 s  a/p TestA: Instance gone\n") {
+		t.Errorf("printed\n%s", &out)
 	}
 }

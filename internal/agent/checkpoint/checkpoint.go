@@ -74,8 +74,9 @@ func (f File[T]) Load() (T, error) {
 	return zero, fmt.Errorf("%w: %s: %w; kept as %s", ErrUnusable, f.Path, err, filepath.Base(aside))
 }
 
-// Save replaces the saved state. It returns when the new one is on the disk;
-// after an error the old one is still there.
+// Save replaces the saved state. It returns nil when the new one is on the disk.
+// After an error the old one is still there; or the new one, if that it has taken
+// the old one's place may not outlive a power cut.
 func (f File[T]) Save(state T) error {
 	raw, err := f.encode(state)
 	if err != nil {

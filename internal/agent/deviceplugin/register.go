@@ -97,7 +97,7 @@ func (p *Plugin) removeDeadSockets() {
 		}
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			if err := os.Remove(path); err != nil {
-				p.log.Warn("cannot remove a dead socket", "path", path, "err", err)
+				p.log.Warn("cannot remove a dead socket", "path", path, "error", err)
 			}
 		}
 	}
@@ -147,7 +147,7 @@ func (p *Plugin) awaitRoom(ctx context.Context) {
 // answers.
 func (p *Plugin) logFailure(resource string, err error) {
 	if status.Code(err) != codes.Unavailable {
-		p.log.Warn("cannot register with the kubelet; trying again", "resource", resource, "err", err)
+		p.log.Warn("cannot register with the kubelet; trying again", "resource", resource, "error", err)
 		return
 	}
 	p.mu.Lock()
@@ -155,7 +155,7 @@ func (p *Plugin) logFailure(resource string, err error) {
 	p.silent = true
 	p.mu.Unlock()
 	if first {
-		p.log.Warn("the kubelet does not answer; trying again", "err", err)
+		p.log.Warn("the kubelet does not answer; trying again", "error", err)
 	}
 }
 

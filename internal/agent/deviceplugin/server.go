@@ -17,6 +17,7 @@ import (
 	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/grant"
 	"github.com/akri-go/akri/internal/agent/ledger"
 	"github.com/akri-go/akri/internal/quietgrpc"
 )
@@ -126,7 +127,7 @@ func (s *server) Allocate(ctx context.Context, req *pluginapi.AllocateRequest) (
 	told.Resource, told.Err = e.resource.name, err
 	s.plugin.allocated(told)
 	if err != nil {
-		s.plugin.log.Warn("container refused", "resource", e.resource.name, "slots", told.Slots, "err", err)
+		s.plugin.log.Warn("container refused", "resource", e.resource.name, "slots", told.Slots, "error", err)
 		code := codes.FailedPrecondition
 		if errors.Is(err, ledger.ErrTaken) {
 			code = codes.ResourceExhausted
@@ -148,7 +149,7 @@ func (p *Plugin) allocate(ctx context.Context, r *resource, req *pluginapi.Alloc
 			return nil, told, err
 		}
 		for _, s := range slots {
-			told.Instances = append(told.Instances, s.device.Instance)
+			told.Instances = append(told.Instances, s.Device.Instance)
 		}
 		if r.door == v0.DoorConfiguration {
 			if err := distinctInstances(slots); err != nil {
@@ -157,15 +158,15 @@ func (p *Plugin) allocate(ctx context.Context, r *resource, req *pluginapi.Alloc
 		}
 		// Not when they were reported: a link may lead elsewhere by now.
 		for i, s := range slots {
-			if slots[i].device.Reported, err = p.paths.Resolve(s.device.Reported); err != nil {
-				return nil, told, fmt.Errorf("allocate slot %s: %w", s.id, err)
+			if slots[i].Device.Reported, err = p.paths.Resolve(s.Device.Reported); err != nil {
+				return nil, told, fmt.Errorf("allocate slot %s: %w", s.ID, err)
 			}
 		}
-		answer, err := content(slots)
+		granted, err := grant.Of(slots)
 		if err != nil {
 			return nil, told, err
 		}
-		response.ContainerResponses = append(response.ContainerResponses, answer)
+		response.ContainerResponses = append(response.ContainerResponses, granted.AllocateResponse())
 	}
 	// Last, so that a request that fails leaves no claim.
 	if err := p.ledger.Claim(ctx, r.door, told.Slots); err != nil {
@@ -176,10 +177,10 @@ func (p *Plugin) allocate(ctx context.Context, r *resource, req *pluginapi.Alloc
 }
 
 // resolve returns the devices behind slot ids, as this node sees them now.
-func (p *Plugin) resolve(r *resource, ids []string) ([]grantedSlot, error) {
+func (p *Plugin) resolve(r *resource, ids []string) ([]grant.Slot, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	slots := make([]grantedSlot, 0, len(ids))
+	slots := make([]grant.Slot, 0, len(ids))
 	for _, id := range ids {
 		instance, index, err := v0.ParseSlotID(id)
 		if err != nil {
@@ -197,7 +198,21 @@ func (p *Plugin) resolve(r *resource, ids []string) ([]grantedSlot, error) {
 			}
 			return nil, fmt.Errorf("allocate slot %s: the device is offline on node %s (%s)", id, p.node, why)
 		}
-		slots = append(slots, grantedSlot{id: id, index: index, device: d})
+		slots = append(slots, grant.Slot{ID: id, Index: index, Device: d})
 	}
 	return slots, nil
+}
+
+// distinctInstances returns an error if two slots are of one Instance.
+func distinctInstances(slots []grant.Slot) error {
+	seen := make(map[string]string, len(slots))
+	for _, s := range slots {
+		name := s.Device.Instance.Name
+		if other, ok := seen[name]; ok {
+			return fmt.Errorf("slots %s and %s are of one device, and a container that asks for several units of %s gets several devices; "+
+				"not as many are free on this node", other, s.ID, v0.ResourceName(s.Device.Configuration))
+		}
+		seen[name] = s.ID
+	}
+	return nil
 }

@@ -86,7 +86,7 @@ func (p *Plugin) sendQueued() {
 			return
 		}
 		if err := p.send(e); err != nil {
-			p.log.Warn("cannot send a list to the kubelet", "resource", e.resource.name, "err", err)
+			p.log.Warn("cannot send a list to the kubelet", "resource", e.resource.name, "error", err)
 			e.cancel() // ends the call; then it is registered anew
 		}
 		p.lists.Done(e)

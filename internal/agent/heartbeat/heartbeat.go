@@ -27,7 +27,9 @@ const (
 	Duration = 3 * Interval
 	// hurry is the time between tries while a renewal fails.
 	hurry = 2 * time.Second
-	// forbidden is the time between tries while it is not allowed.
+	// forbidden is the longest time between tries while it is not allowed. It
+	// begins with hurry and doubles: an API server that starts forbids for a
+	// moment what it allows as soon as it has read its roles.
 	forbidden = time.Minute
 )
 
@@ -48,7 +50,7 @@ type Options struct {
 func Run(ctx context.Context, o Options) error {
 	var owners []metav1.OwnerReference
 	owned := false
-	trouble := ""
+	trouble, pause := "", hurry
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -70,15 +72,15 @@ func Run(ctx context.Context, o Options) error {
 		wait := Interval
 		switch {
 		case err == nil:
-			trouble = ""
+			trouble, pause = "", hurry
 		case ctx.Err() != nil:
 			return nil
 		case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsNotFound(err):
-			wait = forbidden
-			if trouble != err.Error() {
+			wait, pause = pause, min(2*pause, forbidden)
+			if wait > Interval && trouble != err.Error() {
 				o.Logger.Warn("the agent cannot renew its Lease, so nobody is told when it ends; the chart's roles and policies of this release allow it", "error", err)
+				trouble = err.Error()
 			}
-			trouble = err.Error()
 		default:
 			wait = hurry
 			o.Logger.Debug("Lease not renewed; trying again", "error", err)

@@ -80,8 +80,18 @@ func TestRun(t *testing.T) {
 		if log.Len() > 0 {
 			t.Errorf("it complains of an API server that is away: %s", &log)
 		}
-		now(apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "x", errors.New("no")), nil)
-		if n := pass(10 * time.Minute); n > 11 {
+		// An API server that starts forbids all until it has read its roles.
+		no := apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "x", errors.New("no"))
+		for _, answers := range [][2]error{{no, nil}, {nil, no}} {
+			now(answers[0], answers[1])
+			pass(3 * time.Second)
+			now(nil, nil)
+			if n := pass(6 * time.Second); n == 0 || log.Len() > 0 {
+				t.Errorf("%d renewals as soon as they are allowed again; it says %q", n, &log)
+			}
+		}
+		now(no, nil)
+		if n := pass(10 * time.Minute); n > 15 {
 			t.Errorf("%d tries in 10 minutes of what is forbidden", n)
 		}
 		if n := strings.Count(log.String(), "cannot renew"); n != 1 {

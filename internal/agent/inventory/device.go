@@ -7,6 +7,8 @@
 package inventory
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -74,4 +76,16 @@ type Consumer interface {
 	DeviceChanged(Device)
 	// DeviceGone says that the device has left this node.
 	DeviceGone(Device)
+}
+
+// equal tells whether two values say the same of a device.
+func equal(a, b Device) bool {
+	return a.Instance == b.Instance && a.Configuration == b.Configuration && a.Owner == b.Owner &&
+		a.Shared == b.Shared && a.Capacity == b.Capacity && a.State == b.State && a.Reason == b.Reason &&
+		a.Since.Equal(b.Since) && a.Usable == b.Usable &&
+		a.Reported.ID == b.Reported.ID &&
+		maps.Equal(a.BrokerProperties, b.BrokerProperties) &&
+		maps.Equal(a.Reported.Properties, b.Reported.Properties) &&
+		slices.Equal(a.Reported.Mounts, b.Reported.Mounts) &&
+		slices.Equal(a.Reported.DeviceSpecs, b.Reported.DeviceSpecs)
 }

@@ -1,7 +1,6 @@
 package inventory
 
 import (
-	"context"
 	"log/slog"
 	"maps"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/logging"
 )
@@ -39,7 +39,7 @@ type Options struct {
 	// UpTime is the clock of all grace periods.
 	UpTime *UpTime
 	// Store keeps the devices over restarts; nil for none.
-	Store  Store
+	Store  checkpoint.Store[State]
 	BootID string
 	Logger *slog.Logger
 	// Budget is how many bytes the lists of all handlers may take;
@@ -172,93 +172,6 @@ func (v *Inventory) Retain(configurations map[types.NamespacedName]bool) {
 	}
 }
 
-// Reported implements [registry.Observer].
-func (v *Inventory) Reported(r registry.Report) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	q := v.requests[r.Configuration]
-	if q == nil || q.Question != r.Question {
-		return nil // an answer to a question of the past
-	}
-	size := sizeOf(r.Devices)
-	if err := v.makeRoom(q, r.Endpoint, size); err != nil {
-		return err
-	}
-	for name, s := range q.sources {
-		outdated := s.Question != r.Question && s.Handler != q.Handler
-		if outdated || s.adopted() {
-			delete(q.sources, name)
-		}
-	}
-	q.sources[r.Endpoint] = Source{
-		Endpoint: r.Endpoint,
-		Handler:  q.Handler,
-		Question: r.Question,
-		Shared:   r.Shared,
-		Devices:  r.Devices,
-		size:     size,
-
-		Registration: r.Registration,
-		Alone:        r.Alone,
-	}
-	delete(q.failures, r.Endpoint)
-	delete(q.failures, "")
-	delete(q.refused, r.Endpoint)
-	delete(q.refused, adoptedLocal)
-	delete(q.refused, adoptedShared)
-	if r.Refused != nil {
-		q.refused[r.Endpoint] = r.Refused
-	}
-	q.heard = r.Received
-	v.plan(q)
-	q.heard = time.Time{}
-	v.changed()
-	return nil
-}
-
-// Failed implements [registry.Observer].
-func (v *Inventory) Failed(f registry.Failure) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	q := v.requests[f.Configuration]
-	if q == nil || q.Question != f.Question {
-		return
-	}
-	if f.Endpoint != "" {
-		delete(q.failures, "")
-	}
-	q.failures[f.Endpoint] = f
-	if f.Final {
-		// The handler is there and refuses: what it said to an earlier
-		// question is no answer to this one.
-		for name, s := range q.sources {
-			if s.Question != f.Question {
-				delete(q.sources, name)
-			}
-		}
-	}
-	v.plan(q)
-}
-
-// Lost implements [registry.Observer].
-func (v *Inventory) Lost(l registry.Loss) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	q := v.requests[l.Configuration]
-	if q == nil || q.Question != l.Question {
-		return
-	}
-	if s, ok := q.sources[l.Endpoint]; ok && !s.Lost {
-		up, _ := v.opts.UpTime.Elapsed()
-		s.Lost, s.LostAt, s.Alone, s.Registration = true, up, l.Alone, l.Registration
-		q.sources[l.Endpoint] = s
-	} else { // it is no longer registered
-		delete(q.failures, l.Endpoint)
-		delete(q.refused, l.Endpoint)
-	}
-	v.plan(q)
-}
-
 // Device returns a device by its Instance's name.
 func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
 	v.mu.Lock()
@@ -365,74 +278,4 @@ func (v *Inventory) tellGone(devices []Device) {
 			c.DeviceGone(d)
 		}
 	}
-}
-
-// changed wakes Run.
-func (v *Inventory) changed() {
-	v.dirty = true
-	select {
-	case v.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Run ends grace periods and keeps the store up to date until ctx is done.
-func (v *Inventory) Run(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var saved time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			v.save()
-			return nil
-		case <-v.wake:
-		case <-v.beat:
-		case <-timer.C:
-		}
-		// The store is for restarts: once a second is often enough.
-		if time.Since(saved) >= saveInterval && v.save() {
-			saved = time.Now()
-		}
-		timer.Reset(v.due())
-	}
-}
-
-const saveInterval = time.Second
-
-// due ends the grace periods that are over and returns how long to wait for
-// the next.
-func (v *Inventory) due() time.Duration {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	up, counting := v.opts.UpTime.Elapsed()
-	wait := time.Hour
-	for _, q := range v.requests {
-		if q.next != 0 && q.next <= up {
-			v.plan(q)
-			v.dirty = true
-		}
-		if q.next != 0 {
-			wait = min(wait, q.next-up)
-		}
-	}
-	if !counting {
-		wait = max(wait, time.Second)
-	}
-	if v.dirty {
-		wait = min(wait, saveInterval)
-	}
-	return wait
-}
-
-// equal tells whether two values say the same of a device.
-func equal(a, b Device) bool {
-	return a.Instance == b.Instance && a.Configuration == b.Configuration && a.Owner == b.Owner &&
-		a.Shared == b.Shared && a.Capacity == b.Capacity && a.State == b.State && a.Reason == b.Reason &&
-		a.Since.Equal(b.Since) && a.Usable == b.Usable &&
-		a.Reported.ID == b.Reported.ID &&
-		maps.Equal(a.BrokerProperties, b.BrokerProperties) &&
-		maps.Equal(a.Reported.Properties, b.Reported.Properties) &&
-		slices.Equal(a.Reported.Mounts, b.Reported.Mounts) &&
-		slices.Equal(a.Reported.DeviceSpecs, b.Reported.DeviceSpecs)
 }

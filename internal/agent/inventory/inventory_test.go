@@ -17,6 +17,8 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/checkpoint"
+	"github.com/akri-go/akri/internal/agent/checkpoint/checkpointtest"
 	"github.com/akri-go/akri/internal/agent/registry"
 )
 
@@ -60,22 +62,18 @@ func (r *recorder) status() v0.ConfigurationNode {
 	return r.statuses[len(r.statuses)-1]
 }
 
-type memory struct{ state State }
-
-func (m *memory) Load() (State, error) { return m.state, nil }
-func (m *memory) Save(s State) error   { m.state = s; return nil }
+// memory is what is on disk.
+type memory = checkpointtest.Memory[State]
 
 var cfg = types.NamespacedName{Namespace: "ns", Name: "c"}
 
-func start(t *testing.T, store Store, boot string) (*Inventory, *recorder, *UpTime) {
+func start(t *testing.T, store checkpoint.Store[State], boot string) (*Inventory, *recorder, *UpTime) {
 	t.Helper()
 	r, up := &recorder{}, &UpTime{}
 	up.Set(true)
 	v := New(Options{Node: "n", Vet: vet, Consumers: []Consumer{r}, Statuses: r, UpTime: up,
 		Store: store, BootID: boot, Logger: slog.New(slog.DiscardHandler)})
-	if err := v.Restore(); err != nil {
-		t.Fatal(err)
-	}
+	v.Restore()
 	return v, r, up
 }
 
@@ -153,7 +151,7 @@ type killer struct {
 func (k *killer) DeviceChanged(Device) {}
 func (k *killer) DeviceGone(Device) {
 	k.killed = true
-	_, r, _ := start(k.t, &memory{k.store.state}, "boot")
+	_, r, _ := start(k.t, k.store.Copy(), "boot")
 	k.kept = r.take()
 }
 
@@ -353,14 +351,12 @@ func TestAdoptedDevicesWaitForAReport(t *testing.T) {
 	want(t, r, "-x")
 }
 
-type full struct{ memory }
-
-func (*full) Save(State) error { return syscall.ENOSPC }
-
 // A disk that stays full is one fact, not one each second.
 func TestFullDisk(t *testing.T) {
 	var log bytes.Buffer
-	v := New(Options{Node: "n", Store: &full{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	disk := &memory{}
+	disk.Fail(syscall.ENOSPC)
+	v := New(Options{Node: "n", Store: disk, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for i := range 10 {
 		if v.store(State{}, i) {
 			t.Fatal("saved on a full disk")

@@ -41,7 +41,7 @@ type Source struct {
 	LostAt time.Duration `json:"-"`
 	// Void means that paths in the list may mean something else by now: they
 	// are of an earlier boot, or not known at all.
-	Void bool `json:"-"`
+	Void bool `json:"void,omitempty"`
 
 	// Registration is the number of the endpoint's registration, or of the last
 	// of any when it was lost. Alone means that no other endpoint of its name was

@@ -2,13 +2,13 @@ package inventory
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/checkpoint"
 )
 
 // StateVersion is that of [State], for its checkpoint.
@@ -37,12 +37,6 @@ type StoredSource struct {
 	Names   map[string]string `json:"names,omitempty"`
 }
 
-// Store keeps a State. Load returns a zero State if there is none.
-type Store interface {
-	Load() (State, error)
-	Save(State) error
-}
-
 // Endpoints of devices that are known from the API server only.
 const (
 	adoptedLocal  = "adopted:local"
@@ -54,14 +48,8 @@ func (s Source) adopted() bool { return s.Endpoint == adoptedLocal || s.Endpoint
 // Restore starts from what the store holds. Devices that may still be are there
 // at once; they are checked when their handlers report, or expire as if those
 // were lost now.
-func (v *Inventory) Restore() error {
-	if v.opts.Store == nil {
-		return nil
-	}
-	state, err := v.opts.Store.Load()
-	if err != nil {
-		return fmt.Errorf("load the inventory: %w", err)
-	}
+func (v *Inventory) Restore() {
+	state, _ := checkpoint.Restore(v.opts.Store, v.opts.Logger, "starting without the saved devices; they are found anew")
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, r := range state.Requests {
@@ -86,7 +74,6 @@ func (v *Inventory) Restore() error {
 		maps.Copy(q.names, r.Names)
 		v.plan(q)
 	}
-	return nil
 }
 
 // vet takes out of a list of before what may not be any more, and notes why.

@@ -23,19 +23,26 @@ import (
 	"k8s.io/klog/v2"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/reach"
 )
 
-// RequestTimeout bounds every request but watches.
-const RequestTimeout = 15 * time.Second
+const (
+	// RequestTimeout bounds every request but watches.
+	RequestTimeout = 15 * time.Second
+	// shortTimeout bounds those that are of no use if they are late.
+	shortTimeout = 5 * time.Second
+)
 
 // Client talks to one API server. Its methods may be called by several
 // goroutines.
 type Client struct {
-	rest   rest.Interface
-	params runtime.ParameterCodec
-	reach  *reach
-	log    *slog.Logger
+	rest    rest.Interface
+	params  runtime.ParameterCodec
+	monitor *reach.Monitor
+	log     *slog.Logger
 }
+
+var _ reach.Party = (*Client)(nil)
 
 // New returns a client; [Client.Run] must run for Reachable to be kept true.
 // The rate limit of cfg is taken out: callers bound what they send.
@@ -44,7 +51,7 @@ func New(cfg *rest.Config, log *slog.Logger) (*Client, error) {
 	if err := v0.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("register akri.sh/v0: %w", err)
 	}
-	r := newReach()
+	monitor := reach.NewMonitor()
 	cfg = rest.CopyConfig(cfg)
 	gv := v0.GroupVersion
 	cfg.GroupVersion = &gv
@@ -54,28 +61,28 @@ func New(cfg *rest.Config, log *slog.Logger) (*Client, error) {
 	cfg.ContentConfig.AcceptContentTypes = runtime.ContentTypeJSON
 	cfg.QPS, cfg.RateLimiter = -1, nil
 	cfg.Timeout = 0 // it would end watches too
-	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return r.transport(next) })
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return monitor.Transport(next) })
 	c, err := rest.RESTClientFor(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("client of %s: %w", cfg.Host, err)
 	}
-	return &Client{rest: c, params: runtime.NewParameterCodec(scheme), reach: r, log: log}, nil
+	return &Client{rest: c, params: runtime.NewParameterCodec(scheme), monitor: monitor, log: log}, nil
 }
 
 // Reachable tells whether the API server answered the last request that had an
 // outcome. It is false until the first answer.
-func (c *Client) Reachable() bool { return c.reach.up() }
+func (c *Client) Reachable() bool { return c.monitor.Reachable() }
 
 // OnReachable calls f, from [Client.Run], with what Reachable says at the start
 // and after each change. Quick changes may be told as one. It must be called
 // before Run; f must return soon.
-func (c *Client) OnReachable(f func(bool)) { c.reach.listeners = append(c.reach.listeners, f) }
+func (c *Client) OnReachable(f func(bool)) { c.monitor.OnReachable(f) }
 
 // Run asks an API server that does not answer, again and again, until it does,
 // and tells the listeners. It returns nil once ctx is done.
 func (c *Client) Run(ctx context.Context) error {
-	c.reach.run(ctx, func(ctx context.Context) {
-		ctx, cancel := bounded(ctx, probeTimeout)
+	c.monitor.Run(ctx, func(ctx context.Context) {
+		ctx, cancel := bounded(ctx, shortTimeout)
 		defer cancel()
 		if err := c.Ping(ctx); err != nil {
 			c.log.Debug("API server probed", "error", err)

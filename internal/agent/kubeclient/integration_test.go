@@ -17,6 +17,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 // recorder holds what a watch has told.
@@ -62,20 +63,14 @@ func (r *recorder) set(all []*v0.Configuration) {
 
 func (r *recorder) eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	deadline := time.After(time.Minute)
-	for {
+	eventually.Succeeds(t, time.Minute, func(context.Context) error {
 		r.mu.Lock()
-		err := check()
-		r.mu.Unlock()
-		if err == nil {
-			return
+		defer r.mu.Unlock()
+		if err := check(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		select {
-		case <-deadline:
-			t.Fatalf("%s: %v", what, err)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+		return nil
+	})
 }
 
 func TestWatches(t *testing.T) {

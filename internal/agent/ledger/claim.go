@@ -174,7 +174,7 @@ func (l *Ledger) claimShared(ctx context.Context, r reservation) error {
 		tried = append(tried, name)
 		err = l.recorder.Claim(ctx, name, l.startClaiming(name, r.take))
 		if err != nil && l.mayDoWithout(name, r, err) {
-			l.log.Warn("slot that this node holds is used again; the API could not be asked", "instance", name, "err", err)
+			l.log.Warn("slot that this node holds is used again; the API could not be asked", "instance", name, "error", err)
 			err = nil
 		}
 		if err != nil {

@@ -163,8 +163,8 @@ func (in *instance) slot(node string, i int) Slot {
 // A slot that is held here may also be another node's, which got it while this
 // one was taken for lost. And of a shared device, only its Instance tells who
 // holds what: as long as that was not seen since the agent has started, its
-// slots are nobody's to have, but for those that this node holds when the API
-// server is known to be away ([Ledger.mayDoWithout]).
+// slots are nobody's to have, but for those that this node holds when the
+// arbiter is known to be away ([Ledger.mayDoWithout]).
 func (in *instance) withheld(i int, cutOff bool) bool {
 	_, held := in.held[i]
 	if _, elsewhere := in.others[i]; held && elsewhere {

@@ -22,9 +22,7 @@ package ledger
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -32,6 +30,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/logging"
 )
@@ -56,12 +55,6 @@ type Recorder interface {
 	// Record notes that claims are to be written, again and again until they
 	// are. It returns at once and does not call back.
 	Record(instance types.NamespacedName, claims map[string]v0.Usage)
-}
-
-// Store keeps the claims over restarts. [checkpoint.File] is one.
-type Store interface {
-	Load() (State, error)
-	Save(State) error
 }
 
 // State is what the checkpoint holds.
@@ -90,7 +83,7 @@ const (
 type Options struct {
 	// Node is this node's name.
 	Node     string
-	Store    Store
+	Store    checkpoint.Store[State]
 	Recorder Recorder
 	Logger   *slog.Logger
 }
@@ -99,7 +92,7 @@ type Options struct {
 // goroutines.
 type Ledger struct {
 	node     string
-	store    Store
+	store    checkpoint.Store[State]
 	recorder Recorder
 	log      *slog.Logger
 
@@ -113,7 +106,7 @@ type Ledger struct {
 	// mu guards what follows. It is never held over I/O.
 	mu        sync.Mutex
 	instances map[string]*instance
-	// cutOff tells that the API server is known not to answer.
+	// cutOff tells that the arbiter of shared slots is known to be away.
 	cutOff      bool
 	subscribers []func(types.NamespacedName)
 	// changes counts changes of claims, and saved is its value in the checkpoint.
@@ -134,13 +127,10 @@ func New(o Options) *Ledger {
 		instances:  make(map[string]*instance),
 		unwritable: logging.Trouble{What: "cannot save claims; no slot is freed"},
 	}
-	state, err := l.store.Load()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		l.log.Error("starting without the saved claims; they are taken over from the Instances and the kubelet", "err", err)
-	}
+	state, _ := checkpoint.Restore(l.store, l.log, "starting without the saved claims; they are taken over from the Instances and the kubelet")
 	for _, c := range state.Claims {
 		if err := c.validate(); err != nil {
-			l.log.Error("saved claim is ignored", "err", err)
+			l.log.Error("saved claim is ignored", "error", err)
 			continue
 		}
 		in := l.instance(c.Instance)
@@ -171,51 +161,6 @@ func (l *Ledger) notify(instances ...types.NamespacedName) {
 	}
 }
 
-// Slot is one slot of an Instance as it is now.
-type Slot struct {
-	ID    string
-	Index int
-	// Usage is the slot's holder.
-	Usage v0.Usage
-	// Here tells that the holder is this node.
-	Here bool
-	// Idle tells that this node holds the slot, but that the kubelet no longer
-	// uses it: it is about to be freed.
-	Idle bool
-	// Withheld tells that nobody new may have the slot, free or held here as it
-	// is: the capacity shrank and slots beyond it are held instead, or see
-	// [instance.withheld].
-	Withheld bool
-}
-
-// Slots returns the slots of an Instance whose device is on this node, in
-// order, and nil for others. Slots beyond the capacity are there while this node
-// holds them.
-func (l *Ledger) Slots(name types.NamespacedName) []Slot {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	in := l.instances[name.Name]
-	if in == nil || in.device == nil || in.namespace != name.Namespace {
-		return nil
-	}
-	slots := make([]Slot, 0, in.device.capacity)
-	add := func(i int, kept bool) {
-		slot := in.slot(l.node, i)
-		slot.Withheld = kept || in.withheld(i, l.cutOff)
-		slots = append(slots, slot)
-	}
-	kept := in.keptBack()
-	for i := range in.device.capacity {
-		add(i, kept[i])
-	}
-	for _, i := range slices.Sorted(maps.Keys(in.held)) {
-		if i >= in.device.capacity {
-			add(i, false)
-		}
-	}
-	return slots
-}
-
 // Claims returns all claims, sorted.
 func (l *Ledger) Claims() []Claim {
 	l.mu.Lock()
@@ -223,121 +168,9 @@ func (l *Ledger) Claims() []Claim {
 	return l.claims()
 }
 
-// DeviceChanged implements [inventory.Consumer].
-//
-// Of two devices whose Instances have the same name in different namespaces,
-// the first keeps the name until it is gone; the other has no slots.
-func (l *Ledger) DeviceChanged(d inventory.Device) {
-	facts := device{capacity: d.Capacity, shared: d.Shared, usable: d.Usable}
-	if facts.capacity > maxCapacity {
-		l.log.Warn("capacity is limited", "instance", d.Instance, "capacity", d.Capacity, "limit", maxCapacity)
-	}
-	facts.capacity = max(0, min(facts.capacity, maxCapacity))
-
-	l.mu.Lock()
-	in := l.instance(d.Instance)
-	if in.device != nil && in.namespace != d.Instance.Namespace {
-		in.waiting[d.Instance.Namespace] = facts
-		l.mu.Unlock()
-		l.log.Error("device has no slots: another namespace has an Instance of the same name; rename one of the Configurations",
-			"instance", d.Instance, "namespace", in.namespace)
-		return
-	}
-	l.arrive(in, d.Instance.Namespace, facts)
-	l.mu.Unlock()
-	l.notify(d.Instance)
-}
-
-// arrive sets the device of an instance. The caller holds mu.
-func (l *Ledger) arrive(in *instance, namespace string, facts device) {
-	back := in.device == nil
-	if in.namespace != namespace {
-		// Claims of containers that outlived another Configuration of this
-		// name: they use the same device.
-		in.namespace = namespace
-		in.others, in.released, in.seen = nil, nil, false
-		l.changes++
-	}
-	in.device = &facts
-	if !facts.shared {
-		in.others = nil // see planObserved
-	}
-	if back && len(in.held) > 0 {
-		l.record(in)
-	}
-}
-
-// DeviceGone implements [inventory.Consumer].
-func (l *Ledger) DeviceGone(d inventory.Device) {
-	l.mu.Lock()
-	changed := d.Instance
-	if in := l.instances[d.Instance.Name]; in != nil {
-		delete(in.waiting, d.Instance.Namespace)
-		if in.namespace == d.Instance.Namespace {
-			in.device = nil
-			for _, next := range slices.Sorted(maps.Keys(in.waiting)) {
-				l.arrive(in, next, in.waiting[next])
-				delete(in.waiting, next)
-				changed = in.name()
-				break
-			}
-		}
-		l.forget(in)
-	}
-	l.mu.Unlock()
-	l.notify(d.Instance)
-	if changed != d.Instance {
-		l.notify(changed)
-	}
-}
-
-// Observed tells what spec.deviceUsage of an Instance says, complete; nil (and
-// not only empty) if the Instance was deleted. Entries of other nodes are taken as they are. Of this
-// node's entries those that are unknown here are taken over, since a container
-// may use them; where there are differences the claims are recorded again.
-func (l *Ledger) Observed(name types.NamespacedName, usage map[string]v0.Usage) {
-	l.mu.Lock()
-	in := l.instance(name)
-	if in.namespace != name.Namespace {
-		if usage == nil || in.device != nil || len(in.held)+len(in.pending) > 0 {
-			l.forget(in)
-			l.mu.Unlock()
-			return
-		}
-		in.namespace, in.others, in.released = name.Namespace, nil, nil
-	}
-	plan := planObserved(l.node, in, usage)
-	plan.changed = plan.changed || in.seen != (usage != nil)
-	in.seen, in.exists = usage != nil, usage != nil
-	in.others, in.released = plan.others, plan.released
-	for i, h := range in.held {
-		h.missing = !plan.confirmed[i]
-		in.held[i] = h
-	}
-	for i, h := range plan.adopt {
-		in.held[i] = h
-		l.changes++ // saved with the next change; until then the Instance knows it
-	}
-	if plan.differs {
-		l.record(in)
-	}
-	l.forget(in)
-	l.mu.Unlock()
-
-	for i := range plan.adopt {
-		l.log.Info("slot taken over: the Instance says that this node holds it", "slot", v0.SlotID(name.Name, i))
-	}
-	for i, node := range plan.contested {
-		l.log.Error("slot is held by two nodes", "slot", v0.SlotID(name.Name, i), "other", node)
-	}
-	if plan.changed {
-		l.notify(name)
-	}
-}
-
-// Reachable tells whether the API server answers. Until the first call nothing
-// is known.
-func (l *Ledger) Reachable(up bool) {
+// ArbiterReachable tells whether the arbiter of shared slots can be asked; see
+// package reach. Until the first call nothing is known.
+func (l *Ledger) ArbiterReachable(up bool) {
 	l.mu.Lock()
 	var changed []types.NamespacedName
 	if l.cutOff == up {

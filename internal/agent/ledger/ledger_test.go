@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -22,30 +21,22 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/checkpoint"
+	"github.com/akri-go/akri/internal/agent/checkpoint/checkpointtest"
 	"github.com/akri-go/akri/internal/agent/inventory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memory is a Store that can refuse to save.
-type memory struct {
-	state *State
-	err   error
-}
+// memory is what is on disk.
+type memory = checkpointtest.Memory[State]
 
-func (m *memory) Load() (State, error) {
-	if m.state == nil {
-		return State{}, fs.ErrNotExist
+func saved(t *testing.T, m *memory) []Claim {
+	t.Helper()
+	state, err := m.Load()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return *m.state, nil
-}
-
-func (m *memory) Save(s State) error {
-	if m.err != nil {
-		return m.err
-	}
-	m.state = &State{Claims: slices.Clone(s.Claims)}
-	return nil
+	return state.Claims
 }
 
 // notes is a Recorder that notes the calls.
@@ -88,7 +79,7 @@ func (n *notes) want(t *testing.T, want ...string) {
 	n.calls = nil
 }
 
-func open(store Store, recorder Recorder) *Ledger {
+func open(store checkpoint.Store[State], recorder Recorder) *Ledger {
 	return New(Options{Node: "a", Store: store, Recorder: recorder, Logger: slog.New(slog.DiscardHandler)})
 }
 
@@ -235,12 +226,13 @@ func TestSharedDevice(t *testing.T) {
 
 	// The disk is full: taken back in the API.
 	rec.claim = nil
-	store.err = errors.New("no space left on device")
-	if err := l.Claim(ctx, inst, []string{"cam-0000a1-0"}); !errors.Is(err, store.err) || !strings.Contains(err.Error(), "disk") {
+	full := errors.New("no space left on device")
+	store.Fail(full)
+	if err := l.Claim(ctx, inst, []string{"cam-0000a1-0"}); !errors.Is(err, full) || !strings.Contains(err.Error(), "disk") {
 		t.Errorf("claim on a full disk: %v", err)
 	}
 	rec.want(t, "claim ns/cam-0000a1 -0=a -1=a", "record ns/cam-0000a1 -1=a")
-	if diff := cmp.Diff([]Claim{{Instance: cam, Slot: 1, Door: inst}}, store.state.Claims); diff != "" {
+	if diff := cmp.Diff([]Claim{{Instance: cam, Slot: 1, Door: inst}}, saved(t, store)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -302,8 +294,8 @@ func TestTakeOverFromTheInstance(t *testing.T) {
 	now := time.Unix(0, 0)
 	view := View{Complete: true, Uses: []Use{{"akri.sh/cam-0000a1", "cam-0000a1-1"}}}
 	l.Reconcile(now, view)
-	if want := 2; len(store.state.Claims) != want {
-		t.Errorf("%d claims are saved, want %d", len(store.state.Claims), want)
+	if want := 2; len(saved(t, store)) != want {
+		t.Errorf("%d claims are saved, want %d", len(saved(t, store)), want)
 	}
 	if slots := l.Slots(cam); !slots[0].Idle || slots[1].Idle {
 		t.Errorf("idle slots: %+v, want the first", slots)
@@ -349,13 +341,13 @@ func TestReconcileOnAFullDisk(t *testing.T) {
 	now := time.Unix(0, 0)
 	view := View{Complete: true, Uses: []Use{{"akri.sh/cam-0000a1", "cam-0000a1-1"}}}
 	l.Reconcile(now, View{Complete: true})
-	store.err = errors.New("no space left on device")
+	store.Fail(errors.New("no space left on device"))
 	l.Reconcile(now.Add(Grace), view)
 	wantSlots(t, l, "-0=a", "-1=a") // nothing freed, what is used is held
-	store.err = nil
+	store.Fail(nil)
 	l.Reconcile(now.Add(Grace), view)
 	wantSlots(t, l, "-0=", "-1=a")
-	if diff := cmp.Diff([]Claim{{Instance: cam, Slot: 1, Door: inst}}, store.state.Claims); diff != "" {
+	if diff := cmp.Diff([]Claim{{Instance: cam, Slot: 1, Door: inst}}, saved(t, store)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -427,11 +419,11 @@ func TestWithheld(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			disk := &memory{state: &State{Claims: []Claim{{Instance: cam, Slot: 0, Door: inst}, {Instance: cam, Slot: 1, Door: inst}}}}
+			disk := checkpointtest.Holding(State{Claims: []Claim{{Instance: cam, Slot: 0, Door: inst}, {Instance: cam, Slot: 1, Door: inst}}})
 			l := open(disk, &notes{})
 			l.DeviceChanged(newDevice("ns", "cam-0000a1", test.shared, 4))
 			for _, up := range test.up {
-				l.Reachable(up)
+				l.ArbiterReachable(up)
 			}
 			if test.usage != nil {
 				l.Observed(cam, test.usage)
@@ -455,7 +447,7 @@ func TestFullDisk(t *testing.T) {
 	var log bytes.Buffer
 	store := &memory{}
 	l := New(Options{Node: "n", Store: store, Recorder: &notes{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	store.err = syscall.ENOSPC
+	store.Fail(syscall.ENOSPC)
 	l.changes++ // than the checkpoint has
 	for range 10 {
 		l.Reconcile(time.Now(), View{})
@@ -463,7 +455,7 @@ func TestFullDisk(t *testing.T) {
 	if n := strings.Count(log.String(), "no space left"); n != 1 {
 		t.Errorf("it is said %d times:\n%s", n, log.String())
 	}
-	store.err = nil
+	store.Fail(nil)
 	l.Reconcile(time.Now(), View{})
 	if !strings.Contains(log.String(), "this works again") {
 		t.Errorf("it is not said that it is over:\n%s", log.String())

@@ -227,7 +227,7 @@ func (m *model) step() {
 		m.run(func() { m.ledger.DeviceChanged(d) })
 	case 10: // connections come and go; only what is offered hangs on it
 		up := m.pick(2) == 0
-		m.run(func() { m.ledger.Reachable(up) })
+		m.run(func() { m.ledger.ArbiterReachable(up) })
 	case 9: // the node is taken for lost, and what it does not use is freed
 		name := types.NamespacedName{Namespace: "ns", Name: m.name()}
 		id := v0.SlotID(name.Name, m.pick(3))

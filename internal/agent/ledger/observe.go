@@ -3,8 +3,54 @@ package ledger
 import (
 	"maps"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	v0 "github.com/akri-go/akri/api/v0"
 )
+
+// Observed tells what spec.deviceUsage of an Instance says, complete; nil (and
+// not only empty) if the Instance was deleted. Entries of other nodes are taken as they are. Of this
+// node's entries those that are unknown here are taken over, since a container
+// may use them; where there are differences the claims are recorded again.
+func (l *Ledger) Observed(name types.NamespacedName, usage map[string]v0.Usage) {
+	l.mu.Lock()
+	in := l.instance(name)
+	if in.namespace != name.Namespace {
+		if usage == nil || in.device != nil || len(in.held)+len(in.pending) > 0 {
+			l.forget(in)
+			l.mu.Unlock()
+			return
+		}
+		in.namespace, in.others, in.released = name.Namespace, nil, nil
+	}
+	plan := planObserved(l.node, in, usage)
+	plan.changed = plan.changed || in.seen != (usage != nil)
+	in.seen, in.exists = usage != nil, usage != nil
+	in.others, in.released = plan.others, plan.released
+	for i, h := range in.held {
+		h.missing = !plan.confirmed[i]
+		in.held[i] = h
+	}
+	for i, h := range plan.adopt {
+		in.held[i] = h
+		l.changes++ // saved with the next change; until then the Instance knows it
+	}
+	if plan.differs {
+		l.record(in)
+	}
+	l.forget(in)
+	l.mu.Unlock()
+
+	for i := range plan.adopt {
+		l.log.Info("slot taken over: the Instance says that this node holds it", "slot", v0.SlotID(name.Name, i))
+	}
+	for i, node := range plan.contested {
+		l.log.Error("slot is held by two nodes", "slot", v0.SlotID(name.Name, i), "other", node)
+	}
+	if plan.changed {
+		l.notify(name)
+	}
+}
 
 // observedPlan is what follows from an Instance's usage.
 type observedPlan struct {

@@ -55,16 +55,15 @@ func NewRegistry() *prometheus.Registry {
 	return r
 }
 
-// Udev registers the metrics of a udev handler in this process and returns what
-// is to be its Reported hook.
-func Udev(r prometheus.Registerer) (reported func(took time.Duration), err error) {
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: handlermetrics.UdevName, Help: handlermetrics.UdevHelp, Buckets: handlermetrics.UdevBuckets(),
-	})
-	if err := r.Register(h); err != nil {
-		return nil, err
+// Histogram returns what adds histograms of the built-in handlers to a registry.
+func Histogram(r prometheus.Registerer) func(handlermetrics.Definition) (observe func(time.Duration), err error) {
+	return func(d handlermetrics.Definition) (func(time.Duration), error) {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: d.Name, Help: d.Help, Buckets: d.Buckets})
+		if err := r.Register(h); err != nil {
+			return nil, err
+		}
+		return func(took time.Duration) { h.Observe(took.Seconds()) }, nil
 	}
-	return func(took time.Duration) { h.Observe(took.Seconds()) }, nil
 }
 
 // Counted is what is counted when it is asked for.

@@ -28,7 +28,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/agent/deviceplugin"
+	"github.com/akri-go/akri/internal/agent/grant"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/ledger"
 	"github.com/akri-go/akri/internal/agent/podresources"
@@ -40,6 +40,8 @@ const (
 	soon = 500 * time.Millisecond
 	// retry is when a look that failed is taken again.
 	retry = 10 * time.Second
+	// never is when a look is taken that nothing asks for.
+	never = 24 * time.Hour
 )
 
 // Options are what a Finder needs.
@@ -51,7 +53,7 @@ type Options struct {
 	// Pods asks the API server for the Pods of this node that have not ended.
 	Pods func(ctx context.Context) (map[types.UID]types.NamespacedName, error)
 	// Resolve returns a device as containers are given it now; see
-	// [deviceplugin.HostPaths].
+	// [hostpath.Rules.Resolve].
 	Resolve func(discovery.Device) (discovery.Device, error)
 	// Tell is told of an Instance with slots of this node which of them are
 	// outdated: none, or as many as there are. It must return soon.
@@ -119,25 +121,45 @@ func (f *Finder) DeviceGone(d inventory.Device) {
 func (f *Finder) Run(ctx context.Context) error {
 	timer := time.NewTimer(soon)
 	defer timer.Stop()
+	due := time.Now().Add(soon)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-f.kick:
-			timer.Reset(soon)
+			// Never later than was meant: kicks may come without end, by a
+			// device that changes all the time.
+			if time.Until(due) > soon {
+				due = time.Now().Add(soon)
+				timer.Reset(soon)
+			}
 			continue
 		case <-timer.C:
 		}
+		wait := f.untilQuiet()
 		if err := f.look(ctx); err != nil && ctx.Err() == nil {
 			if f.trouble != err.Error() {
 				f.opts.Logger.Warn("cannot tell which containers hold a device as it no longer is; trying again", "error", err)
 			}
 			f.trouble = err.Error()
-			timer.Reset(retry)
+			wait = retry
 		} else {
 			f.trouble = ""
 		}
+		due = time.Now().Add(wait)
+		timer.Reset(wait)
 	}
+}
+
+// untilQuiet returns when to look though nothing happens: when a property that
+// was a reading counts again.
+func (f *Finder) untilQuiet() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if wait := f.readings.next(time.Now()); wait > 0 {
+		return wait
+	}
+	return never
 }
 
 // look compares once.
@@ -236,7 +258,7 @@ func (f *Finder) compare(g podresources.Given, byName map[string]inventory.Devic
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
-	return deviceplugin.Changes(g.Response, g.Slots,
+	return grant.Changes(g.Grant, g.Slots,
 		func(id string) (inventory.Device, bool) {
 			bare, _, err := v0.ParseSlotID(id)
 			if err != nil {

@@ -13,10 +13,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
-	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/grant"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/ledger"
 	"github.com/akri-go/akri/internal/agent/podresources"
@@ -36,9 +36,7 @@ func device(node string, properties map[string]string) inventory.Device {
 func given(pod types.UID, node string, envs map[string]string) podresources.Given {
 	return podresources.Given{
 		Pod: pod, Resource: "akri.sh/cam-00000a", Slots: []string{"cam-00000a-0"},
-		Response: &pluginapi.ContainerAllocateResponse{
-			Envs: envs, Devices: []*pluginapi.DeviceSpec{{ContainerPath: node, HostPath: node}},
-		},
+		Grant: grant.Grant{Env: envs, DeviceSpecs: []discovery.DeviceSpec{{ContainerPath: node, HostPath: node}}},
 	}
 }
 
@@ -284,5 +282,56 @@ func TestReading(t *testing.T) {
 		w.want(t, "cam-00000a:")
 		report("5", "one", 2*time.Hour) // quiet for long: it counts again
 		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 property SIGNAL has another value")
+	})
+}
+
+// A device that changes all the time keeps nobody from being heard.
+func TestKickedWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := plain()
+		f := w.finder()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		f.DeviceChanged(device("/dev/x0", nil))
+		time.Sleep(2 * soon) // fake
+		f.DeviceChanged(device("/dev/x1", nil))
+		for i := range 10 {
+			other := device("/dev/y0", map[string]string{"LEVEL": fmt.Sprint(i)})
+			other.Instance.Name = "cam-00000b"
+			f.DeviceChanged(other)
+			time.Sleep(soon / 5) // fake
+		}
+		w.want(t, "cam-00000a:", "cam-00000a: cam-00000a-0 ns/p u1 device node /dev/x1 instead of /dev/x0")
+		if w.reads > 5 {
+			t.Errorf("the kubelet's record was read %d times in %v", w.reads, 4*soon)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// A camera whose address has changed often has the last for long: then it counts,
+// though nothing else happens.
+func TestQuietAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := plain()
+		w.given[0] = given("u1", "/dev/x0", map[string]string{"URL_00000A": "0"})
+		f := w.finder()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- f.Run(ctx) }()
+		for i := range 4 {
+			f.DeviceChanged(device("/dev/x0", map[string]string{"URL": fmt.Sprint(i)}))
+			time.Sleep(time.Minute) // fake
+		}
+		w.want(t, "cam-00000a:", "cam-00000a: cam-00000a-0 ns/p u1 property URL has another value", "cam-00000a:")
+		time.Sleep(2 * time.Hour) // fake
+		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 property URL has another value")
+		if w.reads > 8 {
+			t.Errorf("the kubelet's record was read %d times in two hours", w.reads)
+		}
+		cancel()
+		<-done
 	})
 }

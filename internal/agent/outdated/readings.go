@@ -50,3 +50,17 @@ func (r readings) is(instance types.NamespacedName, key string, at time.Time) bo
 	c := r[instance][key]
 	return c.count >= readingAfter && at.Sub(c.last) <= readingWindow
 }
+
+// next returns when the next property ends to be a reading, if all stay quiet; 0
+// if there is none.
+func (r readings) next(at time.Time) time.Duration {
+	var next time.Duration
+	for _, keys := range r {
+		for _, c := range keys {
+			if left := c.last.Add(readingWindow).Sub(at); c.count >= readingAfter && left >= 0 && (next == 0 || left < next) {
+				next = left + time.Millisecond // by when it has
+			}
+		}
+	}
+	return next
+}

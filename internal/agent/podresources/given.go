@@ -8,6 +8,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"k8s.io/apimachinery/pkg/types"
 	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	"github.com/akri-go/akri/internal/agent/grant"
 )
 
 // Given is what one container was given of one resource.
@@ -16,8 +18,8 @@ type Given struct {
 	Resource string // akri.sh/…
 	// Slots are device ids, as the kubelet knows them.
 	Slots []string
-	// Response is the answer to the Allocate of these slots.
-	Response *pluginapi.ContainerAllocateResponse
+	// Grant is the answer to the Allocate of these slots.
+	Grant grant.Grant
 }
 
 // Given returns what containers were given, by the kubelet's own record; it may
@@ -38,7 +40,7 @@ func (w *Watcher) Given() ([]Given, error) {
 		if json.Unmarshal(r.AllocResp, &raw) != nil || len(raw) == 0 || proto.Unmarshal(raw, response) != nil {
 			continue
 		}
-		all = append(all, Given{Pod: r.PodUID, Resource: r.ResourceName, Slots: r.DeviceIDs, Response: response})
+		all = append(all, Given{Pod: r.PodUID, Resource: r.ResourceName, Slots: r.DeviceIDs, Grant: grant.FromAllocateResponse(response)})
 	}
 	return all, nil
 }

@@ -9,8 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/testing/protocmp"
 	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/grant"
 )
 
 func TestGiven(t *testing.T) {
@@ -41,8 +43,11 @@ func TestGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Given{{Pod: "u1", Resource: "akri.sh/cam", Slots: []string{"cam-0000a1-0"}, Response: response}}
-	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+	want := []Given{{Pod: "u1", Resource: "akri.sh/cam", Slots: []string{"cam-0000a1-0"}, Grant: grant.Grant{
+		Env:         map[string]string{"URL": "a"},
+		DeviceSpecs: []discovery.DeviceSpec{{ContainerPath: "/dev/x", HostPath: "/dev/y", Permissions: "rw"}},
+	}}}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("given (-want +got):\n%s", diff)
 	}
 	if err := os.WriteFile(path, []byte("broken"), 0o600); err != nil {

@@ -15,8 +15,8 @@ import (
 
 // Errors of [Publisher.Claim].
 var (
-	// ErrUnreachable: the API server does not answer, so nobody can say who
-	// holds the slot.
+	// ErrUnreachable: the arbiter does not answer, so nobody can say who holds
+	// the slot.
 	ErrUnreachable = errors.New("the API server cannot be reached")
 	// ErrNoInstance: there is no Instance, or this node is not among its
 	// nodes.
@@ -78,12 +78,43 @@ func (p *Publisher) withdraw(instance types.NamespacedName, r *claimRequest) {
 	p.queue.Add(instance)
 }
 
-// urgent tells whether somebody waits for an Instance.
-func (p *Publisher) urgent(name types.NamespacedName) bool {
+// waiting returns the request that waits for an Instance, or nil.
+func (p *Publisher) waiting(name types.NamespacedName) *claimRequest {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.entries[name]
-	return e != nil && e.request != nil
+	if e := p.entries[name]; e != nil {
+		return e.request
+	}
+	return nil
+}
+
+// urgent tells whether somebody waits for an Instance.
+func (p *Publisher) urgent(name types.NamespacedName) bool { return p.waiting(name) != nil }
+
+// claim writes until the Instance shows the claims of a request, and returns
+// nil then, or why it will not.
+func (p *Publisher) claim(ctx context.Context, name types.NamespacedName, r *claimRequest) error {
+	for range maxRounds {
+		if err := r.ctx.Err(); err != nil {
+			return err
+		}
+		want, have := p.look(name)
+		want.Claims = r.claims
+		d := p.decide(want, have)
+		if want.isRead() && (len(d.Writes) == 0 || len(d.Taken) > 0) {
+			if err := p.verdict(ctx, name, r, d, have); err != errAgain {
+				return err
+			}
+			continue
+		}
+		if !p.opts.Arbiter.Reachable() {
+			return ErrUnreachable
+		}
+		if err := p.advance(ctx, name, want, d, have); err != nil && !errors.Is(err, errAgain) {
+			return err
+		}
+	}
+	return errRestless(name)
 }
 
 // verdict tells what has become of a request when there is nothing to write
@@ -95,7 +126,7 @@ func (p *Publisher) verdict(ctx context.Context, name types.NamespacedName, r *c
 	}
 	if !r.looked {
 		r.looked = true
-		if !p.opts.API.Reachable() {
+		if !p.opts.Arbiter.Reachable() {
 			return ErrUnreachable
 		}
 		live, err := p.refresh(ctx, name)

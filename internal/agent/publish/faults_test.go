@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/events"
 )
 
 func TestDeletedByHand(t *testing.T) {
@@ -401,31 +402,31 @@ func TestEvents(t *testing.T) {
 	for i := range n {
 		a.DeviceChanged(s.device("node-a", fmt.Sprint("device-", i), false, nil))
 	}
-	count := func(reason string) (total, events int) {
+	count := func(reason string) (total, made int) {
 		for _, e := range s.events() {
 			if e.Reason != reason {
 				continue
 			}
-			events++
+			made++
 			var many int
 			if _, err := fmt.Sscanf(e.Note, "%d devices", &many); err != nil {
 				many = 1
 			}
 			total += many
 		}
-		return total, events
+		return total, made
 	}
 	s.eventually("found", func() error {
-		total, events := count(EventDeviceFound)
-		if total != n || events > n/3 {
-			return fmt.Errorf("%d devices in %d events: %+v", total, events, s.events())
+		total, made := count(events.DeviceFound)
+		if total != n || made > n/3 {
+			return fmt.Errorf("%d devices in %d events: %+v", total, made, s.events())
 		}
 		return nil
 	})
 	a.DeviceGone(s.device("node-a", "device-7", false, nil))
 	s.eventually("lost", func() error {
 		for _, e := range s.events() {
-			if e.Reason == EventDeviceLost && strings.Contains(e.Note, `"device-7"`) {
+			if e.Reason == events.DeviceLost && strings.Contains(e.Note, `"device-7"`) {
 				return nil
 			}
 		}
@@ -438,7 +439,7 @@ func TestEvents(t *testing.T) {
 func TestEventOnTheNode(t *testing.T) {
 	s := newSpace(t)
 	a := startNode(t, "node-events.example.com")
-	a.Events().Warn(Regarding{Node: true}, "DiscoveryHandlerRefused", "it may not register")
+	a.says.Warn(events.Regarding{Node: true}, "DiscoveryHandlerRefused", "it may not register")
 	s.eventually("an Event", func() error {
 		raw, err := s.admin.Get().AbsPath("/api/v1/namespaces/default/events").
 			Param("fieldSelector", "involvedObject.kind=Node,involvedObject.uid="+a.name).DoRaw(t.Context())

@@ -24,10 +24,12 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/events"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/devcluster/kubetest/chartuser"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 // server is shared by the tests of this package; each has its own namespace.
@@ -174,21 +176,12 @@ func (s *space) device(node, id string, shared bool, properties map[string]strin
 // eventually waits until check returns nil.
 func (s *space) eventually(what string, check func() error) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
+	eventually.Succeeds(s.t, time.Minute, func(context.Context) error {
+		if err := check(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		select {
-		case <-ctx.Done():
-			s.t.Fatalf("%s: %v", what, err)
-		case <-tick.C:
-		}
-	}
+		return nil
+	})
 }
 
 // eventuallyInstance waits until an Instance is as check wants it.
@@ -228,6 +221,7 @@ func nodesAre(want ...string) func(*v0.Instance) error {
 // testNode is a node with its publisher.
 type testNode struct {
 	*Publisher
+	says   *events.Writer
 	t      *testing.T
 	name   string
 	client *kubeclient.Client
@@ -261,16 +255,18 @@ func startNode(t *testing.T, name string) *testNode {
 		t.Fatal(err)
 	}
 	n.client = client
-	n.Publisher = New(Options{Node: name, API: client, Claims: n, Logger: log, Named: func(d inventory.Device, name, id string) bool {
+	n.says = events.New(client, name, log)
+	n.Publisher = New(Options{Node: name, API: client, Events: n.says, Observed: n.sawUsage, Logger: log, Named: func(d inventory.Device, name, id string) bool {
 		n.mu.Lock()
 		inv := n.inventory
 		n.mu.Unlock()
 		return inv != nil && inv.Named(d, name, id)
 	}})
-	client.OnReachable(n.Publisher.Reachable)
+	client.OnReachable(n.APIReachable)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = client.Run(ctx) })
+	wg.Go(func() { n.says.Run(ctx) })
 	wg.Go(func() { _ = n.Publisher.Run(ctx) })
 	n.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
 	t.Cleanup(n.stop)
@@ -282,8 +278,7 @@ func startNode(t *testing.T, name string) *testNode {
 	return n
 }
 
-// Observed implements Claims.
-func (n *testNode) Observed(instance types.NamespacedName, usage map[string]v0.Usage) {
+func (n *testNode) sawUsage(instance types.NamespacedName, usage map[string]v0.Usage) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if usage == nil {

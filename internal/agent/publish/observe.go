@@ -268,7 +268,7 @@ func (p *Publisher) refresh(ctx context.Context, name types.NamespacedName) (*v0
 
 // tell brings the holders of an Instance's slots to the ledger.
 func (p *Publisher) tell(name types.NamespacedName, last map[types.NamespacedName]map[string]v0.Usage) {
-	if p.opts.Claims == nil {
+	if p.opts.Observed == nil {
 		return
 	}
 	p.mu.Lock()
@@ -278,7 +278,7 @@ func (p *Publisher) tell(name types.NamespacedName, last map[types.NamespacedNam
 	if was == nil {
 		if told {
 			delete(last, name)
-			p.opts.Claims.Observed(name, nil)
+			p.opts.Observed(name, nil)
 		}
 		return
 	}
@@ -292,7 +292,7 @@ func (p *Publisher) tell(name types.NamespacedName, last map[types.NamespacedNam
 		return
 	}
 	last[name] = now
-	p.opts.Claims.Observed(name, maps.Clone(now))
+	p.opts.Observed(name, maps.Clone(now))
 }
 
 // changes is a set of names that somebody works off.

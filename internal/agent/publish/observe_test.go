@@ -78,7 +78,7 @@ func TestOthersInstancesAreNotKept(t *testing.T) {
 		p.DeviceChanged(device(8))
 		known("away", 2, foreign-1)
 		f.setAway(false)
-		p.Reachable(true)
+		p.APIReachable(true)
 		known("back", 3, foreign-2)
 
 		// One that is gone is forgotten, and can be made.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/events"
 	"github.com/akri-go/akri/internal/agent/inventory"
 )
 
@@ -30,7 +31,7 @@ func (p *Publisher) park(name types.NamespacedName) {
 	p.parked[name] = true
 	p.mu.Unlock()
 	if p.opts.API.Reachable() { // since we looked
-		p.Reachable(true)
+		p.APIReachable(true)
 	}
 }
 
@@ -85,11 +86,11 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 	switch {
 	case report:
 		p.opts.Logger.Warn("device not published", "instance", name, "error", problem)
-		p.events.Warn(regarding(device), "DeviceRefused", problem)
+		p.opts.Events.Warn(events.Of(device), "DeviceRefused", problem)
 	case found:
-		p.events.Found(device)
+		p.opts.Events.Found(device)
 	case lost:
-		p.events.Lost(device)
+		p.opts.Events.Lost(device)
 	}
 	if again > 0 {
 		p.queue.AddAfter(name, again)
@@ -125,7 +126,7 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 	case !report:
 	case refused:
 		p.opts.Logger.Warn("instance not written; trying again", "instance", name, "error", err)
-		p.events.Warn(regarding(want.Device), "InstanceRefused", err.Error())
+		p.opts.Events.Warn(events.Of(want.Device), "InstanceRefused", err.Error())
 	default:
 		p.opts.Logger.Warn("instance not written; trying again", "instance", name, "error", err)
 	}

@@ -55,36 +55,9 @@ func TestPublished(t *testing.T) {
 		p.DeviceChanged(other)
 		step("the API server is away")
 		f.setAway(false)
-		p.Reachable(true)
+		p.APIReachable(true)
 		step("it is back", time.Minute)
 		cancel()
 		running.Wait()
-	})
-}
-
-func TestNodeEvent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer synctest.Wait()
-		defer cancel()
-		api := &eventLog{}
-		e := NewEventer(api, "node-a.example.com", slog.New(slog.DiscardHandler))
-		go e.Run(ctx)
-		for range 3 {
-			e.Warn(Regarding{Node: true}, "R", "it is so")
-		}
-		e.Warn(Regarding{}, "R", "about nothing")
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		api.lock.Lock()
-		defer api.lock.Unlock()
-		if len(api.events) != 1 {
-			t.Fatalf("%d events", len(api.events))
-		}
-		got := api.events[0]
-		if r := got.Regarding; r.Kind != "Node" || r.APIVersion != "v1" || r.Name != "node-a.example.com" || r.UID != r.Name || r.Namespace != "" ||
-			got.Metadata.Namespace != "default" || got.Note != "node node-a.example.com: it is so" || got.Type != "Warning" {
-			t.Errorf("got %+v", got)
-		}
 	})
 }

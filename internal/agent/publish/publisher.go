@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/events"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 	"github.com/akri-go/akri/internal/agent/ledger"
@@ -28,24 +29,33 @@ type API interface {
 	WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h kubeclient.Handler[*v0.Instance])
 	GetConfiguration(ctx context.Context, name types.NamespacedName) (*v0.Configuration, error)
 	ApplyConfigurationStatus(ctx context.Context, name types.NamespacedName, manager string, body []byte) error
-	CreateEvent(ctx context.Context, e kubeclient.Event) error
 }
 
-// Claims is told who holds the slots of Instances. Calls do not overlap, and
-// are not made from within a call to the Publisher.
-type Claims interface {
-	// Observed brings all slots of an Instance that are not free, by slot id,
-	// each time that they have changed; nil when the Instance is gone. Of
-	// several quick changes only the last may be told.
-	Observed(instance types.NamespacedName, usage map[string]v0.Usage)
+// Arbiter decides on slots of shared devices; see package reach.
+type Arbiter interface {
+	Reachable() bool
+}
+
+// Events is told what users should hear of. [events.Writer] is one.
+type Events interface {
+	Found(inventory.Device)
+	Lost(inventory.Device)
+	Warn(r events.Regarding, reason, note string)
 }
 
 // Options says how a Publisher works. Node, API and Logger are required.
 type Options struct {
-	Node   string
-	API    API
-	Claims Claims // nil for none
-	Logger *slog.Logger
+	Node string
+	API  API
+	// Arbiter must be reachable for a claim to be made; nil means API.
+	Arbiter Arbiter
+	Events  Events // nil for none
+	Logger  *slog.Logger
+	// Observed, if set, brings all slots of an Instance that are not free, by
+	// slot id, each time that they have changed; nil when the Instance is gone.
+	// Of several quick changes only the last may be told. Calls do not overlap,
+	// and are not made from within a call to the Publisher.
+	Observed func(instance types.NamespacedName, usage map[string]v0.Usage)
 	// Workers is how many requests may be under way at once; default 16.
 	Workers int
 	// Named, if set, is told that the Instance of a name is that of the device
@@ -64,7 +74,6 @@ type Options struct {
 type Publisher struct {
 	opts   Options
 	trim   func(*v0.Instance)
-	events *Eventer
 	queue  workqueue.TypedDelayingInterface[types.NamespacedName]
 	status *statuses
 	room   room
@@ -117,6 +126,12 @@ func New(opts Options) *Publisher {
 	if opts.Workers <= 0 {
 		opts.Workers = 16
 	}
+	if opts.Arbiter == nil {
+		opts.Arbiter = opts.API
+	}
+	if opts.Events == nil {
+		opts.Events = silent{}
+	}
 	p := &Publisher{
 		opts:     opts,
 		trim:     trimmer(opts.Node),
@@ -128,14 +143,17 @@ func New(opts Options) *Publisher {
 		ready:    make(chan struct{}),
 		changes:  newChanges(),
 	}
-	p.events = NewEventer(opts.API, opts.Node, opts.Logger)
 	p.status = newStatuses(opts.API, opts.Node, opts.Logger)
 	p.queue = newQueue(p.urgent)
 	return p
 }
 
-// Events returns where others may report what users should know.
-func (p *Publisher) Events() *Eventer { return p.events }
+// silent says nothing.
+type silent struct{}
+
+func (silent) Found(inventory.Device)                {}
+func (silent) Lost(inventory.Device)                 {}
+func (silent) Warn(events.Regarding, string, string) {}
 
 // Run watches and writes until ctx is done.
 func (p *Publisher) Run(ctx context.Context) error {
@@ -153,7 +171,6 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { p.legacyRun(ctx); return nil })
 	g.Go(func() error { p.changes.run(ctx, p.tell); return nil })
-	g.Go(func() error { p.events.Run(ctx); return nil })
 	g.Go(func() error { p.status.run(ctx); return nil })
 	g.Go(func() error {
 		select {
@@ -176,9 +193,9 @@ func (p *Publisher) Run(ctx context.Context) error {
 // known. Nothing is written before.
 func (p *Publisher) Synced() <-chan struct{} { return p.ready }
 
-// Reachable must be called when the API server is reachable again, or is not
-// any more: see [kubeclient.Client.OnReachable].
-func (p *Publisher) Reachable(up bool) {
+// APIReachable must be called each time that the API is reachable again, or no
+// longer; see package reach.
+func (p *Publisher) APIReachable(up bool) {
 	if !up {
 		return
 	}
@@ -248,7 +265,7 @@ func (p *Publisher) entry(name types.NamespacedName) *entry {
 
 // Record says which slots of an Instance this node holds: all of them, by slot
 // id. They are written soon, and again if they get lost, but never taken from
-// another node; what comes of it is told to [Claims]. Before the first Record
+// another node; what comes of it is told to [Options.Observed]. Before the first Record
 // (or Claim) of an Instance its slots stay as they are.
 func (p *Publisher) Record(instance types.NamespacedName, claims map[string]v0.Usage) {
 	p.mu.Lock()

@@ -1,24 +1,17 @@
 package publish
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/agent/kubeclient"
 )
 
 func TestManagers(t *testing.T) {
@@ -121,126 +114,6 @@ func TestNewer(t *testing.T) {
 			t.Errorf("newer(%s, %s) is not %v", c.a, c.b, c.want)
 		}
 	}
-}
-
-// eventLog takes Events.
-type eventLog struct {
-	lock   sync.Mutex
-	gone   bool
-	events []kubeclient.Event
-}
-
-func (l *eventLog) setGone(gone bool) {
-	l.lock.Lock()
-	defer l.lock.Unlock()
-	l.gone = gone
-}
-
-func (l *eventLog) Reachable() bool {
-	l.lock.Lock()
-	defer l.lock.Unlock()
-	return !l.gone
-}
-
-func (l *eventLog) CreateEvent(_ context.Context, e kubeclient.Event) error {
-	l.lock.Lock()
-	defer l.lock.Unlock()
-	l.events = append(l.events, e)
-	return nil
-}
-
-// notes returns what was written since the last call.
-func (l *eventLog) notes() []string {
-	l.lock.Lock()
-	defer l.lock.Unlock()
-	var notes []string
-	for _, e := range l.events {
-		notes = append(notes, e.Note)
-	}
-	slices.Sort(notes)
-	l.events = nil
-	return notes
-}
-
-func TestEventer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		api := &eventLog{}
-		e := NewEventer(api, "a", slog.New(slog.DiscardHandler))
-		go e.Run(ctx)
-		defer synctest.Wait()
-		defer cancel()
-		wait := func(d time.Duration) { time.Sleep(d); synctest.Wait() }
-		expect := func(want ...string) {
-			t.Helper()
-			if got := api.notes(); !slices.Equal(got, want) {
-				t.Errorf("events\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-			}
-		}
-		d := deviceFor("a", false, nil)
-
-		e.Found(d)
-		expect()
-		wait(2 * time.Second)
-		expect(`found device "camera" on node a: Instance ` + d.Instance.Name)
-
-		for range 37 {
-			e.Found(d)
-		}
-		e.Lost(d)
-		wait(2 * time.Second)
-		expect("37 devices found on node a", `device "camera" left node a: it was Instance `+d.Instance.Name)
-
-		// The same warning is not repeated, for a while.
-		r := regarding(d)
-		for range 5 {
-			e.Warn(r, "X", "it is so")
-			wait(2 * time.Second)
-		}
-		expect("node a: it is so")
-		wait(eventRepeat)
-		e.Warn(r, "X", "it is so")
-		wait(2 * time.Second)
-		expect("node a: it is so")
-
-		wait(time.Hour)
-		// A flood drains the bucket, and no more than a bounded part waits.
-		for i := range 1000 {
-			e.Warn(r, "X", fmt.Sprint("flood ", i))
-		}
-		wait(2 * time.Second)
-		if n := len(api.notes()); n != eventBurst {
-			t.Errorf("a flood made %d events at once", n)
-		}
-		wait(time.Hour)
-		if n := len(api.notes()); n != maxKinds-eventBurst {
-			t.Errorf("a flood made %d events later", n)
-		}
-
-		// While the API server is away they are counted.
-		api.setGone(true)
-		for range 3 {
-			e.Found(d)
-			wait(time.Minute)
-		}
-		expect()
-		api.setGone(false)
-		wait(time.Minute)
-		expect("3 devices found on node a")
-
-		// Limits of the API hold whatever comes.
-		e.Warn(r, "X", strings.Repeat("ü", 5000))
-		wait(2 * time.Second)
-		if notes := api.notes(); len(notes) != 1 || len(notes[0]) > maxNote {
-			t.Errorf("a long note: %d events", len(notes))
-		}
-		wait(time.Hour)
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if len(e.topics) != 0 {
-			t.Errorf("%d Configurations are remembered for ever", len(e.topics))
-		}
-	})
 }
 
 var errTest = errors.New("test")

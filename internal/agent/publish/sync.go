@@ -2,18 +2,15 @@ package publish
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/inventory"
-	"github.com/akri-go/akri/internal/agent/kubeclient"
 )
 
 // maxRounds bounds how often one Instance is planned again at once; after that
@@ -22,10 +19,6 @@ const maxRounds = 16
 
 // errAgain asks for another plan at once: the Instance was not as thought.
 var errAgain = errors.New("the Instance has changed meanwhile")
-
-// errNoOwner says that the Configuration is gone, or another of that name is
-// there.
-var errNoOwner = errors.New("its Configuration is gone")
 
 func (p *Publisher) work(ctx context.Context) {
 	for {
@@ -39,66 +32,48 @@ func (p *Publisher) work(ctx context.Context) {
 	}
 }
 
-// reconcile brings one Instance to what is wanted, or arranges another try.
+// reconcile brings one Instance to what is wanted, or arranges another try. A
+// claim that waits comes first.
 func (p *Publisher) reconcile(ctx context.Context, name types.NamespacedName) {
 	for range maxRounds {
-		want, have, request := p.look(name)
-		if request != nil && request.ctx.Err() != nil {
-			p.answer(name, request, request.ctx.Err())
-			continue
-		}
-		var d Decision
-		unread := want.unread != types.NamespacedName{}
-		if !unread {
-			d = Plan(p.opts.Node, want, have, time.Now())
-		}
-		if p.statusMissing() {
-			d.Writes = slices.DeleteFunc(d.Writes, func(w Write) bool { return w.Status })
-		}
-		if !unread && (len(d.Writes) == 0 || (request != nil && len(d.Taken) > 0)) {
-			if request != nil {
-				err := p.verdict(ctx, name, request, d, have)
-				if err != errAgain {
-					p.answer(name, request, err)
-				}
-				continue
-			}
-			p.done(name, want, d, have)
-			return
-		}
-		if !p.opts.API.Reachable() {
-			if request != nil {
-				p.answer(name, request, ErrUnreachable)
-				continue
-			}
-			p.park(name)
-			return
-		}
-		var err error
-		if unread {
-			_, err = p.refresh(ctx, want.unread)
-		} else {
-			err = p.execute(ctx, name, d.Writes, have)
-		}
-		if err != nil && !errors.Is(err, errAgain) {
-			if request != nil {
-				p.answer(name, request, err)
-				continue
-			}
-			p.failed(ctx, name, want, err)
+		if r := p.waiting(name); r != nil {
+			p.answer(name, r, p.claim(ctx, name, r))
+		} else if p.publish(ctx, name) {
 			return
 		}
 	}
-	want, _, request := p.look(name)
-	err := fmt.Errorf("instance %s: it changed %d times in a row while it was written", name, maxRounds)
-	if request != nil {
-		p.answer(name, request, err)
-	}
-	p.failed(ctx, name, want, err)
+	want, _ := p.look(name)
+	p.failed(ctx, name, want, errRestless(name))
 }
 
-// look returns what is wanted, what is there, and who waits for a claim.
-func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance, *claimRequest) {
+// errRestless says that an Instance has changed in each of [maxRounds].
+func errRestless(name types.NamespacedName) error {
+	return fmt.Errorf("instance %s: it changed %d times in a row while it was written", name, maxRounds)
+}
+
+// publish makes one step for what is wanted of an Instance, and tells whether
+// that was all for now.
+func (p *Publisher) publish(ctx context.Context, name types.NamespacedName) (done bool) {
+	want, have := p.look(name)
+	d := p.decide(want, have)
+	if want.isRead() && len(d.Writes) == 0 {
+		p.done(name, want, d, have)
+		return true
+	}
+	if !p.opts.API.Reachable() {
+		p.park(name)
+		return true
+	}
+	err := p.advance(ctx, name, want, d, have)
+	if err == nil || errors.Is(err, errAgain) {
+		return false
+	}
+	p.failed(ctx, name, want, err)
+	return true
+}
+
+// look returns what is wanted and what is there.
+func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	want := Want{Instance: name}
@@ -108,7 +83,7 @@ func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance, *claimR
 	}
 	e := p.entries[name]
 	if e == nil {
-		return want, have, nil
+		return want, have
 	}
 	want.Word, want.Device, want.Claims, want.Outdated = e.word, e.device, e.claims, e.outdated
 	want.changes = e.changes
@@ -120,10 +95,28 @@ func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance, *claimR
 	}
 	want.Vanished, want.Hard = e.vanished, e.hard
 	want.Settled = !e.differs.IsZero() && time.Since(e.differs) >= settle
-	if e.request != nil {
-		want.Claims = e.request.claims
+	return want, have
+}
+
+// decide plans, unless something must be read first.
+func (p *Publisher) decide(want Want, have *v0.Instance) Decision {
+	if !want.isRead() {
+		return Decision{}
 	}
-	return want, have, e.request
+	d := Plan(p.opts.Node, want, have, time.Now())
+	if p.statusMissing() {
+		d.Writes = slices.DeleteFunc(d.Writes, func(w Write) bool { return w.Status })
+	}
+	return d
+}
+
+// advance reads what must be read first, or else writes what was decided.
+func (p *Publisher) advance(ctx context.Context, name types.NamespacedName, want Want, d Decision, have *v0.Instance) error {
+	if !want.isRead() {
+		_, err := p.refresh(ctx, want.unread)
+		return err
+	}
+	return p.execute(ctx, name, d.Writes, have)
 }
 
 // elsewhere looks for an Instance of a device by another of its names: another
@@ -152,135 +145,6 @@ func (p *Publisher) elsewhere(d inventory.Device) (found *v0.Instance, unread ty
 func (p *Publisher) leaves(name types.NamespacedName) bool {
 	e, o := p.entries[name], p.observed[name].object
 	return e != nil && e.word == Gone && len(o.Spec.Nodes) < 2
-}
-
-// execute does the writes in order.
-func (p *Publisher) execute(ctx context.Context, name types.NamespacedName, writes []Write, have *v0.Instance) error {
-	for _, w := range writes {
-		if w.Owner != "" {
-			if err := p.checkOwner(ctx, name, w.Owner); err != nil {
-				return err
-			}
-		}
-		start := time.Now()
-		o, err := p.send(ctx, name, w)
-		if err != nil {
-			return p.explain(ctx, name, w, have, err)
-		}
-		if p.opts.Written != nil {
-			p.opts.Written(name, w.Verb, time.Since(start))
-		}
-		p.mu.Lock()
-		if e := p.entries[name]; e != nil {
-			e.wrote = true
-			e.moved(p.opts.Node, have, o)
-		}
-		if o == nil {
-			p.vanish(name, w.UID)
-		} else {
-			p.trim(o)
-			if was := p.observed[name]; was == nil || newer(o.ResourceVersion, was.object.ResourceVersion) {
-				p.see(o, true)
-			}
-		}
-		p.mu.Unlock()
-		p.changes.add(name)
-	}
-	return nil
-}
-
-// moved notes whether a write has taken the node into the Instance or out.
-func (e *entry) moved(node string, have, now *v0.Instance) {
-	was := have != nil && slices.Contains(have.Spec.Nodes, node)
-	is := now != nil && slices.Contains(now.Spec.Nodes, node)
-	e.joined = e.joined || !was && is
-	e.left = e.left || was && !is && e.word == Gone
-}
-
-// send makes the request. It returns nil if the Instance is gone then.
-func (p *Publisher) send(ctx context.Context, name types.NamespacedName, w Write) (*v0.Instance, error) {
-	manager := FactsManager(p.opts.Node)
-	if w.Slots {
-		manager = SlotsManager(p.opts.Node)
-	}
-	subresource := ""
-	if w.Status {
-		subresource = "status"
-	}
-	switch w.Verb {
-	case Delete:
-		gone, err := p.opts.API.DeleteInstance(ctx, name, w.UID, w.ResourceVersion)
-		if err != nil || gone {
-			return nil, err
-		}
-		return p.refresh(ctx, name)
-	case Patch:
-		body, err := json.Marshal(w.Ops)
-		if err != nil {
-			return nil, err
-		}
-		return p.opts.API.PatchInstance(ctx, name, subresource, manager, body)
-	default:
-		body, err := json.Marshal(w.Object)
-		if err != nil {
-			return nil, err
-		}
-		return p.opts.API.ApplyInstance(ctx, name, kubeclient.Apply{Manager: manager, Force: w.Force, Subresource: subresource, Body: body})
-	}
-}
-
-// explain decides what an error means. Whatever may come of an outdated view
-// is looked at again, live.
-func (p *Publisher) explain(ctx context.Context, name types.NamespacedName, w Write, have *v0.Instance, err error) error {
-	err = fmt.Errorf("%s instance %s: %w", w.Verb, name, err)
-	// What a node gives up may be what the Instance must have, and nobody else
-	// owns; the node policies may say so before the schema does.
-	needed := w.leaves() && (apierrors.IsInvalid(err) || apierrors.IsForbidden(err))
-	conflict := apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsInvalid(err)
-	if !conflict && !needed {
-		return err
-	}
-	live, e := p.refresh(ctx, name)
-	if e != nil {
-		return e
-	}
-	switch {
-	case (live == nil) != (have == nil),
-		live != nil && (live.UID != have.UID || live.ResourceVersion != have.ResourceVersion):
-		return errAgain
-	case w.Verb == Delete && live == nil:
-		return errAgain
-	case w.Status && apierrors.IsNotFound(err) && live != nil:
-		p.mu.Lock()
-		first := !p.noStatus
-		p.noStatus = true
-		p.mu.Unlock()
-		if first {
-			p.opts.Logger.Warn("the CRD of Instances has no status subresource: per-node states are not shown; update it with the chart's crds/")
-		}
-		return errAgain
-	case needed:
-		p.mu.Lock()
-		p.entry(name).hard = true
-		p.mu.Unlock()
-		return errAgain
-	}
-	return err
-}
-
-// checkOwner makes sure, live, that the Configuration is there.
-func (p *Publisher) checkOwner(ctx context.Context, name types.NamespacedName, uid types.UID) error {
-	p.mu.Lock()
-	configuration := types.NamespacedName{Namespace: name.Namespace, Name: p.entry(name).device.Configuration}
-	p.mu.Unlock()
-	c, err := p.opts.API.GetConfiguration(ctx, configuration)
-	switch {
-	case err != nil:
-		return fmt.Errorf("read Configuration %s: %w", configuration, err)
-	case c == nil || c.UID != uid || c.DeletionTimestamp != nil:
-		return fmt.Errorf("instance %s: %w", name, errNoOwner)
-	}
-	return nil
 }
 
 func (p *Publisher) statusMissing() bool {

@@ -11,6 +11,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/logging"
@@ -41,7 +42,7 @@ type Options struct {
 	Inventory  Inventory
 	Statuses   inventory.Statuses
 	// Store keeps the questions over restarts; nil for none.
-	Store Store
+	Store checkpoint.Store[State]
 	// Warn, if it is not nil, tells the user why a Configuration is not asked for.
 	Warn   func(configuration types.NamespacedName, owner types.UID, reason, note string)
 	Logger *slog.Logger

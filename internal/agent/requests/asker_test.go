@@ -3,9 +3,7 @@ package requests
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -18,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/checkpoint"
+	"github.com/akri-go/akri/internal/agent/checkpoint/checkpointtest"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/registry"
 )
@@ -160,24 +160,8 @@ func (j *journal) take() string {
 	return s
 }
 
-// disk is a store that keeps what a file would hold.
-type disk struct {
-	raw   []byte
-	saves int
-}
-
-func (d *disk) Load() (state State, err error) {
-	if d.raw == nil {
-		return State{}, fs.ErrNotExist
-	}
-	return state, json.Unmarshal(d.raw, &state)
-}
-
-func (d *disk) Save(state State) (err error) {
-	d.saves++
-	d.raw, err = json.Marshal(state)
-	return err
-}
+// disk is what is on disk.
+type disk = checkpointtest.Memory[State]
 
 // rig is an Asker at work.
 type rig struct {
@@ -188,7 +172,7 @@ type rig struct {
 	stop    func()
 }
 
-func startAsker(t *testing.T, c *cluster, store Store) *rig {
+func startAsker(t *testing.T, c *cluster, store checkpoint.Store[State]) *rig {
 	j := &journal{}
 	r := &rig{journal: j, t: t, cluster: c, asker: New(Options{Node: "n", Objects: c, Registry: j, Inventory: j, Statuses: j,
 		Store: store, Warn: j.warn, Logger: slog.New(slog.DiscardHandler)})}
@@ -355,15 +339,15 @@ func TestRestartWithoutAPIServer(t *testing.T) {
 		r.take()
 		time.Sleep(2 * saveDelay)
 		synctest.Wait()
-		if store.saves != 1 {
-			t.Errorf("saved %d times", store.saves)
+		if store.Saves() != 1 {
+			t.Errorf("saved %d times", store.Saves())
 		}
 		time.Sleep(time.Hour)
 		r.stop()
-		if store.saves != 1 {
-			t.Errorf("saved %d times, though nothing had changed", store.saves)
+		if store.Saves() != 1 {
+			t.Errorf("saved %d times, though nothing had changed", store.Saves())
 		}
-		if s := string(store.raw); strings.Contains(s, "hunter2") || strings.Contains(s, "aHVudGVyMg") || !strings.Contains(s, "details") {
+		if s := string(store.JSON()); strings.Contains(s, "hunter2") || strings.Contains(s, "aHVudGVyMg") || !strings.Contains(s, "details") {
 			t.Errorf("the store holds %s", s)
 		}
 
@@ -381,7 +365,7 @@ func TestRestartWithoutAPIServer(t *testing.T) {
 		r = startAsker(t, world, empty)
 		r.set("retain 0")
 		r.stop()
-		if empty.raw == nil {
+		if empty.JSON() == nil {
 			t.Error("nothing saved of no Configurations")
 		}
 	})
@@ -438,14 +422,12 @@ func TestTooManySources(t *testing.T) {
 	})
 }
 
-type full struct{ disk }
-
-func (*full) Save(State) error { return syscall.ENOSPC }
-
 // A disk that stays full is one fact, not one each second.
 func TestFullDisk(t *testing.T) {
 	var log bytes.Buffer
-	a := New(Options{Store: &full{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	store := &disk{}
+	store.Fail(syscall.ENOSPC)
+	a := New(Options{Store: store, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 10 {
 		a.dirty = true
 		if a.save() {

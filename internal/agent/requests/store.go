@@ -1,8 +1,6 @@
 package requests
 
 import (
-	"errors"
-	"io/fs"
 	"maps"
 	"slices"
 
@@ -10,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/registry"
 )
@@ -37,24 +36,11 @@ type StoredQuestion struct {
 	OfflineGracePeriod *metav1.Duration     `json:"offlineGracePeriod,omitempty"`
 }
 
-// Store keeps a State. [checkpoint.File] is one.
-type Store interface {
-	Load() (State, error)
-	Save(State) error
-}
-
 // Restore asks what the store holds, before the Configurations are known. It is
 // called before Run, if at all.
 func (a *Asker) Restore() {
-	if a.opts.Store == nil {
-		return
-	}
-	state, err := a.opts.Store.Load()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return
-	case err != nil:
-		a.opts.Logger.Error("starting without the saved questions; handlers are asked once the API server answers", "error", err)
+	state, found := checkpoint.Restore(a.opts.Store, a.opts.Logger, "starting without the saved questions; handlers are asked once the API server answers")
+	if !found {
 		return
 	}
 	a.restored.Store(true)

@@ -7,7 +7,10 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 // AnnotationFailures holds, on a broker Pod, the failures that came before it:
@@ -16,7 +19,7 @@ import (
 const AnnotationFailures = "akri.sh/broker-failures"
 
 const (
-	// firstDelay doubles with each failure up to maxDelay.
+	// firstDelay doubles with each failure until it is maxDelay.
 	firstDelay = 10 * time.Second
 	maxDelay   = 5 * time.Minute
 	// calm is how long a node must have gone without a failure, or a broker
@@ -40,11 +43,7 @@ type Failure struct {
 
 // delay returns the time between the failure and the next attempt.
 func (f Failure) delay() time.Duration {
-	d := firstDelay
-	for i := 1; i < f.Count && d < maxDelay; i++ {
-		d *= 2
-	}
-	return min(d, maxDelay)
+	return backoff.Backoff{First: firstDelay, Max: maxDelay}.Delay(f.Count)
 }
 
 // wait returns how long the node is still held back.
@@ -92,6 +91,18 @@ func (h History) forget(now time.Time) {
 	maps.DeleteFunc(h, func(_ string, f Failure) bool {
 		return f.Count <= 0 || now.Sub(f.Last) > calm+maxDelay
 	})
+}
+
+// record writes the history on a Pod that is about to be made.
+func (h History) record(pod metav1.Object) {
+	if s := h.encode(); s != "" {
+		notes := maps.Clone(pod.GetAnnotations())
+		if notes == nil {
+			notes = map[string]string{}
+		}
+		notes[AnnotationFailures] = s
+		pod.SetAnnotations(notes)
+	}
 }
 
 // encode returns the annotation's value, or "" if there is nothing to say.

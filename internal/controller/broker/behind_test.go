@@ -21,6 +21,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // behind reads from a cache that stays as it is and writes to the API server.
@@ -77,7 +78,7 @@ func TestPlacedMeanwhile(t *testing.T) {
 				}
 				conf := &v0.Configuration{ObjectMeta: metav1.ObjectMeta{Namespace: ns.Name, Name: "cam"}}
 				conf.Spec.BrokerSpec = &v0.BrokerSpec{BrokerPodSpec: &runtime.RawExtension{
-					Raw: fromYAML(t, `containers: [{name: a, image: b, resources: {limits: {"{{PLACEHOLDER}}": 1}}}]`),
+					Raw: []byte(`{"containers": [{"name": "a", "image": "b", "resources": {"limits": {"{{PLACEHOLDER}}": 1}}}]}`),
 				}}
 				inst := instance("cam-000000", true, tt.nodes...)
 				inst.Namespace, inst.Spec.DeviceUsage = ns.Name, tt.usage
@@ -147,9 +148,9 @@ func waitingPod(t *testing.T, api client.Client, inst *v0.Instance, node string,
 	one := corev1.ResourceList{corev1.ResourceName(v0.ResourceName(inst.Name)): resource.MustParse("1")}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: inst.Namespace, Name: PodName(inst.Name, node, true),
+			Namespace: inst.Namespace, Name: workload.PodName(inst.Name, node, true),
 			Labels:          map[string]string{v0.LabelConfiguration: inst.Spec.ConfigurationName, v0.LabelTargetNode: node},
-			OwnerReferences: []metav1.OwnerReference{view.OwnerRef(inst)},
+			OwnerReferences: []metav1.OwnerReference{workload.OwnerRef(inst)},
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{
 			Name: "a", Image: "b", Resources: corev1.ResourceRequirements{Requests: one, Limits: one},
@@ -187,7 +188,7 @@ func brokersIn(t *testing.T, api client.Client, ns string) string {
 
 func cacheOf(scheme *runtime.Scheme, objects ...client.Object) client.Reader {
 	byOwner := func(o client.Object) []string {
-		if ref := view.OwnerInstance(o); ref != nil {
+		if ref := workload.OwnerInstance(o); ref != nil {
 			return []string{ref.Name}
 		}
 		return nil

@@ -13,7 +13,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 const (
@@ -63,10 +65,10 @@ func (r *Reconciler) carryOut(ctx context.Context, inst *v0.Instance, want desir
 		if err != nil {
 			errs = append(errs, err)
 		}
-		again = sooner(again, wait)
+		again = loop.Sooner(again, wait)
 	}
 	if behind {
-		again = sooner(again, cacheBehind)
+		again = loop.Sooner(again, cacheBehind)
 	}
 	return again, errors.Join(errs...)
 }
@@ -122,11 +124,12 @@ func (r *Reconciler) createPod(ctx context.Context, inst *v0.Instance, want desi
 	if wait := r.Refusals.try(config, want.pod.Hash, r.now()); wait > 0 {
 		return wait, nil
 	}
-	pod, err := want.pod.Pod(inst, a.Node, mem.history)
+	pod, err := want.pod.Pod(inst, a.Node)
 	if err != nil {
 		r.refused(want.config, want.pod.Hash, fmt.Sprintf("brokerSpec.brokerPodSpec: %v", err))
 		return firstDelay, nil
 	}
+	mem.history.record(pod)
 	key, name := client.ObjectKeyFromObject(inst), pod.GetName()
 	err = r.Client.Create(ctx, pod, client.FieldOwner(view.FieldManager))
 	switch {
@@ -158,7 +161,7 @@ func (r *Reconciler) nameExists(ctx context.Context, inst *v0.Instance, name, no
 	if err != nil {
 		return 0, fmt.Errorf("read Pod %s/%s: %w", inst.Namespace, name, err)
 	}
-	ref := view.OwnerInstance(pod)
+	ref := workload.OwnerInstance(pod)
 	if ref != nil && ref.UID == inst.UID {
 		mem.created[name] = pod.UID // the cache is behind
 		return 0, nil

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // maxWhy bounds what is repeated of other programs' messages.
@@ -70,9 +70,9 @@ func podFacts(pod *corev1.Pod, nodes []string) Pod {
 		RunsOn:      pod.Spec.NodeName,
 		Terminating: pod.DeletionTimestamp != nil,
 	}
-	if ref := view.OwnerInstance(pod); ref != nil {
+	if ref := workload.OwnerInstance(pod); ref != nil {
 		f.Owner = ref.UID
-		f.Quantity = Quantity(&pod.Spec, corev1.ResourceName(v0.ResourceName(ref.Name)))
+		f.Quantity = workload.Quantity(&pod.Spec, corev1.ResourceName(v0.ResourceName(ref.Name)))
 	}
 	// What cannot be read is as if it were not there: the count starts anew.
 	f.Failures, _ = decodeHistory(pod.Annotations[AnnotationFailures])
@@ -178,31 +178,4 @@ func short(s string, n int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:n], "") + "…"
-}
-
-// Quantity returns how much of a resource a Pod takes at one time: its
-// containers and sidecars together, or one of its ordinary init containers
-// with the sidecars started before it, whichever is more.
-func Quantity(spec *corev1.PodSpec, resource corev1.ResourceName) int64 {
-	of := func(c *corev1.Container) int64 {
-		if q, ok := c.Resources.Requests[resource]; ok {
-			return max(0, q.Value())
-		}
-		q := c.Resources.Limits[resource]
-		return max(0, q.Value())
-	}
-	var sidecars, peak, sum int64
-	for i := range spec.InitContainers {
-		c := &spec.InitContainers[i]
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
-			sidecars += of(c)
-			peak = max(peak, sidecars)
-			continue
-		}
-		peak = max(peak, sidecars+of(c))
-	}
-	for i := range spec.Containers {
-		sum += of(&spec.Containers[i])
-	}
-	return max(peak, sum+sidecars)
 }

@@ -16,6 +16,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 func (r *Reconciler) listJobs(ctx context.Context, key types.NamespacedName) ([]Job, error) {
@@ -33,7 +34,7 @@ func (r *Reconciler) listJobs(ctx context.Context, key types.NamespacedName) ([]
 			Terminating: j.DeletionTimestamp != nil,
 			Created:     j.CreationTimestamp.Time, Active: j.Status.Active, Over: jobOver(j),
 		}
-		if ref := view.OwnerInstance(j); ref != nil {
+		if ref := workload.OwnerInstance(j); ref != nil {
 			facts.Owner = ref.UID
 		}
 		jobs = append(jobs, facts)
@@ -54,7 +55,7 @@ func (r *Reconciler) reconcileJobs(ctx context.Context, inst *v0.Instance, want 
 	}
 	if want.job != nil {
 		state.Hash = want.job.Hash
-		state.Name = JobName(inst.Name, want.config.Generation)
+		state.Name = workload.JobName(inst.Name, want.config.Generation)
 	}
 	plan := PlanJobs(state)
 	var errs []error

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // Collector offers the metric akri_broker_pod_count: the broker Pods that
@@ -57,7 +57,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for i := range list.Items {
 		pod := &list.Items[i]
 		ended := pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
-		if view.OwnerInstance(pod) == nil || ended {
+		if workload.OwnerInstance(pod) == nil || ended {
 			continue
 		}
 		count[key{pod.Labels[v0.LabelConfiguration], podNode(pod, nil)}]++

@@ -10,19 +10,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/workload"
 )
-
-// Recorder makes Events; the manager's recorder is one.
-type Recorder interface {
-	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
-}
 
 // Reconciler keeps the brokers of each Instance as [Plan] and [PlanJobs] say.
 // Requests name Instances.
@@ -32,7 +28,7 @@ type Reconciler struct {
 	// Live reads from the API server. It is asked where the cache may be
 	// behind and a mistake would cost a broker.
 	Live     client.Reader
-	Events   Recorder
+	Events   loop.Recorder
 	Log      *slog.Logger
 	Refusals *Refusals
 	Latency  *Latency // nil for none
@@ -51,8 +47,8 @@ type desired struct {
 	config *v0.Configuration
 	// hold means that nothing may be concluded from the absence of the rest.
 	hold bool
-	pod  *Template
-	job  *JobTemplate
+	pod  *workload.PodTemplate
+	job  *workload.JobTemplate
 }
 
 // Reconcile looks at one Instance and does what is to be done.
@@ -92,15 +88,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if err := errors.Join(err, jobErr); err != nil {
 		return reconcile.Result{}, err
 	}
-	return reconcile.Result{RequeueAfter: sooner(again, jobsAgain)}, nil
-}
-
-// sooner returns the shorter of two waits, of which 0 means none.
-func sooner(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
+	return reconcile.Result{RequeueAfter: loop.Sooner(again, jobsAgain)}, nil
 }
 
 func (r *Reconciler) now() time.Time {
@@ -179,7 +167,7 @@ func (r *Reconciler) desired(ctx context.Context, inst *v0.Instance) (desired, e
 		return desired{}, fmt.Errorf("read Configuration %s: %w", key, err)
 	}
 	d := desired{config: config}
-	if ref := view.OwnerConfiguration(inst); ref != nil && ref.UID != config.UID || config.DeletionTimestamp != nil {
+	if ref := workload.OwnerConfiguration(inst); ref != nil && ref.UID != config.UID || config.DeletionTimestamp != nil {
 		// The Instance belongs to a Configuration that is gone or going; it
 		// will go too.
 		d.hold = true
@@ -190,13 +178,13 @@ func (r *Reconciler) desired(ctx context.Context, inst *v0.Instance) (desired, e
 	case podSpec != nil && jobSpec != nil:
 		err = errors.New("brokerSpec: give brokerPodSpec or brokerJobSpec, not both")
 	case podSpec != nil:
-		if d.pod, err = ParseTemplate(podSpec); err != nil {
+		if d.pod, err = workload.ParsePod(podSpec); err != nil {
 			err = fmt.Errorf("brokerSpec.brokerPodSpec: %w", err)
 		}
 	case podSpec == nil && jobSpec == nil:
 		r.Refusals.clear(key)
 	case jobSpec != nil:
-		if d.job, err = ParseJobTemplate(jobSpec); err != nil {
+		if d.job, err = workload.ParseJob(jobSpec); err != nil {
 			err = fmt.Errorf("brokerSpec.brokerJobSpec: %w", err)
 		}
 	}
@@ -209,16 +197,11 @@ func (r *Reconciler) desired(ctx context.Context, inst *v0.Instance) (desired, e
 
 // specsOf returns the JSON of a Configuration's broker specs; nil if absent.
 func specsOf(config *v0.Configuration) (pod, job []byte) {
-	raw := func(e *runtime.RawExtension) []byte {
-		if e == nil || len(e.Raw) == 0 || string(e.Raw) == "null" {
-			return nil
-		}
-		return e.Raw
-	}
-	if config.Spec.BrokerSpec == nil {
+	b := config.Spec.BrokerSpec
+	if b == nil {
 		return nil, nil
 	}
-	return raw(config.Spec.BrokerSpec.BrokerPodSpec), raw(config.Spec.BrokerSpec.BrokerJobSpec)
+	return workload.Raw(b.BrokerPodSpec), workload.Raw(b.BrokerJobSpec)
 }
 
 // refused records a broker spec that cannot be used, and says so once.

@@ -13,13 +13,13 @@
 package migrate
 
 import (
-	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/akri-go/akri/internal/jsonpatch"
 )
 
 // State is all that a plan depends on.
@@ -56,26 +56,15 @@ func isNode(finalizer string) bool {
 		finalizer != metav1.FinalizerDeleteDependents && finalizer != metav1.FinalizerOrphanDependents
 }
 
-// Patch returns the JSON patch (RFC 6902) that removes finalizers from those
-// that an object has. It fails on the API server if they have changed
-// meanwhile.
+// Patch returns the JSON patch that removes finalizers from those that an
+// object has. It fails on the API server if they have changed meanwhile.
 func Patch(finalizers, remove []string) ([]byte, error) {
-	type op struct {
-		Op    string `json:"op"`
-		Path  string `json:"path"`
-		Value any    `json:"value,omitempty"`
-	}
-	var ops []op
+	var ops []jsonpatch.Op
 	// From the end, so that the indexes stay true.
 	for i, f := range slices.Backward(finalizers) {
 		if slices.Contains(remove, f) {
-			path := "/metadata/finalizers/" + strconv.Itoa(i)
-			ops = append(ops, op{"test", path, f}, op{Op: "remove", Path: path})
+			ops = append(ops, jsonpatch.RemoveIf(jsonpatch.Pointer("metadata", "finalizers", strconv.Itoa(i)), f)...)
 		}
 	}
-	b, err := json.Marshal(ops)
-	if err != nil {
-		return nil, fmt.Errorf("encode patch: %w", err)
-	}
-	return b, nil
+	return jsonpatch.Encode(ops)
 }

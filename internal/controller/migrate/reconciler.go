@@ -10,17 +10,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
@@ -41,20 +39,19 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		{"configuration-finalizers", func() client.Object { return &v0.Configuration{} }, &v0.ConfigurationList{}},
 		{"instance-finalizers", func() client.Object { return &v0.Instance{} }, &v0.InstanceList{}},
 	} {
-		err := ctrl.NewControllerManagedBy(mgr).Named(k.name).
-			For(k.new(), builder.WithPredicates(predicate.NewPredicateFuncs(marked))).
-			// A node that goes leaves its finalizers behind.
-			Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.ofNode(k.all)), builder.WithPredicates(goes())).
-			WithOptions(controller.Options{
-				ReconciliationTimeout: time.Minute,
-				RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-					100*time.Millisecond, 30*time.Second),
-			}).
-			Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+		err := loop.Loop{
+			Name: k.name, Workers: 1, FirstRetry: 100 * time.Millisecond,
+			Watch: func(b *builder.Builder) {
+				b.For(k.new(), builder.WithPredicates(predicate.NewPredicateFuncs(marked))).
+					// A node that goes leaves its finalizers behind.
+					Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.ofNode(k.all)), builder.WithPredicates(loop.Gone()))
+			},
+			Reconciler: reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 				return reconcile.Result{}, r.reconcile(ctx, req, k.new())
-			}))
+			}),
+		}.AddTo(mgr)
 		if err != nil {
-			return fmt.Errorf("set up controller of %s: %w", k.name, err)
+			return err
 		}
 	}
 	return nil
@@ -62,14 +59,6 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 // marked tells whether an object may have a finalizer of upstream's.
 func marked(o client.Object) bool { return slices.ContainsFunc(o.GetFinalizers(), isNode) }
-
-// goes lets through nodes that are deleted.
-func goes() predicate.Predicate {
-	return predicate.Funcs{
-		CreateFunc: func(event.CreateEvent) bool { return false },
-		UpdateFunc: func(event.UpdateEvent) bool { return false },
-	}
-}
 
 // ofNode returns the objects that have a node's finalizer.
 func (r *Reconciler) ofNode(kind client.ObjectList) handler.MapFunc {

@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 const (
 	// holdFirst is for how long a node is left alone when its agent has come
-	// back by itself; it doubles each time, up to holdFirst << holdDoublings.
-	holdFirst     = time.Minute
-	holdDoublings = 6
+	// back by itself; it doubles each time until it is holdMax.
+	holdFirst = time.Minute
+	holdMax   = 64 * time.Minute
 	// forgetAfter bounds the memory of nodes that nobody asks about any more.
 	forgetAfter = 3 * time.Hour
 )
@@ -121,8 +123,8 @@ func (h *health) cameBack(name string, instance types.NamespacedName) (time.Dura
 	if a == nil || !a.left[instance] {
 		return 0, false
 	}
-	a.hold = holdFirst << min(a.comebacks, holdDoublings)
 	a.comebacks++
+	a.hold = backoff.Backoff{First: holdFirst, Max: holdMax}.Delay(a.comebacks)
 	clear(a.left)
 	return a.hold, true
 }

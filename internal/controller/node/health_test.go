@@ -46,7 +46,7 @@ func TestComebacks(t *testing.T) {
 		t.Error("a node that is gone is lost at once")
 	}
 	want := holdFirst
-	for range holdDoublings + 3 {
+	for range 9 {
 		h.removed("a", inst)
 		hold, back := h.cameBack("a", inst)
 		if !back || hold != want || h.lost([]string{"a"}, g) != nil {
@@ -61,7 +61,7 @@ func TestComebacks(t *testing.T) {
 		}
 		h.look("a", "", now.Add(time.Second))
 		now = now.Add(time.Second)
-		want = min(2*want, holdFirst<<holdDoublings)
+		want = min(2*want, holdMax)
 	}
 	if !h.forget("a") || h.forget("a") {
 		t.Error("one absence ends once")

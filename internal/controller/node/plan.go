@@ -1,17 +1,15 @@
 package node
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/jsonpatch"
 )
 
 // Node is what is known of the node that a plan is about.
@@ -134,60 +132,34 @@ func heldBy(node string, usage map[string]string) []string {
 	return out
 }
 
-// op is one step of a JSON patch (RFC 6902).
-type op struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value string `json:"value,omitempty"`
-}
-
-// remove returns the steps that remove a value if it is what it was thought
-// to be.
-func remove(path, value string) []op {
-	return []op{{"test", path, value}, {Op: "remove", Path: path}}
-}
-
-// escape writes a key as a part of a JSON pointer (RFC 6901).
-func escape(key string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
-}
-
-func encode(ops []op) ([]byte, error) {
-	b, err := json.Marshal(ops)
-	if err != nil {
-		return nil, fmt.Errorf("encode patch: %w", err)
-	}
-	return b, nil
-}
-
 // Patch returns the JSON patch that makes an Instance lose what a plan for it
 // says; nil if that is nothing. It fails on the API server unless the Instance
 // is the very one, and as, the plan was made for.
 func Patch(s State, r Result) ([]byte, error) {
-	var ops []op
+	var ops []jsonpatch.Op
 	if r.Leave {
 		i := slices.Index(s.Instance.Nodes, s.Node.Name)
-		ops = append(ops, remove("/spec/nodes/"+strconv.Itoa(i), s.Node.Name)...)
+		ops = append(ops, jsonpatch.RemoveIf(jsonpatch.Pointer("spec", "nodes", strconv.Itoa(i)), s.Node.Name)...)
 	}
 	for _, slot := range r.Free {
-		ops = append(ops, remove("/spec/deviceUsage/"+escape(slot), s.Instance.Usage[slot])...)
+		ops = append(ops, jsonpatch.RemoveIf(jsonpatch.Pointer("spec", "deviceUsage", slot), s.Instance.Usage[slot])...)
 	}
 	if len(ops) == 0 {
 		return nil, nil
 	}
-	return encode(append([]op{
-		{"test", "/metadata/uid", string(s.Instance.UID)},
-		{"test", "/metadata/resourceVersion", s.Instance.ResourceVersion},
+	return jsonpatch.Encode(append([]jsonpatch.Op{
+		jsonpatch.SameUID(s.Instance.UID),
+		jsonpatch.Test("/metadata/resourceVersion", s.Instance.ResourceVersion),
 	}, ops...))
 }
 
 // EntryPatch returns the JSON patch that removes entry i of status.nodes,
 // which is of the node given, from the object of that UID.
 func EntryPatch(uid types.UID, i int, node string) ([]byte, error) {
-	path := "/status/nodes/" + strconv.Itoa(i)
-	return encode([]op{
-		{"test", "/metadata/uid", string(uid)},
-		{"test", path + "/name", node},
-		{Op: "remove", Path: path},
+	path := jsonpatch.Pointer("status", "nodes", strconv.Itoa(i))
+	return jsonpatch.Encode([]jsonpatch.Op{
+		jsonpatch.SameUID(uid),
+		jsonpatch.Test(path+"/name", node),
+		jsonpatch.Remove(path),
 	})
 }

@@ -10,13 +10,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
@@ -30,11 +30,6 @@ const (
 	witnesses = 5
 )
 
-// Recorder makes Events; the manager's recorder is one.
-type Recorder interface {
-	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
-}
-
 // Reconciler removes lost nodes from Instances, as [Plan] says. Requests name
 // nodes.
 type Reconciler struct {
@@ -42,7 +37,7 @@ type Reconciler struct {
 	Client client.Client
 	// Live reads from the API server.
 	Live   client.Reader
-	Events Recorder
+	Events loop.Recorder
 	Log    *slog.Logger
 	Grace  Grace
 	// Now is the clock; nil is time.Now.
@@ -93,9 +88,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	for i := range instances.Items {
 		wait, err := r.instance(ctx, &instances.Items[i], node)
 		errs = append(errs, err)
-		if wait > 0 && (again == 0 || wait < again) {
-			again = wait
-		}
+		again = loop.Sooner(again, wait)
 	}
 	if node.Gone && node.Hold <= 0 {
 		for _, c := range configurations {

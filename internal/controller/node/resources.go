@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/jsonpatch"
 )
 
 // ResourceState is all that a plan about a Node's resources depends on.
@@ -89,16 +90,16 @@ func leftOver(capacity, allocatable corev1.ResourceList, known func(string) bool
 // resources. It fails on the API server if one of them is not 0, or if the
 // Node is another one.
 func ResourcePatch(uid types.UID, capacity, allocatable corev1.ResourceList, names []corev1.ResourceName) ([]byte, error) {
-	ops := []op{{"test", "/metadata/uid", string(uid)}}
+	ops := []jsonpatch.Op{jsonpatch.SameUID(uid)}
 	for _, name := range names {
 		for _, field := range []struct {
-			path string
+			name string
 			list corev1.ResourceList
-		}{{"/status/capacity/", capacity}, {"/status/allocatable/", allocatable}} {
+		}{{"capacity", capacity}, {"allocatable", allocatable}} {
 			if q, there := field.list[name]; there {
-				ops = append(ops, remove(field.path+escape(string(name)), q.String())...)
+				ops = append(ops, jsonpatch.RemoveIf(jsonpatch.Pointer("status", field.name, string(name)), q.String())...)
 			}
 		}
 	}
-	return encode(ops)
+	return jsonpatch.Encode(ops)
 }

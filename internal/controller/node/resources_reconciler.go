@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
@@ -41,21 +42,15 @@ var _ reconcile.Reconciler = (*Resources)(nil)
 
 // SetupWithManager makes the manager run the reconciler.
 func (r *Resources) SetupWithManager(mgr ctrl.Manager) error {
-	gone := builder.WithPredicates(predicate.Funcs{
-		CreateFunc: func(event.CreateEvent) bool { return false },
-		UpdateFunc: func(event.UpdateEvent) bool { return false },
-	})
-	err := ctrl.NewControllerManagedBy(mgr).
-		Named("node-resources").
-		For(&corev1.Node{}, builder.WithPredicates(hasZero())).
-		Watches(&v0.Instance{}, handler.EnqueueRequestsFromMapFunc(r.nodesWith), gone).
-		Watches(&v0.Configuration{}, handler.EnqueueRequestsFromMapFunc(r.nodesWith), gone).
-		WithOptions(options()).
-		Complete(r)
-	if err != nil {
-		return fmt.Errorf("set up controller of resources: %w", err)
-	}
-	return nil
+	gone := builder.WithPredicates(loop.Gone())
+	return loop.Loop{
+		Name: "node-resources", Workers: workers, FirstRetry: firstRetry, Reconciler: r,
+		Watch: func(b *builder.Builder) {
+			b.For(&corev1.Node{}, builder.WithPredicates(hasZero())).
+				Watches(&v0.Instance{}, handler.EnqueueRequestsFromMapFunc(r.nodesWith), gone).
+				Watches(&v0.Configuration{}, handler.EnqueueRequestsFromMapFunc(r.nodesWith), gone)
+		},
+	}.AddTo(mgr)
 }
 
 // hasZero lets through Nodes with resources of ours of which there is nothing,
@@ -85,7 +80,7 @@ func (r *Resources) nodesWith(ctx context.Context, o client.Object) []reconcile.
 		for _, name := range zero(n.Status.Capacity, n.Status.Allocatable) {
 			if string(name) == v0.ResourceName(o.GetName()) {
 				r.anew(n.Name, name)
-				out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Name: n.Name}})
+				out = append(out, loop.Request("", n.Name))
 			}
 		}
 	}

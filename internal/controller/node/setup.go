@@ -1,88 +1,75 @@
 package node
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
-// options are those of the controllers of this package.
-func options() controller.Options {
-	return controller.Options{
-		MaxConcurrentReconciles: 4,
-		ReconciliationTimeout:   time.Minute,
-		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-			50*time.Millisecond, 30*time.Second),
-	}
-}
+// workers is how many nodes each loop of this package works on at a time, and
+// firstRetry when it tries again what has failed.
+const (
+	workers    = 4
+	firstRetry = 50 * time.Millisecond
+)
 
 // SetupWithManager makes the manager run the reconciler. The indexes of
 // package view must be there.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.health.maxGap = r.interval() + late
-	err := ctrl.NewControllerManagedBy(mgr).
-		Named("node").
-		For(&corev1.Node{}, builder.WithPredicates(readinessChanged())).
-		Watches(&v0.Instance{}, handler.EnqueueRequestsFromMapFunc(nodesOfInstance)).
-		Watches(&v0.Configuration{}, handler.EnqueueRequestsFromMapFunc(nodesOfConfiguration)).
-		WithOptions(options()).
-		Complete(r)
-	if err != nil {
-		return fmt.Errorf("set up controller node: %w", err)
-	}
-	return nil
+	return loop.Loop{
+		Name: "node", Workers: workers, FirstRetry: firstRetry, Reconciler: r,
+		Watch: func(b *builder.Builder) {
+			b.For(&corev1.Node{}, builder.WithPredicates(loop.Changed(readinessOf))).
+				Watches(&v0.Instance{}, loop.For(nodesOfInstance)).
+				Watches(&v0.Configuration{}, loop.For(nodesOfConfiguration))
+		},
+	}.AddTo(mgr)
 }
 
-// readinessChanged lets through Nodes that come, go, or are ready no more or
-// again.
-func readinessChanged() predicate.Predicate {
-	ready := func(o client.Object) bool {
-		n, ok := o.(*corev1.Node)
-		return ok && view.NodeReady(n)
-	}
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return ready(e.ObjectOld) != ready(e.ObjectNew) || e.ObjectOld.GetUID() != e.ObjectNew.GetUID()
-	}}
+// readiness is whether a Node is ready, and which one of its name it is.
+type readiness struct {
+	ready bool
+	uid   types.UID
+}
+
+func readinessOf(o client.Object) readiness {
+	n, ok := o.(*corev1.Node)
+	return readiness{ok && view.NodeReady(n), o.GetUID()}
 }
 
 // nodesOfInstance returns the nodes that an Instance names.
-func nodesOfInstance(_ context.Context, o client.Object) []reconcile.Request {
+func nodesOfInstance(o client.Object) []reconcile.Request {
 	inst, ok := o.(*v0.Instance)
 	if !ok {
 		return nil
 	}
 	var out []reconcile.Request
 	for _, n := range view.NodesOf(inst) {
-		out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Name: n}})
+		out = append(out, loop.Request("", n))
 	}
 	return out
 }
 
 // nodesOfConfiguration returns the nodes that have an entry in a
 // Configuration's status.
-func nodesOfConfiguration(_ context.Context, o client.Object) []reconcile.Request {
+func nodesOfConfiguration(o client.Object) []reconcile.Request {
 	c, ok := o.(*v0.Configuration)
 	if !ok {
 		return nil
 	}
 	var out []reconcile.Request
 	for i := range c.Status.Nodes {
-		out = append(out, reconcile.Request{NamespacedName: types.NamespacedName{Name: c.Status.Nodes[i].Name}})
+		out = append(out, loop.Request("", c.Status.Nodes[i].Name))
 	}
 	return out
 }

@@ -6,7 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // Decision is what to do about one Pod that an agent calls outdated.
@@ -25,7 +25,7 @@ const (
 // Plan decides about the Pod that node says holds a slot of an Instance as it no
 // longer is.
 func Plan(inst *v0.Instance, node v0.InstanceNode, slot v0.OutdatedSlot, pod *corev1.Pod) Decision {
-	ref := view.OwnerInstance(pod)
+	ref := workload.OwnerInstance(pod)
 	switch {
 	case string(pod.UID) != slot.PodUID, pod.Spec.NodeName != node.Name,
 		pod.DeletionTimestamp != nil,

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 func TestPlan(t *testing.T) {
@@ -40,12 +40,12 @@ func TestPlan(t *testing.T) {
 		{"the device is away", func(p *corev1.Pod, n *v0.InstanceNode) { annotated(p); n.State = v0.DeviceOffline }, Tell},
 		{"a broker of another Instance", func(p *corev1.Pod, _ *v0.InstanceNode) {
 			annotated(p)
-			p.OwnerReferences = []metav1.OwnerReference{view.OwnerRef(other)}
+			p.OwnerReferences = []metav1.OwnerReference{workload.OwnerRef(other)}
 		}, Evict},
 
 		{"a broker", func(p *corev1.Pod, _ *v0.InstanceNode) {
 			annotated(p)
-			p.OwnerReferences = []metav1.OwnerReference{view.OwnerRef(inst)}
+			p.OwnerReferences = []metav1.OwnerReference{workload.OwnerRef(inst)}
 		}, Ignore},
 		{"another Pod by now", func(p *corev1.Pod, _ *v0.InstanceNode) { annotated(p); p.UID = "v" }, Ignore},
 		{"on a node that the agent cannot speak of", func(p *corev1.Pod, _ *v0.InstanceNode) { annotated(p); p.Spec.NodeName = "b" }, Ignore},

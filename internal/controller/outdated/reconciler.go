@@ -12,17 +12,15 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 )
 
 const (
@@ -36,18 +34,13 @@ const (
 	refused = 10 * time.Second
 )
 
-// Recorder makes Events; the manager's recorder is one.
-type Recorder interface {
-	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
-}
-
 // Reconciler does what [Plan] says. Requests name Instances.
 type Reconciler struct {
 	// Client reads from the cache of package view and writes to the API.
 	Client client.Client
 	// Live reads from the API server: the cache has no Pods of users.
 	Live   client.Reader
-	Events Recorder
+	Events loop.Recorder
 	Log    *slog.Logger
 
 	mu sync.Mutex
@@ -63,19 +56,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		inst, ok := o.(*v0.Instance)
 		return ok && (anyOutdated(inst) || r.knows(client.ObjectKeyFromObject(inst)))
 	})
-	err := ctrl.NewControllerManagedBy(mgr).Named("outdated").
-		For(&v0.Instance{}, builder.WithPredicates(concerned)).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: 2,
-			ReconciliationTimeout:   time.Minute,
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-				100*time.Millisecond, 30*time.Second),
-		}).
-		Complete(r)
-	if err != nil {
-		return fmt.Errorf("set up controller of outdated Pods: %w", err)
-	}
-	return nil
+	return loop.Loop{
+		Name: "outdated", Workers: 2, FirstRetry: 100 * time.Millisecond, Reconciler: r,
+		Watch: func(b *builder.Builder) { b.For(&v0.Instance{}, builder.WithPredicates(concerned)) },
+	}.AddTo(mgr)
 }
 
 func anyOutdated(inst *v0.Instance) bool {
@@ -112,9 +96,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	for _, node := range inst.Status.Nodes {
 		for _, slot := range node.Outdated {
 			wait, err := r.pod(ctx, inst, node, slot)
-			if wait > 0 && (result.RequeueAfter == 0 || wait < result.RequeueAfter) {
-				result.RequeueAfter = wait
-			}
+			result.RequeueAfter = loop.Sooner(result.RequeueAfter, wait)
 			errs = append(errs, err)
 			seen[slot] = true
 		}

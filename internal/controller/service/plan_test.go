@@ -1,17 +1,8 @@
 package service
 
 import (
-	"encoding/json"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/yaml"
-
-	v0 "github.com/akri-go/akri/api/v0"
 )
 
 func TestPlan(t *testing.T) {
@@ -65,69 +56,4 @@ func TestPlan(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestBuild(t *testing.T) {
-	inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "cam.x-4294ea", UID: "i"}}
-	in, err := yaml.YAMLToJSON([]byte(`{futureField: 1, ports: [{port: 80}], selector: {extra: x, controller: mine}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	svc, err := build(in, inst, v0.LabelInstance)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hash := svc.GetAnnotations()[AnnotationHash]
-	want, err := yaml.YAMLToJSON([]byte(`
-apiVersion: v1
-kind: Service
-metadata:
-  namespace: ns
-  name: cam-x-4294ea-svc
-  labels: {app: cam-x-4294ea-svc, controller: akri.sh, akri.sh/instance: cam.x-4294ea}
-  annotations: {akri.sh/service-spec-hash: ` + hash + `}
-  ownerReferences:
-  - {apiVersion: akri.sh/v0, kind: Instance, name: cam.x-4294ea, uid: i, controller: true, blockOwnerDeletion: true}
-spec: {futureField: 1, ports: [{port: 80}], selector: {extra: x, controller: akri.sh, akri.sh/instance: cam.x-4294ea}}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := svc.MarshalJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var a, b any
-	if json.Unmarshal(got, &a) != nil || json.Unmarshal(want, &b) != nil {
-		t.Fatal("not JSON")
-	}
-	if d := cmp.Diff(b, a); d != "" {
-		t.Errorf("Service (-want +got):\n%s", d)
-	}
-	for _, bad := range []string{``, `[]`, `null`, `{"ports": 1}`, `{"selector": []}`} {
-		if _, err := build([]byte(bad), inst, v0.LabelInstance); err == nil {
-			t.Errorf("%q is accepted", bad)
-		}
-	}
-}
-
-func TestName(t *testing.T) {
-	for _, subject := range []string{"cam", "cam.x-4294ea", strings.Repeat("a", 63), strings.Repeat("b.", 30)} {
-		if errs := validation.IsDNS1035Label(Name(subject)); len(errs) > 0 {
-			t.Errorf("Name(%q) = %q is not a Service name: %v", subject, Name(subject), errs)
-		}
-	}
-}
-
-func FuzzBuild(f *testing.F) {
-	f.Add([]byte(`{"ports":[{"port":80}],"selector":null}`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		svc, err := build(raw, &v0.Configuration{ObjectMeta: metav1.ObjectMeta{Name: "cam"}}, v0.LabelConfiguration)
-		if err != nil {
-			return
-		}
-		if _, err := svc.MarshalJSON(); err != nil {
-			t.Fatalf("encode: %v", err)
-		}
-	})
 }

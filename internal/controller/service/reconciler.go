@@ -10,19 +10,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/workload"
 )
-
-// Recorder makes Events; the manager's recorder is one.
-type Recorder interface {
-	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
-}
 
 // retry is when to look again at what somebody else has to set right: a
 // foreign Service, or a spec that the API server refuses. An edit of the
@@ -36,7 +32,7 @@ type Reconciler struct {
 	Client client.Client
 	// Live reads from the API server.
 	Live   client.Reader
-	Events Recorder
+	Events loop.Recorder
 	Log    *slog.Logger
 	// Complaints get what is wrong; nil for nobody.
 	Complaints *Complaints
@@ -80,11 +76,15 @@ type subject struct {
 	expected bool
 }
 
-func (r *Reconciler) label() string {
-	if r.Kind == OfInstance {
-		return v0.LabelInstance
+// label is what the Services of this kind select by.
+func (r *Reconciler) label() string { return workload.ServiceLabel(r.newSubject()) }
+
+// newSubject returns an empty object of the subjects' kind.
+func (r *Reconciler) newSubject() client.Object {
+	if r.Kind == OfConfiguration {
+		return &v0.Configuration{}
 	}
-	return v0.LabelConfiguration
+	return &v0.Instance{}
 }
 
 // Reconcile looks at the Service of one subject and does what is to be done.
@@ -109,12 +109,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	if sub.object != nil {
 		state.Subject = sub.object.GetUID()
 		if sub.raw != nil {
-			want, err = build(sub.raw, sub.object, r.label())
+			want, err = workload.NewService(sub.raw, sub.object)
 			if err != nil {
 				state.Hold = true
 				r.complain(sub, mem, "ServiceSpecRefused", err.Error())
 			} else {
-				state.Hash = want.GetAnnotations()[AnnotationHash]
+				state.Hash = want.GetAnnotations()[workload.AnnotationServiceHash]
 			}
 		}
 	}
@@ -143,10 +143,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 				return reconcile.Result{}, err
 			}
 		}
-		err = r.delete(ctx, req.Namespace, Name(req.Name), state.Existing.UID)
+		err = r.delete(ctx, req.Namespace, workload.ServiceName(req.Name), state.Existing.UID)
 	case Conflict:
 		r.complain(sub, mem, "ServiceNameTaken", fmt.Sprintf(
-			"Service %s is there already and was not made for this %s: delete or rename it", Name(req.Name), r.kindName()))
+			"Service %s is there already and was not made for this %s: delete or rename it", workload.ServiceName(req.Name), r.kindName()))
 		result.Again = retry
 	}
 	if err != nil {
@@ -223,9 +223,7 @@ func (r *Reconciler) subject(ctx context.Context, key types.NamespacedName) (sub
 		}
 		sub.expected = len(list.Items) > 0
 	}
-	if spec != nil && len(spec.Raw) > 0 && string(spec.Raw) != "null" {
-		sub.raw = spec.Raw
-	}
+	sub.raw = workload.Raw(spec)
 	b := config.Spec.BrokerSpec
 	sub.expected = sub.expected && b != nil && (b.BrokerPodSpec != nil || b.BrokerJobSpec != nil)
 	return sub, nil
@@ -233,10 +231,7 @@ func (r *Reconciler) subject(ctx context.Context, key types.NamespacedName) (sub
 
 // subjectExists asks the API server whether a subject is there to stay.
 func (r *Reconciler) subjectExists(ctx context.Context, key types.NamespacedName) (bool, error) {
-	var o client.Object = &v0.Instance{}
-	if r.Kind == OfConfiguration {
-		o = &v0.Configuration{}
-	}
+	o := r.newSubject()
 	if err := r.Live.Get(ctx, key, o); err != nil {
 		return false, ignoreNotFound(err, "read "+r.kindName(), key)
 	}
@@ -285,7 +280,7 @@ func isBackend(o client.Object) bool {
 // does not hold foreign Services, so before one is made the API server is
 // asked.
 func (r *Reconciler) existing(ctx context.Context, key types.NamespacedName, s State) (*Existing, error) {
-	name := types.NamespacedName{Namespace: key.Namespace, Name: Name(key.Name)}
+	name := types.NamespacedName{Namespace: key.Namespace, Name: workload.ServiceName(key.Name)}
 	svc := &corev1.Service{}
 	err := r.Client.Get(ctx, name, svc)
 	if apierrors.IsNotFound(err) && s.Hash != "" && s.Backends.Running > 0 {
@@ -297,10 +292,10 @@ func (r *Reconciler) existing(ctx context.Context, key types.NamespacedName, s S
 	case err != nil:
 		return nil, fmt.Errorf("read Service %s: %w", name, err)
 	}
-	e := &Existing{UID: svc.UID, Hash: svc.Annotations[AnnotationHash], Terminating: svc.DeletionTimestamp != nil}
-	ref := view.OwnerConfiguration(svc)
+	e := &Existing{UID: svc.UID, Hash: svc.Annotations[workload.AnnotationServiceHash], Terminating: svc.DeletionTimestamp != nil}
+	ref := workload.OwnerConfiguration(svc)
 	if r.Kind == OfInstance {
-		ref = view.OwnerInstance(svc)
+		ref = workload.OwnerInstance(svc)
 	}
 	if ref != nil && ref.Name == key.Name &&
 		svc.Labels[v0.LabelController] == v0.ControllerName && svc.Labels[r.label()] == key.Name {
@@ -317,7 +312,7 @@ func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.
 		want.SetUID(old.UID)
 		opts = append(opts, client.ForceOwnership)
 	}
-	hash := want.GetAnnotations()[AnnotationHash]
+	hash := want.GetAnnotations()[workload.AnnotationServiceHash]
 	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(want), opts...)
 	key := client.ObjectKey{Namespace: want.GetNamespace(), Name: want.GetName()}
 	switch {

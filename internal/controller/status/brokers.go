@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -67,9 +68,17 @@ func Judge(pod *corev1.Pod, ofJob bool, now time.Time) Broker {
 		return b.broken(reason, ended(pod))
 	}
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		// Until the kubelet next looks at the Pod, which may be when the back-off
+		// is over, it says only that the container has ended.
+		if t := c.State.Terminated; t != nil && t.ExitCode != 0 && c.RestartCount > 0 {
+			return b.broken(crashLoop, crashes(c, t))
+		}
 		w := c.State.Waiting
 		if w == nil || w.Reason == "" || w.Reason == "PodInitializing" || w.Reason == "ContainerCreating" && age < slow {
 			continue
+		}
+		if t := c.LastTerminationState.Terminated; t != nil && w.Reason == crashLoop {
+			return b.broken(crashLoop, crashes(c, t)) // the same words all the time
 		}
 		why := "container " + c.Name
 		if w.Message != "" {
@@ -108,6 +117,11 @@ func Judge(pod *corev1.Pod, ofJob bool, now time.Time) Broker {
 		}
 		return b
 	}
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Running != nil { // since it was started again, perhaps
+			age = min(age, now.Sub(c.State.Running.StartedAt.Time))
+		}
+	}
 	if left := slow - age; left > 0 {
 		b.Again = left
 		return b
@@ -116,7 +130,45 @@ func Judge(pod *corev1.Pod, ofJob bool, now time.Time) Broker {
 		b.Health = Ready
 		return b
 	}
-	return b.broken("NotReady", "it is not ready")
+	why := "it is not ready"
+	if containers := ended(pod); containers != "" {
+		why += ": " + containers
+	}
+	return b.broken("NotReady", why)
+}
+
+// crashLoop is the kubelet's word for a container that it starts again and again,
+// later each time.
+const crashLoop = "CrashLoopBackOff"
+
+// crashes says how a container ends that is started again and again.
+func crashes(c corev1.ContainerStatus, t *corev1.ContainerStateTerminated) string {
+	how := fmt.Sprintf("exit code %d", t.ExitCode)
+	if t.Reason != "" && t.Reason != "Error" {
+		how += ", " + t.Reason
+	}
+	return fmt.Sprintf("container %s ends and is started again (%s, %d restarts)", c.Name, how, c.RestartCount)
+}
+
+// lastTries leaves out the Pods of Jobs that have failed and were followed by
+// another: they stay there as long as their Job, and say nothing of it.
+func lastTries(pods []*corev1.Pod) []*corev1.Pod {
+	jobOf := func(pod *corev1.Pod) types.UID {
+		if ref := metav1.GetControllerOfNoCopy(pod); ref != nil && ref.Kind == "Job" {
+			return ref.UID
+		}
+		return ""
+	}
+	last := map[types.UID]time.Time{}
+	for _, pod := range pods {
+		if job := jobOf(pod); pod.CreationTimestamp.After(last[job]) {
+			last[job] = pod.CreationTimestamp.Time
+		}
+	}
+	return slices.DeleteFunc(pods, func(pod *corev1.Pod) bool {
+		job := jobOf(pod)
+		return job != "" && pod.Status.Phase == corev1.PodFailed && last[job].After(pod.CreationTimestamp.Time)
+	})
 }
 
 func (b Broker) broken(reason, why string) Broker {
@@ -134,14 +186,14 @@ func word(reason string) string {
 	return reason
 }
 
-// ended tells how a Pod ended.
+// ended tells how a Pod, or what of it has failed, ended.
 func ended(pod *corev1.Pod) string {
 	var parts []string
 	if pod.Status.Message != "" {
 		parts = append(parts, pod.Status.Message)
 	}
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if t := c.State.Terminated; t != nil {
+		if t := c.State.Terminated; t != nil && (t.ExitCode != 0 || pod.Status.Phase == corev1.PodFailed) {
 			parts = append(parts, fmt.Sprintf("container %s: exit code %d", c.Name, t.ExitCode))
 		}
 	}

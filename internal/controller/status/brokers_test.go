@@ -30,6 +30,9 @@ func TestJudge(t *testing.T) {
 	running := func(since time.Duration, restarts int32) corev1.ContainerStatus {
 		return container(corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: ago(since)}}, restarts)
 	}
+	dead := func(code int32, reason string, restarts int32) corev1.ContainerStatus {
+		return container(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason}}, restarts)
+	}
 	ready := corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue}
 	noRoomFor := func(d time.Duration) corev1.PodCondition {
 		return corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes", LastTransitionTime: ago(d)}
@@ -45,6 +48,16 @@ func TestJudge(t *testing.T) {
 		{"new", time.Second, false, corev1.PodStatus{}, "Starting  59s", ""},
 		{"runs", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{ready}, ContainerStatuses: []corev1.ContainerStatus{running(time.Hour, 0)}}, "Ready  0s", ""},
 		{"crashes", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{waiting("CrashLoopBackOff", 4)}}, "Broken CrashLoopBackOff 0s", "exit code 3, 4 restarts"},
+		// As the kubelet of 1.37 shows it for nearly all of the back-off.
+		{"has crashed and waits", 5 * time.Second, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{dead(3, "Error", 1)}},
+			"Broken CrashLoopBackOff 0s", "container c ends and is started again (exit code 3, 1 restarts)"},
+		{"has too little memory", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{dead(137, "OOMKilled", 9)}},
+			"Broken CrashLoopBackOff 0s", "(exit code 137, OOMKilled, 9 restarts)"},
+		{"has crashed just now", 5 * time.Second, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{dead(3, "Error", 0)}}, "Starting  55s", ""},
+		{"one of two has ended for good", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{running(time.Hour, 0), dead(3, "Error", 0)}},
+			"Broken NotReady 0s", "it is not ready: container c: exit code 3"},
+		{"an init container has done its work", 5 * time.Second, false, corev1.PodStatus{Phase: corev1.PodPending, InitContainerStatuses: []corev1.ContainerStatus{dead(0, "Completed", 2)}}, "Starting  55s", ""},
+		{"was started again and is not ready yet", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{running(20*time.Second, 4)}}, "Starting  40s", ""},
 		{"between two crashes", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{ready}, ContainerStatuses: []corev1.ContainerStatus{running(20*time.Second, 4)}}, "Recovering  40s", ""},
 		{"crashed long ago", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{ready}, ContainerStatuses: []corev1.ContainerStatus{running(time.Minute, 4)}}, "Ready  0s", ""},
 		{"no such image", time.Second, false, corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{waiting("ImagePullBackOff", 0)}}, "Broken ImagePullBackOff 0s", "container c: m"},
@@ -76,6 +89,27 @@ func TestJudge(t *testing.T) {
 				t.Errorf("why is %q, want %q in it", got.Why, tt.says)
 			}
 		})
+	}
+}
+
+// Of a Job that was tried again the last try counts, and of what is no Job's all.
+func TestLastTries(t *testing.T) {
+	pod := func(name, kind, owner string, second int, phase corev1.PodPhase) *corev1.Pod {
+		yes := true
+		return &corev1.Pod{Status: corev1.PodStatus{Phase: phase}, ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(t0.Add(time.Duration(second) * time.Second)),
+			OwnerReferences: []metav1.OwnerReference{{Kind: kind, UID: types.UID(owner), Controller: &yes}}}}
+	}
+	var got []string
+	for _, p := range lastTries([]*corev1.Pod{
+		pod("tried", "Job", "j", 1, corev1.PodFailed), pod("tried-again", "Job", "j", 2, corev1.PodFailed), pod("done", "Job", "j", 3, corev1.PodSucceeded),
+		pod("gave", "Job", "k", 1, corev1.PodFailed), pod("up", "Job", "k", 4, corev1.PodFailed),
+		pod("one", "Job", "l", 1, corev1.PodFailed), pod("with-another", "Job", "l", 1, corev1.PodFailed),
+		pod("broker", "Instance", "i", 1, corev1.PodFailed), pod("its-successor", "Instance", "i", 2, corev1.PodRunning),
+	}) {
+		got = append(got, p.Name)
+	}
+	if want := "done up one with-another broker its-successor"; strings.Join(got, " ") != want {
+		t.Errorf("have %v, want %s", got, want)
 	}
 }
 

@@ -13,10 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-
-	v0 "github.com/akri-go/akri/api/v0"
 )
 
 const (
@@ -69,14 +66,6 @@ func (l *later) forget(key types.NamespacedName) {
 	delete(l.noticed, key)
 }
 
-// sooner returns the shorter of two waits, of which 0 means none.
-func sooner(a, b time.Duration) time.Duration {
-	if a == 0 || b != 0 && b < a {
-		return b
-	}
-	return a
-}
-
 // soon has what is about an object looked at a moment later, once for all that
 // happens until then: summing up a Configuration reads all that is of it.
 func soon(about func(client.Object) []reconcile.Request) handler.EventHandler {
@@ -93,38 +82,16 @@ func soon(about func(client.Object) []reconcile.Request) handler.EventHandler {
 	}
 }
 
-func configurationOfInstance(o client.Object) []reconcile.Request {
-	inst, ok := o.(*v0.Instance)
+// fares tells apart how Pods fare.
+func fares(o client.Object) string {
+	pod, ok := o.(*corev1.Pod)
 	if !ok {
-		return nil
+		return ""
 	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: inst.Namespace, Name: inst.Spec.ConfigurationName}}}
-}
-
-// named returns the object that a label names.
-func named(label string) func(client.Object) []reconcile.Request {
-	return func(o client.Object) []reconcile.Request {
-		name := o.GetLabels()[label]
-		if name == "" {
-			return nil
-		}
-		return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
+	b := Judge(pod, false, pod.CreationTimestamp.Time)
+	restarts := int32(0)
+	for _, c := range pod.Status.ContainerStatuses {
+		restarts += c.RestartCount
 	}
-}
-
-// faresOtherwise lets through Pods that come, go, or fare otherwise than before.
-func faresOtherwise() predicate.Predicate {
-	fares := func(o client.Object) string {
-		pod, ok := o.(*corev1.Pod)
-		if !ok {
-			return ""
-		}
-		b := Judge(pod, false, pod.CreationTimestamp.Time)
-		restarts := int32(0)
-		for _, c := range pod.Status.ContainerStatuses {
-			restarts += c.RestartCount
-		}
-		return fmt.Sprint(pod.DeletionTimestamp != nil, pod.Status.Phase, b.Health, b.Reason, b.Why, restarts, pod.Status.Conditions)
-	}
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return fares(e.ObjectOld) != fares(e.ObjectNew) }}
+	return fmt.Sprint(pod.DeletionTimestamp != nil, pod.Status.Phase, b.Health, b.Reason, b.Why, restarts, pod.Status.Conditions)
 }

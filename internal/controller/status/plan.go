@@ -11,7 +11,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/agents"
-	"github.com/akri-go/akri/internal/controller/broker"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // Types of conditions.
@@ -254,7 +254,7 @@ func podsCurrent(inst *v0.Instance) *metav1.Condition {
 	var pods []string
 	for _, n := range inst.Status.Nodes {
 		for _, slot := range n.Outdated {
-			ours := slot.PodNamespace == inst.Namespace && slot.PodName == broker.PodName(inst.Name, n.Name, inst.Spec.Shared)
+			ours := slot.PodNamespace == inst.Namespace && slot.PodName == workload.PodName(inst.Name, n.Name, inst.Spec.Shared)
 			if !ours {
 				pods = append(pods, fmt.Sprintf("%s/%s on node %s (%s)", slot.PodNamespace, slot.PodName, n.Name, slot.Change))
 			}

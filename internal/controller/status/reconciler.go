@@ -20,13 +20,13 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // Verdicts knows whether broker specs can be used.
@@ -50,7 +50,7 @@ type Reconcilers struct {
 	// Live reads from the API server.
 	Live     client.Reader
 	Log      *slog.Logger
-	Events   Recorder
+	Events   loop.Recorder
 	Verdicts Verdicts
 	Services Services
 	// Silent tells whether a node's agent does not respond; nil if nobody knows.
@@ -68,11 +68,6 @@ type Reconcilers struct {
 	noStatus sync.Once
 }
 
-// Recorder makes Events; the manager's recorder is one.
-type Recorder interface {
-	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
-}
-
 type queue interface{ Add(reconcile.Request) }
 
 // SetupWithManager makes the manager run both reconcilers.
@@ -86,34 +81,32 @@ func (r *Reconcilers) SetupWithManager(mgr ctrl.Manager) error {
 			return nil
 		})
 	}
-	options := controller.Options{
-		MaxConcurrentReconciles: 2,
-		ReconciliationTimeout:   time.Minute,
-		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-			100*time.Millisecond, 30*time.Second),
-	}
-	err := ctrl.NewControllerManagedBy(mgr).Named("configuration-status").
-		For(&v0.Configuration{}).
-		Watches(&v0.Instance{}, soon(configurationOfInstance)).
-		Watches(&v0.Instance{}, r.onDevices()).
-		Watches(&corev1.Pod{}, soon(named(v0.LabelConfiguration)), builder.WithPredicates(faresOtherwise())).
-		Watches(&batchv1.Job{}, soon(named(v0.LabelConfiguration))).
-		WatchesRawSource(take(&r.configurations)).
-		WithOptions(options).
-		Complete(reconcile.Func(r.configuration))
-	if err != nil {
-		return fmt.Errorf("set up controller of Configuration conditions: %w", err)
-	}
-	err = ctrl.NewControllerManagedBy(mgr).Named("instance-status").
-		For(&v0.Instance{}).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request {
-			return named(v0.LabelInstance)(o)
-		}), builder.WithPredicates(faresOtherwise())).
-		WatchesRawSource(take(&r.instances)).
-		WithOptions(options).
-		Complete(reconcile.Func(r.instance))
-	if err != nil {
-		return fmt.Errorf("set up controller of Instance conditions: %w", err)
+	fares := builder.WithPredicates(loop.Changed(fares))
+	for _, l := range []loop.Loop{
+		{
+			Name: "configuration-status", Reconciler: reconcile.Func(r.configuration),
+			Watch: func(b *builder.Builder) {
+				b.For(&v0.Configuration{}).
+					Watches(&v0.Instance{}, soon(loop.ConfigurationOf)).
+					Watches(&v0.Instance{}, r.onDevices()).
+					Watches(&corev1.Pod{}, soon(loop.Labelled(v0.LabelConfiguration)), fares).
+					Watches(&batchv1.Job{}, soon(loop.Labelled(v0.LabelConfiguration))).
+					WatchesRawSource(take(&r.configurations))
+			},
+		},
+		{
+			Name: "instance-status", Reconciler: reconcile.Func(r.instance),
+			Watch: func(b *builder.Builder) {
+				b.For(&v0.Instance{}).
+					Watches(&corev1.Pod{}, loop.For(loop.Labelled(v0.LabelInstance)), fares).
+					WatchesRawSource(take(&r.instances))
+			},
+		},
+	} {
+		l.Workers, l.FirstRetry = 2, 100*time.Millisecond
+		if err := l.AddTo(mgr); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -205,7 +198,7 @@ func (r *Reconcilers) configuration(ctx context.Context, req reconcile.Request) 
 		diff = max(diff, Later)
 	}
 	if wait := r.later.wait(req.NamespacedName, diff, r.now().Time); diff == Nothing || wait > 0 {
-		return reconcile.Result{RequeueAfter: sooner(wait, facts.again())}, nil
+		return reconcile.Result{RequeueAfter: loop.Sooner(wait, facts.again())}, nil
 	}
 	status := map[string]any{"observedGeneration": c.Generation, "devices": int64(devices)}
 	if ready != "" {
@@ -235,7 +228,7 @@ func (r *Reconcilers) instance(ctx context.Context, req reconcile.Request) (reco
 		diff = max(diff, Later)
 	}
 	if wait := r.later.wait(req.NamespacedName, diff, r.now().Time); diff == Nothing || wait > 0 {
-		return reconcile.Result{RequeueAfter: sooner(wait, facts.again())}, nil
+		return reconcile.Result{RequeueAfter: loop.Sooner(wait, facts.again())}, nil
 	}
 	status := map[string]any{"used": used}
 	if device != "" {
@@ -263,18 +256,21 @@ func (r *Reconcilers) brokers(ctx context.Context, namespace string, which clien
 	if err := r.Client.List(ctx, list, client.InNamespace(namespace), which, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list broker Pods: %w", err)
 	}
-	now := r.now().Time
-	var out []Broker
+	var pods []*corev1.Pod
 	for i := range list.Items {
 		pod := &list.Items[i]
 		if pod.DeletionTimestamp != nil || pod.Labels[v0.LabelController] != v0.ControllerName {
 			continue
 		}
-		own := view.OwnerInstance(pod) != nil
-		if ref := metav1.GetControllerOfNoCopy(pod); !own && (ref == nil || ref.Kind != "Job") {
+		if ref := metav1.GetControllerOfNoCopy(pod); workload.OwnerInstance(pod) == nil && (ref == nil || ref.Kind != "Job") {
 			continue // somebody else's with our labels
 		}
-		b := Judge(pod, !own, now)
+		pods = append(pods, pod)
+	}
+	now := r.now().Time
+	var out []Broker
+	for _, pod := range lastTries(pods) {
+		b := Judge(pod, workload.OwnerInstance(pod) == nil, now)
 		b.Instance = pod.Labels[v0.LabelInstance]
 		out = append(out, b)
 	}

@@ -12,11 +12,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
@@ -25,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/workload"
 )
 
 // FieldManager is the name under which the controller writes.
@@ -136,44 +135,10 @@ func label(key string) client.IndexerFunc {
 }
 
 func ownerInstance(o client.Object) []string {
-	if ref := OwnerInstance(o); ref != nil {
+	if ref := workload.OwnerInstance(o); ref != nil {
 		return []string{ref.Name}
 	}
 	return nil
-}
-
-// OwnerInstance returns the controlling owner of an object if it is an
-// Instance, else nil.
-func OwnerInstance(o metav1.Object) *metav1.OwnerReference { return owner(o, "Instance") }
-
-// OwnerConfiguration returns the controlling owner of an object if it is a
-// Configuration, else nil.
-func OwnerConfiguration(o metav1.Object) *metav1.OwnerReference { return owner(o, "Configuration") }
-
-func owner(o metav1.Object, kind string) *metav1.OwnerReference {
-	ref := metav1.GetControllerOfNoCopy(o)
-	if ref == nil || ref.Kind != kind || !strings.HasPrefix(ref.APIVersion, v0.GroupVersion.Group+"/") {
-		return nil
-	}
-	return ref
-}
-
-// OwnerRef returns the reference that makes an Instance or a Configuration
-// the controlling owner of an object.
-func OwnerRef(o client.Object) metav1.OwnerReference {
-	kind := "Instance"
-	if _, ok := o.(*v0.Configuration); ok {
-		kind = "Configuration"
-	}
-	yes := true
-	return metav1.OwnerReference{
-		APIVersion:         v0.GroupVersion.String(),
-		Kind:               kind,
-		Name:               o.GetName(),
-		UID:                o.GetUID(),
-		Controller:         &yes,
-		BlockOwnerDeletion: &yes,
-	}
 }
 
 // NodeUsable tells whether a node is there, ready, and takes Pods.

@@ -9,62 +9,30 @@ package debugecho
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"strconv"
-	"unicode"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/debugecho/details"
 )
 
-const (
-	// Name is what Configurations ask for.
-	Name = "debugEcho"
-	// DefaultAvailabilityFile is where upstream's handler looks, too.
-	DefaultAvailabilityFile = "/tmp/debug-echo-availability.txt"
-	// Property holds the description of a device, which is also its id.
-	Property = "DEBUG_ECHO_DESCRIPTION"
-
-	maxDetails      = 1 << 20 // bytes
-	maxDescriptions = 10_000
-	maxDescription  = 1024 // bytes
-)
+// Property holds the description of a device, which is also its id.
+const Property = "DEBUG_ECHO_DESCRIPTION"
 
 // Options are what one may choose.
 type Options struct {
 	// Shared says that all nodes see the same devices.
 	Shared bool
-	// AvailabilityFile is [DefaultAvailabilityFile] if it is "". Its folder
+	// AvailabilityFile is [details.DefaultAvailabilityFile] if it is "". Its folder
 	// must exist.
 	AvailabilityFile string
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
 }
 
-// SharedVariable says, in a handler's or an agent's environment, what
-// [Options].Shared is to be.
-const SharedVariable = "DEBUG_ECHO_INSTANCES_SHARED"
-
-// SharedFromEnv reads [SharedVariable]: 1, t, true, 0, f or false, in capitals
-// or not. It is false if there is none.
-func SharedFromEnv(getenv func(string) string) (bool, error) {
-	text := getenv(SharedVariable)
-	if text == "" {
-		return false, nil
-	}
-	shared, err := strconv.ParseBool(text)
-	if err != nil {
-		return false, fmt.Errorf("%s: %q is neither true nor false", SharedVariable, text)
-	}
-	return shared, nil
-}
-
 // New makes a handler.
 func New(o Options) discovery.Handler {
 	if o.AvailabilityFile == "" {
-		o.AvailabilityFile = DefaultAvailabilityFile
+		o.AvailabilityFile = details.DefaultAvailabilityFile
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -77,7 +45,7 @@ type handler struct {
 	availability availability
 }
 
-func (h *handler) Name() string { return Name }
+func (h *handler) Name() string { return details.Name }
 
 func (h *handler) Shared() bool { return h.shared }
 
@@ -114,57 +82,15 @@ func (h *handler) Discover(ctx context.Context, req discovery.Request, report fu
 	}
 }
 
-// CheckDetails tells whether discoveryDetails can be used: a YAML mapping with
-// the key descriptions, a list of texts. Errors name what is wrong.
-func CheckDetails(details string) error {
-	_, err := parse(details)
-	return err
-}
-
-// parse reads discoveryDetails. A description that is listed twice is one
-// device.
-func parse(details string) ([]discovery.Device, error) {
-	if len(details) > maxDetails {
-		return nil, discovery.Invalid("discoveryDetails: %d bytes, at most %d are allowed", len(details), maxDetails)
-	}
-	var d struct {
-		Descriptions *[]string `json:"descriptions"`
-	}
-	if err := yaml.UnmarshalStrict([]byte(details), &d); err != nil {
+// parse returns the devices of a request.
+func parse(text string) ([]discovery.Device, error) {
+	descriptions, err := details.Parse(text)
+	if err != nil {
 		return nil, discovery.Invalid("discoveryDetails: %w", err)
 	}
-	if d.Descriptions == nil {
-		return nil, discovery.Invalid("discoveryDetails: descriptions is missing: list one text per device")
-	}
-	if n := len(*d.Descriptions); n > maxDescriptions {
-		return nil, discovery.Invalid("discoveryDetails: %d descriptions, at most %d are allowed", n, maxDescriptions)
-	}
-	devices := make([]discovery.Device, 0, len(*d.Descriptions))
-	seen := make(map[string]bool, len(*d.Descriptions))
-	for i, text := range *d.Descriptions {
-		if err := check(text); err != nil {
-			return nil, discovery.Invalid("discoveryDetails: descriptions[%d]: %w", i, err)
-		}
-		if seen[text] {
-			continue
-		}
-		seen[text] = true
-		devices = append(devices, discovery.Device{ID: text, Properties: map[string]string{Property: text}})
+	devices := make([]discovery.Device, 0, len(descriptions))
+	for _, d := range descriptions {
+		devices = append(devices, discovery.Device{ID: d, Properties: map[string]string{Property: d}})
 	}
 	return devices, nil
-}
-
-func check(text string) error {
-	switch {
-	case text == "":
-		return fmt.Errorf("is empty")
-	case len(text) > maxDescription:
-		return fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxDescription)
-	}
-	for _, r := range text {
-		if unicode.IsControl(r) {
-			return fmt.Errorf("the control character %q is not allowed", r)
-		}
-	}
-	return nil
 }

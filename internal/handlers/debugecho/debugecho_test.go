@@ -2,6 +2,7 @@ package debugecho
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/discovery/discoverytest"
+	"github.com/akri-go/akri/internal/handlers/setup"
 )
 
 func TestConformance(t *testing.T) {
@@ -32,8 +34,8 @@ func TestConformance(t *testing.T) {
 				{}, {Details: "{}"}, {Details: "descriptions:"}, {Details: "- a"},
 				{Details: "descriptions: [a]\nother: 1"}, {Details: "descriptions: [a]\ndescriptions: [b]"},
 				{Details: "descriptions: ['']"}, {Details: `descriptions: ["a\nb"]`},
-				{Details: "descriptions: [" + strings.Repeat("x", maxDescription+1) + "]"},
-				{Details: strings.Repeat("#", maxDetails+1)},
+				{Details: "descriptions: [" + strings.Repeat("x", 1025) + "]"},
+				{Details: strings.Repeat("#", 1<<20+1)},
 			},
 			Nothing: &discovery.Request{Details: "descriptions: []"},
 		}
@@ -74,34 +76,27 @@ func TestAvailabilityThatIsNoFile(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
-	f.Add("descriptions: [a, b]")
-	f.Add(`{"descriptions": ["a"]}`)
-	f.Add("descriptions: &a [*a]")
-	f.Fuzz(func(t *testing.T, details string) {
-		devices, err := parse(details)
-		if err != nil && !discovery.IsInvalid(err) {
-			t.Errorf("error %v is not made by discovery.Invalid", err)
+// The variable means the same in every program, and a flag wins over it.
+func TestSetup(t *testing.T) {
+	for _, c := range []struct{ env, flag, want string }{
+		{"", "", "false"}, {"1", "", "true"}, {"true", "", "true"}, {"TRUE", "", "true"}, {"0", "", "false"}, {"false", "", "false"},
+		{"", "-shared", "true"}, {"true", "-shared=false", "false"},
+		{"yes", "", `DEBUG_ECHO_INSTANCES_SHARED: "yes" is neither true nor false`},
+	} {
+		flags := flag.NewFlagSet("", flag.ContinueOnError)
+		start := Setup(flags, func(name string) string { return map[string]string{sharedVariable: c.env}[name] })
+		if err := flags.Parse(strings.Fields(c.flag)); err != nil {
+			t.Fatal(err)
 		}
-		for _, d := range devices {
-			if check(d.ID) != nil {
-				t.Errorf("device with the id %q", d.ID)
-			}
-		}
-	})
-}
-
-// One variable means the same in every program.
-func TestSharedFromEnv(t *testing.T) {
-	for text, want := range map[string]string{"": "false", "1": "true", "true": "true", "TRUE": "true", "0": "false", "false": "false",
-		"yes": `DEBUG_ECHO_INSTANCES_SHARED: "yes" is neither true nor false`} {
-		shared, err := SharedFromEnv(func(name string) string { return map[string]string{SharedVariable: text}[name] })
-		got := fmt.Sprint(shared)
+		h, err := start(setup.Program{})
+		got := ""
 		if err != nil {
 			got = err.Error()
+		} else {
+			got = fmt.Sprint(h.Shared())
 		}
-		if got != want {
-			t.Errorf("%q: %s, want %s", text, got, want)
+		if got != c.want {
+			t.Errorf("%q, %q: %s, want %s", c.env, c.flag, got, c.want)
 		}
 	}
 }

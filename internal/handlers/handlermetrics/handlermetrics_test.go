@@ -12,10 +12,18 @@ import (
 
 // What is written is what Prometheus' library writes.
 func TestAsTheLibrary(t *testing.T) {
-	ours := Udev()
-	theirs := prometheus.NewHistogram(prometheus.HistogramOpts{Name: UdevName, Help: UdevHelp, Buckets: UdevBuckets()})
+	d := Definition{Name: "x_seconds", Help: "Seconds of x.", Buckets: []float64{0.0005, 0.001, 0.0025, 1, 5}}
+	var ours Metrics
+	observe, err := ours.Histogram(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ours.Histogram(d); err == nil {
+		t.Error("two histograms have one name")
+	}
+	theirs := prometheus.NewHistogram(prometheus.HistogramOpts{Name: d.Name, Help: d.Help, Buckets: d.Buckets})
 	for _, d := range []time.Duration{0, 500 * time.Microsecond, time.Millisecond, 1500 * time.Microsecond, 3 * time.Second, time.Hour} {
-		ours.Observe(d)
+		observe(d)
 		theirs.Observe(d.Seconds())
 	}
 	r := prometheus.NewRegistry()
@@ -23,7 +31,7 @@ func TestAsTheLibrary(t *testing.T) {
 	want := httptest.NewRecorder()
 	promhttp.HandlerFor(r, promhttp.HandlerOpts{DisableCompression: true}).ServeHTTP(want, httptest.NewRequest("GET", "/metrics", nil))
 	got := httptest.NewRecorder()
-	Handler(ours).ServeHTTP(got, httptest.NewRequest("GET", "/metrics", nil))
+	ours.ServeHTTP(got, httptest.NewRequest("GET", "/metrics", nil))
 	if !strings.HasSuffix(got.Body.String(), want.Body.String()) {
 		t.Errorf("got\n%s\nwant at the end\n%s", got.Body, want.Body)
 	}

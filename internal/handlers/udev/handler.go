@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/details"
 	"github.com/akri-go/akri/internal/handlers/udev/recording"
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
@@ -148,7 +149,7 @@ func New(o Options) *Handler {
 }
 
 // Name returns "udev".
-func (h *Handler) Name() string { return "udev" }
+func (h *Handler) Name() string { return details.Name }
 
 // Shared returns false: a device of a node is no other node's.
 func (h *Handler) Shared() bool { return false }
@@ -160,16 +161,16 @@ func (h *Handler) Discover(ctx context.Context, req discovery.Request, report fu
 
 // Explain answers a request, and notes what it leaves out.
 func (h *Handler) Explain(ctx context.Context, req discovery.Request, report func(discovery.Report) error) error {
-	details, properties, err := parseRequest(req)
+	d, properties, err := parseRequest(req)
 	if err != nil {
 		return err
 	}
-	sub, err := h.subscribe(details.usesRecords())
+	sub, err := h.subscribe(d.UsesRecords())
 	if err != nil {
 		return err
 	}
 	defer h.unsubscribe(sub)
-	s := newSearch(details, properties, h.options)
+	s := newSearch(d, properties, h.options)
 	return s.run(ctx, sub, report)
 }
 

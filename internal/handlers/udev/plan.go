@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/details"
 )
 
 // found is a device that is to be reported: one that a rule matches or, if
@@ -45,7 +46,7 @@ func compareDevpaths(a, b string) int {
 // and names each devpath once.
 //
 // Extra is what there is of the nodes that each device gets besides.
-func plan(all, extra []found, d Details, p passthrough) discovery.Report {
+func plan(all, extra []found, d details.Details, p passthrough) discovery.Report {
 	all, leftOut := leaveOut(all, extra)
 	groups := group(all, d)
 	heads := make([]found, len(groups))
@@ -80,7 +81,7 @@ func joined(texts ...string) string {
 // group makes groups of what was found: each by itself, unless they are to be
 // one Device. Of one piece of hardware what has no node is left away, if
 // anything has one.
-func group(all []found, d Details) (groups [][]found) {
+func group(all []found, d details.Details) (groups [][]found) {
 	if d.GroupByHardware {
 		slices.SortStableFunc(all, func(a, b found) int { return compareDevpaths(a.hardware, b.hardware) })
 	}
@@ -143,12 +144,12 @@ func some(texts []string) string {
 // identify returns the id of each, and what to note about them. What has no
 // serial number, or one that others have too, is known by its place; so are all
 // that have it, whichever came first.
-func identify(all []found, by Identity) (ids []string, note string) {
+func identify(all []found, by details.Identity) (ids []string, note string) {
 	ids = make([]string, len(all))
 	for i, f := range all {
 		ids[i] = f.devpath
 	}
-	if by != ByPath && by != BySerial {
+	if by != details.ByPath && by != details.BySerial {
 		return ids, ""
 	}
 	owners := map[string]string{} // of serial numbers; "" if there are several
@@ -164,12 +165,12 @@ func identify(all []found, by Identity) (ids []string, note string) {
 	count := map[string]int{}
 	for i, f := range all {
 		switch {
-		case by == ByPath:
+		case by == details.ByPath:
 			ids[i] = "path:" + f.place
-		case by == BySerial && f.serial == "":
+		case by == details.BySerial && f.serial == "":
 			ids[i] = "path:" + f.place
 			without = append(without, cmp.Or(f.devnode, f.devpath))
-		case by == BySerial && owners[number(f)] == "":
+		case by == details.BySerial && owners[number(f)] == "":
 			ids[i] = "path:" + f.place
 			doubled = append(doubled, cmp.Or(f.devnode, f.devpath))
 		default:
@@ -194,7 +195,7 @@ func identify(all []found, by Identity) (ids []string, note string) {
 
 // device makes one Device of those of a group. Only where there are groups do
 // variables have numbers.
-func device(id, devpath string, group []found, d Details, p passthrough) discovery.Device {
+func device(id, devpath string, group []found, d details.Details, p passthrough) discovery.Device {
 	dev := discovery.Device{
 		ID:         id,
 		Properties: map[string]string{"UDEV_DEVPATH": devpath},
@@ -222,7 +223,7 @@ func device(id, devpath string, group []found, d Details, p passthrough) discove
 			if links := usable(f.links); len(links) > 0 {
 				set("UDEV_DEVLINKS", nodes, strings.Join(links, " "))
 				for _, link := range links {
-					if d.Links == LinksInContainer {
+					if d.Links == details.LinksInContainer {
 						linked = append(linked, discovery.DeviceSpec{ContainerPath: link, HostPath: f.devnode, Permissions: d.Permissions})
 					}
 				}
@@ -259,7 +260,7 @@ func inContainer(devnode string, n int, wanted string) string {
 // usable returns the first links of a list that can be paths in a container.
 func usable(links string) []string {
 	const most = 8
-	all := slices.DeleteFunc(strings.Fields(links), notDevicePath)
+	all := slices.DeleteFunc(strings.Fields(links), details.NotDevicePath)
 	slices.Sort(all)
 	return all[:min(len(all), most)]
 }

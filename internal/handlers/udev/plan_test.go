@@ -2,12 +2,12 @@ package udev
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/details"
 )
 
 func specs(permissions string, nodes ...string) (s []discovery.DeviceSpec) {
@@ -24,37 +24,37 @@ func TestPlan(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		found []found
-		d     Details
+		d     details.Details
 		p     passthrough
 		want  []discovery.Device
 	}{
-		{"nothing", nil, Details{}, passthrough{}, []discovery.Device{}},
+		{"nothing", nil, details.Details{}, passthrough{}, []discovery.Device{}},
 		{"one by one", []found{{devpath: "/devices/a", devnode: "/dev/a"}, {devpath: "/devices/a/b", devnode: "/dev/b"}, {devpath: "/devices/c"}},
-			Details{Permissions: "r"}, passthrough{}, []discovery.Device{
+			details.Details{Permissions: "r"}, passthrough{}, []discovery.Device{
 				{ID: "/devices/a", Properties: props{"UDEV_DEVPATH": "/devices/a", "UDEV_DEVNODE": "/dev/a"}, DeviceSpecs: specs("r", "/dev/a")},
 				{ID: "/devices/a/b", Properties: props{"UDEV_DEVPATH": "/devices/a/b", "UDEV_DEVNODE": "/dev/b"}, DeviceSpecs: specs("r", "/dev/b")},
 				{ID: "/devices/c", Properties: props{"UDEV_DEVPATH": "/devices/c"}},
 			}},
 		{"groups are by elements", []found{{devpath: host + "/1-1", devnode: "/dev/bus/usb/001/002"}, {devpath: host + "/1-1/x/video0", devnode: "/dev/video0"},
 			{devpath: host + "/1-1/y"}, {devpath: host + "/1-10", devnode: "/dev/bus/usb/001/003"}},
-			Details{Permissions: "rw", GroupRecursive: true}, passthrough{}, []discovery.Device{
+			details.Details{Permissions: "rw", GroupRecursive: true}, passthrough{}, []discovery.Device{
 				{ID: host + "/1-1", Properties: props{"UDEV_DEVPATH": host + "/1-1", "UDEV_DEVNODE_0": "/dev/bus/usb/001/002", "UDEV_DEVNODE_1": "/dev/video0"},
 					DeviceSpecs: specs("rw", "/dev/bus/usb/001/002", "/dev/video0")},
 				{ID: host + "/1-10", Properties: props{"UDEV_DEVPATH": host + "/1-10", "UDEV_DEVNODE_0": "/dev/bus/usb/001/003"}, DeviceSpecs: specs("rw", "/dev/bus/usb/001/003")},
 			}},
 		{"bus addresses", []found{{devpath: host + "/0000:01:00.0"}, {devpath: host + "/usb1/1-2", devnode: "/dev/bus/usb/001/010"}},
-			Details{Permissions: "rwm"}, passthrough{resource: "akri.sh/my-usb.x"}, []discovery.Device{
+			details.Details{Permissions: "rwm"}, passthrough{resource: "akri.sh/my-usb.x"}, []discovery.Device{
 				{ID: host + "/0000:01:00.0", Properties: props{"UDEV_DEVPATH": host + "/0000:01:00.0", "PCI_RESOURCE_AKRI_SH_MY-USB_X": "0000:01:00.0"}},
 				{ID: host + "/usb1/1-2", Properties: props{"UDEV_DEVPATH": host + "/usb1/1-2", "UDEV_DEVNODE": "/dev/bus/usb/001/010",
 					"USB_RESOURCE_AKRI_SH_MY-USB_X": "1:10"}, DeviceSpecs: specs("rwm", "/dev/bus/usb/001/010")},
 			}},
 		{"bus addresses in groups", []found{{devpath: host + "/usb1", devnode: "/dev/bus/usb/001/001"}, {devpath: host + "/usb1/1-2", devnode: "/dev/bus/usb/001/010"}},
-			Details{Permissions: "rwm", GroupRecursive: true}, passthrough{resource: "u"}, []discovery.Device{
+			details.Details{Permissions: "rwm", GroupRecursive: true}, passthrough{resource: "u"}, []discovery.Device{
 				{ID: host + "/usb1", Properties: props{"UDEV_DEVPATH": host + "/usb1", "UDEV_DEVNODE_0": "/dev/bus/usb/001/001", "UDEV_DEVNODE_1": "/dev/bus/usb/001/010",
 					"USB_RESOURCE_U_0": "1:1", "USB_RESOURCE_U_1": "1:10"}, DeviceSpecs: specs("rwm", "/dev/bus/usb/001/001", "/dev/bus/usb/001/010")},
 			}},
 		{"vfio", []found{{devpath: host, iommuGroup: "7"}, {devpath: host + "/x", iommuGroup: "7"}, {devpath: host + "/y", devnode: "/dev/y", iommuGroup: "8"}},
-			Details{Permissions: "r", GroupRecursive: true}, passthrough{vfio: true}, []discovery.Device{
+			details.Details{Permissions: "r", GroupRecursive: true}, passthrough{vfio: true}, []discovery.Device{
 				{ID: host, Properties: props{"UDEV_DEVPATH": host, "UDEV_DEVNODE_0": "/dev/y"},
 					DeviceSpecs: append(specs("r", "/dev/y"), specs("rwm", "/dev/vfio/7", "/dev/vfio/vfio", "/dev/vfio/8")...)},
 			}},
@@ -98,56 +98,6 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-func TestParseDetails(t *testing.T) {
-	d, err := ParseDetails("udevRules:\n- 'KERNEL==\"a\"'\n- TAG==\"b\"\ngroupRecursive: true\npermissions: rm\n")
-	if err != nil || len(d.Rules) != 2 || !d.GroupRecursive || d.Permissions != "rm" || !d.usesRecords() {
-		t.Errorf("got %+v, %v", d, err)
-	}
-	d, err = ParseDetails(`{"udevRules": ["KERNEL==\"a\""]}`)
-	if err != nil || d.GroupRecursive || d.Permissions != "rwm" || d.usesRecords() {
-		t.Errorf("got %+v, %v", d, err)
-	}
-	for _, p := range []string{"r", "w", "m", "rw", "rm", "wm", "rwm"} {
-		if d, err := ParseDetails("udevRules: ['KERNEL==\"a\"']\npermissions: " + p); err != nil || d.Permissions != p {
-			t.Errorf("%s: %v", p, err)
-		}
-	}
-	const ok = "udevRules: ['KERNEL==\"a\"']\n"
-	for text, want := range map[string]string{
-		"":                            "udevRules is missing",
-		"[]":                          "not a mapping",
-		"x":                           "not a mapping",
-		"\t":                          "discoveryDetails: ",
-		"groupRecursive: true":        "udevRules is missing",
-		"udevRules: []":               "selects nothing",
-		"udevRules:":                  "selects nothing",
-		"udevRules: x":                "udevRules: not a list",
-		"udevRules: [1]":              "udevRules: not a list",
-		"udevRules: ['KERNEL=\"a\"']": "rule 1 of 1: column 7",
-		"udevRules: ['']":             "rule 1 of 1: column 1: the rule is empty",
-		ok + "udevRule: []":           "udevRule: unknown key",
-		ok + "UdevRules: []":          "UdevRules: unknown key",
-		ok + "udevRules: []":          "already",
-		ok + "groupRecursive: 1":      "groupRecursive: neither",
-		ok + "identifyBy: name":       "identifyBy: must be one of path, serial, devpath",
-		ok + "groupBy: usb":           "groupBy: must be hardware",
-		ok + "groupBy: hardware\ngroupRecursive: true": "does not go with groupRecursive",
-		ok + "extraNodes: /dev/snd/timer":              "extraNodes: not a list",
-		ok + "extraNodes: [/dev/../etc/x]":             "extraNodes: not a list",
-		ok + "containerPath: /etc/passwd":              "containerPath: not the path",
-		ok + "containerPath: /dev/":                    "containerPath: not the path",
-		ok + "links: always":                           "links: must be property or container",
-		ok + "permissions: mw":                         "permissions: must be one of r, w, m, rw, rm, wm, rwm",
-		ok + "permissions: ''":                         "permissions: must",
-		ok + "permissions: 7":                          "permissions: must",
-		ok + "# " + strings.Repeat("x", 3<<20):         "longer",
-	} {
-		if _, err := ParseDetails(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%.40q: got %v, want %s", text, err, want)
-		}
-	}
-}
-
 func TestParseRequest(t *testing.T) {
 	req := discovery.Request{Details: `udevRules: ['KERNEL=="a"']`, Properties: map[string][]byte{"devicePluginResourceName": []byte("a.b/c"), "vfioPassthrough": []byte("TRUE"), "else": nil}}
 	if _, p, err := parseRequest(req); err != nil || p != (passthrough{"a.b/c", true}) {
@@ -164,15 +114,4 @@ func TestParseRequest(t *testing.T) {
 	if _, _, err := parseRequest(discovery.Request{Details: "x"}); !discovery.IsInvalid(err) {
 		t.Errorf("got %v", err)
 	}
-}
-
-func FuzzParseDetails(f *testing.F) {
-	f.Add("udevRules: ['KERNEL==\"a\"']\npermissions: r\ngroupRecursive: false")
-	f.Add(`{"udevRules": [], "x": {"<<": [1]}}`)
-	f.Fuzz(func(t *testing.T, s string) {
-		d, err := ParseDetails(s)
-		if err == nil && (len(d.Rules) == 0 || !slices.Contains(permissions, d.Permissions)) {
-			t.Errorf("%q: %+v", s, d)
-		}
-	})
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/details"
 	"github.com/akri-go/akri/internal/handlers/udev/recording"
 )
 
@@ -316,7 +317,7 @@ func TestLinksWaitForUdevd(t *testing.T) {
 
 // Two that have one place are known by their devpaths, both.
 func TestIdentifyCollision(t *testing.T) {
-	ids, note := identify([]found{{devpath: "/devices/a", place: "x"}, {devpath: "/devices/b", place: "x"}, {devpath: "/devices/c", place: "y"}}, ByPath)
+	ids, note := identify([]found{{devpath: "/devices/a", place: "x"}, {devpath: "/devices/b", place: "x"}, {devpath: "/devices/c", place: "y"}}, details.ByPath)
 	if strings.Join(ids, " ") != "/devices/a /devices/b path:y" || note != "" {
 		t.Errorf("%v, %q", ids, note)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/udev/details"
 	"github.com/akri-go/akri/internal/handlers/udev/identity"
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
@@ -17,7 +18,7 @@ import (
 
 // search is what one request has found.
 type search struct {
-	details     Details
+	details     details.Details
 	passthrough passthrough
 	matches     map[string]found // by devpath of the device that a rule matches
 	extra       map[string]found // of extraNodes
@@ -26,7 +27,7 @@ type search struct {
 	log         *slog.Logger
 }
 
-func newSearch(d Details, p passthrough, o Options) *search {
+func newSearch(d details.Details, p passthrough, o Options) *search {
 	return &search{details: d, passthrough: p, matches: map[string]found{}, extra: map[string]found{}, allow: o.Allow, reported: o.Reported, log: o.Log}
 }
 
@@ -68,7 +69,7 @@ func (s *search) run(ctx context.Context, sub *subscription, report func(discove
 			continue
 		}
 		r := plan(now, more, s.details, s.passthrough)
-		if without := s.details.withoutRecords(); without != "" && !sub.m.tree.Recorded() {
+		if without := s.details.WithoutRecords(); without != "" && !sub.m.tree.Recorded() {
 			r.Note = joined(without, r.Note)
 		}
 		if err := report(r); err != nil {
@@ -144,7 +145,7 @@ func (s *search) update(v *sysfs.View, c changes) (changed bool) {
 
 // recorded tells whether udevd has recorded a device whose links are wanted.
 func (s *search) recorded(d *sysfs.Device) bool {
-	if s.details.Links == NoLinks {
+	if s.details.Links == details.NoLinks {
 		return true
 	}
 	_, known := d.Property("DEVLINKS")
@@ -171,17 +172,17 @@ func (s *search) locate(v *sysfs.View, d *sysfs.Device, node *vital.Node) found 
 		at = d
 	}
 	f := s.judged(v, at, node)
-	if s.details.Links != NoLinks {
+	if s.details.Links != details.NoLinks {
 		f.links, _ = at.Property("DEVLINKS")
 	}
 	if s.details.GroupByHardware {
 		at = hardware(at)
 		f.hardware = at.Devpath()
 	}
-	if s.details.IdentifyBy != ByDevpath {
+	if s.details.IdentifyBy != details.ByDevpath {
 		f.place = identity.Place(v, at)
 	}
-	if s.details.IdentifyBy == BySerial {
+	if s.details.IdentifyBy == details.BySerial {
 		f.serial, f.owner = identity.Serial(v, at)
 	}
 	if s.passthrough.vfio {

@@ -91,6 +91,11 @@ func TestTroubles(t *testing.T) {
 	if b := c.Instances[0].Brokers[1]; b.Phase != "CrashLoopBackOff" || !b.Broken {
 		t.Errorf("the broker is %+v", b)
 	}
+	l.pods.Items[0].Status.Phase = corev1.PodRunning
+	l.pods.Items[0].Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3, Reason: "OOMKilled"}}
+	if b := assemble(l).Configurations[0].Instances[0].Brokers[1]; b.Phase != "OOMKilled" || !b.Broken {
+		t.Errorf("between two crashes the broker is %+v", b)
+	}
 }
 
 // fakeAPI stands for the API server: it has the lists of example.

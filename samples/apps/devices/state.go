@@ -191,6 +191,10 @@ func phaseOf(p corev1.Pod) (phase string, broken bool) {
 		if w := s.State.Waiting; w != nil && w.Reason != "" {
 			return w.Reason, w.Reason != "ContainerCreating" && w.Reason != "PodInitializing"
 		}
+		// For most of the time between two crashes this is all that the kubelet says.
+		if t := s.State.Terminated; t != nil && t.ExitCode != 0 && p.Status.Phase == corev1.PodRunning {
+			return cmp.Or(t.Reason, "Error"), true
+		}
 	}
 	return string(p.Status.Phase), p.Status.Phase == corev1.PodFailed
 }

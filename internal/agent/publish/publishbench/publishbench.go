@@ -116,7 +116,7 @@ func Publish(ctx context.Context, t Target, n int) (time.Duration, error) {
 	devices := t.devices(node, n)
 	w := &watcher{wanted: n, seen: map[string]bool{}, synced: make(chan struct{}), all: make(chan time.Time, 1)}
 	p := publish.New(publish.Options{Node: node, API: client, Logger: log, Workers: Writers})
-	client.OnReachable(p.Reachable)
+	client.OnReachable(p.APIReachable)
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return client.Run(ctx) })

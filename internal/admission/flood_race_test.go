@@ -1,6 +1,0 @@
-//go:build race
-
-package admission
-
-// floodMemory is several times as much where the race detector keeps its books.
-const floodMemory = 512 << 20

@@ -1,0 +1,340 @@
+//go:build integration
+
+package webhook_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
+
+	"github.com/akri-go/akri/internal/admission/webhook"
+	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/eventually"
+)
+
+const (
+	name      = "akri-webhook-configuration"
+	namespace = "akri-system"
+	patience  = 60 * time.Second
+)
+
+// lab is an API server with what the chart makes for the webhook.
+type lab struct {
+	t      *testing.T
+	server *kubetest.Server
+	user   client.Client // with warnings collected
+	warned *warnings
+	log    *lines
+	clock  atomic.Int64 // seconds that the webhook's clock is behind
+}
+
+type warnings struct {
+	mu   sync.Mutex
+	text []string
+}
+
+func (w *warnings) HandleWarningHeader(_ int, _, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = append(w.text, text)
+}
+
+// take returns the warnings since the last call.
+func (w *warnings) take() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer func() { w.text = nil }()
+	return strings.Join(w.text, "\n")
+}
+
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newLab(t *testing.T, secret map[string][]byte) *lab {
+	ctrl.SetLogger(logr.Discard())
+	l := &lab{t: t, server: kubetest.Start(t), warned: &warnings{}, log: &lines{}}
+	cfg := rest.CopyConfig(l.server.Config)
+	cfg.WarningHandler = l.warned
+	scheme, err := view.Scheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.user, err = client.New(cfg, client.Options{Scheme: scheme, FieldValidation: metav1.FieldValidationStrict}); err != nil {
+		t.Fatal(err)
+	}
+	l.make(
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "yard"}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "guarded", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}},
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: secret}, // the user's
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name + "-certs", Namespace: namespace}},
+		&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}},
+		role(""), role(namespace), binding(""), binding(namespace),
+	)
+	l.allowed(scheme,
+		authorizationv1.ResourceAttributes{Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations", Name: name, Verb: "get"},
+		authorizationv1.ResourceAttributes{Resource: "secrets", Namespace: namespace, Name: name, Verb: "get"})
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the webhook's log:\n%s", l.log)
+		}
+	})
+	return l
+}
+
+// allowed waits until the API server knows that the controller may do
+// something: roles are known to it a moment after they are made.
+func (l *lab) allowed(scheme *runtime.Scheme, all ...authorizationv1.ResourceAttributes) {
+	l.t.Helper()
+	c, err := client.New(l.server.ConfigFor(user), client.Options{Scheme: scheme})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, a := range all {
+		l.eventually("the right to "+a.Verb+" "+a.Resource, func() error {
+			r := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a}}
+			if err := c.Create(l.t.Context(), r); err != nil {
+				return err
+			}
+			if !r.Status.Allowed {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+	}
+}
+
+const user = "akri-controller"
+
+// role is what the chart allows the controller, as far as the webhook uses it.
+func role(ns string) client.Object {
+	if ns != "" {
+		return &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user, Namespace: ns}, Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{name + "-certs"}, Verbs: []string{"get", "update"}},
+			{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{name}, Verbs: []string{"get"}},
+		}}
+	}
+	return &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: user}, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{"akri.sh"}, Resources: []string{"configurations", "instances"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{""}, Resources: []string{"pods", "services"}, Verbs: []string{"create"}},
+		{APIGroups: []string{"batch"}, Resources: []string{"jobs"}, Verbs: []string{"create"}},
+		{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"subjectaccessreviews"}, Verbs: []string{"create"}},
+		{APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingwebhookconfigurations"},
+			ResourceNames: []string{name}, Verbs: []string{"get", "patch"}},
+	}}
+}
+
+func binding(ns string) client.Object {
+	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}}
+	if ns != "" {
+		return &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: user, Namespace: ns}, Subjects: subjects,
+			RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user}}
+	}
+	return &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: user}, Subjects: subjects,
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user}}
+}
+
+func (l *lab) make(objects ...client.Object) {
+	l.t.Helper()
+	for _, o := range objects {
+		if err := l.user.Create(l.t.Context(), o); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
+func (l *lab) now() time.Time { return time.Now().Add(-time.Duration(l.clock.Load()) * time.Second) }
+
+// ports returns some that nobody listens on.
+func ports(t *testing.T, n int) []int {
+	t.Helper()
+	var out []int
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close() // not before all are known, or two may be the same
+		out = append(out, ln.Addr().(*net.TCPAddr).Port)
+	}
+	return out
+}
+
+func port(t *testing.T) int {
+	t.Helper()
+	return ports(t, 1)[0]
+}
+
+// serve runs a replica until the returned function is called. All replicas of
+// a lab say that they are found at the URL.
+func (l *lab) serve(listen int, at *url.URL, change ...func(*webhook.Options)) (stop func()) {
+	l.t.Helper()
+	scheme, err := view.Scheme()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	mgr, err := ctrl.NewManager(l.server.ConfigFor(user), ctrl.Options{
+		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logr.Discard(),
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	o := webhook.Options{Name: name, Namespace: namespace, Host: "127.0.0.1", Port: listen, URL: at, Question: view.Question,
+		Log: slog.New(slog.NewTextHandler(l.log, nil)), Now: l.now}
+	for _, f := range change {
+		f(&o)
+	}
+	if _, err := webhook.Setup(mgr, o); err != nil {
+		l.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			l.t.Errorf("the replica ended: %v", err)
+		}
+	})
+	l.t.Cleanup(stop)
+	return stop
+}
+
+func at(port int) *url.URL {
+	return &url.URL{Scheme: "https", Host: fmt.Sprintf("127.0.0.1:%d", port), Path: webhook.Path}
+}
+
+// eventually waits until check returns nil.
+func (l *lab) eventually(what string, check func() error) {
+	l.t.Helper()
+	eventually.Succeeds(l.t, patience, func(context.Context) error {
+		if err := check(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return nil
+	})
+}
+
+// active waits until the API server asks the webhook.
+func (l *lab) active() {
+	l.t.Helper()
+	l.eventually("the webhook is asked", func() error {
+		c := l.configuration("probe", "default", good, "capacity: 2 => capacity: 2\n  brokerProperties: {A=B: c}")
+		err := l.user.Create(l.t.Context(), c, client.DryRunAll)
+		if apierrors.IsInvalid(err) {
+			return nil
+		}
+		return fmt.Errorf("a bad Configuration: %v", err)
+	})
+	l.warned.take()
+}
+
+const good = `
+spec:
+  capacity: 2
+  discoveryHandler:
+    name: udev
+    discoveryDetails: |
+      udevRules:
+      - KERNEL=="video*"
+  brokerSpec:
+    brokerPodSpec:
+      containers:
+      - name: broker
+        image: broker
+        resources: {limits: {"{{PLACEHOLDER}}": "1"}}
+  instanceServiceSpec:
+    ports: [{port: 80}]
+`
+
+const goodJob = `
+spec:
+  discoveryHandler: {name: mine}
+  brokerSpec:
+    brokerJobSpec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers:
+          - name: broker
+            image: broker
+            resources: {limits: {"{{PLACEHOLDER}}": "1"}}
+`
+
+// configuration makes one from YAML; each change is "old => new" in it.
+func (l *lab) configuration(name, namespace, text string, changes ...string) *unstructured.Unstructured {
+	l.t.Helper()
+	for _, c := range changes {
+		from, to, ok := strings.Cut(c, " => ")
+		if !ok || !strings.Contains(text, from) {
+			l.t.Fatalf("change %q does not apply", c)
+		}
+		text = strings.Replace(text, from, to, 1)
+	}
+	o := &unstructured.Unstructured{}
+	if err := yaml.UnmarshalStrict([]byte(text), &o.Object); err != nil {
+		l.t.Fatal(err)
+	}
+	o.SetAPIVersion("akri.sh/v0")
+	o.SetKind("Configuration")
+	o.SetName(name)
+	o.SetNamespace(namespace)
+	return o
+}
+
+func (l *lab) secret(name string) *corev1.Secret {
+	l.t.Helper()
+	s := &corev1.Secret{}
+	if err := l.user.Get(l.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, s); err != nil {
+		l.t.Fatal(err)
+	}
+	return s
+}
+
+func (l *lab) registration() *admissionregistrationv1.ValidatingWebhookConfiguration {
+	l.t.Helper()
+	r := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := l.user.Get(l.t.Context(), client.ObjectKey{Name: name}, r); err != nil {
+		l.t.Fatal(err)
+	}
+	return r
+}

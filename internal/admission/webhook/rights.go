@@ -1,0 +1,61 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/workload"
+)
+
+// rightOf is the right to make what is made from a spec.
+func rightOf(k workload.Kind) (group, resource string) {
+	switch k {
+	case workload.Pod:
+		return "", "pods"
+	case workload.Job:
+		return "batch", "jobs"
+	}
+	return "", "services"
+}
+
+// denial asks the API server whether the user who writes a Configuration may
+// make by hand what the controller will make from a spec of it, with rights that
+// the user may not have. It returns why not, empty if so. If there is no answer,
+// that is a reason, too: who may do it can do it a moment later.
+func denial(ctx context.Context, api client.Writer, who authenticationv1.UserInfo, namespace string, k workload.Kind) string {
+	group, resource := rightOf(k)
+	allowed, err := may(ctx, api, who, authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "create", Group: group, Resource: resource})
+	switch {
+	case err != nil:
+		return fmt.Sprintf("it cannot be found out whether %s may create %s in namespace %s: %v. Try again; "+
+			"if this stays, the controller lacks the right to create subjectaccessreviews", admission.Short(who.Username, 100), resource, namespace, err)
+	case allowed:
+		return ""
+	}
+	return fmt.Sprintf("%s may not create %s in namespace %s, and they would be created from this. Ask for that right, which the ClusterRole edit has",
+		admission.Short(who.Username, 100), resource, namespace)
+}
+
+// mayList tells whether a user may know of the Configurations of all namespaces.
+func mayList(ctx context.Context, api client.Writer, who authenticationv1.UserInfo) bool {
+	allowed, err := may(ctx, api, who, authorizationv1.ResourceAttributes{Verb: "list", Group: v0.GroupVersion.Group, Resource: "configurations"})
+	return err == nil && allowed
+}
+
+// may asks the API server whether a user may do something.
+func may(ctx context.Context, api client.Writer, who authenticationv1.UserInfo, what authorizationv1.ResourceAttributes) (bool, error) {
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		ResourceAttributes: &what, User: who.Username, UID: who.UID, Groups: who.Groups, Extra: map[string]authorizationv1.ExtraValue{},
+	}}
+	for key, values := range who.Extra {
+		review.Spec.Extra[key] = authorizationv1.ExtraValue(values)
+	}
+	err := api.Create(ctx, review)
+	return review.Status.Allowed, err
+}

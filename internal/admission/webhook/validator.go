@@ -1,0 +1,254 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/workload"
+)
+
+// Path is where the webhook is served.
+const Path = "/validate"
+
+const (
+	// timeout is how long the API server waits for an answer.
+	timeout = 5 * time.Second
+	// inquiry is how long facts are looked for. What was not found by then is
+	// told as a warning.
+	inquiry = 3 * time.Second
+	// glance is how long is looked for what only warnings need.
+	glance = 500 * time.Millisecond
+	// maxHeirs is how many Configurations a warning is given of whose names
+	// Instances can get.
+	maxHeirs = 20
+)
+
+// Validator answers reviews of Configurations.
+type Validator struct {
+	// Live reads from the API server, not from a cache: of two Configurations
+	// that are made one after the other the second must see the first.
+	Live client.Reader
+	// Cached reads from a cache, for what may be a moment late. Nil: nothing is
+	// looked up that only warnings need.
+	Cached client.Reader
+	// Question returns the same for Configurations, as they are written or
+	// cached, that ask the same of the same discovery handler.
+	Question func(v0.DiscoveryHandlerInfo) string
+	// DryRun creates objects with the controller's rights, in a dry run and
+	// with strict validation of fields. Nil: specs are not tried.
+	DryRun client.Client
+	// Rights is asked what users may create. Nil: nobody is asked, and whoever may
+	// write Configurations makes Pods, Jobs and Services by them.
+	Rights client.Writer
+	Log    *slog.Logger
+}
+
+// Handle answers one review. Nothing of a Configuration is logged but its name
+// and the paths of fields: values may be secret.
+func (v *Validator) Handle(ctx context.Context, req ctrladmission.Request) ctrladmission.Response {
+	create := req.Operation == admissionv1.Create
+	if req.SubResource != "" || !create && req.Operation != admissionv1.Update {
+		return ctrladmission.Allowed("")
+	}
+	ctx, cancel := context.WithTimeout(ctx, inquiry)
+	defer cancel()
+	c, err := decode(req.Object.Raw, req.Namespace)
+	var old *v0.Configuration
+	if err == nil && !create {
+		old, err = decode(req.OldObject.Raw, req.Namespace)
+	}
+	if err != nil {
+		v.Log.Info("refused a Configuration that cannot be read", "namespace", req.Namespace, "name", req.Name)
+		return ctrladmission.Errored(http.StatusBadRequest, err)
+	}
+	errs, warnings := admission.Check(c, old, v.facts(ctx, req.UserInfo, c, old))
+	if len(errs) == 0 {
+		return ctrladmission.Allowed("").WithWarnings(warnings...)
+	}
+	v.Log.Info("refused a Configuration", "namespace", c.Namespace, "name", c.Name, "fields", paths(errs))
+	status := apierrors.NewInvalid(schema.GroupKind{Group: v0.GroupVersion.Group, Kind: "Configuration"}, c.Name, errs).Status()
+	return ctrladmission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status, Warnings: warnings}}
+}
+
+// decode reads what is checked of a Configuration: its name and spec. The rest
+// may be long, and is nobody's fault here.
+func decode(raw []byte, namespace string) (*v0.Configuration, error) {
+	var o struct {
+		Metadata struct{ Name, Namespace string } `json:"metadata"`
+		Spec     json.RawMessage                  `json:"spec"`
+	}
+	bad := func(err error) error { return fmt.Errorf("not a Configuration of %s: %w", v0.GroupVersion, err) }
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return nil, bad(err)
+	}
+	if n := len(o.Spec); n > maxSpec {
+		return nil, fmt.Errorf("spec: has %d bytes: at most %d can be checked. Make it shorter", n, maxSpec)
+	}
+	c := &v0.Configuration{}
+	if o.Spec != nil {
+		if err := json.Unmarshal(o.Spec, &c.Spec); err != nil {
+			return nil, bad(err)
+		}
+	}
+	c.Name, c.Namespace = o.Metadata.Name, o.Metadata.Namespace
+	if c.Namespace == "" {
+		c.Namespace = namespace
+	}
+	return c, nil
+}
+
+func paths(errs field.ErrorList) []string {
+	out := make([]string, len(errs))
+	for i, e := range errs {
+		out[i] = e.Field
+	}
+	return out
+}
+
+// facts asks the API server for what Check needs. Questions that get no answer
+// leave gaps: an API server in trouble must not keep users from repairing
+// things, and agents and controller check again what they do.
+func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration) admission.Facts {
+	f := admission.Facts{Trials: map[string]admission.Verdict{}, Denials: map[string]string{}}
+	if err := v.names(ctx, c, old, &f); err != nil {
+		v.Log.Warn("cannot look up whether a name is taken", "namespace", c.Namespace, "name", c.Name, "error", err)
+		f.Gaps = append(f.Gaps, "metadata.name: could not be looked up, so it may be taken")
+	}
+	before := map[string]workload.Spec{}
+	for _, s := range workload.SpecsOf(old) {
+		before[s.Path.String()] = s
+	}
+	for _, s := range workload.SpecsOf(c) {
+		path := s.Path.String()
+		if s.Same(before[path]) {
+			continue
+		}
+		if v.Rights != nil {
+			if f.Denials[path] = denial(ctx, v.Rights, who, c.Namespace, s.Kind); f.Denials[path] != "" {
+				continue // and what a trial says is not for this user
+			}
+		}
+		if v.DryRun == nil {
+			continue
+		}
+		if verdict, ok := try(ctx, v.DryRun, s, c); ok {
+			f.Trials[path] = verdict
+		}
+	}
+	v.others(ctx, who, c, old, &f)
+	return f
+}
+
+// names finds whom the name belongs to already.
+func (v *Validator) names(ctx context.Context, c, old *v0.Configuration, f *admission.Facts) error {
+	called := func(name string) ([]types.NamespacedName, error) {
+		all := &metav1.PartialObjectMetadataList{}
+		all.SetGroupVersionKind(v0.GroupVersion.WithKind("ConfigurationList"))
+		if err := v.Live.List(ctx, all, client.MatchingFields{"metadata.name": name}); err != nil {
+			return nil, fmt.Errorf("list Configurations: %w", err)
+		}
+		var out []types.NamespacedName
+		for _, o := range all.Items {
+			if o.DeletionTimestamp == nil {
+				out = append(out, types.NamespacedName{Namespace: o.Namespace, Name: o.Name})
+			}
+		}
+		return out, nil
+	}
+	same, err := called(c.Name)
+	if err != nil {
+		return err
+	}
+	for _, o := range same {
+		if o.Namespace != c.Namespace {
+			f.Namesakes = append(f.Namesakes, o)
+		}
+	}
+	if old != nil {
+		return nil
+	}
+	if parent := parentOf(c.Name); parent != "" {
+		found, err := called(parent)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			f.Parent = &found[0]
+		}
+	}
+	instances := &v0.InstanceList{}
+	if err := v.Live.List(ctx, instances, client.MatchingFields{"metadata.name": c.Name}); err != nil {
+		return fmt.Errorf("list Instances: %w", err)
+	}
+	if len(instances.Items) > 0 {
+		f.Instance = &instances.Items[0]
+	}
+	return nil
+}
+
+// others finds Configurations of which the user should know, for warnings
+// only: those that ask the same, if they are in the namespace or the user may list
+// all, and those that have names which Instances can get.
+func (v *Validator) others(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration, f *admission.Facts) {
+	if v.Cached == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, glance)
+	defer cancel()
+	all := &v0.ConfigurationList{}
+	if err := v.Cached.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
+		v.Log.Warn("cannot look at other Configurations", "error", err)
+		return
+	}
+	question := v.Question(c.Spec.DiscoveryHandler)
+	asked := old != nil && v.Question(old.Spec.DiscoveryHandler) == question
+	var elsewhere []types.NamespacedName
+	for i := range all.Items {
+		o := &all.Items[i]
+		name := client.ObjectKeyFromObject(o)
+		if o.DeletionTimestamp != nil || name.Name == c.Name && name.Namespace == c.Namespace {
+			continue
+		}
+		if parentOf(name.Name) == c.Name && len(f.Heirs) < maxHeirs {
+			f.Heirs = append(f.Heirs, name)
+		}
+		switch {
+		case asked || v.Question(o.Spec.DiscoveryHandler) != question:
+		case name.Namespace != c.Namespace:
+			elsewhere = append(elsewhere, name)
+		default:
+			f.Same = append(f.Same, name)
+		}
+	}
+	if len(elsewhere) > 0 && v.Rights != nil && mayList(ctx, v.Rights, who) {
+		f.Same = append(f.Same, elsewhere...)
+	}
+}
+
+// parentOf returns the name of the Configuration of which an Instance can have
+// a name; empty if none can. Hashes have six digits, and more where two are the
+// same.
+func parentOf(name string) string {
+	i := strings.LastIndexByte(name, '-')
+	if i < 1 || len(name)-i-1 < 6 || strings.Trim(name[i+1:], "0123456789abcdef") != "" {
+		return ""
+	}
+	return name[:i]
+}

@@ -1,0 +1,161 @@
+package grant
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/inventory"
+)
+
+// Changes returns what is no longer so of what a container was given for some
+// slots, by slot and in words. Device returns the device behind a slot, if it is
+// known what a container would be given of it now. Reading tells of a property
+// that it does not count.
+//
+// Device nodes and mounts count by their paths, however they were come by;
+// properties if the handler reports another value now: one that is new or gone
+// ends nothing, and brokerProperties reach the next Pod, as they always have.
+func Changes(given Grant, slots []string,
+	device func(slotID string) (inventory.Device, bool), reading func(d inventory.Device, key string) bool) map[string]string {
+
+	wasNodes, wasMounts := nodePaths(given), mountPaths(given)
+	nodes, mounts := map[string]string{}, map[string]string{}
+	all := true // devices are known
+	known := map[string]*difference{}
+	for _, id := range slots {
+		_, index, err := v0.ParseSlotID(id)
+		d, ok := device(id)
+		if err != nil || !ok {
+			all = false
+			continue
+		}
+		now, err := Of([]Slot{{ID: id, Index: index, Device: d}})
+		if err != nil {
+			all = false
+			continue
+		}
+		known[id] = &difference{
+			nodes:  missing(nodePaths(now), wasNodes),
+			mounts: missing(mountPaths(now), wasMounts),
+			keys:   otherValues(given.Env, d, func(key string) bool { return reading(d, key) }),
+		}
+		maps.Copy(nodes, nodePaths(now))
+		maps.Copy(mounts, mountPaths(now))
+	}
+	if all {
+		blame(known, missing(wasNodes, nodes), func(c *difference) (news []string, gone *[]string) { return c.nodes, &c.nodesGone })
+		blame(known, missing(wasMounts, mounts), func(c *difference) (news []string, gone *[]string) { return c.mounts, &c.mountsGone })
+	}
+	out := map[string]string{}
+	for id, c := range known {
+		if text := c.String(); text != "" {
+			out[id] = text
+		}
+	}
+	return out
+}
+
+// difference is what a device is, other than a container was given it.
+type difference struct {
+	nodes, nodesGone   []string // paths on the node
+	mounts, mountsGone []string
+	keys               []string // of properties
+}
+
+// blame says of what is gone that it was that of the slots which have something
+// else instead, or of all if none has.
+func blame(known map[string]*difference, gone []string, of func(*difference) ([]string, *[]string)) {
+	instead := false
+	for _, c := range known {
+		news, _ := of(c)
+		instead = instead || len(news) > 0
+	}
+	for _, c := range known {
+		if news, is := of(c); len(news) > 0 || !instead {
+			*is = gone
+		}
+	}
+}
+
+func nodePaths(g Grant) map[string]string {
+	paths := make(map[string]string, len(g.DeviceSpecs))
+	for _, d := range g.DeviceSpecs {
+		paths[d.ContainerPath] = d.HostPath
+	}
+	return paths
+}
+
+func mountPaths(g Grant) map[string]string {
+	paths := make(map[string]string, len(g.Mounts))
+	for _, m := range g.Mounts {
+		paths[m.ContainerPath] = m.HostPath
+	}
+	return paths
+}
+
+// missing returns the paths on the node that are in a and not, at the same place
+// in the container, in b.
+func missing(a, b map[string]string) []string {
+	var out []string
+	for at, path := range a {
+		if other, ok := b[at]; !ok || other != path {
+			out = append(out, path)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// otherValues returns the properties of which a container has another value
+// than the handler reports.
+func otherValues(envs map[string]string, d inventory.Device, reading func(key string) bool) []string {
+	suffix := ""
+	if hash := d.Hash(); hash != "" {
+		suffix = "_" + strings.ToUpper(hash)
+	}
+	var keys []string
+	for key, value := range d.Reported.Properties {
+		_, ours := d.BrokerProperties[key]
+		had, ok := envs[key+suffix]
+		if ok && had != value && !ours && validEnv(key, value) && !reading(key) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (c *difference) String() string {
+	var parts []string
+	say := func(what string, news, gone []string) {
+		switch {
+		case len(news) > 0 && len(gone) > 0:
+			parts = append(parts, what+" "+list(news)+" instead of "+list(gone))
+		case len(news) > 0:
+			parts = append(parts, what+" "+list(news)+" is new")
+		case len(gone) > 0:
+			parts = append(parts, what+" "+list(gone)+" is no longer there")
+		}
+	}
+	say("device node", c.nodes, c.nodesGone)
+	say("mount", c.mounts, c.mountsGone)
+	if len(c.keys) > 0 {
+		parts = append(parts, "property "+list(c.keys)+" has another value")
+	}
+	text := strings.ToValidUTF8(strings.Join(parts, "; "), "?")
+	if len(text) > v0.MaxChange {
+		text = strings.ToValidUTF8(text[:v0.MaxChange-len("…")], "") + "…"
+	}
+	return text
+}
+
+// list names a few of what may be many.
+func list(names []string) string {
+	const few = 3
+	if len(names) > few {
+		return strings.Join(names[:few], ", ") + " and more"
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,76 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/inventory"
+)
+
+// Problems of a device whose Instance's name is taken.
+var (
+	ErrCollision = errors.New("the Instance belongs to another device")
+	ErrForeign   = errors.New("the Instance belongs to another owner")
+	ErrElsewhere = errors.New("the device has an Instance already")
+)
+
+// problem looks for another device or owner behind the same name.
+func (p *planner) problem() {
+	d, o := p.want.Device, p.have
+	owner := metav1.GetControllerOf(o)
+	id, known := o.Annotations[v0.AnnotationDeviceID]
+	switch {
+	case o.Spec.ConfigurationName != d.Configuration:
+		p.out.Problem = fmt.Errorf("instance %s: %w: it is of Configuration %s; rename one of the two",
+			o.Name, ErrForeign, shorten(o.Spec.ConfigurationName))
+	case owner != nil && (owner.Kind != "Configuration" || owner.Name != d.Configuration):
+		p.out.Problem = fmt.Errorf("instance %s: %w: %s %s", o.Name, ErrForeign, owner.Kind, shorten(owner.Name))
+	case d.Shared != o.Spec.Shared || !d.Shared && len(o.Spec.Nodes) > 0 && !slices.Contains(o.Spec.Nodes, p.node):
+		// A name has the node's in it if the device is local: the other one is
+		// there by a rare chance, or to keep this one out.
+		p.out.Problem = fmt.Errorf("instance %s: %w: node %s made it under the name of a device of node %s; if it has no such device, delete that Instance",
+			o.Name, ErrForeign, shorten(strings.Join(o.Spec.Nodes, ", ")), p.node)
+	case known && id != d.Reported.ID:
+		p.out.Problem = fmt.Errorf("instance %s: %w: the id %q has the same hash as %q, so this one is left out",
+			o.Name, ErrCollision, shorten(id), shorten(d.Reported.ID))
+	}
+	if p.out.Problem == nil {
+		return
+	}
+	p.out.Name = o.Name
+	if isOf(p.node, d, o) {
+		p.out.ID = id
+	}
+}
+
+// isOf tells whether an Instance is of a device of the same Configuration that
+// this node could have, whichever that is.
+func isOf(node string, d inventory.Device, o *v0.Instance) bool {
+	owner := metav1.GetControllerOf(o)
+	return o.Spec.ConfigurationName == d.Configuration && o.Spec.Shared == d.Shared &&
+		(owner == nil || owner.Kind == "Configuration" && owner.Name == d.Configuration) &&
+		(d.Shared || slices.Contains(o.Spec.Nodes, node))
+}
+
+// replaceStale leaves an Instance of an earlier Configuration of that name; the
+// last node deletes it, or the garbage collector, whichever is first.
+func (p *planner) replaceStale() bool {
+	o, d := p.have, p.want.Device
+	owner := metav1.GetControllerOf(o)
+	if owner == nil || owner.UID == d.Owner {
+		return false
+	}
+	at := slices.Index(o.Spec.Nodes, p.node)
+	switch {
+	case len(o.Spec.Nodes) == 0 || len(o.Spec.Nodes) == 1 && at == 0:
+		p.write(Write{Verb: Delete, UID: o.UID, ResourceVersion: o.ResourceVersion, Owner: d.Owner})
+	case at >= 0:
+		p.write(Write{Verb: Patch, UID: o.UID, Owner: d.Owner, Ops: removeNode(at, p.node)})
+	}
+	return true
+}

@@ -1,0 +1,85 @@
+// Package details reads what a Configuration asks the handler debugEcho: its
+// discoveryDetails.
+package details
+
+import (
+	"errors"
+	"fmt"
+	"unicode"
+
+	"sigs.k8s.io/yaml"
+)
+
+// What people read of the handler.
+const (
+	// Name is what Configurations ask for.
+	Name = "debugEcho"
+	// Summary says in one line what the handler finds.
+	Summary = "pretended devices, listed in the Configuration, for tests"
+	// About says what the handler needs and does.
+	About = `All devices are offline while ` + DefaultAvailabilityFile + `
+contains OFFLINE.`
+)
+
+// DefaultAvailabilityFile says whether the devices are there. Upstream's handler
+// reads the same file.
+const DefaultAvailabilityFile = "/tmp/debug-echo-availability.txt"
+
+const (
+	maxLength       = 1 << 20 // bytes
+	maxDescriptions = 10_000
+	maxDescription  = 1024 // bytes
+)
+
+// Check tells whether discoveryDetails can be used. There is nothing to warn of.
+func Check(text string) (warnings []string, err error) {
+	_, err = Parse(text)
+	return nil, err
+}
+
+// Parse returns the descriptions of the devices, each once, in their order. The
+// text is a YAML mapping with the key descriptions, a list of texts. Errors name
+// what is wrong.
+func Parse(text string) (descriptions []string, err error) {
+	if len(text) > maxLength {
+		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxLength)
+	}
+	var d struct {
+		Descriptions *[]string `json:"descriptions"`
+	}
+	if err := yaml.UnmarshalStrict([]byte(text), &d); err != nil {
+		return nil, err
+	}
+	if d.Descriptions == nil {
+		return nil, errors.New("descriptions is missing: list one text per device")
+	}
+	if n := len(*d.Descriptions); n > maxDescriptions {
+		return nil, fmt.Errorf("%d descriptions, at most %d are allowed", n, maxDescriptions)
+	}
+	seen := make(map[string]bool, len(*d.Descriptions))
+	for i, text := range *d.Descriptions {
+		if err := checkDescription(text); err != nil {
+			return nil, fmt.Errorf("descriptions[%d]: %w", i, err)
+		}
+		if !seen[text] {
+			seen[text] = true
+			descriptions = append(descriptions, text)
+		}
+	}
+	return descriptions, nil
+}
+
+func checkDescription(text string) error {
+	switch {
+	case text == "":
+		return errors.New("is empty")
+	case len(text) > maxDescription:
+		return fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxDescription)
+	}
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("the control character %q is not allowed", r)
+		}
+	}
+	return nil
+}

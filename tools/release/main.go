@@ -1,0 +1,189 @@
+// Command release builds everything that a release has, into one folder: the
+// images for all platforms, the program akri, the chart, a bill of materials of
+// each program (SBOM, CycloneDX) and SHA256SUMS. Two runs on one commit with one
+// version of Go give the same bytes.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/akri-go/akri/internal/images"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "release:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("release", flag.ExitOnError)
+	out := flags.String("out", "out/release", "folder to write to; what it has is removed first")
+	work := flags.String("work", "out/release-work", "folder for what is built in between")
+	arch := flags.String("arch", "all", `architectures, separated by commas, or "all"`)
+	to := flags.String("push", "", "push what -out has to a registry, such as ghcr.io/akri-go/akri; nothing is built")
+	flags.Parse(args)
+	if flags.NArg() > 0 {
+		return fmt.Errorf("there are no arguments besides flags: %q", flags.Args())
+	}
+	tag, err := images.DefaultTag(false)
+	if err != nil {
+		return err
+	}
+	if *to != "" {
+		return push(ctx, *out, *to, tag)
+	}
+	platforms, err := platforms(*arch)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(*out); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(*out, 0o755); err != nil {
+		return err
+	}
+	r := release{out: *out, work: *work, tag: tag, platforms: platforms}
+	for _, step := range []func(context.Context) error{r.images, r.programs, r.chart, r.boms} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	sums, err := checksums(*out)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(*out, "SHA256SUMS"), []byte(sums), 0o644); err != nil {
+		return err
+	}
+	fmt.Printf("%srelease %s is in %s\n", sums, r.tag, *out)
+	return nil
+}
+
+func platforms(arch string) ([]images.Platform, error) {
+	if arch == "all" {
+		return images.Platforms(), nil
+	}
+	var all []images.Platform
+	for a := range strings.SplitSeq(arch, ",") {
+		p, err := images.ParsePlatform(a)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// release is what is being built.
+type release struct {
+	out, work string
+	tag       string // v<version>
+	platforms []images.Platform
+	built     []program
+}
+
+// program is a file that was built, of which there will be a bill of materials.
+type program struct {
+	name     string // as its image or archive is called
+	platform images.Platform
+	path     string
+}
+
+func (r *release) images(ctx context.Context) error {
+	indexes, err := images.BuildIndexes(ctx, images.Options{
+		Module: ".", Out: r.work, Tag: r.tag, Platforms: r.platforms, Images: images.All(), Log: os.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	for _, index := range indexes {
+		name, _ := strings.CutSuffix(filepath.Base(index.Path), ".tar")
+		if err := os.Rename(index.Path, filepath.Join(r.out, "image-"+name+"-"+r.tag+".tar")); err != nil {
+			return err
+		}
+		for _, p := range r.platforms {
+			r.built = append(r.built, program{name, p, index.Programs[p]})
+		}
+	}
+	return nil
+}
+
+// programs packs akri, the program that people run themselves.
+func (r *release) programs(ctx context.Context) error {
+	akri := images.Image{Name: "akri", Package: "cmd/akri"}
+	for _, p := range r.platforms {
+		fmt.Fprintf(os.Stderr, "building akri for linux/%s\n", p)
+		dir, err := images.Compile(ctx, images.Options{Module: ".", Out: r.work, Tag: r.tag, Images: []images.Image{akri}, Log: os.Stderr}, p)
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(dir, akri.Program())
+		r.built = append(r.built, program{akri.Name, p, path})
+		archive := filepath.Join(r.out, "akri-"+r.tag+"-linux-"+p.FileName()+".tar.gz")
+		if err := pack(archive, member{"akri", path, 0o755}, member{"LICENSE", "LICENSE", 0o644}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// boms writes a bill of materials of each program, in one archive.
+func (r *release) boms(context.Context) error {
+	dir := filepath.Join(r.work, "sbom")
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var members []member
+	for _, p := range r.built {
+		name := p.name + "-linux-" + p.platform.FileName() + ".cdx.json"
+		path := filepath.Join(dir, name)
+		if err := writeBOM(path, p.path, r.tag); err != nil {
+			return err
+		}
+		members = append(members, member{name, path, 0o644})
+	}
+	return pack(filepath.Join(r.out, "akri-"+r.tag+"-sbom.tar.gz"), members...)
+}
+
+// checksums lists the files of a folder as sha256sum does.
+func checksums(dir string) (string, error) {
+	names, err := fs.Glob(os.DirFS(dir), "*")
+	if err != nil {
+		return "", err
+	}
+	slices.Sort(names)
+	var sums strings.Builder
+	for _, name := range names {
+		f, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			return "", err
+		}
+		h := sha256.New()
+		_, err = io.Copy(h, f)
+		f.Close()
+		if err != nil {
+			return "", fmt.Errorf("read %s: %w", name, err)
+		}
+		fmt.Fprintf(&sums, "%x  %s\n", h.Sum(nil), name)
+	}
+	return sums.String(), nil
+}
