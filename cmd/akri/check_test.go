@@ -26,7 +26,7 @@ func TestCheck(t *testing.T) {
 		{"no name", strings.Replace(head, "name: cam", "", 1) + "      - KERNEL==\"a\"\n", []string{"Configuration without a name: refused\n  error: metadata.name: Required value"}, "refused"},
 		{"misspelt metadata", strings.Replace(head, "name: cam", "name: cam, label: {}", 1) + "      - KERNEL==\"a\"\n", []string{"error: metadata.label: Invalid value: there is no such field"}, "refused"},
 		{"too much capacity", head + "      - KERNEL==\"a\"\n  capacity: 20000\n", []string{"error: spec.capacity: Invalid value: 20000: should be less than or equal to 10000"}, "refused"},
-		{"capacity in quotes", head + "      - KERNEL==\"a\"\n  capacity: \"2\"\n", []string{"error: spec.capacity: Invalid value: must be an integer, and this is text: leave the quotes away"}, "refused"},
+		{"capacity in quotes", head + "      - KERNEL==\"a\"\n  capacity: \"2\"\n", []string{"error: spec.capacity: Invalid value: must be an integer, and this is text: write it without quotes"}, "refused"},
 		{"no bar", strings.Replace(head, "discoveryDetails: |", "discoveryDetails:", 1) + "      - KERNEL==\"a\"\n", []string{"refused\n  error: spec.discoveryHandler.discoveryDetails: Invalid value: must be text, and this is a map: write `discoveryDetails: |` and leave the lines below as they are"}, "refused"},
 		{"grace in words", head + "      - KERNEL==\"a\"\n    offlineGracePeriod: 5 minutes\n", []string{"spec.discoveryHandler.offlineGracePeriod: Invalid value: \"5 minutes\": write numbers with units, as in 300s, 5m or 1h30m"}, "refused"},
 		{"grace without a unit", head + "      - KERNEL==\"a\"\n    offlineGracePeriod: 300\n", []string{"must be text, and this is an integer: say the unit too, as in 300s or 5m"}, "refused"},

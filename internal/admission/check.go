@@ -151,11 +151,11 @@ func (k *checker) name() {
 	}
 	// Who comes later is told. An Instance that comes later cannot choose.
 	if p := k.facts.Parent; p != nil {
-		k.invalid(path, "can become the name of an Instance of the Configuration %s, which would have no place then. Choose another name, "+
+		k.invalid(path, "can become the name of an Instance of the Configuration %s, and that Instance could not be made then. Choose another name, "+
 			"such as one that does not end in a dash and hexadecimal digits", p)
 	}
 	for _, o := range k.facts.Heirs {
-		k.warn("Configuration %s has a name that an Instance of this one can get: that device would have none", o)
+		k.warn("Configuration %s has a name that an Instance of this one can get: that Instance could not be made", o)
 	}
 }
 
@@ -167,7 +167,7 @@ func (k *checker) same() {
 		if o.Namespace == k.c.Namespace {
 			name = o.Name
 		}
-		k.warn("discoveryHandler: Configuration %s asks the same: each device is handed out twice", name)
+		k.warn("discoveryHandler: Configuration %s asks for the same devices: two users can have each of them at the same time", name)
 	}
 }
 

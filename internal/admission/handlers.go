@@ -31,7 +31,7 @@ func (k *checker) handler() {
 				k.warn("%s %s", kind.Name, w)
 			}
 		case info.Name != kind.Name && strings.EqualFold(info.Name, kind.Name):
-			k.warn("%s: %q is not %q, and waits for a handler that registers so", path.Child("name"), info.Name, kind.Name)
+			k.warn("%s: %q is not the built-in handler %q: capitals count in names of handlers", path.Child("name"), info.Name, kind.Name)
 		}
 	}
 }

@@ -92,7 +92,7 @@ func amountFaults(path *field.Path, r corev1.ResourceRequirements) (out []Fault)
 			case amount.MilliValue()%1000 != 0:
 				add(list, name, field.ErrorTypeInvalid, "is %s: devices are given whole", amount.String())
 			case amount.Sign() < 0:
-				add(list, name, field.ErrorTypeInvalid, "is %s: less than none", amount.String())
+				add(list, name, field.ErrorTypeInvalid, "is %s: it cannot be negative", amount.String())
 			}
 		}
 	}
@@ -103,7 +103,7 @@ func amountFaults(path *field.Path, r corev1.ResourceRequirements) (out []Fault)
 		case !limited:
 			add("limits", name, field.ErrorTypeRequired, "is only in requests: write it in limits, where it is enough")
 		case limit.Cmp(asked) != 0:
-			add("requests", name, field.ErrorTypeInvalid, "is %s, and in limits %s: of a device they are the same", asked.String(), limit.String())
+			add("requests", name, field.ErrorTypeInvalid, "is %s, and %s in limits: for a device both must be equal", asked.String(), limit.String())
 		}
 	}
 	slices.SortFunc(out, func(a, b Fault) int { return cmp.Compare(a.Field, b.Field) })

@@ -164,7 +164,7 @@ func inWords(e *field.Error) *field.Error {
 	case want == "string":
 		out.Detail += ": put it between quotes"
 	case (want == "integer" || want == "boolean") && is == "string":
-		out.Detail += ": leave the quotes away"
+		out.Detail += ": write it without quotes"
 	}
 	return &out
 }

@@ -315,17 +315,17 @@ func TestAuthorized(t *testing.T) {
 		if err := create(l.user, good); err != nil {
 			return err
 		}
-		if got := l.warned.take(); !strings.Contains(got, "Configuration yard/secret asks the same: each device") {
+		if got := l.warned.take(); !strings.Contains(got, "Configuration yard/secret asks for the same devices") {
 			return fmt.Errorf("the admin reads %q", got)
 		}
 		return nil
 	})
 	may("jim, as another namespace", create(jim, good), "")
-	if got := warned.take(); strings.Contains(got, "asks the same") {
+	if got := warned.take(); strings.Contains(got, "asks for the same") {
 		t.Errorf("jim is told of another namespace: %q", got)
 	}
 	may("jim, as another one here", create(jim, strings.Replace(good, good[strings.Index(good, "    name: udev"):strings.Index(good, "  brokerSpec")], "    name: mine\n", 1)), "")
-	if got := warned.take(); !strings.Contains(got, "Configuration mine asks the same") {
+	if got := warned.take(); !strings.Contains(got, "Configuration mine asks for the same") {
 		t.Errorf("jim reads %q", got)
 	}
 

@@ -43,7 +43,7 @@ func (p *planner) name() {
 		name, n := p.choose(id, given[id.id], used)
 		if n < 0 {
 			p.out.Collisions = append(p.out.Collisions, fmt.Errorf(
-				"device %q is left out: all names that its Instance may have are those of others, the first is %s", id.id, p.nameOf(id, 0)))
+				"device %q is left out: other Instances have all names that its Instance could get, the first is %s", id.id, p.nameOf(id, 0)))
 			continue
 		}
 		used[name] = id

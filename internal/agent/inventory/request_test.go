@@ -43,7 +43,7 @@ func TestTrouble(t *testing.T) {
 	r.take()
 	request.Trouble = "Secret ns/s is not there"
 	v.SetRequest(request)
-	says(v0.DiscoveryActive, 1, "Secret ns/s is not there", "what was asked before stays asked", "asked e")
+	says(v0.DiscoveryActive, 1, "Secret ns/s is not there", "the handler keeps what it was asked before", "asked e")
 	report(v, "q", "e", "x", "y")
 	says(v0.DiscoveryActive, 2, "Secret ns/s is not there")
 	want(t, r, "+y Online usable=true")

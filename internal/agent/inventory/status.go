@@ -25,7 +25,7 @@ func (q *request) summary(node string) v0.ConfigurationNode {
 	}
 	switch {
 	case q.Trouble != "" && q.Question != "":
-		says = append(says, q.Trouble+" (what was asked before stays asked)")
+		says = append(says, q.Trouble+" (the handler keeps what it was asked before)")
 	case q.Trouble != "":
 		entry.State = v0.DiscoveryFailed
 		says = append(says, q.Trouble)

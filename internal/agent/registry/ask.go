@@ -55,7 +55,7 @@ func (r *Registry) nobody(a *asked) {
 	r.mail.failed(Failure{
 		Configuration: a.Configuration,
 		Question:      a.id,
-		Err:           fmt.Errorf("no discovery handler %s is registered on this node", show(a.Handler)),
+		Err:           fmt.Errorf("no discovery handler %s is registered on this node: does its Pod run here?", show(a.Handler)),
 	})
 }
 

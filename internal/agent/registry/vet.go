@@ -129,7 +129,7 @@ func (r rules) checkProperties(properties map[string]string) error {
 		case !isEnvName(key):
 			return fmt.Errorf("property %s: not the name of an environment variable", show(key))
 		case steered:
-			return fmt.Errorf("property %s: programs are steered by variables of this name (%s); use another", show(key), by)
+			return fmt.Errorf("property %s: variables of this name change how programs run (%s); use another name", show(key), by)
 		case len(value) > r.ValueBytes:
 			return fmt.Errorf("property %s: its value has %d bytes, at most %d are allowed", key, len(value), r.ValueBytes)
 		case strings.IndexByte(value, 0) >= 0 || !utf8.ValidString(value):

@@ -174,7 +174,7 @@ func (p *planner) changed() {
 		if p.Now.Sub(pod.Created) < restless {
 			p.out.History.add(pod.Node, pod.UID, p.Now, 0)
 		}
-		p.delete(pod, ReasonDeviceChanged, "the device has changed since the Pod was given it: %s", change)
+		p.delete(pod, ReasonDeviceChanged, "the device has changed since the Pod got it: %s", change)
 	}
 }
 

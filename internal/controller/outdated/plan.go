@@ -61,12 +61,12 @@ func asksFor(spec *corev1.PodSpec, resources ...string) bool {
 // note is what the user of a Pod is told.
 func note(inst *v0.Instance, slot v0.OutdatedSlot, evict bool) string {
 	var b strings.Builder
-	b.WriteString("the device of Instance " + inst.Name + " has changed since this Pod was given it: " + slot.Change + "; ")
+	b.WriteString("the device of Instance " + inst.Name + " has changed since this Pod got it: " + slot.Change + "; ")
 	if evict {
 		b.WriteString("the Pod is evicted, as its annotation " + v0.AnnotationEvictOnChange + " says")
 	} else {
 		b.WriteString("only a new Pod gets the device as it is now: delete this one, or annotate such Pods with " +
-			v0.AnnotationEvictOnChange + `: "true" to have that done`)
+			v0.AnnotationEvictOnChange + `: "true", so that they are evicted`)
 	}
 	return b.String()
 }

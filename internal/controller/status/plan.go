@@ -135,7 +135,7 @@ func OfServices(c *v0.Configuration, verdict ServiceVerdict, now metav1.Time) []
 	}
 	return []metav1.Condition{settle(old, metav1.Condition{
 		Type: ServicesAccepted, Status: metav1.ConditionTrue,
-		Reason: ReasonAccepted, Message: "the Services are as they shall be",
+		Reason: ReasonAccepted, Message: "the Services are as the Configuration says",
 	}, c.Generation, now)}
 }
 
@@ -179,7 +179,7 @@ func discovering(c *v0.Configuration, facts Facts) *metav1.Condition {
 	}
 	message := fmt.Sprintf("a handler answers on %d of %d nodes", active, len(nodes))
 	if waiting > 0 {
-		message += fmt.Sprintf(", %d wait for one", waiting)
+		message += fmt.Sprintf(", %d waiting for one", waiting)
 	}
 	if failed > 0 {
 		message += fmt.Sprintf(", %d failed: %s", failed, few(troubles))
@@ -244,7 +244,7 @@ func online(inst *v0.Instance, facts Facts) *metav1.Condition {
 	default:
 		return &metav1.Condition{
 			Type: Online, Status: metav1.ConditionFalse, Reason: ReasonNotSeen,
-			Message: "no node sees the device; it goes when its grace period is over",
+			Message: "no node sees the device; the Instance is deleted when its grace period is over",
 		}
 	}
 }
@@ -265,12 +265,12 @@ func podsCurrent(inst *v0.Instance) *metav1.Condition {
 	case len(pods) > 0:
 		return &metav1.Condition{
 			Type: PodsCurrent, Status: metav1.ConditionFalse, Reason: ReasonChanged,
-			Message: shorten.Text("Pods that were given the device as it was and have to be made anew: "+few(pods), maxMessage),
+			Message: shorten.Text("these Pods have the device as it was before it changed, and must be replaced: "+few(pods), maxMessage),
 		}
 	case meta.FindStatusCondition(inst.Status.Conditions, PodsCurrent) != nil:
 		return &metav1.Condition{
 			Type: PodsCurrent, Status: metav1.ConditionTrue, Reason: ReasonCurrent,
-			Message: "no Pod of a user holds the device as it was",
+			Message: "no Pod of a user has the device as it was before a change",
 		}
 	default:
 		return nil

@@ -57,7 +57,7 @@ func TestOfConfiguration(t *testing.T) {
 	for _, tt := range []configurationCase{
 		{"nothing known", nil, nil, false, Verdict{}, "", ""},
 		{"all nodes", []v0.ConfigurationNode{active}, nil, false, Verdict{}, "Discovering=True AllNodes", "1 of 1"},
-		{"some nodes", []v0.ConfigurationNode{active, waiting, failed}, nil, false, Verdict{}, "Discovering=True SomeNodes", "1 of 3 nodes, 1 wait for one, 1 failed: c: bad rule"},
+		{"some nodes", []v0.ConfigurationNode{active, waiting, failed}, nil, false, Verdict{}, "Discovering=True SomeNodes", "1 of 3 nodes, 1 waiting for one, 1 failed: c: bad rule"},
 		{"waiting", []v0.ConfigurationNode{waiting}, nil, false, Verdict{}, "Discovering=False WaitingForHandler", "0 of 1"},
 		{"failed", []v0.ConfigurationNode{waiting, failed}, nil, false, Verdict{}, "Discovering=False DiscoveryFailed", "bad rule"},
 		{"never refused", nil, nil, false, Verdict{Tried: true}, "", ""},
@@ -72,7 +72,7 @@ func TestOfConfiguration(t *testing.T) {
 		{"one of two agents is silent", []v0.ConfigurationNode{active, node("dead", v0.DiscoveryActive, "")}, nil, false, Verdict{},
 			"Discovering=True SomeNodes", "1 of 2 nodes, no agent responds on dead"},
 		{"a silent agent, and one that waits", []v0.ConfigurationNode{waiting, node("dead", v0.DiscoveryActive, "")}, nil, false, Verdict{},
-			"Discovering=Unknown AgentNotResponding", "0 of 2 nodes, 1 wait for one, no agent responds on dead"},
+			"Discovering=Unknown AgentNotResponding", "0 of 2 nodes, 1 waiting for one, no agent responds on dead"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := &v0.Configuration{}

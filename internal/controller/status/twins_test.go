@@ -28,7 +28,7 @@ func TestOfTwins(t *testing.T) {
 		{name: "none"},
 		{name: "none any more", old: was, want: "DevicesExclusive=True Exclusive"},
 		{name: "one", twins: []Twin{twin(1, "edge")}, want: "DevicesExclusive=False FoundTwice",
-			says: []string{"Instance cam-000001 (/devices/usb1) is the same device as Instance all-000001 of Configuration all: both"}},
+			says: []string{"Instance cam-000001 (/devices/usb1) is the same device as Instance all-000001 of Configuration all: two users"}},
 		{name: "by its id and its place", twins: []Twin{twin(1, "edge"), twin(1, "edge")}, want: "DevicesExclusive=False FoundTwice", not: "; Instance"},
 		{name: "in another namespace", twins: []Twin{twin(1, "yard")}, want: "DevicesExclusive=False FoundTwice",
 			says: []string{"one of a Configuration in another namespace"}, not: "all-000001"},

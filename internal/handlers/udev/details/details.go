@@ -113,7 +113,7 @@ func Parse(text string) (Details, error) {
 		case "groupBy":
 			d.GroupByHardware = true
 			if string(value) != `"hardware"` {
-				err = fmt.Errorf("must be hardware, or left away")
+				err = fmt.Errorf("must be hardware, or left out")
 			}
 		case "extraNodes":
 			if json.Unmarshal(value, &d.ExtraNodes) != nil || len(d.ExtraNodes) > maxExtraNodes || slices.ContainsFunc(d.ExtraNodes, NotDevicePath) {
