@@ -15,7 +15,7 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/wire"
+	"github.com/akri-go/akri/discovery/wire"
 )
 
 // serve runs h under discovery.Serve, waits until it has registered with an

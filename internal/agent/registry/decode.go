@@ -11,7 +11,7 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/wire"
+	"github.com/akri-go/akri/discovery/wire"
 )
 
 // Two bytes on the wire make an empty device of more than a hundred in memory,

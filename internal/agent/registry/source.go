@@ -20,8 +20,8 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/discovery/wire"
 	"github.com/akri-go/akri/internal/unixsock"
-	"github.com/akri-go/akri/internal/wire"
 )
 
 // source is what an endpoint is asked by: a connection or a handler in this

@@ -1,4 +1,6 @@
-// Package wire turns devices as handlers send them into what they mean.
+// Package wire turns messages of the discovery protocol into the types of
+// package discovery, for programs that ask handlers, as agents do. It checks
+// nothing: what a handler sends is not to be trusted.
 package wire
 
 import (
