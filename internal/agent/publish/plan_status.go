@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/jsonpatch"
 	"github.com/akri-go/akri/internal/shorten"
 )
 
@@ -77,8 +78,8 @@ func (p *planner) entry(e *v0.InstanceNode) {
 	switch {
 	case e == nil && at < 0:
 	case e == nil:
-		path := pointer("status", "nodes", strconv.Itoa(at))
-		p.write(Write{Verb: Patch, Status: true, UID: o.UID, Ops: []Op{opTest(path+"/name", p.node), opRemove(path)}})
+		path := jsonpatch.Pointer("status", "nodes", strconv.Itoa(at))
+		p.write(Write{Verb: Patch, Status: true, UID: o.UID, Ops: []jsonpatch.Op{jsonpatch.Test(path+"/name", p.node), jsonpatch.Remove(path)}})
 	default:
 		if at >= 0 && p.sameEntry(o.Status.Nodes[at], *e) {
 			return
