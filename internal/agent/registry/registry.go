@@ -176,6 +176,13 @@ func (r *Registry) start(ctx context.Context) error {
 	return nil
 }
 
+// ending tells whether the streams are being ended, as all else is.
+func (r *Registry) ending() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ctx != nil && r.ctx.Err() != nil
+}
+
 // stop waits for the streams, whose context is done.
 func (r *Registry) stop() {
 	r.mu.Lock()

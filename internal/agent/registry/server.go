@@ -151,6 +151,11 @@ type registrar struct {
 }
 
 func (g *registrar) RegisterDiscoveryHandler(ctx context.Context, m *pb.RegisterDiscoveryHandlerRequest) (*pb.Empty, error) {
+	if g.registry.ending() {
+		// A stream that has just been dropped makes its handler register again. Taken
+		// here, it would not register with the agent that comes next.
+		return nil, status.Error(codes.Unavailable, "the agent is ending: register with the next one")
+	}
 	who := caller(ctx)
 	if err := g.registry.admit(who); err != nil {
 		return nil, g.refuse(who, m, codes.PermissionDenied, err)
