@@ -60,7 +60,6 @@ type settings struct {
 	metricsPort                  int
 	probeAddress                 string
 	leaderElection               bool
-	pod                          string
 	nodeGrace                    node.Grace
 	resourcesAfter               time.Duration
 	webhook                      string // empty: none
@@ -116,7 +115,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 		o.MetricsAddress = net.JoinHostPort("", strconv.Itoa(s.metricsPort))
 	}
 	o.ProbeAddress = s.probeAddress
-	o.LeaderElection, o.Namespace, o.Pod = s.leaderElection, s.namespace, s.pod
+	o.LeaderElection, o.Namespace = s.leaderElection, s.namespace
 	o.NodeGrace, o.ResourcesAfter = s.nodeGrace, s.resourcesAfter
 	if o.Namespace == "" {
 		if b, err := os.ReadFile(namespaceFile); err == nil {
@@ -170,7 +169,6 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&s.kubeconfig, "kubeconfig", getenv("KUBECONFIG"), "`file` that says how to reach the API server, outside a cluster (KUBECONFIG)")
 	flags.StringVar(&s.namespace, "namespace", getenv("POD_NAMESPACE"), "`namespace` of the Lease; default is the Pod's own (POD_NAMESPACE)")
-	flags.StringVar(&s.pod, "pod-name", getenv("POD_NAME"), "`name` of the controller's own Pod: the Lease goes with what owns it (POD_NAME)")
 	flags.IntVar(&s.metricsPort, "metrics-port", port, "`port` for /metrics, 0 for none (METRICS_PORT)")
 	flags.StringVar(&s.probeAddress, "health-probe-address", env("HEALTH_PROBE_ADDRESS", ":8081"), "`address` for /healthz and /readyz, 0 for none (HEALTH_PROBE_ADDRESS)")
 	flags.BoolVar(&s.leaderElection, "leader-elect", true, "act only while holding the Lease "+controller.LeaseName)

@@ -29,8 +29,8 @@ func TestParse(t *testing.T) {
 		err  string
 	}{
 		{name: "defaults", want: with(nil)},
-		{name: "environment", env: map[string]string{"METRICS_PORT": "9", "POD_NAMESPACE": "akri", "POD_NAME": "c-1", "LOG_LEVEL": "warn", "KUBECONFIG": "k"},
-			want: with(func(s *settings) { s.kubeconfig, s.namespace, s.pod, s.level, s.metricsPort = "k", "akri", "c-1", "warn", 9 })},
+		{name: "environment", env: map[string]string{"METRICS_PORT": "9", "POD_NAMESPACE": "akri", "LOG_LEVEL": "warn", "KUBECONFIG": "k"},
+			want: with(func(s *settings) { s.kubeconfig, s.namespace, s.level, s.metricsPort = "k", "akri", "warn", 9 })},
 		{name: "upstream's log level", env: map[string]string{"RUST_LOG": "trace"}, want: with(func(s *settings) { s.level = "debug" })},
 		{name: "upstream's log filter", env: map[string]string{"RUST_LOG": "controller=debug,kube=info"}, want: with(nil)},
 		{name: "flags win", args: []string{"--metrics-port=0", "--leader-elect=false", "--health-probe-address=0"}, env: map[string]string{"METRICS_PORT": "9"},

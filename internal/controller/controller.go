@@ -10,7 +10,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -45,9 +44,6 @@ type Options struct {
 	// Namespace. So are the agents' Leases.
 	LeaderElection bool
 	Namespace      string
-	// Pod is the name of the controller's own Pod in Namespace; what owns it owns
-	// the Lease. "" means that nothing does.
-	Pod string
 	// NodeGrace says when nodes are lost; see package node.
 	NodeGrace node.Grace
 	// ResourcesAfter is how long a resource of a Node must have been left
@@ -108,16 +104,6 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	latency := broker.NewLatency()
 	if err := addReconcilers(mgr, o, latency); err != nil {
 		return nil, err
-	}
-	if o.LeaderElection && o.Pod != "" {
-		owner := &leaseOwner{
-			live: mgr.GetAPIReader(), client: mgr.GetClient(), log: o.Log,
-			lease: types.NamespacedName{Namespace: o.Namespace, Name: LeaseName},
-			pod:   types.NamespacedName{Namespace: o.Namespace, Name: o.Pod},
-		}
-		if err := mgr.Add(owner); err != nil {
-			return nil, fmt.Errorf("set up the Lease's owner: %w", err)
-		}
 	}
 	ready := []func() error{cacheReady(ctx, mgr)}
 	if o.Webhook != nil {

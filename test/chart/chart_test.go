@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,7 +25,6 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/charts"
 	"github.com/akri-go/akri/internal/charthook"
-	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/devcluster"
 )
 
@@ -165,13 +163,6 @@ func uninstall(t *testing.T, r *rig) {
 		t.Errorf("Configurations and Instances %v are left", left)
 	}
 	r.nothingLeft()
-	r.eventually("the controllers' Lease is gone", func(ctx context.Context) error {
-		err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: controller.LeaseName}, &coordinationv1.Lease{})
-		if err == nil {
-			return errors.New("it is there")
-		}
-		return client.IgnoreNotFound(err)
-	})
 	r.crdsAreCurrent()
 }
 
