@@ -24,13 +24,16 @@ func newDemoCommand(dir *string) *cobra.Command {
 if the machine has any, else for zram block devices, and shows devices, Instances
 and brokers as they come and go, in the terminal and on a page.
 
-At the end, with q or Ctrl-C, it removes the cluster. One that was there before
-stays, with all that was in it: an Akri that is installed is used as it is, and
-what the demo did not make it neither changes nor removes. The page is for this
-machine's browser; --listen :8080 shows it to others, too, who then can see what
-the cluster's devices are. Without a terminal, or with CI=true, it plugs one device, waits
-until its broker runs, unplugs it, waits until that is gone, and leaves the
-cluster unless --rm is given. It needs root and a checkout of the sources.`,
+At the end, with q or Ctrl-C, it removes the cluster. If the cluster was there
+before, it stays with all that was in it: the demo uses an Akri that is installed,
+and removes only what the demo itself has made. If something fails, the cluster
+stays, so that you can read its logs.
+
+Only this machine can reach the page. With --listen :8080 others can, too, and
+then see which devices the cluster has. Without a terminal, or with CI=true, the
+demo plugs one device, waits until its broker runs, unplugs it, waits until that
+is gone, and leaves the cluster unless --rm is given. It needs root and a
+checkout of the sources.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rest.SetDefaultWarningHandler(rest.NoWarnings{}) // they would run into the table

@@ -161,7 +161,7 @@ akri dev kubectl -- logs <pod>.`,
 				files = slices.DeleteFunc(files, func(f string) bool { return !strings.Contains(f, args[0]) })
 			}
 			if len(files) == 0 {
-				return fmt.Errorf("no such log in %s", c.Logs())
+				return fmt.Errorf("no such log in %s; akri dev status names them", c.Logs())
 			}
 			for _, f := range files {
 				f = filepath.Join(c.Logs(), f)

@@ -58,6 +58,9 @@ numbers and their like are blanked, unless --keep-serials is given.`,
 				if len(args) > 0 {
 					return exitcode.Usagef("there is no handler %q: choose %s, or name a Configuration with -f", args[0], all.Names("or"))
 				}
+				if cmd.Flags().NFlag() > 0 {
+					return exitcode.Usagef("say what to look for: a Configuration with -f, or udev rules with akri discover udev")
+				}
 				return cmd.Help()
 			}
 			req, kind, name, err := fromManifest(manifest, cmd.InOrStdin(), args)
@@ -216,7 +219,7 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 	}
 	p, err := newPrinter(cmd.OutOrStdout(), d.output, d.tree)
 	if err != nil {
-		return err
+		return exitcode.AsUsage(err)
 	}
 	p.configuration, p.node, p.shared = d.configuration, d.node, h.Shared()
 	cmd.SilenceUsage = true // what is wrong from here on is not the flags

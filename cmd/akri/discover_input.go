@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -37,6 +38,9 @@ func readInput(name string, stdin io.Reader) ([]byte, error) {
 		err = fmt.Errorf("longer than %d MiB", maxInput>>20)
 	}
 	if err != nil {
+		if path := (*fs.PathError)(nil); errors.As(err, &path) {
+			err = path.Err // which the name precedes
+		}
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	return b, nil
@@ -56,7 +60,7 @@ func fromManifest(file string, stdin io.Reader, args []string) (req discovery.Re
 	info := c.Spec.DiscoveryHandler
 	kind, known := all.Find(info.Name)
 	if !known {
-		return req, kind, "", fmt.Errorf("%s: Configuration %s asks the discovery handler %q, which this program does not have", file, c.Name, info.Name)
+		return req, kind, "", fmt.Errorf("%s: Configuration %s asks the discovery handler %q, and this program has only %s", file, c.Name, info.Name, all.Names("and"))
 	}
 	req = discovery.Request{Details: info.DiscoveryDetails, Properties: map[string][]byte{}}
 	for _, p := range info.DiscoveryProperties {

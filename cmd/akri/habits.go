@@ -22,6 +22,11 @@ func exitText(ok, failed string) string {
 	return exitcode.Text(ok, failed) + fmt.Sprintf("\n  %d  it was interrupted, by Ctrl-C", exitcode.Interrupted)
 }
 
+// wrongCall says where to read how a command is called.
+func wrongCall(cmd *cobra.Command, err error) error {
+	return exitcode.Usagef("%w: see %s --help", err, cmd.CommandPath())
+}
+
 // exitError ends akri with the code of a program that it ran, which has said
 // itself what was wrong.
 type exitError int
@@ -50,25 +55,28 @@ func withHabits(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		withHabits(sub)
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exitcode.AsUsage(err) })
+	cmd.SetFlagErrorFunc(wrongCall)
 	if !cmd.Runnable() {
 		group(cmd)
 		return
 	}
 	check := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return exitcode.AsUsage(err)
+		if check(cmd, args) != nil { // Cobra calls it an unknown command
+			return wrongCall(cmd, fmt.Errorf("%s does not take the argument %q", cmd.CommandPath(), args[len(args)-1]))
 		}
 		return nil
 	}
 	before := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		// Cobra's own checks, which come after this, cannot be told from failures.
-		for _, err := range []error{cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups(), sensible(cmd.Flags())} {
+		for _, err := range []error{cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()} {
 			if err != nil {
-				return exitcode.AsUsage(err)
+				return wrongCall(cmd, err)
 			}
+		}
+		if err := sensible(cmd.Flags()); err != nil {
+			return exitcode.AsUsage(err)
 		}
 		if before != nil {
 			return before(cmd, args)

@@ -29,8 +29,8 @@ func newAkriCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "akri",
 		Short: "Devices as Kubernetes resources: try it, look into it",
-		Long: `Devices as Kubernetes resources: a local cluster to try Akri on, what a rule would
-find on this machine, whether a Configuration would be accepted.
+		Long: `akri shows which devices a udev rule finds on this machine, checks whether a
+Configuration would be accepted, and makes a local cluster to try Akri on.
 
 akri completion --help says how a shell completes its commands.`,
 		Version:       version.String(),

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/samples"
@@ -53,11 +54,13 @@ type demo struct {
 	cluster *devcluster.Cluster
 	api     client.Client
 	made    bool // this demo has made the cluster: it ends it
+	failed  bool // not all came up: the logs are to be read
 	// What this demo has made in a cluster that was there.
 	installed bool // the chart
 	objects   []*unstructured.Unstructured
 	plugged   []string
-	shared    []string // URLs of the page for other machines
+	listener  *bounded.Listener // for other machines; nil for none
+	shared    []string          // URLs of the page for them
 }
 
 // Run runs the demo until ctx is done or the person quits, or if nobody watches
@@ -67,9 +70,16 @@ func Run(ctx context.Context, o Options) (err error) {
 	if d.subject, err = Choose(o.Sys, o.Subject); err != nil {
 		return err
 	}
+	if err := d.listen(ctx); err != nil {
+		return err
+	}
 	d.say("Akri demo with %s. A cluster is made on this machine; nothing else here is touched.", d.subject.Words)
 	defer func() { err = errors.Join(err, d.end(ctx)) }()
 	if err := d.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted before all was up")
+		}
+		d.failed = true
 		return err
 	}
 	if d.Terminal != nil {
@@ -284,6 +294,15 @@ func get(ctx context.Context, url string) (string, error) {
 func (d *demo) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
+	if d.listener != nil {
+		d.listener.Close() // it may be closed already
+	}
+	if d.failed && d.made && !d.Remove {
+		if _, err := devcluster.Open(d.Dir); err == nil { // there may be none yet
+			d.say("the cluster stays, so that its logs can be read; make demo-down removes it")
+		}
+		return nil
+	}
 	if d.Terminal == nil && !d.Remove {
 		if d.cluster != nil {
 			d.say("the cluster stays; make demo-down removes it")

@@ -304,3 +304,19 @@ func TestScreen(t *testing.T) {
 		t.Errorf("does not leave: %q", out.String())
 	}
 }
+
+// What is wrong with --listen is said before anything is built.
+func TestListenIsTriedFirst(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, address := range []string{"8080", ":99999", taken.Addr().String()} {
+		var out strings.Builder
+		err := Run(t.Context(), Options{Dir: t.TempDir(), Subject: "zram", Listen: address, Out: &out, Sys: fstest.MapFS{"class/zram-control/hot_add": {}}})
+		if err == nil || !strings.Contains(err.Error(), "write :8080") || out.Len() > 0 {
+			t.Errorf("--listen %s: %v, after saying %q", address, err, out.String())
+		}
+	}
+}

@@ -15,10 +15,24 @@ import (
 	"github.com/akri-go/akri/bounded"
 )
 
-// share serves the demo page at the address that the person asked for, until
-// ctx is done: the page itself can be reached from this machine only.
-func (d *demo) share(ctx context.Context) error {
+// listen takes the address that the person asked for at once: what is wrong
+// with it is not to be said minutes later.
+func (d *demo) listen(ctx context.Context) error {
 	if d.Listen == "" {
+		return nil
+	}
+	listener, err := bounded.Listen(ctx, d.Listen, bounded.Limits{})
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w: write :8080, or another port that is free", d.Listen, err)
+	}
+	d.listener = listener
+	return nil
+}
+
+// share serves the demo page at that address until ctx is done: the page itself
+// can be reached from this machine only.
+func (d *demo) share(ctx context.Context) error {
+	if d.listener == nil {
 		return nil
 	}
 	page, err := d.pageURL(ctx)
@@ -29,12 +43,8 @@ func (d *demo) share(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := bounded.Listen(ctx, d.Listen, bounded.Limits{})
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
-	}
-	d.shared = reachable(listener.Addr(), machineAddresses())
-	go bounded.Serve(ctx, listener, &http.Server{Handler: proxyTo(target)}) // it ends with the demo
+	d.shared = reachable(d.listener.Addr(), machineAddresses())
+	go bounded.Serve(ctx, d.listener, &http.Server{Handler: proxyTo(target)}) // it ends with the demo
 	return nil
 }
 

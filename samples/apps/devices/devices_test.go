@@ -84,6 +84,10 @@ func TestTroubles(t *testing.T) {
 	if d := cmp.Diff(want, c.Instances[0].Troubles); d != "" {
 		t.Error(d)
 	}
+	l.configurations.Items[0].Status.Conditions = []metav1.Condition{{Type: "Discovering", Status: "True", Message: "a handler answers on 1 of 3 nodes, no agent responds on n0, n1"}}
+	if n := assemble(l).Configurations[0].Nodes[0]; n.State != "Silent" || n.Message == "" {
+		t.Errorf("a node whose agent does not respond is %+v", n)
+	}
 	if b := c.Instances[0].Brokers[1]; b.Phase != "CrashLoopBackOff" || !b.Broken {
 		t.Errorf("the broker is %+v", b)
 	}

@@ -149,8 +149,13 @@ func assemble(l lists) State {
 			Namespace: c.Namespace, Name: c.Name, Handler: c.Spec.DiscoveryHandler.Name,
 			Instances: instances[c.Namespace+"/"+c.Name], Troubles: troubles(c.Status.Conditions),
 		}
+		silent := silentNodes(c.Status)
 		for _, n := range c.Status.Nodes {
-			out.Nodes = append(out.Nodes, Node{Name: n.Name, State: string(n.State), Message: n.Message})
+			node := Node{Name: n.Name, State: string(n.State), Message: n.Message}
+			if slices.Contains(silent, n.Name) {
+				node.State, node.Message = "Silent", "its agent does not respond"
+			}
+			out.Nodes = append(out.Nodes, node)
 		}
 		if out.Instances == nil {
 			out.Instances = []Instance{}
@@ -164,6 +169,17 @@ func assemble(l lists) State {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return s
+}
+
+// silentNodes are those whose entries in the status are what their agents saw
+// last. Only the condition Discovering says which they are.
+func silentNodes(s akri.ConfigurationStatus) []string {
+	for _, c := range s.Conditions {
+		if _, names, ok := strings.Cut(c.Message, "no agent responds on "); ok && c.Type == "Discovering" {
+			return strings.FieldsFunc(names, func(r rune) bool { return r == ',' || r == ' ' })
+		}
+	}
+	return nil
 }
 
 // phaseOf is a Pod's phase, or better what it waits for.

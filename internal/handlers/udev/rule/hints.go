@@ -12,6 +12,9 @@ func (r *Rule) Hints() []Warning {
 		if m.negate || m.foldCase {
 			continue
 		}
+		if name, ok := strings.CutPrefix(m.value, "/dev/"); ok && (m.field == Kernel || m.field == Kernels) {
+			hints = append(hints, Warning{m.column, m.name() + ": the kernel's name of a device has no /dev/: write \"" + strings.ReplaceAll(name, "|/dev/", "|") + "\""})
+		}
 		if low, ok := m.upperHex(); ok {
 			hints = append(hints, Warning{m.column, m.name() + ": ids have hexadecimal digits in lower case: write \"" + low + "\""})
 		}

@@ -368,6 +368,8 @@ func TestHints(t *testing.T) {
 		`ATTRS{idVendor}=="046D"`:                   `ATTRS{idVendor}: ids have hexadecimal digits in lower case: write "046d"`,
 		`KERNEL=="a", ATTR{device}=="0xA36D"`:       `write "0xa36d"`,
 		`ENV{ID_VENDOR_ID}=="10C4|1A86"`:            `write "10c4|1a86"`,
+		`KERNEL=="/dev/ttyUSB*|/dev/ttyACM*"`:       `KERNEL: the kernel's name of a device has no /dev/: write "ttyUSB*|ttyACM*"`,
+		`KERNEL=="ttyUSB*", KERNEL!="/dev/a"`:       "",
 		`ATTRS{idVendor}==i"046D"`:                  "",
 		`ATTRS{idVendor}!="046D"`:                   "",
 		`ATTRS{idVendor}=="046d"`:                   "",
