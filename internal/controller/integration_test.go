@@ -53,6 +53,7 @@ func TestController(t *testing.T) {
 		{"shared", testShared},
 		{"next-node", testNextNode},
 		{"offline", testOffline},
+		{"held", testHeldConfiguration},
 		{"foreign-pods", testForeignPods},
 		{"refused", testRefused},
 		{"instance-service", testInstanceService},

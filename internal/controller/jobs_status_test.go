@@ -49,6 +49,34 @@ func testOffline(s *space) {
 	online(metav1.ConditionTrue)
 }
 
+// A Configuration that a finalizer holds does not say that it has the devices and
+// brokers that it had.
+func testHeldConfiguration(s *space) {
+	conf := s.configuration("cam", brokerSpec)
+	inst := s.instance(conf, "cam-4294ea", 1, false, "node-a")
+	counts := func(devices int32, brokers string) {
+		s.t.Helper()
+		s.eventually("counts", func() error {
+			s.get("cam", conf)
+			if conf.Status.Devices != devices || conf.Status.Brokers != brokers {
+				return fmt.Errorf("have %d devices and %q brokers, want %d and %q", conf.Status.Devices, conf.Status.Brokers, devices, brokers)
+			}
+			return nil
+		})
+	}
+	s.run(s.pod("cam-4294ea-pod"), "node-a")
+	counts(1, "1/1")
+	update(s, "cam", conf, func(c *v0.Configuration) { c.Finalizers = append(c.Finalizers, "example.org/held") })
+	for _, o := range []client.Object{conf, inst} { // nobody else collects garbage here
+		if err := s.admin.Delete(s.t.Context(), o); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	counts(0, "0/0")
+	update(s, "cam", conf, func(c *v0.Configuration) { c.Finalizers = nil })
+	s.gone(conf)
+}
+
 const jobSpec = `
 brokerSpec:
   brokerJobSpec:

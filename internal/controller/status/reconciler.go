@@ -165,9 +165,7 @@ func (r *Reconcilers) configuration(ctx context.Context, req reconcile.Request) 
 		r.later.forget(req.NamespacedName)
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if c.DeletionTimestamp != nil {
-		return reconcile.Result{}, nil
-	}
+	// One that is being deleted may stay for long, for somebody's finalizer.
 	tried, refusal := r.Verdicts.Verdict(req.NamespacedName)
 	facts := Facts{Verdict: Verdict{Tried: tried, Refusal: refusal}, Silent: r.Silent}
 	var err error
