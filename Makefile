@@ -19,10 +19,12 @@ IMAGE_FLAGS = $(if $(DEBUG),-debug) $(if $(TAG),-tag $(TAG))
 # End-to-end tests that plug no devices, which are the whole machine's: they have
 # clusters of their own and run beside the others, which mostly wait.
 E2E_BESIDE  = ./test/chart ./test/nodes
+# The versions of Kubernetes that akri dev up has, for test-matrix; KUBERNETES="1.34 1.36" has fewer.
+KUBERNETES ?= $(shell sed -n 's/^func Versions.*{"\(.*\)"} }$$/\1/p' internal/devcluster/kubebin/versions.go | sed 's/", "/ /g')
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
-.PHONY: help build generate check-generated lint vulncheck test test-unit race race-deps test-integration test-e2e bench fuzz images images-all version release push-release check-release demo demo-down clean
+.PHONY: help build generate check-generated lint vulncheck test test-unit race race-deps test-integration test-e2e test-matrix bench fuzz images images-all version release push-release check-release demo demo-down clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +78,14 @@ test-e2e: images ## Tests on real clusters with real devices (root; built once)
 	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(E2E_BESIDE) | $(summary) e2e-beside & beside=$$!; \
 	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(filter-out $(E2E_BESIDE),$(call tagged,e2e)) | $(summary) e2e || status=1; \
 	wait $$beside || status=1; exit $$status
+
+test-matrix: images ## The end-to-end tests on every version of Kubernetes (root; long: each is built once, up to 25 minutes); KUBERNETES="1.34 1.36" has fewer
+	@status=0; table=$$(printf '%-12s %s' Kubernetes "end-to-end tests"); \
+	for v in $(KUBERNETES); do \
+		echo "== Kubernetes $$v"; rm -rf out/tests; result=passed; \
+		AKRI_KUBERNETES=$$v $(MAKE) test-e2e || { result=FAILED; status=1; }; \
+		table+=$$(printf '\n%-12s %s' "$$v" "$$result: $$($(summary) -total | tail -n 1 || true)"); \
+	done; printf '\n%s\n' "$$table"; exit $$status
 
 bench: images ## Measure the figures of the design on clusters of its own (root); BENCH="-idle 10m burst" has flags and figures
 	@$(GO) run ./test/bench $(BENCH)

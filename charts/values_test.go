@@ -30,6 +30,10 @@ func TestRefused(t *testing.T) {
 		{"cleanupHook.enable=false", "enable"},
 		{"controller.replicas=two", "replicas"},
 		{"agent.host.discoveryHandlers=var/lib", "discoveryHandlers"},
+		{"agent.host.state=/var/lib/akri", "agent.host.state=/var/lib/akri is in the handlers' folder"},
+		{"agent.host.state=/var/lib//akri/../akri/state", "is in the handlers' folder"},
+		{"agent.host.discoveryHandlers=/srv/,agent.host.state=/srv/x", "is in the handlers' folder"},
+		{"agent.host.discoveryHandlers=/", "is in the handlers' folder"},
 		{"agent.socketGroup=0", "socketGroup"},
 		{"prometheus.port=70000", "port"},
 		{"controller.resources.memoryLimit=lots", "memoryLimit"},
@@ -42,6 +46,15 @@ func TestRefused(t *testing.T) {
 		_, err := tryRender(t, c.set)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("--set %s: error %v, want one that names %q", c.set, err, c.want)
+		}
+	}
+}
+
+func TestStateBesideTheHandlers(t *testing.T) {
+	pod := render(t, "agent.host.discoveryHandlers=/var/lib/akri/,agent.host.state=/var/lib/akri-2").daemonSet(t, "akri-agent-daemonset").Spec.Template.Spec
+	for _, v := range pod.Volumes {
+		if v.Name == "state" && v.HostPath.Path != "/var/lib/akri-2" {
+			t.Errorf("the state is in %s", v.HostPath.Path)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -54,12 +55,18 @@ Flags (with the environment variables that they default to):
 // namespaceFile is where a Pod finds the namespace that it is in.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
+// minLeaseDuration is the shortest that can be asked for: a renewal may take a
+// second, and is tried again after a sixth of it.
+const minLeaseDuration = 6 * time.Second
+
 // settings are what flags and environment say.
 type settings struct {
 	kubeconfig, namespace, level string
 	metricsPort                  int
 	probeAddress                 string
 	leaderElection               bool
+	leaseDuration                time.Duration
+	pod                          controller.Pod
 	nodeGrace                    node.Grace
 	resourcesAfter               time.Duration
 	webhook                      string // empty: none
@@ -115,7 +122,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 		o.MetricsAddress = net.JoinHostPort("", strconv.Itoa(s.metricsPort))
 	}
 	o.ProbeAddress = s.probeAddress
-	o.LeaderElection, o.Namespace = s.leaderElection, s.namespace
+	o.LeaderElection, o.Namespace, o.LeaseDuration, o.Pod = s.leaderElection, s.namespace, s.leaseDuration, s.pod
 	o.NodeGrace, o.ResourcesAfter = s.nodeGrace, s.resourcesAfter
 	if o.Namespace == "" {
 		if b, err := os.ReadFile(namespaceFile); err == nil {
@@ -172,6 +179,11 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	flags.IntVar(&s.metricsPort, "metrics-port", port, "`port` for /metrics, 0 for none (METRICS_PORT)")
 	flags.StringVar(&s.probeAddress, "health-probe-address", env("HEALTH_PROBE_ADDRESS", ":8081"), "`address` for /healthz and /readyz, 0 for none (HEALTH_PROBE_ADDRESS)")
 	flags.BoolVar(&s.leaderElection, "leader-elect", true, "act only while holding the Lease "+controller.LeaseName)
+	duration(&s.leaseDuration, flags, "lease-duration", "LEASE_DURATION", controller.DefaultLeaseDuration,
+		"`time` after which another replica acts if the one that did is not heard of, as when its node is lost")
+	if name, uid := getenv("POD_NAME"), getenv("POD_UID"); name != "" && uid != "" {
+		s.pod = controller.Pod{Name: name, UID: types.UID(uid)}
+	}
 	duration(&s.nodeGrace.Node, flags, "node-lost-after", "NODE_LOST_AFTER", time.Minute,
 		"`time` that a node is not ready before it leaves shared Instances; 0 is never; a deleted node leaves at once")
 	duration(&s.nodeGrace.Last, flags, "last-node-lost-after", "LAST_NODE_LOST_AFTER", 5*time.Minute,
@@ -203,6 +215,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		err = badTime
 	case s.nodeGrace.Node < 0 || s.nodeGrace.Last < 0 || s.resourcesAfter < 0:
 		err = errors.New("a time must not be negative")
+	case s.leaseDuration < minLeaseDuration:
+		err = fmt.Errorf("--lease-duration %v is too short: replicas would lose their Lease whenever the API server is slow; it must be at least %v", s.leaseDuration, minLeaseDuration)
 	case s.metricsPort < 0 || s.metricsPort > 65535:
 		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
 	case s.webhookPort < 1 || s.webhookPort > 65535:

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/controller/node"
 )
 
@@ -15,6 +16,7 @@ func TestParse(t *testing.T) {
 		s := settings{
 			level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true, webhookPort: 8443,
 			nodeGrace: node.Grace{Node: time.Minute, Last: 5 * time.Minute}, resourcesAfter: 6 * time.Minute,
+			leaseDuration: 30 * time.Second,
 		}
 		if change != nil {
 			change(&s)
@@ -39,6 +41,9 @@ func TestParse(t *testing.T) {
 			want: with(func(s *settings) {
 				s.nodeGrace, s.resourcesAfter = node.Grace{Node: 30 * time.Second, Last: time.Hour}, 0
 			})},
+		{name: "Lease", args: []string{"--lease-duration=9s"}, env: map[string]string{"POD_NAME": "p", "POD_UID": "u"},
+			want: with(func(s *settings) { s.leaseDuration, s.pod = 9*time.Second, controller.Pod{Name: "p", UID: "u"} })},
+		{name: "a Lease too short to renew", env: map[string]string{"LEASE_DURATION": "5s"}, err: "--lease-duration 5s is too short"},
 		{name: "bad time", env: map[string]string{"NODE_LOST_AFTER": "60"}, err: "NODE_LOST_AFTER"},
 		{name: "negative time", args: []string{"--node-lost-after=-1s"}, err: "negative"},
 		{name: "webhook", args: []string{"--webhook=hook", "--webhook-port=9443"}, env: map[string]string{"WEBHOOK_CA_BUNDLE": "cGVt"},

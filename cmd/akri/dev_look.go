@@ -24,8 +24,8 @@ func newStatusCommand(dir *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show what of the cluster runs",
-		Long: `Shows every component with its process, memory and log, whether the API server
-answers, the nodes and the plugged devices. It fails when something does not run.`,
+		Long: `Shows every component with its process, memory and log, the version of
+Kubernetes, whether the API server answers, the nodes and the plugged devices. It fails when something does not run.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := devcluster.Open(*dir)
@@ -62,7 +62,7 @@ func printStatus(w io.Writer, c *devcluster.Cluster, st devcluster.Status) error
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nAPI server  %s\nkubeconfig  %s\n", st.API, c.Kubeconfig())
+	fmt.Fprintf(w, "\nKubernetes  %s\nAPI server  %s\nkubeconfig  %s\n", c.Kubernetes(), st.API, c.Kubeconfig())
 	if len(st.Plugged) > 0 {
 		fmt.Fprintf(w, "plugged     %s\n", strings.Join(st.Plugged, ", "))
 	}

@@ -15,6 +15,7 @@ import (
 func newUpCommand(dir *string) *cobra.Command {
 	var (
 		nodes     int
+		version   string
 		images    string
 		chart     string
 		set       []string
@@ -31,6 +32,10 @@ are ready and its DNS answers. The first run builds the programs, which takes
 minutes; later ones take seconds. Interrupted, it can be run again, or undone by
 akri dev down.
 
+With --kubernetes it makes a cluster of another version of Kubernetes. There are
+` + strings.Join(devcluster.KubernetesVersions(), ", ") + `; the first is the default.
+Each is built once. A cluster stays with the version that it was made with.
+
 With --images it loads the image archives of a folder into the nodes, with
 --chart it installs or upgrades a Helm chart:
 
@@ -39,12 +44,12 @@ With --images it loads the image archives of a folder into the nodes, with
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// What is wrong with these would be noticed after minutes.
 			install := devcluster.InstallOptions{ChartDir: chart, Release: release, Namespace: namespace, Wait: wait}
-			if err := checkUp(cmd, nodes, images, set, &install); err != nil {
+			if err := checkUp(cmd, nodes, version, images, set, &install); err != nil {
 				return err
 			}
 			ctx, out := cmd.Context(), cmd.ErrOrStderr()
 			began := time.Now()
-			c, err := devcluster.Up(ctx, devcluster.Options{Dir: *dir, Nodes: nodes, Progress: out, Install: !noInstall})
+			c, err := devcluster.Up(ctx, devcluster.Options{Dir: *dir, Nodes: nodes, Kubernetes: version, Progress: out, Install: !noInstall})
 			if err != nil {
 				return err
 			}
@@ -67,6 +72,7 @@ With --images it loads the image archives of a folder into the nodes, with
 	}
 	f := cmd.Flags()
 	f.IntVar(&nodes, "nodes", 0, "number of nodes; 0 means as many as there are, one for a new cluster")
+	f.StringVar(&version, "kubernetes", "", "version of Kubernetes, with or without its patch: 1.35; empty means that of the cluster that is there, or the newest")
 	f.StringVar(&images, "images", "", "folder with image archives (*.tar) to load")
 	f.StringVar(&chart, "chart", "", "folder of a Helm chart to install")
 	f.StringArrayVar(&set, "set", nil, "value for the chart, key=value as with helm; may be repeated")
@@ -77,14 +83,20 @@ With --images it loads the image archives of a folder into the nodes, with
 	for _, name := range []string{"images", "chart"} {
 		completeFlag(cmd, name)
 	}
+	completeValues(cmd, "kubernetes", devcluster.KubernetesVersions()...)
 	return cmd
 }
 
 // checkUp refuses what cannot be done, before anything is, and completes what
 // to install.
-func checkUp(cmd *cobra.Command, nodes int, images string, set []string, install *devcluster.InstallOptions) (err error) {
+func checkUp(cmd *cobra.Command, nodes int, version, images string, set []string, install *devcluster.InstallOptions) (err error) {
 	if nodes > devcluster.MaxNodes {
 		return exitcode.Usagef("--nodes is %d: at most %d", nodes, devcluster.MaxNodes)
+	}
+	if cmd.Flags().Changed("kubernetes") {
+		if err := devcluster.CheckKubernetes(version); err != nil {
+			return exitcode.Usagef("--kubernetes: %w", err)
+		}
 	}
 	if images != "" {
 		if _, err := devcluster.ImageArchives(images); err != nil {

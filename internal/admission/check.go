@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // Facts is what the cluster knows and a Configuration does not say. The zero
@@ -123,13 +123,9 @@ func (k *checker) warnings() []string {
 	return out
 }
 
-// Short returns s in one line of at most n characters.
+// Short returns s in one line of at most n bytes.
 func Short(s string, n int) string {
-	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "�")), " ")
-	if utf8.RuneCountInString(s) <= n {
-		return s
-	}
-	return string([]rune(s)[:n-1]) + "…"
+	return shorten.Text(strings.Join(strings.Fields(s), " "), n)
 }
 
 func (k *checker) name() {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -29,9 +31,6 @@ import (
 	"github.com/akri-go/akri/internal/probes"
 )
 
-// LeaseName is the name of the Lease that the acting replica holds.
-const LeaseName = "akri-controller"
-
 // Options are what a controller can be told.
 type Options struct {
 	// Config reaches the API server.
@@ -44,6 +43,11 @@ type Options struct {
 	// Namespace. So are the agents' Leases.
 	LeaderElection bool
 	Namespace      string
+	// LeaseDuration is how long a silent replica's Lease is respected; 0 is
+	// DefaultLeaseDuration.
+	LeaseDuration time.Duration
+	// Pod is where the controller runs; without it the Lease has no owner.
+	Pod Pod
 	// NodeGrace says when nodes are lost; see package node.
 	NodeGrace node.Grace
 	// ResourcesAfter is how long a resource of a Node must have been left
@@ -75,19 +79,29 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	// The API server has its own fair queues; a limit here only adds delay.
 	cfg := rest.CopyConfig(o.Config)
 	cfg.QPS = -1
+	lease := cmp.Or(o.LeaseDuration, DefaultLeaseDuration)
+	deadline, retry := renewal(lease)
+	var lock resourcelock.Interface // nil is one of the library's
+	if o.LeaderElection && o.Pod != (Pod{}) {
+		if lock, err = newLock(cfg, o.Namespace, o.Pod, deadline); err != nil {
+			return nil, err
+		}
+	}
 	yes, stop := true, 20*time.Second
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme,
 		Cache:  cacheOptions,
 		Logger: logr.FromSlogHandler(o.Log.Handler()),
 		// The library's servers have no limits; package probes serves instead.
-		Metrics:                       metricsserver.Options{BindAddress: nowhere},
-		HealthProbeBindAddress:        nowhere,
-		LeaderElection:                o.LeaderElection,
-		LeaderElectionID:              LeaseName,
-		LeaderElectionNamespace:       o.Namespace,
-		LeaderElectionReleaseOnCancel: true, // main ends when the manager does
-		GracefulShutdownTimeout:       &stop,
+		Metrics:                             metricsserver.Options{BindAddress: nowhere},
+		HealthProbeBindAddress:              nowhere,
+		LeaderElection:                      o.LeaderElection,
+		LeaderElectionID:                    LeaseName,
+		LeaderElectionNamespace:             o.Namespace,
+		LeaderElectionReleaseOnCancel:       true, // main ends when the manager does
+		LeaderElectionResourceLockInterface: lock,
+		LeaseDuration:                       &lease, RenewDeadline: &deadline, RetryPeriod: &retry,
+		GracefulShutdownTimeout: &stop,
 		Controller: config.Controller{
 			// A replica that takes over must not have to list first.
 			EnableWarmup: &yes,

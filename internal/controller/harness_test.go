@@ -94,7 +94,6 @@ func rules() []rbacv1.PolicyRule {
 		rule("", "nodes", "get list watch"),
 		rule("", "nodes/status", "patch"),
 		rule("events.k8s.io", "events", "create patch update"),
-		rule("", "events", "create patch"),
 		rule("coordination.k8s.io", "leases", "get create update list delete"),
 	}
 }

@@ -3,6 +3,7 @@
 package controller_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -30,16 +33,28 @@ import (
 // processVariable names the kubeconfig of a controller that is a process.
 const processVariable = "AKRI_TEST_CONTROLLER_KUBECONFIG"
 
+// podVariable names the Pod that such a process is to think it is in.
+const podVariable = "AKRI_TEST_CONTROLLER_POD"
+
+// leaseVariable says how long its Lease is good for.
+const leaseVariable = "AKRI_TEST_CONTROLLER_LEASE"
+
 // runProcess is the controller in a process of its own; it returns the exit
 // code.
 func runProcess(kubeconfig string) int {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	lease, err := time.ParseDuration(cmp.Or(os.Getenv(leaseVariable), "9s"))
+	if err != nil {
+		log.Error("bad "+leaseVariable, "error", err)
+		return 2
+	}
 	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err == nil {
 		var mgr interface{ Start(context.Context) error }
 		mgr, err = controller.New(context.Background(), controller.Options{
 			Config: cfg, Log: log, MetricsAddress: "0", ProbeAddress: "0",
-			LeaderElection: true, Namespace: "default",
+			LeaderElection: true, Namespace: "default", LeaseDuration: lease,
+			Pod: controller.Pod{Name: os.Getenv(podVariable), UID: types.UID(os.Getenv(podVariable))},
 		})
 		if err == nil {
 			err = mgr.Start(context.Background())
@@ -55,7 +70,7 @@ type process struct {
 	done chan struct{} // closed when it has ended
 }
 
-func (c *cluster) process(t *testing.T) *process {
+func (c *cluster) process(t *testing.T, env ...string) *process {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	tls := c.cfg.TLSClientConfig
@@ -74,6 +89,7 @@ func (c *cluster) process(t *testing.T) *process {
 	}
 	p := &process{cmd: exec.Command(self), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), processVariable+"="+file)
+	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stdout, p.cmd.Stderr = io.Discard, c.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -218,5 +234,41 @@ func TestLeaderKilled(t *testing.T) {
 		}
 	case <-time.After(patience):
 		t.Error("it goes on without the Lease")
+	}
+}
+
+// A replica whose container starts again has its Lease at once, and the Lease
+// goes with its Pod.
+func TestLeaseIsThePods(t *testing.T) {
+	c := newCluster(t)
+	s := c.space(t, "lease")
+	// The clusters of these tests have no garbage collector.
+	s.forgetLease()
+	t.Cleanup(s.forgetLease)
+	env := []string{podVariable + "=pod-a", leaseVariable + "=1h"} // nobody gets it by waiting
+	first := c.process(t, env...)
+	before := s.lease()
+	if *before.Spec.HolderIdentity != "pod-a" {
+		t.Errorf("%s has the Lease, want the Pod", *before.Spec.HolderIdentity)
+	}
+	want := []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: "pod-a", UID: "pod-a"}}
+	if !slices.Equal(before.OwnerReferences, want) {
+		t.Errorf("the Lease is owned by %v, want %v", before.OwnerReferences, want)
+	}
+	first.kill()
+	c.process(t, env...)
+	s.eventually("the Lease is renewed", func() error {
+		if l := s.lease(); l.Spec.RenewTime.Equal(before.Spec.RenewTime) {
+			return fmt.Errorf("renewed %v, as before", l.Spec.RenewTime)
+		}
+		return nil
+	})
+}
+
+// forgetLease deletes the controllers' Lease.
+func (s *space) forgetLease() {
+	l := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: controller.LeaseName}}
+	if err := s.admin.Delete(context.Background(), l); client.IgnoreNotFound(err) != nil {
+		s.t.Error(err)
 	}
 }

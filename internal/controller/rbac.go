@@ -19,7 +19,6 @@ package controller
 //	""              nodes                      get list watch
 //	""              nodes/status               patch
 //	events.k8s.io   events                     create patch update
-//	""              events                     create patch
 //
 // In its own namespace:
 //
@@ -33,6 +32,7 @@ package controller
 // Configurations are patched for one thing: the finalizers of upstream's agents
 // (package migrate). The verb update on the finalizers subresources is for owner references with
 // blockOwnerDeletion where the admission plug-in
-// OwnerReferencesPermissionEnforcement is on. Events of the core group come
-// from leader election. The webhook tries broker and Service specs in dry runs,
-// which need the same rights as making them.
+// OwnerReferencesPermissionEnforcement is on. The webhook tries
+// broker and Service specs in dry runs, which need the same rights as making
+// them. "delete" of Leases is also what that plug-in asks of whoever gives one
+// an owner.

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
+	"github.com/akri-go/akri/internal/poll"
 )
 
 //go:embed config/coredns.yaml
@@ -62,7 +63,7 @@ func (c *Cluster) applyAddons(ctx context.Context) error {
 			target = client.Resource(gvr).Namespace(ns)
 		}
 		// The namespace and the default roles appear a moment after the server.
-		err := poll(ctx, "the DNS server's objects are written", 50*time.Millisecond, func(ctx context.Context) error {
+		err := poll.Until(ctx, "the DNS server's objects are written", 50*time.Millisecond, func(ctx context.Context) error {
 			_, err := target.Apply(ctx, obj.GetName(), obj, metav1.ApplyOptions{FieldManager: clusterName, Force: true})
 			return err
 		})
@@ -111,10 +112,10 @@ func (c *Cluster) WaitNodesReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return poll(ctx, "the nodes are ready", 100*time.Millisecond, func(ctx context.Context) error {
+	return poll.Until(ctx, "the nodes are ready", 100*time.Millisecond, func(ctx context.Context) error {
 		for i := 1; i <= c.state.Nodes; i++ {
 			if err := c.running(nodeCell(i)); err != nil {
-				return &fatalError{err}
+				return poll.Fatal(err)
 			}
 			node, err := client.CoreV1().Nodes().Get(ctx, NodeName(i), metav1.GetOptions{})
 			if err != nil {
@@ -134,9 +135,9 @@ func (c *Cluster) WaitNodesReady(ctx context.Context) error {
 // fresh returns an error while a node's report is older than its kubelet: then
 // what the API says of the node comes from before a restart.
 func (c *Cluster) fresh(node *corev1.Node, number int) error {
-	p, err := c.cell(nodeCell(number)).process(Kubelet)
+	p, err := c.cell(nodeCell(number)).Process(Kubelet)
 	if err != nil {
-		return &fatalError{err}
+		return poll.Fatal(err)
 	}
 	for _, cond := range node.Status.Conditions {
 		// The API keeps whole seconds.
@@ -149,14 +150,14 @@ func (c *Cluster) fresh(node *corev1.Node, number int) error {
 
 // running returns an error that names the first component of a cell that does
 // not run.
-func (c *Cluster) running(cell string) error {
-	for _, component := range c.componentsOf(cell) {
-		p, err := c.cell(cell).process(component)
+func (c *Cluster) running(cellName string) error {
+	for _, component := range c.componentsOf(cellName) {
+		p, err := c.cell(cellName).Process(component)
 		if err != nil {
 			return err
 		}
-		if !p.alive() {
-			return fmt.Errorf("%s of %s ended, see %s", component, cell, c.cell(cell).logFile(component))
+		if !p.Alive() {
+			return fmt.Errorf("%s of %s ended, see %s", component, cellName, c.cell(cellName).LogFile(component))
 		}
 	}
 	return nil
@@ -184,7 +185,7 @@ func (c *Cluster) waitDNS(ctx context.Context) error {
 	}}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	return poll(ctx, "cluster DNS answers (`akri dev kubectl -- describe pods -n kube-system` may say more)", 100*time.Millisecond, func(ctx context.Context) error {
+	return poll.Until(ctx, "cluster DNS answers (`akri dev kubectl -- describe pods -n kube-system` may say more)", 100*time.Millisecond, func(ctx context.Context) error {
 		// A query that comes before the Service's rules is lost: ask anew soon.
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()

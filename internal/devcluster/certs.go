@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/akri-go/akri/internal/atomicfile"
 	"github.com/akri-go/akri/internal/devcluster/pki"
 )
 
@@ -87,10 +88,10 @@ func (c *Cluster) certificates() error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(dir, "sa.key"), private, 0o600); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir, "sa.key"), private, 0o600); err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, "sa.pub"), public, 0o644)
+	return atomicfile.Write(filepath.Join(dir, "sa.pub"), public, 0o644)
 }
 
 func authority(dir string) (*pki.Authority, error) {
@@ -118,7 +119,7 @@ func (c *Cluster) writeKubeconfig(path string, ca *pki.Authority, pair pki.Pair)
 	if err != nil {
 		return err
 	}
-	return writeFile(path, data, 0o600)
+	return atomicfile.Write(path, data, 0o600)
 }
 
 func exists(path string) bool {

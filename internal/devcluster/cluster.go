@@ -1,18 +1,21 @@
 package devcluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/akri-go/akri/internal/cell"
+	"github.com/akri-go/akri/internal/devcluster/kubebin"
 )
 
 // DefaultDir is where `akri dev` keeps its cluster.
@@ -27,6 +30,10 @@ type Options struct {
 	Nodes    int       // 0 means as many as there are, one for a new cluster
 	Progress io.Writer // one line per step; nil means silent
 	Repo     string    // checkout with the build recipes; "" means kubebin.RepoRoot()
+	// Kubernetes is a version out of KubernetesVersions, with or without its patch.
+	// "" means what $AKRI_KUBERNETES says, else that of the cluster that is there,
+	// else the default.
+	Kubernetes string
 	// Install lets Up install missing Debian packages.
 	Install bool
 	// MaxRestartPeriod bounds the pause before a container that ended is started
@@ -57,31 +64,14 @@ func Open(dir string) (*Cluster, error) {
 	if st == nil {
 		return nil, fmt.Errorf("%s: %w", dir, ErrNoCluster)
 	}
-	return &Cluster{dir: dir, state: *st, network: Network{Index: st.Index}}, nil
+	return &Cluster{dir: dir, state: *st, network: network(st.Index)}, nil
 }
 
 func absDir(dir string) (string, error) {
 	if dir == "" {
 		dir = DefaultDir
 	}
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return "", err
-	}
-	return realPath(abs), nil
-}
-
-// realPath resolves the symbolic links in the part of path that exists: the
-// registry compares folders as text, before and after they are made.
-func realPath(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	parent := filepath.Dir(path)
-	if parent == path {
-		return path
-	}
-	return filepath.Join(realPath(parent), filepath.Base(path))
+	return cell.Folder(dir)
 }
 
 func (c *Cluster) path(elem ...string) string {
@@ -130,21 +120,37 @@ func (c *Cluster) apiURL() string {
 	return fmt.Sprintf("https://%s:%d", c.network.ControlPlane(), apiPort)
 }
 
-func (c *Cluster) cell(name string) cell {
-	return cell{name: name, netns: c.network.NetNS(name), dir: c.dir, binDir: c.state.BinDir, pause: c.state.Bins["pause"]}
-}
+const controlCell = "control-plane"
 
-func (c *Cluster) cells() []cell {
-	list := []cell{c.cell(controlCell)}
-	for i := 1; i <= c.state.Nodes; i++ {
-		list = append(list, c.cell(nodeCell(i)))
+func nodeCell(node int) string { return "node" + strconv.Itoa(node) }
+
+// lab is what the cluster runs in: the control plane is its hub, the nodes are
+// its members.
+func (c *Cluster) lab() cell.Lab {
+	lab := cell.Lab{
+		Dir: c.dir, Network: c.network.Network, Hub: controlCell,
+		BinDir: c.state.BinDir, Holder: c.state.Bins[kubebin.Pause], Settings: settings(),
 	}
-	return list
+	for i := 1; i <= c.state.Nodes; i++ {
+		lab.Members = append(lab.Members, nodeCell(i))
+	}
+	return lab
 }
 
-// lock keeps two programs from changing one cluster at a time.
-func lockDir(ctx context.Context, dir string) (func(), error) {
-	return lockFile(ctx, filepath.Join(registryDir, "dir-"+shortHash(dir)+".lock"))
+func (c *Cluster) cell(name string) cell.Cell { return c.lab().Cell(name) }
+
+// settings of the kernel: Services need the first for Pods on one node; the
+// others are what the kubelet would change for the whole machine.
+func settings() []cell.Setting {
+	return []cell.Setting{
+		{Name: "net/bridge/bridge-nf-call-iptables", Value: "1"},
+		{Name: "vm/overcommit_memory", Value: "1", Pretend: true},
+		{Name: "vm/panic_on_oom", Value: "0", Pretend: true},
+		{Name: "kernel/panic", Value: "10", Pretend: true},
+		{Name: "kernel/panic_on_oops", Value: "1", Pretend: true},
+		{Name: "kernel/keys/root_maxkeys", Value: "1000000", Pretend: true},
+		{Name: "kernel/keys/root_maxbytes", Value: "25000000", Pretend: true},
+	}
 }
 
 // progress writes lines with the time since its start.

@@ -8,6 +8,7 @@ import (
 	"text/template"
 	"time"
 
+	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
 )
 
@@ -44,14 +45,14 @@ func nodeComponents() []string { return []string{Containerd, Kubelet, Proxy} }
 
 // arguments returns the command line of a component. All paths are as the cell
 // sees them.
-func (c *Cluster) arguments(cell, component string) []string {
+func (c *Cluster) arguments(cellName, component string) []string {
 	n := c.network
-	pkiPath := func(name string) string { return insidePath("pki", name) }
-	config := func(name string) string { return insidePath("config", name) }
+	pkiPath := func(name string) string { return cell.InsidePath("pki", name) }
+	config := func(name string) string { return cell.InsidePath("config", name) }
 	switch component {
 	case Etcd:
 		return []string{
-			"--name=akri-dev", "--data-dir=" + insidePath("etcd"),
+			"--name=akri-dev", "--data-dir=" + cell.InsidePath("etcd"),
 			// A power cut may cost the cluster; a development cluster may be lost.
 			"--unsafe-no-fsync",
 			"--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379",
@@ -95,15 +96,15 @@ func (c *Cluster) arguments(cell, component string) []string {
 	case Scheduler:
 		return []string{"--kubeconfig=" + config("scheduler.kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1"}
 	case Containerd:
-		return []string{"--config=" + config(cell+"-containerd.toml")}
+		return []string{"--config=" + config(cellName+"-containerd.toml")}
 	case Kubelet:
-		node := nodeNumber(cell)
+		node := nodeNumber(cellName)
 		return []string{
-			"--config=" + config(cell+"-kubelet.yaml"), "--kubeconfig=" + config(cell+".kubeconfig"),
+			"--config=" + config(cellName+"-kubelet.yaml"), "--kubeconfig=" + config(cellName+".kubeconfig"),
 			"--hostname-override=" + NodeName(node), "--node-ip=" + n.Node(node).String(),
 		}
 	case Proxy:
-		return []string{"--config=" + config(cell+"-proxy.yaml")}
+		return []string{"--config=" + config(cellName+"-proxy.yaml")}
 	}
 	return nil
 }
@@ -120,19 +121,20 @@ type nodeConfig struct {
 	CNIDir, CNIConfig          string
 	SandboxImage, ContainerdAt string
 	MaxRestart                 time.Duration
+	Gates                      []string // feature gates that must be opened
 }
 
 func (c *Cluster) nodeConfig(node int) nodeConfig {
 	n := c.network
-	cell := nodeCell(node)
+	name := nodeCell(node)
 	return nodeConfig{
-		Name: NodeName(node), Cell: cell, Address: n.Node(node).String(),
-		DNS: n.DNS().String(), Cgroup: n.Cgroup() + "/" + cell,
+		Name: NodeName(node), Cell: name, Address: n.Node(node).String(),
+		DNS: n.DNS().String(), Cgroup: c.lab().Cgroup(name),
 		Pods: n.NodePods(node).String(), ClusterPods: n.Pods().String(),
-		PKI: insidePath("pki"), Config: insidePath("config"),
-		CNIDir: c.state.CNIDir, CNIConfig: insidePath("config", cell+"-cni"),
+		PKI: cell.InsidePath("pki"), Config: cell.InsidePath("config"),
+		CNIDir: c.state.CNIDir, CNIConfig: cell.InsidePath("config", name+"-cni"),
 		SandboxImage: c.ownImage(kubebin.Pause), ContainerdAt: containerdCtl,
-		MaxRestart: c.maxRestart,
+		MaxRestart: c.maxRestart, Gates: c.kubeletGates(),
 	}
 }
 
@@ -160,9 +162,9 @@ func renderNode(cfg nodeConfig) (map[string][]byte, error) {
 	return files, nil
 }
 
-func nodeNumber(cell string) int {
+func nodeNumber(cellName string) int {
 	var n int
-	if _, err := fmt.Sscanf(cell, "node%d", &n); err != nil {
+	if _, err := fmt.Sscanf(cellName, "node%d", &n); err != nil {
 		return 0
 	}
 	return n

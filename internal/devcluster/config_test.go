@@ -16,6 +16,8 @@ import (
 	"github.com/BurntSushi/toml"
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/yaml"
+
+	"github.com/akri-go/akri/internal/atomicfile"
 )
 
 func TestCheckInotify(t *testing.T) {
@@ -37,7 +39,7 @@ func TestCheckInotify(t *testing.T) {
 }
 
 func testCluster() *Cluster {
-	return &Cluster{dir: "/c", network: Network{2}, state: state{Nodes: 2, CNIDir: "/usr/lib/cni"}}
+	return &Cluster{dir: "/c", network: network(2), state: state{Nodes: 2, CNIDir: "/usr/lib/cni"}}
 }
 
 func TestRenderNode(t *testing.T) {
@@ -111,16 +113,16 @@ func TestRestartPeriodOfContainers(t *testing.T) {
 
 func TestEveryComponentHasArguments(t *testing.T) {
 	c := testCluster()
-	for _, cell := range c.cells() {
-		for _, component := range c.componentsOf(cell.name) {
-			args := c.arguments(cell.name, component)
+	for _, cell := range c.lab().Cells() {
+		for _, component := range c.componentsOf(cell.Name) {
+			args := c.arguments(cell.Name, component)
 			if len(args) == 0 {
-				t.Errorf("%s in %s has none", component, cell.name)
+				t.Errorf("%s in %s has none", component, cell.Name)
 			}
 			for _, a := range args {
 				// The cluster's folder may be hidden in a cell.
 				if strings.Contains(a, "=/c/") {
-					t.Errorf("%s in %s gets a path of the machine: %s", component, cell.name, a)
+					t.Errorf("%s in %s gets a path of the machine: %s", component, cell.Name, a)
 				}
 			}
 		}
@@ -146,26 +148,6 @@ func TestManifest(t *testing.T) {
 	}
 	if _, err := renderManifest(coreDNSManifest, map[string]string{}); err == nil {
 		t.Error("a manifest without its values was rendered")
-	}
-}
-
-func TestParseHierarchies(t *testing.T) {
-	hybrid := `tmpfs /sys/fs/cgroup tmpfs rw 0 0
-cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu 0 0
-cgroup /sys/fs/cgroup/systemd cgroup rw,relatime,name=systemd 0 0
-cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0
-`
-	want := []hierarchy{
-		{mount: "/sys/fs/cgroup/cpu"},
-		{mount: "/sys/fs/cgroup/systemd", named: true},
-		{mount: "/sys/fs/cgroup/unified", v2: true},
-	}
-	if got := parseHierarchies(hybrid); !slices.Equal(got, want) {
-		t.Errorf("got %+v", got)
-	}
-	pure := "cgroup2 /sys/fs/cgroup cgroup2 rw,nsdelegate 0 0\nshort line\n"
-	if got := parseHierarchies(pure); !slices.Equal(got, []hierarchy{{mount: "/sys/fs/cgroup", v2: true}}) {
-		t.Errorf("got %+v", got)
 	}
 }
 
@@ -251,11 +233,11 @@ func TestForArchitecture(t *testing.T) {
 func TestRemoveFilesLeavesWhatOthersMade(t *testing.T) {
 	dir := t.TempDir() + "/c"
 	for _, name := range ownFiles() {
-		if err := writeFile(dir+"/"+name, nil, 0o600); err != nil {
+		if err := atomicfile.Write(dir+"/"+name, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := writeFile(dir+"/mine", nil, 0o600); err != nil {
+	if err := atomicfile.Write(dir+"/mine", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := removeFiles(dir); err != nil {
@@ -334,5 +316,17 @@ func TestImageArchives(t *testing.T) {
 	got, err := ImageArchives(dir)
 	if err != nil || !slices.Contains(got, archive) || slices.Contains(got, archive+".json") {
 		t.Errorf("%v, %v, want %s", got, err, archive)
+	}
+}
+
+func TestFailedChecks(t *testing.T) {
+	for answer, want := range map[string]string{
+		`an error ("[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/x failed\nreadyz check failed")`: "etcd, poststarthook/x",
+		"[+]ping ok\n[-]etcd failed: reason withheld\n":                                                            "etcd",
+		"connection refused": "",
+	} {
+		if got := failedChecks(answer); got != want {
+			t.Errorf("%s: %q, want %q", answer, got, want)
+		}
 	}
 }

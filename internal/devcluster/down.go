@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/akri-go/akri/internal/cell"
 )
 
 // Down ends the cluster in dir and removes everything that Up made: processes,
@@ -27,7 +26,7 @@ func Down(ctx context.Context, dir string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lockDir(ctx, dir)
+	unlock, err := cell.Lock(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -39,21 +38,18 @@ func Down(ctx context.Context, dir string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	lab := cell.Lab{Dir: dir, Network: network(index).Network, Hub: controlCell}
 	if index >= 0 {
-		c := &Cluster{dir: dir, network: Network{Index: index}}
-		if err := c.kill(ctx); err != nil {
+		if err := lab.Kill(ctx); err != nil {
 			return err
 		}
 		out.step("processes and containers ended")
-		if err := removeCgroup(ctx, c.network.Cgroup()); err != nil {
-			return err
-		}
-		if err := c.deleteHostLink(ctx); err != nil {
+		if err := lab.Remove(ctx); err != nil {
 			return err
 		}
 		out.step("namespaces, links and cgroups removed")
 	}
-	if err := unplugAll(ctx, dir); err != nil {
+	if err := lab.UnplugAll(ctx); err != nil {
 		return err
 	}
 	if err := removeFiles(dir); err != nil {
@@ -61,7 +57,7 @@ func Down(ctx context.Context, dir string, w io.Writer) error {
 	}
 	if index >= 0 {
 		// Last: until here a second Down finds the way.
-		if err := release(ctx, index); err != nil {
+		if err := cell.Release(ctx, index); err != nil {
 			return err
 		}
 	}
@@ -73,7 +69,7 @@ func Down(ctx context.Context, dir string, w io.Writer) error {
 // the registry, else from the cluster's own record unless another cluster has
 // that index now.
 func indexOf(dir string) (int, error) {
-	index, err := registered(dir)
+	index, err := cell.Registered(dir)
 	if err != nil || index >= 0 {
 		return index, err
 	}
@@ -82,153 +78,16 @@ func indexOf(dir string) (int, error) {
 	if err != nil || st == nil {
 		return -1, nil
 	}
-	var other entry
-	if err := readJSON(entryFile(st.Index), &other); err != nil {
+	owner, err := cell.Owner(st.Index)
+	if err != nil || owner != "" {
 		return -1, err
-	}
-	if other.Dir != "" {
-		return -1, nil
 	}
 	return st.Index, nil
 }
 
-// kill ends every process of the cluster: the holders, which takes their cells
-// along, then whatever is in one of the cluster's network namespaces.
-func (c *Cluster) kill(ctx context.Context) error {
-	holders, err := fs.Glob(os.DirFS(c.path("run")), "*.json")
-	if err != nil {
-		return err
-	}
-	for _, file := range holders {
-		var p proc
-		if err := readJSON(c.path("run", file), &p); err != nil {
-			continue // half written; the namespaces below find the process
-		}
-		if err := p.signal(ctx, unix.SIGKILL, true); err != nil {
-			return err
-		}
-	}
-	names, err := filepath.Glob(filepath.Join("/run/netns", c.network.NetNS("*")))
-	if err != nil {
-		return err
-	}
-	for _, file := range names {
-		if err := killInNetNS(ctx, file); err != nil {
-			return err
-		}
-		if err := deleteNetNS(ctx, filepath.Base(file)); err != nil {
-			return err
-		}
-	}
-	return c.killStrays(ctx)
-}
-
-// killInNetNS ends all processes in the network namespace bound at file.
-func killInNetNS(ctx context.Context, file string) error {
-	var st, own unix.Stat_t
-	if err := unix.Stat(file, &st); err != nil {
-		return nil
-	}
-	if err := unix.Stat("/proc/self/ns/net", &own); err != nil {
-		return err
-	}
-	if st.Ino == own.Ino {
-		return fmt.Errorf("%s is this program's own network namespace", file)
-	}
-	pids, err := pidsInNamespace("net", st.Ino)
-	if err != nil {
-		return err
-	}
-	return killAll(ctx, pids)
-}
-
-// killStrays ends cells whose holder was started but not yet written down or
-// named: their first process has the cluster's folder as an argument.
-func (c *Cluster) killStrays(ctx context.Context) error {
-	all, err := listPIDs()
-	if err != nil {
-		return err
-	}
-	var strays []int
-	for _, pid := range all {
-		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err != nil {
-			continue
-		}
-		args := strings.Split(string(data), "\x00")
-		if len(args) > 5 && args[1] == "-c" && strings.HasPrefix(args[3], "akri-dev-") && args[5] == c.dir {
-			strays = append(strays, pid)
-		}
-	}
-	return killAll(ctx, strays)
-}
-
-func killAll(ctx context.Context, pids []int) error {
-	for _, pid := range pids {
-		p, err := identify(pid)
-		if err != nil {
-			continue // gone
-		}
-		if err := p.signal(ctx, unix.SIGKILL, true); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// deleteHostLink removes the machine's interface to the cluster, and with it
-// the routes.
-func (c *Cluster) deleteHostLink(ctx context.Context) error {
-	if !exists(filepath.Join("/sys/class/net", c.network.Interface())) {
-		return nil
-	}
-	return deleteLink(ctx, "", c.network.Interface())
-}
-
-// deleteNodeLink takes a node off the bridge.
-func (c *Cluster) deleteNodeLink(ctx context.Context, node int) error {
-	cell := nodeCell(node)
-	// By both ends: one of them may be in a namespace that is going away.
-	if err := deleteLink(ctx, c.network.NetNS(controlCell), cell); err != nil {
-		return err
-	}
-	return deleteLink(ctx, c.network.NetNS(cell), nodeLink)
-}
-
-// deleteLink removes a link from a network namespace, by default the machine's.
-// One that is not there is removed.
-func deleteLink(ctx context.Context, netns, link string) error {
-	args := []string{"link", "delete", link}
-	if netns != "" {
-		args = append([]string{"-n", netns}, args...)
-	}
-	err := runIP(ctx, args...)
-	if err != nil && ctx.Err() == nil && !hasLink(ctx, netns, link) {
-		return nil // maybe it went with its peer's namespace just now
-	}
-	return err
-}
-
-// hasLinks says whether the cell's network has more than loopback.
-func (c cell) hasLinks(ctx context.Context) bool {
-	link := nodeLink
-	if c.name == controlCell {
-		link = hostLink
-	}
-	return hasLink(ctx, c.netns, link)
-}
-
-func hasLink(ctx context.Context, netns, link string) bool {
-	args := []string{"link", "show", link}
-	if netns != "" {
-		args = append([]string{"-n", netns}, args...)
-	}
-	return exec.CommandContext(ctx, "ip", args...).Run() == nil
-}
-
 // ownFiles is what Up makes in the cluster's folder.
 func ownFiles() []string {
-	return []string{"cells", "config", "etcd", "kubeconfig", "logs", "pki", "run", "plugged.json", "cluster.json"}
+	return append(cell.Files(), "config", "etcd", "kubeconfig", "pki", "cluster.json")
 }
 
 // removeFiles removes what Up made in dir, and dir itself when nothing else is

@@ -3,7 +3,6 @@
 package devcluster
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -19,96 +18,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/akri-go/akri/internal/cell"
+	"github.com/akri-go/akri/internal/images"
+	"github.com/akri-go/akri/internal/poll"
 )
 
 const probeImage = "akri.local/probe:1"
-
-// clusterRemains notes what belongs to a cluster now and returns a function
-// that fails the test for all of it that is still there.
-func clusterRemains(t *testing.T, c *Cluster) func() {
-	t.Helper()
-	var members []proc
-	names, err := filepath.Glob(filepath.Join("/run/netns", c.network.NetNS("*")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, cell := range c.cells() {
-		h, err := cell.holder()
-		if err != nil || !h.alive() {
-			continue
-		}
-		all, err := listPIDs()
-		if err != nil {
-			t.Fatal(err)
-		}
-		// Processes of containers are in process namespaces below the cell's.
-		for _, pid := range all {
-			if below(pid, h.PID) {
-				if p, err := identify(pid); err == nil {
-					members = append(members, p)
-				}
-			}
-		}
-	}
-	t.Logf("%d processes, %d network namespaces", len(members), len(names))
-	return func() {
-		t.Helper()
-		for _, p := range members {
-			if p.alive() {
-				t.Errorf("process %d is left", p.PID)
-			}
-		}
-		left := []string{c.dir}
-		// What is named after the index, unless another cluster has that by now.
-		var next entry
-		if err := readJSON(entryFile(c.network.Index), &next); err != nil {
-			t.Error(err)
-		}
-		if next.Dir == "" || next.Dir == c.dir {
-			nets, _ := filepath.Glob(filepath.Join("/run/netns", c.network.NetNS("*")))
-			left = append(left, nets...)
-			trees, err := hierarchies()
-			if err != nil {
-				t.Error(err)
-			}
-			for _, h := range trees {
-				left = append(left, filepath.Join(h.mount, c.network.Cgroup()))
-			}
-			left = append(left, "/sys/class/net/"+c.network.Interface(), entryFile(c.network.Index))
-		}
-		for _, path := range left {
-			if exists(path) {
-				t.Errorf("%s is left", path)
-			}
-		}
-		mounts, err := os.ReadFile("/proc/self/mounts")
-		if err != nil {
-			t.Error(err)
-		}
-		if strings.Contains(string(mounts), c.dir) {
-			t.Errorf("mounts are left:\n%s", mounts)
-		}
-	}
-}
-
-// below says whether pid is ancestor or descends from it.
-func below(pid, ancestor int) bool {
-	for pid > 1 {
-		if pid == ancestor {
-			return true
-		}
-		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return false
-		}
-		rest := data[bytes.LastIndexByte(data, ')')+1:]
-		var state string
-		if _, err := fmt.Sscan(string(rest), &state, &pid); err != nil {
-			return false
-		}
-	}
-	return false
-}
 
 func pids(st Status) string {
 	var b strings.Builder
@@ -123,7 +39,7 @@ func pids(st Status) string {
 // minute, when it forgets the address of one that is made anew.
 func pinNeighbours(t *testing.T, c *Cluster, node int) {
 	t.Helper()
-	out, err := c.Exec(t.Context(), node, "ip", "neigh", "show", "dev", nodeLink)
+	out, err := c.Exec(t.Context(), node, "ip", "neigh", "show", "dev", cell.MemberLink)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +49,7 @@ func pinNeighbours(t *testing.T, c *Cluster, node int) {
 		if len(f) < 3 || f[1] != "lladdr" {
 			continue
 		}
-		if out, err := c.Exec(t.Context(), node, "ip", "neigh", "replace", f[0], "lladdr", f[2], "dev", nodeLink, "nud", "permanent"); err != nil {
+		if out, err := c.Exec(t.Context(), node, "ip", "neigh", "replace", f[0], "lladdr", f[2], "dev", cell.MemberLink, "nud", "permanent"); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		pinned++
@@ -153,7 +69,7 @@ func buildProbe(t *testing.T) string {
 		t.Fatalf("build the probe: %v\n%s", err, out)
 	}
 	archive := filepath.Join(t.TempDir(), "probe.tar")
-	if err := WriteImage(archive, probeImage, bin); err != nil {
+	if err := images.WriteProgram(archive, probeImage, bin); err != nil {
 		t.Fatal(err)
 	}
 	return archive
@@ -190,7 +106,7 @@ func startProbe(t *testing.T, client kubernetes.Interface, name string, node int
 
 func waitProbe(t *testing.T, client kubernetes.Interface, name string) (pod *corev1.Pod) {
 	t.Helper()
-	err := poll(deadline(t), "Pod "+name+" is ready", 50*time.Millisecond, func(ctx context.Context) (err error) {
+	err := poll.Until(deadline(t), "Pod "+name+" is ready", 50*time.Millisecond, func(ctx context.Context) (err error) {
 		if pod, err = client.CoreV1().Pods("default").Get(ctx, name, metav1.GetOptions{}); err != nil {
 			return err
 		}
@@ -231,7 +147,7 @@ func exposeProbe(t *testing.T, client kubernetes.Interface, name string) *corev1
 
 func waitLog(t *testing.T, client kubernetes.Interface, pod, want string) {
 	t.Helper()
-	err := poll(deadline(t), "the log of "+pod+" says "+want, 50*time.Millisecond, func(ctx context.Context) error {
+	err := poll.Until(deadline(t), "the log of "+pod+" says "+want, 50*time.Millisecond, func(ctx context.Context) error {
 		log, err := client.CoreV1().Pods("default").GetLogs(pod, &corev1.PodLogOptions{}).DoRaw(ctx)
 		if err != nil {
 			return err
@@ -264,7 +180,7 @@ func waitAnswer(t *testing.T, url string, ok func(string) bool, want string) {
 	defer cancel()
 	// Kept-alive connections would hide a Service that stopped to work.
 	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	err := poll(ctx, fmt.Sprintf("%s answers %q", url, want), 100*time.Millisecond, func(ctx context.Context) error {
+	err := poll.Until(ctx, fmt.Sprintf("%s answers %q", url, want), 100*time.Millisecond, func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return err

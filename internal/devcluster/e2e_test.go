@@ -19,6 +19,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/akri-go/akri/internal/atomicfile"
+	"github.com/akri-go/akri/internal/cell"
+	"github.com/akri-go/akri/internal/cell/celltest"
+	"github.com/akri-go/akri/internal/poll"
 )
 
 // TestCluster takes one cluster of two nodes through its life.
@@ -107,7 +112,7 @@ func TestCluster(t *testing.T) {
 		}
 	})
 	t.Run("a plugged device reaches nodes and Pods", func(t *testing.T) {
-		if !exists(zramControl) {
+		if !exists("/sys/class/zram-control") {
 			t.Skip("this kernel has no zram")
 		}
 		name, err := c.Plug(ctx)
@@ -142,18 +147,18 @@ func TestCluster(t *testing.T) {
 		if _, err := fmt.Fscan(out, &inner); err != nil {
 			t.Fatal(err)
 		}
-		pid, err := c.cell(nodeCell(1)).hostPID(inner)
+		pid, err := c.cell(nodeCell(1)).HostPID(inner)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := identify(pid)
+		p, err := cell.Identify(pid)
 		if err != nil {
 			t.Fatal(err)
 		}
 		cancel()
 		_ = cmd.Wait()
-		err = poll(deadline(t), "the command ends", 10*time.Millisecond, func(context.Context) error {
-			if p.alive() {
+		err = poll.Until(deadline(t), "the command ends", 10*time.Millisecond, func(context.Context) error {
+			if p.Alive() {
 				return errors.New("it runs")
 			}
 			return nil
@@ -213,16 +218,16 @@ func TestCluster(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer net.Close()
-			h, err := c.cell(name).holder()
+			h, err := c.cell(name).Holder()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := h.signal(ctx, unix.SIGKILL, true); err != nil {
+			if err := h.Signal(ctx, unix.SIGKILL, true); err != nil {
 				t.Fatal(err)
 			}
 		}
 		up()
-		err := poll(deadline(t), "the Pod runs again", 200*time.Millisecond, func(ctx context.Context) error {
+		err := poll.Until(deadline(t), "the Pod runs again", 200*time.Millisecond, func(ctx context.Context) error {
 			pod, err := client.CoreV1().Pods("default").Get(ctx, "web", metav1.GetOptions{})
 			if err != nil {
 				return err
@@ -238,13 +243,13 @@ func TestCluster(t *testing.T) {
 		wantAnswer(t, ask("/get", "url", "http://web/"), "200 web")
 	})
 	t.Run("down leaves nothing", func(t *testing.T) {
-		if exists(zramControl) {
+		if exists("/sys/class/zram-control") {
 			if _, err := c.Plug(ctx); err != nil {
 				t.Fatal(err)
 			}
 		}
 		name, _ := c.Plugged()
-		remains := clusterRemains(t, c)
+		remains := celltest.Remains(t, c.lab())
 		if err := Down(ctx, dir, os.Stderr); err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +292,7 @@ func testPower(t *testing.T, c *Cluster, client kubernetes.Interface) {
 	if err := c.StartNode(ctx, 2); err != nil {
 		t.Fatal(err)
 	}
-	err := poll(deadline(t), "the Pod runs again", 200*time.Millisecond, func(ctx context.Context) error {
+	err := poll.Until(deadline(t), "the Pod runs again", 200*time.Millisecond, func(ctx context.Context) error {
 		pod, err := client.CoreV1().Pods("default").Get(ctx, "other", metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -325,7 +330,7 @@ spec:
 `
 	write := func(name, text string) {
 		t.Helper()
-		if err := writeFile(filepath.Join(chart, name), []byte(text), 0o644); err != nil {
+		if err := atomicfile.Write(filepath.Join(chart, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -345,7 +350,7 @@ spec:
 	if _, err := client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	err := poll(deadline(t), "the namespace has its account", 50*time.Millisecond, func(ctx context.Context) error {
+	err := poll.Until(deadline(t), "the namespace has its account", 50*time.Millisecond, func(ctx context.Context) error {
 		_, err := client.CoreV1().ServiceAccounts(ns.Name).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
@@ -405,7 +410,7 @@ func TestInterruptedUp(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			remains := clusterRemains(t, c)
+			remains := celltest.Remains(t, c.lab())
 			if at == "namespaces made" {
 				if _, err := Up(t.Context(), Options{Dir: dir, Progress: os.Stderr}); err != nil {
 					t.Fatalf("up after an interrupted up: %v", err)

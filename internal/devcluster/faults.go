@@ -3,18 +3,21 @@ package devcluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/akri-go/akri/internal/cell"
 )
 
 // StopAPIServer ends the API server at once, as a crash would. The rest of the
 // cluster runs on.
 func (c *Cluster) StopAPIServer(ctx context.Context) error {
-	return c.cell(controlCell).stop(ctx, APIServer, unix.SIGKILL)
+	return c.cell(controlCell).Stop(ctx, APIServer, unix.SIGKILL)
 }
 
 // StartAPIServer starts the API server unless it runs, and returns when it is
@@ -66,35 +69,35 @@ func (c *Cluster) RestartKubelet(ctx context.Context, node int) error {
 
 // Restart ends a component gently and starts it again. The cell is
 // "control-plane", or "node<n>" counted from 1.
-func (c *Cluster) Restart(ctx context.Context, cell, component string) error {
-	if err := c.known(cell, component); err != nil {
+func (c *Cluster) Restart(ctx context.Context, cellName, component string) error {
+	if err := c.known(cellName, component); err != nil {
 		return err
 	}
-	if err := c.cell(cell).stop(ctx, component, unix.SIGTERM); err != nil {
+	if err := c.cell(cellName).Stop(ctx, component, unix.SIGTERM); err != nil {
 		return err
 	}
-	return c.startComponents(ctx, cell, component)
+	return c.startComponents(ctx, cellName, component)
 }
 
 // KillProcess sends sig to a component, and waits for its end when the signal
 // is SIGKILL. StartProcess starts it again.
-func (c *Cluster) KillProcess(ctx context.Context, cell, component string, sig unix.Signal) error {
-	if err := c.known(cell, component); err != nil {
+func (c *Cluster) KillProcess(ctx context.Context, cellName, component string, sig unix.Signal) error {
+	if err := c.known(cellName, component); err != nil {
 		return err
 	}
-	p, err := c.cell(cell).process(component)
+	p, err := c.cell(cellName).Process(component)
 	if err != nil {
 		return err
 	}
-	return p.signal(ctx, sig, sig == unix.SIGKILL)
+	return p.Signal(ctx, sig, sig == unix.SIGKILL)
 }
 
 // StartProcess starts a component unless it runs.
-func (c *Cluster) StartProcess(ctx context.Context, cell, component string) error {
-	if err := c.known(cell, component); err != nil {
+func (c *Cluster) StartProcess(ctx context.Context, cellName, component string) error {
+	if err := c.known(cellName, component); err != nil {
 		return err
 	}
-	return c.startComponents(ctx, cell, component)
+	return c.startComponents(ctx, cellName, component)
 }
 
 // StopNode cuts a node's power (counted from 1): all of its processes end at
@@ -104,16 +107,7 @@ func (c *Cluster) StopNode(ctx context.Context, node int) error {
 	if err := c.hasNode(node); err != nil {
 		return err
 	}
-	cell := c.cell(nodeCell(node))
-	holder, err := cell.holder()
-	if err != nil {
-		return err
-	}
-	// First, so that nobody hears that connections end.
-	if err := c.deleteNodeLink(ctx, node); err != nil {
-		return err
-	}
-	if err := holder.signal(ctx, unix.SIGKILL, true); err != nil {
+	if err := c.lab().Stop(ctx, nodeCell(node)); err != nil {
 		return fmt.Errorf("stop %s: %w", NodeName(node), err)
 	}
 	return nil
@@ -125,10 +119,10 @@ func (c *Cluster) StartNode(ctx context.Context, node int) error {
 	if err := c.hasNode(node); err != nil {
 		return err
 	}
-	if err := c.createNode(ctx, node, false); err != nil {
+	if err := c.lab().Start(ctx, nodeCell(node)); err != nil {
 		return err
 	}
-	if err := runPlan(ctx, c.network.nodeRoutePlan(node, c.state.Nodes)); err != nil {
+	if err := cell.RunIP(ctx, c.network.nodeRoutePlan(node, c.state.Nodes)...); err != nil {
 		return err
 	}
 	images, err := c.ownImages(ctx)
@@ -148,19 +142,19 @@ func (c *Cluster) hasNode(node int) error {
 	return nil
 }
 
-func (c *Cluster) known(cell, component string) error {
-	for _, have := range c.cells() {
-		if have.name != cell {
+func (c *Cluster) known(cellName, component string) error {
+	for _, have := range c.lab().Cells() {
+		if have.Name != cellName {
 			continue
 		}
-		for _, name := range c.componentsOf(cell) {
+		for _, name := range c.componentsOf(cellName) {
 			if name == component {
 				return nil
 			}
 		}
-		return fmt.Errorf("%s has no component %q; it has %s", cell, component, strings.Join(c.componentsOf(cell), ", "))
+		return fmt.Errorf("%s has no component %q; it has %s", cellName, component, strings.Join(c.componentsOf(cellName), ", "))
 	}
-	return fmt.Errorf("the cluster has no cell %q; it has %s and node1 to node%d", cell, controlCell, c.state.Nodes)
+	return fmt.Errorf("the cluster has no cell %q; it has %s and node1 to node%d", cellName, controlCell, c.state.Nodes)
 }
 
 // Command prepares a command that runs on a node (counted from 1), in its
@@ -169,7 +163,8 @@ func (c *Cluster) Command(ctx context.Context, node int, argv ...string) (*exec.
 	if err := c.hasNode(node); err != nil {
 		return nil, err
 	}
-	return c.cell(nodeCell(node)).command(ctx, "", argv...)
+	cmd, err := c.cell(nodeCell(node)).Command(ctx, argv...)
+	return cmd, withRemedy(err)
 }
 
 // Exec runs a command on a node and returns its standard output.
@@ -182,7 +177,7 @@ func (c *Cluster) Exec(ctx context.Context, node int, argv ...string) ([]byte, e
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return out, fmt.Errorf("run %s on %s: %w: %s", strings.Join(argv, " "), NodeName(node), interrupted(ctx, err), bytes.TrimSpace(stderr.Bytes()))
+		return out, fmt.Errorf("run %s on %s: %w: %s", strings.Join(argv, " "), NodeName(node), cell.Interrupted(ctx, err), bytes.TrimSpace(stderr.Bytes()))
 	}
 	return out, nil
 }
@@ -190,12 +185,14 @@ func (c *Cluster) Exec(ctx context.Context, node int, argv ...string) ([]byte, e
 // NodePath returns the path by which the machine reaches a node's file, a
 // socket below /run or /var/lib for instance.
 func (c *Cluster) NodePath(node int, path string) (string, error) {
-	h, err := c.cell(nodeCell(node)).holder()
-	if err != nil {
-		return "", err
+	path, err := c.cell(nodeCell(node)).Path(path)
+	return path, withRemedy(err)
+}
+
+// withRemedy says of a cell that does not run what starts it.
+func withRemedy(err error) error {
+	if errors.Is(err, cell.ErrNotRunning) {
+		err = fmt.Errorf("%w; `akri dev up` starts it", err)
 	}
-	if !h.alive() {
-		return "", fmt.Errorf("%s does not run", NodeName(node))
-	}
-	return fmt.Sprintf("/proc/%d/root%s", h.PID, path), nil
+	return err
 }

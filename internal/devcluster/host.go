@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/akri-go/akri/internal/cell"
 )
 
 // requirement is a program that the cluster takes from the machine.
@@ -145,8 +147,7 @@ func checkKernel(readFile func(string) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	trees := parseHierarchies(string(mounts))
-	if len(trees) == 0 {
+	if len(cell.ParseTrees(string(mounts))) == 0 {
 		return errors.New("no cgroup tree is mounted; `mount -t cgroup2 none /sys/fs/cgroup` mounts one")
 	}
 	return nil

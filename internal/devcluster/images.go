@@ -1,11 +1,8 @@
 package devcluster
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,15 +12,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
+	"github.com/akri-go/akri/internal/images"
 )
 
 // LoadImages imports image archives (docker or OCI, one file each) into the
@@ -93,9 +86,8 @@ func (c *Cluster) importImages(ctx context.Context, node int, archives ...string
 
 // ctr runs containerd's client on a node and returns its standard output.
 func (c *Cluster) ctr(ctx context.Context, node int, stdin io.Reader, args ...string) ([]byte, error) {
-	cell := c.cell(nodeCell(node))
-	bin := cell.insideBinary(c.state.Bins[kubebin.Ctr])
-	cmd, err := cell.command(ctx, "", append([]string{bin, "--address", containerdCtl}, args...)...)
+	bin := c.cell(nodeCell(node)).InsideBinary(c.state.Bins[kubebin.Ctr])
+	cmd, err := c.Command(ctx, node, append([]string{bin, "--address", containerdCtl}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +95,7 @@ func (c *Cluster) ctr(ctx context.Context, node int, stdin io.Reader, args ...st
 	cmd.Stdin, cmd.Stderr = stdin, &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("ctr %s: %w: %s", strings.Join(args, " "), interrupted(ctx, err), bytes.TrimSpace(stderr.Bytes()))
+		return nil, fmt.Errorf("ctr %s: %w: %s", strings.Join(args, " "), cell.Interrupted(ctx, err), bytes.TrimSpace(stderr.Bytes()))
 	}
 	return out, nil
 }
@@ -123,7 +115,7 @@ func (c *Cluster) ownImages(ctx context.Context) (map[string]string, error) {
 		if exists(archives[ref]) {
 			continue
 		}
-		if err := WriteImage(archives[ref], ref, c.state.Bins[binary]); err != nil {
+		if err := images.WriteProgram(archives[ref], ref, c.state.Bins[binary]); err != nil {
 			return nil, fmt.Errorf("make the image %s: %w", ref, err)
 		}
 	}
@@ -146,68 +138,4 @@ func (c *Cluster) importMissing(ctx context.Context, node int, archives map[stri
 		}
 	}
 	return nil
-}
-
-// WriteImage writes a docker archive of an image that holds one static program
-// of this machine's architecture, /<base name of binary>, as its entry point.
-func WriteImage(archive, ref, binary string) error {
-	tag, err := name.NewTag(ref, name.WithDefaultRegistry(""))
-	if err != nil {
-		return err
-	}
-	program, err := os.ReadFile(binary)
-	if err != nil {
-		return err
-	}
-	base := filepath.Base(binary)
-	var layer bytes.Buffer
-	w := tar.NewWriter(&layer)
-	header := &tar.Header{Typeflag: tar.TypeReg, Name: base, Mode: 0o755, Size: int64(len(program))}
-	if err := errors.Join(w.WriteHeader(header), writeAll(w, program), w.Close()); err != nil {
-		return err
-	}
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(layer.Bytes())), nil
-	}, tarball.WithCompressionLevel(gzip.NoCompression), tarball.WithMediaType(types.DockerLayer))
-	if err != nil {
-		return err
-	}
-	img, err := mutate.AppendLayers(empty.Image, l)
-	if err != nil {
-		return err
-	}
-	img, err = mutate.ConfigFile(img, withProgram(img, "/"+base))
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(archive), 0o755); err != nil {
-		return err
-	}
-	// Another cluster may make the same archive now.
-	tmp, err := os.MkdirTemp(filepath.Dir(archive), ".image-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
-	whole := filepath.Join(tmp, "image.tar")
-	if err := tarball.WriteToFile(whole, tag, img); err != nil {
-		return err
-	}
-	return os.Rename(whole, archive)
-}
-
-func withProgram(img v1.Image, entrypoint string) *v1.ConfigFile {
-	cfg, err := img.ConfigFile()
-	if err != nil {
-		cfg = &v1.ConfigFile{}
-	}
-	cfg = cfg.DeepCopy()
-	cfg.OS, cfg.Architecture = "linux", runtime.GOARCH
-	cfg.Config = v1.Config{Entrypoint: []string{entrypoint}, Env: []string{"PATH=/"}}
-	return cfg
-}
-
-func writeAll(w io.Writer, data []byte) error {
-	_, err := w.Write(data)
-	return err
 }

@@ -51,12 +51,12 @@ func (s Status) Healthy() bool {
 // Status looks at the processes and asks the API server.
 func (c *Cluster) Status(ctx context.Context) Status {
 	var st Status
-	for _, cell := range c.cells() {
-		for _, component := range c.componentsOf(cell.name) {
-			cs := ComponentStatus{Cell: cell.name, Name: component, Log: cell.logFile(component)}
+	for _, cell := range c.lab().Cells() {
+		for _, component := range c.componentsOf(cell.Name) {
+			cs := ComponentStatus{Cell: cell.Name, Name: component, Log: cell.LogFile(component)}
 			// An unreadable record counts as not running.
-			if p, err := cell.process(component); err == nil && p.alive() {
-				cs.Running, cs.PID, cs.RSS = true, p.PID, rss(p.PID)
+			if p, err := cell.Process(component); err == nil && p.Alive() {
+				cs.Running, cs.PID, cs.RSS = true, p.PID, p.Memory()
 			}
 			st.Components = append(st.Components, cs)
 		}

@@ -1,9 +1,11 @@
 package devcluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,7 +13,10 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/akri-go/akri/internal/atomicfile"
+	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
+	"github.com/akri-go/akri/internal/poll"
 )
 
 // Up brings the cluster up and returns when its nodes are ready and its DNS
@@ -29,7 +34,7 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err := requireRoot(); err != nil {
 		return nil, err
 	}
-	unlock, err := lockDir(ctx, dir)
+	unlock, err := cell.Lock(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +46,15 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err := checkInotify(opts.Nodes, unix.InotifyInit1); err != nil {
 		out.step("%v", err)
 	}
-	paths, err := kubebin.Ensure(ctx, kubebin.Options{Repo: opts.Repo, Progress: out})
+	old, err := readState(dir)
+	if err != nil {
+		return nil, err
+	}
+	kubernetes, err := chooseKubernetes(old, cmp.Or(opts.Kubernetes, kubebin.WantedVersion()))
+	if err != nil {
+		return nil, err
+	}
+	paths, err := kubebin.Ensure(ctx, kubebin.Options{Repo: opts.Repo, Progress: out, Kubernetes: kubernetes})
 	if err != nil {
 		return nil, err
 	}
@@ -49,12 +62,12 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := claim(ctx, dir, opts.Nodes, state{BinDir: cache, Bins: binaries(paths), CNIDir: cni})
+	c, err := claim(ctx, dir, opts.Nodes, old, state{Kubernetes: kubernetes, BinDir: cache, Bins: binaries(paths), CNIDir: cni})
 	if err != nil {
 		return nil, err
 	}
 	c.maxRestart = opts.MaxRestartPeriod
-	out.step("cluster in %s, network %s, %d node(s)", c.dir, c.network.All(), c.state.Nodes)
+	out.step("cluster in %s, Kubernetes %s, network %s, %d node(s)", c.dir, kubernetes, c.network.All(), c.state.Nodes)
 	if err := c.up(ctx, out); err != nil {
 		return nil, fmt.Errorf("%w (logs: %s; `akri dev down` cleans up)", err, c.Logs())
 	}
@@ -62,13 +75,10 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	return c, nil
 }
 
-// claim reserves an index for the cluster in dir and writes its state.
-func claim(ctx context.Context, dir string, nodes int, fresh state) (*Cluster, error) {
+// claim reserves an index for the cluster in dir and writes its state. old is
+// the state of the one that is there, or nil.
+func claim(ctx context.Context, dir string, nodes int, old *state, fresh state) (*Cluster, error) {
 	if err := ensureDir(dir); err != nil {
-		return nil, err
-	}
-	old, err := readState(dir)
-	if err != nil {
 		return nil, err
 	}
 	want := -1
@@ -84,13 +94,20 @@ func claim(ctx context.Context, dir string, nodes int, fresh state) (*Cluster, e
 			return nil, fmt.Errorf("the cluster in %s has %d nodes and does not shrink; `akri dev down` first", dir, old.Nodes)
 		}
 	}
-	if st.Index, err = reserve(ctx, dir, want); err != nil {
+	var err error
+	if st.Index, err = cell.Reserve(ctx, dir, want); err != nil {
+		switch {
+		case errors.Is(err, cell.ErrTaken):
+			err = fmt.Errorf("%w; end that, or `akri dev down --dir %s` and start anew", err, dir)
+		case errors.Is(err, cell.ErrNoneFree):
+			err = fmt.Errorf("%w; end a cluster with `akri dev down --dir …`", err)
+		}
 		return nil, err
 	}
-	if err := writeJSON(stateFile(dir), st); err != nil {
+	if err := atomicfile.WriteJSON(stateFile(dir), st); err != nil {
 		return nil, err
 	}
-	return &Cluster{dir: dir, state: st, network: Network{Index: st.Index}}, nil
+	return &Cluster{dir: dir, state: st, network: network(st.Index)}, nil
 }
 
 func (c *Cluster) up(ctx context.Context, out *progress) error {
@@ -105,7 +122,7 @@ func (c *Cluster) up(ctx context.Context, out *progress) error {
 			return fmt.Errorf("render the configuration of node %d: %w", i, err)
 		}
 		for name, data := range files {
-			if err := writeFile(c.path("config", name), data, 0o600); err != nil {
+			if err := atomicfile.Write(c.path("config", name), data, 0o600); err != nil {
 				return err
 			}
 		}
@@ -140,66 +157,16 @@ func (c *Cluster) up(ctx context.Context, out *progress) error {
 	return c.waitDNS(ctx)
 }
 
-// createCells makes the cells and joins them. Cells whose holder died come
-// back, and with them their links.
+// createCells makes the cells, and the routes between them.
 func (c *Cluster) createCells(ctx context.Context, out *progress) error {
-	control, err := c.cell(controlCell).create(ctx)
+	fresh, err := c.lab().Create(ctx)
 	if err != nil {
 		return err
 	}
-	rejoin := control || !c.cell(controlCell).hasLinks(ctx)
-	if rejoin {
-		// The bridge went with the old cell, or was not finished.
-		if err := c.deleteHostLink(ctx); err != nil {
-			return err
-		}
-		if err := deleteLink(ctx, c.network.NetNS(controlCell), bridge); err != nil {
-			return err
-		}
-		if err := runPlan(ctx, c.network.linkPlan(0)); err != nil {
-			return err
-		}
-	}
-	for i := 1; i <= c.state.Nodes; i++ {
-		if err := c.createNode(ctx, i, rejoin); err != nil {
-			return err
-		}
-	}
-	if control {
+	if fresh {
 		out.step("namespaces made")
 	}
-	return runPlan(ctx, c.network.routePlan(c.state.Nodes))
-}
-
-// createNode makes the cell of a node, counted from 1, and joins it to the
-// bridge; anew if it has to rejoin.
-func (c *Cluster) createNode(ctx context.Context, node int, rejoin bool) error {
-	cell := c.cell(nodeCell(node))
-	fresh, err := cell.create(ctx)
-	if err != nil {
-		return err
-	}
-	cgroup := c.nodeConfig(node).Cgroup
-	if fresh {
-		// The cgroups of Pods that died with the old cell hold a kubelet up.
-		if err := removeCgroup(ctx, cgroup); err != nil {
-			return err
-		}
-	}
-	if err := createCgroup(cgroup); err != nil {
-		return err
-	}
-	if fresh || rejoin {
-		// The kernel takes its time to remove a namespace that has died: until
-		// then its links have this end.
-		if err := c.deleteNodeLink(ctx, node); err != nil {
-			return err
-		}
-	}
-	if cell.hasLinks(ctx) {
-		return nil
-	}
-	return runPlan(ctx, c.network.nodeLinkPlan(node))
+	return cell.RunIP(ctx, c.network.routePlan(c.state.Nodes)...)
 }
 
 func (c *Cluster) startControlPlane(ctx context.Context, out *progress) error {
@@ -220,11 +187,11 @@ func (c *Cluster) startControlPlane(ctx context.Context, out *progress) error {
 // startRuntime starts a node's containerd and gives it the images that the
 // cluster itself needs.
 func (c *Cluster) startRuntime(ctx context.Context, out *progress, node int, images map[string]string) error {
-	cell := nodeCell(node)
-	if err := c.startComponents(ctx, cell, Containerd); err != nil {
+	name := nodeCell(node)
+	if err := c.startComponents(ctx, name, Containerd); err != nil {
 		return err
 	}
-	err := c.waitComponent(ctx, cell, Containerd, func(ctx context.Context) error {
+	err := c.waitComponent(ctx, name, Containerd, func(ctx context.Context) error {
 		_, err := c.ctr(ctx, node, nil, "version")
 		return err
 	})
@@ -238,10 +205,10 @@ func (c *Cluster) startRuntime(ctx context.Context, out *progress, node int, ima
 	return nil
 }
 
-func (c *Cluster) startComponents(ctx context.Context, cell string, components ...string) error {
+func (c *Cluster) startComponents(ctx context.Context, cellName string, components ...string) error {
 	for _, component := range components {
-		if _, err := c.cell(cell).start(ctx, component, c.state.Bins[component], c.arguments(cell, component)...); err != nil {
-			return err
+		if _, err := c.cell(cellName).Start(ctx, component, c.state.Bins[component], c.arguments(cellName, component)...); err != nil {
+			return withRemedy(err)
 		}
 	}
 	return nil
@@ -249,16 +216,16 @@ func (c *Cluster) startComponents(ctx context.Context, cell string, components .
 
 // waitComponent asks check until it succeeds; it fails at once when the
 // component has ended.
-func (c *Cluster) waitComponent(ctx context.Context, cell, component string, check func(context.Context) error) error {
+func (c *Cluster) waitComponent(ctx context.Context, cellName, component string, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return poll(ctx, component+" of "+cell+" answers", 50*time.Millisecond, func(ctx context.Context) error {
-		p, err := c.cell(cell).process(component)
+	return poll.Until(ctx, component+" of "+cellName+" answers", 50*time.Millisecond, func(ctx context.Context) error {
+		p, err := c.cell(cellName).Process(component)
 		if err != nil {
-			return &fatalError{err}
+			return poll.Fatal(err)
 		}
-		if !p.alive() {
-			return &fatalError{fmt.Errorf("it ended, see %s", c.cell(cell).logFile(component))}
+		if !p.Alive() {
+			return poll.Fatal(fmt.Errorf("it ended, see %s", c.cell(cellName).LogFile(component)))
 		}
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
@@ -287,8 +254,8 @@ func shortHash(s string) string {
 	return hex.EncodeToString(sum[:])[:12]
 }
 
-func (c *Cluster) componentsOf(cell string) []string {
-	if cell == controlCell {
+func (c *Cluster) componentsOf(cellName string) []string {
+	if cellName == controlCell {
 		return controlComponents()
 	}
 	return nodeComponents()

@@ -1,6 +1,13 @@
 package images
 
 import (
+	"compress/gzip"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"archive/tar"
 	"bytes"
 	"fmt"
@@ -40,11 +47,54 @@ func assemble(p Platform, version, program string, binary []byte, tools []file) 
 		{name: "etc/group", mode: 0o644, data: []byte(group)},
 		{name: "tmp/", mode: 0o1777},
 	}}
+	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin:/"}
 	if len(tools) > 0 {
 		layers = append(layers, tools)
+		env = append(env, "LOG_LEVEL=debug") // they are for looking closely
 	}
 	layers = append(layers, []file{{name: program, mode: 0o755, data: binary}})
+	return newImage(p, gzip.BestSpeed, layers, v1.Config{
+		User:       fmt.Sprintf("%d:%d", userID, userID),
+		Entrypoint: []string{"/" + program},
+		WorkingDir: "/",
+		Env:        env,
+		Labels: map[string]string{
+			"org.opencontainers.image.title":    program,
+			"org.opencontainers.image.version":  version,
+			"org.opencontainers.image.source":   "https://github.com/akri-go/akri",
+			"org.opencontainers.image.licenses": "Apache-2.0",
+		},
+	})
+}
 
+// WriteProgram writes the archive of an image that holds one static program of
+// this machine's architecture and nothing else, /<base name of binary>, which
+// runs as root. It is for images that never leave the machine, so it is not
+// compressed. Several processes may write one archive at once.
+func WriteProgram(archive, ref, binary string) error {
+	// Archives have complete names only.
+	if _, err := name.NewTag(ref, name.WithDefaultRegistry(""), name.StrictValidation); err != nil {
+		return err
+	}
+	program, err := os.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+	base := filepath.Base(binary)
+	layers := [][]file{{{name: base, mode: 0o755, data: program}}}
+	image, err := newImage(Platform{Arch: runtime.GOARCH}, gzip.NoCompression, layers,
+		v1.Config{Entrypoint: []string{"/" + base}, Env: []string{"PATH=/"}})
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(archive), 0o755); err != nil {
+		return err
+	}
+	return writeFile(archive, func(w io.Writer) error { return writeArchive(w, ref, image) })
+}
+
+// newImage makes an image of layers; level is that of package gzip.
+func newImage(p Platform, level int, layers [][]file, run v1.Config) (v1.Image, error) {
 	epoch := v1.Time{Time: time.Unix(0, 0).UTC()}
 	image := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
 	image = mutate.ConfigMediaType(image, types.OCIConfigJSON)
@@ -55,7 +105,7 @@ func assemble(p Platform, version, program string, binary []byte, tools []file) 
 			return nil, err
 		}
 		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(raw)), nil },
-			tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
+			tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(level), tarball.WithCompressedCaching)
 		if err != nil {
 			return nil, err
 		}
@@ -70,24 +120,8 @@ func assemble(p Platform, version, program string, binary []byte, tools []file) 
 		return nil, err
 	}
 	config = config.DeepCopy()
-	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin:/"}
-	if len(tools) > 0 {
-		env = append(env, "LOG_LEVEL=debug") // they are for looking closely
-	}
 	config.OS, config.Architecture, config.Variant = "linux", p.Arch, p.Variant
-	config.Created = epoch
-	config.Config = v1.Config{
-		User:       fmt.Sprintf("%d:%d", userID, userID),
-		Entrypoint: []string{"/" + program},
-		WorkingDir: "/",
-		Env:        env,
-		Labels: map[string]string{
-			"org.opencontainers.image.title":    program,
-			"org.opencontainers.image.version":  version,
-			"org.opencontainers.image.source":   "https://github.com/akri-go/akri",
-			"org.opencontainers.image.licenses": "Apache-2.0",
-		},
-	}
+	config.Created, config.Config = epoch, run
 	return mutate.ConfigFile(image, config)
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -155,6 +156,31 @@ func TestUnchangedIsLeft(t *testing.T) {
 	build(t, out, p)
 	if oci, _ := unpack(t, before.Path); oci == nil {
 		t.Error("a missing archive was not written again")
+	}
+}
+
+func TestWriteProgram(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "server")
+	if err := os.WriteFile(binary, []byte("program"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(t.TempDir(), "new", "server.tar")
+	if err := WriteProgram(archive, "example.org/server:1", binary); err != nil {
+		t.Fatal(err)
+	}
+	image, _ := unpack(t, archive)
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.OS != "linux" || config.Architecture != runtime.GOARCH || config.Config.User != "" || !slices.Equal(config.Config.Entrypoint, []string{"/server"}) {
+		t.Errorf("%s/%s runs %v as %q", config.OS, config.Architecture, config.Config.Entrypoint, config.Config.User)
+	}
+	if files := contents(t, image); len(files) != 1 || string(files["server"]) != "program" {
+		t.Errorf("files: %v", names(files))
+	}
+	if err := WriteProgram(archive, "example.org/server", binary); err == nil {
+		t.Error("an image without a tag was written")
 	}
 }
 

@@ -25,6 +25,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // plugin is a service of the kind this is for. Allocate answers with the number
@@ -121,9 +123,9 @@ func TestUnary(t *testing.T) {
 		}
 	}
 	// A request of several windows; the text comes back as it was, but cut.
-	for _, text := range []string{"plain", "all of 100 %, naïve\nline\x00", strings.Repeat("long ", 60<<10)} {
+	for _, text := range []string{"plain", "all of 100 %, naïve\nline\x00", strings.Repeat("löng ", 60<<10)} {
 		_, err := client.Allocate(ctx, request(text))
-		want := text[:min(len(text), maxText)]
+		want := shorten.Text(text, maxText)
 		if status.Code(err) != codes.ResourceExhausted || status.Convert(err).Message() != want {
 			t.Errorf("error = %.60v, want ResourceExhausted with %.40q", err, want)
 		}

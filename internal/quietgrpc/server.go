@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 const (
@@ -92,10 +94,11 @@ func (s *Server) Serve(listener net.Listener) error {
 		delete(s.listeners, listener)
 		s.mu.Unlock()
 	}()
-	for pause := time.Duration(0); ; {
+	retry := backoff.Backoff{First: 5 * time.Millisecond, Max: time.Second}
+	for failures := 0; ; {
 		accepted, err := listener.Accept()
 		if err == nil {
-			pause = 0
+			failures = 0
 			s.start(accepted)
 			continue
 		}
@@ -103,8 +106,8 @@ func (s *Server) Serve(listener net.Listener) error {
 			return err
 		}
 		// Such as too many open files.
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		time.Sleep(pause)
+		failures++
+		time.Sleep(retry.Delay(failures))
 	}
 }
 

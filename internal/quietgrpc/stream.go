@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // prefixLen is the length of what precedes a message: a byte that says whether
@@ -266,9 +268,7 @@ const maxText = 4 << 10
 // escape writes a text as gRPC wants it: what is not printable ASCII, and "%",
 // as %XX.
 func escape(text string) string {
-	if len(text) > maxText {
-		text = text[:maxText]
-	}
+	text = shorten.Text(text, maxText)
 	escaped := make([]byte, 0, len(text))
 	for i := range len(text) {
 		if b := text[i]; b < ' ' || b > '~' || b == '%' {

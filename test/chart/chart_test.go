@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -377,6 +378,14 @@ func (r *rig) nothingLeft() {
 		}
 		for _, s := range services.Items {
 			left = append(left, "Service "+s.Name)
+		}
+		// A Lease that outlives its holder keeps the next install waiting.
+		var leases coordinationv1.LeaseList
+		if err := r.List(ctx, &leases, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		for _, l := range leases.Items {
+			left = append(left, "Lease "+l.Name)
 		}
 		return stillThere(left)
 	})

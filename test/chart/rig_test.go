@@ -40,6 +40,7 @@ import (
 	"github.com/akri-go/akri/charts"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/images"
 )
 
 func TestMain(m *testing.M) {
@@ -241,7 +242,7 @@ func (r *rig) loadForeign() {
 		r.Fatalf("build the foreign handler: %v: %s", err, out)
 	}
 	archive := filepath.Join(dir, "image.tar")
-	err := devcluster.WriteImage(archive, "example.org/foreignhandler:1", program)
+	err := images.WriteProgram(archive, "example.org/foreignhandler:1", program)
 	if err == nil {
 		err = r.cluster.LoadImages(r.Context(), archive)
 	}

@@ -15,6 +15,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // Reasons of the Events about devices, on their Configuration.
@@ -109,7 +110,7 @@ func New(api API, node string, log *slog.Logger) *Writer {
 // Found says that a device was found and has an Instance.
 func (w *Writer) Found(d inventory.Device) {
 	w.add(Of(d), kind{reason: DeviceFound}, bundle{
-		one:  fmt.Sprintf("found device %q on node %s: Instance %s", clip(d.Reported.ID, maxQuoted), w.node, d.Instance.Name),
+		one:  fmt.Sprintf("found device %q on node %s: Instance %s", shorten.Text(d.Reported.ID, maxQuoted), w.node, d.Instance.Name),
 		many: "devices found on node " + w.node,
 	})
 }
@@ -117,14 +118,14 @@ func (w *Writer) Found(d inventory.Device) {
 // Lost says that a device has left the node.
 func (w *Writer) Lost(d inventory.Device) {
 	w.add(Of(d), kind{reason: DeviceLost}, bundle{
-		one:  fmt.Sprintf("device %q left node %s: it was Instance %s", clip(d.Reported.ID, maxQuoted), w.node, d.Instance.Name),
+		one:  fmt.Sprintf("device %q left node %s: it was Instance %s", shorten.Text(d.Reported.ID, maxQuoted), w.node, d.Instance.Name),
 		many: "devices left node " + w.node,
 	})
 }
 
 // Warn reports a problem. The same one is not repeated for ten minutes.
 func (w *Writer) Warn(r Regarding, reason, note string) {
-	note = clip(note, maxNote-len(w.node)-16)
+	note = shorten.Text(note, maxNote-len(w.node)-16)
 	w.add(r, kind{reason, note}, bundle{warning: true, one: fmt.Sprintf("node %s: %s", w.node, note)})
 }
 
@@ -246,25 +247,11 @@ func (w *Writer) event(r Regarding, k kind, b *bundle, now time.Time) kubeclient
 		Metadata:            kubeclient.EventMeta{Name: name, Namespace: namespace},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: v0.ResourcePrefix + "/agent",
-		ReportingInstance:   clip(w.node, maxReportingInstance),
+		ReportingInstance:   shorten.Text(w.node, maxReportingInstance),
 		Action:              "Discover",
 		Reason:              k.reason,
 		Regarding:           object,
-		Note:                clip(note, maxNote),
+		Note:                shorten.Text(note, maxNote),
 		Type:                level,
 	}
-}
-
-// clip cuts a text to at most n bytes, between characters.
-func clip(s string, n int) string {
-	s = strings.ToValidUTF8(s, "?")
-	if len(s) <= n {
-		return s
-	}
-	const more = "…"
-	cut := n - len(more)
-	for cut > 0 && s[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return s[:cut] + more
 }

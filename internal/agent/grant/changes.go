@@ -7,6 +7,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // Changes returns what is no longer so of what a container was given for some
@@ -144,11 +145,7 @@ func (c *difference) String() string {
 	if len(c.keys) > 0 {
 		parts = append(parts, "property "+list(c.keys)+" has another value")
 	}
-	text := strings.ToValidUTF8(strings.Join(parts, "; "), "?")
-	if len(text) > v0.MaxChange {
-		text = strings.ToValidUTF8(text[:v0.MaxChange-len("…")], "") + "…"
-	}
-	return text
+	return shorten.Text(strings.Join(parts, "; "), v0.MaxChange)
 }
 
 // list names a few of what may be many.

@@ -366,3 +366,42 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("it is said %d times:\n%s", n, log.String())
 	}
 }
+
+type counted struct {
+	memory
+	saves int
+}
+
+func (c *counted) Save(s State) error { c.saves++; return c.memory.Save(s) }
+
+// A reading that changes all the time does not wear out the node's disk.
+func TestSavesOfAReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := &counted{}
+		v, _, _ := start(t, disk, "")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- v.Run(ctx) }()
+		ask(v, "q")
+		for i := range 36_000 {
+			d := devices("x")
+			d[0].Properties = map[string]string{"LEVEL": fmt.Sprint(i)}
+			if err := v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "e", Devices: d}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond) // fake
+		}
+		if disk.saves < 100 || disk.saves > 130 {
+			t.Errorf("%d writes in an hour", disk.saves)
+		}
+		time.Sleep(2 * mostInterval) // fake
+		disk.saves = 0
+		report(v, "q", "e", "x", "y")
+		time.Sleep(2 * saveInterval) // fake
+		if disk.saves != 1 {
+			t.Errorf("after some quiet a new device is written %d times", disk.saves)
+		}
+		cancel()
+		<-done
+	})
+}

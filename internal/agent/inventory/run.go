@@ -3,6 +3,8 @@ package inventory
 import (
 	"context"
 	"time"
+
+	"github.com/akri-go/akri/internal/pace"
 )
 
 // changed wakes Run.
@@ -18,7 +20,7 @@ func (v *Inventory) changed() {
 func (v *Inventory) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var saved time.Time
+	saves := pace.Pace{Least: saveInterval, Most: mostInterval}
 	for {
 		select {
 		case <-ctx.Done():
@@ -28,15 +30,21 @@ func (v *Inventory) Run(ctx context.Context) error {
 		case <-v.beat:
 		case <-timer.C:
 		}
-		// The store is for restarts: once a second is often enough.
-		if time.Since(saved) >= saveInterval && v.save() {
-			saved = time.Now()
+		if saves.Wait(time.Now()) == 0 && v.save() {
+			saves.Done(time.Now())
 		}
 		timer.Reset(v.due())
 	}
 }
 
-const saveInterval = time.Second
+const (
+	// saveInterval is the time between two writes of the store; it is for
+	// restarts.
+	saveInterval = time.Second
+	// mostInterval is what it doubles to while something changes all the time, a
+	// reading perhaps: nodes have disks that can be written so often and no more.
+	mostInterval = 32 * time.Second
+)
 
 // due ends the grace periods that are over and returns how long to wait for
 // the next.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // summary says what became of a request on this node.
@@ -54,7 +55,7 @@ func (q *request) summary(node string) v0.ConfigurationNode {
 	for _, err := range q.collisions {
 		says = append(says, err.Error())
 	}
-	entry.Message = shorten(strings.Join(says, "; "), 1024)
+	entry.Message = shorten.Text(strings.Join(says, "; "), 1024)
 	return entry
 }
 
@@ -83,17 +84,4 @@ func (q *request) problem() (reason, note string) {
 		says = append(says, err.Error())
 	}
 	return reasonDevicesRefused, strings.Join(says, "; ")
-}
-
-// shorten cuts text to at most n bytes, between characters.
-func shorten(text string, n int) string {
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	if len(text) <= n {
-		return text
-	}
-	cut := n - len("…")
-	for cut > 0 && text[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return text[:cut] + "…"
 }

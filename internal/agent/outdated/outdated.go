@@ -32,12 +32,15 @@ import (
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/ledger"
 	"github.com/akri-go/akri/internal/agent/podresources"
+	"github.com/akri-go/akri/internal/pace"
 )
 
 const (
 	// soon is how long after a change a look is taken: changes come in groups,
 	// and the kubelet writes down an allocation after it was answered.
 	soon = 500 * time.Millisecond
+	// rare is how long it becomes while a device changes all the time.
+	rare = 8 * time.Second
 	// retry is when a look that failed is taken again.
 	retry = 10 * time.Second
 	// never is when a look is taken that nothing asks for.
@@ -122,6 +125,7 @@ func (f *Finder) Run(ctx context.Context) error {
 	timer := time.NewTimer(soon)
 	defer timer.Stop()
 	due := time.Now().Add(soon)
+	looks := pace.Pace{Least: soon, Most: rare}
 	for {
 		select {
 		case <-ctx.Done():
@@ -129,13 +133,14 @@ func (f *Finder) Run(ctx context.Context) error {
 		case <-f.kick:
 			// Never later than was meant: kicks may come without end, by a
 			// device that changes all the time.
-			if time.Until(due) > soon {
-				due = time.Now().Add(soon)
-				timer.Reset(soon)
+			if wait := max(soon, looks.Wait(time.Now())); time.Until(due) > wait {
+				due = time.Now().Add(wait)
+				timer.Reset(wait)
 			}
 			continue
 		case <-timer.C:
 		}
+		looks.Done(time.Now())
 		wait := f.untilQuiet()
 		if err := f.look(ctx); err != nil && ctx.Err() == nil {
 			if f.trouble != err.Error() {

@@ -11,6 +11,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 // Adopt waits until the Instances are known and returns the devices of those
@@ -91,7 +92,7 @@ func (p *Publisher) legacyRun(ctx context.Context) {
 		return
 	}
 	for p.legacyList(ctx) != nil {
-		if !sleep(ctx, 10*time.Second) {
+		if backoff.Sleep(ctx, 10*time.Second) != nil {
 			return
 		}
 	}
@@ -104,7 +105,7 @@ func (p *Publisher) legacyRun(ctx context.Context) {
 	p.opts.Logger.Info("Instances of an earlier agent found", "count", waiting)
 	const tick = 10 * time.Second
 	for left := legacyGrace; left > 0; {
-		if !sleep(ctx, tick) {
+		if backoff.Sleep(ctx, tick) != nil {
 			return
 		}
 		if p.opts.API.Reachable() {
@@ -161,16 +162,4 @@ func (p *Publisher) legacyList(ctx context.Context) error {
 func isLegacy(node string, o *v0.Instance) bool {
 	return o.Labels[v0.LabelShared] == "" && o.Labels[v0.LabelNode] == "" &&
 		(slices.Contains(o.Spec.Nodes, node) || slices.Contains(o.Finalizers, node))
-}
-
-// sleep tells whether the time has passed; false means that ctx is done.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

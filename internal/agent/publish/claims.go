@@ -143,7 +143,7 @@ func (p *Publisher) verdict(ctx context.Context, name types.NamespacedName, r *c
 	case len(d.Taken) > 0:
 		var says []string
 		for _, slot := range d.Taken {
-			says = append(says, fmt.Sprintf("%s by %s", slot, shorten(usage(have.Spec.DeviceUsage[slot]).Node)))
+			says = append(says, fmt.Sprintf("%s by %s", slot, quoted(usage(have.Spec.DeviceUsage[slot]).Node)))
 		}
 		return fmt.Errorf("claim slots of instance %s: %w: %s", name, ledger.ErrTaken, strings.Join(says, ", "))
 	case len(beyond) > 0:

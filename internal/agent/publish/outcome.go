@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +12,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/events"
 	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 const (
@@ -20,9 +20,11 @@ const (
 	// Configuration changes, nodes hear of it at slightly different times.
 	settle = 3 * time.Second
 
-	// backoffFirst and backoffMost are how long a failed write waits, doubling.
-	backoffFirst = 100 * time.Millisecond
-	backoffMost  = 30 * time.Second
+	// backoffFirst and backoffMost are how long a failed write waits at first and
+	// at most, and backoffJitter is the part of it that is random.
+	backoffFirst  = 100 * time.Millisecond
+	backoffMost   = 30 * time.Second
+	backoffJitter = 0.25
 )
 
 // park puts an Instance aside until the API server is reachable.
@@ -60,7 +62,7 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 	problem := ""
 	if d.Problem != nil {
 		problem = d.Problem.Error()
-		again = jitter(backoffMost)
+		again = backoff.Jitter(backoffMost, backoffJitter)
 		if have != nil && !p.watched(have) { // then it is to be read again
 			delete(p.observed, name)
 			p.unread[name] = unread{}
@@ -108,8 +110,8 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 	}
 	p.mu.Lock()
 	e := p.entry(name)
-	wait := min(backoffMost, backoffFirst<<min(e.failures, 16))
 	e.failures++
+	wait := backoff.Backoff{First: backoffFirst, Max: backoffMost, Jitter: backoffJitter}.Delay(e.failures)
 	// One that is outdated, or races, is refused once.
 	lasting := e.failures > 3
 	report := e.problem != err.Error()
@@ -130,7 +132,7 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 	default:
 		p.opts.Logger.Warn("instance not written; trying again", "instance", name, "error", err)
 	}
-	p.queue.AddAfter(name, jitter(wait))
+	p.queue.AddAfter(name, wait)
 }
 
 // refuse says in its Configuration's status why a device is not published, or,
@@ -146,5 +148,3 @@ func terminating(err error) bool {
 	const cause metav1.CauseType = "NamespaceTerminating"
 	return apierrors.HasStatusCause(err, cause)
 }
-
-func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/4+1) }

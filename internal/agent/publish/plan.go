@@ -12,6 +12,8 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/inventory"
+	"github.com/akri-go/akri/internal/jsonpatch"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // Word is what the inventory has said of an Instance's device.
@@ -130,7 +132,7 @@ type planner struct {
 
 func (p *planner) write(w Write) {
 	if w.Verb == Patch {
-		w.Ops = append([]Op{sameUID(w.UID)}, w.Ops...)
+		w.Ops = append([]jsonpatch.Op{jsonpatch.SameUID(w.UID)}, w.Ops...)
 	}
 	p.out.Writes = append(p.out.Writes, w)
 }
@@ -200,16 +202,16 @@ func (p *planner) facts() {
 		p.write(Write{Verb: Apply, Force: true, UID: o.UID, Object: p.full(o.UID, int64(d.Capacity), properties)})
 		return
 	}
-	var ops []Op
+	var ops []jsonpatch.Op
 	for _, k := range slices.Sorted(maps.Keys(o.Spec.BrokerProperties)) {
 		if _, ok := properties[k]; !ok {
-			path := pointer("spec", "brokerProperties", k)
-			ops = append(ops, opTest(path, o.Spec.BrokerProperties[k]), opRemove(path))
+			path := jsonpatch.Pointer("spec", "brokerProperties", k)
+			ops = append(ops, jsonpatch.RemoveIf(path, o.Spec.BrokerProperties[k])...)
 		}
 	}
 	if len(ops) > 0 {
 		if d.Shared {
-			ops = append([]Op{opTest("/spec/nodes/0", p.node)}, ops...)
+			ops = append([]jsonpatch.Op{jsonpatch.Test("/spec/nodes/0", p.node)}, ops...)
 		}
 		p.write(Write{Verb: Patch, UID: o.UID, Ops: ops})
 	}
@@ -274,17 +276,12 @@ func (p *planner) leave() {
 // else would, and the Instance could never go.
 func (p *planner) dropFinalizer() {
 	if at := slices.Index(p.have.Finalizers, p.node); at >= 0 {
-		path := pointer("metadata", "finalizers", strconv.Itoa(at))
-		p.write(Write{Verb: Patch, UID: p.have.UID, Ops: []Op{opTest(path, p.node), opRemove(path)}})
+		path := jsonpatch.Pointer("metadata", "finalizers", strconv.Itoa(at))
+		p.write(Write{Verb: Patch, UID: p.have.UID, Ops: jsonpatch.RemoveIf(path, p.node)})
 	}
 }
 
 // maxQuoted bounds what errors quote of names from outside.
 const maxQuoted = 64
 
-func shorten(s string) string {
-	if len(s) > maxQuoted {
-		return s[:maxQuoted] + "…"
-	}
-	return s
-}
+func quoted(s string) string { return shorten.Text(s, maxQuoted) }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/jsonpatch"
 )
 
 // claims brings this node's keys of deviceUsage to the given set; nil leaves
@@ -22,7 +23,7 @@ func (p *planner) claims(claims map[string]v0.Usage) {
 	}
 	o := p.have
 	var (
-		ops   []Op
+		ops   []jsonpatch.Op
 		fresh bool
 		here  = p.mayClaim()
 		held  = map[string]string{}
@@ -30,7 +31,7 @@ func (p *planner) claims(claims map[string]v0.Usage) {
 	for _, slot := range slices.Sorted(maps.Keys(claims)) {
 		value := claims[slot].String()
 		live, exists := o.Spec.DeviceUsage[slot]
-		path := pointer("spec", "deviceUsage", slot)
+		path := jsonpatch.Pointer("spec", "deviceUsage", slot)
 		switch {
 		case value == "":
 			continue
@@ -47,10 +48,10 @@ func (p *planner) claims(claims map[string]v0.Usage) {
 		case live == "":
 			// Upstream's way to say free: the key is somebody's, and an
 			// apply would conflict with it.
-			ops = append(ops, opTest(path, live), opRemove(path))
+			ops = append(ops, jsonpatch.RemoveIf(path, live)...)
 			fresh = true
 		case usage(live).Node == p.node:
-			ops = append(ops, opTest(path, live), opReplace(path, value))
+			ops = append(ops, jsonpatch.Test(path, live), jsonpatch.Replace(path, value))
 		default:
 			p.out.Taken = append(p.out.Taken, slot)
 			continue
@@ -60,8 +61,8 @@ func (p *planner) claims(claims map[string]v0.Usage) {
 	for _, slot := range slices.Sorted(maps.Keys(o.Spec.DeviceUsage)) {
 		live := o.Spec.DeviceUsage[slot]
 		if _, stays := held[slot]; !stays && usage(live).Node == p.node {
-			path := pointer("spec", "deviceUsage", slot)
-			ops = append(ops, opTest(path, live), opRemove(path))
+			path := jsonpatch.Pointer("spec", "deviceUsage", slot)
+			ops = append(ops, jsonpatch.RemoveIf(path, live)...)
 		}
 	}
 	if len(ops) > 0 {

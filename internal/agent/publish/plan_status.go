@@ -10,6 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/jsonpatch"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // status says in status.nodes what there is to say beyond "online".
@@ -76,8 +78,8 @@ func (p *planner) entry(e *v0.InstanceNode) {
 	switch {
 	case e == nil && at < 0:
 	case e == nil:
-		path := pointer("status", "nodes", strconv.Itoa(at))
-		p.write(Write{Verb: Patch, Status: true, UID: o.UID, Ops: []Op{opTest(path+"/name", p.node), opRemove(path)}})
+		path := jsonpatch.Pointer("status", "nodes", strconv.Itoa(at))
+		p.write(Write{Verb: Patch, Status: true, UID: o.UID, Ops: []jsonpatch.Op{jsonpatch.Test(path+"/name", p.node), jsonpatch.Remove(path)}})
 	default:
 		if at >= 0 && p.sameEntry(o.Status.Nodes[at], *e) {
 			return
@@ -110,33 +112,19 @@ func (p *planner) difference() string {
 	var keys []string
 	for k, v := range mine {
 		if live, ok := o.Spec.BrokerProperties[k]; !ok || live != v {
-			keys = append(keys, shorten(k))
+			keys = append(keys, quoted(k))
 		}
 	}
 	for k := range o.Spec.BrokerProperties {
 		if _, ok := mine[k]; !ok {
-			keys = append(keys, shorten(k))
+			keys = append(keys, quoted(k))
 		}
 	}
 	slices.Sort(keys)
 	if len(keys) > 0 {
 		parts = append(parts, "properties "+strings.Join(keys, ", "))
 	}
-	return clip(fmt.Sprintf("other than node %s: %s", shorten(o.Spec.Nodes[0]), strings.Join(parts, "; ")), maxMessage)
-}
-
-// clip cuts a text to at most n bytes, between characters.
-func clip(s string, n int) string {
-	s = strings.ToValidUTF8(s, "?")
-	if len(s) <= n {
-		return s
-	}
-	const more = "…"
-	cut := n - len(more)
-	for cut > 0 && s[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return s[:cut] + more
+	return shorten.Text(fmt.Sprintf("other than node %s: %s", quoted(o.Spec.Nodes[0]), strings.Join(parts, "; ")), maxMessage)
 }
 
 // seconds is the precision that the API has.

@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -81,27 +80,6 @@ func TestUrgentFirst(t *testing.T) {
 	}
 	if want := []string{"c", "x", "a", "b", "d"}; !slices.Equal(got, want) {
 		t.Errorf("order %v, want %v", got, want)
-	}
-}
-
-func TestOpJSON(t *testing.T) {
-	raw, err := json.Marshal([]Op{opTest("/a", ""), opRemove("/a"), opReplace("/b", "c")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	const want = `[{"op":"test","path":"/a","value":""},{"op":"remove","path":"/a"},{"op":"replace","path":"/b","value":"c"}]`
-	if string(raw) != want {
-		t.Errorf("patch is %s, want %s", raw, want)
-	}
-}
-
-func TestClip(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"short", "short"}, {"exactly ten", "exactly…"}, {"ééééééé", "ééé…"}, {"\xff\xfe", "?"},
-	} {
-		if got := clip(c.in, 10); got != c.want || len(got) > 10 {
-			t.Errorf("clip(%q) = %q, want %q", c.in, got, c.want)
-		}
 	}
 }
 

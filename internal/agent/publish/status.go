@@ -17,6 +17,8 @@ import (
 	"k8s.io/client-go/util/workqueue"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 const (
@@ -113,7 +115,7 @@ func withRefused(entry v0.ConfigurationNode, refused map[string]string) v0.Confi
 		}
 		entry.Message = says
 	}
-	entry.Message = clip(entry.Message, maxMessage)
+	entry.Message = shorten.Text(entry.Message, maxMessage)
 	return entry
 }
 
@@ -199,7 +201,7 @@ func (s *statuses) write(ctx context.Context, name types.NamespacedName) time.Du
 	}
 	w.known = nil
 	w.failures++
-	return jitter(min(backoffMost, statusEvery<<min(w.failures, 10)))
+	return backoff.Backoff{First: 2 * statusEvery, Max: backoffMost, Jitter: backoffJitter}.Delay(w.failures)
 }
 
 // bring writes an entry unless it is there, and returns it as it is then.

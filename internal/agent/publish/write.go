@@ -1,14 +1,13 @@
 package publish
 
 import (
-	"encoding/json"
 	"strconv"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/jsonpatch"
 )
 
 // Verb is how a [Write] writes.
@@ -42,8 +41,8 @@ type Write struct {
 	UID             types.UID
 	ResourceVersion string
 
-	Object *Object // what to apply
-	Ops    []Op    // the patch
+	Object *Object        // what to apply
+	Ops    []jsonpatch.Op // the patch
 }
 
 // leaves tells whether the write gives up all that the node owns of an Instance.
@@ -86,44 +85,9 @@ type ObjectStatus struct {
 	Nodes []v0.InstanceNode `json:"nodes,omitempty"`
 }
 
-// Op is one step of a JSON patch.
-type Op struct {
-	Op    string `json:"op"`
-	Path  string `json:"path"`
-	Value string `json:"value,omitempty"`
-}
-
-// MarshalJSON keeps the empty value of a test.
-func (o Op) MarshalJSON() ([]byte, error) {
-	m := map[string]string{"op": o.Op, "path": o.Path}
-	if o.Op != "remove" {
-		m["value"] = o.Value
-	}
-	return json.Marshal(m)
-}
-
-func opTest(path, value string) Op    { return Op{Op: "test", Path: path, Value: value} }
-func opReplace(path, value string) Op { return Op{Op: "replace", Path: path, Value: value} }
-func opRemove(path string) Op         { return Op{Op: "remove", Path: path} }
-
-// pointer joins the parts of a JSON pointer (RFC 6901).
-func pointer(parts ...string) string {
-	escape := strings.NewReplacer("~", "~0", "/", "~1")
-	var b strings.Builder
-	for _, p := range parts {
-		b.WriteByte('/')
-		b.WriteString(escape.Replace(p))
-	}
-	return b.String()
-}
-
-// sameUID is the precondition of every patch.
-func sameUID(uid types.UID) Op { return opTest("/metadata/uid", string(uid)) }
-
 // removeNode returns what takes spec.nodes[i] away.
-func removeNode(i int, node string) []Op {
-	path := pointer("spec", "nodes", strconv.Itoa(i))
-	return []Op{opTest(path, node), opRemove(path)}
+func removeNode(i int, node string) []jsonpatch.Op {
+	return jsonpatch.RemoveIf(jsonpatch.Pointer("spec", "nodes", strconv.Itoa(i)), node)
 }
 
 // newObject returns an Object with the names filled in and nothing else.

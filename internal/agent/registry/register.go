@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 var (
@@ -62,7 +65,7 @@ func (r *Registry) tryAdd(e *endpoint, dead []*endpoint) error {
 	r.registrations++
 	e.registration = r.registrations
 	h.endpoints[e.id] = e
-	r.log.Info("handler registered", "handler", e.name, "endpoint", e.id, "shared", e.shared)
+	r.say(e, types.NamespacedName{}, slog.LevelInfo, "handler registered", "shared", e.shared)
 	for _, a := range r.questions {
 		if a.Handler == e.name {
 			r.mail.forget(func(p place) bool { return p.configuration == a.Configuration && p.endpoint == "" })

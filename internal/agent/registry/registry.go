@@ -13,6 +13,7 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/hostpath"
+	"github.com/akri-go/akri/internal/logging"
 )
 
 // Socket is the name of the agent's socket in the directory of the handlers.
@@ -76,6 +77,7 @@ type Registry struct {
 	inFlight      map[string]int // bytes that may be under way, by handler name
 	registrations int            // how many there were of new endpoints
 	starved       bool           // a stream was not opened, for want of room
+	lines         map[place]*logging.Sparing
 
 	turn chan struct{} // has room for one: who decodes a report
 }
@@ -141,6 +143,7 @@ func New(o Options) (*Registry, error) {
 		turn:      make(chan struct{}, 1),
 		questions: make(map[types.NamespacedName]*asked),
 		handlers:  make(map[string]*handler),
+		lines:     make(map[place]*logging.Sparing),
 	}, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
+	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/unixsock"
 )
 
@@ -54,9 +55,8 @@ var reasons = map[codes.Code]string{
 	codes.ResourceExhausted:  TooMany,
 }
 
-// longestRetry is how long the agent waits at most before it tries again to have
-// its socket.
-const longestRetry = 2 * time.Second
+// serving is how long the agent waits before it tries again to have its socket.
+var serving = backoff.Backoff{First: firstPause, Max: 2 * time.Second}
 
 var (
 	errSocketLost = errors.New("the agent's socket was removed")
@@ -67,27 +67,23 @@ var (
 // or its folder, it tries again: others may write in the folder, and what they
 // do there must not end the agent.
 func (r *Registry) serve(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for pause, told := firstPause, ""; ; pause = min(2*pause, longestRetry) {
+	for failures, told := 0, ""; ; {
 		began := time.Now()
 		err := r.serveOnce(ctx)
 		r.notServing(err)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(began) > longestRetry {
-			pause, told = firstPause, ""
+		if time.Since(began) > serving.Max {
+			failures, told = 0, ""
 		}
+		failures++
 		if text := err.Error(); text != told {
 			told = text
 			r.log.Warn("handlers cannot register, trying again", "directory", r.opts.Dir, "error", text)
 		}
-		timer.Reset(pause)
-		select {
-		case <-ctx.Done():
+		if backoff.Sleep(ctx, serving.Delay(failures)) != nil {
 			return
-		case <-timer.C:
 		}
 	}
 }

@@ -6,18 +6,21 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 const (
 	firstPause   = 100 * time.Millisecond
 	longestPause = 30 * time.Second
+	// manyFailures is a number after which pauses are the longest.
+	manyFailures = 10
 	// silence is how long an answer may take before it is mentioned.
 	silence = 30 * time.Second
 )
@@ -52,7 +55,8 @@ type stream struct {
 func (s *stream) run(ctx context.Context) {
 	log := s.registry.log.With("configuration", s.question.Configuration.String(), "handler", s.endpoint.name, "endpoint", s.endpoint.id)
 	log.Debug("asking")
-	for pause := firstPause; ; {
+	pauses := backoff.Backoff{First: firstPause, Max: longestPause, Jitter: 0.5}
+	for failures := 0; ; {
 		began := time.Now()
 		err := s.ask(ctx)
 		if ctx.Err() != nil {
@@ -60,24 +64,24 @@ func (s *stream) run(ctx context.Context) {
 		}
 		s.registry.ended(s, err)
 		if time.Since(began) > longestPause {
-			pause = firstPause
+			failures = 0
 		}
 		var retry <-chan time.Time // never, if the question itself was refused
 		var timer *time.Timer
 		wake := s.wake
 		if errors.As(err, new(notKept)) {
 			// We have hung up, and handlers register again for that.
-			pause, wake = longestPause, nil
+			failures, wake = manyFailures, nil
 		}
 		if !discovery.IsInvalid(err) {
-			timer = time.NewTimer(pause/2 + rand.N(pause/2))
+			failures++
+			timer = time.NewTimer(pauses.Delay(failures))
 			retry = timer.C
-			pause = min(2*pause, longestPause)
 		}
 		select {
 		case <-ctx.Done():
 		case <-wake:
-			pause = firstPause
+			failures = 0
 		case <-retry:
 		}
 		if timer != nil {
@@ -179,8 +183,7 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 		return
 	}
 	if !s.answered || s.refused != why {
-		r.log.Info("devices reported", "configuration", s.question.Configuration.String(), "handler", s.endpoint.name,
-			"endpoint", s.endpoint.id, "devices", len(devices), "refused", why)
+		r.say(s.endpoint, s.question.Configuration, slog.LevelInfo, "devices reported", "devices", len(devices), "refused", why)
 	}
 	s.answered, s.told, s.digest, s.refused = true, "", digest, why
 	r.mail.reported(Report{
@@ -295,8 +298,7 @@ func (r *Registry) alone(e *endpoint) bool {
 func (r *Registry) tell(s *stream, f Failure) {
 	if text := f.Err.Error(); text != s.told {
 		s.told = text
-		r.log.Warn("handler does not answer as it should", "configuration", s.question.Configuration.String(),
-			"handler", s.endpoint.name, "endpoint", s.endpoint.id, "error", text)
+		r.say(s.endpoint, s.question.Configuration, slog.LevelWarn, "handler does not answer as it should", "error", text)
 		f.Configuration, f.Question, f.Endpoint = s.question.Configuration, s.id, s.endpoint.id
 		r.mail.failed(f)
 	}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 const (
@@ -17,27 +19,19 @@ const (
 // show quotes text from outside, its beginning at least.
 func show(s string) string {
 	if len(s) > maxShown {
-		return strconv.Quote(strings.ToValidUTF8(s[:maxShown], "")) + "…"
+		s = shorten.Text(s, maxShown)
 	}
 	return strconv.Quote(s)
 }
 
 // words makes one printable line of bounded length of a handler's own words.
 func words(s string) string {
-	cut := len(s) > maxErrorLen
-	if cut {
-		s = s[:maxErrorLen]
-	}
-	s = strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(s, "�"))
-	if cut {
-		s += "…"
-	}
-	return s
+	}, shorten.Text(s, maxErrorLen))
 }
 
 // refusals are reasons why devices were left out.

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 // Objects reads what discoveryProperties refer to. Kind is Secret or ConfigMap.
@@ -25,10 +26,11 @@ type Objects interface {
 }
 
 const (
-	// pollLeast and pollMost bound how long an object is not looked at that
-	// may be read but not watched.
-	pollLeast, pollMost = 30 * time.Second, 60 * time.Second
-	// firstPause and lastPause are how long a watch that failed waits, doubling.
+	// pollMost is how long an object that may be read but not watched is not
+	// looked at, and half of it the shortest time.
+	pollMost = 60 * time.Second
+	// firstPause and lastPause are how long a watch that failed waits at first and
+	// at most.
 	firstPause, lastPause = time.Second, 15 * time.Second
 	// readTimeout bounds a read.
 	readTimeout = 15 * time.Second
@@ -100,8 +102,8 @@ func (s *sources) known(ref Ref) Source {
 }
 
 func (s *sources) run(ctx context.Context, ref Ref, f *follow) {
-	pause := firstPause
-	polls := false
+	pauses := backoff.Backoff{First: firstPause, Max: lastPause}
+	failures, polls := 0, false
 	for {
 		began := time.Now()
 		err := s.objects.Watch(ctx, ref.Kind, ref.Namespace, ref.Name, func(data map[string][]byte, found bool) {
@@ -114,26 +116,22 @@ func (s *sources) run(ctx context.Context, ref Ref, f *follow) {
 		if ctx.Err() != nil {
 			return
 		}
-		wait := pause
+		wait := pauses.Delay(failures + 1)
 		switch {
 		case err != nil:
 			s.failed(f, err)
-			pause = min(2*pause, lastPause)
+			failures++
 		case forbidden:
 			if !polls {
 				s.log.Info("a source of discoveryProperties is read once or twice a minute: the agent may get it, but not watch it", "source", ref.String())
 			}
-			wait, pause = pollLeast+rand.N(pollMost-pollLeast), firstPause
+			wait, failures = backoff.Jitter(pollMost, 0.5), 0
 		case time.Since(began) > lastPause: // watches end now and then
-			wait, pause = 0, firstPause
+			wait, failures = 0, 0
 		}
 		polls = forbidden && err == nil
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if backoff.Sleep(ctx, wait) != nil {
 			return
-		case <-timer.C:
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/shorten"
 	"github.com/akri-go/akri/internal/workload"
 )
 
@@ -169,13 +170,5 @@ func why(pod *corev1.Pod) string {
 			parts = append(parts, s)
 		}
 	}
-	return short(strings.Join(parts, ", "), maxWhy)
-}
-
-// short cuts a text to at most n bytes, at the border of a character.
-func short(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "") + "…"
+	return shorten.Text(strings.Join(parts, ", "), maxWhy)
 }

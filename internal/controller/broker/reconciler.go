@@ -17,6 +17,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/shorten"
 	"github.com/akri-go/akri/internal/workload"
 )
 
@@ -206,7 +207,7 @@ func specsOf(config *v0.Configuration) (pod, job []byte) {
 
 // refused records a broker spec that cannot be used, and says so once.
 func (r *Reconciler) refused(config *v0.Configuration, hash, message string) {
-	message = short(message, 900)
+	message = shorten.Text(message, 900)
 	if !r.Refusals.refuse(client.ObjectKeyFromObject(config), hash, message, r.now()) {
 		return
 	}

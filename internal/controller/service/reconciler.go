@@ -17,6 +17,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/shorten"
 	"github.com/akri-go/akri/internal/workload"
 )
 
@@ -338,9 +339,7 @@ func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.
 
 // complain tells, in an Event once and in a condition, on the Configuration, what its user has to set right.
 func (r *Reconciler) complain(sub subject, mem *memory, reason, message string) {
-	if len(message) > 900 {
-		message = message[:900] + "…"
-	}
+	message = shorten.Text(message, 900)
 	r.Complaints.wrong(subjectKey{r.Kind, client.ObjectKeyFromObject(sub.object)}, client.ObjectKeyFromObject(sub.config), reason, message)
 	if mem.told == reason+message {
 		return

@@ -22,29 +22,25 @@ import (
 // SetupWithManager makes the manager run the reconciler. The indexes of
 // package view must be there.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	l := loop.Loop{Workers: 4, FirstRetry: 50 * time.Millisecond, Reconciler: r}
+	name := "instance-service"
+	if r.Kind == OfConfiguration {
+		name = "configuration-service"
+	}
+	return loop.Loop{Name: name, Workers: 4, FirstRetry: 50 * time.Millisecond, Watch: r.watch, Reconciler: r}.AddTo(mgr)
+}
+
+func (r *Reconciler) watch(b *builder.Builder) {
 	coming := builder.WithPredicates(loop.Changed(staying))
 	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
-	var subjects func(*builder.Builder)
+	b.Owns(&corev1.Service{}).
+		Watches(&corev1.Pod{}, loop.For(loop.Labelled(r.label())), builder.WithPredicates(backendChanged()))
 	if r.Kind == OfInstance {
-		l.Name = "instance-service"
-		subjects = func(b *builder.Builder) {
-			b.For(&v0.Instance{}, coming).
-				Watches(&v0.Configuration{}, handler.EnqueueRequestsFromMapFunc(r.instancesOf), changed)
-		}
+		b.For(&v0.Instance{}, coming).
+			Watches(&v0.Configuration{}, handler.EnqueueRequestsFromMapFunc(r.instancesOf), changed)
 	} else {
-		l.Name = "configuration-service"
-		subjects = func(b *builder.Builder) {
-			b.For(&v0.Configuration{}, changed).
-				Watches(&v0.Instance{}, loop.For(loop.ConfigurationOf), coming)
-		}
+		b.For(&v0.Configuration{}, changed).
+			Watches(&v0.Instance{}, loop.For(loop.ConfigurationOf), coming)
 	}
-	l.Watch = func(b *builder.Builder) {
-		b.Owns(&corev1.Service{}).
-			Watches(&corev1.Pod{}, loop.For(loop.Labelled(r.label())), builder.WithPredicates(backendChanged()))
-		subjects(b)
-	}
-	return l.AddTo(mgr)
 }
 
 // staying tells whether an object is not being deleted.

@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 const (
@@ -219,7 +221,7 @@ func brokersReady(brokers []Broker) (status bool, reason, message string, known 
 	}
 	switch {
 	case len(broken) > 0:
-		return false, reason, cut(fmt.Sprintf("%d of %d brokers do not run: %s", len(broken), len(brokers), few(broken))), true
+		return false, reason, shorten.Text(fmt.Sprintf("%d of %d brokers do not run: %s", len(broken), len(brokers), few(broken)), maxMessage), true
 	case well > 0 && well == len(brokers):
 		return true, ReasonRunning, "all brokers run", true
 	default:

@@ -11,6 +11,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/agents"
+	"github.com/akri-go/akri/internal/shorten"
 	"github.com/akri-go/akri/internal/workload"
 )
 
@@ -94,7 +95,7 @@ func OfConfiguration(c *v0.Configuration, facts Facts, now metav1.Time) []metav1
 	case verdict.Refusal != "":
 		out = append(out, settle(old, metav1.Condition{
 			Type: BrokerSpecAccepted, Status: metav1.ConditionFalse,
-			Reason: ReasonRefused, Message: cut(verdict.Refusal),
+			Reason: ReasonRefused, Message: shorten.Text(verdict.Refusal, maxMessage),
 		}, c.Generation, now))
 	case present == nil:
 	case verdict.Tried:
@@ -125,7 +126,7 @@ func OfServices(c *v0.Configuration, verdict ServiceVerdict, now metav1.Time) []
 	case verdict.Message != "":
 		return []metav1.Condition{settle(old, metav1.Condition{
 			Type: ServicesAccepted, Status: metav1.ConditionFalse,
-			Reason: verdict.Reason, Message: cut(verdict.Message),
+			Reason: verdict.Reason, Message: shorten.Text(verdict.Message, maxMessage),
 		}, c.Generation, now)}
 	case present == nil:
 		return nil
@@ -186,7 +187,7 @@ func discovering(c *v0.Configuration, facts Facts) *metav1.Condition {
 	if len(silent) > 0 {
 		message += ", no agent responds on " + agents.Names(silent)
 	}
-	d := &metav1.Condition{Type: Discovering, Status: metav1.ConditionFalse, Message: cut(message)}
+	d := &metav1.Condition{Type: Discovering, Status: metav1.ConditionFalse, Message: shorten.Text(message, maxMessage)}
 	switch {
 	case active == len(nodes):
 		d.Status, d.Reason = metav1.ConditionTrue, ReasonAllNodes
@@ -264,7 +265,7 @@ func podsCurrent(inst *v0.Instance) *metav1.Condition {
 	case len(pods) > 0:
 		return &metav1.Condition{
 			Type: PodsCurrent, Status: metav1.ConditionFalse, Reason: ReasonChanged,
-			Message: cut("these Pods have the device as it was before it changed, and must be replaced: " + few(pods)),
+			Message: shorten.Text("these Pods have the device as it was before it changed, and must be replaced: "+few(pods), maxMessage),
 		}
 	case meta.FindStatusCondition(inst.Status.Conditions, PodsCurrent) != nil:
 		return &metav1.Condition{
@@ -331,11 +332,4 @@ func Compare(want, have []metav1.Condition) Diff {
 		}
 	}
 	return diff
-}
-
-func cut(s string) string {
-	if len(s) <= maxMessage {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
 }

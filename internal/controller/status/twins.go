@@ -19,6 +19,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 const (
@@ -74,7 +75,7 @@ func OfTwins(c *v0.Configuration, twins []Twin, now metav1.Time) []metav1.Condit
 	}
 	return []metav1.Condition{settle(old, metav1.Condition{
 		Type: DevicesExclusive, Status: metav1.ConditionFalse, Reason: ReasonFoundTwice,
-		Message: cut(strings.Join(parts, "; ") + more + ": two users can have it at the same time. Narrow what one of the two looks for"),
+		Message: shorten.Text(strings.Join(parts, "; ")+more+": two users can have it at the same time. Narrow what one of the two looks for", maxMessage),
 	}, c.Generation, now)}
 }
 

@@ -1,6 +1,8 @@
 package view
 
-import "strings"
+import (
+	"github.com/akri-go/akri/internal/shorten"
+)
 
 // maxDevice is the limit of status.device in the CRD, in bytes.
 const maxDevice = 64
@@ -18,9 +20,5 @@ func deviceName(properties map[string]string, id string) string {
 			break
 		}
 	}
-	id = strings.ToValidUTF8(id, "?")
-	if len(id) <= maxDevice {
-		return id
-	}
-	return "…" + strings.ToValidUTF8(id[len(id)-maxDevice+len("…"):], "")
+	return shorten.ToEnd(id, maxDevice)
 }

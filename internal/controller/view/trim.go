@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // trim is the cache's transform. It is given each object before it is kept,
@@ -128,7 +129,7 @@ func trimPodStatus(s *corev1.PodStatus) corev1.PodStatus {
 			if c.Type == corev1.PodReady || c.Status == corev1.ConditionTrue {
 				c.Message = ""
 			}
-			c.Message = clip(c.Message)
+			c.Message = shorten.Text(c.Message, maxMessage)
 			out.Conditions = append(out.Conditions, c)
 		}
 	}
@@ -142,7 +143,7 @@ func trimStatuses(list []corev1.ContainerStatus) []corev1.ContainerStatus {
 		s := &list[i]
 		kept := corev1.ContainerStatus{Name: s.Name, RestartCount: s.RestartCount, State: s.State}
 		if w := s.State.Waiting; w != nil {
-			kept.State.Waiting = &corev1.ContainerStateWaiting{Reason: w.Reason, Message: clip(w.Message)}
+			kept.State.Waiting = &corev1.ContainerStateWaiting{Reason: w.Reason, Message: shorten.Text(w.Message, maxMessage)}
 		}
 		if t := s.State.Terminated; t != nil {
 			kept.State.Terminated = &corev1.ContainerStateTerminated{
@@ -157,14 +158,8 @@ func trimStatuses(list []corev1.ContainerStatus) []corev1.ContainerStatus {
 	return out
 }
 
-// clip bounds what is kept of other programs' messages.
-func clip(s string) string {
-	const most = 300
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
+// maxMessage is how much is kept of other programs' messages, in bytes.
+const maxMessage = 300
 
 func trimNodeStatus(s *corev1.NodeStatus) corev1.NodeStatus {
 	out := corev1.NodeStatus{Capacity: akriOnly(s.Capacity), Allocatable: akriOnly(s.Allocatable)}

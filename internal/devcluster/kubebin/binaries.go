@@ -7,6 +7,10 @@
 // module gets a folder in the cache named after a hash over everything that
 // decides its binaries' content, so worktrees and later runs share them and a
 // changed recipe never meets an old binary.
+//
+// Of Kubernetes there are several Versions. The default is that of tools/kube; a
+// module of another is made in the cache when it is asked for. etcd, containerd
+// and CoreDNS are the same for all.
 package kubebin
 
 import (

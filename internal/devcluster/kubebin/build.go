@@ -2,6 +2,7 @@ package kubebin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -25,6 +26,8 @@ type Options struct {
 	Repo     string    // checkout with the recipes; "" means RepoRoot()
 	Cache    string    // "" means CacheDir()
 	Progress io.Writer // nil means silent
+	// Kubernetes is one of Versions, "" means WantedVersion or DefaultVersion.
+	Kubernetes string
 }
 
 // Paths maps the name of a binary to its absolute path.
@@ -52,14 +55,18 @@ func Ensure(ctx context.Context, opts Options, names ...string) (Paths, error) {
 			return nil, err
 		}
 	}
+	wish := cmp.Or(opts.Kubernetes, WantedVersion(), DefaultVersion())
+	if opts.Kubernetes, err = FindVersion(wish); err != nil {
+		return nil, err
+	}
 	paths := Paths{}
 	var missing []recipe
 	for _, r := range list {
-		hash, err := moduleHash(filepath.Join(opts.Repo, "tools", r.module), r.module)
+		folder, err := opts.folder(r)
 		if err != nil {
 			return nil, fmt.Errorf("hash the recipe of %s: %w", r.name, err)
 		}
-		paths[r.name] = filepath.Join(opts.Cache, r.module+"-"+hash, r.name)
+		paths[r.name] = filepath.Join(opts.Cache, folder, r.name)
 		if _, err := os.Stat(paths[r.name]); err != nil {
 			missing = append(missing, r)
 		}
@@ -81,6 +88,29 @@ func Ensure(ctx context.Context, opts Options, names ...string) (Paths, error) {
 	return paths, nil
 }
 
+// isOlder says whether a binary is built from a module that is made in the cache.
+func (o Options) isOlder(r recipe) bool {
+	return r.versionOf == kubeModule && o.Kubernetes != DefaultVersion()
+}
+
+// folder is the name of the folder in the cache that has a binary.
+func (o Options) folder(r recipe) (string, error) {
+	if o.isOlder(r) {
+		return olderFolder(o.Kubernetes), nil
+	}
+	hash, err := moduleHash(filepath.Join(o.Repo, "tools", r.module), r.module)
+	return r.module + "-" + hash, err
+}
+
+// source returns the folder of the module from which a binary is built.
+func (o Options) source(ctx context.Context, goTool string, r recipe, target string) (string, error) {
+	if !o.isOlder(r) {
+		return filepath.Join(o.Repo, "tools", r.module), nil
+	}
+	dir := filepath.Join(filepath.Dir(target), "module")
+	return dir, older{version: o.Kubernetes, goTool: goTool}.make(ctx, dir, o.Progress)
+}
+
 // build makes one binary under its lock, unless another process was first.
 func build(ctx context.Context, opts Options, goTool string, r recipe, target, label string) error {
 	dir := filepath.Dir(target)
@@ -98,7 +128,10 @@ func build(ctx context.Context, opts Options, goTool string, r recipe, target, l
 	if _, err := os.Stat(target); err == nil {
 		return nil
 	}
-	source := filepath.Join(opts.Repo, "tools", r.module)
+	source, err := opts.source(ctx, goTool, r, target)
+	if err != nil {
+		return err
+	}
 	gomod, err := os.ReadFile(filepath.Join(source, "go.mod"))
 	if err != nil {
 		return err

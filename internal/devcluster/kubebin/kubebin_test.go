@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,95 @@ func TestRecipesMatchTheirModules(t *testing.T) {
 		if !strings.Contains(r.ldflags(version), "="+version) {
 			t.Errorf("%s: flags without version: %s", r.name, r.ldflags(version))
 		}
+	}
+}
+
+func TestDefaultVersionIsThatOfTheModule(t *testing.T) {
+	repo, err := RepoRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gomod, err := os.ReadFile(filepath.Join(repo, "tools", "kube", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := requiredVersion(string(gomod), kubeModule); v != DefaultVersion() {
+		t.Errorf("tools/kube requires %s, the default is %s", v, DefaultVersion())
+	}
+}
+
+func TestFindVersion(t *testing.T) {
+	for wish, want := range map[string]string{
+		"1.35": "v1.35.4", "v1.35": "v1.35.4", "1.35.4": "v1.35.4", "v1.34.5": "v1.34.5", "1.37": DefaultVersion(),
+		"1.3": "", "1.35.3": "", "1": "", "": "", "35": "", "v": "", "latest": "", "1.33": "",
+	} {
+		got, err := FindVersion(wish)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v, want %q", wish, got, err, want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "1.37.1, 1.36.3, 1.35.4, 1.34.5") {
+			t.Errorf("%q: the error does not say what there is: %v", wish, err)
+		}
+	}
+}
+
+func TestBefore(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"v1.34.5", "v1.35", true}, {"v1.35.0", "v1.35", false}, {"v1.35", "v1.35.4", false}, {"v1.36.3", "v1.35", false},
+		{"v1.9.1", "v1.10.0", true}, {"v1.99.0", "v2.0.0", true}, {"v2.0.0", "v1.99.0", false},
+	} {
+		if got := Before(tt.a, tt.b); got != tt.want {
+			t.Errorf("%s before %s: %v", tt.a, tt.b, got)
+		}
+	}
+}
+
+func TestVersionsHaveFoldersOfTheirOwn(t *testing.T) {
+	repo, err := RepoRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubelet, pause := recipe{module: "kube", versionOf: kubeModule}, recipe{module: "kube"}
+	seen := map[string]bool{}
+	for _, v := range Versions() {
+		o := Options{Repo: repo, Kubernetes: v}
+		folder, err := o.folder(kubelet)
+		if err != nil || seen[folder] {
+			t.Errorf("%s: %q, %v", v, folder, err)
+		}
+		seen[folder] = true
+		// The sandbox's program knows nothing of versions.
+		if folder, err := o.folder(pause); err != nil || !strings.HasPrefix(folder, "kube-") || strings.Contains(folder, ".") {
+			t.Errorf("%s: pause in %q, %v", v, folder, err)
+		}
+	}
+}
+
+func TestModEdits(t *testing.T) {
+	gomod := `{"Replace": [
+		{"Old": {"Path": "k8s.io/api"}, "New": {"Path": "./staging/src/k8s.io/api"}},
+		{"Old": {"Path": "example.org/a"}, "New": {"Path": "example.org/b", "Version": "v1.0.0"}},
+		{"Old": {"Path": "k8s.io/client-go"}, "New": {"Path": "./staging/src/k8s.io/client-go"}}]}`
+	got, err := modEdits([]byte(gomod), "v1.34.5")
+	want := []string{"-module=" + modulePath + "/tools/kube", "-require=k8s.io/kubernetes@v1.34.5",
+		"-replace=k8s.io/api=k8s.io/api@v0.34.5", "-replace=k8s.io/client-go=k8s.io/client-go@v0.34.5"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for _, bad := range []string{`{}`, `{`} {
+		if got, err := modEdits([]byte(bad), "v1.34.5"); err == nil {
+			t.Errorf("%s: %q", bad, got)
+		}
+	}
+}
+
+func TestWrongVersionIsRefused(t *testing.T) {
+	_, err := Ensure(t.Context(), Options{Repo: fakeRepo(t, program), Cache: t.TempDir(), Kubernetes: "v1.2.3"}, Pause)
+	if err == nil || !strings.Contains(err.Error(), "1.2.3") {
+		t.Error(err)
 	}
 }
 

@@ -1,13 +1,10 @@
-package devcluster
+package cell
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -15,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// proc identifies a process for good: a number alone may be used again.
-type proc struct {
+// Process identifies a process for good: a number alone may be used again. The
+// zero Process is none.
+type Process struct {
 	PID    int    `json:"pid"`
 	Start  uint64 `json:"start"`  // clock ticks after boot
 	BootID string `json:"bootID"` // of the machine's run that it belongs to
@@ -24,18 +22,18 @@ type proc struct {
 	Started time.Time `json:"started"`
 }
 
-// identify makes a proc of a running process.
-func identify(pid int) (proc, error) {
+// Identify returns the Process that runs with a number.
+func Identify(pid int) (Process, error) {
 	st, err := readStat(pid)
 	if err != nil {
-		return proc{}, err
+		return Process{}, err
 	}
 	boot, err := bootID()
-	return proc{PID: pid, Start: st.start, BootID: boot, Started: time.Now()}, err
+	return Process{PID: pid, Start: st.start, BootID: boot, Started: time.Now()}, err
 }
 
-// alive says whether the very process still runs. A zombie does not.
-func (p proc) alive() bool {
+// Alive says whether the very process still runs. A zombie does not.
+func (p Process) Alive() bool {
 	if p.PID <= 0 {
 		return false
 	}
@@ -47,9 +45,9 @@ func (p proc) alive() bool {
 	return err == nil && boot == p.BootID
 }
 
-// signal sends sig to the very process; it does nothing when that has ended.
+// Signal sends sig to the very process; it does nothing when that has ended.
 // With wait it returns when the process has ended.
-func (p proc) signal(ctx context.Context, sig unix.Signal, wait bool) error {
+func (p Process) Signal(ctx context.Context, sig unix.Signal, wait bool) error {
 	if p.PID <= 0 {
 		return nil
 	}
@@ -63,7 +61,7 @@ func (p proc) signal(ctx context.Context, sig unix.Signal, wait bool) error {
 	defer unix.Close(fd)
 	// The descriptor holds the process that has the number now; only after
 	// that does the comparison say which one it is.
-	if !p.alive() {
+	if !p.Alive() {
 		return nil
 	}
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
@@ -73,8 +71,8 @@ func (p proc) signal(ctx context.Context, sig unix.Signal, wait bool) error {
 		return nil
 	}
 	for {
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(poll, 100)
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 100)
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("wait for process %d: %w", p.PID, err)
 		}
@@ -118,9 +116,9 @@ func parseStat(text string) (stat, error) {
 	return stat{state: fields[0][0], start: start}, nil
 }
 
-// rss returns the resident memory of a process in bytes, 0 when it is gone.
-func rss(pid int) int64 {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+// Memory returns the resident memory of the process in bytes, 0 when it is gone.
+func (p Process) Memory() int64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.PID))
 	if err != nil {
 		return 0
 	}
@@ -140,8 +138,8 @@ func bootID() (string, error) {
 	return strings.TrimSpace(string(data)), err
 }
 
-// listPIDs returns the numbers of all processes of the machine.
-func listPIDs() ([]int, error) {
+// PIDs returns the numbers of all processes of the machine.
+func PIDs() ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
@@ -158,7 +156,7 @@ func listPIDs() ([]int, error) {
 // pidsInNamespace returns the processes whose namespace of the given kind
 // ("net", "pid", "mnt") has the given inode number.
 func pidsInNamespace(kind string, inode uint64) ([]int, error) {
-	all, err := listPIDs()
+	all, err := PIDs()
 	if err != nil {
 		return nil, err
 	}
@@ -172,68 +170,15 @@ func pidsInNamespace(kind string, inode uint64) ([]int, error) {
 	return pids, nil
 }
 
-func writeJSON(path string, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	return writeFile(path, append(data, '\n'), 0o600)
-}
-
-// writeFile replaces path as a whole.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, data, mode); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
-}
-
-// readJSON reads path into v. A file that is not there leaves v alone and is
-// no error.
-func readJSON(path string, v any) error {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("parse %s: %w", path, err)
+func killAll(ctx context.Context, pids []int) error {
+	for _, pid := range pids {
+		p, err := Identify(pid)
+		if err != nil {
+			continue // gone
+		}
+		if err := p.Signal(ctx, unix.SIGKILL, true); err != nil {
+			return err
+		}
 	}
 	return nil
 }
-
-// poll asks check every interval until it returns nil or ctx ends; the error
-// then names what was waited for and the last answer.
-func poll(ctx context.Context, what string, interval time.Duration, check func(context.Context) error) error {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		err := check(ctx)
-		if err == nil {
-			return nil
-		}
-		var fatal *fatalError
-		if errors.As(err, &fatal) {
-			return fmt.Errorf("%s: %w", what, fatal.err)
-		}
-		select {
-		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.Canceled) {
-				return fmt.Errorf("interrupted while waiting until %s: %w", what, ctx.Err())
-			}
-			return fmt.Errorf("waiting until %s: %w (last: %v)", what, ctx.Err(), err)
-		case <-tick.C:
-		}
-	}
-}
-
-// fatalError ends a poll at once.
-type fatalError struct{ err error }
-
-func (e *fatalError) Error() string { return e.err.Error() }

@@ -1,4 +1,4 @@
-package devcluster
+package cell
 
 import (
 	"context"
@@ -12,18 +12,21 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/akri-go/akri/internal/poll"
 )
 
-// hierarchy is a mounted cgroup tree.
-type hierarchy struct {
-	mount string
-	v2    bool
-	named bool // a v1 tree without controllers, as systemd's
+// Tree is a mounted cgroup tree: there is one on a machine with cgroup v2 alone,
+// and one for each controller with v1.
+type Tree struct {
+	Mount string
+	V2    bool
+	Named bool // a v1 tree without controllers, as systemd's
 }
 
-// parseHierarchies reads /proc/mounts.
-func parseHierarchies(mounts string) []hierarchy {
-	var list []hierarchy
+// ParseTrees finds the cgroup trees in the text of /proc/mounts.
+func ParseTrees(mounts string) []Tree {
+	var list []Tree
 	for line := range strings.Lines(mounts) {
 		f := strings.Fields(line)
 		if len(f) < 4 {
@@ -31,20 +34,21 @@ func parseHierarchies(mounts string) []hierarchy {
 		}
 		switch f[2] {
 		case "cgroup2":
-			list = append(list, hierarchy{mount: f[1], v2: true})
+			list = append(list, Tree{Mount: f[1], V2: true})
 		case "cgroup":
-			list = append(list, hierarchy{mount: f[1], named: strings.Contains(","+f[3]+",", ",name=")})
+			list = append(list, Tree{Mount: f[1], Named: strings.Contains(","+f[3]+",", ",name=")})
 		}
 	}
 	return list
 }
 
-func hierarchies() ([]hierarchy, error) {
+// Trees returns the cgroup trees of the machine, at least one.
+func Trees() ([]Tree, error) {
 	data, err := os.ReadFile("/proc/mounts")
 	if err != nil {
 		return nil, err
 	}
-	list := parseHierarchies(string(data))
+	list := ParseTrees(string(data))
 	if len(list) == 0 {
 		return nil, errors.New("no cgroup tree is mounted; mount cgroup2 at /sys/fs/cgroup")
 	}
@@ -52,29 +56,29 @@ func hierarchies() ([]hierarchy, error) {
 }
 
 // createCgroup makes path in every tree. In a pure v2 tree it also hands the
-// controllers down to it, as the kubelet expects.
+// controllers down to it.
 func createCgroup(path string) error {
-	list, err := hierarchies()
+	list, err := Trees()
 	if err != nil {
 		return err
 	}
-	for _, h := range list {
-		dir := h.mount
+	for _, t := range list {
+		dir := t.Mount
 		for _, part := range strings.Split(strings.Trim(path, "/"), "/") {
-			if h.v2 {
+			if t.V2 {
 				if err := delegate(dir); err != nil {
 					return err
 				}
 			}
 			dir = filepath.Join(dir, part)
 			if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("make cgroup: %w; akri dev needs a writable cgroup tree", err)
+				return fmt.Errorf("make cgroup: %w; a writable cgroup tree is needed", err)
 			}
 			if err := inheritCpuset(dir); err != nil {
 				return err
 			}
 		}
-		if h.v2 {
+		if t.V2 {
 			if err := delegate(dir); err != nil {
 				return err
 			}
@@ -124,13 +128,13 @@ func inheritCpuset(dir string) error {
 // removeCgroup kills what is left in path and below in every tree, and removes
 // it all.
 func removeCgroup(ctx context.Context, path string) error {
-	list, err := hierarchies()
+	list, err := Trees()
 	if err != nil {
 		return err
 	}
-	for _, h := range list {
-		root := filepath.Join(h.mount, path)
-		err := poll(ctx, "cgroup "+root+" is empty", 20*time.Millisecond, func(context.Context) error {
+	for _, t := range list {
+		root := filepath.Join(t.Mount, path)
+		err := poll.Until(ctx, "cgroup "+root+" is empty", 20*time.Millisecond, func(context.Context) error {
 			return removeTree(root)
 		})
 		if err != nil {

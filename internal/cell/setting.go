@@ -1,0 +1,18 @@
+package cell
+
+// Setting is a kernel setting of all cells of a lab.
+type Setting struct {
+	Name  string // below /proc/sys, with slashes: net/ipv4/ip_forward
+	Value string
+	// Pretend is for settings of the whole machine: programs in a cell read the
+	// value and may write another, and the kernel goes on as before.
+	Pretend bool
+}
+
+// String is the setting as cell.sh reads it.
+func (s Setting) String() string {
+	if s.Pretend {
+		return s.Name + "~" + s.Value
+	}
+	return s.Name + "=" + s.Value
+}

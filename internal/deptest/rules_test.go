@@ -1,0 +1,78 @@
+package deptest
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+const (
+	agent      = "./internal/agent/..."
+	controller = "./internal/controller/..."
+	grpc       = "google.golang.org/grpc/..."
+	helm       = "helm.sh/helm/v4/..."
+	prometheus = "github.com/prometheus/..."
+	runtime    = "sigs.k8s.io/controller-runtime/..."
+)
+
+// TestRules has the rules of this repository. ARCHITECTURE.md says why they are so.
+func TestRules(t *testing.T) {
+	g, err := Load(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []struct {
+		name string
+		Rule
+	}{
+		{name: "the agent has small clients of its own", Rule: Rule{
+			From: []string{"./cmd/akri-agent"},
+			Not:  []string{"k8s.io/api/...", "k8s.io/client-go/kubernetes/...", "k8s.io/client-go/informers/...", runtime},
+		}},
+		{name: "handlers and their SDK know neither Kubernetes nor Prometheus' library", Rule: Rule{
+			From: []string{"./cmd/akri-discovery", "./internal/handlers/...", "./discovery/...", "./bounded/..."},
+			Not:  []string{"k8s.io/...", "sigs.k8s.io/...", prometheus},
+			But:  []string{"sigs.k8s.io/yaml/..."},
+		}},
+		{name: "handlers and their SDK know neither agent nor controller", Rule: Rule{
+			From: []string{"./internal/handlers/...", "./discovery/...", "./bounded/..."},
+			Not:  []string{agent, controller},
+		}},
+		{name: "the SDK knows no handler", Rule: Rule{
+			From: []string{"./discovery/...", "./bounded/..."}, Not: []string{"./internal/handlers/..."},
+		}},
+		{name: "the agent knows no controller", Rule: Rule{From: []string{agent, "./cmd/akri-agent"}, Not: []string{controller, "./internal/admission/..."}}},
+		{name: "the controller knows no agent", Rule: Rule{From: []string{controller, "./cmd/akri-controller"}, Not: []string{agent}}},
+		{name: "what judges Configurations links no code that speaks to devices", Rule: Rule{
+			From: []string{"./internal/admission/...", "./internal/handlers", "./cmd/akri-controller"},
+			Not:  []string{grpc, "./discovery/...", "./internal/handlers/all"},
+		}},
+		{name: "admission knows no controller", Rule: Rule{From: []string{"./internal/admission/..."}, Not: []string{controller}}},
+		{name: "a Configuration is judged without a controller's libraries", Rule: Rule{
+			From: []string{"./internal/admission", "./internal/admission/crd", "./internal/workload"}, Not: []string{runtime},
+		}},
+		{name: "what runs in a cluster knows nothing of the dev cluster", Rule: Rule{
+			From: []string{"./cmd/...", "./samples/..."}, Except: []string{"./cmd/akri"},
+			Not: []string{"./internal/devcluster/...", "./internal/images", "./internal/demo"},
+		}},
+		{name: "only akri, tests and tools link Helm", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./cmd/akri", "./internal/devcluster/...", "./internal/demo", "./test/...", "./tools/..."},
+			Not: []string{helm},
+		}},
+		{name: "the API is alone", Rule: Rule{From: []string{"./api/..."}, Not: []string{"./..."}}},
+		{name: "nothing depends on programs and tests", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./cmd/...", "./test/..."}, Not: []string{"./cmd/...", "./test/..."},
+		}},
+		{name: "no program links what is for tests", Rule: Rule{ // Helm does
+			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri"},
+			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./discovery/discoverytest", "./internal/deptest"},
+		}},
+	} {
+		chains, err := g.Check(r.Rule)
+		if err != nil {
+			t.Errorf("%s: %v", r.name, err)
+		}
+		for _, c := range chains {
+			t.Errorf("%s:\n\t  %s", r.name, c)
+		}
+	}
+}

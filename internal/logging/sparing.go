@@ -1,0 +1,48 @@
+package logging
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// sparingBurst is how many lines are logged at once, sparingPause how long
+	// it takes until another may be.
+	sparingBurst = 20
+	sparingPause = 10 * time.Second
+)
+
+// Sparing bounds what somebody else can have logged by what they do: some lines
+// at once, and then one now and then. The zero Sparing is ready.
+type Sparing struct {
+	mu     sync.Mutex
+	spent  int
+	since  time.Time // when spent was last counted down
+	unsaid int
+}
+
+// Log logs a line, or at level Debug if there were too many. The next that is
+// logged says how many were not.
+func (s *Sparing) Log(log *slog.Logger, level slog.Level, text string, args ...any) {
+	now := time.Now()
+	s.mu.Lock()
+	if back := int(now.Sub(s.since) / sparingPause); back >= s.spent {
+		s.spent, s.since = 0, now
+	} else {
+		s.spent, s.since = s.spent-back, s.since.Add(time.Duration(back)*sparingPause)
+	}
+	if s.spent < sparingBurst {
+		s.spent++
+		if s.unsaid > 0 {
+			args = append(args, "unsaid", s.unsaid)
+		}
+		s.unsaid = 0
+	} else {
+		s.unsaid++
+		level = slog.LevelDebug
+	}
+	s.mu.Unlock()
+	log.Log(context.Background(), level, text, args...)
+}

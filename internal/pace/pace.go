@@ -1,0 +1,34 @@
+// Package pace spaces out what is done again and again for as long as there is
+// cause for it: soon at first, then ever more rarely, and soon again after some
+// quiet.
+package pace
+
+import (
+	"time"
+
+	"github.com/akri-go/akri/internal/backoff"
+)
+
+// Pace is how often something is done. It is for one goroutine.
+type Pace struct {
+	// Least is the time between two times at first; it doubles up to Most.
+	Least, Most time.Duration
+
+	last  time.Time
+	pause time.Duration
+	row   int // how often it was done without quiet between
+}
+
+// Wait returns how long to wait until it may be done again.
+func (p *Pace) Wait(now time.Time) time.Duration { return max(0, p.last.Add(p.pause).Sub(now)) }
+
+// Done notes that it was done. There was quiet if it could have been done long
+// before.
+func (p *Pace) Done(now time.Time) {
+	if now.Sub(p.last) >= 2*p.pause {
+		p.row = 0
+	}
+	p.row++
+	p.pause = backoff.Backoff{First: p.Least, Max: p.Most}.Delay(p.row)
+	p.last = now
+}

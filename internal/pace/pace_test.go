@@ -1,0 +1,26 @@
+package pace
+
+import (
+	"testing"
+	"time"
+)
+
+func TestPace(t *testing.T) {
+	p := Pace{Least: time.Second, Most: 5 * time.Second}
+	now := time.Unix(1000, 0)
+	for i, want := range []time.Duration{0, 1, 2, 4, 5, 5} {
+		if got := p.Wait(now); got != want*time.Second {
+			t.Errorf("time %d: waits %s, want %d s", i, got, want)
+		}
+		now = now.Add(p.Wait(now))
+		p.Done(now)
+	}
+	now = now.Add(10 * time.Second)
+	if got := p.Wait(now); got != 0 {
+		t.Errorf("after some quiet it waits %s", got)
+	}
+	p.Done(now)
+	if got := p.Wait(now); got != time.Second {
+		t.Errorf("and then %s", got)
+	}
+}

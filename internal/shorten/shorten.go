@@ -1,0 +1,47 @@
+// Package shorten shortens texts that are longer than there is room for. It never
+// cuts inside a character, and what it returns is valid UTF-8: the API server
+// takes nothing else.
+package shorten
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+const more = "…"
+
+// Text returns s, or its start with "…" after it: at most n bytes in all. What is
+// not UTF-8 becomes U+FFFD.
+func Text(s string, n int) string {
+	s = valid(s)
+	if len(s) <= n {
+		return s
+	}
+	if n < len(more) {
+		return ""
+	}
+	at := n - len(more)
+	for at > 0 && !utf8.RuneStart(s[at]) {
+		at--
+	}
+	return s[:at] + more
+}
+
+// ToEnd returns s, or its end with "…" before it: at most n bytes in all. It is for
+// names that differ at the end, such as paths.
+func ToEnd(s string, n int) string {
+	s = valid(s)
+	if len(s) <= n {
+		return s
+	}
+	if n < len(more) {
+		return ""
+	}
+	at := len(s) - n + len(more)
+	for at < len(s) && !utf8.RuneStart(s[at]) {
+		at++
+	}
+	return more + s[at:]
+}
+
+func valid(s string) string { return strings.ToValidUTF8(s, string(utf8.RuneError)) }
