@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -55,5 +56,34 @@ func TestNamedTests(t *testing.T) {
 	}
 	if found < 50 {
 		t.Errorf("%d tests are named", found)
+	}
+}
+
+var namedFuncs = regexp.MustCompile("`([a-z][a-z0-9/]+/[a-z0-9]+): ([A-Z][A-Za-z]*)`")
+
+// A function that a page names is there.
+func TestNamedFunctions(t *testing.T) {
+	found := 0
+	for page, text := range pages(t) {
+		for _, m := range namedFuncs.FindAllStringSubmatch(text, -1) {
+			if strings.HasPrefix(m[2], "Test") {
+				continue
+			}
+			found++
+			files, err := filepath.Glob(filepath.Join("..", m[1], "*.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			declared := regexp.MustCompile(`(?m)^func (?:\([^)]*\) )?` + m[2] + `\(`)
+			if !slices.ContainsFunc(files, func(file string) bool {
+				data, err := os.ReadFile(file)
+				return err == nil && !strings.HasSuffix(file, "_test.go") && declared.Match(data)
+			}) {
+				t.Errorf("%s names the function %s of %s, which is not there", page, m[2], m[1])
+			}
+		}
+	}
+	if found < 8 {
+		t.Errorf("%d functions are named", found)
 	}
 }

@@ -188,7 +188,7 @@ func (m *monitor) lookAtNode() {
 		return
 	}
 	if node.Blind != nil {
-		m.log.Warn("the node's table of mounts cannot be read: disks count as in use by what the kernel shows of its file systems", "err", node.Blind)
+		m.log.Warn("the node's table of mounts cannot be read: disks count as in use by what the kernel shows of its file systems", "error", node.Blind)
 	}
 	m.node = node
 	for s := range m.subs {
