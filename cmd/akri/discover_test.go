@@ -74,7 +74,7 @@ func TestDiscover(t *testing.T) {
 		{"yaml", "", `udev -r KERNEL=="null" --group-recursive -o yaml`, "UDEV_DEVNODE_0: /dev/null", "", ""},
 		{"none", "", `udev -r KERNEL=="no-such-device"`, "No device found.\n", "", ""},
 		{"none in json", "", `udev -r KERNEL=="no-such-device" -o json`, "[]\n", "", ""},
-		{"note", "", `udev -r KERNEL=="null|nil"`, "/dev/null", "Note on rule 1, column 1: KERNEL: | separates", ""},
+		{"note", "", `udev -r KERNEL=="null",KERNEL!="x.*"`, "/dev/null", "Note on rule 1, column 16: KERNEL: \"x.*\" is a shell pattern", ""},
 		{"syntax", "", `udev -r KERNEL="null"`, "", "", "column 7: KERNEL= assigns, and a rule here can only match: write KERNEL== or KERNEL!=\n  KERNEL=\"null\"\n        ^"},
 		{"permissions", "", `udev -r KERNEL=="null" --permissions mw`, "", "", "must be one of"},
 		{"no rule", "", `udev`, "", "", "at least one of the flags"},

@@ -2,6 +2,7 @@ package rule
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,7 +17,8 @@ type Warning struct {
 // (v0.13), whose matches of one kind were alternatives, whose values were
 // shell patterns in some fields and regular expressions in others, and whose
 // fields for ancestors were looked at one by one. It says nothing where both
-// can only select the same devices.
+// select the same devices: vendor, product and the like are of one USB device,
+// and a name with a "|" in it found nothing there.
 func (r *Rule) Warnings() []Warning {
 	var ws []Warning
 	add := func(m *match, format string, args ...any) {
@@ -29,7 +31,7 @@ func (r *Rule) Warnings() []Warning {
 			add(m, "counts, though no comma precedes it; upstream Akri dropped it and what follows")
 		}
 		if m.field.ofAncestors() {
-			if ancestors++; ancestors == 2 {
+			if ancestors++; ancestors == 2 && !r.ofOneUSBDevice() {
 				add(m, "must hold on the same ancestor as the others; upstream Akri took any for each")
 			}
 			if m.negate {
@@ -45,13 +47,8 @@ func (r *Rule) Warnings() []Warning {
 		if m.field == Devpath && !m.negate {
 			add(m, "selects by path; upstream Akri ignored it")
 		}
-		switch {
-		case m.upstreamRegexp():
-			if strings.ContainsAny(m.value, `*?+(){}^$\`) || strings.Contains(m.value, "[!") {
-				add(m, "%q is a shell pattern; upstream Akri took it for a regular expression", m.value)
-			}
-		case len(m.alternatives) > 1:
-			add(m, "| separates alternatives; upstream Akri took it for a character of the name")
+		if m.upstreamRegexp() && (strings.ContainsAny(m.value, `*?+(){}^$\`) || strings.Contains(m.value, "[!")) {
+			add(m, "%q is a shell pattern; upstream Akri took it for a regular expression", m.value)
 		}
 		if m.field == Attr && m.negate {
 			add(m, "does not hold for a device without this attribute; in upstream Akri it did")
@@ -67,6 +64,25 @@ func (r *Rule) Warnings() []Warning {
 	}
 	return ws
 }
+
+// ofOneUSBDevice tells whether all matches of ancestors are of what only USB
+// devices have.
+func (r *Rule) ofOneUSBDevice() bool {
+	for i := range r.matches {
+		m := &r.matches[i]
+		switch {
+		case !m.field.ofAncestors():
+		case m.field == Subsystems && !m.negate && m.value == "usb":
+		case m.field == Attrs && !m.negate && slices.Contains(usbAttributes, m.key):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// usbAttributes are files in sysfs that USB devices have and others have not.
+var usbAttributes = []string{"idVendor", "idProduct", "bcdDevice", "manufacturer", "product", "serial"}
 
 func (m *match) name() string {
 	if m.field.hasKey() {
