@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -18,23 +20,18 @@ const (
 // at once, and then one now and then. The zero Sparing is ready.
 type Sparing struct {
 	mu     sync.Mutex
-	spent  int
-	since  time.Time // when spent was last counted down
+	limit  *rate.Limiter
 	unsaid int
 }
 
 // Log logs a line, or at level Debug if there were too many. The next that is
 // logged says how many were not.
 func (s *Sparing) Log(log *slog.Logger, level slog.Level, text string, args ...any) {
-	now := time.Now()
 	s.mu.Lock()
-	if back := int(now.Sub(s.since) / sparingPause); back >= s.spent {
-		s.spent, s.since = 0, now
-	} else {
-		s.spent, s.since = s.spent-back, s.since.Add(time.Duration(back)*sparingPause)
+	if s.limit == nil {
+		s.limit = rate.NewLimiter(rate.Every(sparingPause), sparingBurst)
 	}
-	if s.spent < sparingBurst {
-		s.spent++
+	if s.limit.Allow() {
 		if s.unsaid > 0 {
 			args = append(args, "unsaid", s.unsaid)
 		}
