@@ -2,7 +2,6 @@ package quietgrpc
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,7 +14,6 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
-	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
@@ -151,16 +149,12 @@ func runChild(args string) error {
 	case "grpc-go-ServeHTTP":
 		s := grpc.NewServer()
 		pluginapi.RegisterDevicePluginServer(s, &lister{})
-		h2 := &http2.Server{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: defaultFrame}
-		serve = func(l net.Listener) {
-			for {
-				conn, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go h2.ServeConn(conn, &http2.ServeConnOpts{Context: context.Background(), Handler: http.HandlerFunc(s.ServeHTTP)})
-			}
+		h := &http.Server{
+			Handler: s, Protocols: new(http.Protocols),
+			HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: defaultFrame},
 		}
+		h.Protocols.SetUnencryptedHTTP2(true)
+		serve = func(l net.Listener) { _ = h.Serve(l) }
 	default:
 		return fmt.Errorf("there is no server %q", kind)
 	}
