@@ -39,6 +39,9 @@ type Options struct {
 	// MaxRestartPeriod bounds the pause before a container that ended is started
 	// again, from 1 s up; 0 leaves the kubelet's five minutes.
 	MaxRestartPeriod time.Duration
+	// AuditUsers are users whose requests the API server writes down, one JSON
+	// object a line, in AuditLog; none means no log.
+	AuditUsers []string
 }
 
 // Cluster is a cluster in a folder, running or not.
@@ -48,6 +51,8 @@ type Cluster struct {
 	network Network
 	// maxRestart is Options.MaxRestartPeriod while Up works.
 	maxRestart time.Duration
+	// auditUsers is Options.AuditUsers while Up works.
+	auditUsers []string
 }
 
 // Open returns the cluster in dir ("" means DefaultDir), ErrNoCluster when
@@ -83,6 +88,10 @@ func (c *Cluster) Dir() string { return c.dir }
 
 // Logs is the folder with the logs of all components and, per node, /var/log.
 func (c *Cluster) Logs() string { return c.path("logs") }
+
+// AuditLog is the file that has the requests of Options.AuditUsers
+// (audit.k8s.io/v1, level Metadata).
+func (c *Cluster) AuditLog() string { return filepath.Join(c.Logs(), auditLog) }
 
 // Network says which addresses the cluster uses.
 func (c *Cluster) Network() Network { return c.network }

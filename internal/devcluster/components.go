@@ -64,7 +64,7 @@ func (c *Cluster) arguments(cellName, component string) []string {
 			"--heartbeat-interval=20", "--election-timeout=200",
 		}
 	case APIServer:
-		return []string{
+		args := []string{
 			"--etcd-servers=http://127.0.0.1:2379",
 			"--bind-address=" + n.ControlPlane().String(), "--advertise-address=" + n.ControlPlane().String(),
 			fmt.Sprintf("--secure-port=%d", apiPort),
@@ -85,6 +85,10 @@ func (c *Cluster) arguments(cellName, component string) []string {
 			// No kube-proxy here: webhooks are called at their Pods' addresses.
 			"--enable-aggregator-routing=true",
 		}
+		if len(c.auditUsers) > 0 {
+			args = append(args, "--audit-policy-file="+config(auditPolicy), "--audit-log-path="+cell.InsidePath("logs", auditLog))
+		}
+		return args
 	case ControllerManager:
 		return []string{
 			"--kubeconfig=" + config("controller-manager.kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1",

@@ -66,7 +66,7 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.maxRestart = opts.MaxRestartPeriod
+	c.maxRestart, c.auditUsers = opts.MaxRestartPeriod, opts.AuditUsers
 	out.step("cluster in %s, Kubernetes %s, network %s, %d node(s)", c.dir, kubernetes, c.network.All(), c.state.Nodes)
 	if err := c.up(ctx, out); err != nil {
 		return nil, fmt.Errorf("%w (logs: %s; `akri dev down` cleans up)", err, c.Logs())
@@ -125,6 +125,15 @@ func (c *Cluster) up(ctx context.Context, out *progress) error {
 			if err := atomicfile.Write(c.path("config", name), data, 0o600); err != nil {
 				return err
 			}
+		}
+	}
+	if len(c.auditUsers) > 0 {
+		policy, err := auditPolicyFor(c.auditUsers)
+		if err != nil {
+			return err
+		}
+		if err := atomicfile.Write(c.path("config", auditPolicy), policy, 0o600); err != nil {
+			return err
 		}
 	}
 	if err := c.createCells(ctx, out); err != nil {

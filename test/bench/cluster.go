@@ -26,7 +26,7 @@ import (
 )
 
 // withCluster makes a cluster with the chart, has it used and removes it.
-func withCluster(ctx context.Context, nodes int, namespace string, use func(kubeconfig string) error) (err error) {
+func withCluster(ctx context.Context, nodes int, namespace string, use func(kubeconfig, audit string) error) (err error) {
 	dir, err := os.MkdirTemp("", "akri-bench-")
 	if err != nil {
 		return err
@@ -36,7 +36,11 @@ func withCluster(ctx context.Context, nodes int, namespace string, use func(kube
 		defer cancel()
 		err = errors.Join(err, devcluster.Down(down, dir, os.Stderr), os.RemoveAll(dir))
 	}()
-	c, err := devcluster.Up(ctx, devcluster.Options{Dir: dir, Nodes: nodes, Progress: os.Stderr, Install: true})
+	var users []string
+	for _, name := range auditedUsers() {
+		users = append(users, "system:serviceaccount:"+namespace+":"+name)
+	}
+	c, err := devcluster.Up(ctx, devcluster.Options{Dir: dir, Nodes: nodes, Progress: os.Stderr, Install: true, AuditUsers: users})
 	if err != nil {
 		return err
 	}
@@ -53,7 +57,7 @@ func withCluster(ctx context.Context, nodes int, namespace string, use func(kube
 	if err != nil {
 		return err
 	}
-	return use(c.Kubeconfig())
+	return use(c.Kubeconfig(), c.AuditLog())
 }
 
 // connect makes what measurements on a cluster share.

@@ -61,6 +61,7 @@ func figures() []figure {
 		{"broker", "plug to broker running, unplug to broker gone", 1, measureBroker},
 		{"burst", "1,000 devices reported at once, and memory with them", 1, measureBurst},
 		{"idle", "API writes and CPU with 1,000 Instances while nothing changes", 1, measureIdle},
+		{"quiet", "CPU, memory and API requests of each component with 64 devices while nothing changes", 1, measureQuiet},
 		{"flood", "memory of agent and controller with 100 shared Instances of 512 KiB that are no node's", 1, measureFloodOfInstances},
 		{"flood-handler", "memory of an agent under 64 handlers that report as much as they can", 1, measureFloodOfReports},
 		{"flood-webhook", "memory of a webhook that strangers flood with connections and costly reviews", 1, measureFloodOfReviews},
@@ -86,6 +87,7 @@ type bench struct {
 	api     client.WithWatch
 	metrics func(context.Context) ([]byte, error)
 	nodes   []string // of the cluster
+	audit   string   // file with the requests of Akri's service accounts, or ""
 	options
 }
 
@@ -132,15 +134,15 @@ func run(ctx context.Context, args []string) error {
 		o.image = images.DefaultPrefix + "/show-broker:" + tag
 	}
 	if *kubeconfig != "" {
-		return measure(ctx, o, *kubeconfig, chosen)
+		return measure(ctx, o, *kubeconfig, "", chosen)
 	}
 	for _, nodes := range []int{1, 2} {
 		some := slices.DeleteFunc(slices.Clone(chosen), func(fig figure) bool { return fig.nodes != nodes })
 		if len(some) == 0 {
 			continue
 		}
-		err := withCluster(ctx, nodes, o.release, func(kubeconfig string) error {
-			return measure(ctx, o, kubeconfig, some)
+		err := withCluster(ctx, nodes, o.release, func(kubeconfig, audit string) error {
+			return measure(ctx, o, kubeconfig, audit, some)
 		})
 		if err != nil {
 			return err
@@ -150,11 +152,12 @@ func run(ctx context.Context, args []string) error {
 }
 
 // measure measures on a cluster those of the figures that it has the nodes for.
-func measure(ctx context.Context, o options, kubeconfig string, chosen []figure) error {
+func measure(ctx context.Context, o options, kubeconfig, audit string, chosen []figure) error {
 	b, err := connect(ctx, o, kubeconfig)
 	if err != nil {
 		return err
 	}
+	b.audit = audit
 	if err := b.setUp(ctx); err != nil {
 		return err
 	}

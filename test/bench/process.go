@@ -21,6 +21,9 @@ func (b *bench) listNodes(ctx context.Context) ([]corev1.Node, error) {
 	return list.Items, nil
 }
 
+// components are the programs of a release, as their Pods are labelled.
+var components = []string{"akri-agent", "akri-controller", "akri-udev-discovery", "akri-debug-echo-discovery"}
+
 // process is one of Akri's, by its folder in /proc.
 type process string
 
@@ -95,7 +98,7 @@ func measureRSS(ctx context.Context, b *bench) error {
 		return err
 	}
 	w.Stop()
-	for _, component := range []string{"akri-agent", "akri-controller", "akri-udev-discovery", "akri-debug-echo-discovery"} {
+	for _, component := range components {
 		all, err := b.processes(ctx, component)
 		if err != nil {
 			return err
