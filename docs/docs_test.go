@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -118,5 +119,23 @@ func TestExamples(t *testing.T) {
 	}
 	if found < 2 {
 		t.Errorf("%d examples of a Configuration", found)
+	}
+}
+
+// maxColumns is how long a line of prose may be.
+const maxColumns = 120
+
+// TestColumns finds lines of prose that are too long. Tables, code and single
+// words cannot be broken.
+func TestColumns(t *testing.T) {
+	for page, text := range pages(t) {
+		for line := range strings.Lines(fence.ReplaceAllString(text, "")) {
+			line = strings.TrimRight(line, "\n")
+			prose := strings.TrimLeft(line, " *-")
+			if utf8.RuneCountInString(line) <= maxColumns || strings.HasPrefix(prose, "|") || strings.HasPrefix(prose, "#") || !strings.Contains(prose, " ") {
+				continue
+			}
+			t.Errorf("%s: longer than %d columns: %s", page, maxColumns, line)
+		}
 	}
 }
