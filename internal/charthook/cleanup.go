@@ -39,8 +39,8 @@ type CleanupOptions struct {
 // Cleanup deletes the Configurations of all namespaces, as upstream's chart
 // does when it is uninstalled, and waits until they and their Instances are
 // gone, so that agents and controller can still do their part (the controller
-// takes upstream's finalizers off). What is left when Patience ends is logged and is no error: it must not keep Helm from
-// removing the rest.
+// takes upstream's finalizers off). What is left when Patience ends is logged
+// and is no error: it must not keep Helm from removing the rest.
 //
 // If the agent's DaemonSet is there and is not of the Helm release, nothing is
 // uninstalled: the hook was applied as an ordinary manifest. Then nothing is

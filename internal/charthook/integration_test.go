@@ -73,7 +73,8 @@ func (r *rig) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&r.log
 func (r *rig) create(resource schema.GroupVersionResource, namespace string, object map[string]any) *unstructured.Unstructured {
 	r.Helper()
 	var out *unstructured.Unstructured
-	// A CRD is served a moment after it is established, a role known a moment after it is made.
+	// A CRD is served a moment after it is established, a role known a moment
+	// after it is made.
 	r.eventually("create", func(ctx context.Context) (err error) {
 		out, err = r.admin.Resource(resource).Namespace(namespace).Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
 		return err

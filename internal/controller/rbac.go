@@ -30,9 +30,9 @@ package controller
 //	"" (own namespace)            secrets                          get update
 //
 // Configurations are patched for one thing: the finalizers of upstream's agents
-// (package migrate). The verb update on the finalizers subresources is for owner references with
-// blockOwnerDeletion where the admission plug-in
-// OwnerReferencesPermissionEnforcement is on. The webhook tries
-// broker and Service specs in dry runs, which need the same rights as making
-// them. "delete" of Leases is also what that plug-in asks of whoever gives one
-// an owner.
+// (package migrate). The verb update on the finalizers subresources is for
+// owner references with blockOwnerDeletion where the admission plug-in
+// OwnerReferencesPermissionEnforcement is on. The webhook tries broker and
+// Service specs in dry runs, which need the same rights as making them.
+// "delete" of Leases is also what that plug-in asks of whoever gives one an
+// owner.

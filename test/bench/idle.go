@@ -211,8 +211,8 @@ var (
 )
 
 // writes returns how many requests have changed objects of akri.sh or Events so
-// far, by what they did to what. Leases are not among them, nor the kubelet's status patches of
-// the Node.
+// far, by what they did to what. Leases are not among them, nor the kubelet's
+// status patches of the Node.
 func (b *bench) writes(ctx context.Context) (map[string]float64, error) {
 	raw, err := b.metrics(ctx)
 	if err != nil {

@@ -85,7 +85,8 @@ func installOverOld(t *testing.T, r *rig) {
 func upgrade(t *testing.T, r *rig) {
 	r.writeOldCRDs()
 	before := slices.Concat(r.uids(&v0.ConfigurationList{}), r.uids(&v0.InstanceList{}))
-	// Beside ours a handler that knows nothing of us, in an image without a user, as upstream's are.
+	// Beside ours a handler that knows nothing of us, in an image without a
+	// user, as upstream's are.
 	r.loadForeign()
 	foreign := configuration("default", "foreign", nil)
 	foreign.Spec.DiscoveryHandler = v0.DiscoveryHandlerInfo{Name: "foreign", DiscoveryDetails: "anything"}

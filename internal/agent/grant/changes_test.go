@@ -50,7 +50,8 @@ func TestChanges(t *testing.T) {
 			name: "two in one container have swapped",
 			was:  map[string]inventory.Device{a: stick("00000a", "/dev/x0"), b: stick("00000b", "/dev/x1")},
 			now:  map[string]inventory.Device{a: stick("00000a", "/dev/x1"), b: stick("00000b", "/dev/x0")},
-			// The nodes of both are there as before; which is whose only the properties say.
+			// The nodes of both are there as before; which is whose only the
+			// properties say.
 			want: map[string]string{a: "property NODE has another value", b: "property NODE has another value"},
 		},
 		{

@@ -9,9 +9,10 @@ import (
 )
 
 // Observed tells what spec.deviceUsage of an Instance says, complete; nil (and
-// not only empty) if the Instance was deleted. Entries of other nodes are taken as they are. Of this
-// node's entries those that are unknown here are taken over, since a container
-// may use them; where there are differences the claims are recorded again.
+// not only empty) if the Instance was deleted. Entries of other nodes are taken
+// as they are. Of this node's entries those that are unknown here are taken
+// over, since a container may use them; where there are differences the claims
+// are recorded again.
 func (l *Ledger) Observed(name types.NamespacedName, usage map[string]v0.Usage) {
 	l.mu.Lock()
 	in := l.instance(name)

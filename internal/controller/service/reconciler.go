@@ -337,7 +337,8 @@ func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.
 	return retry, nil
 }
 
-// complain tells, in an Event once and in a condition, on the Configuration, what its user has to set right.
+// complain tells, in an Event once and in a condition, on the Configuration,
+// what its user has to set right.
 func (r *Reconciler) complain(sub subject, mem *memory, reason, message string) {
 	message = shorten.Text(message, 900)
 	r.Complaints.wrong(subjectKey{r.Kind, client.ObjectKeyFromObject(sub.object)}, client.ObjectKeyFromObject(sub.config), reason, message)

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// pattern is the value of a match: shell patterns or plain strings, one of which must match.
+// pattern is the value of a match: shell patterns or plain strings, one of
+// which must match.
 type pattern struct {
 	alternatives []string
 	glob         bool // else plain strings: a backslash is a backslash

@@ -95,7 +95,8 @@ type Rule struct {
 	text    string
 	matches []match // as written
 	sorted  []match // as evaluated: by field
-	// noComma is the column of a match that only white space separates from the one before it.
+	// noComma is the column of a match that only white space separates from the
+	// one before it.
 	noComma int
 }
 
