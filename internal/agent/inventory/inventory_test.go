@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -369,10 +370,10 @@ func TestFullDisk(t *testing.T) {
 
 type counted struct {
 	memory
-	saves int
+	saves atomic.Int64
 }
 
-func (c *counted) Save(s State) error { c.saves++; return c.memory.Save(s) }
+func (c *counted) Save(s State) error { c.saves.Add(1); return c.memory.Save(s) }
 
 // A reading that changes all the time does not wear out the node's disk.
 func TestSavesOfAReading(t *testing.T) {
@@ -391,15 +392,15 @@ func TestSavesOfAReading(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond) // fake
 		}
-		if disk.saves < 100 || disk.saves > 130 {
-			t.Errorf("%d writes in an hour", disk.saves)
+		if n := disk.saves.Load(); n < 100 || n > 130 {
+			t.Errorf("%d writes in an hour", n)
 		}
 		time.Sleep(2 * mostInterval) // fake
-		disk.saves = 0
+		disk.saves.Store(0)
 		report(v, "q", "e", "x", "y")
 		time.Sleep(2 * saveInterval) // fake
-		if disk.saves != 1 {
-			t.Errorf("after some quiet a new device is written %d times", disk.saves)
+		if n := disk.saves.Load(); n != 1 {
+			t.Errorf("after some quiet a new device is written %d times", n)
 		}
 		cancel()
 		<-done
