@@ -52,11 +52,12 @@ vulncheck:
 	@if curl -sSfI --max-time 10 $(VULN_DB)/index/db.json >/dev/null 2>&1; then $(GO) run $(GOVULNCHECK) ./...; \
 	else echo "govulncheck: skipped, $(VULN_DB) cannot be reached"; fi
 
-test: ## Everything: unit tests with the race detector, integration, end to end (root)
+# The tests on clusters mostly wait, so the others run beside them.
+test: images race-deps ## Everything: unit tests with the race detector, integration, end to end (root)
 	@rm -rf out/tests
-	@status=0; echo "== test-integration"; $(MAKE) test-integration || status=1; \
-	echo "== race and, because it mostly waits, test-e2e beside it"; \
-	$(MAKE) test-e2e & e2e=$$!; $(MAKE) race || status=1; wait $$e2e || status=1; \
+	@status=0; $(MAKE) test-e2e & e2e=$$!; \
+	echo "== test-integration, then race; test-e2e beside them"; \
+	$(MAKE) test-integration || status=1; $(MAKE) race || status=1; wait $$e2e || status=1; \
 	$(summary) -total || status=1; exit $$status
 
 test-unit: ## Unit tests; no root, no network
