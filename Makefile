@@ -72,7 +72,7 @@ race-deps:
 
 test-integration: race-deps ## Tests against a real kube-apiserver and etcd (built once)
 	@if [ -z "$(call tagged,integration)" ]; then echo "no integration tests"; exit 0; fi; \
-	CGO_ENABLED=1 $(GO) test -race -tags integration -timeout 30m -json $(call tagged,integration) | $(summary) integration
+	CGO_ENABLED=1 $(GO) test -race -tags integration -timeout 60m -json $(call tagged,integration) | $(summary) integration
 
 test-e2e: images ## Tests on real clusters with real devices (root; built once)
 	@status=0; \
