@@ -44,7 +44,7 @@ type Pod struct {
 // known by the name of its Pod, so that one whose container starts again need
 // not wait for itself.
 func newLock(cfg *rest.Config, namespace string, pod Pod, deadline time.Duration) (resourcelock.Interface, error) {
-	cfg = rest.AddUserAgent(cfg, "leader-election")
+	cfg = rest.AddUserAgent(rest.CopyConfig(cfg), "leader-election")
 	cfg.Timeout = max(deadline/2, time.Second) // one request that hangs must not cost the Lease
 	client, err := coordinationclient.NewForConfig(cfg)
 	if err != nil {

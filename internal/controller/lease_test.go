@@ -3,6 +3,8 @@ package controller
 import (
 	"testing"
 	"time"
+
+	"k8s.io/client-go/rest"
 )
 
 func TestRenewal(t *testing.T) {
@@ -16,5 +18,21 @@ func TestRenewal(t *testing.T) {
 		if deadline < 3*retry {
 			t.Errorf("a Lease of %v has no second try", lease)
 		}
+	}
+}
+
+// The limits of the lock's requests are not those of the manager's: watches
+// would end with them.
+func TestLockLeavesTheConfig(t *testing.T) {
+	cfg := &rest.Config{Host: "https://127.0.0.1:1", UserAgent: "akri-controller"}
+	lock, err := newLock(cfg, "akri", Pod{Name: "p", UID: "u"}, 20*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lock.Identity() != "p" || lock.Describe() != "akri/"+LeaseName {
+		t.Errorf("lock %s of %s", lock.Describe(), lock.Identity())
+	}
+	if cfg.Timeout != 0 || cfg.UserAgent != "akri-controller" {
+		t.Errorf("the manager's requests end after %v, as %q", cfg.Timeout, cfg.UserAgent)
 	}
 }
