@@ -66,7 +66,7 @@ func TestRefused(t *testing.T) {
 		{name: "no placeholder", text: good, changes: []string{`"{{PLACEHOLDER}}" => memory`}, warns: "no container asks for"},
 		{name: "bad rule", text: good, changes: []string{"KERNEL== => KERNAL=="}, err: "discoveryDetails: Invalid value: udevRules: rule 1 of 1: column 1:"},
 		{name: "no rules", text: good, changes: []string{`- KERNEL=="video*" =>   []`}, err: "there is no rule"},
-		{name: "rule of another meaning", text: good, changes: []string{"video* => a|b"}, warns: "udev rule 1, column 1: KERNEL: | separates alternatives"},
+		{name: "rule of another meaning", text: good, changes: []string{`KERNEL=="video*" => ENV{A}=="1", ENV{B}=="2"`}, warns: "must hold together with the ENV{A} before it"},
 		{name: "no slot", text: good, changes: []string{"capacity: 2 => capacity: 0"}, err: "spec.capacity"},
 		{name: "name taken", as: "taken", text: good, err: "metadata.name: Invalid value: belongs to the Configuration yard/taken"},
 		{name: "name of an Instance", as: "cam-a1b2c3", text: good, err: "belongs to an Instance of the Configuration yard/cam"},
