@@ -200,6 +200,22 @@ func TestLab(t *testing.T) {
 		startEcho(t, lab, "farm")
 		wantEcho(t, n.Member(2), "farm")
 	})
+	t.Run("what was interrupted is made again", func(t *testing.T) {
+		for what, cut := range map[string][][]string{
+			"a member's link": {{"-n", n.NetNS("shop"), "addr", "flush", "dev", cell.MemberLink}},
+			"the hub's link":  {{"link", "set", n.Interface(), "down"}, {"addr", "flush", "dev", n.Interface()}},
+		} {
+			if err := cell.RunIP(ctx, cut...); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := lab.Create(ctx); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			for i, name := range lab.Members {
+				wantEcho(t, n.Member(i+1), name)
+			}
+		}
+	})
 	t.Run("who is no member", func(t *testing.T) {
 		for what, do := range map[string]func(context.Context, string) error{"start": lab.Start, "stop": lab.Stop, "cut": lab.Cut} {
 			if err := do(ctx, "barn"); err == nil || !strings.Contains(err.Error(), "barn") {

@@ -53,9 +53,9 @@ func (l Lab) Create(ctx context.Context) (fresh bool, err error) {
 	if fresh, err = hub.create(ctx); err != nil {
 		return false, err
 	}
-	rejoin := fresh || !hub.hasLinks(ctx)
+	rejoin := fresh || !hub.joined(ctx)
 	if rejoin {
-		// The bridge went with the old cell, or was not finished.
+		// The bridge went with the old cell, or whoever made it was interrupted.
 		if err := l.deleteHostLink(ctx); err != nil {
 			return fresh, err
 		}
@@ -97,15 +97,13 @@ func (l Lab) start(ctx context.Context, member string, rejoin bool) error {
 	if err := createCgroup(l.Cgroup(member)); err != nil {
 		return err
 	}
-	if fresh || rejoin {
-		// The kernel takes its time to remove a namespace that has died: until
-		// then its links have this end.
-		if err := l.deleteMemberLink(ctx, member); err != nil {
-			return err
-		}
-	}
-	if cell.hasLinks(ctx) {
+	if !fresh && !rejoin && cell.joined(ctx) {
 		return nil
+	}
+	// The kernel takes its time to remove a namespace that has died: until then
+	// its links have this end.
+	if err := l.deleteMemberLink(ctx, member); err != nil {
+		return err
 	}
 	return RunIP(ctx, l.memberPlan(member, number)...)
 }

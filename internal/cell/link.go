@@ -60,13 +60,15 @@ func RunIP(ctx context.Context, plan ...[]string) error {
 	return nil
 }
 
-// hasLinks says whether the cell's network has more than loopback.
-func (c Cell) hasLinks(ctx context.Context) bool {
-	link := MemberLink
+// joined says whether the plan that joins the cell was carried out to its end.
+// What was interrupted leaves links that lead nowhere.
+func (c Cell) joined(ctx context.Context) bool {
+	last := inNetNS(c.netNS, "route", "show", "default", "dev", MemberLink)
 	if c.Name == c.lab.Hub {
-		link = hostLink
+		last = []string{"link", "show", "dev", c.lab.Network.Interface(), "up"}
 	}
-	return hasLink(ctx, c.netNS, link)
+	out, err := exec.CommandContext(ctx, "ip", last...).Output()
+	return err == nil && len(out) > 0
 }
 
 func hasLink(ctx context.Context, netNS, link string) bool {
