@@ -21,6 +21,9 @@ IMAGE_FLAGS = $(if $(DEBUG),-debug) $(if $(TAG),-tag $(TAG))
 E2E_BESIDE  = ./test/chart ./test/nodes
 # The versions of Kubernetes that akri dev up has, for test-matrix; KUBERNETES="1.34 1.36" has fewer.
 KUBERNETES ?= $(shell sed -n 's/^func Versions.*{"\(.*\)"} }$$/\1/p' internal/devcluster/kubebin/versions.go | sed 's/", "/ /g')
+# Integration tests that plug devices too: nothing that does may run beside them.
+PLUGGING    = ./internal/handlers/udev
+INTEGRATION = $(call tagged,integration)
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
@@ -55,9 +58,10 @@ vulncheck:
 # The tests on clusters mostly wait, so the others run beside them.
 test: images race-deps ## Everything: unit tests with the race detector, integration, end to end (root)
 	@rm -rf out/tests
-	@status=0; $(MAKE) test-e2e & e2e=$$!; \
-	echo "== test-integration, then race; test-e2e beside them"; \
-	$(MAKE) test-integration || status=1; $(MAKE) race || status=1; wait $$e2e || status=1; \
+	@status=0; $(MAKE) test-integration INTEGRATION="$(PLUGGING)" NOTE=plugging || status=1; \
+	$(MAKE) test-e2e & e2e=$$!; echo "== test-integration, then race; test-e2e beside them"; \
+	$(MAKE) test-integration INTEGRATION="$(filter-out $(PLUGGING),$(INTEGRATION))" || status=1; \
+	$(MAKE) race || status=1; wait $$e2e || status=1; \
 	$(summary) -total || status=1; exit $$status
 
 test-unit: ## Unit tests; no root, no network
@@ -71,8 +75,8 @@ race-deps:
 		apt-get update -q && apt-get install -yq --no-install-recommends gcc libc6-dev; }
 
 test-integration: race-deps ## Tests against a real kube-apiserver and etcd (built once)
-	@if [ -z "$(call tagged,integration)" ]; then echo "no integration tests"; exit 0; fi; \
-	CGO_ENABLED=1 $(GO) test -race -tags integration -timeout 60m -json $(call tagged,integration) | $(summary) integration
+	@if [ -z "$(INTEGRATION)" ]; then echo "no integration tests"; exit 0; fi; \
+	CGO_ENABLED=1 $(GO) test -race -tags integration -timeout 60m -json $(INTEGRATION) | $(summary) $(or $(NOTE),integration)
 
 test-e2e: images ## Tests on real clusters with real devices (root; built once)
 	@status=0; \
