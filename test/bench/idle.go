@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 // measureIdle counts the API writes of Akri and the CPU time of its agents while
@@ -41,10 +43,8 @@ func (b *bench) watchIdle(ctx context.Context) error {
 		cpu -= p.cpu()
 	}
 	started := time.Now()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(b.idle):
+	if err := backoff.Sleep(ctx, b.idle); err != nil {
+		return err
 	}
 	took := time.Since(started)
 	for _, p := range agents {
@@ -127,10 +127,8 @@ func (b *bench) watchQuiet(ctx context.Context) error {
 		return err
 	}
 	started := time.Now()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(b.idle):
+	if err := backoff.Sleep(ctx, b.idle); err != nil {
+		return err
 	}
 	took := time.Since(started)
 	for _, component := range components {

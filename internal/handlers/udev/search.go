@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/handlers/udev/details"
 	"github.com/akri-go/akri/internal/handlers/udev/identity"
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
@@ -54,7 +55,7 @@ func (s *search) run(ctx context.Context, sub *subscription, report func(discove
 			return ctx.Err()
 		case <-sub.wake:
 		}
-		if err := sleepUntil(ctx, next); err != nil {
+		if err := backoff.Sleep(ctx, time.Until(next)); err != nil {
 			return err
 		}
 		c, err := sub.take()
@@ -83,21 +84,6 @@ func (s *search) run(ctx context.Context, sub *subscription, report func(discove
 			s.reported(time.Since(c.since))
 		}
 		last, extra, first, next = now, more, false, time.Now().Add(pause(len(now)))
-	}
-}
-
-func sleepUntil(ctx context.Context, t time.Time) error {
-	d := time.Until(t)
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 
