@@ -77,7 +77,7 @@ type settings struct {
 
 // run does everything and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
-	if version.Asked(args) {
+	if version.Requested(args) {
 		fmt.Fprintln(out, "akri-controller", version.String())
 		return exitcode.OK
 	}
@@ -123,7 +123,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 	}
 	o.ProbeAddress = s.probeAddress
 	o.LeaderElection, o.Namespace, o.LeaseDuration, o.Pod = s.leaderElection, s.namespace, s.leaseDuration, s.pod
-	o.NodeGrace, o.ResourcesAfter = s.nodeGrace, s.resourcesAfter
+	o.NodeGrace, o.ResourceRetention = s.nodeGrace, s.resourcesAfter
 	if o.Namespace == "" {
 		if b, err := os.ReadFile(namespaceFile); err == nil {
 			o.Namespace = strings.TrimSpace(string(b))
@@ -135,7 +135,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 		}
 		w := webhook.Options{
 			Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort,
-			AuthorizeSpecs: s.authorizeSpecs, Question: view.Question, Log: o.Log,
+			AuthorizeSpecs: s.authorizeSpecs, DiscoveryDigest: view.DiscoveryDigest, Log: o.Log,
 		}
 		if s.webhookCA != "" {
 			w.CABundle = []byte(s.webhookCA)

@@ -32,7 +32,7 @@ func says(conditions []metav1.Condition, kind string, want metav1.ConditionStatu
 
 // A dead agent does not look healthy, and nothing is deleted for it.
 func TestDeadAgent(t *testing.T) {
-	c := newCluster(t)
+	c := newFixture(t)
 	c.nodes(t, "node-a", "node-b")
 	s := c.space(t, "dead-agent")
 	c.start(t, func(o *controller.Options) { o.Namespace = s.ns })

@@ -178,7 +178,7 @@ func testLatency(s *space, registry *prometheus.Registry) {
 		s.kill(pod)
 		s.run(s.pod(pod.Name, pod), "node-a")
 	}
-	if n, sum := count(); n != 2 || sum <= 0 || sum > 2*patience.Seconds() {
+	if n, sum := count(); n != 2 || sum <= 0 || sum > 2*waitTimeout.Seconds() {
 		s.t.Errorf("%d samples, %v s", n, sum)
 	}
 }

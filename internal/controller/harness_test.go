@@ -35,13 +35,13 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// patience is how long a test waits for what must come; nothing is asserted
+// waitTimeout is how long a test waits for what must come; nothing is asserted
 // about how long it took.
-const patience = 60 * time.Second
+const waitTimeout = 60 * time.Second
 
-// cluster is a real API server with a controller under test. Scheduler and
+// fixture is a real API server with a controller under test. Scheduler and
 // kubelets are played by the tests: they bind Pods and write their status.
-type cluster struct {
+type fixture struct {
 	server *kubetest.Server
 	admin  client.Client
 	cfg    *rest.Config // of the controller: it may do what its rules say
@@ -98,10 +98,10 @@ func rules() []rbacv1.PolicyRule {
 	}
 }
 
-func newCluster(t *testing.T, opts ...kubetest.Option) *cluster {
+func newFixture(t *testing.T, opts ...kubetest.Option) *fixture {
 	t.Helper()
 	opts = append(opts, kubetest.WithAPIServerArgs("--enable-admission-plugins=OwnerReferencesPermissionEnforcement"))
-	c := &cluster{server: kubetest.Start(t, opts...), log: &syncBuffer{}}
+	c := &fixture{server: kubetest.Start(t, opts...), log: &syncBuffer{}}
 	scheme, err := view.Scheme()
 	if err != nil {
 		t.Fatal(err)
@@ -134,13 +134,13 @@ func newCluster(t *testing.T, opts ...kubetest.Option) *cluster {
 
 // awaitRights waits until the API server knows the controller's role, which is
 // a moment after it was made.
-func (c *cluster) awaitRights(t *testing.T, scheme *runtime.Scheme) {
+func (c *fixture) awaitRights(t *testing.T, scheme *runtime.Scheme) {
 	t.Helper()
 	own, err := client.New(c.cfg, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &space{cluster: c, t: t, patience: patience}
+	s := &space{fixture: c, t: t, waitTimeout: waitTimeout}
 	s.eventually("rights of the controller", func() error {
 		r := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{Group: "akri.sh", Resource: "instances", Verb: "list"},
@@ -156,7 +156,7 @@ func (c *cluster) awaitRights(t *testing.T, scheme *runtime.Scheme) {
 }
 
 // start runs the controller until the returned function is called.
-func (c *cluster) start(t *testing.T, change ...func(*controller.Options)) (stop func()) {
+func (c *fixture) start(t *testing.T, change ...func(*controller.Options)) (stop func()) {
 	t.Helper()
 	o := controller.Options{
 		Config: c.cfg, MetricsAddress: "0", ProbeAddress: "0",
@@ -183,7 +183,7 @@ func (c *cluster) start(t *testing.T, change ...func(*controller.Options)) (stop
 }
 
 // nodes makes nodes that are ready.
-func (c *cluster) nodes(t *testing.T, names ...string) {
+func (c *fixture) nodes(t *testing.T, names ...string) {
 	t.Helper()
 	for _, n := range names {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n}}
@@ -203,18 +203,18 @@ func (c *cluster) nodes(t *testing.T, names ...string) {
 
 // space is a namespace of one test.
 type space struct {
-	*cluster
-	t        *testing.T
-	ns       string
-	patience time.Duration
+	*fixture
+	t           *testing.T
+	ns          string
+	waitTimeout time.Duration
 }
 
-func (c *cluster) space(t *testing.T, name string) *space {
+func (c *fixture) space(t *testing.T, name string) *space {
 	t.Helper()
 	if err := c.admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 		t.Fatal(err)
 	}
-	return &space{cluster: c, t: t, ns: name, patience: patience}
+	return &space{fixture: c, t: t, ns: name, waitTimeout: waitTimeout}
 }
 
 // configuration makes a Configuration from the YAML of its spec; debugEcho is
@@ -283,7 +283,7 @@ func update[T client.Object](s *space, name string, o T, change func(T)) {
 // eventually waits until what returns nil.
 func (s *space) eventually(what string, check func() error) {
 	s.t.Helper()
-	eventually.Succeeds(s.t, s.patience, func(context.Context) error {
+	eventually.Succeeds(s.t, s.waitTimeout, func(context.Context) error {
 		if err := check(); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}

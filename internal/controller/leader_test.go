@@ -70,7 +70,7 @@ type process struct {
 	done chan struct{} // closed when it has ended
 }
 
-func (c *cluster) process(t *testing.T, env ...string) *process {
+func (c *fixture) process(t *testing.T, env ...string) *process {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	tls := c.cfg.TLSClientConfig
@@ -157,7 +157,7 @@ func (s *space) made(list client.ObjectList) func(name string) int {
 // The leader is killed in the middle of its work; it has no time to give back
 // the Lease. The other one takes over and does what is left, once.
 func TestLeaderKilled(t *testing.T) {
-	c := newCluster(t)
+	c := newFixture(t)
 	c.nodes(t, "node-a")
 	s := c.space(t, "killed")
 	first := c.process(t)
@@ -232,7 +232,7 @@ func TestLeaderKilled(t *testing.T) {
 		if code := second.cmd.ProcessState.ExitCode(); code != 1 {
 			t.Errorf("exit code %d, want 1", code)
 		}
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		t.Error("it goes on without the Lease")
 	}
 }
@@ -240,7 +240,7 @@ func TestLeaderKilled(t *testing.T) {
 // A replica whose container starts again has its Lease at once, and the Lease
 // goes with its Pod.
 func TestLeaseIsThePods(t *testing.T) {
-	c := newCluster(t)
+	c := newFixture(t)
 	s := c.space(t, "lease")
 	// The clusters of these tests have no garbage collector.
 	s.forgetLease()

@@ -24,22 +24,22 @@ import (
 // takes, except that it does not come before. What is done before a period is
 // over has some seconds, beside other tests.
 const (
-	nodeGrace = 8 * time.Second
-	lastGrace = 24 * time.Second
-	leftOver  = 2 * time.Second
+	nodeGrace         = 8 * time.Second
+	lastGrace         = 24 * time.Second
+	resourceRetention = 2 * time.Second
 )
 
 // Nodes that are lost. The tests run beside each other, since most of what
 // they do is wait; each has nodes of its own, with the name of the test before.
 func TestLostNodes(t *testing.T) {
-	c := newCluster(t)
+	c := newFixture(t)
 	c.nodes(t, "witness")
 	// A node that was deleted while no controller ran.
 	down := c.space(t, "down")
 	ghost := down.instance(down.configuration("cam", "{}"), "cam-000000", 1, false, "ghost")
 	c.start(t, func(o *controller.Options) {
 		o.NodeGrace = node.Grace{Node: nodeGrace, Last: lastGrace}
-		o.ResourcesAfter = leftOver
+		o.ResourceRetention = resourceRetention
 	})
 	down.gone(ghost)
 	t.Run("all", func(t *testing.T) {

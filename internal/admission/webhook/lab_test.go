@@ -31,6 +31,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
+	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
@@ -38,13 +39,13 @@ import (
 )
 
 const (
-	name      = "akri-webhook-configuration"
-	namespace = "akri-system"
-	patience  = 60 * time.Second
+	name        = "akri-webhook-configuration"
+	namespace   = "akri-system"
+	waitTimeout = 60 * time.Second
 )
 
-// lab is an API server with what the chart makes for the webhook.
-type lab struct {
+// fixture is an API server with what the chart makes for the webhook.
+type fixture struct {
 	t      *testing.T
 	server *kubetest.Server
 	user   client.Client // with warnings collected
@@ -89,9 +90,9 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-func newLab(t *testing.T, secret map[string][]byte) *lab {
+func newFixture(t *testing.T, secret map[string][]byte) *fixture {
 	ctrl.SetLogger(logr.Discard())
-	l := &lab{t: t, server: kubetest.Start(t), warned: &warnings{}, log: &lines{}}
+	l := &fixture{t: t, server: kubetest.Start(t), warned: &warnings{}, log: &lines{}}
 	cfg := rest.CopyConfig(l.server.Config)
 	cfg.WarningHandler = l.warned
 	scheme, err := view.Scheme()
@@ -123,7 +124,7 @@ func newLab(t *testing.T, secret map[string][]byte) *lab {
 
 // allowed waits until the API server knows that the controller may do
 // something: roles are known to it a moment after they are made.
-func (l *lab) allowed(scheme *runtime.Scheme, all ...authorizationv1.ResourceAttributes) {
+func (l *fixture) allowed(scheme *runtime.Scheme, all ...authorizationv1.ResourceAttributes) {
 	l.t.Helper()
 	c, err := client.New(l.server.ConfigFor(user), client.Options{Scheme: scheme})
 	if err != nil {
@@ -173,7 +174,7 @@ func binding(ns string) client.Object {
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user}}
 }
 
-func (l *lab) make(objects ...client.Object) {
+func (l *fixture) make(objects ...client.Object) {
 	l.t.Helper()
 	for _, o := range objects {
 		if err := l.user.Create(l.t.Context(), o); err != nil {
@@ -182,7 +183,9 @@ func (l *lab) make(objects ...client.Object) {
 	}
 }
 
-func (l *lab) now() time.Time { return time.Now().Add(-time.Duration(l.clock.Load()) * time.Second) }
+func (l *fixture) now() time.Time {
+	return time.Now().Add(-time.Duration(l.clock.Load()) * time.Second)
+}
 
 // ports returns some that nobody listens on.
 func ports(t *testing.T, n int) []int {
@@ -206,7 +209,7 @@ func port(t *testing.T) int {
 
 // serve runs a replica until the returned function is called. All replicas of
 // a lab say that they are found at the URL.
-func (l *lab) serve(listen int, at *url.URL, change ...func(*webhook.Options)) (stop func()) {
+func (l *fixture) serve(listen int, at *url.URL, change ...func(*webhook.Options)) (stop func()) {
 	l.t.Helper()
 	scheme, err := view.Scheme()
 	if err != nil {
@@ -218,7 +221,7 @@ func (l *lab) serve(listen int, at *url.URL, change ...func(*webhook.Options)) (
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	o := webhook.Options{Name: name, Namespace: namespace, Host: "127.0.0.1", Port: listen, URL: at, Question: view.Question,
+	o := webhook.Options{Name: name, Namespace: namespace, Host: "127.0.0.1", Port: listen, URL: at, DiscoveryDigest: view.DiscoveryDigest,
 		Log: slog.New(slog.NewTextHandler(l.log, nil)), Now: l.now}
 	for _, f := range change {
 		f(&o)
@@ -244,9 +247,9 @@ func at(port int) *url.URL {
 }
 
 // eventually waits until check returns nil.
-func (l *lab) eventually(what string, check func() error) {
+func (l *fixture) eventually(what string, check func() error) {
 	l.t.Helper()
-	eventually.Succeeds(l.t, patience, func(context.Context) error {
+	eventually.Succeeds(l.t, waitTimeout, func(context.Context) error {
 		if err := check(); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -255,10 +258,10 @@ func (l *lab) eventually(what string, check func() error) {
 }
 
 // active waits until the API server asks the webhook.
-func (l *lab) active() {
+func (l *fixture) active() {
 	l.t.Helper()
 	l.eventually("the webhook is asked", func() error {
-		c := l.configuration("probe", "default", good, "capacity: 2 => capacity: 2\n  brokerProperties: {A=B: c}")
+		c := l.configuration("probe", "default", admissiontest.Good, "capacity: 2 => capacity: 2\n  brokerProperties: {A=B: c}")
 		err := l.user.Create(l.t.Context(), c, client.DryRunAll)
 		if apierrors.IsInvalid(err) {
 			return nil
@@ -267,24 +270,6 @@ func (l *lab) active() {
 	})
 	l.warned.take()
 }
-
-const good = `
-spec:
-  capacity: 2
-  discoveryHandler:
-    name: udev
-    discoveryDetails: |
-      udevRules:
-      - KERNEL=="video*"
-  brokerSpec:
-    brokerPodSpec:
-      containers:
-      - name: broker
-        image: broker
-        resources: {limits: {"{{PLACEHOLDER}}": "1"}}
-  instanceServiceSpec:
-    ports: [{port: 80}]
-`
 
 const goodJob = `
 spec:
@@ -301,17 +286,10 @@ spec:
 `
 
 // configuration makes one from YAML; each change is "old => new" in it.
-func (l *lab) configuration(name, namespace, text string, changes ...string) *unstructured.Unstructured {
+func (l *fixture) configuration(name, namespace, text string, changes ...string) *unstructured.Unstructured {
 	l.t.Helper()
-	for _, c := range changes {
-		from, to, ok := strings.Cut(c, " => ")
-		if !ok || !strings.Contains(text, from) {
-			l.t.Fatalf("change %q does not apply", c)
-		}
-		text = strings.Replace(text, from, to, 1)
-	}
 	o := &unstructured.Unstructured{}
-	if err := yaml.UnmarshalStrict([]byte(text), &o.Object); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(admissiontest.Change(l.t, text, changes...)), &o.Object); err != nil {
 		l.t.Fatal(err)
 	}
 	o.SetAPIVersion("akri.sh/v0")
@@ -321,7 +299,7 @@ func (l *lab) configuration(name, namespace, text string, changes ...string) *un
 	return o
 }
 
-func (l *lab) secret(name string) *corev1.Secret {
+func (l *fixture) secret(name string) *corev1.Secret {
 	l.t.Helper()
 	s := &corev1.Secret{}
 	if err := l.user.Get(l.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, s); err != nil {
@@ -330,7 +308,7 @@ func (l *lab) secret(name string) *corev1.Secret {
 	return s
 }
 
-func (l *lab) registration() *admissionregistrationv1.ValidatingWebhookConfiguration {
+func (l *fixture) registration() *admissionregistrationv1.ValidatingWebhookConfiguration {
 	l.t.Helper()
 	r := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	if err := l.user.Get(l.t.Context(), client.ObjectKey{Name: name}, r); err != nil {

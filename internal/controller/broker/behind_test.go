@@ -111,8 +111,8 @@ func TestPlacedMeanwhile(t *testing.T) {
 				if heldBack == placed {
 					t.Errorf("placed: %t, and its node is held back: %t", placed, heldBack)
 				}
-				if placed && got.RequeueAfter != cacheBehind {
-					t.Errorf("looks again after %s, want %s", got.RequeueAfter, cacheBehind)
+				if placed && got.RequeueAfter != cacheBehindDelay {
+					t.Errorf("looks again after %s, want %s", got.RequeueAfter, cacheBehindDelay)
 				}
 				want := pod.Name
 				if !placed {

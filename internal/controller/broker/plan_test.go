@@ -302,8 +302,8 @@ func TestPlan(t *testing.T) {
 			if d := cmp.Diff(tt.want, brief(got)); d != "" {
 				t.Errorf("actions (-want +got):\n%s", d)
 			}
-			if got.Again != tt.again {
-				t.Errorf("again in %s, want %s", got.Again, tt.again)
+			if got.RequeueAfter != tt.again {
+				t.Errorf("again in %s, want %s", got.RequeueAfter, tt.again)
 			}
 			if after := fmt.Sprintf("%+v %+v", tt.state, tt.state.Instance); after != before {
 				t.Errorf("Plan changed its input:\n%s\n%s", before, after)
@@ -339,12 +339,12 @@ func TestBackoffIsRebuilt(t *testing.T) {
 		p.EndedAt, p.Started = now, now
 		s.Pods, s.Now, s.History = []Pod{p}, now, nil // a controller without memory
 		r := Plan(s)
-		delays = append(delays, r.Again)
+		delays = append(delays, r.RequeueAfter)
 		again, err := decodeHistory(r.History.encode())
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, now = again, now.Add(r.Again)
+		h, now = again, now.Add(r.RequeueAfter)
 	}
 	var want []time.Duration
 	for _, sec := range []int{10, 20, 40, 80, 160, 300, 300, 300} {

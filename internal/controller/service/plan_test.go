@@ -51,8 +51,8 @@ func TestPlan(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.state.Now = t0
-			if got := Plan(tt.state); got.Verb != tt.want || got.Again != tt.again {
-				t.Errorf("verb %d again in %s, want %d, %s", got.Verb, got.Again, tt.want, tt.again)
+			if got := Plan(tt.state); got.Verb != tt.want || got.RequeueAfter != tt.again {
+				t.Errorf("verb %d again in %s, want %d, %s", got.Verb, got.RequeueAfter, tt.want, tt.again)
 			}
 		})
 	}

@@ -135,7 +135,7 @@ func TestMessagesAreBounded(t *testing.T) {
 		c.Status.Nodes = append(c.Status.Nodes, node(fmt.Sprint("node-", i), v0.DiscoveryFailed, strings.Repeat("ü", 500)))
 	}
 	for _, got := range OfConfiguration(c, Facts{Verdict: Verdict{true, strings.Repeat("x", 1<<20)}}, t0) {
-		if len(got.Message) > maxMessage+3 || !strings.HasSuffix(got.Message, "…") {
+		if len(got.Message) > maxMessageBytes+3 || !strings.HasSuffix(got.Message, "…") {
 			t.Errorf("%s: message of %d bytes", got.Type, len(got.Message))
 		}
 	}
