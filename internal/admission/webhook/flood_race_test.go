@@ -2,5 +2,5 @@
 
 package webhook
 
-// floodMemory is several times as much where the race detector keeps its books.
-const floodMemory = 512 << 20
+// maxFloodBytes is several times as much where the race detector keeps its books.
+const maxFloodBytes = 512 << 20

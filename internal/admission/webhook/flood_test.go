@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/admission/webhook/certs"
 )
 
@@ -154,7 +155,7 @@ func TestFlood(t *testing.T) {
 		})
 	}
 	// As long as may be, and as costly to decode.
-	costly := review(t, admissionv1.Create, strings.Replace(good, "containers:", "x: ["+strings.Repeat("{},", (maxSpec-4096)/3)+"{}]\n      containers:", 1), "")
+	costly := review(t, admissionv1.Create, strings.Replace(admissiontest.Good, "containers:", "x: ["+strings.Repeat("{},", (maxSpecBytes-4096)/3)+"{}]\n      containers:", 1), "")
 	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", Path, len(costly))
 	untilClosed := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 	for i := range 60 {
@@ -167,15 +168,15 @@ func TestFlood(t *testing.T) {
 		stranger(from, func(c net.Conn) {
 			_, _ = io.WriteString(c, head)
 			_, _ = c.Write(costly)
-			_ = c.SetReadDeadline(time.Now().Add(timeout))
+			_ = c.SetReadDeadline(time.Now().Add(reviewTimeout))
 			_, _ = http.ReadResponse(bufio.NewReader(c), nil)
 		})
 	}
 
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8}
 	defer transport.CloseIdleConnections()
-	apiServer := &http.Client{Transport: transport, Timeout: timeout}
-	body := review(t, admissionv1.Create, good, "")
+	apiServer := &http.Client{Transport: transport, Timeout: reviewTimeout}
+	body := review(t, admissionv1.Create, admissiontest.Good, "")
 	ask := func() error {
 		resp, err := apiServer.Post("https://"+address+Path, "application/json", bytes.NewReader(body))
 		if err != nil {
@@ -202,7 +203,7 @@ func TestFlood(t *testing.T) {
 	cancel()
 	most := peak(t, cmd.Process.Pid)
 	t.Logf("figure=flood-webhook value=%d unit=MiB; the slowest answer took %s", most>>20, slowest.Round(time.Millisecond))
-	if most > floodMemory {
-		t.Errorf("the process had %d MiB, want at most %d", most>>20, floodMemory>>20)
+	if most > maxFloodBytes {
+		t.Errorf("the process had %d MiB, want at most %d", most>>20, maxFloodBytes>>20)
 	}
 }
