@@ -86,7 +86,7 @@ func TestDiscover(t *testing.T) {
 		{"which", manifest, `-f -`, "", "", "several Configurations: name one of echo, null-device, camera"},
 		{"not there", manifest, `-f - other`, "", "", "no Configuration other"},
 		{"other handler", manifest, `-f - camera`, "", "", `discovery handler "onvif"`},
-		{"recording for another handler", manifest, `-f - echo --from discover_test.go`, "", "", "only the handler udev is asked of a recording"},
+		{"recording for another handler", manifest, `-f - echo --from discover_test.go`, "", "", "only the handler udev can use a recording"},
 		{"no Configuration", "kind: Pod\n", `-f -`, "", "", "no Configuration of akri.sh"},
 		{"wrong field", "apiVersion: akri.sh/v0\nkind: Configuration\nspec: {handler: {}}\n", `-f -`, "", "", "handler"},
 	} {
@@ -151,7 +151,7 @@ func TestRecord(t *testing.T) {
 		t.Skipf("this machine has no sysfs: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "machine.txt")
-	if _, errs, err := discover("", "--record", file); err != nil || !strings.Contains(errs, "blanked; look through it") {
+	if _, errs, err := discover("", "--record", file); err != nil || !strings.Contains(errs, "blanked; check it") {
 		t.Fatalf("%q, %v", errs, err)
 	}
 	for _, rule := range []string{`SUBSYSTEM=="mem"`, `SUBSYSTEM=="block"`, `SUBSYSTEM=="misc", ATTR{dev}=="10:*"`} {

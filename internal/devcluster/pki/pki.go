@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-const lifetime = 20 * 365 * 24 * time.Hour
+const certLifetime = 20 * 365 * 24 * time.Hour
 
 // Pair is a certificate and its key, both PEM.
 type Pair struct {
@@ -49,7 +49,7 @@ func NewAuthority(name string) (*Authority, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lifetime),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(certLifetime),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, BasicConstraintsValid: true, IsCA: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

@@ -12,8 +12,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// patience is how long the API server may take to heed new policies.
-const patience = time.Minute
+// policyTimeout is how long the API server may take to heed new policies.
+const policyTimeout = time.Minute
 
 // probe is a request that a policy refuses. It is made as a dry run, by the
 // agent of a node that has nothing to do with the objects.
@@ -72,7 +72,7 @@ func waitForPolicies(ctx context.Context, cfg *rest.Config, policies []string) e
 			return fmt.Errorf("create in %s: %w", o[0], err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, policyTimeout)
 	defer cancel()
 	all := probes()
 	for _, name := range policies {
