@@ -67,7 +67,7 @@ type settings struct {
 	leaseDuration                time.Duration
 	pod                          controller.Pod
 	nodeGrace                    node.Grace
-	resourcesAfter               time.Duration
+	resourceRetention            time.Duration
 	webhook                      string // empty: none
 	webhookPort                  int
 	webhookCA                    string // PEM
@@ -122,7 +122,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 	}
 	o.ProbeAddress = s.probeAddress
 	o.LeaderElection, o.Namespace, o.LeaseDuration, o.Pod = s.leaderElection, s.namespace, s.leaseDuration, s.pod
-	o.NodeGrace, o.ResourceRetention = s.nodeGrace, s.resourcesAfter
+	o.NodeGrace, o.ResourceRetention = s.nodeGrace, s.resourceRetention
 	if o.Namespace == "" {
 		if b, err := os.ReadFile(namespaceFile); err == nil {
 			o.Namespace = strings.TrimSpace(string(b))
@@ -187,7 +187,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		"`time` for which a node must be not ready before it leaves shared Instances; 0 is never; a deleted node leaves at once")
 	duration(&s.nodeGrace.Last, flags, "last-node-lost-after", "LAST_NODE_LOST_AFTER", 5*time.Minute,
 		"`time` for which an Instance's last node must be not ready before the Instance is deleted; 0 is never")
-	duration(&s.resourcesAfter, flags, "resources-left-over-after", "RESOURCES_LEFT_OVER_AFTER", 6*time.Minute,
+	duration(&s.resourceRetention, flags, "resources-left-over-after", "RESOURCES_LEFT_OVER_AFTER", 6*time.Minute,
 		"`time` after which left-over akri.sh/... resources are removed from Nodes: their value is 0, and no object has their name; 0 is never")
 	flags.StringVar(&s.webhook, "webhook", getenv("WEBHOOK"), "`name` of the Service and ValidatingWebhookConfiguration of the admission webhook, and with -certs of its Secret; empty means no webhook (WEBHOOK)")
 	flags.IntVar(&s.webhookPort, "webhook-port", 8443, "`port` for the admission webhook")
@@ -212,7 +212,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		err = fmt.Errorf("WEBHOOK_AUTHORIZE_SPECS: %q is neither true nor false", getenv("WEBHOOK_AUTHORIZE_SPECS"))
 	case badTime != nil:
 		err = badTime
-	case s.nodeGrace.Node < 0 || s.nodeGrace.Last < 0 || s.resourcesAfter < 0:
+	case s.nodeGrace.Node < 0 || s.nodeGrace.Last < 0 || s.resourceRetention < 0:
 		err = errors.New("a time must not be negative")
 	case s.leaseDuration < minLeaseDuration:
 		err = fmt.Errorf("--lease-duration %v is too short: replicas would lose their Lease whenever the API server is slow; use at least %v", s.leaseDuration, minLeaseDuration)

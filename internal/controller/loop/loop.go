@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
@@ -44,6 +45,7 @@ func (l Loop) AddTo(mgr ctrl.Manager) error {
 		MaxConcurrentReconciles: l.Workers,
 		ReconciliationTimeout:   requestTimeout,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](l.FirstRetryDelay, maxRetryDelay),
+		NewQueue:                quietQueue,
 	})
 	l.Watch(b)
 	if err := b.Complete(l.Reconciler); err != nil {
@@ -52,7 +54,19 @@ func (l Loop) AddTo(mgr ctrl.Manager) error {
 	return nil
 }
 
-// Recorder creates Events; the manager's recorder is one.
+// quietQueue is the default queue of a controller, without metrics. A queue with
+// metrics wakes up twice a second to update them, which took most of the CPU time
+// of an idle controller.
+func quietQueue(
+	_ string, limiter workqueue.TypedRateLimiter[reconcile.Request],
+) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	const withoutMetrics = "" // the queue's name in metrics
+	return priorityqueue.New(withoutMetrics, func(o *priorityqueue.Opts[reconcile.Request]) {
+		o.RateLimiter = limiter
+	})
+}
+
+// Recorder creates Events; the manager\'s recorder is one.
 type Recorder interface {
 	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
 }
