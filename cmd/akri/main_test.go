@@ -84,7 +84,7 @@ func TestCalledWrongly(t *testing.T) {
 		{"dev --dir '' status", 2, "--dir is empty"},
 		{"dev --dir NOWHERE up --nodes -1", 2, "--nodes is -1, which is negative"},
 		{"dev --dir NOWHERE up --nodes 99", 2, "--nodes is 99: at most 32"},
-		{"dev --dir NOWHERE up --kubernetes 1.12", 2, "there are 1.37.1, "},
+		{"dev --dir NOWHERE up --kubernetes 1.12", 2, "choose among 1.37.1, "},
 		{"dev --dir NOWHERE up --wait -5s", 2, "--wait is -5s, which is negative"},
 		{"dev --dir NOWHERE up --chart ''", 2, "--chart is empty"},
 		{"dev --dir NOWHERE up --set a=b", 2, "there is no --chart"},
