@@ -27,8 +27,9 @@ func zramConfiguration(name string) *v0.Configuration {
 	}
 }
 
-// measurePlug times a device from its uevent to its Instance at a watcher. The
-// floor is the same watcher seeing an object that this program applies.
+// measurePlug measures the time from a device's uevent until a watcher sees its
+// Instance. The floor is the same watcher seeing an object that this program
+// applies.
 func measurePlug(ctx context.Context, b *bench) (err error) {
 	var plugged []string
 	defer func() {
@@ -121,9 +122,9 @@ func measurePlug(ctx context.Context, b *bench) (err error) {
 	return nil
 }
 
-// instance is an object of about the size that the agent of a node writes. The
-// node is a real one, lest the controller take it for lost, and its agent does
-// not look at the object, which has no labels.
+// instance is an object of about the size that a node's agent writes. The node
+// is a real one, because the controller would count another as lost, and its
+// agent ignores the object, which has no labels.
 func (b *bench) instance(node string, i int) *v0.Instance {
 	name := fmt.Sprintf("bench-floor-%06x", i)
 	return &v0.Instance{

@@ -23,9 +23,9 @@ const (
 // second time in a row, and a slow machine.
 var limits = history.Limits{Late: 20 * time.Second, Found: 60 * time.Second, Replacements: 3, Explains: 30 * time.Second}
 
-// Parts of the cluster are killed at random while the world goes on. No Instance
-// is lost or doubled, no slot given twice or leaked, no broker that runs is
-// stopped; and in the end all is as it should be.
+// Random parts of the cluster are killed while devices and Pods come and go. No
+// Instance is lost or doubled, no slot is given twice or leaked, no running
+// broker is stopped; and at the end everything is as it should be.
 func TestChaos(t *testing.T) {
 	began := *seed
 	if began == 0 {
@@ -64,8 +64,7 @@ func TestChaos(t *testing.T) {
 	known.leaks(t)
 }
 
-// pause lets the cluster go on for a random time, so that faults meet it in any
-// state.
+// pause waits for a random time, so that faults hit the cluster in any state.
 func pause(t *testing.T, rng *rand.Rand, atMost time.Duration) {
 	select {
 	case <-time.After(time.Duration(rng.Int64N(int64(atMost)))):

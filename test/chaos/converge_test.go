@@ -21,9 +21,9 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// converged complains until the cluster is as the world wants it: exactly the
-// Instances of the devices that are there, their brokers and users at work, all
-// parts of the release ready. With settled, deviceUsage is what the kubelets say,
+// converged complains until the cluster is as it should be: exactly the
+// Instances of the present devices, their brokers and users at work, all parts
+// of the release ready. With settled, deviceUsage is what the kubelets say,
 // which takes as long as a slot stays claimed after its use.
 func (w *world) converged(settled bool) testcluster.Check {
 	return func(ctx context.Context) error {

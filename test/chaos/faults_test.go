@@ -15,8 +15,8 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// strike kills something with SIGKILL. It says what, and returns what starts it
-// again, nil if the kubelet does that.
+// strike kills something with SIGKILL. It returns what, and a function that
+// starts it again, nil if the kubelet does that.
 func (w *world) strike() (what string, revive func()) {
 	// What was killed a moment ago may not be there to be killed.
 	for what == "" {

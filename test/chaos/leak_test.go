@@ -17,8 +17,8 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// Bounds of what a process may have more at the end than when it was first
-// looked at. They find what grows with every fault or device, nothing finer.
+// By how much a process may have grown since it was first seen. This finds what
+// grows with every fault or device, nothing finer.
 const (
 	moreGoroutines = 100
 	moreMemory     = 48 << 20 // bytes

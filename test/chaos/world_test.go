@@ -149,7 +149,7 @@ func (w *world) startHandler(name string, node int) {
 		Node: node, Name: name, Shared: name == sharedName, Devices: w.devices(name, node)})
 }
 
-// change does something that users and the world do, and says what.
+// change makes one of the changes that users and devices make, and says which.
 func (w *world) change() string {
 	node := 1 + w.rng.IntN(nodes)
 	switch w.rng.IntN(8) {

@@ -1,8 +1,8 @@
 //go:build e2e
 
-// Package chart takes the Helm chart through its life on a real cluster of its
-// own: installed where an older Akri was, upgraded, uninstalled in good times
-// and bad, installed again.
+// Package chart takes the Helm chart through its life on its own real cluster:
+// installed over an older Akri, upgraded, uninstalled under good and bad
+// conditions, installed again.
 package chart
 
 import (
@@ -36,7 +36,7 @@ const (
 	soon = 2 * time.Minute
 )
 
-// TestLife is one story; each part stands on the one before it.
+// TestLife is one story; each part depends on the one before it.
 func TestLife(t *testing.T) {
 	c := start(t)
 	for _, part := range []struct {
@@ -61,7 +61,7 @@ func installOverOld(t *testing.T, r *rig) {
 	r.create(configuration("default", "kept", nil))
 	before := r.uids(&v0.ConfigurationList{})
 
-	// Helm 4 would apply the CRDs itself, and fail over those of another owner.
+	// Helm 4 would apply the CRDs itself, and fail because of another owner's.
 	r.install("--skip-crds", "debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true")
 	r.crdsAreCurrent()
 	if after := r.uids(&v0.ConfigurationList{}); !slices.Equal(before, after) {
@@ -119,8 +119,8 @@ func upgrade(t *testing.T, r *rig) {
 	}
 }
 
-// The command helm, as it comes, can change what `akri dev up --chart` and the
-// demo have installed, today or before today.
+// The command helm can upgrade, without options, what `akri dev up --chart` and
+// the demo have installed, in this version or an earlier one.
 func upgradeByHelm(t *testing.T, r *rig) {
 	r.helmUpgrade("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true",
 		"controller.replicas=2", "agent.resources.memoryLimit=129Mi", "debugEcho.discovery.resources.memoryLimit=65Mi",

@@ -150,8 +150,8 @@ func (r *rig) crd(name string) *apiextensionsv1.CustomResourceDefinition {
 	return &crd
 }
 
-// writeOldCRDs makes the CRDs those of an older Akri, without a status; objects
-// stay.
+// writeOldCRDs replaces the CRDs by those of an older Akri, without a status;
+// objects stay.
 func (r *rig) writeOldCRDs() {
 	r.Helper()
 	files, err := filepath.Glob(filepath.Join(r.repo, "internal", "charthook", "testdata", "old-crds", "*.yaml"))
@@ -181,8 +181,8 @@ func (r *rig) writeOldCRDs() {
 	}
 }
 
-// installedByOldAkriDev makes the release one that an akri of before had
-// installed: by the program's name, where helm's is.
+// installedByOldAkriDev makes the release look like one of an older `akri dev`:
+// with the program's name as field manager instead of helm's.
 func (r *rig) installedByOldAkriDev() {
 	r.Helper()
 	changed := 0
@@ -205,7 +205,7 @@ func (r *rig) installedByOldAkriDev() {
 	}
 }
 
-// helmUpgrade upgrades as the command helm does unless it is told otherwise.
+// helmUpgrade upgrades as the command helm does by default.
 func (r *rig) helmUpgrade(set ...string) {
 	r.Helper()
 	kube.ManagedFieldsManager = "helm" // as the command does
@@ -255,7 +255,7 @@ func objectMeta(namespace, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: namespace, Name: name}
 }
 
-// configuration asks for two pretended devices.
+// configuration makes one with two simulated devices.
 func configuration(namespace, name string, broker *v0.BrokerSpec) *v0.Configuration {
 	return &v0.Configuration{ObjectMeta: objectMeta(namespace, name), Spec: v0.ConfigurationSpec{
 		DiscoveryHandler: v0.DiscoveryHandlerInfo{Name: "debugEcho", DiscoveryDetails: "descriptions: [one, two]"},

@@ -1,8 +1,8 @@
 //go:build integration
 
-// Package containment tries what an agent's token can do, with the roles and
-// policies of the chart on a real API server: its own node's work, and nothing
-// else.
+// Package containment tries what an agent's token can do, with the chart's
+// roles and policies on a real API server: the work of its own node, and
+// nothing else.
 package containment
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/akri-go/akri/internal/devcluster/kubetest/chartuser"
 )
 
-// The kinds of request bodies.
+// The content types of request bodies.
 const (
 	post  = types.PatchType("application/json")
 	merge = types.MergePatchType
@@ -158,8 +158,7 @@ func (w *world) must(t *testing.T, r request) []byte {
 	return out
 }
 
-// try makes requests, each of which leaves everything as it was, and compares
-// the answers.
+// try makes requests, all in a dry run, and compares the answers.
 func (w *world) try(t *testing.T, c rest.Interface, requests []request) {
 	t.Helper()
 	for _, r := range requests {

@@ -84,8 +84,7 @@ func testConfigurations(t *testing.T, w *world) {
 	})
 }
 
-// testEverythingElse has nothing to do with the policies: the role does not
-// allow it.
+// testEverythingElse tests what the role does not allow, whatever the policies.
 func testEverythingElse(t *testing.T, w *world) {
 	agent := w.agent(t, "node-a")
 	pod := `{"metadata":{"name":"x"},"spec":{"nodeName":"node-b","containers":[{"name":"c","image":"i","securityContext":{"privileged":true}}]}}`
@@ -139,7 +138,7 @@ func testEverythingElse(t *testing.T, w *world) {
 	}
 }
 
-// testExpressions has the API server check the policies against the schemas.
+// testExpressions makes the API server check the policies against the schemas.
 func testExpressions(t *testing.T, w *world) {
 	eventually(t, "all are checked", func() error {
 		var list admissionv1.ValidatingAdmissionPolicyList
@@ -179,8 +178,8 @@ const (
 	sayLease = "an agent writes its own node's Lease and no other"
 )
 
-// testLeases tries what an agent may do with its sign of life, and with the
-// Leases of others: the controllers' leadership is one.
+// testLeases tries what an agent may do with its own Lease and with others,
+// among them the controllers' Lease.
 func testLeases(t *testing.T, w *world) {
 	lease := func(name, holder, more string) string {
 		return fmt.Sprintf(`{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"%s","labels":{"akri.sh/agent":"true"}%s},

@@ -26,8 +26,8 @@ import (
 	"github.com/akri-go/akri/internal/devcluster"
 )
 
-// uids returns the Instances and brokers of a Configuration by name and UID: a
-// device that was lost and found again shows.
+// uids returns the Instances and brokers of a Configuration, name to UID, which
+// shows whether a device was lost and found again.
 func uids(ctx context.Context, ns, configuration string) (map[string]types.UID, error) {
 	all := map[string]types.UID{}
 	instances, err := instancesOf(ctx, ns, configuration)
@@ -44,7 +44,7 @@ func uids(ctx context.Context, ns, configuration string) (map[string]types.UID, 
 	return all, err
 }
 
-// unchanged complains if anything of what was there is gone or made anew.
+// unchanged complains if anything from before is gone or was replaced.
 func unchanged(ns, configuration string, before map[string]types.UID) func(context.Context) error {
 	return func(ctx context.Context) error {
 		now, err := uids(ctx, ns, configuration)

@@ -27,7 +27,7 @@ func startForeign(t *testing.T, name, devices string) foreign {
 	return foreign{t, bed.StartForeign(t, testcluster.ForeignOptions{Name: name, Devices: strings.Split(devices, ",")})}
 }
 
-// foreign is a discovery handler in the hands of one test.
+// foreign is a discovery handler that one test controls.
 type foreign struct {
 	t *testing.T
 	*testcluster.Foreign
@@ -84,7 +84,7 @@ func event(ns, name, reason string) func(context.Context) error {
 	}
 }
 
-// A handler that knows only the protocol registers, streams, is killed, and
+// A handler that uses only the protocol registers, streams, is killed, and
 // comes back.
 func TestForeignHandler(t *testing.T) {
 	ns := namespace(t)
@@ -125,8 +125,8 @@ func TestForeignHandler(t *testing.T) {
 	}
 }
 
-// What a handler must not say is refused where the author of the Configuration
-// looks, and hurts nothing else.
+// What a handler must not report is refused, visibly for the author of the
+// Configuration, and harms nothing else.
 func TestBadHandlers(t *testing.T) {
 	ns := namespace(t)
 	echo := echoConfiguration(ns, "e2e-bystander", 1, "a", "b")
@@ -195,8 +195,8 @@ func warned(ns, name, reason, words string) testcluster.Check {
 	}
 }
 
-// A container gets the device node at the end of a link, and nothing else of the
-// node: no folder that the runtime has open, no memory of the node's, nothing
+// A container gets the device node at the end of a link, and nothing else of
+// the node: no folder that the runtime has open, no memory of the node, nothing
 // that a link leads to since it was reported.
 func TestHostPaths(t *testing.T) {
 	ns := namespace(t)
@@ -233,8 +233,9 @@ func TestHostPaths(t *testing.T) {
 	eventually(t, soon, warned(ns, c.Name, "ClaimDenied", `"/dev/akri-e2e-link" leads elsewhere`))
 }
 
-// The agent sees the node's devices and can open none of them, but for those that
-// every container may; of the node's terminals and shared memory it sees nothing.
+// The agent sees the node's devices but cannot open them, except those that
+// every container may open; it sees nothing of the node's terminals and shared
+// memory.
 func TestAgentOpensNoDevice(t *testing.T) {
 	var pods corev1.PodList
 	if err := api.List(t.Context(), &pods, client.InNamespace(releaseNamespace), client.MatchingLabels{"app.kubernetes.io/name": "akri-agent"}); err != nil {
@@ -277,8 +278,8 @@ func TestAgentOpensNoDevice(t *testing.T) {
 	}
 }
 
-// A Configuration that cannot work is refused; one that got past the webhook
-// says so in its status. Others go on.
+// A Configuration that cannot work is refused; one that bypassed the webhook
+// says so in its status. Others keep working.
 func TestBadConfigurations(t *testing.T) {
 	ns := namespace(t)
 	echo := echoConfiguration(ns, "e2e-neighbour", 1, "a")

@@ -115,7 +115,7 @@ func instanceOf(t *testing.T, ns, configuration, device string) *v0.Instance {
 	return found
 }
 
-// Made-up devices with two slots each: two units are two users.
+// Simulated devices with two slots each: two units are two users.
 func TestDebugEchoWithServices(t *testing.T) {
 	ns := namespace(t)
 	c := echoConfiguration(ns, "e2e-echo", 2, "bar0", "bar1")
@@ -176,7 +176,7 @@ func hasServices(ns string, n int) func(context.Context) error {
 	}
 }
 
-// Two Configurations at once, with one handler and with two, keep apart.
+// Two Configurations at once, with one handler and with two, do not interfere.
 func TestTwoConfigurations(t *testing.T) {
 	ns := namespace(t)
 	device := plug(t)
@@ -209,7 +209,8 @@ func TestBuiltInHardware(t *testing.T) {
 	}
 }
 
-// The disk that the node lives on is not given to anybody, and the status says so.
+// The disk that the node itself uses is not given to anybody, and the status
+// says so.
 func TestNodesOwnDisk(t *testing.T) {
 	ns := namespace(t)
 	var root unix.Stat_t

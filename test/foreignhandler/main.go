@@ -1,10 +1,10 @@
 // Command foreignhandler is a discovery handler for tests that does not use our
-// SDK: it is written straight on the generated code of the protocol, and behaves
-// as handlers made for upstream Akri do. An empty first list is not sent, and a
-// stream that was dropped makes it register again.
+// SDK: it uses the generated code of the protocol, and behaves like handlers
+// for upstream Akri. An empty first list is not sent, and after a stream was
+// dropped it registers again.
 //
-// It reads commands from standard input, one a line, and tells on standard
-// output, one fact a line, what happens. See usage.
+// It reads commands from standard input, one per line, and reports on standard
+// output what happens, one fact per line. See usage.
 package main
 
 import (
@@ -72,7 +72,7 @@ func main() {
 	}
 }
 
-// run obeys commands until it is told to quit or ctx is done.
+// run carries out commands until it is told to quit or ctx is done.
 func run(ctx context.Context, h *handler, in io.Reader) error {
 	if err := h.listen(); err != nil {
 		return err

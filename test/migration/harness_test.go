@@ -1,11 +1,11 @@
 //go:build integration
 
-// Package migration takes over what upstream's agents and controller have left
-// in a cluster.
+// Package migration tests taking over what upstream's agents and controller
+// have left in a cluster.
 //
 // The files in testdata are what they write, request by request: the comment
-// above each object says how it is written and under which field manager.
-// "uid KIND NAME" stands for the UID of an object that is there.
+// above each object says how it is written and under which field manager. "uid
+// KIND NAME" stands for the UID of an existing object.
 package migration
 
 import (
@@ -218,8 +218,8 @@ func (c *cluster) startController() {
 	})
 }
 
-// agent is what matters here of one: its publisher and its ledger, with the
-// token of an agent.
+// agent is the part of an agent that matters here: its publisher and its
+// ledger, with the token of an agent.
 type agent struct {
 	*publish.Publisher
 	*ledger.Ledger
@@ -295,8 +295,8 @@ func (c *cluster) list(l client.ObjectList) {
 	}
 }
 
-// objects returns all that upstream has made, "Kind/name" to UID. Objects that
-// are being deleted have "going" for a UID.
+// objects returns everything that upstream has made, "Kind/name" to UID. For
+// objects that are being deleted the UID is "going".
 func (c *cluster) objects(kinds ...schema.GroupVersionKind) map[string]string {
 	c.t.Helper()
 	out := map[string]string{}

@@ -179,7 +179,7 @@ func takeOver(t *testing.T, release string) {
 }
 
 // TestGoneForGood has a cluster from which all of upstream's agents are gone,
-// one with its node, and no new ones have come yet.
+// one together with its node, and that has no new ones yet.
 func TestGoneForGood(t *testing.T) {
 	c := newCluster(t, "v0.13")
 	c.upgradeCRDs()
@@ -218,8 +218,8 @@ func (c *cluster) finalizers(right func(kind, name string, finalizers []string) 
 	return nil
 }
 
-// deleteConfigurations deletes all and waits until nothing of them is left, but
-// Pods that a kubelet would have to stop.
+// deleteConfigurations deletes all and waits until nothing is left of them,
+// except Pods that a kubelet would have to stop.
 func (c *cluster) deleteConfigurations() {
 	c.t.Helper()
 	if err := c.admin.DeleteAllOf(c.t.Context(), &v0.Configuration{}, client.InNamespace("default")); err != nil {

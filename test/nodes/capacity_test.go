@@ -18,8 +18,8 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// Capacity is raised and lowered while brokers run: new room is used, and held
-// slots stay until they are freed.
+// Capacity is raised and lowered while brokers run: new slots are used, and
+// held slots stay until they are freed.
 func TestCapacityChanges(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-capacity", 1, 1, "one")
@@ -110,8 +110,8 @@ func heard(t *testing.T, c *v0.Configuration) {
 	})
 }
 
-// Properties change in place: the Instance says so, both nodes agree, brokers
-// that run stay, and the next one has them.
+// Properties change in place: the Instance has them, both nodes agree, running
+// brokers stay, and the next one gets them.
 func TestBrokerPropertiesChange(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-properties", 1, 1, "one")

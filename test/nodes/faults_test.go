@@ -21,8 +21,8 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// The agent and the handler of one node are gone: what runs goes on on both,
-// and the other node finds devices and runs brokers as ever.
+// The agent and the handler of one node are gone: what runs keeps running on
+// both, and the other node still finds devices and runs brokers.
 func TestAgentOfOneNodeGone(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-agent", 2, 2, "one")
@@ -141,9 +141,9 @@ func waitFor(t *testing.T, check func() error) {
 	testcluster.Eventually(t, soon, func(context.Context) error { return check() })
 }
 
-// The Pod of the controller that acts is deleted by force while devices appear.
-// Its Lease goes with it, the one that stood by takes over, and no broker is
-// missing or there twice.
+// The leader's Pod is deleted by force while devices appear. Its Lease is
+// deleted with it, the other controller takes over, and no broker is missing or
+// doubled.
 func TestLeaderKilledWhileDevicesAppear(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	withBrokers(t, r, "nodes-leader", 1, 1, "one")

@@ -21,7 +21,7 @@ import (
 )
 
 // One device that both nodes see and one may use: one Instance, one broker, and
-// nothing to give on the node without it.
+// nothing to offer on the node without the broker.
 func TestOneSlot(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-one", 1, 1, "one")
@@ -71,8 +71,8 @@ func TestRaceForOneSlot(t *testing.T) {
 }
 
 // maxTries is how many Pods of one user the kubelet may refuse. A ReplicaSet
-// makes about ten a second until the scheduler has heard that nothing is left
-// on the node, which the kubelet tells it once a second here.
+// makes about ten a second until the scheduler knows that the node has none
+// left, which the kubelet reports once a second here.
 const maxTries = 50
 
 // Four Pods on two nodes, by way of both resources, want two slots.
@@ -129,7 +129,7 @@ func TestLocalDevices(t *testing.T) {
 	}
 }
 
-// shareEcho has the devices of debugEcho shared, or not, by an upgrade of the
+// shareEcho makes debugEcho's devices shared, or not, by an upgrade of the
 // release. After the test they are shared again.
 func shareEcho(t *testing.T, shared bool) {
 	t.Helper()

@@ -16,8 +16,8 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// Both nodes are without power, so no agent, no controller and no hook runs: helm
-// gives up by itself, and without its hook the release goes, with its
+// Both nodes are without power, so no agent, no controller and no hook runs.
+// Helm gives up; without its hook the release is removed, with its
 // Configurations and their Instances. What is left are Pods, which Kubernetes
 // keeps until their nodes are back.
 func TestUninstallWithoutNodes(t *testing.T) {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Limits are the room that rules leave.
+// Limits are the tolerances of the rules.
 type Limits struct {
-	// Late is how long after the fact the last part of the cluster may learn of
-	// it while parts are being killed.
+	// Late is how late a part of the cluster may learn of something while parts
+	// are being killed.
 	Late time.Duration
 	// Found is how long a device may be there without an Instance.
 	Found time.Duration
@@ -78,8 +78,8 @@ func doubled(h *History, _ Limits) (all []Violation) {
 	return all
 }
 
-// there tells whether a device was on one of the nodes, without a break, from
-// one time to another.
+// there reports whether a device was on one of the nodes, without interruption,
+// from one time to another.
 func (h *History) there(d Device, nodes []string, from, to time.Time) bool {
 	for _, node := range nodes {
 		since, ok := time.Time{}, false
@@ -112,8 +112,8 @@ func lost(h *History, l Limits) (all []Violation) {
 	return all
 }
 
-// cameBack: an Instance was deleted since its device had left, and was made again
-// with no device there.
+// cameBack: an Instance was deleted since its device was gone, and was made
+// again with no device there.
 func cameBack(h *History, _ Limits) (all []Violation) {
 	lives := h.lives()
 	for n, later := range lives {
@@ -132,7 +132,7 @@ func cameBack(h *History, _ Limits) (all []Violation) {
 	return all
 }
 
-// thereBetween tells whether a device was on one of the nodes at any moment
+// thereBetween reports whether a device was on one of the nodes at any moment
 // between two times.
 func (h *History) thereBetween(d Device, nodes []string, from, to time.Time) bool {
 	for _, node := range nodes {
@@ -256,8 +256,8 @@ func slotGivenTwice(h *History, _ Limits) (all []Violation) {
 	return all
 }
 
-// usedButNotRecorded: a container has a slot of an Instance that says, all the
-// time, that the slot is free or another node's.
+// usedButNotRecorded: a container has a slot whose Instance says, all the time,
+// that it is free or another node's.
 func usedButNotRecorded(h *History, l Limits) (all []Violation) {
 	holdings := h.holdings()
 	for _, i := range h.lives() {
@@ -294,7 +294,7 @@ func usedButNotRecorded(h *History, l Limits) (all []Violation) {
 	return all
 }
 
-// explained tells whether a fault could have an effect on Pods of a node.
+// explained reports whether a fault could have affected Pods of a node.
 func (h *History) explained(node string, at time.Time, l Limits, kinds ...string) bool {
 	return slices.ContainsFunc(h.Faults, func(f Fault) bool {
 		return f.Node == node && slices.Contains(kinds, f.Kind) &&
@@ -302,13 +302,13 @@ func (h *History) explained(node string, at time.Time, l Limits, kinds ...string
 	})
 }
 
-// deleted tells whether the test itself deleted a Pod.
+// deleted reports whether the test itself deleted a Pod.
 func (h *History) deleted(uid string) bool {
 	return slices.ContainsFunc(h.Faults, func(f Fault) bool { return f.Kind == "delete" && strings.HasSuffix(f.Object, uid) })
 }
 
-// brokerEnded: a broker that was running is stopped or has failed, although its
-// device was there all the time and nobody touched it. No fault explains that.
+// brokerEnded: a running broker is stopped or has failed, although its device
+// was there all the time and the test did not touch it. No fault explains that.
 func brokerEnded(h *History, l Limits) (all []Violation) {
 	device := map[string]Device{}
 	for _, i := range h.Instances {
@@ -338,7 +338,7 @@ func brokerEnded(h *History, l Limits) (all []Violation) {
 }
 
 // restartLoop: brokers of an Instance are made again and again on a node, more
-// often than faults there and the device's own coming and going explain.
+// often than faults there, and the device's own changes, explain.
 func restartLoop(h *History, l Limits) (all []Violation) {
 	type place struct{ instance, node string }
 	device := map[string]Device{}
