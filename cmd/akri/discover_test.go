@@ -103,7 +103,7 @@ func TestDiscover(t *testing.T) {
 
 const recorded = "../../internal/handlers/udev/testdata/machine.txt"
 
-// Of a recorded machine is found what was there, and said what is to be said.
+// With a recording, the recorded machine's devices are found.
 func TestRecorded(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -145,7 +145,7 @@ func TestRecorded(t *testing.T) {
 	}
 }
 
-// What is recorded of this machine is found in the recording as on the machine.
+// A recording of this machine has the same devices as the machine.
 func TestRecord(t *testing.T) {
 	if _, err := os.Stat("/sys/class/mem/null"); err != nil {
 		t.Skipf("this machine has no sysfs: %v", err)
@@ -229,7 +229,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// A handler that needs no words of its own here has a command by its details.
+// A handler without its own command here gets one that takes details.
 func TestDetailsCommand(t *testing.T) {
 	kind, _ := all.Find("debugEcho")
 	kind.Name = "ownName"

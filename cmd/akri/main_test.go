@@ -48,7 +48,7 @@ func TestDevWithoutCluster(t *testing.T) {
 	}
 }
 
-// run runs akri and returns its exit code and all that it says.
+// run runs akri and returns its exit code and all its output.
 func run(args ...string) (int, string) {
 	cmd := newAkriCommand()
 	var out bytes.Buffer
@@ -60,7 +60,7 @@ func run(args ...string) (int, string) {
 	return code, out.String() + say
 }
 
-// What is typed wrongly ends with 2, at once and with words.
+// Wrong calls end with 2, at once and with an explanation.
 func TestCalledWrongly(t *testing.T) {
 	dir := t.TempDir()
 	chart := filepath.Join("..", "..", "charts", "akri")
@@ -156,7 +156,7 @@ func TestEnded(t *testing.T) {
 	}
 }
 
-// Ctrl-C is no failure of its own.
+// Ctrl-C is not a failure.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -170,7 +170,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// A shell offers what there is, and files only where files are meant.
+// Completion offers what exists, and files only where a file is expected.
 func TestCompletion(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {

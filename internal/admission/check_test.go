@@ -219,7 +219,7 @@ func TestWarningsAreShortAndFew(t *testing.T) {
 	}
 }
 
-// Whatever stands in a Configuration, Check returns.
+// Check returns for any Configuration.
 func FuzzCheck(f *testing.F) {
 	c := &v0.Configuration{}
 	if err := yaml.Unmarshal([]byte(admissiontest.Good), c); err != nil {

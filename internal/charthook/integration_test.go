@@ -27,8 +27,8 @@ import (
 	"github.com/akri-go/akri/internal/eventually"
 )
 
-// waitTimeout is how long a test waits for what must come; nothing is asserted
-// about how long it took.
+// waitTimeout is how long a test waits for a condition; tests do not assert
+// durations.
 const waitTimeout = time.Minute
 
 var (
@@ -38,8 +38,8 @@ var (
 	instPlural   = v0.GroupVersion.WithResource("instances")
 )
 
-// fixture is an API server with an administrator and a hook, who may do what the
-// chart's role allows it.
+// fixture is an API server with an administrator, and a hook with the rights of
+// the chart's role.
 type fixture struct {
 	*testing.T
 	admin dynamic.Interface
@@ -73,8 +73,8 @@ func (r *fixture) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&r
 func (r *fixture) create(resource schema.GroupVersionResource, namespace string, object map[string]any) *unstructured.Unstructured {
 	r.Helper()
 	var out *unstructured.Unstructured
-	// A CRD is served a moment after it is established, a role known a moment
-	// after it is made.
+	// A CRD is served a moment after it is established, and a role takes effect
+	// a moment after it is created.
 	r.eventually("create", func(ctx context.Context) (err error) {
 		out, err = r.admin.Resource(resource).Namespace(namespace).Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
 		return err

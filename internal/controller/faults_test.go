@@ -76,7 +76,7 @@ func testRefused(s *space) {
 		})
 	}
 	condition(metav1.ConditionFalse)
-	// Broken in a way that is seen before anything is asked.
+	// Broken in a way that is found without the API server.
 	s.edit("cam", "brokerSpec: {brokerPodSpec: {containers: none}}")
 	s.eventually("the other complaint", func() error {
 		s.get("cam", conf)

@@ -35,12 +35,12 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// waitTimeout is how long a test waits for what must come; nothing is asserted
-// about how long it took.
+// waitTimeout is how long a test waits for a condition; tests do not assert
+// durations.
 const waitTimeout = 60 * time.Second
 
-// fixture is a real API server with a controller under test. Scheduler and
-// kubelets are played by the tests: they bind Pods and write their status.
+// fixture is a real API server with a controller under test. The tests play
+// scheduler and kubelets: they bind Pods and write their status.
 type fixture struct {
 	server *kubetest.Server
 	admin  client.Client
@@ -48,7 +48,7 @@ type fixture struct {
 	log    *syncBuffer
 }
 
-// TestMain gives the libraries a logger; the controller under test has its own.
+// TestMain sets the libraries' logger; the controller under test has its own.
 // The test program is also a controller that can be killed; see process.
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
@@ -132,8 +132,8 @@ func newFixture(t *testing.T, opts ...kubetest.Option) *fixture {
 	return c
 }
 
-// awaitRights waits until the API server knows the controller's role, which is
-// a moment after it was made.
+// awaitRights waits until the API server knows the controller's role, a moment
+// after it was created.
 func (c *fixture) awaitRights(t *testing.T, scheme *runtime.Scheme) {
 	t.Helper()
 	own, err := client.New(c.cfg, client.Options{Scheme: scheme})
@@ -270,7 +270,7 @@ func (s *space) get(name string, o client.Object) {
 	}
 }
 
-// update changes an object as it is now, again if somebody was faster.
+// update changes the current version of an object, and retries on a conflict.
 func update[T client.Object](s *space, name string, o T, change func(T)) {
 	s.t.Helper()
 	s.eventually("update of "+name, func() error {
@@ -312,7 +312,7 @@ func (s *space) pod(name string, not ...corev1.Pod) corev1.Pod {
 	return pod
 }
 
-// gone waits until an object is not there, or another one has its name.
+// gone waits until an object does not exist, or another one has its name.
 func (s *space) gone(o client.Object) {
 	s.t.Helper()
 	key, uid := client.ObjectKeyFromObject(o), o.GetUID()
@@ -365,7 +365,8 @@ func (s *space) bind(pod corev1.Pod, node string) {
 	}
 }
 
-// status plays the kubelet, or the scheduler that says why not.
+// status plays the kubelet, or the scheduler that says why a Pod is
+// unschedulable.
 func (s *space) status(pod corev1.Pod, change func(*corev1.PodStatus)) {
 	s.t.Helper()
 	s.eventually("status of "+pod.Name, func() error {
@@ -414,8 +415,8 @@ func (s *space) kill(pod corev1.Pod) {
 	}
 }
 
-// podsSeen waits until the controller has seen the Pods as they are now. All
-// come in one watch, in order, and it tells of one that has failed.
+// podsSeen waits until the controller has seen the current Pods: all come in
+// order through one watch, and it reports one that has failed.
 func (s *space) podsSeen() {
 	s.t.Helper()
 	w := s.space(s.t, s.ns+"-witness")

@@ -14,7 +14,8 @@ const (
 	runtime    = "sigs.k8s.io/controller-runtime/..."
 )
 
-// TestRules has the rules of this repository. ARCHITECTURE.md says why they are so.
+// TestRules checks the rules of this repository; ARCHITECTURE.md gives the
+// reasons.
 func TestRules(t *testing.T) {
 	g, err := Load(filepath.Join("..", ".."))
 	if err != nil {

@@ -122,8 +122,8 @@ func newFixture(t *testing.T, secret map[string][]byte) *fixture {
 	return l
 }
 
-// allowed waits until the API server knows that the controller may do
-// something: roles are known to it a moment after they are made.
+// allowed waits until the API server lets the controller do something: new
+// roles take effect a moment later.
 func (l *fixture) allowed(scheme *runtime.Scheme, all ...authorizationv1.ResourceAttributes) {
 	l.t.Helper()
 	c, err := client.New(l.server.ConfigFor(user), client.Options{Scheme: scheme})
@@ -146,7 +146,7 @@ func (l *fixture) allowed(scheme *runtime.Scheme, all ...authorizationv1.Resourc
 
 const user = "akri-controller"
 
-// role is what the chart allows the controller, as far as the webhook uses it.
+// role is what the chart allows the controller, as far as the webhook needs it.
 func role(ns string) client.Object {
 	if ns != "" {
 		return &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user, Namespace: ns}, Rules: []rbacv1.PolicyRule{
@@ -187,7 +187,7 @@ func (l *fixture) now() time.Time {
 	return time.Now().Add(-time.Duration(l.clock.Load()) * time.Second)
 }
 
-// ports returns some that nobody listens on.
+// ports returns free ports.
 func ports(t *testing.T, n int) []int {
 	t.Helper()
 	var out []int
@@ -207,8 +207,8 @@ func port(t *testing.T) int {
 	return ports(t, 1)[0]
 }
 
-// serve runs a replica until the returned function is called. All replicas of
-// a lab say that they are found at the URL.
+// serve runs a replica until the returned function is called. All replicas of a
+// fixture register the same URL.
 func (l *fixture) serve(listen int, at *url.URL, change ...func(*webhook.Options)) (stop func()) {
 	l.t.Helper()
 	scheme, err := view.Scheme()

@@ -2,5 +2,5 @@
 
 package webhook
 
-// maxFloodBytes is several times as much where the race detector keeps its books.
+// maxFloodBytes is larger because the race detector needs memory.
 const maxFloodBytes = 512 << 20

@@ -62,7 +62,7 @@ func TestServed(t *testing.T) {
 	}
 }
 
-// served starts the process and returns who vouches for it.
+// served starts the process and returns its CA.
 func served(t *testing.T, address string) (*exec.Cmd, *x509.CertPool) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestServed$", "-test.v")
@@ -99,7 +99,7 @@ func served(t *testing.T, address string) (*exec.Cmd, *x509.CertPool) {
 	return cmd, roots
 }
 
-// peak is the most memory that a process ever had.
+// peak is the highest memory use of a process.
 func peak(t *testing.T, pid int) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -119,9 +119,9 @@ func peak(t *testing.T, pid int) int64 {
 	return 0
 }
 
-// Strangers open connections and say nothing, begin reviews and do not go on,
-// and send reviews of a megabyte that are costly to decode, all at once. The
-// API server's reviews are answered all the same, and memory stays bounded.
+// Strangers open connections and send nothing, begin reviews and do not finish
+// them, and send reviews of a megabyte that are costly to decode, all at once.
+// The API server's reviews are still answered, and memory is bounded.
 func TestFlood(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -135,7 +135,7 @@ func TestFlood(t *testing.T) {
 	defer strangers.Wait()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	// stranger connects from an address of its own again and again.
+	// stranger connects from its own address again and again.
 	stranger := func(from string, do func(net.Conn)) {
 		strangers.Go(func() {
 			d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}, Config: &tls.Config{InsecureSkipVerify: true}}
@@ -154,7 +154,7 @@ func TestFlood(t *testing.T) {
 			}
 		})
 	}
-	// As long as may be, and as costly to decode.
+	// As long as allowed, and as costly to decode.
 	costly := review(t, admissionv1.Create, strings.Replace(admissiontest.Good, "containers:", "x: ["+strings.Repeat("{},", (maxSpecBytes-4096)/3)+"{}]\n      containers:", 1), "")
 	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", Path, len(costly))
 	untilClosed := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }

@@ -30,7 +30,7 @@ import (
 	"github.com/akri-go/akri/internal/admission/webhook/certs"
 )
 
-// What a user meets: through the API server, CRD and webhook together.
+// What users see, through the API server with CRD and webhook.
 func TestRefused(t *testing.T) {
 	l := newFixture(t, nil)
 	p := port(t)
@@ -120,8 +120,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Without the webhook nothing new is written, and the user reads who is
-// missing; whatever cleans up goes on.
+// Without the webhook nothing new can be written, and the error names who did
+// not answer; cleaning up still works.
 func TestDown(t *testing.T) {
 	l := newFixture(t, nil)
 	ctx := t.Context()
@@ -182,9 +182,8 @@ func TestDown(t *testing.T) {
 	})
 }
 
-// Two replicas start at once with an empty Secret: they agree on certificates.
-// Then the certificates come of age, and are renewed while the API server goes
-// on asking.
+// Two replicas start at once with an empty Secret and agree on certificates.
+// Then the certificates are renewed while the API server keeps asking.
 func TestCertificates(t *testing.T) {
 	l := newFixture(t, nil)
 	l.clock.Store(int64((certs.LeafLifetime - 20*24*time.Hour) / time.Second)) // the leaf will have 20 days left
@@ -256,8 +255,8 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// Who may write Configurations gets no Pods, Jobs and Services by them, unless
-// that user may make them too.
+// Users who may write Configurations can make Pods, Jobs and Services with them
+// only if they may create these themselves.
 func TestAuthorized(t *testing.T) {
 	l := newFixture(t, nil)
 	p := port(t)
@@ -345,7 +344,7 @@ func TestAuthorized(t *testing.T) {
 	may("joe, the Service", update(joe, "port: 80 => port: 81"), "joe may not create services")
 	may("jim, the image", update(all, "image: broker => image: mine"), "")
 
-	// A controller that may not ask refuses, and says what it lacks.
+	// A controller without that right refuses, and says which right it lacks.
 	r := &rbacv1.ClusterRole{}
 	if err := l.user.Get(t.Context(), client.ObjectKey{Name: user}, r); err != nil {
 		t.Fatal(err)
@@ -363,8 +362,8 @@ func TestAuthorized(t *testing.T) {
 	})
 }
 
-// While strangers hold as many connections as they get, and begin reviews that
-// do not go on, the API server's reviews are answered.
+// While strangers hold as many connections as they can get, and begin reviews
+// that they do not finish, the API server's reviews are answered.
 func TestFlooded(t *testing.T) {
 	l := newFixture(t, nil)
 	p := port(t)
@@ -411,7 +410,7 @@ func TestFlooded(t *testing.T) {
 	}
 }
 
-// With a CA of the user, the Secret is read and never written.
+// If the CA is the user's, the Secret is only read.
 func TestOwnCA(t *testing.T) {
 	mine, _, err := certs.Plan(time.Now(), nil, []string{"127.0.0.1"})
 	if err != nil {

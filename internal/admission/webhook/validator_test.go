@@ -24,7 +24,7 @@ import (
 	"github.com/akri-go/akri/internal/admission/admissiontest"
 )
 
-// nobody is an API server that has nothing, or that does not answer.
+// nobody is an API server that is empty, or that does not answer.
 type nobody struct {
 	client.Reader
 	err error
@@ -129,8 +129,9 @@ func TestParentOf(t *testing.T) {
 	}
 }
 
-// While as many reviews as may be are worked on, others wait with their bodies
-// unread, and are told to try again before the API server gives up.
+// While the maximum number of reviews is in progress, others wait with their
+// bodies unread, and get the answer to try again before the API server gives
+// up.
 func TestTooMany(t *testing.T) {
 	if placeTimeout+factsTimeout > reviewTimeout || answerTimeout >= reviewTimeout {
 		t.Errorf("they wait for %s, facts for %s; the API server for %s", placeTimeout, factsTimeout, reviewTimeout)
@@ -195,7 +196,7 @@ type deadlines struct{ *httptest.ResponseRecorder }
 
 func (*deadlines) SetReadDeadline(time.Time) error { return nil }
 
-// Any bytes get an answer, and none makes a value appear in the log.
+// Any input gets an answer, and no value appears in the log.
 func FuzzReview(f *testing.F) {
 	f.Add(review(f, admissionv1.Create, admissiontest.Good, ""))
 	f.Add(review(f, admissionv1.Update, admissiontest.Good, admissiontest.Good))

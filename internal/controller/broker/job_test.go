@@ -56,7 +56,7 @@ func TestPlanJobs(t *testing.T) {
 	}
 }
 
-// A Job without a Pod is looked into when it should have one.
+// A Job without a Pod is examined once it should have one.
 func TestStuck(t *testing.T) {
 	t0 := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for name, tt := range map[string]struct {
@@ -77,7 +77,7 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// A thousand Jobs that are stuck cost one question per Configuration.
+// A thousand stuck Jobs cost one request per Configuration.
 func TestLook(t *testing.T) {
 	config, t0 := types.NamespacedName{Name: "cam"}, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	r := NewRefusals(func(types.NamespacedName) {})

@@ -329,7 +329,7 @@ func TestPlanNotes(t *testing.T) {
 	}
 }
 
-// The count of failures outlives the controller in the Pods' annotations.
+// The count of failures survives the controller in the Pods' annotations.
 func TestBackoffIsRebuilt(t *testing.T) {
 	s := local(1)
 	now, h := t0, History{}
@@ -355,8 +355,8 @@ func TestBackoffIsRebuilt(t *testing.T) {
 	}
 }
 
-// A failure that a slow clock puts before the one before it counts all the
-// same, also when the plan is made anew while its Pod is on its way out.
+// A failure that a slow clock dates before the previous one still counts, also
+// when the plan is made again while its Pod is being deleted.
 func TestFailureOfASlowClock(t *testing.T) {
 	s := local(1)
 	s.Pods = []Pod{pod("a", failed(30*time.Second), after(History{"a": {Count: 1, Last: ago(21 * time.Second)}}))}
@@ -371,7 +371,7 @@ func TestFailureOfASlowClock(t *testing.T) {
 	}
 }
 
-// Not all Instances begin with the same node.
+// Not all Instances start with the same node.
 func TestSpread(t *testing.T) {
 	count := map[string]int{}
 	for i := range 300 {

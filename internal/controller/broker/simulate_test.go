@@ -38,7 +38,7 @@ func (w *simulation) used() (n int64) {
 	return n
 }
 
-// usage writes down who holds what, as agents do.
+// usage records who holds what, as agents do.
 func (w *simulation) usage() {
 	var u []v0.Usage
 	add := func(node string, n int64) {
@@ -58,7 +58,7 @@ func (w *simulation) usage() {
 	w.Instance.Usage = u
 }
 
-// kubernetes lets scheduler, kubelets and garbage collection do their work.
+// kubernetes runs a round of scheduler, kubelets and garbage collection.
 func (w *simulation) kubernetes() {
 	w.Pods = slices.DeleteFunc(w.Pods, func(p Pod) bool {
 		if !p.Terminating {
@@ -117,8 +117,8 @@ func (w *simulation) act(t *testing.T, r Result) {
 	}
 }
 
-// Whatever the state it starts from, following the plan ends in one in which
-// there is nothing to do and as many brokers run as there is room for.
+// From any state, following the plans ends in a state in which nothing is to be
+// done and as many brokers run as there is room for.
 func TestPlanSettles(t *testing.T) {
 	for seed := range uint64(3000) {
 		rnd := rand.New(rand.NewPCG(seed, 7))

@@ -20,7 +20,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
-// fixture is an API server, a cache of it that may be behind, and a clock.
+// fixture is an API server, a cache of it that may be stale, and a clock.
 type fixture struct {
 	client.Client // the API server
 	t             *testing.T
@@ -58,7 +58,7 @@ func (w *fixture) build(objects []client.Object) client.Client {
 		}).Build()
 }
 
-// freeze makes the cache stay as it is.
+// freeze makes the cache stop updating.
 func (w *fixture) freeze() {
 	var all []client.Object
 	nodes, instances := &corev1.NodeList{}, &v0.InstanceList{}
@@ -111,7 +111,7 @@ func (b behind) List(ctx context.Context, list client.ObjectList, opts ...client
 	return b.reader().List(ctx, list, keep...)
 }
 
-// pass lets the reconciler look at a node for a while, as often as it asks to.
+// pass makes the reconciler look at a node for a while, as often as it asks.
 func (w *fixture) pass(node string, d time.Duration) {
 	w.t.Helper()
 	for end := w.now.Add(d); ; {
@@ -131,7 +131,8 @@ func (w *fixture) pass(node string, d time.Duration) {
 	}
 }
 
-// want checks spec.nodes and spec.deviceUsage; no nodes means no Instance.
+// want checks spec.nodes and spec.deviceUsage; no nodes means that there is no
+// Instance.
 func (w *fixture) want(name string, usage map[string]string, nodes ...string) {
 	w.t.Helper()
 	inst := &v0.Instance{}
@@ -224,7 +225,7 @@ func TestOutageDoesNotCount(t *testing.T) {
 	w.want("both", nil, "b")
 }
 
-// If no node is ready, something else is wrong than all of them.
+// If no node is ready, the fault is elsewhere.
 func TestMassOutage(t *testing.T) {
 	w := newWorld(t, kubeNode("a", "1", false), kubeNode("b", "2", false), instance("both", nil, "a", "b"),
 		instance("gone", nil, "c"))
@@ -305,8 +306,8 @@ func (w *fixture) set(name string, change func(*v0.Instance)) {
 	}
 }
 
-// An agent whose kubelet has stopped takes its place again: the two must not
-// fight about it.
+// An agent whose kubelet has stopped joins again: controller and agent must not
+// fight.
 func TestAgentGoesOn(t *testing.T) {
 	w := newWorld(t, kubeNode("a", "1", false), kubeNode("b", "2", true), instance("both", nil, "a", "b"))
 	w.pass("a", 61*time.Second)
@@ -320,7 +321,7 @@ func TestAgentGoesOn(t *testing.T) {
 	w.want("both", nil, "b")
 }
 
-// What nobody can be is as good as gone.
+// A name that no node can have counts as gone.
 func TestNoNodeOfThisName(t *testing.T) {
 	w := newWorld(t, kubeNode("b", "2", true), instance("one", map[string]string{"one-0": "No Node"}, "b"))
 	w.pass("No Node", time.Second)

@@ -92,7 +92,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// Of a Job that was tried again the last try counts, and of what is no Job's all.
+// Of a Job that was retried only the last Pod counts; Pods without a Job all
+// count.
 func TestLastTries(t *testing.T) {
 	pod := func(name, kind, owner string, second int, phase corev1.PodPhase) *corev1.Pod {
 		yes := true
@@ -129,7 +130,7 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// What can wait waits for more, and is not written faster than others can bear.
+// Writes that can wait are delayed and limited in rate.
 func TestLater(t *testing.T) {
 	var l later
 	l.init()

@@ -9,7 +9,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// The cache has what tells devices apart, and the same when it is trimmed again.
+// The cache keeps what identifies devices, also when it is trimmed again.
 func TestDevicesOf(t *testing.T) {
 	long := strings.Repeat("x", 1000)
 	for name, tt := range map[string]struct {

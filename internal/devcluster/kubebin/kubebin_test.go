@@ -105,7 +105,7 @@ func TestVersionsHaveFoldersOfTheirOwn(t *testing.T) {
 			t.Errorf("%s: %q, %v", v, folder, err)
 		}
 		seen[folder] = true
-		// The sandbox's program knows nothing of versions.
+		// The sandbox's program has no version.
 		if folder, err := o.folder(pause); err != nil || !strings.HasPrefix(folder, "kube-") || strings.Contains(folder, ".") {
 			t.Errorf("%s: pause in %q, %v", v, folder, err)
 		}
@@ -158,8 +158,8 @@ func TestSelectRecipes(t *testing.T) {
 	}
 }
 
-// fakeRepo is a checkout whose pause program is small, so that the real Go
-// toolchain builds it in no time.
+// fakeRepo is a checkout with a small pause program, so that the real Go
+// toolchain builds it quickly.
 func fakeRepo(t *testing.T, source string) string {
 	t.Helper()
 	repo := t.TempDir()

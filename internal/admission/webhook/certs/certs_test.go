@@ -72,8 +72,8 @@ func TestNothingYet(t *testing.T) {
 	}
 }
 
-// Five years, looked at every twelve hours: clients that learn of a bundle a
-// day late accept the server at all times.
+// Five years in steps of twelve hours: clients that learn of a bundle a day
+// late accept the server at all times.
 func TestFiveYears(t *testing.T) {
 	const step = 12 * time.Hour
 	data, _ := plan(t, start, nil)
