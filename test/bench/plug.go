@@ -14,8 +14,8 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// present is how many devices there are while one more is plugged.
-const present = 64
+// presentDevices is how many devices there are while one more is plugged.
+const presentDevices = 64
 
 func zramConfiguration(name string) *v0.Configuration {
 	return &v0.Configuration{
@@ -39,7 +39,7 @@ func measurePlug(ctx context.Context, b *bench) (err error) {
 			}
 		}
 	}()
-	for range present {
+	for range presentDevices {
 		name, err := plugZram()
 		if err != nil {
 			return err

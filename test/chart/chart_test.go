@@ -32,8 +32,8 @@ import (
 const (
 	release   = "akri"
 	namespace = "akri-system"
-	// soon is how long a test waits for what must come.
-	soon = 2 * time.Minute
+	// waitTimeout is how long a test waits for a condition.
+	waitTimeout = 2 * time.Minute
 )
 
 // TestLife is one story; each part depends on the one before it.
@@ -295,17 +295,17 @@ func (r *rig) install(set ...string) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 2*soon)
+	ctx, cancel := context.WithTimeout(r.Context(), 2*waitTimeout)
 	defer cancel()
 	err = r.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(r.repo, "charts", "akri"),
-		Release: release, Namespace: namespace, Values: values, SkipCRDs: skip, Wait: soon})
+		Release: release, Namespace: namespace, Values: values, SkipCRDs: skip, Wait: waitTimeout})
 	if err != nil {
 		r.Fatal(err)
 	}
 }
 
 func (r *rig) uninstall(noHooks bool) error {
-	ctx, cancel := context.WithTimeout(r.Context(), soon)
+	ctx, cancel := context.WithTimeout(r.Context(), waitTimeout)
 	defer cancel()
 	return r.cluster.Uninstall(ctx, devcluster.UninstallOptions{Release: release, Namespace: namespace, NoHooks: noHooks})
 }

@@ -80,7 +80,7 @@ func newClient(cluster *devcluster.Cluster) (client.WithWatch, error) {
 // with its last complaint.
 func (r *rig) eventually(what string, check func(context.Context) error) {
 	r.Helper()
-	eventually.Succeeds(r, soon, func(ctx context.Context) error {
+	eventually.Succeeds(r, waitTimeout, func(ctx context.Context) error {
 		if err := check(ctx); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -225,7 +225,7 @@ func (r *rig) helmUpgrade(set ...string) {
 		r.Fatal(err)
 	}
 	upgrade := action.NewUpgrade(cfg)
-	upgrade.Namespace, upgrade.WaitStrategy, upgrade.Timeout = namespace, kube.HookOnlyStrategy, soon
+	upgrade.Namespace, upgrade.WaitStrategy, upgrade.Timeout = namespace, kube.HookOnlyStrategy, waitTimeout
 	if _, err := upgrade.RunWithContext(r.Context(), release, chart, values); err != nil {
 		r.Fatalf("upgrade as helm does: %v", err)
 	}

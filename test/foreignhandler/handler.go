@@ -25,7 +25,7 @@ import (
 type options struct {
 	directory, name, socket, address, endpoint string
 	shared                                     bool
-	retry                                      time.Duration
+	retryDelay                                 time.Duration
 }
 
 type handler struct {
@@ -49,8 +49,8 @@ func newHandler(o options, out io.Writer) *handler {
 	if o.socket == "" {
 		o.socket = filepath.Join(o.directory, o.name+".sock")
 	}
-	if o.retry == 0 {
-		o.retry = 10 * time.Second
+	if o.retryDelay == 0 {
+		o.retryDelay = 10 * time.Second
 	}
 	return &handler{
 		options: o, out: out,
@@ -238,10 +238,10 @@ func (h *handler) keepRegistered(ctx context.Context) {
 			return
 		case status.Code(err) == codes.Unavailable:
 			h.tell("unregistered %s", status.Convert(err).Message())
-			again = time.After(h.retry)
+			again = time.After(h.retryDelay)
 		default:
 			h.tell("refused %s %s", status.Code(err), status.Convert(err).Message())
-			again = time.After(h.retry)
+			again = time.After(h.retryDelay)
 		}
 		select {
 		case <-ctx.Done():

@@ -50,7 +50,7 @@ func main() {
 	flag.StringVar(&o.address, "address", "", "listen on this `host:port` instead of a socket")
 	flag.StringVar(&o.endpoint, "endpoint", "", "register this `text` instead of where it listens")
 	flag.BoolVar(&o.shared, "shared", false, "devices are shared")
-	flag.DurationVar(&o.retry, "retry", 0, "`pause` between attempts to register; 10s if 0, as upstream")
+	flag.DurationVar(&o.retryDelay, "retry", 0, "`pause` between attempts to register; 10s if 0, as upstream")
 	devices := flag.String("devices", "", "`ids` to begin with, separated by commas")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)

@@ -83,9 +83,9 @@ func testLost(t *testing.T, name string, deleted bool) {
 
 	// A user's Pod has a slot there, another one waits for it here.
 	create(t, users(r.ns, "there", lost, wanted))
-	r.await(soon, r.running(1, "there"))
+	r.await(waitTimeout, r.running(1, "there"))
 	create(t, users(r.ns, "here", left, wanted))
-	r.await(soon, r.running(1, "there", "here"), r.waiting(1, "here"))
+	r.await(waitTimeout, r.running(1, "there", "here"), r.waiting(1, "here"))
 	var survivor *corev1.Pod
 	ran := map[string]int{}
 	r.read(func() {
@@ -106,7 +106,7 @@ func testLost(t *testing.T, name string, deleted bool) {
 		r.await(2*time.Minute, r.nodeReady(lost, false))
 	}
 	off := time.Now()
-	r.await(long,
+	r.await(lostNodeTimeout,
 		r.seen(one, 1, left), r.seen(two, 1, left), r.seen(name+"-3", 1, left),
 		r.took(one, left), r.took(two, left), r.readyOn("here", left))
 	t.Logf("%s took over %v after the node was known to be away", left, time.Since(off).Round(time.Second))

@@ -35,7 +35,7 @@ func TestUninstallWithoutNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.await(soon, r.seen(name, 2, all()...))
+	r.await(waitTimeout, r.seen(name, 2, all()...))
 	for _, node := range all() {
 		powerOff(t, node)
 	}
@@ -54,8 +54,8 @@ func TestUninstallWithoutNodes(t *testing.T) {
 	if err := uninstall(2 * time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	r.await(soon, r.seen(name, 0))
-	testcluster.Eventually(t, soon, func(ctx context.Context) error {
+	r.await(waitTimeout, r.seen(name, 0))
+	testcluster.Eventually(t, waitTimeout, func(ctx context.Context) error {
 		var list v0.ConfigurationList
 		err := api.List(ctx, &list, client.InNamespace(testcluster.Namespace))
 		if err == nil && len(list.Items) > 0 {

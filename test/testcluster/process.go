@@ -120,7 +120,7 @@ func (f *Foreign) Do(t *testing.T, commands ...string) {
 		if _, err := io.WriteString(f.in, c+"\n"); err != nil {
 			t.Fatalf("tell the foreign handler %q: %v", c, err)
 		}
-		Eventually(t, Soon, func(context.Context) error {
+		Eventually(t, WaitTimeout, func(context.Context) error {
 			if f.answers() == before {
 				return fmt.Errorf("the handler has not answered %.80q", c)
 			}

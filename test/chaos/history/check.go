@@ -10,15 +10,15 @@ import (
 
 // Limits are the tolerances of the rules.
 type Limits struct {
-	// Late is how late a part of the cluster may learn of something while parts
+	// MaxDelay is how late a part of the cluster may learn of something while parts
 	// are being killed.
-	Late time.Duration
-	// Found is how long a device may be there without an Instance.
-	Found time.Duration
-	// Replacements is how often a broker of an Instance may be made anew beyond
-	// what faults explain, and Explains how long a fault explains.
+	MaxDelay time.Duration
+	// FindTimeout is how long a device may exist without an Instance.
+	FindTimeout time.Duration
+	// Replacements is how often a broker of an Instance may be replaced beyond what
+	// faults explain. FaultPeriod is how long after a fault it explains things.
 	Replacements int
-	Explains     time.Duration
+	FaultPeriod  time.Duration
 }
 
 // Check returns what must never have happened, in the order of time.
@@ -104,7 +104,7 @@ func lost(h *History, l Limits) (all []Violation) {
 		if !i.Gone {
 			continue
 		}
-		if h.there(i.Device, i.Nodes, i.At.Add(-l.Late), i.At) {
+		if h.there(i.Device, i.Nodes, i.At.Add(-l.MaxDelay), i.At) {
 			all = append(all, Violation{i.At, "lost", i.Name,
 				fmt.Sprintf("the Instance (%.8s) was deleted while device %s was on %v", i.UID, i.Device.ID, i.Nodes)})
 		}
@@ -183,13 +183,13 @@ func notFound(h *History, l Limits) (all []Violation) {
 			if i.last.Before(at) {
 				continue
 			}
-			if end := minTime(i.first, left); end.Sub(at) > l.Found {
+			if end := minTime(i.first, left); end.Sub(at) > l.FindTimeout {
 				break
 			}
 			at = maxTime(at, i.last)
 		}
-		if left.Sub(at) > l.Found {
-			all = append(all, Violation{at.Add(l.Found), "not found", p.Device.ID,
+		if left.Sub(at) > l.FindTimeout {
+			all = append(all, Violation{at.Add(l.FindTimeout), "not found", p.Device.ID,
 				fmt.Sprintf("the device of %s is on %s since %s, and has no Instance since %s",
 					p.Device.Configuration, p.Node, p.At.Format(stamp), at.Format(stamp))})
 		}
@@ -263,14 +263,14 @@ func usedButNotRecorded(h *History, l Limits) (all []Violation) {
 	for _, i := range h.lives() {
 		for _, o := range holdings {
 			from, to := maxTime(o.first, i.first), minTime(o.last, i.last)
-			if o.instance() != i.Name || to.Sub(from) <= l.Late {
+			if o.instance() != i.Name || to.Sub(from) <= l.MaxDelay {
 				continue
 			}
 			bad := from
 			wrong := false
 			report := func(until time.Time) {
-				if wrong && until.Sub(bad) > l.Late {
-					all = append(all, Violation{bad.Add(l.Late), "not recorded", i.Name,
+				if wrong && until.Sub(bad) > l.MaxDelay {
+					all = append(all, Violation{bad.Add(l.MaxDelay), "not recorded", i.Name,
 						fmt.Sprintf("%s on %s has %s, but deviceUsage did not say so from %s to %s",
 							o.Pod, o.node, o.Slot, bad.Format(stamp), until.Format(stamp))})
 				}
@@ -298,7 +298,7 @@ func usedButNotRecorded(h *History, l Limits) (all []Violation) {
 func (h *History) explained(node string, at time.Time, l Limits, kinds ...string) bool {
 	return slices.ContainsFunc(h.Faults, func(f Fault) bool {
 		return f.Node == node && slices.Contains(kinds, f.Kind) &&
-			!f.At.After(at) && at.Sub(f.At) <= l.Explains
+			!f.At.After(at) && at.Sub(f.At) <= l.FaultPeriod
 	})
 }
 
@@ -328,7 +328,7 @@ func brokerEnded(h *History, l Limits) (all []Violation) {
 		// device back.
 		was := running[p.UID]
 		running[p.UID] = false
-		if !was || h.deleted(p.UID) || !h.there(device[p.Instance], []string{p.Node}, p.At.Add(-l.Late), p.At) {
+		if !was || h.deleted(p.UID) || !h.there(device[p.Instance], []string{p.Node}, p.At.Add(-l.MaxDelay), p.At) {
 			continue
 		}
 		all = append(all, Violation{p.At, "broker ended", p.Instance,
@@ -353,7 +353,7 @@ func restartLoop(h *History, l Limits) (all []Violation) {
 		}
 		seen[p.UID] = true
 		if h.explained(p.Node, p.At, l, "kubelet", "agent", "delete") ||
-			!h.there(device[p.Instance], []string{p.Node}, p.At.Add(-l.Explains), p.At) {
+			!h.there(device[p.Instance], []string{p.Node}, p.At.Add(-l.FaultPeriod), p.At) {
 			continue
 		}
 		at := place{p.Instance, p.Node}

@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	limits = Limits{Late: 10 * time.Second, Found: 30 * time.Second, Replacements: 2, Explains: 20 * time.Second}
+	limits = Limits{MaxDelay: 10 * time.Second, FindTimeout: 30 * time.Second, Replacements: 2, FaultPeriod: 20 * time.Second}
 	local  = Device{Configuration: "c", ID: "/dev/x"}
 	shared = Device{Configuration: "c", ID: "camera", Shared: true}
 )
