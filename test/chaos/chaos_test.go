@@ -36,7 +36,7 @@ func TestChaos(t *testing.T) {
 	ns := bed.NewNamespace(t)
 	rec := record(t, ns)
 	t.Cleanup(func() { rec.judge(t, limits) })
-	w := newWorld(t, ns, rng, rec)
+	w := newFixture(t, ns, rng, rec)
 	known := processes{}
 	heal := func(settled bool) {
 		t.Helper()

@@ -48,7 +48,7 @@ func TestTakeOver(t *testing.T) {
 }
 
 func takeOver(t *testing.T, release string) {
-	c := newCluster(t, release)
+	c := newFixture(t, release)
 	before := c.objects(everything...)
 
 	c.upgradeCRDs()
@@ -181,7 +181,7 @@ func takeOver(t *testing.T, release string) {
 // TestGoneForGood has a cluster from which all of upstream's agents are gone,
 // one together with its node, and that has no new ones yet.
 func TestGoneForGood(t *testing.T) {
-	c := newCluster(t, "v0.13")
+	c := newFixture(t, "v0.13")
 	c.upgradeCRDs()
 	if err := chartuser.Install(t.Context(), c.server.Config); err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestGoneForGood(t *testing.T) {
 }
 
 // finalizers asks about those of all Configurations and Instances.
-func (c *cluster) finalizers(right func(kind, name string, finalizers []string) bool) error {
+func (c *fixture) finalizers(right func(kind, name string, finalizers []string) bool) error {
 	c.t.Helper()
 	var configurations v0.ConfigurationList
 	var instances v0.InstanceList
@@ -220,7 +220,7 @@ func (c *cluster) finalizers(right func(kind, name string, finalizers []string) 
 
 // deleteConfigurations deletes all and waits until nothing is left of them,
 // except Pods that a kubelet would have to stop.
-func (c *cluster) deleteConfigurations() {
+func (c *fixture) deleteConfigurations() {
 	c.t.Helper()
 	if err := c.admin.DeleteAllOf(c.t.Context(), &v0.Configuration{}, client.InNamespace("default")); err != nil {
 		c.t.Fatal(err)
@@ -236,7 +236,7 @@ func (c *cluster) deleteConfigurations() {
 }
 
 // kill deletes a Pod as its kubelet would.
-func (c *cluster) kill(name string) {
+func (c *fixture) kill(name string) {
 	c.t.Helper()
 	pod := &corev1.Pod{}
 	c.get(name, pod)
