@@ -3,7 +3,6 @@
 package controller_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +31,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/testlog"
 	"github.com/akri-go/akri/internal/workload"
 )
 
@@ -45,7 +45,7 @@ type fixture struct {
 	server *kubetest.Server
 	admin  client.Client
 	cfg    *rest.Config // of the controller: it may do what its rules say
-	log    *syncBuffer
+	log    *testlog.Buffer
 }
 
 // TestMain sets the libraries' logger; the controller under test has its own.
@@ -56,23 +56,6 @@ func TestMain(m *testing.M) {
 		os.Exit(runProcess(kubeconfig))
 	}
 	os.Exit(m.Run())
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // rules are those of rbac.go.
@@ -101,7 +84,7 @@ func rules() []rbacv1.PolicyRule {
 func newFixture(t *testing.T, opts ...kubetest.Option) *fixture {
 	t.Helper()
 	opts = append(opts, kubetest.WithAPIServerArgs("--enable-admission-plugins=OwnerReferencesPermissionEnforcement"))
-	c := &fixture{server: kubetest.Start(t, opts...), log: &syncBuffer{}}
+	c := &fixture{server: kubetest.Start(t, opts...), log: &testlog.Buffer{}}
 	scheme, err := view.Scheme()
 	if err != nil {
 		t.Fatal(err)

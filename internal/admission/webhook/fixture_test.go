@@ -3,7 +3,6 @@
 package webhook_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +35,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/testlog"
 )
 
 const (
@@ -50,7 +50,7 @@ type fixture struct {
 	server *kubetest.Server
 	user   client.Client // with warnings collected
 	warned *warnings
-	log    *lines
+	log    *testlog.Buffer
 	clock  atomic.Int64 // seconds that the webhook's clock is behind
 }
 
@@ -73,26 +73,9 @@ func (w *warnings) take() string {
 	return strings.Join(w.text, "\n")
 }
 
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func newFixture(t *testing.T, secret map[string][]byte) *fixture {
 	ctrl.SetLogger(logr.Discard())
-	l := &fixture{t: t, server: kubetest.Start(t), warned: &warnings{}, log: &lines{}}
+	l := &fixture{t: t, server: kubetest.Start(t), warned: &warnings{}, log: &testlog.Buffer{}}
 	cfg := rest.CopyConfig(l.server.Config)
 	cfg.WarningHandler = l.warned
 	scheme, err := view.Scheme()
