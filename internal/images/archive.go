@@ -120,7 +120,7 @@ func (l *layoutWriter) put(name string, size int64, r io.Reader) {
 		_, err = io.Copy(l.tar, r)
 	}
 	if err != nil {
-		l.err = fmt.Errorf("archive entry %s: %w", name, err)
+		l.err = fmt.Errorf("archive file %s: %w", name, err)
 	}
 }
 

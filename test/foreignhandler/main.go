@@ -28,8 +28,8 @@ Commands on standard input; its end is ignored:
   clear                takes all away
   flood <n>            adds n devices, flood-0 ...
   send                 sends the list once more
-  mute | unmute        questions are not answered from now on | answered again
-  refuse <text>        questions are refused as invalid from now on; no text: no longer
+  mute | unmute        requests are not answered from now on | answered again
+  refuse <text>        requests are refused as invalid from now on; no text: no longer
   end                  ends all streams
   leave | return       stops listening, removes the socket | listens and registers again
   register             registers once more

@@ -72,7 +72,7 @@ func takeOver(t *testing.T, release string) {
 	a.sees("cam", "foo0", true, 3, url, fast)
 	a.sees("usb", "bar", false, 2, dev, nil)
 	a.sees("jobs", "bar", false, 1, dev, nil)
-	// Of the third Configuration node-b has no device, but has asked.
+	// Of the third Configuration node-b has no device, but its agent knows it.
 	b.ConfigurationStatus(client.ObjectKey{Namespace: "default", Name: "jobs"}, c.uid("Configuration", "jobs"), v0.ConfigurationNode{State: v0.DiscoveryActive})
 
 	c.eventually("claims are taken over", func() error {

@@ -22,15 +22,15 @@ func TestPlan(t *testing.T) {
 	const only = `{"op":"test","path":"/metadata/uid","value":"u"},{"op":"test","path":"/metadata/resourceVersion","value":"7"},`
 	const leave0 = `{"op":"test","path":"/spec/nodes/0","value":"a"},{"op":"remove","path":"/spec/nodes/0"}`
 	for _, tt := range []struct {
-		name    string
-		node    Node
-		grace   Grace
-		in      []string
-		usage   map[string]string
-		entries []string
-		lost    map[string]bool
-		want    Result
-		patch   string
+		name        string
+		node        Node
+		grace       Grace
+		in          []string
+		usage       map[string]string
+		statusNodes []string
+		lost        map[string]bool
+		want        Result
+		patch       string
 	}{
 		{name: "away for a while", node: brief, grace: grace, in: []string{"a", "b"}, usage: map[string]string{"i-0": "a"},
 			want: Result{RequeueAfter: 40 * time.Second}},
@@ -44,7 +44,7 @@ func TestPlan(t *testing.T) {
 			want: Result{RequeueAfter: 4 * time.Minute}},
 		{name: "all that see it are lost, this one for very long", node: long, grace: grace, in: []string{"a", "b"}, lost: map[string]bool{"b": true},
 			want: Result{Leave: true}, patch: "[" + only + leave0 + "]"},
-		{name: "the last one, for very long", node: long, grace: grace, in: []string{"a"}, usage: map[string]string{"i-0": "a"}, entries: []string{"a"},
+		{name: "the last one, for very long", node: long, grace: grace, in: []string{"a"}, usage: map[string]string{"i-0": "a"}, statusNodes: []string{"a"},
 			want: Result{Delete: true}},
 		{name: "the last one never goes", node: long, grace: noLast, in: []string{"a"}, want: Result{}},
 		{name: "but others do", node: long, grace: noLast, in: []string{"a", "b"}, want: Result{Leave: true}, patch: "[" + only + leave0 + "]"},
@@ -56,8 +56,8 @@ func TestPlan(t *testing.T) {
 		{name: "gone, the last one", node: gone, grace: grace, in: []string{"a"}, want: Result{Delete: true}},
 		{name: "gone, another is lost", node: gone, grace: grace, in: []string{"a", "b"}, lost: map[string]bool{"b": true},
 			want: Result{Leave: true}, patch: "[" + only + leave0 + "]"},
-		{name: "through the Configuration's resource, and with an entry", node: gone, grace: grace, in: []string{"a", "b"},
-			usage: map[string]string{"i/~0": "C:i-0:a", "i-1": "b", "i-2": "", "i-3": "C:x"}, entries: []string{"b", "a"},
+		{name: "through the Configuration's resource, and in status.nodes", node: gone, grace: grace, in: []string{"a", "b"},
+			usage: map[string]string{"i/~0": "C:i-0:a", "i-1": "b", "i-2": "", "i-3": "C:x"}, statusNodes: []string{"b", "a"},
 			want: Result{Leave: true, Free: []string{"i/~0"}, Clear: true},
 			patch: "[" + only + leave0 + `,{"op":"test","path":"/spec/deviceUsage/i~1~00","value":"C:i-0:a"},` +
 				`{"op":"remove","path":"/spec/deviceUsage/i~1~00"}]`},
@@ -65,7 +65,7 @@ func TestPlan(t *testing.T) {
 			want: Result{Free: []string{"i-0"}},
 			patch: "[" + only + `{"op":"test","path":"/spec/deviceUsage/i-0","value":"a"},` +
 				`{"op":"remove","path":"/spec/deviceUsage/i-0"}]`},
-		{name: "an entry of a node that left before", node: away, grace: grace, in: []string{"b"}, entries: []string{"a"},
+		{name: "in status.nodes only, since it left before", node: away, grace: grace, in: []string{"b"}, statusNodes: []string{"a"},
 			want: Result{Clear: true}},
 		{name: "not concerned", node: gone, grace: grace, in: []string{"b"}, usage: map[string]string{"i-0": "b"}, want: Result{}},
 		{name: "its agent works", node: answers, grace: grace, in: []string{"a"}, want: Result{RequeueAfter: 9 * time.Second}},
@@ -73,7 +73,7 @@ func TestPlan(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := State{
 				Node: tt.node, Grace: tt.grace, Lost: tt.lost,
-				Instance: Instance{UID: "u", ResourceVersion: "7", Nodes: tt.in, Usage: tt.usage, StatusNodes: tt.entries},
+				Instance: Instance{UID: "u", ResourceVersion: "7", Nodes: tt.in, Usage: tt.usage, StatusNodes: tt.statusNodes},
 			}
 			got := Plan(s)
 			if d := cmp.Diff(tt.want, got); d != "" {

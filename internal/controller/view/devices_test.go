@@ -51,11 +51,11 @@ func TestDiscoveryDigest(t *testing.T) {
 	}
 	first := DiscoveryDigest(ask("udev", "a"))
 	if DiscoveryDigest(ask("udev", "a\n")) != first {
-		t.Error("a line's end makes another question")
+		t.Error("a line's end makes another request")
 	}
 	for _, other := range []v0.DiscoveryHandlerInfo{ask("mine", "a"), ask("udev", "b"), ask("udev", "a", "P")} {
 		if DiscoveryDigest(other) == first {
-			t.Errorf("%+v is the same question", other)
+			t.Errorf("%+v is the same request", other)
 		}
 	}
 	c := &v0.Configuration{}
