@@ -116,7 +116,7 @@ func kubectlArgs(args []string, dir string) (rest []string, folder string, help 
 		case args[0] == "--" && len(args) > 1:
 			return args[1:], dir, false, nil
 		case args[0] == "--", args[0] == "--dir":
-			return nil, dir, false, exitcode.Usagef("nothing follows %s: say what kubectl is to do", args[0])
+			return nil, dir, false, exitcode.Usagef("nothing follows %s: give kubectl's arguments", args[0])
 		default:
 			return args, dir, false, nil
 		}
@@ -124,7 +124,7 @@ func kubectlArgs(args []string, dir string) (rest []string, folder string, help 
 			return nil, dir, false, exitcode.Usagef("--dir is empty")
 		}
 	}
-	return nil, dir, false, exitcode.Usagef("say what kubectl is to do, as in: akri dev kubectl get pods -A")
+	return nil, dir, false, exitcode.Usagef("give kubectl's arguments, as in: akri dev kubectl get pods -A")
 }
 
 // ended returns how a program ended, as a shell would.

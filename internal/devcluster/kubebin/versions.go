@@ -26,7 +26,7 @@ func FindVersion(wish string) (string, error) {
 			return v, nil
 		}
 	}
-	return "", fmt.Errorf("Kubernetes %s is not supported; choose among %s", wish, strings.Join(plain(Versions()), ", "))
+	return "", fmt.Errorf("version %s of Kubernetes is not supported; choose among %s", wish, strings.Join(plain(Versions()), ", "))
 }
 
 // Before reports whether the minor version of a comes before that of b.
