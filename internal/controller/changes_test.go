@@ -51,7 +51,7 @@ func testInPlace(s *space) {
 	s.after(conf, "cam-000001")
 	s.sameAs(&pod)
 	s.sameAs(svc)
-	// The Service goes with the broker spec: nothing is behind it any more.
+	// The Service goes with the broker spec: no backend is left.
 	s.edit("cam", more+"instanceServiceSpec: {ports: [{port: 80}]}\n")
 	s.kill(pod)
 	s.gone(svc)

@@ -72,7 +72,7 @@ func TestCluster(t *testing.T) {
 		}
 	})
 	// All from node 2, so that what is on node 1 is reached across nodes. other
-	// is looked at anew after its node had no power: a node without memory of
+	// is looked at again after its node had no power: a node without memory of
 	// its Pods' addresses gives them out in any order.
 	ask := func(path string, query ...string) string {
 		v := url.Values{}

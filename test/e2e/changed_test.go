@@ -13,7 +13,7 @@ import (
 )
 
 // A device that is plugged in again within its grace period may have another
-// number. Its Instance stays; its broker is made anew, with the new device node.
+// number. Its Instance stays; its broker is made again, with the new device node.
 func TestPluggedInUnderAnotherNumber(t *testing.T) {
 	ns := namespace(t)
 	first, second := plug(t), plug(t)
@@ -59,7 +59,7 @@ func TestPluggedInUnderAnotherNumber(t *testing.T) {
 			return err
 		}
 		if len(now) != 1 || now[0].UID != instances[0].UID {
-			return errors.New("the Instance was made anew")
+			return errors.New("the Instance was replaced")
 		}
 		if n := now[0].Status.Nodes; len(n) > 0 {
 			return fmt.Errorf("its status still says %+v", n)

@@ -268,7 +268,7 @@ func TestAPIServerStoppedForAMinute(t *testing.T) {
 	}
 	for name, uid := range before {
 		if now[name] != uid {
-			t.Errorf("%s was deleted or made anew", name)
+			t.Errorf("%s was deleted or replaced", name)
 		}
 	}
 	unplug(t, device)

@@ -120,7 +120,7 @@ func TestForeignHandler(t *testing.T) {
 	}
 	for name, uid := range before {
 		if now[name] != uid {
-			t.Errorf("%s was deleted or made anew", name)
+			t.Errorf("%s was deleted or replaced", name)
 		}
 	}
 }

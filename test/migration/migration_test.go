@@ -87,7 +87,7 @@ func takeOver(t *testing.T, release string) {
 		}
 		return nil
 	})
-	// What the kubelets say: one of upstream's slots has no container any more.
+	// What the kubelets say: one of upstream's slots no longer has a container.
 	use := func(resource, id string) ledger.Use { return ledger.Use{Resource: "akri.sh/" + resource, ID: id} }
 	now := time.Now()
 	for agent, uses := range map[*agent][]ledger.Use{
@@ -116,7 +116,7 @@ func takeOver(t *testing.T, release string) {
 			maps.DeleteFunc(used, func(_, holder string) bool { return holder == "" }) // upstream's free slots
 			switch {
 			case string(o.UID) != before["Instance/"+name]:
-				t.Fatalf("%s was made anew", name)
+				t.Fatalf("%s was replaced", name)
 			case o.Labels[key] != value, o.Annotations[v0.AnnotationDeviceID] == "", len(o.Finalizers) > 0,
 				strings.Join(o.Spec.Nodes, " ") != want.nodes, o.Spec.Capacity != want.capacity, o.Spec.CdiName == "",
 				!maps.Equal(used, want.usage):

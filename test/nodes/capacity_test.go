@@ -31,7 +31,7 @@ func TestCapacityChanges(t *testing.T) {
 	two := r.uids(c.Name)
 	for what, uid := range one {
 		if two[what] != uid {
-			t.Errorf("%s was made anew when the capacity was raised", what)
+			t.Errorf("%s was replaced when the capacity was raised", what)
 		}
 	}
 

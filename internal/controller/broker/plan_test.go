@@ -142,7 +142,7 @@ func TestPlan(t *testing.T) {
 		{"Instance gone, Pods on their way out", State{Pods: []Pod{pod("a", running, terminating)}, Now: t0}, nil, 0},
 		{"Instance being deleted", with(pods(local(1), pod("a", running)), func(s *State) { s.Instance.Deleting = true }),
 			[]string{"-pod-a InstanceGone"}, 0},
-		{"no broker wanted any more", with(pods(local(1), pod("a", running)), func(s *State) { s.Spec = nil }),
+		{"broker no longer wanted", with(pods(local(1), pod("a", running)), func(s *State) { s.Spec = nil }),
 			[]string{"-pod-a BrokerNotWanted"}, 0},
 		{"Configuration unknown: nothing is concluded",
 			with(pods(local(1), pod("a", running)), func(s *State) { s.Spec, s.Hold = nil, true }), nil, 0},

@@ -85,7 +85,7 @@ func TestCheck(t *testing.T) {
 			Presences: []Presence{came(0, local, "a"), came(0, local, "b")},
 			Instances: []Instance{x, found(2, "u2", local, 1, "b")},
 		}},
-		{name: "made anew with its device there", h: History{
+		{name: "made again with its device there", h: History{
 			Presences: []Presence{came(0, local, "a")},
 			Instances: []Instance{x, gone(40, x), found(41, "u2", local, 1, "a")},
 		}, want: []string{"lost"}},
