@@ -14,6 +14,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent"
 	agentmetrics "github.com/akri-go/akri/internal/agent/metrics"
+	"github.com/akri-go/akri/internal/envvar"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/handlers/all"
 	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
@@ -30,12 +31,7 @@ type settings struct {
 
 // parse reads flags and environment.
 func parse(args []string, getenv func(string) string, out io.Writer) (settings, error) {
-	env := func(name, fallback string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return fallback
-	}
+	env := envvar.Or(getenv)
 	var s settings
 	f := flag.NewFlagSet("akri-agent", flag.ContinueOnError)
 	f.SetOutput(io.Discard)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/envvar"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
@@ -135,12 +136,7 @@ func serve(ctx context.Context, s settings, h discovery.Handler, log *slog.Logge
 // parse reads flags and environment. Flags of the handler come after its name, all
 // others before or after it.
 func parse(args []string, getenv func(string) string, out io.Writer) (s settings, err error) {
-	env := func(name, fallback string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return fallback
-	}
+	env := envvar.Or(getenv)
 	flags := flag.NewFlagSet("akri-discovery", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&s.directory, "directory", env("DISCOVERY_HANDLERS_DIRECTORY", discovery.DefaultDirectory),

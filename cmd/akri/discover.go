@@ -217,7 +217,11 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 	if err != nil {
 		return exitcode.AsUsage(err)
 	}
-	p, err := newPrinter(cmd.OutOrStdout(), d.output, d.tree)
+	columns := columnsOf(kind.Kind)
+	if d.tree != nil {
+		columns = udevColumns(d.tree)
+	}
+	p, err := newPrinter(cmd.OutOrStdout(), d.output, columns)
 	if err != nil {
 		return exitcode.AsUsage(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers"
 	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
@@ -213,7 +214,7 @@ func TestChanges(t *testing.T) {
 `,
 	} {
 		var out bytes.Buffer
-		p, err := newPrinter(&out, format, tree)
+		p, err := newPrinter(&out, format, udevColumns(tree))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,8 +234,10 @@ func TestChanges(t *testing.T) {
 func TestDetailsCommand(t *testing.T) {
 	kind, _ := all.Find("debugEcho")
 	kind.Name = "ownName"
+	kind.Columns = []handlers.Column{{Title: "TEXT", Property: "DEBUG_ECHO_DESCRIPTION"}, {Title: "MODEL", Property: "NONE"}}
 	for _, tt := range []struct{ args, out, err string }{
 		{"--details - --shared --node a -o json", `"instance": "akri-ownname-`, ""},
+		{"--details - --shared --configuration c", "TEXT   MODEL   INSTANCE   ID\nfoo    -       c-", ""},
 		{"", "", "at least one of the flags"},
 		{"--details /no/such/file", "", "no such file"},
 	} {

@@ -25,6 +25,15 @@ type Kind struct {
 	// should know if they can. It is nil for a kind that this version does not have,
 	// whose name is known because Configurations of upstream Akri use it.
 	Check func(discoveryDetails string) (warnings []string, err error)
+	// Columns are what a table of devices shows of them first, before the names of
+	// their Instances and their ids.
+	Columns []Column
+}
+
+// Column is a column of a table of devices.
+type Column struct {
+	Title    string // in capitals
+	Property string // the property of a device that the column shows
 }
 
 // Kinds returns all kinds, those that this version does not have last.
