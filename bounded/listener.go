@@ -17,9 +17,9 @@ type Limits struct {
 	Peer func(net.Conn) string
 }
 
-// receiveBuffer is how much of what a peer sends the kernel holds for us: with
+// receiveBufferBytes is how much of what a peer sends the kernel holds for us: with
 // its own choice, megabytes for each connection, which count as our memory.
-const receiveBuffer = 64 << 10
+const receiveBufferBytes = 64 << 10
 
 // Listener accepts connections within limits. It never waits: of connections
 // that are too many, one is closed, the new one or, if that is fairer, another.
@@ -77,7 +77,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if tcp, ok := inner.(*net.TCPConn); ok {
-			_ = tcp.SetReadBuffer(receiveBuffer) // the kernel's own is a choice, too
+			_ = tcp.SetReadBuffer(receiveBufferBytes) // the kernel's own is a choice, too
 		}
 		if c := l.admit(inner); c != nil {
 			return c, nil

@@ -91,8 +91,8 @@ func newService(h Handler, opts []Option) (*service, error) {
 	}
 	if o.address == "" {
 		s.socket = filepath.Join(directory, h.Name()+".sock")
-		if len(s.socket) > unixsock.MaxPath {
-			return nil, fmt.Errorf("serve handler %s: the path %s has %d bytes, %d are allowed", h.Name(), s.socket, len(s.socket), unixsock.MaxPath)
+		if len(s.socket) > unixsock.MaxPathBytes {
+			return nil, fmt.Errorf("serve handler %s: the path %s has %d bytes, %d are allowed", h.Name(), s.socket, len(s.socket), unixsock.MaxPathBytes)
 		}
 		return s, nil
 	}

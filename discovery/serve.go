@@ -27,8 +27,8 @@ import (
 
 const registerTimeout = 10 * time.Second
 
-// pauses are between two attempts to have the socket, or to register.
-var pauses = backoff.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}
+// retryBackoff are between two attempts to have the socket, or to register.
+var retryBackoff = backoff.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}
 
 // Serve answers the questions of the node's agent with h, until ctx is done;
 // then it returns nil, when all calls of h have returned.
@@ -60,7 +60,7 @@ func Serve(ctx context.Context, h Handler, opts ...Option) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if time.Since(began) > pauses.Max {
+		if time.Since(began) > retryBackoff.Max {
 			failures, told = 0, ""
 		}
 		failures++
@@ -72,7 +72,7 @@ func Serve(ctx context.Context, h Handler, opts ...Option) error {
 			told = text
 			s.log.Warn(what, "directory", s.directory, "error", text)
 		}
-		s.await(ctx, watcher, pauses.Delay(failures))
+		s.await(ctx, watcher, retryBackoff.Delay(failures))
 	}
 }
 
@@ -241,7 +241,7 @@ func (s *service) keepRegistered(ctx context.Context) error {
 				told = text
 			}
 			failures++
-			retry = time.After(pauses.Delay(failures))
+			retry = time.After(retryBackoff.Delay(failures))
 		}
 		select {
 		case <-ctx.Done():

@@ -22,7 +22,7 @@ import (
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
-const patience = 30 * time.Second
+const waitTimeout = 30 * time.Second
 
 // static reports one device, whose id is the question.
 type static struct{ name string }
@@ -82,8 +82,8 @@ func (a *agent) wait(t *testing.T) *pb.RegisterDiscoveryHandlerRequest {
 	select {
 	case m := <-a.registered:
 		return m
-	case <-time.After(patience):
-		t.Fatalf("no registration within %s", patience)
+	case <-time.After(waitTimeout):
+		t.Fatalf("no registration within %s", waitTimeout)
 		return nil
 	}
 }
@@ -109,7 +109,7 @@ func ask(t *testing.T, target, details string) (*pb.DiscoverResponse, error) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	stream, err := pb.NewDiscoveryHandlerClient(conn).Discover(ctx, &pb.DiscoverRequest{
 		DiscoveryDetails: details,
@@ -270,7 +270,7 @@ func TestServeWaits(t *testing.T) {
 				if !strings.Contains(line, "waiting until") || !strings.Contains(line, test.hears) {
 					t.Errorf("it says %s", line)
 				}
-			case <-time.After(patience):
+			case <-time.After(waitTimeout):
 				t.Fatal("it says nothing")
 			}
 			free()

@@ -73,7 +73,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	port, badPort := strconv.ParseUint(*metrics, 10, 16)
 	var badUIDs, badMemory error
 	s.HandlerUIDs, badUIDs = bindings(list(*bound))
-	s.HandlersMemory, badMemory = megabytes(*memory)
+	s.HandlersMemoryBytes, badMemory = megabytes(*memory)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(out, usage, exitcode.ServiceText())

@@ -22,9 +22,9 @@ const nodeMounts = "/proc/1/mountinfo"
 // record writes down which devices this machine has.
 func record(cmd *cobra.Command, file string, keepSerials bool) error {
 	cmd.SilenceUsage = true
-	s := recording.Source{
+	s := recording.Machine{
 		Sys:         os.DirFS("/sys").(fs.ReadLinkFS),
-		Tables:      vital.Sources{Proc: os.DirFS("/proc"), NodeMounts: nodeMounts},
+		Tables:      vital.Files{Proc: os.DirFS("/proc"), NodeMounts: nodeMounts},
 		KeepSerials: keepSerials,
 	}
 	if _, err := os.Stat("/run/udev/data"); err == nil {

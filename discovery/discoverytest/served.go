@@ -48,8 +48,8 @@ func serve(t *testing.T, h discovery.Handler) discovery.Handler {
 			if err != nil {
 				t.Errorf("Serve: %v", err)
 			}
-		case <-time.After(patience):
-			t.Errorf("Serve has not returned within %s", patience)
+		case <-time.After(waitTimeout):
+			t.Errorf("Serve has not returned within %s", waitTimeout)
 		}
 	})
 
@@ -59,8 +59,8 @@ func serve(t *testing.T, h discovery.Handler) discovery.Handler {
 	case err := <-ended:
 		ended <- err
 		t.Fatalf("Serve: %v", err)
-	case <-time.After(patience):
-		t.Fatalf("no registration within %s", patience)
+	case <-time.After(waitTimeout):
+		t.Fatalf("no registration within %s", waitTimeout)
 	}
 	if request.Name != h.Name() || request.Shared != h.Shared() {
 		t.Errorf("registered as %q, shared %t; want %q, %t", request.Name, request.Shared, h.Name(), h.Shared())

@@ -19,8 +19,8 @@ import (
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
-// patience is how long the suite waits for what must happen.
-const patience = 20 * time.Second
+// waitTimeout is how long the suite waits for what must happen.
+const waitTimeout = 20 * time.Second
 
 // Harness sets up one handler for one test, and cleans up with t.Cleanup.
 type Harness func(t *testing.T) Fixture
@@ -266,7 +266,7 @@ func (a *answer) report(devices []discovery.Device) {
 func (a *answer) wait(want []string) {
 	a.t.Helper()
 	want = slices.Sorted(slices.Values(want))
-	timeout := time.After(patience)
+	timeout := time.After(waitTimeout)
 	for {
 		a.mu.Lock()
 		reports, changed := a.reports, a.changed
@@ -284,7 +284,7 @@ func (a *answer) wait(want []string) {
 		case <-a.done:
 			a.t.Fatalf("Discover ended (%v) while waiting for %q; %d reports, the last %q", a.err, want, reports, got)
 		case <-timeout:
-			a.t.Fatalf("waited %s for a report of %q; %d reports, the last %q", patience, want, reports, got)
+			a.t.Fatalf("waited %s for a report of %q; %d reports, the last %q", waitTimeout, want, reports, got)
 		}
 	}
 }
@@ -295,8 +295,8 @@ func (a *answer) ended() error {
 	select {
 	case <-a.done:
 		return a.err
-	case <-time.After(patience):
-		a.t.Fatalf("Discover has not returned within %s", patience)
+	case <-time.After(waitTimeout):
+		a.t.Fatalf("Discover has not returned within %s", waitTimeout)
 		return nil
 	}
 }

@@ -62,10 +62,10 @@ type Options struct {
 	HandlerUIDs map[string][]int
 	// HostPaths say what of the node handlers may have given to containers.
 	HostPaths hostpath.Options
-	// HandlersMemory is how many bytes the lists of all handlers may take in this
+	// HandlersMemoryBytes is how many bytes the lists of all handlers may take in this
 	// process; 0 means the inventory's default.
-	HandlersMemory int
-	Builtin        []discovery.Handler
+	HandlersMemoryBytes int
+	Builtin             []discovery.Handler
 
 	// DevicePluginDir and PodResourcesSocket are the kubelet's.
 	DevicePluginDir, PodResourcesSocket string
@@ -175,16 +175,16 @@ func Run(ctx context.Context, o Options) error {
 	books.Subscribe(doors.SlotsChanged)
 	books.Subscribe(func(types.NamespacedName) { reclaimer.Kick(); finder.Kick() })
 	inv = inventory.New(inventory.Options{
-		Node:      o.Node,
-		Consumers: []inventory.Consumer{books, publisher, doors, finder},
-		Statuses:  publisher,
-		Warn:      warn,
-		Vet:       func(devices []discovery.Device) ([]discovery.Device, error) { return handlers.Vet(devices) },
-		UpTime:    uptime,
-		Store:     &checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion},
-		BootID:    bootID(),
-		Logger:    o.Logger,
-		Budget:    o.HandlersMemory,
+		Node:        o.Node,
+		Consumers:   []inventory.Consumer{books, publisher, doors, finder},
+		Statuses:    publisher,
+		Warn:        warn,
+		Vet:         func(devices []discovery.Device) ([]discovery.Device, error) { return handlers.Vet(devices) },
+		UpTime:      uptime,
+		Store:       &checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion},
+		BootID:      bootID(),
+		Logger:      o.Logger,
+		BudgetBytes: o.HandlersMemoryBytes,
 	})
 	handlers, err = registry.New(registry.Options{
 		Dir: o.HandlersDir, Observer: inv, Logger: o.Logger, SocketGID: o.SocketGID,
@@ -207,7 +207,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	asker := requests.New(requests.Options{
-		Node: o.Node, Objects: core, Namespaces: o.PropertyNamespaces,
+		Node: o.Node, API: core, Namespaces: o.PropertyNamespaces,
 		Registry: handlers, Inventory: inv, Statuses: publisher, Warn: warn, Logger: o.Logger,
 		Store: &checkpoint.File[requests.State]{Path: filepath.Join(o.StateDir, "questions.json"), Version: requests.StateVersion},
 	})

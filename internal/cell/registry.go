@@ -49,19 +49,19 @@ func realPath(path string) string {
 	return filepath.Join(realPath(parent), filepath.Base(path))
 }
 
-// entry is the registry's record of one lab.
-type entry struct {
+// reservation is the registry's record of one lab.
+type reservation struct {
 	Dir string `json:"dir"`
 }
 
-func entryFile(index int) string {
+func reservationFile(index int) string {
 	return filepath.Join(registryDir, strconv.Itoa(index)+".json")
 }
 
 // Owner returns the folder of the lab that has an index, "" if none has it.
 func Owner(index int) (string, error) {
-	var e entry
-	err := atomicfile.ReadJSON(entryFile(index), &e)
+	var e reservation
+	err := atomicfile.ReadJSON(reservationFile(index), &e)
 	return e.Dir, err
 }
 
@@ -91,7 +91,7 @@ func Reserve(ctx context.Context, dir string, want int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return index, atomicfile.WriteJSON(entryFile(index), entry{Dir: dir})
+	return index, atomicfile.WriteJSON(reservationFile(index), reservation{Dir: dir})
 }
 
 // chooseIndex picks an index for dir. used maps taken indices to the folders of
@@ -197,7 +197,7 @@ func Release(ctx context.Context, index int) error {
 		return err
 	}
 	defer unlock()
-	if err := os.Remove(entryFile(index)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(reservationFile(index)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

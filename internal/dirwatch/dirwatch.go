@@ -17,11 +17,11 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// interval is how often a folder is looked at that cannot be watched.
-const interval = time.Second
+// lookInterval is how often a folder is looked at that cannot be watched.
+const lookInterval = time.Second
 
-// quiet is how long the same trouble is not told again.
-const quiet = 10 * time.Minute
+// repeatInterval is how long the same trouble is not told again.
+const repeatInterval = 10 * time.Minute
 
 // Change says that something may have changed: whoever hears of it looks.
 type Change struct {
@@ -56,7 +56,7 @@ type dir struct {
 // New watches folders, which need not be there yet. What happens after it has
 // returned is not missed. Close it.
 func New(log *slog.Logger, folders ...string) *Watcher {
-	return start(log, interval, folders...)
+	return start(log, lookInterval, folders...)
 }
 
 func start(log *slog.Logger, interval time.Duration, folders ...string) *Watcher {
@@ -189,7 +189,7 @@ func (w *Watcher) watch() {
 // say tells once that folders cannot be watched, and once that they can again.
 func (w *Watcher) say(trouble error) {
 	switch {
-	case trouble != nil && !w.looks && time.Since(w.told) >= quiet:
+	case trouble != nil && !w.looks && time.Since(w.told) >= repeatInterval:
 		w.looks, w.told = true, time.Now()
 		w.log.Warn("cannot watch folders by inotify, looking at them every second instead",
 			"folders", w.paths(), "error", trouble, "remedy", Remedy(trouble))

@@ -13,10 +13,10 @@ import (
 const (
 	// The interval between two checks is a tenth of the time that has passed,
 	// so that no wait is much too long, and few checks load the machine.
-	minInterval = 5 * time.Millisecond
-	maxInterval = 100 * time.Millisecond
-	// worthTelling is how long a wait is that is told.
-	worthTelling = time.Second
+	minCheckInterval = 5 * time.Millisecond
+	maxCheckInterval = 100 * time.Millisecond
+	// minToldWait is how long a wait is that is told.
+	minToldWait  = time.Second
 	maxToldBytes = 160
 )
 
@@ -29,7 +29,7 @@ func Succeeds(t testing.TB, within time.Duration, check func(context.Context) er
 	defer cancel()
 	began := time.Now()
 	var last error
-	timer := time.NewTimer(minInterval)
+	timer := time.NewTimer(minCheckInterval)
 	defer timer.Stop()
 	for {
 		err := check(ctx)
@@ -47,7 +47,7 @@ func Succeeds(t testing.TB, within time.Duration, check func(context.Context) er
 			t.Fatalf("after %v: %v", within, last)
 		case <-timer.C:
 		}
-		timer.Reset(max(minInterval, min(time.Since(began)/10, maxInterval)))
+		timer.Reset(max(minCheckInterval, min(time.Since(began)/10, maxCheckInterval)))
 	}
 }
 
@@ -56,7 +56,7 @@ func Succeeds(t testing.TB, within time.Duration, check func(context.Context) er
 // told.
 func Tell(t testing.TB, began time.Time, what string) {
 	waited := time.Since(began)
-	if waited < worthTelling {
+	if waited < minToldWait {
 		return
 	}
 	what = strings.Join(strings.Fields(what), " ") // an attribute is one line

@@ -12,8 +12,8 @@ import (
 const (
 	// sparingBurst is how many lines are logged at once, sparingPause how long
 	// it takes until another may be.
-	sparingBurst = 20
-	sparingPause = 10 * time.Second
+	sparingBurst    = 20
+	sparingInterval = 10 * time.Second
 )
 
 // Sparing bounds what somebody else can have logged by what they do: some lines
@@ -29,7 +29,7 @@ type Sparing struct {
 func (s *Sparing) Log(log *slog.Logger, level slog.Level, text string, args ...any) {
 	s.mu.Lock()
 	if s.limit == nil {
-		s.limit = rate.NewLimiter(rate.Every(sparingPause), sparingBurst)
+		s.limit = rate.NewLimiter(rate.Every(sparingInterval), sparingBurst)
 	}
 	if s.limit.Allow() {
 		if s.unsaid > 0 {

@@ -24,11 +24,11 @@ type Options struct {
 	Metrics http.Handler
 }
 
-// scrapes is how many requests for metrics are worked on at a time, and
-// patience how long others wait.
+// maxScrapes is how many requests for metrics are worked on at a time, and
+// scrapeTimeout how long others wait.
 const (
-	scrapes  = 2
-	patience = 5 * time.Second
+	maxScrapes    = 2
+	scrapeTimeout = 5 * time.Second
 )
 
 // Serve serves until ctx is done, and returns when nothing is under way.
@@ -59,7 +59,7 @@ func handler(o Options) http.Handler {
 	mux.HandleFunc("GET /healthz", answer(o.Alive))
 	mux.HandleFunc("GET /readyz", answer(o.Ready))
 	if o.Metrics != nil {
-		mux.Handle("GET /metrics", bounded.NewGate(scrapes, 1).Handler(patience, o.Metrics))
+		mux.Handle("GET /metrics", bounded.NewGate(maxScrapes, 1).Handler(scrapeTimeout, o.Metrics))
 	}
 	return mux
 }

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// beatWait is how long a question after the pulse waits for a beat.
-	beatWait = time.Second
+	// beatTimeout is how long a question after the pulse waits for a beat.
+	beatTimeout = time.Second
 	// deadAfter is how long a beat may take. A machine that is overloaded or
 	// was suspended takes long, too.
 	deadAfter = 30 * time.Second
@@ -54,7 +54,7 @@ func (p *Pulse) Check(ctx context.Context) error {
 		calls.Wait()
 		close(done)
 	}()
-	timer := time.NewTimer(beatWait)
+	timer := time.NewTimer(beatTimeout)
 	defer timer.Stop()
 	select {
 	case <-done:

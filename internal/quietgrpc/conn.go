@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	defaultWindow = 65535 // RFC 9113, 6.9.2
-	defaultFrame  = 16384 // 4.2
-	maxHeaders    = 16 << 10
+	defaultWindowBytes = 65535 // RFC 9113, 6.9.2
+	defaultFrameBytes  = 16384 // 4.2
+	maxHeaderBytes     = 16 << 10
 )
 
 // conn is a connection. One goroutine reads it.
@@ -42,12 +42,12 @@ func newConn(s *Server, accepted net.Conn) *conn {
 	c := &conn{
 		server: s, net: accepted,
 		streams: make(map[uint32]*stream),
-		window:  defaultWindow, initial: defaultWindow, frame: defaultFrame,
+		window:  defaultWindowBytes, initial: defaultWindowBytes, frame: defaultFrameBytes,
 	}
 	c.framer = http2.NewFramer(deadlineWriter{accepted}, accepted)
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	c.framer.MaxHeaderListSize = maxHeaders
-	c.framer.SetMaxReadFrameSize(defaultFrame)
+	c.framer.MaxHeaderListSize = maxHeaderBytes
+	c.framer.SetMaxReadFrameSize(defaultFrameBytes)
 	return c
 }
 
@@ -107,7 +107,7 @@ func (c *conn) greet() error {
 	defer c.mu.Unlock()
 	return c.framer.WriteSettings(
 		http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: maxStreams},
-		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHeaders},
+		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHeaderBytes},
 		http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0}, // nothing to keep
 	)
 }
@@ -189,7 +189,7 @@ func (c *conn) data(f *http2.DataFrame) error {
 		c.mu.Unlock()
 		return err // a call that was given up
 	}
-	if len(s.request)+len(f.Data()) > maxMessage+prefixLen {
+	if len(s.request)+len(f.Data()) > maxMessageBytes+prefixBytes {
 		c.mu.Unlock()
 		return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeEnhanceYourCalm}
 	}
@@ -263,7 +263,7 @@ func (c *conn) settings(f *http2.SettingsFrame) error {
 				s.window += more
 			}
 		case http2.SettingMaxFrameSize:
-			c.frame = int(min(s.Val, defaultFrame)) // larger ones are of no use
+			c.frame = int(min(s.Val, defaultFrameBytes)) // larger ones are of no use
 		}
 		return nil
 	})

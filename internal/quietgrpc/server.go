@@ -29,8 +29,8 @@ import (
 const (
 	// maxStreams is how many calls a connection may have open.
 	maxStreams = 16
-	// maxMessage bounds a request, and what may wait to be sent, in bytes.
-	maxMessage = 4 << 20
+	// maxMessageBytes bounds a request, and what may wait to be sent, in bytes.
+	maxMessageBytes = 4 << 20
 	// prefaceTimeout bounds the time until a connection speaks HTTP/2, and
 	// writeTimeout the time that a peer may leave unread what was sent.
 	prefaceTimeout = 10 * time.Second

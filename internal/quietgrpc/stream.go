@@ -18,9 +18,9 @@ import (
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// prefixLen is the length of what precedes a message: a byte that says whether
+// prefixBytes is the length of what precedes a message: a byte that says whether
 // it is compressed, and four for its length.
-const prefixLen = 5
+const prefixBytes = 5
 
 var errEnded = errors.New("the call has ended")
 
@@ -65,11 +65,11 @@ func (s *stream) ended() {
 func (s *stream) dispatch() {
 	request := s.request
 	s.request = nil
-	if len(request) < prefixLen || request[0] != 0 || uint64(binary.BigEndian.Uint32(request[1:])) != uint64(len(request)-prefixLen) {
+	if len(request) < prefixBytes || request[0] != 0 || uint64(binary.BigEndian.Uint32(request[1:])) != uint64(len(request)-prefixBytes) {
 		s.finish(nil, status.Error(codes.Internal, "the request is not one message, not compressed"))
 		return
 	}
-	request = request[prefixLen:]
+	request = request[prefixBytes:]
 
 	if start, ok := s.conn.server.watches[s.method]; ok {
 		s.watch(start)
@@ -133,7 +133,7 @@ func (w *Watch) Send(message proto.Message) error {
 	if s.conn.streams[s.id] != s || s.last != nil {
 		return errEnded
 	}
-	if len(s.out)+len(raw) > maxMessage+prefixLen {
+	if len(s.out)+len(raw) > maxMessageBytes+prefixBytes {
 		return fmt.Errorf("the peer does not read: %d bytes wait to be sent", len(s.out))
 	}
 	s.out = append(s.out, raw...)
@@ -214,15 +214,15 @@ func (s *stream) fail(err error) error {
 
 // frameOf returns a message with its prefix.
 func frameOf(message proto.Message) ([]byte, error) {
-	raw := make([]byte, prefixLen, prefixLen+proto.Size(message))
+	raw := make([]byte, prefixBytes, prefixBytes+proto.Size(message))
 	raw, err := proto.MarshalOptions{}.MarshalAppend(raw, message)
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) > maxMessage+prefixLen {
-		return nil, fmt.Errorf("a message of %d bytes is too long", len(raw)-prefixLen)
+	if len(raw) > maxMessageBytes+prefixBytes {
+		return nil, fmt.Errorf("a message of %d bytes is too long", len(raw)-prefixBytes)
 	}
-	binary.BigEndian.PutUint32(raw[1:], uint32(len(raw)-prefixLen))
+	binary.BigEndian.PutUint32(raw[1:], uint32(len(raw)-prefixBytes))
 	return raw, nil
 }
 
@@ -261,14 +261,14 @@ func encode(fields ...hpack.HeaderField) []byte {
 	return block.Bytes()
 }
 
-// maxText bounds an error's text: it has to fit into a frame, and into the
+// maxTextBytes bounds an error's text: it has to fit into a frame, and into the
 // headers that a peer accepts.
-const maxText = 4 << 10
+const maxTextBytes = 4 << 10
 
 // escape writes a text as gRPC wants it: what is not printable ASCII, and "%",
 // as %XX.
 func escape(text string) string {
-	text = shorten.Text(text, maxText)
+	text = shorten.Text(text, maxTextBytes)
 	escaped := make([]byte, 0, len(text))
 	for i := range len(text) {
 		if b := text[i]; b < ' ' || b > '~' || b == '%' {

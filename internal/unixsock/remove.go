@@ -77,9 +77,9 @@ func makeWay(path string, mayBe func(uid int) bool) error {
 	return nil
 }
 
-// young is how long a socket at which nobody answers may be one whose process
+// youngAge is how long a socket at which nobody answers may be one whose process
 // has made it and will listen in a moment.
-const young = 10 * time.Second
+const youngAge = 10 * time.Second
 
 // State says what became of a socket in [RemoveDead].
 type State int
@@ -134,5 +134,5 @@ func RemoveDead(path string) (State, error) {
 // from before the clock was set.
 func isYoung(info fs.FileInfo, now time.Time) bool {
 	age := now.Sub(info.ModTime())
-	return -young < age && age < young
+	return -youngAge < age && age < youngAge
 }

@@ -22,11 +22,11 @@ import (
 	"syscall"
 )
 
-// MaxPath is the longest path of a socket in bytes: sun_path in unix(7), less
+// MaxPathBytes is the longest path of a socket in bytes: sun_path in unix(7), less
 // the final NUL and what a socket's temporary name needs.
-const MaxPath = 107 - suffixLen
+const MaxPathBytes = 107 - suffixBytes
 
-const suffixLen = 5 // a point and two random bytes in hexadecimal
+const suffixBytes = 5 // a point and two random bytes in hexadecimal
 
 var (
 	// ErrInUse says that somebody answers on the socket.
@@ -59,8 +59,8 @@ func Take(path string, mode fs.FileMode, mayBe func(uid int) bool) (*Listener, e
 }
 
 func listen(path string, mode fs.FileMode, makeWay func(path string) error) (*Listener, error) {
-	if len(path) > MaxPath {
-		return nil, fmt.Errorf("socket %s: the path has %d bytes, %d are allowed", path, len(path), MaxPath)
+	if len(path) > MaxPathBytes {
+		return nil, fmt.Errorf("socket %s: the path has %d bytes, %d are allowed", path, len(path), MaxPathBytes)
 	}
 	if err := makeWay(path); err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)

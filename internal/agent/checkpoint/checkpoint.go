@@ -22,10 +22,10 @@ import (
 )
 
 const (
-	// maxSize bounds what is read back, in bytes.
-	maxSize = 64 << 20
-	// keepAside is how many files that were set aside are kept.
-	keepAside = 3
+	// maxBytes bounds what is read back, in bytes.
+	maxBytes = 64 << 20
+	// maxAside is how many files that were set aside are kept.
+	maxAside = 3
 )
 
 // ErrUnusable is wrapped by the error of [File.Load] for a file that is
@@ -97,16 +97,16 @@ func (f File[T]) encode(state T) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) > maxSize {
-		return nil, fmt.Errorf("%d bytes are more than the %d that would be read back", len(raw), maxSize)
+	if len(raw) > maxBytes {
+		return nil, fmt.Errorf("%d bytes are more than the %d that would be read back", len(raw), maxBytes)
 	}
 	return raw, nil
 }
 
 func (f File[T]) decode(raw []byte) (T, error) {
 	var state T
-	if len(raw) > maxSize {
-		return state, fmt.Errorf("it has more than %d bytes", maxSize)
+	if len(raw) > maxBytes {
+		return state, fmt.Errorf("it has more than %d bytes", maxBytes)
 	}
 	var e envelope
 	if err := json.Unmarshal(raw, &e); err != nil {
@@ -142,7 +142,7 @@ func read(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxSize+1))
+	return io.ReadAll(io.LimitReader(file, maxBytes+1))
 }
 
 // replace writes a file so that its name stands for the old or the new content
@@ -201,7 +201,7 @@ func (f File[T]) setAside(now time.Time) (string, error) {
 		return aside, nil //nolint:nilerr // only for a bad pattern: nothing to clean up then
 	}
 	slices.Sort(entries)
-	for len(entries) > keepAside {
+	for len(entries) > maxAside {
 		_ = os.Remove(filepath.Join(filepath.Dir(f.Path), entries[0]))
 		entries = entries[1:]
 	}

@@ -14,7 +14,7 @@ import (
 
 // The kubelet's socket is watched; looking at it now and then is for the case that
 // events are lost.
-const lookAtKubelet = 30 * time.Second
+const kubeletLookInterval = 30 * time.Second
 
 // kubeletID tells one kubelet from the next, by the socket that each makes.
 type kubeletID struct {
@@ -55,7 +55,7 @@ func (p *Plugin) watchKubelet(ctx context.Context) {
 
 // waitFor returns when the kubelet's socket was touched or it is time to look.
 func waitFor(ctx context.Context, watcher *dirwatch.Watcher) {
-	timer := time.NewTimer(lookAtKubelet)
+	timer := time.NewTimer(kubeletLookInterval)
 	defer timer.Stop()
 	for {
 		select {

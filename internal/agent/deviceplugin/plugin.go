@@ -127,8 +127,8 @@ const (
 	defaultDir    = "/var/lib/kubelet/device-plugins"
 
 	// Back-off of registrations that fail.
-	firstRetry = 100 * time.Millisecond
-	lastRetry  = 30 * time.Second
+	firstRetryDelay = 100 * time.Millisecond
+	maxRetryDelay   = 30 * time.Second
 )
 
 // Beat returns once the Plugin's state can be had.
@@ -144,8 +144,8 @@ func New(o Options) (*Plugin, error) {
 	if o.Dir == "" {
 		o.Dir = defaultDir
 	}
-	if longest := filepath.Join(o.Dir, socketName()); len(longest) > maxSocketPath {
-		return nil, fmt.Errorf("device plugin folder %s: its path is too long for sockets, by %d bytes", o.Dir, len(longest)-maxSocketPath)
+	if longest := filepath.Join(o.Dir, socketName()); len(longest) > maxSocketPathBytes {
+		return nil, fmt.Errorf("device plugin folder %s: its path is too long for sockets, by %d bytes", o.Dir, len(longest)-maxSocketPathBytes)
 	}
 	if o.HostPaths == nil {
 		return nil, errors.New("device plugin: nobody judges host paths")
@@ -159,7 +159,7 @@ func New(o Options) (*Plugin, error) {
 	return &Plugin{
 		dir: filepath.Clean(o.Dir), node: o.Node, ledger: o.Ledger, paths: o.HostPaths, log: o.Logger, allocated: o.Allocated, room: o.Room,
 		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetryDelay, maxRetryDelay)),
 		lists:     workqueue.NewTypedDelayingQueue[*endpoint](),
 		devices:   make(map[types.NamespacedName]inventory.Device),
 		resources: make(map[string][]*resource),

@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	socketPrefix  = "akri-"
-	socketSuffix  = ".sock"
-	maxSocketPath = 107 // sun_path in unix(7), less the final NUL
+	socketPrefix       = "akri-"
+	socketSuffix       = ".sock"
+	maxSocketPathBytes = 107 // sun_path in unix(7), less the final NUL
 
 	// registrars is how many registrations run at a time. The kubelet takes
 	// them in parallel but writes a checkpoint after each; a few keep it busy
@@ -34,10 +34,10 @@ const (
 	// registerTimeout bounds a registration; the kubelet itself waits 10 s for
 	// the socket (plugin/v1beta1/client.go, dial).
 	registerTimeout = 15 * time.Second
-	// roomPatience bounds how long a registration waits for others' work. The
+	// roomTimeout bounds how long a registration waits for others' work. The
 	// kubelet spends more on a resource than the API server on an Instance, and
 	// they often share their cores.
-	roomPatience = 10 * time.Second
+	roomTimeout = 10 * time.Second
 	// streamTimeout bounds the time from a registration to ListAndWatch.
 	streamTimeout = 10 * time.Second
 )
@@ -129,7 +129,7 @@ func (p *Plugin) awaitRoom(ctx context.Context) {
 	if p.crowded.IsZero() {
 		p.crowded = time.Now()
 	}
-	left := roomPatience - time.Since(p.crowded)
+	left := roomTimeout - time.Since(p.crowded)
 	p.mu.Unlock()
 	if left > 0 {
 		ctx, cancel := context.WithTimeout(ctx, left)
@@ -225,7 +225,7 @@ func (e *endpoint) serves(kubelet kubeletID) bool {
 // retry has a resource registered again. The caller holds mu.
 func (p *Plugin) retry(e *endpoint) {
 	if p.endpoints[e.path] == e { // else nobody wants it
-		p.queue.AddAfter(e.resource.name, firstRetry)
+		p.queue.AddAfter(e.resource.name, firstRetryDelay)
 	}
 }
 
@@ -271,7 +271,7 @@ func (p *Plugin) dial(kubelet kubeletID) (*grpc.ClientConn, error) {
 		grpc.WithAuthority("localhost"),
 		grpc.WithIdleTimeout(time.Minute),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: firstRetry, Multiplier: 2, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			Backoff:           backoff.Config{BaseDelay: firstRetryDelay, Multiplier: 2, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 2 * time.Second,
 		}),
 	)

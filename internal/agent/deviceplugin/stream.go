@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// listGap is the least time between two lists of a resource: the kubelet
+	// minListInterval is the least time between two lists of a resource: the kubelet
 	// writes its checkpoint after each.
-	listGap = 100 * time.Millisecond
+	minListInterval = 100 * time.Millisecond
 
 	// senders is how many lists are sent at a time.
 	senders = 4
@@ -101,9 +101,9 @@ func (p *Plugin) send(e *endpoint) error {
 	if w.call == nil {
 		return nil
 	}
-	wait := listGap - time.Since(w.sent)
+	wait := minListInterval - time.Since(w.sent)
 	if w.call.Busy() {
-		wait = listGap // the kubelet is slow; it gets the latest
+		wait = minListInterval // the kubelet is slow; it gets the latest
 	}
 	if wait > 0 {
 		p.lists.AddAfter(e, wait)

@@ -21,16 +21,16 @@ import (
 )
 
 const (
-	// Interval is the time between two renewals.
-	Interval = 10 * time.Second
-	// Duration is how long the Lease is good for: two renewals may be missed.
-	Duration = 3 * Interval
-	// hurry is the time between tries while a renewal fails.
-	hurry = 2 * time.Second
-	// forbidden is the longest time between tries while it is not allowed. It
+	// RenewInterval is the time between two renewals.
+	RenewInterval = 10 * time.Second
+	// LeaseDuration is how long the Lease is good for: two renewals may be missed.
+	LeaseDuration = 3 * RenewInterval
+	// retryInterval is the time between tries while a renewal fails.
+	retryInterval = 2 * time.Second
+	// maxForbiddenInterval is the longest time between tries while it is not allowed. It
 	// begins with hurry and doubles: an API server that starts forbids for a
 	// moment what it allows as soon as it has read its roles.
-	forbidden = time.Minute
+	maxForbiddenInterval = time.Minute
 )
 
 // Options are what a heartbeat needs.
@@ -50,7 +50,7 @@ type Options struct {
 func Run(ctx context.Context, o Options) error {
 	var owners []metav1.OwnerReference
 	owned := false
-	trouble, pause := "", hurry
+	trouble, pause := "", retryInterval
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -69,20 +69,20 @@ func Run(ctx context.Context, o Options) error {
 		if owned {
 			err = o.Apply(ctx, o.lease(owners), publish.FactsManager(o.Node))
 		}
-		wait := Interval
+		wait := RenewInterval
 		switch {
 		case err == nil:
-			trouble, pause = "", hurry
+			trouble, pause = "", retryInterval
 		case ctx.Err() != nil:
 			return nil
 		case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsNotFound(err):
-			wait, pause = pause, min(2*pause, forbidden)
-			if wait > Interval && trouble != err.Error() {
+			wait, pause = pause, min(2*pause, maxForbiddenInterval)
+			if wait > RenewInterval && trouble != err.Error() {
 				o.Logger.Warn("the agent cannot renew its Lease, so nobody is told when it ends; the chart's roles and policies of this release allow it", "error", err)
 				trouble = err.Error()
 			}
 		default:
-			wait = hurry
+			wait = retryInterval
 			o.Logger.Debug("Lease not renewed; trying again", "error", err)
 		}
 		timer.Reset(wait)
@@ -98,7 +98,7 @@ func (o Options) lease(owners []metav1.OwnerReference) kubeclient.Lease {
 		},
 		Spec: kubeclient.LeaseSpec{
 			HolderIdentity:       o.Node,
-			LeaseDurationSeconds: int32(Duration / time.Second),
+			LeaseDurationSeconds: int32(LeaseDuration / time.Second),
 			RenewTime:            metav1.NewMicroTime(time.Now().UTC()),
 		},
 	}

@@ -254,15 +254,15 @@ func inside(p string, folders []string) (string, bool) {
 	return "", false
 }
 
-const maxPath = 4095 // PATH_MAX less the final NUL
+const maxPathBytes = 4095 // PATH_MAX less the final NUL
 
 // clean wants an absolute path other than the root, without "..".
 func clean(p string) (string, error) {
 	switch {
 	case !path.IsAbs(p):
 		return "", fmt.Errorf("%s is not absolute", show(p))
-	case len(p) > maxPath:
-		return "", fmt.Errorf("%s has %d bytes, at most %d are allowed", show(p), len(p), maxPath)
+	case len(p) > maxPathBytes:
+		return "", fmt.Errorf("%s has %d bytes, at most %d are allowed", show(p), len(p), maxPathBytes)
 	case !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl):
 		return "", fmt.Errorf("%s has control characters or is not UTF-8", show(p))
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/akri-go/akri/internal/agent/registry"
 )
 
-// DefaultBudget is how many bytes the lists of all handlers may take, about. The
+// DefaultBudgetBytes is how many bytes the lists of all handlers may take, about. The
 // agent has them once more where it writes them down.
-const DefaultBudget = 24 << 20
+const DefaultBudgetBytes = 24 << 20
 
 // holding is what a handler makes the inventory hold: a list, or devices that
 // are no longer listed and whose grace period runs.
@@ -52,11 +52,11 @@ func sizeOf(devices []discovery.Device) (bytes int) {
 }
 
 // held says what there is, but for the list that an endpoint has for q.
-func (v *Inventory) held(q *request, endpoint string) (held []holding) {
-	for _, other := range v.requests {
-		for name, s := range other.sources {
-			if other != q || name != endpoint {
-				held = append(held, holding{s.Handler, name, s.size})
+func (v *Inventory) held(c *configuration, endpoint string) (held []holding) {
+	for _, other := range v.configurations {
+		for name, s := range other.lists {
+			if other != c || name != endpoint {
+				held = append(held, holding{s.Handler, name, s.bytes})
 			}
 		}
 		missing := 0
@@ -74,20 +74,20 @@ func (v *Inventory) held(q *request, endpoint string) (held []holding) {
 
 // makeRoom tells whether a report can be kept. Lists of the same name that nobody
 // stands by any more give way to it.
-func (v *Inventory) makeRoom(q *request, endpoint string, want int) error {
-	err := admit(v.opts.Budget, v.held(q, endpoint), q.Handler, endpoint, want)
+func (v *Inventory) makeRoom(c *configuration, endpoint string, want int) error {
+	err := admit(v.opts.BudgetBytes, v.held(c, endpoint), c.Handler, endpoint, want)
 	if err == nil {
 		return nil
 	}
 	forgot := false
-	for name, s := range q.sources {
-		if s.Lost && s.Handler == q.Handler && name != endpoint {
-			delete(q.sources, name)
+	for name, s := range c.lists {
+		if s.Lost && s.Handler == c.Handler && name != endpoint {
+			delete(c.lists, name)
 			forgot = true
 		}
 	}
 	if forgot {
-		err = admit(v.opts.Budget, v.held(q, endpoint), q.Handler, endpoint, want)
+		err = admit(v.opts.BudgetBytes, v.held(c, endpoint), c.Handler, endpoint, want)
 	}
 	return err
 }

@@ -42,9 +42,9 @@ type Options struct {
 	Store  checkpoint.Store[State]
 	BootID string
 	Logger *slog.Logger
-	// Budget is how many bytes the lists of all handlers may take;
-	// [DefaultBudget] if it is 0.
-	Budget int
+	// BudgetBytes is how many bytes the lists of all handlers may take;
+	// [DefaultBudgetBytes] if it is 0.
+	BudgetBytes int
 }
 
 // Inventory holds the devices of a node. It implements [registry.Observer].
@@ -52,10 +52,10 @@ type Options struct {
 type Inventory struct {
 	opts Options
 
-	mu       sync.Mutex
-	requests map[types.NamespacedName]*request
-	dirty    bool // the store is behind
-	changes  int  // how many states there were
+	mu             sync.Mutex
+	configurations map[types.NamespacedName]*configuration
+	dirty          bool // the store is behind
+	changes        int  // how many states there were
 
 	// saving is held while the store is written, after mu if both are; saved is
 	// which of the states the store has.
@@ -68,11 +68,11 @@ type Inventory struct {
 	beat chan struct{}
 }
 
-type request struct {
-	Request
-	sources map[string]Source
-	known   map[string]Known
-	next    time.Duration
+type configuration struct {
+	Configuration
+	lists map[string]List
+	known map[string]Known
+	next  time.Duration
 	// holders and names were restored, or adopted; taken is what the API says.
 	holders, names, taken map[string]string
 	// failures holds what each endpoint could not do; "" stands for there
@@ -93,70 +93,70 @@ var _ registry.Observer = (*Inventory)(nil)
 
 // New returns an empty inventory.
 func New(opts Options) *Inventory {
-	if opts.Budget == 0 {
-		opts.Budget = DefaultBudget
+	if opts.BudgetBytes == 0 {
+		opts.BudgetBytes = DefaultBudgetBytes
 	}
 	return &Inventory{
-		opts:       opts,
-		requests:   map[types.NamespacedName]*request{},
-		unwritable: logging.Trouble{What: "cannot save the inventory; a restart will start from an older one"},
-		wake:       make(chan struct{}, 1),
-		beat:       make(chan struct{}),
+		opts:           opts,
+		configurations: map[types.NamespacedName]*configuration{},
+		unwritable:     logging.Trouble{What: "cannot save the inventory; a restart will start from an older one"},
+		wake:           make(chan struct{}, 1),
+		beat:           make(chan struct{}),
 	}
 }
 
-// SetRequest brings a Configuration, new or changed. If the question changed,
+// SetConfiguration brings a Configuration, new or changed. If the question changed,
 // its devices stay until the new one is answered.
-func (v *Inventory) SetRequest(r Request) {
+func (v *Inventory) SetConfiguration(r Configuration) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	q := v.requests[r.Configuration]
-	if q == nil {
-		q = newRequest(r)
-		v.requests[r.Configuration] = q
+	c := v.configurations[r.Name]
+	if c == nil {
+		c = newConfiguration(r)
+		v.configurations[r.Name] = c
 	}
-	if q.Question != r.Question {
+	if c.RequestID != r.RequestID {
 		up, _ := v.opts.UpTime.Elapsed()
-		for name, s := range q.sources {
+		for name, s := range c.lists {
 			if !s.Lost {
 				s.Lost, s.LostAt, s.Alone = true, up, false
-				q.sources[name] = s
+				c.lists[name] = s
 			}
 		}
-		clear(q.failures)
-		clear(q.refused)
+		clear(c.failures)
+		clear(c.refused)
 	}
-	q.Request = r
-	v.plan(q)
+	c.Configuration = r
+	v.plan(c)
 }
 
-func newRequest(r Request) *request {
-	return &request{
-		Request:  r,
-		sources:  map[string]Source{},
-		known:    map[string]Known{},
-		failures: map[string]registry.Failure{},
-		refused:  map[string]error{},
-		barred:   map[identity]bool{},
-		names:    map[string]string{},
-		taken:    map[string]string{},
+func newConfiguration(r Configuration) *configuration {
+	return &configuration{
+		Configuration: r,
+		lists:         map[string]List{},
+		known:         map[string]Known{},
+		failures:      map[string]registry.Failure{},
+		refused:       map[string]error{},
+		barred:        map[identity]bool{},
+		names:         map[string]string{},
+		taken:         map[string]string{},
 	}
 }
 
-// DropRequest says that a Configuration is gone: so are its devices.
-func (v *Inventory) DropRequest(configuration types.NamespacedName) {
+// DropConfiguration says that a Configuration is gone: so are its devices.
+func (v *Inventory) DropConfiguration(configuration types.NamespacedName) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.drop(configuration)
 }
 
 func (v *Inventory) drop(configuration types.NamespacedName) {
-	q := v.requests[configuration]
-	if q == nil {
+	c := v.configurations[configuration]
+	if c == nil {
 		return
 	}
-	delete(v.requests, configuration)
-	v.tellGone(devicesOf(q.known))
+	delete(v.configurations, configuration)
+	v.tellGone(devicesOf(c.known))
 	v.changed()
 }
 
@@ -165,7 +165,7 @@ func (v *Inventory) drop(configuration types.NamespacedName) {
 func (v *Inventory) Retain(configurations map[types.NamespacedName]bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for name := range v.requests {
+	for name := range v.configurations {
 		if !configurations[name] {
 			v.drop(name)
 		}
@@ -176,8 +176,8 @@ func (v *Inventory) Retain(configurations map[types.NamespacedName]bool) {
 func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, q := range v.requests {
-		if k, ok := q.known[instance.Name]; ok && q.Configuration.Namespace == instance.Namespace {
+	for _, c := range v.configurations {
+		if k, ok := c.known[instance.Name]; ok && c.Name.Namespace == instance.Namespace {
 			return k.Device, true
 		}
 	}
@@ -190,65 +190,65 @@ func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
 func (v *Inventory) Named(d Device, name, id string) (moved bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	q := v.requests[types.NamespacedName{Namespace: d.Instance.Namespace, Name: d.Configuration}]
-	if q == nil {
+	c := v.configurations[types.NamespacedName{Namespace: d.Instance.Namespace, Name: d.Configuration}]
+	if c == nil {
 		return true
 	}
-	maps.DeleteFunc(q.taken, func(_, other string) bool { return id != "" && other == id }) // the last word counts
-	q.taken[name] = id
-	v.plan(q)
-	return q.known[d.Instance.Name].Reported.ID != d.Reported.ID
+	maps.DeleteFunc(c.taken, func(_, other string) bool { return id != "" && other == id }) // the last word counts
+	c.taken[name] = id
+	v.plan(c)
+	return c.known[d.Instance.Name].Reported.ID != d.Reported.ID
 }
 
 // plan decides anew and tells what has changed.
-func (v *Inventory) plan(q *request) {
+func (v *Inventory) plan(c *configuration) {
 	up, _ := v.opts.UpTime.Elapsed()
 	out := Plan(Input{
-		Node:    v.opts.Node,
-		Request: q.Request,
-		Sources: slices.Collect(maps.Values(q.sources)),
-		Known:   q.known,
-		Holders: q.holders,
-		Names:   q.names,
-		Taken:   q.taken,
-		Now:     time.Now(),
-		Up:      up,
-		Limit:   registry.DefaultLimits().Devices,
+		Node:          v.opts.Node,
+		Configuration: c.Configuration,
+		Lists:         slices.Collect(maps.Values(c.lists)),
+		Known:         c.known,
+		Holders:       c.holders,
+		Names:         c.names,
+		Taken:         c.taken,
+		Now:           time.Now(),
+		Up:            up,
+		Limit:         registry.DefaultLimits().Devices,
 	})
 	for _, endpoint := range out.Expired {
-		delete(q.sources, endpoint)
-		delete(q.refused, endpoint)
+		delete(c.lists, endpoint)
+		delete(c.refused, endpoint)
 	}
-	left := devicesOf(q.known)
+	left := devicesOf(c.known)
 	left = slices.DeleteFunc(left, func(d Device) bool {
 		_, stays := out.Devices[d.Instance.Name]
 		return stays
 	})
 	for i := range left {
-		left[i].ReportedAt = q.heard
+		left[i].ReportedAt = c.heard
 	}
 	v.tellGone(left)
 	for _, name := range slices.Sorted(maps.Keys(out.Devices)) {
-		old, before := q.known[name]
+		old, before := c.known[name]
 		if now := out.Devices[name].Device; !before || !equal(old.Device, now) {
-			now.ReportedAt = q.heard
+			now.ReportedAt = c.heard
 			for _, c := range v.opts.Consumers {
 				c.DeviceChanged(now)
 			}
 		}
 	}
-	q.known, q.next = out.Devices, out.Next
-	q.collisions = out.Collisions
-	if q.next != 0 {
+	c.known, c.next = out.Devices, out.Next
+	c.collisions = out.Collisions
+	if c.next != 0 {
 		v.changed() // Run has a new deadline to wait for
 	}
-	if s := q.summary(v.opts.Node); s != q.status {
-		q.status = s
-		v.opts.Statuses.ConfigurationStatus(q.Configuration, q.Owner, s)
+	if s := c.summary(v.opts.Node); s != c.status {
+		c.status = s
+		v.opts.Statuses.ConfigurationStatus(c.Name, c.Owner, s)
 	}
-	if reason, note := q.problem(); note != q.warned {
-		if q.warned = note; note != "" && v.opts.Warn != nil {
-			v.opts.Warn(q.Configuration, q.Owner, reason, note)
+	if reason, note := c.problem(); note != c.warned {
+		if c.warned = note; note != "" && v.opts.Warn != nil {
+			v.opts.Warn(c.Name, c.Owner, reason, note)
 		}
 	}
 }

@@ -91,5 +91,5 @@ func (p *planner) nth(name string, id identity) int {
 }
 
 func (p *planner) nameOf(id identity, n int) string {
-	return v0.InstanceName(p.in.Request.Configuration.Name, v0.NthDeviceHash(id.id, p.in.Node, id.shared, n))
+	return v0.InstanceName(p.in.Configuration.Name.Name, v0.NthDeviceHash(id.id, p.in.Node, id.shared, n))
 }

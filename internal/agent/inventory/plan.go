@@ -23,15 +23,15 @@ const HandlerGrace = 5 * time.Minute
 // less.
 const holderGrace = 30 * time.Second
 
-// Source is the last complete list of one handler endpoint for a request.
-type Source struct {
+// List is the last complete list of one handler endpoint for a request.
+type List struct {
 	Endpoint string `json:"endpoint"`
 	// Handler is the name that the endpoint was asked under, and Question
 	// what it was asked.
-	Handler  string             `json:"handler"`
-	Question string             `json:"question"`
-	Shared   bool               `json:"shared"`
-	Devices  []discovery.Device `json:"devices"`
+	Handler   string             `json:"handler"`
+	RequestID string             `json:"question"`
+	Shared    bool               `json:"shared"`
+	Devices   []discovery.Device `json:"devices"`
 
 	// Lost means that the endpoint does not stand by its list any more: its
 	// stream has ended, or the list is from before this agent started, or
@@ -49,7 +49,7 @@ type Source struct {
 	Registration int  `json:"-"`
 	Alone        bool `json:"alone,omitempty"`
 
-	size int // of Devices in memory
+	bytes int // of Devices in memory
 }
 
 // Known is a device together with how long it has been missing.
@@ -69,9 +69,9 @@ type Known struct {
 // Input is all that decides which devices one Configuration has on this node.
 type Input struct {
 	Node string
-	// Configuration is the request's; the rest of it is in Request.
-	Request Request
-	Sources []Source
+	// Configuration is the request's; the rest of it is in Configuration.
+	Configuration Configuration
+	Lists         []List
 	// Known holds the devices so far, by the names of their Instances.
 	Known map[string]Known
 	// Holders and Names tell who had devices that are not known yet, and what
@@ -124,8 +124,8 @@ func Plan(in Input) Output {
 	for name, k := range in.Known {
 		p.was[identityOf(k)] = name
 	}
-	sources := slices.Clone(in.Sources)
-	slices.SortStableFunc(sources, func(a, b Source) int {
+	sources := slices.Clone(in.Lists)
+	slices.SortStableFunc(sources, func(a, b List) int {
 		if a.Lost != b.Lost {
 			if b.Lost {
 				return -1
@@ -136,7 +136,7 @@ func Plan(in Input) Output {
 	})
 	expired := map[identity]bool{}
 	for _, s := range sources {
-		if superseded(s, sources, in.Request.Question) {
+		if superseded(s, sources, in.Configuration.RequestID) {
 			p.out.Expired = append(p.out.Expired, s.Endpoint)
 			continue
 		}
@@ -167,9 +167,9 @@ func Plan(in Input) Output {
 
 // superseded tells whether a lost source's handler has come back at another
 // endpoint. Where there were two of a name it is not known which: then it is not.
-func superseded(s Source, all []Source, question string) bool {
-	return s.Lost && s.Alone && slices.ContainsFunc(all, func(other Source) bool {
-		return !other.Lost && other.Handler == s.Handler && other.Question == question && other.Registration > s.Registration
+func superseded(s List, all []List, question string) bool {
+	return s.Lost && s.Alone && slices.ContainsFunc(all, func(other List) bool {
+		return !other.Lost && other.Handler == s.Handler && other.RequestID == question && other.Registration > s.Registration
 	})
 }
 
@@ -241,7 +241,7 @@ const (
 
 // rank returns that of a source for a device that it lists, and whether it is
 // the device's holder.
-func (p *planner) rank(id identity, s Source) (r rank, holder bool) {
+func (p *planner) rank(id identity, s List) (r rank, holder bool) {
 	was := p.in.Holders[id.id]
 	if name, ok := p.was[id]; ok {
 		was = p.in.Known[name].Holder
@@ -260,7 +260,7 @@ func (p *planner) rank(id identity, s Source) (r rank, holder bool) {
 
 // see takes up a device that a source lists. A holder that is lost stays the
 // holder: if it comes back, it has the device again.
-func (p *planner) see(s Source, d discovery.Device) {
+func (p *planner) see(s List, d discovery.Device) {
 	id := identity{d.ID, s.Shared}
 	rank, holder := p.rank(id, s)
 	one, again := p.seen[id]
@@ -278,10 +278,10 @@ func (p *planner) see(s Source, d discovery.Device) {
 
 // take has a device be there, by the nth of its names.
 func (p *planner) take(name string, n int, id identity, one sighting) {
-	r := p.in.Request
+	r := p.in.Configuration
 	p.out.Devices[name] = Known{Nth: n, Holder: one.holder, Device: Device{
-		Instance:         types.NamespacedName{Namespace: r.Configuration.Namespace, Name: name},
-		Configuration:    r.Configuration.Name,
+		Instance:         types.NamespacedName{Namespace: r.Name.Namespace, Name: name},
+		Configuration:    r.Name.Name,
 		Owner:            r.Owner,
 		Reported:         one.device,
 		Shared:           id.shared,
@@ -294,7 +294,7 @@ func (p *planner) take(name string, n int, id identity, one sighting) {
 
 // miss decides on a known device that no source lists.
 func (p *planner) miss(name string, k Known) {
-	r := p.in.Request
+	r := p.in.Configuration
 	if !k.Missing {
 		k.Missing, k.MissingAt = true, p.in.Up
 		k.State, k.Reason, k.Since = v0.DeviceOffline, v0.ReasonNotReported, p.in.Now

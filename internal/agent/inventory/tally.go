@@ -20,13 +20,13 @@ type Tally struct {
 func (v *Inventory) Tally() []Tally {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	all := make([]Tally, 0, len(v.requests))
-	for name, q := range v.requests {
+	all := make([]Tally, 0, len(v.configurations))
+	for name, c := range v.configurations {
 		t := Tally{Configuration: name}
-		for _, s := range q.sources {
+		for _, s := range c.lists {
 			t.Answered, t.Shared = true, s.Shared
 		}
-		for _, k := range q.known {
+		for _, k := range c.known {
 			t.Answered, t.Shared = true, k.Shared
 			if k.State == v0.DeviceOnline {
 				t.Online++

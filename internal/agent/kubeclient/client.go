@@ -82,7 +82,7 @@ func (c *Client) OnReachable(f func(bool)) { c.monitor.OnReachable(f) }
 // and tells the listeners. It returns nil once ctx is done.
 func (c *Client) Run(ctx context.Context) error {
 	c.monitor.Run(ctx, func(ctx context.Context) {
-		ctx, cancel := bounded(ctx, shortTimeout)
+		ctx, cancel := withTimeout(ctx, shortTimeout)
 		defer cancel()
 		if err := c.Ping(ctx); err != nil {
 			c.log.Debug("API server probed", "error", err)
@@ -98,8 +98,8 @@ func (c *Client) Ping(ctx context.Context) error {
 	return err
 }
 
-// bounded limits a request in time. Client-go's own words about it are dropped:
+// withTimeout limits a request in time. Client-go's own words about it are dropped:
 // what matters of an error is in the error.
-func bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(klog.NewContext(ctx, logr.Discard()), timeout)
 }

@@ -39,7 +39,7 @@ type EventRegarding struct {
 
 // CreateEvent writes an Event.
 func (c *Client) CreateEvent(ctx context.Context, e Event) error {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	e.APIVersion, e.Kind = "events.k8s.io/v1", "Event"
 	body, err := json.Marshal(e)

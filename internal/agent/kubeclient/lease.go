@@ -32,7 +32,7 @@ type LeaseSpec struct {
 
 // ApplyLease makes a Lease what it is to be.
 func (c *Client) ApplyLease(ctx context.Context, l Lease, manager string) error {
-	ctx, cancel := bounded(ctx, shortTimeout)
+	ctx, cancel := withTimeout(ctx, shortTimeout)
 	defer cancel()
 	l.APIVersion, l.Kind = "coordination.k8s.io/v1", "Lease"
 	body, err := json.Marshal(l)

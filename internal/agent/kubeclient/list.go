@@ -14,7 +14,7 @@ import (
 // one is in memory at a time, however many there are and however large: what
 // is kept of them is up to each.
 func list[V any, T object[V]](ctx context.Context, c *Client, resource string, options metav1.ListOptions, each func(T)) (metav1.ListMeta, error) {
-	ctx, cancel := bounded(ctx, listTimeout)
+	ctx, cancel := withTimeout(ctx, listTimeout)
 	defer cancel()
 	body, err := c.rest.Get().Resource(resource).VersionedParams(&options, c.params).Stream(ctx)
 	if err != nil {

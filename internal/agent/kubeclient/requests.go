@@ -37,7 +37,7 @@ func subresources(s string) []string {
 // ApplyInstance applies, and returns the Instance as it is then. Errors are
 // those of the API server ([apierrors]).
 func (c *Client) ApplyInstance(ctx context.Context, name types.NamespacedName, a Apply) (*v0.Instance, error) {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	out := new(v0.Instance)
 	err := c.rest.Patch(types.ApplyPatchType).
@@ -56,7 +56,7 @@ func (c *Client) ApplyInstance(ctx context.Context, name types.NamespacedName, a
 // manager, and returns the Instance as it is then. A failed test is an error
 // of reason Invalid.
 func (c *Client) PatchInstance(ctx context.Context, name types.NamespacedName, subresource, manager string, patch []byte) (*v0.Instance, error) {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	out := new(v0.Instance)
 	err := c.rest.Patch(types.JSONPatchType).
@@ -73,7 +73,7 @@ func (c *Client) PatchInstance(ctx context.Context, name types.NamespacedName, s
 // DeleteInstance deletes an Instance if it still has this UID and resource
 // version. It tells whether it is gone; a finalizer may hold it.
 func (c *Client) DeleteInstance(ctx context.Context, name types.NamespacedName, uid types.UID, resourceVersion string) (gone bool, err error) {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	body, err := json.Marshal(metav1.DeleteOptions{
 		TypeMeta:      metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"},
@@ -101,7 +101,7 @@ func (c *Client) DeleteInstance(ctx context.Context, name types.NamespacedName, 
 
 // GetInstance reads an Instance; nil if it is not there.
 func (c *Client) GetInstance(ctx context.Context, name types.NamespacedName) (*v0.Instance, error) {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	out := new(v0.Instance)
 	err := c.rest.Get().Resource(v0.InstancesResource).Namespace(name.Namespace).Name(name.Name).Do(ctx).Into(out)
@@ -135,7 +135,7 @@ func (c *Client) EachInstance(ctx context.Context, selector string, f func(*v0.I
 // GetConfiguration reads a Configuration, trimmed as those of
 // [Client.WatchConfigurations]; nil if it is not there.
 func (c *Client) GetConfiguration(ctx context.Context, name types.NamespacedName) (*v0.Configuration, error) {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	out := new(v0.Configuration)
 	err := c.rest.Get().Resource(v0.ConfigurationsResource).Namespace(name.Namespace).Name(name.Name).Do(ctx).Into(out)
@@ -152,7 +152,7 @@ func (c *Client) GetConfiguration(ctx context.Context, name types.NamespacedName
 // ApplyConfigurationStatus applies to the status subresource of a
 // Configuration.
 func (c *Client) ApplyConfigurationStatus(ctx context.Context, name types.NamespacedName, manager string, body []byte) error {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	return c.rest.Patch(types.ApplyPatchType).
 		Resource(v0.ConfigurationsResource).Namespace(name.Namespace).Name(name.Name).SubResource("status").

@@ -32,9 +32,9 @@ func rewatch() *wait.Backoff {
 	return &wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 4 * time.Second}
 }
 
-// Handler is told of the objects of a watch. Calls do not overlap and must
+// Observer is told of the objects of a watch. Calls do not overlap and must
 // return soon. The handler owns what it is given.
-type Handler[T any] interface {
+type Observer[T any] interface {
 	// Replaced brings the complete list as of a resource version: at the
 	// start, and when a watch could not be resumed.
 	Replaced(all []T, resourceVersion string)
@@ -47,7 +47,7 @@ type Handler[T any] interface {
 
 // WatchInstances follows the Instances of all namespaces that a label selector
 // matches until ctx is done. Each is trimmed by trim before it is kept.
-func (c *Client) WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h Handler[*v0.Instance]) {
+func (c *Client) WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h Observer[*v0.Instance]) {
 	follow(ctx, c, v0.InstancesResource, selector, trim, h, func(meta metav1.ListMeta, items []v0.Instance) runtime.Object {
 		return &v0.InstanceList{ListMeta: meta, Items: items}
 	})
@@ -120,7 +120,7 @@ type object[V any] interface {
 // follow runs client-go's reflector straight onto a handler: no queue, no
 // second copy of the objects. Each object is trimmed before the next one is
 // read, in a list as in a watch.
-func follow[V any, T object[V]](ctx context.Context, c *Client, resource, selector string, trim func(T), h Handler[T], newList func(metav1.ListMeta, []V) runtime.Object) {
+func follow[V any, T object[V]](ctx context.Context, c *Client, resource, selector string, trim func(T), h Observer[T], newList func(metav1.ListMeta, []V) runtime.Object) {
 	says := &complaint{log: c.log.With("watch", resource, "selector", selector)}
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -143,15 +143,15 @@ func follow[V any, T object[V]](ctx context.Context, c *Client, resource, select
 	// The reflector's own words are many while the server is away; complaint
 	// says the same once.
 	quiet := logr.Discard()
-	r := cache.NewReflectorWithOptions(lw, T(new(V)), &sink[V, T]{handler: h, trim: trim},
+	r := cache.NewReflectorWithOptions(lw, T(new(V)), &sink[V, T]{observer: h, trim: trim},
 		cache.ReflectorOptions{Name: resource, Logger: &quiet, Backoff: rewatch()})
 	r.RunWithContext(klog.NewContext(ctx, quiet))
 }
 
 // sink is the store that a reflector writes to.
 type sink[V any, T object[V]] struct {
-	handler Handler[T]
-	trim    func(T)
+	observer Observer[T]
+	trim     func(T)
 }
 
 func (s *sink[V, T]) take(o any) (T, bool) {
@@ -166,14 +166,14 @@ func (s *sink[V, T]) Add(o any) error { return s.Update(o) }
 
 func (s *sink[V, T]) Update(o any) error {
 	if t, ok := s.take(o); ok {
-		s.handler.Changed(t)
+		s.observer.Changed(t)
 	}
 	return nil
 }
 
 func (s *sink[V, T]) Delete(o any) error {
 	if t, ok := s.take(o); ok {
-		s.handler.Deleted(t)
+		s.observer.Deleted(t)
 	}
 	return nil
 }
@@ -185,7 +185,7 @@ func (s *sink[V, T]) Replace(objects []any, resourceVersion string) error {
 			all = append(all, t)
 		}
 	}
-	s.handler.Replaced(all, resourceVersion)
+	s.observer.Replaced(all, resourceVersion)
 	return nil
 }
 

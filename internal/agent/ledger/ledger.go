@@ -9,7 +9,7 @@
 //     see. For a shared device a claim must be won there first; for a local
 //     device it follows when it can, so the node works without an API server;
 //   - the kubelet's list of what its containers use ([View]): the truth on this
-//     node. What it uses is held here; what it does not use for [Grace] is freed.
+//     node. What it uses is held here; what it does not use for [IdleGrace] is freed.
 //
 // A slot's holder is this node through a door, another node, or nobody. Claims
 // of a device that has left stay until the kubelet no longer uses them: the
@@ -67,8 +67,8 @@ type State struct {
 const StateVersion = 1
 
 const (
-	// Grace is how long the kubelet must not use a slot before it is freed.
-	Grace = 20 * time.Second
+	// IdleGrace is how long the kubelet must not use a slot before it is freed.
+	IdleGrace = 20 * time.Second
 
 	// claimTimeout bounds a claim in the API. The kubelet admits no other Pod
 	// meanwhile (kubelet/allocation/allocation_manager.go, AddPod).

@@ -199,7 +199,7 @@ func planReconcile(now time.Time, s snapshot, view View) reconcilePlan {
 			plan.marks = append(plan.marks, mark{c, idle})
 			continue
 		}
-		left := Grace - now.Sub(idle)
+		left := IdleGrace - now.Sub(idle)
 		if left <= 0 {
 			plan.free = append(plan.free, c)
 		} else if plan.next == 0 || left < plan.next {

@@ -36,15 +36,15 @@ import (
 )
 
 const (
-	// soon is how long after a change a look is taken: changes come in groups,
+	// lookDelay is how long after a change a look is taken: changes come in groups,
 	// and the kubelet writes down an allocation after it was answered.
-	soon = 500 * time.Millisecond
-	// rare is how long it becomes while a device changes all the time.
-	rare = 8 * time.Second
-	// retry is when a look that failed is taken again.
-	retry = 10 * time.Second
-	// never is when a look is taken that nothing asks for.
-	never = 24 * time.Hour
+	lookDelay = 500 * time.Millisecond
+	// maxLookDelay is how long it becomes while a device changes all the time.
+	maxLookDelay = 8 * time.Second
+	// retryDelay is when a look that failed is taken again.
+	retryDelay = 10 * time.Second
+	// idleDelay is when a look is taken that nothing asks for.
+	idleDelay = 24 * time.Hour
 )
 
 // Options are what a Finder needs.
@@ -122,10 +122,10 @@ func (f *Finder) DeviceGone(d inventory.Device) {
 
 // Run looks after each kick until ctx is done. Call it once.
 func (f *Finder) Run(ctx context.Context) error {
-	timer := time.NewTimer(soon)
+	timer := time.NewTimer(lookDelay)
 	defer timer.Stop()
-	due := time.Now().Add(soon)
-	looks := pace.Pace{Least: soon, Most: rare}
+	due := time.Now().Add(lookDelay)
+	looks := pace.Pace{MinInterval: lookDelay, MaxInterval: maxLookDelay}
 	for {
 		select {
 		case <-ctx.Done():
@@ -133,7 +133,7 @@ func (f *Finder) Run(ctx context.Context) error {
 		case <-f.kick:
 			// Never later than was meant: kicks may come without end, by a
 			// device that changes all the time.
-			if wait := max(soon, looks.Wait(time.Now())); time.Until(due) > wait {
+			if wait := max(lookDelay, looks.Wait(time.Now())); time.Until(due) > wait {
 				due = time.Now().Add(wait)
 				timer.Reset(wait)
 			}
@@ -147,7 +147,7 @@ func (f *Finder) Run(ctx context.Context) error {
 				f.opts.Logger.Warn("cannot tell which containers hold a device as it no longer is; trying again", "error", err)
 			}
 			f.trouble = err.Error()
-			wait = retry
+			wait = retryDelay
 		} else {
 			f.trouble = ""
 		}
@@ -164,7 +164,7 @@ func (f *Finder) untilQuiet() time.Duration {
 	if wait := f.readings.next(time.Now()); wait > 0 {
 		return wait
 	}
-	return never
+	return idleDelay
 }
 
 // look compares once.

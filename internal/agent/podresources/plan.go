@@ -35,7 +35,7 @@ func planList(pods []*podresourcesapi.PodResources, self types.NamespacedName, k
 	switch {
 	case self.Name != "" && !listed:
 		return uses, "the kubelet does not list the agent's own Pod, so it may not know all Pods yet; no slot is freed"
-	case self.Name == "" && len(pods) == 0 && kubeletAge < settled:
+	case self.Name == "" && len(pods) == 0 && kubeletAge < settledAge:
 		return uses, "the kubelet has just started and lists no Pods; no slot is freed"
 	}
 	return uses, ""
@@ -57,8 +57,8 @@ func missing(claims []ledger.Claim, uses []ledger.Use) bool {
 	return false
 }
 
-// entry is a slot in the device manager's checkpoint.
-type entry struct {
+// podUse is a slot in the device manager's checkpoint.
+type podUse struct {
 	pod types.UID
 	use ledger.Use
 }
@@ -66,7 +66,7 @@ type entry struct {
 // writtenOnly returns the slots of entries that are not in uses, but of Pods
 // that have not ended as far as is known. Doubtful are those among them of Pods
 // of which nobody knows.
-func writtenOnly(entries []entry, uses []ledger.Use, active func(types.UID) (active, known bool)) (more, doubtful []ledger.Use) {
+func writtenOnly(entries []podUse, uses []ledger.Use, active func(types.UID) (active, known bool)) (more, doubtful []ledger.Use) {
 	used := make(map[ledger.Use]bool, len(uses))
 	for _, u := range uses {
 		used[u] = true
@@ -88,9 +88,9 @@ func writtenOnly(entries []entry, uses []ledger.Use, active func(types.UID) (act
 	return more, doubtful
 }
 
-// maxCheckpoint bounds what is read of the file, in bytes. An entry has what
+// maxCheckpointBytes bounds what is read of the file, in bytes. An entry has what
 // Allocate answered.
-const maxCheckpoint = 64 << 20
+const maxCheckpointBytes = 64 << 20
 
 // readCheckpoint reads the device manager's file, and returns when it was
 // written.
@@ -104,12 +104,12 @@ func readCheckpoint(path string) ([]record, time.Time, error) {
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	raw, err := io.ReadAll(io.LimitReader(file, maxCheckpoint+1))
+	raw, err := io.ReadAll(io.LimitReader(file, maxCheckpointBytes+1))
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	if len(raw) > maxCheckpoint {
-		return nil, time.Time{}, fmt.Errorf("%s has more than %d bytes", path, maxCheckpoint)
+	if len(raw) > maxCheckpointBytes {
+		return nil, time.Time{}, fmt.Errorf("%s has more than %d bytes", path, maxCheckpointBytes)
 	}
 	records, err := parseCheckpoint(raw)
 	if err != nil {
@@ -142,12 +142,12 @@ func parseCheckpoint(raw []byte) ([]record, error) {
 	return slices.DeleteFunc(content.Data.PodDeviceEntries, func(r record) bool { return !ours(r.ResourceName) }), nil
 }
 
-// entriesOf returns the single slots of records.
-func entriesOf(records []record) []entry {
-	var entries []entry
+// podUses returns the single slots of records.
+func podUses(records []record) []podUse {
+	var entries []podUse
 	for _, r := range records {
 		for _, id := range r.DeviceIDs {
-			entries = append(entries, entry{r.PodUID, ledger.Use{Resource: r.ResourceName, ID: id}})
+			entries = append(entries, podUse{r.PodUID, ledger.Use{Resource: r.ResourceName, ID: id}})
 		}
 	}
 	return entries

@@ -43,21 +43,21 @@ import (
 )
 
 const (
-	// Interval is the time between two looks.
-	Interval = 10 * time.Second
-	// soon is how long after a change another look is taken: changes come in
+	// LookInterval is the time between two looks.
+	LookInterval = 10 * time.Second
+	// lookDelay is how long after a change another look is taken: changes come in
 	// groups.
-	soon = time.Second
+	lookDelay = time.Second
 	// listTimeout bounds a List.
 	listTimeout = 5 * time.Second
-	// maxList bounds the list, in bytes, as the kubelet's own client does.
-	maxList = 16 << 20
-	// settled is the age at which a kubelet without Pods is believed.
-	settled = 2 * time.Minute
-	// stale is the age at which the checkpoint file is asked to be written again
+	// maxListBytes bounds the list, in bytes, as the kubelet's own client does.
+	maxListBytes = 16 << 20
+	// settledAge is the age at which a kubelet without Pods is believed.
+	settledAge = 2 * time.Minute
+	// staleAge is the age at which the checkpoint file is asked to be written again
 	// while it is the only one to name a slot. It is asked at once when a slot
 	// leaves the list.
-	stale = time.Minute
+	staleAge = time.Minute
 
 	defaultSocket     = "/var/lib/kubelet/pod-resources/kubelet.sock"
 	defaultCheckpoint = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
@@ -115,9 +115,9 @@ func New(o Options) (*Watcher, error) {
 	conn, err := grpc.NewClient("unix://"+o.Socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithAuthority("localhost"),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxList)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxListBytes)),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: time.Second, Multiplier: 2, Jitter: 0.2, MaxDelay: Interval / 2},
+			Backoff:           backoff.Config{BaseDelay: time.Second, Multiplier: 2, Jitter: 0.2, MaxDelay: LookInterval / 2},
 			MinConnectTimeout: listTimeout,
 		}),
 	)
@@ -140,7 +140,7 @@ func (w *Watcher) Kick() {
 	}
 }
 
-// Run looks at once and then every [Interval], sooner after [Watcher.Kick] or if
+// Run looks at once and then every [LookInterval], sooner after [Watcher.Kick] or if
 // a slot can be freed sooner, until ctx is done. Call it once.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer w.close()
@@ -151,8 +151,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-w.kick:
-			if soon < wait {
-				timer.Reset(soon)
+			if lookDelay < wait {
+				timer.Reset(lookDelay)
 			}
 			select {
 			case <-ctx.Done():
@@ -176,15 +176,15 @@ func (w *Watcher) look(ctx context.Context) time.Duration {
 		if ctx.Err() == nil {
 			w.complain(fmt.Sprintf("the kubelet does not list what its containers use; no slot is freed: %v", err))
 		}
-		return Interval
+		return LookInterval
 	}
 	view, trouble := w.view(ctx, list)
 	w.complain(trouble)
 	next := w.Ledger.Reconcile(time.Now(), view)
-	if next > 0 && next < Interval {
+	if next > 0 && next < LookInterval {
 		return next
 	}
-	return Interval
+	return LookInterval
 }
 
 // complain logs a trouble when it begins, and when it ends.
@@ -216,10 +216,10 @@ func (w *Watcher) view(ctx context.Context, list *podresourcesapi.ListPodResourc
 		view.Complete = false
 		return view, fmt.Sprintf("the kubelet's record of init containers cannot be read; no slot is freed: %v", err)
 	}
-	more, doubtful := writtenOnly(entriesOf(records), view.Uses, w.asker(ctx))
+	more, doubtful := writtenOnly(podUses(records), view.Uses, w.asker(ctx))
 	view.Uses = append(view.Uses, more...)
 	news := slices.ContainsFunc(doubtful, func(u ledger.Use) bool { return !slices.Contains(w.doubtful, u) })
-	if w.doubtful = doubtful; w.Nudge != nil && (news || len(doubtful) > 0 && time.Since(written) > stale) {
+	if w.doubtful = doubtful; w.Nudge != nil && (news || len(doubtful) > 0 && time.Since(written) > staleAge) {
 		w.Nudge()
 	}
 	return view, trouble

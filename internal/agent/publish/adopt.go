@@ -146,7 +146,7 @@ func (p *Publisher) legacyList(ctx context.Context) error {
 		if p.observed[name] == nil {
 			p.see(o, true)
 		}
-		if e := p.entries[name]; e == nil || e.word == Unknown {
+		if g := p.goals[name]; g == nil || g.word == Unknown {
 			p.legacy[name] = true
 		}
 		p.mu.Unlock()

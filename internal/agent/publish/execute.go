@@ -36,9 +36,9 @@ func (p *Publisher) execute(ctx context.Context, name types.NamespacedName, writ
 			p.opts.Written(name, w.Verb, time.Since(start))
 		}
 		p.mu.Lock()
-		if e := p.entries[name]; e != nil {
-			e.wrote = true
-			e.moved(p.opts.Node, have, o)
+		if g := p.goals[name]; g != nil {
+			g.wrote = true
+			g.moved(p.opts.Node, have, o)
 		}
 		if o == nil {
 			p.vanish(name, w.UID)
@@ -55,11 +55,11 @@ func (p *Publisher) execute(ctx context.Context, name types.NamespacedName, writ
 }
 
 // moved notes whether a write has taken the node into the Instance or out.
-func (e *entry) moved(node string, have, now *v0.Instance) {
+func (g *goal) moved(node string, have, now *v0.Instance) {
 	was := have != nil && slices.Contains(have.Spec.Nodes, node)
 	is := now != nil && slices.Contains(now.Spec.Nodes, node)
-	e.joined = e.joined || !was && is
-	e.left = e.left || was && !is && e.word == Gone
+	g.joined = g.joined || !was && is
+	g.left = g.left || was && !is && g.word == Gone
 }
 
 // send makes the request. It returns nil if the Instance is gone then.
@@ -126,7 +126,7 @@ func (p *Publisher) explain(ctx context.Context, name types.NamespacedName, w Wr
 		return errAgain
 	case needed:
 		p.mu.Lock()
-		p.entry(name).hard = true
+		p.goal(name).hard = true
 		p.mu.Unlock()
 		return errAgain
 	}
@@ -136,7 +136,7 @@ func (p *Publisher) explain(ctx context.Context, name types.NamespacedName, w Wr
 // checkOwner makes sure, live, that the Configuration is there.
 func (p *Publisher) checkOwner(ctx context.Context, name types.NamespacedName, uid types.UID) error {
 	p.mu.Lock()
-	configuration := types.NamespacedName{Namespace: name.Namespace, Name: p.entry(name).device.Configuration}
+	configuration := types.NamespacedName{Namespace: name.Namespace, Name: p.goal(name).device.Configuration}
 	p.mu.Unlock()
 	c, err := p.opts.API.GetConfiguration(ctx, configuration)
 	switch {

@@ -10,8 +10,8 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// maxManager is the API server's limit for the name of a field manager.
-const maxManager = 128
+// maxManagerBytes is the API server's limit for the name of a field manager.
+const maxManagerBytes = 128
 
 // FactsManager returns the field manager for what a node sees.
 func FactsManager(node string) string { return manager("akri-agent/", node) }
@@ -21,12 +21,12 @@ func SlotsManager(node string) string { return manager("akri-slots/", node) }
 
 // manager shortens names that are too long, keeping their start readable.
 func manager(prefix, node string) string {
-	if len(prefix)+len(node) <= maxManager {
+	if len(prefix)+len(node) <= maxManagerBytes {
 		return prefix + node
 	}
 	sum := sha256.Sum256([]byte(node))
 	hash := hex.EncodeToString(sum[:8])
-	return prefix + node[:maxManager-len(prefix)-1-len(hash)] + "-" + hash
+	return prefix + node[:maxManagerBytes-len(prefix)-1-len(hash)] + "-" + hash
 }
 
 // trimmer returns the function that takes out of an Instance what a node does

@@ -69,7 +69,7 @@ func concerns(node string, o *v0.Instance) bool {
 // agent sees the shared ones. If it comes to matter it is read then.
 func (p *Publisher) trimWatched(o *v0.Instance) {
 	p.mu.Lock()
-	wanted := p.entries[nameOf(o)] != nil
+	wanted := p.goals[nameOf(o)] != nil
 	p.mu.Unlock()
 	if wanted || concerns(p.opts.Node, o) {
 		p.trim(o)
@@ -84,15 +84,15 @@ func (p *Publisher) trimWatched(o *v0.Instance) {
 // nameOnly tells whether that is all that was left of an Instance.
 func nameOnly(o *v0.Instance) bool { return o.Spec.ConfigurationName == "" }
 
-// source takes in one of the watches.
-type source struct {
+// watchObserver takes in one of the watches.
+type watchObserver struct {
 	p      *Publisher
 	shared bool
 	once   bool
 }
 
 // covers tells whether the watch would show an object.
-func (s *source) covers(o *v0.Instance) bool {
+func (s *watchObserver) covers(o *v0.Instance) bool {
 	if s.shared {
 		return o.Labels[v0.LabelShared] == "true"
 	}
@@ -101,11 +101,11 @@ func (s *source) covers(o *v0.Instance) bool {
 
 // watched tells whether one of the watches would show an object.
 func (p *Publisher) watched(o *v0.Instance) bool {
-	return (&source{p: p, shared: true}).covers(o) || (&source{p: p}).covers(o)
+	return (&watchObserver{p: p, shared: true}).covers(o) || (&watchObserver{p: p}).covers(o)
 }
 
-// Replaced implements [kubeclient.Handler].
-func (s *source) Replaced(all []*v0.Instance, resourceVersion string) {
+// Replaced implements [kubeclient.Observer].
+func (s *watchObserver) Replaced(all []*v0.Instance, resourceVersion string) {
 	var names []types.NamespacedName
 	listed := make(map[types.NamespacedName]bool, len(all))
 	for _, o := range all {
@@ -145,8 +145,8 @@ func (s *source) Replaced(all []*v0.Instance, resourceVersion string) {
 	}
 }
 
-// Changed implements [kubeclient.Handler].
-func (s *source) Changed(o *v0.Instance) {
+// Changed implements [kubeclient.Observer].
+func (s *watchObserver) Changed(o *v0.Instance) {
 	s.p.mu.Lock()
 	was := s.p.observed[nameOf(o)]
 	if was != nil && !newer(o.ResourceVersion, was.object.ResourceVersion) {
@@ -163,8 +163,8 @@ func (s *source) Changed(o *v0.Instance) {
 	s.p.observedChange(nameOf(o))
 }
 
-// Deleted implements [kubeclient.Handler].
-func (s *source) Deleted(o *v0.Instance) {
+// Deleted implements [kubeclient.Observer].
+func (s *watchObserver) Deleted(o *v0.Instance) {
 	s.p.mu.Lock()
 	was := s.p.observed[nameOf(o)]
 	if was != nil && (was.object.UID != o.UID || was.written && newer(was.object.ResourceVersion, o.ResourceVersion)) {
@@ -177,7 +177,7 @@ func (s *source) Deleted(o *v0.Instance) {
 }
 
 // see notes an Instance of the watch. The caller holds p.mu.
-func (s *source) see(o *v0.Instance) {
+func (s *watchObserver) see(o *v0.Instance) {
 	if !nameOnly(o) {
 		s.p.see(o, false)
 		return
@@ -185,8 +185,8 @@ func (s *source) see(o *v0.Instance) {
 	name := nameOf(o)
 	delete(s.p.observed, name)
 	s.p.unread[name] = unread{shared: s.shared, device: digest(o.Annotations[v0.AnnotationDeviceID])}
-	if e := s.p.entries[name]; e != nil {
-		e.vanished = false
+	if g := s.p.goals[name]; g != nil {
+		g.vanished = false
 	}
 }
 
@@ -194,7 +194,7 @@ func (s *source) see(o *v0.Instance) {
 // more. The caller holds p.mu.
 func (p *Publisher) letGo(name types.NamespacedName) {
 	was := p.observed[name]
-	if was == nil || was.written || p.entries[name] != nil || concerns(p.opts.Node, was.object) {
+	if was == nil || was.written || p.goals[name] != nil || concerns(p.opts.Node, was.object) {
 		return
 	}
 	delete(p.observed, name)
@@ -210,8 +210,8 @@ func (p *Publisher) see(o *v0.Instance, written bool) {
 	name := nameOf(o)
 	p.observed[name] = &observation{object: o, written: written}
 	delete(p.unread, name)
-	if e := p.entries[name]; e != nil {
-		e.vanished = false
+	if g := p.goals[name]; g != nil {
+		g.vanished = false
 	}
 }
 
@@ -224,8 +224,8 @@ func (p *Publisher) vanish(name types.NamespacedName, uid types.UID) {
 	}
 	delete(p.observed, name)
 	delete(p.unread, name)
-	if e := p.entries[name]; e != nil {
-		e.vanished = true
+	if g := p.goals[name]; g != nil {
+		g.vanished = true
 	}
 }
 
@@ -233,9 +233,9 @@ func (p *Publisher) vanish(name types.NamespacedName, uid types.UID) {
 func (p *Publisher) observedChange(name types.NamespacedName) {
 	p.changes.add(name)
 	p.mu.Lock()
-	e := p.entries[name]
+	g := p.goals[name]
 	p.mu.Unlock()
-	if e != nil {
+	if g != nil {
 		p.queue.Add(name)
 	}
 }

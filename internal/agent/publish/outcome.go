@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// settle is how long properties must differ before it is said: when a
+	// settleDelay is how long properties must differ before it is said: when a
 	// Configuration changes, nodes hear of it at slightly different times.
-	settle = 3 * time.Second
+	settleDelay = 3 * time.Second
 
-	// backoffFirst and backoffMost are how long a failed write waits at first and
+	// firstRetryDelay and backoffMost are how long a failed write waits at first and
 	// at most, and backoffJitter is the part of it that is random.
-	backoffFirst  = 100 * time.Millisecond
-	backoffMost   = 30 * time.Second
-	backoffJitter = 0.25
+	firstRetryDelay = 100 * time.Millisecond
+	maxRetryDelay   = 30 * time.Second
+	retryJitter     = 0.25
 )
 
 // park puts an Instance aside until the API server is reachable.
@@ -45,42 +45,42 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 		return
 	}
 	p.mu.Lock()
-	e := p.entries[name]
-	if e == nil {
+	g := p.goals[name]
+	if g == nil {
 		p.mu.Unlock()
 		return
 	}
-	e.failures = 0
+	g.failures = 0
 	var again time.Duration
 	switch {
 	case !d.Differs:
-		e.differs = time.Time{}
-	case e.differs.IsZero():
-		e.differs = time.Now()
-		again = settle + 10*time.Millisecond
+		g.differs = time.Time{}
+	case g.differs.IsZero():
+		g.differs = time.Now()
+		again = settleDelay + 10*time.Millisecond
 	}
 	problem := ""
 	if d.Problem != nil {
 		problem = d.Problem.Error()
-		again = backoff.Jitter(backoffMost, backoffJitter)
+		again = backoff.Jitter(maxRetryDelay, retryJitter)
 		if have != nil && !p.watched(have) { // then it is to be read again
 			delete(p.observed, name)
 			p.unread[name] = unread{}
 		}
 	}
-	report := problem != "" && problem != e.problem
-	e.problem = problem
-	found, lost, device := e.joined && e.word == Present, e.left, e.device
-	e.joined, e.left = false, false
-	if e.changes == want.changes {
-		if e.wrote && d.Problem == nil && !e.reported.IsZero() && p.opts.Published != nil {
-			p.opts.Published(time.Since(e.reported))
+	report := problem != "" && problem != g.problem
+	g.problem = problem
+	found, lost, device := g.joined && g.word == Present, g.left, g.device
+	g.joined, g.left = false, false
+	if g.changes == want.changes {
+		if g.wrote && d.Problem == nil && !g.reported.IsZero() && p.opts.Published != nil {
+			p.opts.Published(time.Since(g.reported))
 		}
-		e.reported, e.wrote = time.Time{}, false
+		g.reported, g.wrote = time.Time{}, false
 	}
-	idle := e.word == Gone || e.word == Unknown && have == nil && len(e.claims) == 0
-	if idle && e.changes == want.changes && e.request == nil {
-		delete(p.entries, name)
+	idle := g.word == Gone || g.word == Unknown && have == nil && len(g.claims) == 0
+	if idle && g.changes == want.changes && g.pending == nil {
+		delete(p.goals, name)
 		p.letGo(name)
 	}
 	p.mu.Unlock()
@@ -109,13 +109,13 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 		return
 	}
 	p.mu.Lock()
-	e := p.entry(name)
-	e.failures++
-	wait := backoff.Backoff{First: backoffFirst, Max: backoffMost, Jitter: backoffJitter}.Delay(e.failures)
+	g := p.goal(name)
+	g.failures++
+	wait := backoff.Backoff{First: firstRetryDelay, Max: maxRetryDelay, Jitter: retryJitter}.Delay(g.failures)
 	// One that is outdated, or races, is refused once.
-	lasting := e.failures > 3
-	report := e.problem != err.Error()
-	e.problem = err.Error()
+	lasting := g.failures > 3
+	report := g.problem != err.Error()
+	g.problem = err.Error()
 	p.mu.Unlock()
 	refused := apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsConflict(err) || apierrors.IsRequestEntityTooLargeError(err)
 	if refused && lasting && !terminating(err) {

@@ -269,7 +269,7 @@ func (p *planner) leave() {
 	default:
 		p.write(Write{Verb: Patch, UID: o.UID, Ops: removeNode(at, p.node)})
 	}
-	p.entry(nil)
+	p.setEntry(nil)
 }
 
 // dropFinalizer removes what upstream's agent of this node has left: nobody
@@ -281,7 +281,7 @@ func (p *planner) dropFinalizer() {
 	}
 }
 
-// maxQuoted bounds what errors quote of names from outside.
-const maxQuoted = 64
+// maxQuotedBytes bounds what errors quote of names from outside.
+const maxQuotedBytes = 64
 
-func quoted(s string) string { return shorten.Text(s, maxQuoted) }
+func quoted(s string) string { return shorten.Text(s, maxQuotedBytes) }

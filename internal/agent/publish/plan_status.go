@@ -41,7 +41,7 @@ func (p *planner) status() {
 	} else if e != nil {
 		e.Outdated = nil
 	}
-	p.entry(e)
+	p.setEntry(e)
 }
 
 // outdated returns the outdated slots that this node still holds. As long as
@@ -72,8 +72,8 @@ func (p *planner) entryIndex() int {
 	return slices.IndexFunc(p.have.Status.Nodes, func(n v0.InstanceNode) bool { return n.Name == p.node })
 }
 
-// entry brings this node's entry of status.nodes to e, or away if e is nil.
-func (p *planner) entry(e *v0.InstanceNode) {
+// setEntry brings this node's entry of status.nodes to e, or away if e is nil.
+func (p *planner) setEntry(e *v0.InstanceNode) {
 	o, at := p.have, p.entryIndex()
 	switch {
 	case e == nil && at < 0:
@@ -97,8 +97,8 @@ func (p *planner) sameEntry(a, b v0.InstanceNode) bool {
 		(b.State == v0.DeviceOnline || a.Since.Equal(b.Since))
 }
 
-// maxMessage is the limit of the message in the CRD.
-const maxMessage = 1024
+// maxMessageBytes is the limit of the message in the CRD.
+const maxMessageBytes = 1024
 
 // difference names what this node sees otherwise than the leader, without the
 // values, which may be long.
@@ -124,7 +124,7 @@ func (p *planner) difference() string {
 	if len(keys) > 0 {
 		parts = append(parts, "properties "+strings.Join(keys, ", "))
 	}
-	return shorten.Text(fmt.Sprintf("other than node %s: %s", quoted(o.Spec.Nodes[0]), strings.Join(parts, "; ")), maxMessage)
+	return shorten.Text(fmt.Sprintf("other than node %s: %s", quoted(o.Spec.Nodes[0]), strings.Join(parts, "; ")), maxMessageBytes)
 }
 
 // seconds is the precision that the API has.

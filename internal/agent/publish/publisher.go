@@ -26,7 +26,7 @@ type API interface {
 	DeleteInstance(ctx context.Context, name types.NamespacedName, uid types.UID, resourceVersion string) (gone bool, err error)
 	GetInstance(ctx context.Context, name types.NamespacedName) (*v0.Instance, error)
 	EachInstance(ctx context.Context, selector string, f func(*v0.Instance)) error
-	WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h kubeclient.Handler[*v0.Instance])
+	WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h kubeclient.Observer[*v0.Instance])
 	GetConfiguration(ctx context.Context, name types.NamespacedName) (*v0.Configuration, error)
 	ApplyConfigurationStatus(ctx context.Context, name types.NamespacedName, manager string, body []byte) error
 }
@@ -79,7 +79,7 @@ type Publisher struct {
 	room   room
 
 	mu       sync.Mutex
-	entries  map[types.NamespacedName]*entry
+	goals    map[types.NamespacedName]*goal
 	observed map[types.NamespacedName]*observation
 	// unread are Instances that are there and not observed, since they are of no
 	// concern to this node.
@@ -100,14 +100,14 @@ var (
 	_ ledger.Recorder    = (*Publisher)(nil)
 )
 
-// entry is what is wanted of one Instance, and how it goes.
-type entry struct {
+// goal is what is wanted of one Instance, and how it goes.
+type goal struct {
 	changes  int // how often what is wanted has changed
 	word     Word
 	device   inventory.Device
 	claims   map[string]v0.Usage // nil: not known
 	outdated []v0.OutdatedSlot   // nil: not known
-	request  *claimRequest       // a caller of Claim waits
+	pending  *pendingClaim       // a caller of Claim waits
 	vanished bool
 	hard     bool
 	differs  time.Time // since when the properties differ
@@ -135,7 +135,7 @@ func New(opts Options) *Publisher {
 	p := &Publisher{
 		opts:     opts,
 		trim:     trimmer(opts.Node),
-		entries:  map[types.NamespacedName]*entry{},
+		goals:    map[types.NamespacedName]*goal{},
 		observed: map[types.NamespacedName]*observation{},
 		unread:   map[types.NamespacedName]unread{},
 		parked:   map[types.NamespacedName]bool{},
@@ -163,7 +163,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		v0.LabelShared + "=true",
 	}
 	for i, selector := range selectors {
-		h := &source{p: p, shared: i == 1}
+		h := &watchObserver{p: p, shared: i == 1}
 		g.Go(func() error {
 			p.opts.API.WatchInstances(ctx, selector, p.trimWatched, h)
 			return nil
@@ -218,7 +218,7 @@ func (p *Publisher) SetConfigurations(all []*v0.Configuration) {
 	}
 	var changed []types.NamespacedName
 	p.mu.Lock()
-	for name := range p.entries {
+	for name := range p.goals {
 		if names[name.Name] != p.names[name.Name] {
 			changed = append(changed, name)
 		}
@@ -238,29 +238,29 @@ func (p *Publisher) DeviceGone(d inventory.Device) { p.deviceSays(d, Gone) }
 
 func (p *Publisher) deviceSays(d inventory.Device, word Word) {
 	p.mu.Lock()
-	e := p.entry(d.Instance)
-	if e.word != word || e.device.Owner != d.Owner {
-		e.failures, e.hard = 0, false
+	g := p.goal(d.Instance)
+	if g.word != word || g.device.Owner != d.Owner {
+		g.failures, g.hard = 0, false
 	}
-	if e.reported.IsZero() {
-		e.reported, e.wrote = d.ReportedAt, false
+	if g.reported.IsZero() {
+		g.reported, g.wrote = d.ReportedAt, false
 	}
-	e.changes++
-	e.word, e.device = word, d
+	g.changes++
+	g.word, g.device = word, d
 	delete(p.legacy, d.Instance)
 	p.mu.Unlock()
 	p.queue.Add(d.Instance)
 }
 
-// entry returns the entry of an Instance, made if there is none. The caller
+// goal returns the entry of an Instance, made if there is none. The caller
 // holds p.mu.
-func (p *Publisher) entry(name types.NamespacedName) *entry {
-	e := p.entries[name]
-	if e == nil {
-		e = &entry{}
-		p.entries[name] = e
+func (p *Publisher) goal(name types.NamespacedName) *goal {
+	g := p.goals[name]
+	if g == nil {
+		g = &goal{}
+		p.goals[name] = g
 	}
-	return e
+	return g
 }
 
 // Record says which slots of an Instance this node holds: all of them, by slot
@@ -269,9 +269,9 @@ func (p *Publisher) entry(name types.NamespacedName) *entry {
 // (or Claim) of an Instance its slots stay as they are.
 func (p *Publisher) Record(instance types.NamespacedName, claims map[string]v0.Usage) {
 	p.mu.Lock()
-	e := p.entry(instance)
-	e.changes++
-	e.claims = copyClaims(claims)
+	g := p.goal(instance)
+	g.changes++
+	g.claims = copyClaims(claims)
 	p.mu.Unlock()
 	p.queue.Add(instance)
 }
@@ -280,9 +280,9 @@ func (p *Publisher) Record(instance types.NamespacedName, claims map[string]v0.U
 // that were given the device as it no longer is: all of them, or none.
 func (p *Publisher) Outdated(instance types.NamespacedName, slots []v0.OutdatedSlot) {
 	p.mu.Lock()
-	e := p.entry(instance)
-	e.changes++
-	e.outdated = append([]v0.OutdatedSlot{}, slots...) // not nil
+	g := p.goal(instance)
+	g.changes++
+	g.outdated = append([]v0.OutdatedSlot{}, slots...) // not nil
 	p.mu.Unlock()
 	p.queue.Add(instance)
 }

@@ -24,8 +24,8 @@ import (
 const (
 	// statusDelay lets a burst of changes become one write, statusEvery is
 	// the least time between two writes to one Configuration.
-	statusDelay = 200 * time.Millisecond
-	statusEvery = time.Second
+	statusDelay    = 200 * time.Millisecond
+	statusInterval = time.Second
 )
 
 // statuses writes this node's entry in the status of Configurations.
@@ -35,7 +35,7 @@ type statuses struct {
 	log  *slog.Logger
 
 	mu     sync.Mutex
-	wanted map[types.NamespacedName]*statusEntry
+	wanted map[types.NamespacedName]*statusGoal
 	// refused are the devices of Configurations that have no Instance, by its
 	// name, and why.
 	refused map[types.NamespacedName]map[string]string
@@ -43,7 +43,7 @@ type statuses struct {
 	missing bool // the CRD has no status subresource
 }
 
-type statusEntry struct {
+type statusGoal struct {
 	owner types.UID
 	// said is what the inventory says, and entry what is written: with the
 	// devices that were refused.
@@ -58,7 +58,7 @@ type statusEntry struct {
 func newStatuses(api API, node string, log *slog.Logger) *statuses {
 	return &statuses{
 		api: api, node: node, log: log,
-		wanted:  map[types.NamespacedName]*statusEntry{},
+		wanted:  map[types.NamespacedName]*statusGoal{},
 		refused: map[types.NamespacedName]map[string]string{},
 		queue:   workqueue.NewTypedDelayingQueue[types.NamespacedName](),
 	}
@@ -69,11 +69,11 @@ func (s *statuses) set(name types.NamespacedName, owner types.UID, entry v0.Conf
 	s.mu.Lock()
 	w := s.wanted[name]
 	if w == nil || w.owner != owner {
-		w = &statusEntry{owner: owner}
+		w = &statusGoal{owner: owner}
 		s.wanted[name] = w
 	}
 	w.said, w.entry = entry, withRefused(entry, s.refused[name])
-	wait := max(statusDelay, statusEvery-time.Since(w.wrote))
+	wait := max(statusDelay, statusInterval-time.Since(w.wrote))
 	s.mu.Unlock()
 	s.queue.AddAfter(name, wait)
 }
@@ -100,7 +100,7 @@ func (s *statuses) refuse(name types.NamespacedName, instance, why string) {
 	}
 	if w := s.wanted[name]; w != nil {
 		w.entry = withRefused(w.said, all)
-		s.queue.AddAfter(name, max(statusDelay, statusEvery-time.Since(w.wrote)))
+		s.queue.AddAfter(name, max(statusDelay, statusInterval-time.Since(w.wrote)))
 	}
 }
 
@@ -115,7 +115,7 @@ func withRefused(entry v0.ConfigurationNode, refused map[string]string) v0.Confi
 		}
 		entry.Message = says
 	}
-	entry.Message = shorten.Text(entry.Message, maxMessage)
+	entry.Message = shorten.Text(entry.Message, maxMessageBytes)
 	return entry
 }
 
@@ -163,7 +163,7 @@ func (s *statuses) write(ctx context.Context, name types.NamespacedName) time.Du
 		s.mu.Unlock()
 		return 0
 	}
-	if wait := statusEvery - time.Since(w.wrote); wait > 0 {
+	if wait := statusInterval - time.Since(w.wrote); wait > 0 {
 		s.mu.Unlock()
 		return wait
 	}
@@ -201,7 +201,7 @@ func (s *statuses) write(ctx context.Context, name types.NamespacedName) time.Du
 	}
 	w.known = nil
 	w.failures++
-	return backoff.Backoff{First: 2 * statusEvery, Max: backoffMost, Jitter: backoffJitter}.Delay(w.failures)
+	return backoff.Backoff{First: 2 * statusInterval, Max: maxRetryDelay, Jitter: retryJitter}.Delay(w.failures)
 }
 
 // bring writes an entry unless it is there, and returns it as it is then.

@@ -36,8 +36,8 @@ func (p *Publisher) work(ctx context.Context) {
 // claim that waits comes first.
 func (p *Publisher) reconcile(ctx context.Context, name types.NamespacedName) {
 	for range maxRounds {
-		if r := p.waiting(name); r != nil {
-			p.answer(name, r, p.claim(ctx, name, r))
+		if pc := p.waiting(name); pc != nil {
+			p.answer(name, pc, p.claim(ctx, name, pc))
 		} else if p.publish(ctx, name) {
 			return
 		}
@@ -81,20 +81,20 @@ func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance) {
 	if o := p.observed[name]; o != nil {
 		have = o.object
 	}
-	e := p.entries[name]
-	if e == nil {
+	g := p.goals[name]
+	if g == nil {
 		return want, have
 	}
-	want.Word, want.Device, want.Claims, want.Outdated = e.word, e.device, e.claims, e.outdated
-	want.changes = e.changes
+	want.Word, want.Device, want.Claims, want.Outdated = g.word, g.device, g.claims, g.outdated
+	want.changes = g.changes
 	want.NameTaken = p.names[name.Name]
 	if _, ok := p.unread[name]; ok {
 		want.unread = name
-	} else if have == nil && e.word == Present {
-		want.Elsewhere, want.unread = p.elsewhere(e.device)
+	} else if have == nil && g.word == Present {
+		want.Elsewhere, want.unread = p.elsewhere(g.device)
 	}
-	want.Vanished, want.Hard = e.vanished, e.hard
-	want.Settled = !e.differs.IsZero() && time.Since(e.differs) >= settle
+	want.Vanished, want.Hard = g.vanished, g.hard
+	want.Settled = !g.differs.IsZero() && time.Since(g.differs) >= settleDelay
 	return want, have
 }
 
@@ -143,8 +143,8 @@ func (p *Publisher) elsewhere(d inventory.Device) (found *v0.Instance, unread ty
 // leaves tells whether this node is about to delete an Instance. The caller
 // holds p.mu.
 func (p *Publisher) leaves(name types.NamespacedName) bool {
-	e, o := p.entries[name], p.observed[name].object
-	return e != nil && e.word == Gone && len(o.Spec.Nodes) < 2
+	g, o := p.goals[name], p.observed[name].object
+	return g != nil && g.word == Gone && len(o.Spec.Nodes) < 2
 }
 
 func (p *Publisher) statusMissing() bool {

@@ -166,7 +166,7 @@ func startProgram(t *testing.T, who *syscall.SysProcAttr, name string, args ...s
 	})
 	return func(text string) {
 		t.Helper()
-		timeout := time.After(patience)
+		timeout := time.After(waitTimeout)
 		var said []string
 		for {
 			select {

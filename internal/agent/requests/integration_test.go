@@ -73,12 +73,12 @@ func TestSecretsWithRBAC(t *testing.T) {
 		t.Fatal(err)
 	}
 	counted := &countsReads{Client: core}
-	s := newSources(counted, slog.New(slog.DiscardHandler))
+	s := newObjectCache(counted, slog.New(slog.DiscardHandler))
 	run, cancel := context.WithCancel(ctx)
 	defer s.stop()
 	defer cancel()
 	one := Ref{secret, "default", "one"}
-	is := func(what string, check func(Source) error) {
+	is := func(what string, check func(Object) error) {
 		t.Helper()
 		deadline := time.After(2 * time.Minute)
 		for {
@@ -95,8 +95,8 @@ func TestSecretsWithRBAC(t *testing.T) {
 			}
 		}
 	}
-	holds := func(value string) func(Source) error {
-		return func(now Source) error {
+	holds := func(value string) func(Object) error {
+		return func(now Object) error {
 			if !now.Known || now.Err != nil || now.Found != (value != "") || string(now.Data["k"]) != value {
 				return fmt.Errorf("known=%v found=%v err=%v, and not what it should be", now.Known, now.Found, now.Err)
 			}
@@ -107,7 +107,7 @@ func TestSecretsWithRBAC(t *testing.T) {
 	write("one", "first")
 	write("two", "other")
 	s.want(run, map[Ref]bool{one: true})
-	is("without a right", func(now Source) error {
+	is("without a right", func(now Object) error {
 		if now.Err == nil {
 			return fmt.Errorf("no error")
 		}

@@ -23,8 +23,8 @@ type Ref struct {
 
 func (r Ref) String() string { return r.Kind + " " + r.Namespace + "/" + r.Name }
 
-// Source is what is known of such an object.
-type Source struct {
+// Object is what is known of such an object.
+type Object struct {
 	// Known means that it was read: Found tells whether it is there, and Data
 	// what it holds.
 	Known, Found bool
@@ -70,7 +70,7 @@ func Confidential(c *v0.Configuration) bool {
 // property with neither value nor source is nil; one whose source is missing
 // is left out if it is optional. Errors name what is missing and what helps,
 // never a value; errWaiting means that a source is not known yet.
-func Resolve(c *v0.Configuration, allowed Namespaces, known func(Ref) Source) (map[string][]byte, error) {
+func Resolve(c *v0.Configuration, allowed Namespaces, known func(Ref) Object) (map[string][]byte, error) {
 	properties := c.Spec.DiscoveryHandler.DiscoveryProperties
 	if len(properties) == 0 {
 		return nil, nil
@@ -122,7 +122,7 @@ func refOf(own string, from *v0.DiscoveryPropertySource, allowed Namespaces) (Re
 	return ref, selector, nil
 }
 
-func lookUp(own string, from *v0.DiscoveryPropertySource, allowed Namespaces, known func(Ref) Source) (value []byte, found bool, err error) {
+func lookUp(own string, from *v0.DiscoveryPropertySource, allowed Namespaces, known func(Ref) Object) (value []byte, found bool, err error) {
 	ref, selector, err := refOf(own, from, allowed)
 	if err != nil {
 		return nil, false, err

@@ -20,11 +20,11 @@ const StateVersion = 1
 // agent that starts without an API server asks it again. Questions with
 // properties from a Secret are not in it.
 type State struct {
-	Questions []StoredQuestion `json:"questions"`
+	Requests []StoredRequest `json:"questions"`
 }
 
-// StoredQuestion is one question, with what its answers belong to.
-type StoredQuestion struct {
+// StoredRequest is one question, with what its answers belong to.
+type StoredRequest struct {
 	Configuration      types.NamespacedName `json:"configuration"`
 	Owner              types.UID            `json:"owner"`
 	Generation         int64                `json:"generation"`
@@ -44,19 +44,19 @@ func (a *Asker) Restore() {
 		return
 	}
 	a.restored.Store(true)
-	for _, s := range state.Questions {
-		q := registry.Question{
+	for _, s := range state.Requests {
+		req := registry.Request{
 			Configuration: s.Configuration,
 			UID:           s.Owner,
 			Handler:       s.Handler,
 			Request:       discovery.Request{Details: s.Details, Properties: s.Properties},
 		}
-		a.put(&asked{question: q, id: q.ID(), request: inventory.Request{
-			Configuration:      s.Configuration,
+		a.put(&active{request: req, id: req.ID(), configuration: inventory.Configuration{
+			Name:               s.Configuration,
 			Owner:              s.Owner,
 			Generation:         s.Generation,
 			Handler:            s.Handler,
-			Question:           q.ID(),
+			RequestID:          req.ID(),
 			Capacity:           max(1, s.Capacity),
 			BrokerProperties:   s.BrokerProperties,
 			OfflineGracePeriod: s.OfflineGracePeriod,
@@ -80,22 +80,22 @@ func (a *Asker) save() bool {
 }
 
 func (a *Asker) state() State {
-	state := State{Questions: []StoredQuestion{}}
-	for _, name := range slices.SortedFunc(maps.Keys(a.asked), compareNames) {
-		d := a.asked[name]
-		if d.id == "" || d.confidential {
+	state := State{Requests: []StoredRequest{}}
+	for _, name := range slices.SortedFunc(maps.Keys(a.active), compareNames) {
+		act := a.active[name]
+		if act.id == "" || act.confidential {
 			continue
 		}
-		state.Questions = append(state.Questions, StoredQuestion{
+		state.Requests = append(state.Requests, StoredRequest{
 			Configuration:      name,
-			Owner:              d.request.Owner,
-			Generation:         d.request.Generation,
-			Handler:            d.question.Handler,
-			Details:            d.question.Request.Details,
-			Properties:         d.question.Request.Properties,
-			Capacity:           d.request.Capacity,
-			BrokerProperties:   d.request.BrokerProperties,
-			OfflineGracePeriod: d.request.OfflineGracePeriod,
+			Owner:              act.configuration.Owner,
+			Generation:         act.configuration.Generation,
+			Handler:            act.request.Handler,
+			Details:            act.request.Request.Details,
+			Properties:         act.request.Request.Properties,
+			Capacity:           act.configuration.Capacity,
+			BrokerProperties:   act.configuration.BrokerProperties,
+			OfflineGracePeriod: act.configuration.OfflineGracePeriod,
 		})
 	}
 	return state

@@ -15,8 +15,8 @@ import (
 	"github.com/akri-go/akri/internal/dirwatch"
 )
 
-// maxFile is how much of the availability file is read.
-const maxFile = 64 << 10
+// maxFileBytes is how much of the availability file is read.
+const maxFileBytes = 64 << 10
 
 // availability watches a file for all that want to know: they share one inotify
 // instance, of which a user has few.
@@ -102,7 +102,7 @@ func (a *availability) online() (bool, error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return false, fmt.Errorf("read availability: %s is not a plain file", a.path)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes))
 	if err != nil {
 		return false, fmt.Errorf("read availability: %w", err)
 	}

@@ -85,11 +85,11 @@ func (o *Options) records() fs.FS {
 }
 
 // uses returns what says which disks are in use.
-func (o *Options) uses() vital.Sources {
+func (o *Options) uses() vital.Files {
 	if o.recorded != nil {
-		return vital.Sources{Proc: o.recorded.Proc()}
+		return vital.Files{Proc: o.recorded.Proc()}
 	}
-	return vital.Sources{Proc: os.DirFS(o.Proc), NodeMounts: o.NodeMounts}
+	return vital.Files{Proc: os.DirFS(o.Proc), NodeMounts: o.NodeMounts}
 }
 
 // Tree returns the devices that the handler looks at.
@@ -137,7 +137,7 @@ func New(o Options) *Handler {
 		o.Proc = "/proc"
 	}
 	if o.Listen == nil {
-		o.Listen = func() (Events, error) { return uevent.Listen(uevent.DefaultBuffer) }
+		o.Listen = func() (Events, error) { return uevent.Listen(uevent.DefaultBufferBytes) }
 	}
 	if o.Reported == nil {
 		o.Reported = func(time.Duration) {}

@@ -35,7 +35,7 @@ type monitor struct {
 	events  Events
 	records *recordWatch
 	tables  *tableWatch
-	uses    vital.Sources
+	uses    vital.Files
 	log     *slog.Logger
 	running sync.WaitGroup
 
@@ -165,7 +165,7 @@ func (m *monitor) apply(e uevent.Event) error {
 		m.remove(e.Devpath)
 		return nil
 	}
-	m.index.put(sysfs.Entry{Devpath: e.Devpath, Subsystem: subsystem})
+	m.index.put(sysfs.Ref{Devpath: e.Devpath, Subsystem: subsystem})
 	for s := range m.subs {
 		// Rules look at ancestors: devices below may match now or no longer. A
 		// device that is new has none yet, they come with events of their own.
@@ -199,10 +199,10 @@ func (m *monitor) lookAtNode() {
 // remove forgets a device and, although the kernel removes these first, those below it.
 func (m *monitor) remove(devpath string) {
 	below := slices.Clone(m.index.below(devpath))
-	for _, e := range append(below, sysfs.Entry{Devpath: devpath}) {
-		m.index.remove(e.Devpath)
+	for _, ref := range append(below, sysfs.Ref{Devpath: devpath}) {
+		m.index.remove(ref.Devpath)
 		for s := range m.subs {
-			s.touch(e.Devpath, false)
+			s.touch(ref.Devpath, false)
 		}
 	}
 }

@@ -249,7 +249,7 @@ func TestGroupByHardware(t *testing.T) {
 
 // What the node lives on does not come in as an extra node either.
 func TestVitalExtraNodes(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.add("/devices/virtual/mem/mem", "mem", "DEVNAME=mem")
 	m.add("/devices/virtual/mem/null", "mem", "DEVNAME=null")
 	m.add("/devices/x0", "x", "DEVNAME=x0")
@@ -303,7 +303,7 @@ func TestPathsInTheContainer(t *testing.T) {
 
 // A device whose links are wanted waits for udevd.
 func TestLinksWaitForUdevd(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.must(os.MkdirAll(m.udev+"/data", 0o755))
 	m.add("/devices/x0", "x", "DEVNAME=x0", "MAJOR=7", "MINOR=1")
 	a := m.askDetails("links: property\nudevRules: ['SUBSYSTEM==\"x\"']")

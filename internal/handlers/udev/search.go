@@ -32,11 +32,11 @@ func newSearch(d details.Details, p passthrough, o Options) *search {
 	return &search{details: d, passthrough: p, matches: map[string]found{}, extra: map[string]found{}, allow: o.Allow, reported: o.Reported, log: o.Log}
 }
 
-// pause is how long to wait at least after a report of n devices before the
+// reportDelay is how long to wait at least after a report of n devices before the
 // next one. A report says everything anew, so what it costs its receiver grows
 // with n: in a burst of events the reports must not come as fast as these.
 // An event that comes alone does not wait.
-func pause(n int) time.Duration {
+func reportDelay(n int) time.Duration {
 	return min(time.Duration(n)*10*time.Microsecond, 20*time.Millisecond)
 }
 
@@ -83,7 +83,7 @@ func (s *search) run(ctx context.Context, sub *subscription, report func(discove
 		if !c.since.IsZero() {
 			s.reported(time.Since(c.since))
 		}
-		last, extra, first, next = now, more, false, time.Now().Add(pause(len(now)))
+		last, extra, first, next = now, more, false, time.Now().Add(reportDelay(len(now)))
 	}
 }
 
@@ -110,20 +110,20 @@ func (s *search) update(v *sysfs.View, c changes) (changed bool) {
 		forget(s.matches, devpath)
 		forget(s.extra, devpath)
 	}
-	for _, e := range c.entries {
-		d := v.Device(e)
+	for _, ref := range c.refs {
+		d := v.Device(ref)
 		if slices.ContainsFunc(s.details.Rules, func(r *rule.Rule) bool { return r.Matches(d) }) && s.recorded(d) {
-			note(s.matches, e.Devpath, s.locate(v, d, c.node))
+			note(s.matches, ref.Devpath, s.locate(v, d, c.node))
 		} else {
-			forget(s.matches, e.Devpath)
+			forget(s.matches, ref.Devpath)
 		}
 		if len(s.details.ExtraNodes) == 0 {
 			continue
 		}
 		if slices.Contains(s.details.ExtraNodes, d.Devnode()) {
-			note(s.extra, e.Devpath, s.judged(v, d, c.node))
+			note(s.extra, ref.Devpath, s.judged(v, d, c.node))
 		} else {
-			forget(s.extra, e.Devpath)
+			forget(s.extra, ref.Devpath)
 		}
 	}
 	return changed

@@ -22,11 +22,11 @@ type subscription struct {
 
 // changes are devices to look at anew.
 type changes struct {
-	all     bool // entries are all devices: forget others
-	entries []sysfs.Entry
-	gone    []string
-	since   time.Time // when the first event came that they are of; zero if none did
-	node    *vital.Node
+	all   bool // entries are all devices: forget others
+	refs  []sysfs.Ref
+	gone  []string
+	since time.Time // when the first event came that they are of; zero if none did
+	node  *vital.Node
 }
 
 func (m *monitor) subscribe(records bool) *subscription {
@@ -93,17 +93,17 @@ func (s *subscription) take() (changes, error) {
 	s.since = time.Time{}
 	if s.all {
 		s.all = false
-		c.all, c.entries = true, slices.Clone(m.index)
+		c.all, c.refs = true, slices.Clone(m.index)
 		return c, nil
 	}
 	for devpath, below := range s.dirty {
-		if e, ok := m.index.get(devpath); ok {
-			c.entries = append(c.entries, e)
+		if ref, ok := m.index.get(devpath); ok {
+			c.refs = append(c.refs, ref)
 		} else {
 			c.gone = append(c.gone, devpath)
 		}
 		if below {
-			c.entries = append(c.entries, m.index.below(devpath)...)
+			c.refs = append(c.refs, m.index.below(devpath)...)
 		}
 	}
 	clear(s.dirty)

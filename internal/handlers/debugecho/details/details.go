@@ -26,9 +26,9 @@ contains OFFLINE.`
 const DefaultAvailabilityFile = "/tmp/debug-echo-availability.txt"
 
 const (
-	maxLength       = 1 << 20 // bytes
-	maxDescriptions = 10_000
-	maxDescription  = 1024 // bytes
+	maxDetailsBytes     = 1 << 20 // bytes
+	maxDescriptions     = 10_000
+	maxDescriptionBytes = 1024 // bytes
 )
 
 // Check tells whether discoveryDetails can be used. There is nothing to warn of.
@@ -41,8 +41,8 @@ func Check(text string) (warnings []string, err error) {
 // text is a YAML mapping with the key descriptions, a list of texts. Errors name
 // what is wrong.
 func Parse(text string) (descriptions []string, err error) {
-	if len(text) > maxLength {
-		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxLength)
+	if len(text) > maxDetailsBytes {
+		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxDetailsBytes)
 	}
 	var d struct {
 		Descriptions *[]string `json:"descriptions"`
@@ -73,8 +73,8 @@ func checkDescription(text string) error {
 	switch {
 	case text == "":
 		return errors.New("is empty")
-	case len(text) > maxDescription:
-		return fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxDescription)
+	case len(text) > maxDescriptionBytes:
+		return fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxDescriptionBytes)
 	}
 	for _, r := range text {
 		if unicode.IsControl(r) {

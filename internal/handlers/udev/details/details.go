@@ -73,8 +73,8 @@ const (
 var permissions = []string{"r", "w", "m", "rw", "rm", "wm", "rwm"}
 
 const (
-	maxDetails  = rule.MaxRules*rule.MaxLength*2 + 4096
-	defaultPerm = "rwm"
+	maxDetailsBytes = rule.MaxRules*rule.MaxRuleBytes*2 + 4096
+	defaultPerm     = "rwm"
 )
 
 // Parse parses discoveryDetails, a YAML mapping with the keys udevRules
@@ -83,8 +83,8 @@ const (
 // unless it is given). Errors name the key at fault.
 func Parse(text string) (Details, error) {
 	d := Details{Permissions: defaultPerm, IdentifyBy: ByDevpath}
-	if len(text) > maxDetails {
-		return d, fmt.Errorf("longer than %d bytes", maxDetails)
+	if len(text) > maxDetailsBytes {
+		return d, fmt.Errorf("longer than %d bytes", maxDetailsBytes)
 	}
 	j, err := yaml.YAMLToJSONStrict([]byte(text))
 	if err != nil {

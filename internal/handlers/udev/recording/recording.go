@@ -58,8 +58,8 @@ type Mount struct {
 
 // Limits of what is read: recordings come from other people.
 const (
-	maxLines = 1 << 20
-	maxLine  = 256 << 10
+	maxLines     = 1 << 20
+	maxLineBytes = 256 << 10
 )
 
 // Write writes a recording down.
@@ -118,7 +118,7 @@ func unquote(s string) (string, error) {
 // Read reads a recording.
 func Read(in io.Reader) (*Recording, error) {
 	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, maxLine)
+	lines.Buffer(nil, maxLineBytes)
 	r := &Recording{}
 	if !lines.Scan() || strings.TrimSpace(lines.Text()) != header {
 		if err := lines.Err(); err != nil {

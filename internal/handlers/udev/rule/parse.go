@@ -14,8 +14,8 @@ const space = " \t\r\n"
 // The error is a [*SyntaxError].
 func Parse(text string) (*Rule, error) {
 	p := parser{text: text}
-	if len(text) > MaxLength {
-		return nil, p.errorf(MaxLength, "the rule is longer than %d bytes", MaxLength)
+	if len(text) > MaxRuleBytes {
+		return nil, p.errorf(MaxRuleBytes, "the rule is longer than %d bytes", MaxRuleBytes)
 	}
 	if i := invalidByte(text); i >= 0 {
 		return nil, p.errorf(i, "this is not a character of text (UTF-8)")

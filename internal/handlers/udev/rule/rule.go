@@ -27,8 +27,8 @@ import (
 )
 
 const (
-	// MaxLength is the longest rule that is accepted, in bytes. (udevd: 16 KiB.)
-	MaxLength = 4096
+	// MaxRuleBytes is the longest rule that is accepted, in bytes. (udevd: 16 KiB.)
+	MaxRuleBytes = 4096
 	// MaxRules is the number of rules that [ParseAll] accepts.
 	MaxRules = 256
 )

@@ -26,10 +26,10 @@ var ErrNoDevice = errors.New("no such device")
 func (m Machine) Find(v *sysfs.View, name string) (*sysfs.Device, error) {
 	devpath := strings.TrimPrefix(path.Clean(name), "/sys")
 	var found *sysfs.Device
-	err := m.Tree.Devices(func(e sysfs.Entry) {
-		d := v.Device(e)
+	err := m.Tree.Devices(func(ref sysfs.Ref) {
+		d := v.Device(ref)
 		// A folder such as /sys/class/tty/ttyUSB0 is a link to the device's.
-		class, bus := "/class/"+e.Subsystem+"/"+path.Base(e.Devpath), "/bus/"+e.Subsystem+"/devices/"+path.Base(e.Devpath)
+		class, bus := "/class/"+ref.Subsystem+"/"+path.Base(ref.Devpath), "/bus/"+ref.Subsystem+"/devices/"+path.Base(ref.Devpath)
 		switch {
 		case found != nil:
 		case d.Devpath() == devpath, devpath == class, devpath == bus:
@@ -52,8 +52,8 @@ func (m Machine) Find(v *sysfs.View, name string) (*sysfs.Device, error) {
 // Select returns the devices that a rule selects.
 func (m Machine) Select(v *sysfs.View, r *rule.Rule) ([]*sysfs.Device, error) {
 	var all []*sysfs.Device
-	err := m.Tree.Devices(func(e sysfs.Entry) {
-		if d := v.Device(e); r.Matches(d) && !slices.Contains(all, d) {
+	err := m.Tree.Devices(func(ref sysfs.Ref) {
+		if d := v.Device(ref); r.Matches(d) && !slices.Contains(all, d) {
 			all = append(all, d)
 		}
 	})

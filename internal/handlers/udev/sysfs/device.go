@@ -23,9 +23,9 @@ func (t *Tree) View() *View {
 }
 
 // Device returns the device of an entry.
-func (v *View) Device(e Entry) *Device {
-	d := v.device(e.Devpath)
-	d.subsystem.set(e.Subsystem)
+func (v *View) Device(ref Ref) *Device {
+	d := v.device(ref.Devpath)
+	d.subsystem.set(ref.Subsystem)
 	return d
 }
 
@@ -43,7 +43,7 @@ func (v *View) follow(folder, name string) *Device {
 	if !ok {
 		return nil
 	}
-	return v.Device(Entry{Devpath: devpath, Subsystem: "block"})
+	return v.Device(Ref{Devpath: devpath, Subsystem: "block"})
 }
 
 // List returns what is in a folder of sysfs, such as "fs/ext4". What is not
@@ -155,7 +155,7 @@ func (d *Device) Attr(name string) (string, bool) {
 	case info.Mode()&0o400 == 0:
 		return "", false
 	}
-	b, err := read(sys, file, maxAttr)
+	b, err := read(sys, file, maxAttrBytes)
 	if err != nil {
 		return "", false
 	}
@@ -167,7 +167,7 @@ func (d *Device) Attr(name string) (string, bool) {
 // attribute uevent.
 func (d *Device) kernelProperties() map[string]string {
 	return d.uevent.get(func() map[string]string {
-		b, err := read(d.view.tree.sys, fsPath(d.devpath)+"/uevent", maxAttr)
+		b, err := read(d.view.tree.sys, fsPath(d.devpath)+"/uevent", maxAttrBytes)
 		if err != nil {
 			return nil
 		}

@@ -13,9 +13,9 @@ type Record struct {
 }
 
 const (
-	// maxRecord is how much of a record is read; a usual one has some KiB.
-	maxRecord = 64 << 10
-	maxValues = 4096
+	// maxRecordBytes is how much of a record is read; a usual one has some KiB.
+	maxRecordBytes = 64 << 10
+	maxValues      = 4096
 )
 
 // ParseRecord parses a file of /run/udev/data: lines of a letter, a colon and

@@ -17,8 +17,8 @@ import (
 	"strings"
 )
 
-// Entry is a device of the enumeration: its devpath and its subsystem.
-type Entry struct {
+// Ref is a device of the enumeration: its devpath and its subsystem.
+type Ref struct {
 	Devpath   string
 	Subsystem string
 }
@@ -35,7 +35,7 @@ func New(sys fs.ReadLinkFS, records fs.FS) *Tree { return &Tree{sys: sys, db: re
 
 // Devices calls yield for each device there is, in no particular order: all
 // links in class/*, bus/*/devices and, on old kernels, block.
-func (t *Tree) Devices(yield func(Entry)) error {
+func (t *Tree) Devices(yield func(Ref)) error {
 	classes, err := fs.ReadDir(t.sys, "class")
 	if err != nil {
 		return fmt.Errorf("list devices: %w", err)
@@ -58,14 +58,14 @@ func (t *Tree) Devices(yield func(Entry)) error {
 
 // links calls yield for the devices to which the links in a folder lead. A
 // folder or link that is gone again is none.
-func (t *Tree) links(folder, subsystem string, yield func(Entry)) {
+func (t *Tree) links(folder, subsystem string, yield func(Ref)) {
 	entries, _ := fs.ReadDir(t.sys, folder)
 	for _, e := range entries {
 		if e.Type()&fs.ModeSymlink == 0 {
 			continue
 		}
 		if devpath, ok := t.target(folder, e.Name()); ok {
-			yield(Entry{devpath, subsystem})
+			yield(Ref{devpath, subsystem})
 		}
 	}
 }
@@ -99,9 +99,9 @@ func (t *Tree) linkName(devpath, link string) string {
 // fsPath returns the name of a devpath in the file system.
 func fsPath(devpath string) string { return strings.TrimPrefix(devpath, "/") }
 
-// maxAttr is how much of an attribute is read: a page, which is all that the
+// maxAttrBytes is how much of an attribute is read: a page, which is all that the
 // kernel gives of those that are text.
-const maxAttr = 4096
+const maxAttrBytes = 4096
 
 // read reads the beginning of a file.
 func read(fsys fs.FS, name string, most int64) ([]byte, error) {
@@ -124,7 +124,7 @@ func (t *Tree) Recorded() bool {
 
 // record reads what udevd has recorded under an id, such as "c81:0".
 func (t *Tree) record(id string) (Record, bool) {
-	b, err := read(t.db, id, maxRecord)
+	b, err := read(t.db, id, maxRecordBytes)
 	if err != nil {
 		return Record{}, false
 	}
@@ -145,7 +145,7 @@ func (t *Tree) DevpathOf(record string) (devpath string, ok bool) {
 	case 'n':
 		interfaces, _ := fs.ReadDir(t.sys, "class/net")
 		for _, i := range interfaces {
-			b, err := read(t.sys, "class/net/"+i.Name()+"/ifindex", maxAttr)
+			b, err := read(t.sys, "class/net/"+i.Name()+"/ifindex", maxAttrBytes)
 			if err == nil && strings.TrimSpace(string(b)) == rest {
 				return t.target("class/net", i.Name())
 			}

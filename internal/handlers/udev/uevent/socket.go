@@ -16,10 +16,10 @@ import (
 // found out by looking at all devices anew, after [Conn.Drain].
 var ErrOverflow = errors.New("uevents were lost: the socket's buffer was full")
 
-// DefaultBuffer is a good size for a socket's buffer, in bytes. Without
+// DefaultBufferBytes is a good size for a socket's buffer, in bytes. Without
 // CAP_NET_ADMIN the kernel allows at most net.core.rmem_max (usually 208 KiB,
 // some hundred events). The memory is used only while events wait.
-const DefaultBuffer = 8 << 20
+const DefaultBufferBytes = 8 << 20
 
 // kernelGroup is the multicast group of the kernel's own events; group 2 is
 // that of udevd's, which do not leave the host's network namespace.
@@ -29,7 +29,7 @@ const kernelGroup = 1
 type Conn struct {
 	file *os.File // in the runtime's poller
 	raw  syscall.RawConn
-	buf  [maxSize]byte
+	buf  [maxEventBytes]byte
 }
 
 // Listen starts to receive uevents. Those that come later wait in a buffer of

@@ -23,9 +23,9 @@ type Event struct {
 	Synthetic bool
 }
 
-// maxSize is more than any uevent: the kernel gives their variables 2 KiB
+// maxEventBytes is more than any uevent: the kernel gives their variables 2 KiB
 // (UEVENT_BUFFER_SIZE), and a devpath has at most a page.
-const maxSize = 16 << 10
+const maxEventBytes = 16 << 10
 
 var errNoUevent = errors.New("not a uevent of the kernel")
 

@@ -17,28 +17,28 @@ type Mount struct {
 
 // Tables reads what is mounted, the node's table first, and the device nodes
 // that are swapped on.
-func Tables(s Sources) ([]Mount, []string) {
+func Tables(files Files) ([]Mount, []string) {
 	var table []Mount
-	if s.NodeMounts != "" {
-		if b, err := openFile(s.NodeMounts); err == nil {
+	if files.NodeMounts != "" {
+		if b, err := openFile(files.NodeMounts); err == nil {
 			table = parseMounts(b)
 		}
 	}
-	own, _ := fs.ReadFile(s.Proc, "self/mountinfo")
-	swaps, _ := fs.ReadFile(s.Proc, "swaps")
+	own, _ := fs.ReadFile(files.Proc, "self/mountinfo")
+	swaps, _ := fs.ReadFile(files.Proc, "swaps")
 	return append(table, parseMounts(own)...), parseSwaps(swaps)
 }
 
-// maxTable is how much of a table is read: that of a node with thousands of
+// maxTableBytes is how much of a table is read: that of a node with thousands of
 // Pods has some MiB.
-const maxTable = 64 << 20
+const maxTableBytes = 64 << 20
 
 func readTable(f fs.File, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxTable))
+	return io.ReadAll(io.LimitReader(f, maxTableBytes))
 }
 
 func openFile(name string) ([]byte, error) {

@@ -5,7 +5,7 @@
 //
 // [Look] reads what is in use now; [Node.Why] tells of one device whether it is
 // such. It needs no privileges: the node's table of mounts is a file that
-// anybody may read where it is given ([Sources.NodeMounts]). Without it, what
+// anybody may read where it is given ([Files.NodeMounts]). Without it, what
 // the kernel shows of its file systems must do: it names disks of ext4, xfs,
 // btrfs, f2fs, bcachefs and erofs, whoever has mounted them, and not those of vfat.
 package vital
@@ -20,8 +20,8 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
 
-// Sources say where to look.
-type Sources struct {
+// Files say where to look.
+type Files struct {
 	// Proc is a proc file system; its self/mountinfo and swaps are read.
 	Proc fs.FS
 	// NodeMounts is a file with the node's table of mounts, /proc/1/mountinfo
@@ -35,9 +35,9 @@ type Node struct {
 	// or if there is none.
 	Blind error
 
-	used     []use // block devices in use, sorted, each devpath once
-	doors    []use // what leads to them another way
-	consoles []string
+	used        []use // block devices in use, sorted, each devpath once
+	controllers []use // what leads to them another way
+	consoles    []string
 }
 
 // use is a device, and why it is the node's.
@@ -48,19 +48,19 @@ type use struct {
 
 // Same tells whether two looks have seen the same.
 func (n *Node) Same(o *Node) bool {
-	return slices.Equal(n.used, o.used) && slices.Equal(n.doors, o.doors) && slices.Equal(n.consoles, o.consoles) &&
+	return slices.Equal(n.used, o.used) && slices.Equal(n.controllers, o.controllers) && slices.Equal(n.consoles, o.consoles) &&
 		(n.Blind == nil) == (o.Blind == nil)
 }
 
 // Look reads what is in use.
-func Look(v *sysfs.View, s Sources) *Node {
+func Look(v *sysfs.View, files Files) *Node {
 	l := look{View: v, seen: map[string]string{}}
 	n := &Node{}
-	own, _ := fs.ReadFile(s.Proc, "self/mountinfo")
+	own, _ := fs.ReadFile(files.Proc, "self/mountinfo")
 	table := parseMounts(own)
 	known := false
-	if s.NodeMounts != "" {
-		b, err := openFile(s.NodeMounts)
+	if files.NodeMounts != "" {
+		b, err := openFile(files.NodeMounts)
 		if known = err == nil; known {
 			table = append(table, parseMounts(b)...)
 		}
@@ -71,7 +71,7 @@ func Look(v *sysfs.View, s Sources) *Node {
 	if !known {
 		l.fileSystems()
 	}
-	swaps, _ := fs.ReadFile(s.Proc, "swaps")
+	swaps, _ := fs.ReadFile(files.Proc, "swaps")
 	for _, node := range parseSwaps(swaps) {
 		l.add(l.node(node), "the node swaps on it")
 	}
@@ -79,7 +79,7 @@ func Look(v *sysfs.View, s Sources) *Node {
 		n.used = append(n.used, use{devpath: devpath, why: why})
 	}
 	sortUses(n.used)
-	n.doors = l.doors(n.used)
+	n.controllers = l.controllers(n.used)
 	if d := l.At("/devices/virtual/tty/console"); d != nil {
 		active, _ := d.Attr("active")
 		n.consoles = strings.Fields(active)
@@ -195,9 +195,9 @@ func (l *look) node(node string) *sysfs.Device {
 	return l.Block(strings.ReplaceAll(name, "/", "!"))
 }
 
-// doors returns the hardware of disks that are in use: its other device nodes
+// controllers returns the hardware of disks that are in use: its other device nodes
 // (SCSI generic, NVMe controllers, the USB device as such) lead to the disk.
-func (l *look) doors(used []use) []use {
+func (l *look) controllers(used []use) []use {
 	var doors []use
 	for _, u := range used {
 		disk := diskOf(l.At(u.devpath))
@@ -255,13 +255,13 @@ func (n *Node) Why(v *sysfs.View, d *sysfs.Device) string {
 	if d.Subsystem() == "tty" && slices.Contains(n.consoles, name) {
 		return "the kernel's console is there"
 	}
-	for _, door := range n.doors {
+	for _, door := range n.controllers {
 		if d.Devpath() == door.devpath || door.below && strings.HasPrefix(d.Devpath(), door.devpath+"/") {
 			return door.why
 		}
 	}
 	// With several ways to a disk its folder is not below its controllers'.
-	if d.Subsystem() == "nvme" && slices.ContainsFunc(n.doors, func(u use) bool { return strings.Contains(u.devpath, "/nvme-subsystem/") }) {
+	if d.Subsystem() == "nvme" && slices.ContainsFunc(n.controllers, func(u use) bool { return strings.Contains(u.devpath, "/nvme-subsystem/") }) {
 		return "it leads to a disk that is in use"
 	}
 	return ""

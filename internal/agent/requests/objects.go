@@ -15,10 +15,10 @@ import (
 	"github.com/akri-go/akri/internal/backoff"
 )
 
-// Objects reads what discoveryProperties refer to. Kind is Secret or ConfigMap.
+// API reads what discoveryProperties refer to. Kind is Secret or ConfigMap.
 // An object that is not there is reported by found, not by an error. Of a
 // ConfigMap data is data and binaryData as one; data comes first.
-type Objects interface {
+type API interface {
 	Read(ctx context.Context, kind, namespace, name string) (data map[string][]byte, found bool, err error)
 	// Watch calls on with the object as it is and each time that it has
 	// changed, until the watch ends.
@@ -26,88 +26,88 @@ type Objects interface {
 }
 
 const (
-	// pollMost is how long an object that may be read but not watched is not
+	// maxPollInterval is how long an object that may be read but not watched is not
 	// looked at, and half of it the shortest time.
-	pollMost = 60 * time.Second
-	// firstPause and lastPause are how long a watch that failed waits at first and
+	maxPollInterval = 60 * time.Second
+	// firstRetryDelay and lastPause are how long a watch that failed waits at first and
 	// at most.
-	firstPause, lastPause = time.Second, 15 * time.Second
+	firstRetryDelay, maxRetryDelay = time.Second, 15 * time.Second
 	// readTimeout bounds a read.
 	readTimeout = 15 * time.Second
-	// maxSources bounds how many objects are followed, a connection's stream
+	// maxObjects bounds how many objects are followed, a connection's stream
 	// and a goroutine each.
-	maxSources = 256
+	maxObjects = 256
 )
 
-var errTooMany = fmt.Errorf("more than %d Secrets and ConfigMaps are referred to: put properties together in fewer", maxSources)
+var errTooMany = fmt.Errorf("more than %d Secrets and ConfigMaps are referred to: put properties together in fewer", maxObjects)
 
-// sources follows the objects that Configurations refer to, one watch each,
+// objectCache follows the objects that Configurations refer to, one watch each,
 // or reads them again and again where the agent may not watch.
-type sources struct {
-	objects Objects
-	log     *slog.Logger
+type objectCache struct {
+	api API
+	log *slog.Logger
 	// changed has room for one: something became known.
 	changed chan struct{}
 	running sync.WaitGroup
 
 	mu      sync.Mutex
-	follows map[Ref]*follow
+	watched map[Ref]*watched
 }
 
-// follow is one object that is followed.
-type follow struct {
+// watched is one object that is followed.
+type watched struct {
 	stop   context.CancelFunc
-	source Source
+	object Object
 }
 
-func newSources(objects Objects, log *slog.Logger) *sources {
-	return &sources{objects: objects, log: log, changed: make(chan struct{}, 1), follows: map[Ref]*follow{}}
+func newObjectCache(objects API, log *slog.Logger) *objectCache {
+	return &objectCache{api: objects, log: log, changed: make(chan struct{}, 1), watched: map[Ref]*watched{}}
 }
 
 // want follows these objects, and no others any more.
-func (s *sources) want(ctx context.Context, refs map[Ref]bool) {
+func (s *objectCache) want(ctx context.Context, refs map[Ref]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for ref, f := range s.follows {
+	for ref, f := range s.watched {
 		if !refs[ref] {
 			f.stop()
-			delete(s.follows, ref)
+			delete(s.watched, ref)
 		}
 	}
 	for _, ref := range slices.SortedFunc(maps.Keys(refs), compareRefs) {
-		if s.follows[ref] != nil || len(s.follows) >= maxSources {
+		if s.watched[ref] != nil || len(s.watched) >= maxObjects {
 			continue
 		}
 		ctx, stop := context.WithCancel(ctx)
-		f := &follow{stop: stop}
-		s.follows[ref] = f
+		f := &watched{stop: stop}
+		s.watched[ref] = f
 		s.running.Go(func() { s.run(ctx, ref, f) })
 	}
 }
 
 // stop ends all; it is called when the context of want is done.
-func (s *sources) stop() {
+func (s *objectCache) stop() {
 	s.want(context.Background(), nil)
 	s.running.Wait()
 }
 
 // known returns what is known of an object that is wanted.
-func (s *sources) known(ref Ref) Source {
+func (s *objectCache) known(ref Ref) Object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.follows[ref]; f != nil {
-		return f.source
+	if f := s.watched[ref]; f != nil {
+		return f.object
 	}
-	return Source{Err: errTooMany}
+	return Object{Err: errTooMany}
 }
 
-func (s *sources) run(ctx context.Context, ref Ref, f *follow) {
-	pauses := backoff.Backoff{First: firstPause, Max: lastPause}
+func (s *objectCache) run(ctx context.Context, ref Ref, f *watched) {
+	pauses := backoff.Backoff{First: firstRetryDelay, Max: maxRetryDelay}
 	failures, polls := 0, false
 	for {
 		began := time.Now()
-		err := s.objects.Watch(ctx, ref.Kind, ref.Namespace, ref.Name, func(data map[string][]byte, found bool) {
-			s.set(f, Source{Known: true, Found: found, Data: data})
+		err := s.api.Watch(ctx, ref.Kind, ref.Namespace, ref.Name, func(data map[string][]byte, found bool) {
+			s.set(f, Object{Known: true, Found: found, Data: data})
 		})
 		forbidden := apierrors.IsForbidden(err)
 		if forbidden {
@@ -125,8 +125,8 @@ func (s *sources) run(ctx context.Context, ref Ref, f *follow) {
 			if !polls {
 				s.log.Info("a source of discoveryProperties is read once or twice a minute: the agent may get it, but not watch it", "source", ref.String())
 			}
-			wait, failures = backoff.Jitter(pollMost, 0.5), 0
-		case time.Since(began) > lastPause: // watches end now and then
+			wait, failures = backoff.Jitter(maxPollInterval, 0.5), 0
+		case time.Since(began) > maxRetryDelay: // watches end now and then
 			wait, failures = 0, 0
 		}
 		polls = forbidden && err == nil
@@ -136,21 +136,21 @@ func (s *sources) run(ctx context.Context, ref Ref, f *follow) {
 	}
 }
 
-func (s *sources) read(ctx context.Context, ref Ref, f *follow) error {
+func (s *objectCache) read(ctx context.Context, ref Ref, f *watched) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	data, found, err := s.objects.Read(ctx, ref.Kind, ref.Namespace, ref.Name)
+	data, found, err := s.api.Read(ctx, ref.Kind, ref.Namespace, ref.Name)
 	if err == nil {
-		s.set(f, Source{Known: true, Found: found, Data: data})
+		s.set(f, Object{Known: true, Found: found, Data: data})
 	}
 	return err
 }
 
 // failed notes why an object cannot be read. What is known of it stays true
 // while the API server is away, but not if the right to read it was taken.
-func (s *sources) failed(f *follow, err error) {
+func (s *objectCache) failed(f *watched, err error) {
 	s.mu.Lock()
-	last := f.source
+	last := f.object
 	s.mu.Unlock()
 	if !last.Known || apierrors.IsForbidden(err) {
 		last.Err = err
@@ -158,10 +158,10 @@ func (s *sources) failed(f *follow, err error) {
 	}
 }
 
-func (s *sources) set(f *follow, now Source) {
+func (s *objectCache) set(f *watched, now Object) {
 	s.mu.Lock()
-	same := same(f.source, now)
-	f.source = now
+	same := same(f.object, now)
+	f.object = now
 	s.mu.Unlock()
 	if same {
 		return
@@ -172,7 +172,7 @@ func (s *sources) set(f *follow, now Source) {
 	}
 }
 
-func same(a, b Source) bool {
+func same(a, b Object) bool {
 	return a.Known == b.Known && a.Found == b.Found && maps.EqualFunc(a.Data, b.Data, slices.Equal) &&
 		(a.Err == nil) == (b.Err == nil) && (a.Err == nil || errors.Is(a.Err, b.Err) || a.Err.Error() == b.Err.Error())
 }

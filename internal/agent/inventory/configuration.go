@@ -9,16 +9,16 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// Request is what the inventory must know of a Configuration.
-type Request struct {
-	Configuration types.NamespacedName
+// Configuration is what the inventory must know of a Configuration.
+type Configuration struct {
+	Name types.NamespacedName
 	// Owner is the UID and Generation the generation of the Configuration.
 	Owner      types.UID
 	Generation int64
 	// Handler is the name that is asked, and Question identifies what; it is
 	// "" while nothing can be asked.
-	Handler  string
-	Question string
+	Handler   string
+	RequestID string
 	// Trouble says why it is not asked what the Configuration says, if it is
 	// not: then Question is an earlier one, or "".
 	Trouble string
@@ -29,6 +29,6 @@ type Request struct {
 }
 
 // Grace returns how long a device that is no longer reported stays.
-func (r Request) Grace(shared bool) time.Duration {
+func (r Configuration) Grace(shared bool) time.Duration {
 	return (&v0.DiscoveryHandlerInfo{OfflineGracePeriod: r.OfflineGracePeriod}).Grace(shared)
 }
