@@ -250,7 +250,7 @@ func Run(ctx context.Context, o Options) error {
 		pulse := probes.NewPulse(map[string]func(context.Context){
 			"handlers":  handlers.Beat,
 			"inventory": inv.Beat,
-			"questions": asker.Beat,
+			"requests":  asker.Beat,
 			"claims":    func(context.Context) { books.Claims() },
 			"instances": func(context.Context) { publisher.Pending() },
 			"resources": doors.Beat,

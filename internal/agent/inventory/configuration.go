@@ -15,12 +15,12 @@ type Configuration struct {
 	// Owner is the UID and Generation the generation of the Configuration.
 	Owner      types.UID
 	Generation int64
-	// Handler is the name that is asked, and Question identifies what; it is
-	// "" while nothing can be asked.
+	// Handler is the name of the handlers that are asked, and RequestID what they
+	// are asked; it is "" while nothing can be asked.
 	Handler   string
 	RequestID string
-	// Trouble says why it is not asked what the Configuration says, if it is
-	// not: then Question is an earlier one, or "".
+	// Trouble says why the Configuration's own request cannot be made, if it
+	// cannot: then RequestID is of an earlier request, or "".
 	Trouble string
 
 	Capacity           int
@@ -29,6 +29,6 @@ type Configuration struct {
 }
 
 // Grace returns how long a device that is no longer reported stays.
-func (r Configuration) Grace(shared bool) time.Duration {
-	return (&v0.DiscoveryHandlerInfo{OfflineGracePeriod: r.OfflineGracePeriod}).Grace(shared)
+func (c Configuration) Grace(shared bool) time.Duration {
+	return (&v0.DiscoveryHandlerInfo{OfflineGracePeriod: c.OfflineGracePeriod}).Grace(shared)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/akri-go/akri/internal/logging"
 )
 
-// Statuses is told what this node has to say of a Configuration, each time
-// that it has changed.
+// Statuses is told this node's entry in the status of a Configuration each time
+// that it changes.
 type Statuses interface {
 	ConfigurationStatus(configuration types.NamespacedName, owner types.UID, entry v0.ConfigurationNode)
 }
@@ -29,12 +29,12 @@ type Options struct {
 	// Consumers are told of devices, in this order.
 	Consumers []Consumer
 	Statuses  Statuses
-	// Warn, if it is not nil, is told what the user should hear of besides:
-	// handlers that refuse, devices that were left out.
+	// Warn, if not nil, is told what users should hear of as an Event: handlers
+	// that refuse, devices that were left out.
 	Warn func(configuration types.NamespacedName, owner types.UID, reason, note string)
-	// Vet returns those of some devices that may be, and why others may not. What
-	// is not from a handler now goes through it: what is restored or adopted was
-	// vetted by an earlier agent's rules, or by nobody.
+	// Vet returns the devices that are allowed, and why the others are not. Devices
+	// that are restored or adopted go through it: they were checked by an earlier
+	// agent's rules, or never.
 	Vet func([]discovery.Device) (good []discovery.Device, refused error)
 	// UpTime is the clock of all grace periods.
 	UpTime *UpTime
@@ -55,15 +55,15 @@ type Inventory struct {
 	mu             sync.Mutex
 	configurations map[types.NamespacedName]*configuration
 	dirty          bool // the store is behind
-	changes        int  // how many states there were
+	changes        int  // how many states were taken to be saved
 
-	// saving is held while the store is written, after mu if both are; saved is
-	// which of the states the store has.
+	// saving is held while the store is written, and locked after mu. saved is the
+	// number of the state that the store has.
 	saving     sync.Mutex
 	saved      int
 	unwritable logging.Trouble
 
-	// wake has room for one: something for Run to do.
+	// wake holds one value while Run has something to do.
 	wake chan struct{}
 	beat chan struct{}
 }
@@ -73,17 +73,17 @@ type configuration struct {
 	lists map[string]List
 	known map[string]Known
 	next  time.Duration
-	// holders and names were restored, or adopted; taken is what the API says.
+	// holders and names were restored or adopted; taken is what the API says.
 	holders, names, taken map[string]string
-	// failures holds what each endpoint could not do; "" stands for there
-	// being none.
+	// failures says by endpoint why it does not answer; "" stands for no endpoint
+	// being registered.
 	failures map[string]registry.Failure
 	refused  map[string]error
-	// barred are devices of before that may not be any more.
+	// barred are restored devices that are no longer allowed.
 	barred map[identity]bool
 	status v0.ConfigurationNode
 	warned string // what was warned of last
-	// heard is when the report came that is being worked off; zero if none is.
+	// heard is when the report came that is being handled; zero if none is.
 	heard time.Time
 	// collisions are those of the last plan.
 	collisions []error
@@ -105,8 +105,8 @@ func New(opts Options) *Inventory {
 	}
 }
 
-// SetConfiguration brings a Configuration, new or changed. If the question changed,
-// its devices stay until the new one is answered.
+// SetConfiguration brings a new or changed Configuration. If its request changed,
+// its devices stay until the new request is answered.
 func (v *Inventory) SetConfiguration(r Configuration) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -143,7 +143,7 @@ func newConfiguration(r Configuration) *configuration {
 	}
 }
 
-// DropConfiguration says that a Configuration is gone: so are its devices.
+// DropConfiguration says that a Configuration is gone, and with it its devices.
 func (v *Inventory) DropConfiguration(configuration types.NamespacedName) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -160,8 +160,8 @@ func (v *Inventory) drop(configuration types.NamespacedName) {
 	v.changed()
 }
 
-// Retain drops all requests but those of the given Configurations. It is
-// called once the Configurations of the cluster are known.
+// Retain drops all Configurations except the given ones. It is called once the
+// Configurations of the cluster are known.
 func (v *Inventory) Retain(configurations map[types.NamespacedName]bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -184,9 +184,9 @@ func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
 	return Device{}, false
 }
 
-// Named says that in the API the Instance of a name is that of the device with
-// this id; "" is one that this node cannot have. That was found because it is in
-// the way of d. It tells whether d is called otherwise now, or is gone.
+// Named says that in the API the Instance with this name belongs to the device
+// with this id; "" is a device that this node cannot have. It was found because it
+// is in the way of d. Named returns true if d now has another name, or is gone.
 func (v *Inventory) Named(d Device, name, id string) (moved bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -200,7 +200,7 @@ func (v *Inventory) Named(d Device, name, id string) (moved bool) {
 	return c.known[d.Instance.Name].Reported.ID != d.Reported.ID
 }
 
-// plan decides anew and tells what has changed.
+// plan decides again and tells the consumers what has changed.
 func (v *Inventory) plan(c *configuration) {
 	up, _ := v.opts.UpTime.Elapsed()
 	out := Plan(Input{
@@ -262,9 +262,9 @@ func devicesOf(known map[string]Known) []Device {
 	return devices
 }
 
-// tellGone says that devices are gone, and has that on disk before: an agent
-// that is killed now must not bring them back when it starts. New ones can wait:
-// their Instances and their handlers know them too.
+// tellGone says that devices are gone, after it has saved that: an agent that is
+// killed now must not bring them back when it starts. New devices need not be
+// saved first: their Instances and handlers know them too.
 func (v *Inventory) tellGone(devices []Device) {
 	if len(devices) == 0 {
 		return

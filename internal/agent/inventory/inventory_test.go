@@ -90,12 +90,12 @@ func vet(devices []discovery.Device) (good []discovery.Device, refused error) {
 	return good, refused
 }
 
-func ask(v *Inventory, question string) {
-	v.SetConfiguration(Configuration{Name: cfg, Owner: "uid", Handler: "h", RequestID: question, Capacity: 1})
+func ask(v *Inventory, request string) {
+	v.SetConfiguration(Configuration{Name: cfg, Owner: "uid", Handler: "h", RequestID: request, Capacity: 1})
 }
 
-func report(v *Inventory, question, endpoint string, ids ...string) {
-	v.Reported(registry.Report{Configuration: cfg, RequestID: question, Endpoint: endpoint, Devices: devices(ids...)})
+func report(v *Inventory, request, endpoint string, ids ...string) {
+	v.Reported(registry.Report{Configuration: cfg, RequestID: request, Endpoint: endpoint, Devices: devices(ids...)})
 }
 
 func want(t *testing.T, r *recorder, what string) {
@@ -115,7 +115,7 @@ func TestReportsBecomeDevices(t *testing.T) {
 	want(t, r, "")
 	report(v, "q", "e", "y")
 	want(t, r, "-x")
-	report(v, "another question", "e")
+	report(v, "another request", "e")
 	want(t, r, "")
 	v.DropConfiguration(cfg)
 	want(t, r, "-y")
@@ -280,7 +280,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-func TestEditedQuestionKeepsDevicesUntilAnswered(t *testing.T) {
+func TestEditedRequestKeepsDevicesUntilAnswered(t *testing.T) {
 	v, r, _ := start(t, nil, "")
 	ask(v, "q")
 	report(v, "q", "e", "x", "y")
@@ -293,7 +293,7 @@ func TestEditedQuestionKeepsDevicesUntilAnswered(t *testing.T) {
 	want(t, r, "-x, +z Online usable=true")
 }
 
-func TestRefusedQuestionEndsTheOldAnswers(t *testing.T) {
+func TestRefusedRequestEndsTheOldAnswers(t *testing.T) {
 	v, r, _ := start(t, nil, "")
 	ask(v, "q")
 	report(v, "q", "e", "x")

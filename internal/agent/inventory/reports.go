@@ -12,7 +12,7 @@ func (v *Inventory) Reported(r registry.Report) error {
 	defer v.mu.Unlock()
 	c := v.configurations[r.Configuration]
 	if c == nil || c.RequestID != r.RequestID {
-		return nil // an answer to a question of the past
+		return nil // an answer to an earlier request
 	}
 	size := sizeOf(r.Devices)
 	if err := v.makeRoom(c, r.Endpoint, size); err != nil {
@@ -63,8 +63,8 @@ func (v *Inventory) Failed(f registry.Failure) {
 	}
 	c.failures[f.Endpoint] = f
 	if f.Final {
-		// The handler is there and refuses: what it said to an earlier
-		// question is no answer to this one.
+		// The handler is there and refuses: what it reported for an earlier
+		// request is no answer to this one.
 		for name, s := range c.lists {
 			if s.RequestID != f.RequestID {
 				delete(c.lists, name)

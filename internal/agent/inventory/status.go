@@ -10,7 +10,7 @@ import (
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// summary says what became of a request on this node.
+// summary returns this node's entry in the status of a Configuration.
 func (c *configuration) summary(node string) v0.ConfigurationNode {
 	entry := v0.ConfigurationNode{
 		Name:               node,
@@ -59,14 +59,14 @@ func (c *configuration) summary(node string) v0.ConfigurationNode {
 	return entry
 }
 
-// Reasons of what is warned of.
+// Reasons of warnings.
 const (
 	reasonHandlerFailed  = "HandlerFailed"
 	reasonDevicesRefused = "DevicesRefused"
 )
 
-// problem says what the user should hear of; a handler that is not there yet,
-// or is slow, is not among it.
+// problem returns what the user should be warned of. A handler that is slow or not
+// there yet is no problem.
 func (c *configuration) problem() (reason, note string) {
 	var says []string
 	for _, name := range slices.Sorted(maps.Keys(c.failures)) {

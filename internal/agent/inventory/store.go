@@ -15,14 +15,14 @@ import (
 const StateVersion = 1
 
 // State is what an inventory keeps on disk: the last lists of the handlers, by
-// request. Devices follow from them.
+// Configuration. Devices follow from them.
 type State struct {
-	// BootID is the kernel's; paths of local devices are void under another.
+	// BootID is the kernel's; under another one paths of local devices are void.
 	BootID         string                `json:"bootID"`
 	Configurations []StoredConfiguration `json:"requests"`
 }
 
-// StoredConfiguration is one request as it was, with the lists for it.
+// StoredConfiguration is a Configuration with its lists, as they were.
 type StoredConfiguration struct {
 	Name             types.NamespacedName `json:"configuration"`
 	Owner            types.UID            `json:"owner"`
@@ -31,13 +31,13 @@ type StoredConfiguration struct {
 	Capacity         int                  `json:"capacity"`
 	BrokerProperties map[string]string    `json:"brokerProperties,omitempty"`
 	Lists            []List               `json:"sources"`
-	// Holders are those of devices, by their ids, if there is more than one
-	// source. Names are those of Instances that have not their first name.
+	// Holders are the holders of devices, by device id, if there is more than one
+	// list. Names are those of Instances that do not have their first name.
 	Holders map[string]string `json:"holders,omitempty"`
 	Names   map[string]string `json:"names,omitempty"`
 }
 
-// Endpoints of devices that are known from the API server only.
+// Endpoints of devices that only the API server knows.
 const (
 	adoptedLocal  = "adopted:local"
 	adoptedShared = "adopted:shared"
@@ -45,9 +45,9 @@ const (
 
 func (s List) adopted() bool { return s.Endpoint == adoptedLocal || s.Endpoint == adoptedShared }
 
-// Restore starts from what the store holds. Devices that may still be are there
-// at once; they are checked when their handlers report, or expire as if those
-// were lost now.
+// Restore starts from what the store holds. Devices that are still allowed are
+// there at once, as if their handlers were lost now: they stay until these report
+// or HandlerGrace is over.
 func (v *Inventory) Restore() {
 	state, _ := checkpoint.Restore(v.opts.Store, v.opts.Logger, "starting without the saved devices; they are found anew")
 	v.mu.Lock()
@@ -76,7 +76,8 @@ func (v *Inventory) Restore() {
 	}
 }
 
-// vet takes out of a list of before what may not be any more, and notes why.
+// vet removes from a restored list the devices that are no longer allowed, and
+// notes why.
 func (v *Inventory) vet(c *configuration, s *List) {
 	good, refused := v.opts.Vet(s.Devices)
 	if refused == nil {
@@ -93,13 +94,13 @@ func (v *Inventory) vet(c *configuration, s *List) {
 	}
 	s.Devices = good
 	c.refused[s.Endpoint] = refused
-	v.opts.Logger.Warn("devices of before are refused", "configuration", c.Name.String(), "endpoint", s.Endpoint, "refused", refused)
+	v.opts.Logger.Warn("restored devices are refused", "configuration", c.Name.String(), "endpoint", s.Endpoint, "refused", refused)
 }
 
-// Adopt takes up devices of this node that the API server has and the store
-// does not. They stay as restored ones do, but no container can be given one
-// before a handler has reported it. It is called once all requests are set:
-// devices of none, and those that handlers no longer report, are gone.
+// Adopt takes over devices of this node that the API server has and the store does
+// not. They stay as restored devices do, but no container gets one before a
+// handler has reported it. Call it once all Configurations are set: devices of
+// other Configurations, and devices that handlers no longer report, are gone.
 func (v *Inventory) Adopt(devices []Device) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -118,7 +119,7 @@ func (v *Inventory) Adopt(devices []Device) {
 	up, _ := v.opts.UpTime.Elapsed()
 	for name, devices := range fresh {
 		c := v.configurations[name]
-		if answered(c) { // what the handlers do not list is not there
+		if answered(c) { // devices that the handlers do not list are gone
 			v.tellGone(devices)
 			continue
 		}
@@ -163,7 +164,7 @@ func answered(c *configuration) bool {
 	return false
 }
 
-// save brings the store up to date if it is behind, and tells whether it did.
+// save writes the store if it is out of date, and tells whether it tried.
 func (v *Inventory) save() bool {
 	v.mu.Lock()
 	state, number, ok := v.unsaved()
@@ -176,7 +177,8 @@ func (v *Inventory) save() bool {
 	return ok
 }
 
-// unsaved returns what the store lacks, if anything. The caller holds mu.
+// unsaved returns the state to save, if the store is out of date. The caller holds
+// mu.
 func (v *Inventory) unsaved() (state State, number int, ok bool) {
 	if !v.dirty || v.opts.Store == nil {
 		v.dirty = false
@@ -187,8 +189,8 @@ func (v *Inventory) unsaved() (state State, number int, ok bool) {
 	return v.state(), v.changes, true
 }
 
-// store saves a state unless a later one is saved already, and tells whether
-// that succeeded.
+// store saves a state unless a later one is saved already. It returns false if
+// that failed.
 func (v *Inventory) store(state State, number int) bool {
 	v.saving.Lock()
 	defer v.saving.Unlock()
@@ -240,8 +242,8 @@ func (v *Inventory) state() State {
 	return state
 }
 
-// sorted returns a source with its devices in the order of their ids, so that
-// what is stored does not depend on the order of a report.
+// sorted returns a list with its devices in the order of their ids, so that what
+// is stored does not depend on the order of a report.
 func sorted(s List) List {
 	s.Devices = slices.SortedFunc(slices.Values(s.Devices), func(a, b discovery.Device) int {
 		return cmp.Compare(a.ID, b.ID)

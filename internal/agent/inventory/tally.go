@@ -16,7 +16,7 @@ type Tally struct {
 	Answered, Shared bool
 }
 
-// Tally returns one for each request.
+// Tally returns one for each Configuration.
 func (v *Inventory) Tally() []Tally {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -39,7 +39,7 @@ func (v *Inventory) Tally() []Tally {
 	return all
 }
 
-// Beat returns once Run has come by, or when ctx is done.
+// Beat returns once Run has received it, or when ctx is done.
 func (v *Inventory) Beat(ctx context.Context) {
 	select {
 	case v.beat <- struct{}{}:

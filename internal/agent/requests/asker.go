@@ -17,13 +17,13 @@ import (
 	"github.com/akri-go/akri/internal/logging"
 )
 
-// Registry is where questions go.
+// Registry takes the requests.
 type Registry interface {
 	Ask(registry.Request)
 	Drop(configuration types.NamespacedName)
 }
 
-// Inventory is told what the answers will belong to.
+// Inventory is told to which Configurations the answers belong.
 type Inventory interface {
 	SetConfiguration(inventory.Configuration)
 	DropConfiguration(configuration types.NamespacedName)
@@ -41,32 +41,32 @@ type Options struct {
 	Registry   Registry
 	Inventory  Inventory
 	Statuses   inventory.Statuses
-	// Store keeps the questions over restarts; nil for none.
+	// Store keeps the requests over restarts; nil for none.
 	Store checkpoint.Store[State]
-	// Warn, if it is not nil, tells the user why a Configuration is not asked for.
+	// Warn, if not nil, tells the user why no request is made for a Configuration.
 	Warn   func(configuration types.NamespacedName, owner types.UID, reason, note string)
 	Logger *slog.Logger
 }
 
-// Reasons of what is warned of.
+// Reasons of warnings.
 const (
 	reasonRefused    = "ConfigurationRefused"
 	reasonProperties = "PropertiesNotResolved"
 )
 
-// Asker keeps the registry's questions and the inventory's requests in step
-// with the Configurations of the cluster, and with the Secrets and ConfigMaps
-// that these refer to.
+// Asker keeps the registry's requests and the inventory's Configurations in step
+// with the Configurations of the cluster, and with the Secrets and ConfigMaps that
+// these refer to.
 type Asker struct {
 	opts    Options
 	objects *objectCache
-	// salt is mixed into the ids of questions with secrets. They are logged
-	// and stored, and must not serve to try out what the secret may be.
+	// salt is mixed into the ids of requests with secrets. Ids are logged and
+	// stored, and must not help to guess the secret.
 	salt string
 	// input holds the newest list of Configurations until Run takes it.
 	input chan []*v0.Configuration
 	beat  chan struct{}
-	// Synced is closed once the first list has been worked off.
+	// Synced is closed once the first list has been handled.
 	Synced   chan struct{}
 	restored atomic.Bool
 
@@ -78,12 +78,12 @@ type Asker struct {
 	unwritable logging.Trouble
 }
 
-// active is a Configuration that is asked for, or will be when its properties
+// active is a Configuration whose request is made, or will be when its properties
 // are known.
 type active struct {
 	request       registry.Request
-	id            string // of the question; "" if none is asked
-	confidential  bool   // the question holds what Secrets hold
+	id            string // of the request; "" if none is made
+	confidential  bool   // the request has values from Secrets
 	configuration inventory.Configuration
 }
 
@@ -118,8 +118,8 @@ func (a *Asker) Set(all []*v0.Configuration) {
 	a.input <- all
 }
 
-// Started tells whether it is known what to ask: by the Configurations of the
-// cluster, or by the store.
+// Started tells whether it is known what to ask, from the Configurations of the
+// cluster or from the store.
 func (a *Asker) Started() bool {
 	select {
 	case <-a.Synced:
@@ -129,7 +129,7 @@ func (a *Asker) Started() bool {
 	}
 }
 
-// Beat returns once Run has come by, or when ctx is done.
+// Beat returns once Run has received it, or when ctx is done.
 func (a *Asker) Beat(ctx context.Context) {
 	select {
 	case a.beat <- struct{}{}:
@@ -137,7 +137,7 @@ func (a *Asker) Beat(ctx context.Context) {
 	}
 }
 
-// saveDelay puts changes together that come one after the other.
+// saveDelay is how long a change waits to be saved together with others.
 const saveDelay = time.Second
 
 // Run works until ctx is done.
@@ -180,7 +180,7 @@ func (a *Asker) Run(ctx context.Context) error {
 	}
 }
 
-// follow has the objects watched that the Configurations refer to.
+// follow watches the objects that the Configurations refer to.
 func (a *Asker) follow(ctx context.Context, all []*v0.Configuration) {
 	wanted, _ := Plan(all)
 	refs := map[Ref]bool{}
@@ -239,8 +239,8 @@ func (a *Asker) drop(name types.NamespacedName) {
 	a.opts.Logger.Info("configuration dropped", "configuration", name)
 }
 
-// ask asks for a Configuration if that differs from what is asked already.
-// While its properties cannot be resolved the question of before goes on.
+// ask makes the request of a Configuration unless it is made already. While its
+// properties cannot be resolved, the earlier request stays.
 func (a *Asker) ask(c *v0.Configuration) {
 	was := a.active[nameOf(c)]
 	now := &active{configuration: inventory.Configuration{
@@ -286,7 +286,8 @@ func (a *Asker) ask(c *v0.Configuration) {
 	a.put(now, was == nil || was.id != now.id)
 }
 
-// put asks, and says what the answers belong to.
+// put makes a request if ask is true, and tells the inventory what the answers
+// belong to.
 func (a *Asker) put(act *active, ask bool) {
 	a.active[act.configuration.Name] = act
 	a.dirty = true
@@ -294,11 +295,11 @@ func (a *Asker) put(act *active, ask bool) {
 	a.opts.Inventory.SetConfiguration(act.configuration)
 	if ask && act.id != "" {
 		a.opts.Registry.Ask(act.request)
-		a.opts.Logger.Info("asking handlers", "configuration", act.configuration.Name, "handler", act.request.Handler, "question", act.id)
+		a.opts.Logger.Info("asking handlers", "configuration", act.configuration.Name, "handler", act.request.Handler, "request", act.id)
 	}
 }
 
-// fail says at the Configuration why it is not asked for.
+// fail says in the Configuration's status why no request is made for it.
 func (a *Asker) fail(c *v0.Configuration, err error) {
 	a.warn(c, reasonRefused, err.Error())
 	a.opts.Statuses.ConfigurationStatus(nameOf(c), c.UID, v0.ConfigurationNode{

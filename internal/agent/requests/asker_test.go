@@ -266,7 +266,7 @@ func TestAskerFollowsSecrets(t *testing.T) {
 		bigger.Generation, bigger.Spec.Capacity = 2, 7
 		r.set("set a/s cap=7 trouble", bigger)
 		api.set("Secret a/s", "two")
-		r.does("set a/s cap=7") // the same question: it is not asked again
+		r.does("set a/s cap=7") // the same request: it is not asked again
 		api.set("Secret a/s", "three")
 		r.does("set a/s cap=7, ask a/s P=three")
 
@@ -371,7 +371,7 @@ func TestRestartWithoutAPIServer(t *testing.T) {
 	})
 }
 
-// Two agents, or one that was restarted, give a question with a secret
+// Two agents, or one that was restarted, make a request with a secret
 // different ids: an id must not serve to try out passwords.
 func TestIDsOfSecretsAreSalted(t *testing.T) {
 	ids := map[string]map[string]bool{}

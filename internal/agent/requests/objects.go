@@ -15,9 +15,9 @@ import (
 	"github.com/akri-go/akri/internal/backoff"
 )
 
-// API reads what discoveryProperties refer to. Kind is Secret or ConfigMap.
-// An object that is not there is reported by found, not by an error. Of a
-// ConfigMap data is data and binaryData as one; data comes first.
+// API reads what discoveryProperties refer to. Kind is Secret or ConfigMap. An
+// object that does not exist is reported by found, not by an error. The data of a
+// ConfigMap is its data and binaryData together; data wins.
 type API interface {
 	Read(ctx context.Context, kind, namespace, name string) (data map[string][]byte, found bool, err error)
 	// Watch calls on with the object as it is and each time that it has
@@ -26,27 +26,27 @@ type API interface {
 }
 
 const (
-	// maxPollInterval is how long an object that may be read but not watched is not
-	// looked at, and half of it the shortest time.
+	// maxPollInterval is the longest time between two reads of an object that the
+	// agent may get but not watch; half of it is the shortest.
 	maxPollInterval = 60 * time.Second
-	// firstRetryDelay and lastPause are how long a watch that failed waits at first and
-	// at most.
+	// firstRetryDelay and lastPause are how long a failed watch waits at first and at
+	// most.
 	firstRetryDelay, maxRetryDelay = time.Second, 15 * time.Second
 	// readTimeout bounds a read.
 	readTimeout = 15 * time.Second
-	// maxObjects bounds how many objects are followed, a connection's stream
-	// and a goroutine each.
+	// maxObjects bounds how many objects are watched; each takes a stream of the
+	// connection and a goroutine.
 	maxObjects = 256
 )
 
 var errTooMany = fmt.Errorf("more than %d Secrets and ConfigMaps are referred to: put properties together in fewer", maxObjects)
 
-// objectCache follows the objects that Configurations refer to, one watch each,
-// or reads them again and again where the agent may not watch.
+// objectCache watches the objects that Configurations refer to. Where the agent may
+// not watch, it polls them.
 type objectCache struct {
 	api API
 	log *slog.Logger
-	// changed has room for one: something became known.
+	// changed holds one value when an object has changed.
 	changed chan struct{}
 	running sync.WaitGroup
 
@@ -54,7 +54,7 @@ type objectCache struct {
 	watched map[Ref]*watched
 }
 
-// watched is one object that is followed.
+// watched is one object of the cache.
 type watched struct {
 	stop   context.CancelFunc
 	object Object
@@ -64,7 +64,7 @@ func newObjectCache(objects API, log *slog.Logger) *objectCache {
 	return &objectCache{api: objects, log: log, changed: make(chan struct{}, 1), watched: map[Ref]*watched{}}
 }
 
-// want follows these objects, and no others any more.
+// want watches these objects and no others.
 func (s *objectCache) want(ctx context.Context, refs map[Ref]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *objectCache) want(ctx context.Context, refs map[Ref]bool) {
 	}
 }
 
-// stop ends all; it is called when the context of want is done.
+// stop ends all watches. It is called when the context of want is done.
 func (s *objectCache) stop() {
 	s.want(context.Background(), nil)
 	s.running.Wait()
@@ -123,7 +123,7 @@ func (s *objectCache) run(ctx context.Context, ref Ref, f *watched) {
 			failures++
 		case forbidden:
 			if !polls {
-				s.log.Info("a source of discoveryProperties is read once or twice a minute: the agent may get it, but not watch it", "source", ref.String())
+				s.log.Info("an object that discoveryProperties refer to is polled once or twice a minute: the agent may get it, but not watch it", "object", ref.String())
 			}
 			wait, failures = backoff.Jitter(maxPollInterval, 0.5), 0
 		case time.Since(began) > maxRetryDelay: // watches end now and then
@@ -146,8 +146,8 @@ func (s *objectCache) read(ctx context.Context, ref Ref, f *watched) error {
 	return err
 }
 
-// failed notes why an object cannot be read. What is known of it stays true
-// while the API server is away, but not if the right to read it was taken.
+// failed notes why an object cannot be read. While the API server is away, what is
+// known of it still counts; when the agent may no longer read it, it does not.
 func (s *objectCache) failed(f *watched, err error) {
 	s.mu.Lock()
 	last := f.object
