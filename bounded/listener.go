@@ -17,8 +17,9 @@ type Limits struct {
 	Peer func(net.Conn) string
 }
 
-// receiveBufferBytes is how much of what a peer sends the kernel holds for us: with
-// its own choice, megabytes for each connection, which count as our memory.
+// receiveBufferBytes is how much of what a peer sends the kernel holds for us:
+// with its own choice, megabytes for each connection, which count as our
+// memory.
 const receiveBufferBytes = 64 << 10
 
 // Listener accepts connections within limits. It never waits: of connections

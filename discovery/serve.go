@@ -45,8 +45,8 @@ var retryBackoff = backoff.Backoff{First: 100 * time.Millisecond, Max: 10 * time
 // answers there. The log says for what; an agent has not accepted the handler
 // until [WithRegistered] says so.
 //
-// An error means that h cannot be served here: the name is unfit, or the directory
-// is missing.
+// An error means that h cannot be served here: the name is unfit, or the
+// directory is missing.
 func Serve(ctx context.Context, h Handler, opts ...Option) error {
 	s, err := newService(h, opts)
 	if err != nil {

@@ -128,7 +128,8 @@ func builtin(names []string, getenv func(string) string, p setup.Program) ([]dis
 		if !ok {
 			return nil, fmt.Errorf("there is no built-in handler %q: want %s", name, all.Names("or"))
 		}
-		// Of what can be chosen for it the agent has the variables, not the flags.
+		// Of what can be chosen for it the agent has the variables, not the
+		// flags.
 		start := kind.Setup(flag.NewFlagSet(name, flag.ContinueOnError), getenv)
 		h, err := start(p)
 		if err != nil {

@@ -133,8 +133,8 @@ func serve(ctx context.Context, s settings, h discovery.Handler, log *slog.Logge
 	return group.Wait()
 }
 
-// parse reads flags and environment. Flags of the handler come after its name, all
-// others before or after it.
+// parse reads flags and environment. Flags of the handler come after its name,
+// all others before or after it.
 func parse(args []string, getenv func(string) string, out io.Writer) (s settings, err error) {
 	env := envvar.Or(getenv)
 	flags := flag.NewFlagSet("akri-discovery", flag.ContinueOnError)

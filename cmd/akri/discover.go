@@ -147,8 +147,8 @@ func newDiscoverDebugEchoCommand(kind all.Kind) *cobra.Command {
 	return cmd
 }
 
-// newDiscoverDetailsCommand makes the command of a handler whose details come from
-// a file alone.
+// newDiscoverDetailsCommand makes the command of a handler whose details come
+// from a file alone.
 func newDiscoverDetailsCommand(kind all.Kind) *cobra.Command {
 	var (
 		d    discoverFlags

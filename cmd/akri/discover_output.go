@@ -90,7 +90,8 @@ func columnsOf(k handlers.Kind) []column {
 	return all
 }
 
-// udevColumns are those of the handler udev. The tree knows what reports do not say.
+// udevColumns are those of the handler udev. The tree knows what reports do not
+// say.
 func udevColumns(tree *sysfs.Tree) []column {
 	sysfsDevice := func(d discovery.Device, value func(*sysfs.Device) string) string {
 		devpath := cmp.Or(d.Properties["UDEV_DEVPATH"], d.ID)

@@ -53,7 +53,8 @@ func record(cmd *cobra.Command, file string, keepSerials bool) error {
 	return nil
 }
 
-// machine returns what the handler udev looks at: this machine, or a recorded one.
+// machine returns what the handler udev looks at: this machine, or a recorded
+// one.
 func (d *discoverFlags) machine(cmd *cobra.Command) (udev.Options, error) {
 	if d.from == "" {
 		return udev.Options{NodeMounts: nodeMounts}, nil

@@ -25,8 +25,8 @@ func (nobody) Reported(registry.Report) error                                   
 func (nobody) Failed(registry.Failure)                                                   {}
 func (nobody) Lost(registry.Loss)                                                        {}
 func (nobody) Retain(map[types.NamespacedName]bool)                                      {}
-func (nobody) SetConfiguration(inventory.Configuration)                                        {}
-func (nobody) DropConfiguration(types.NamespacedName)                                          {}
+func (nobody) SetConfiguration(inventory.Configuration)                                  {}
+func (nobody) DropConfiguration(types.NamespacedName)                                    {}
 func (nobody) ConfigurationStatus(types.NamespacedName, types.UID, v0.ConfigurationNode) {}
 func (nobody) Read(context.Context, string, string, string) (map[string][]byte, bool, error) {
 	return nil, false, nil

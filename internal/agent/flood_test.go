@@ -163,7 +163,8 @@ func (f statusFunc) ConfigurationStatus(c types.NamespacedName, _ types.UID, ent
 	f(c, entry)
 }
 
-// report is a DiscoverResponse of about so many bytes, of devices that are allowed.
+// report is a DiscoverResponse of about so many bytes, of devices that are
+// allowed.
 func report(t *testing.T, bytes int) []byte {
 	m := &pb.DiscoverResponse{}
 	value := strings.Repeat("v", 4<<10)

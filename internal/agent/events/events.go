@@ -27,7 +27,8 @@ const (
 const (
 	// collectDelay is how long an Event waits for more of its kind.
 	collectDelay = time.Second
-	// bucketSize and refillInterval are the bucket of each object.
+	// bucketSize is how many Events an object's bucket has, and refillInterval
+	// how long one takes to come back.
 	bucketSize     = 10
 	refillInterval = 30 * time.Second
 	// repeatInterval is how long the same warning is not repeated.
@@ -82,7 +83,7 @@ type Writer struct {
 	serial uint64
 }
 
-// topic is what waits to be said of one object.
+// topic is what waits to be written about one object.
 type topic struct {
 	tokens  float64
 	filled  time.Time
@@ -90,7 +91,7 @@ type topic struct {
 	said    map[kind]time.Time
 }
 
-// kind tells Events apart that are not put together.
+// kind identifies Events that become one.
 type kind struct{ reason, note string }
 
 // bundle is one Event in the making.
@@ -123,7 +124,7 @@ func (w *Writer) Lost(d inventory.Device) {
 	})
 }
 
-// Warn reports a problem. The same one is not repeated for ten minutes.
+// Warn writes a warning. The same warning is not repeated for ten minutes.
 func (w *Writer) Warn(r Regarding, reason, note string) {
 	note = shorten.Text(note, maxNoteBytes-len(w.node)-16)
 	w.add(r, kind{reason, note}, bundle{warning: true, one: fmt.Sprintf("node %s: %s", w.node, note)})
@@ -181,7 +182,8 @@ func (w *Writer) Run(ctx context.Context) {
 	}
 }
 
-// due takes out what is to be written now, and tells when to look again.
+// due removes and returns the Events to write now, and returns when to look
+// again.
 func (w *Writer) due(now time.Time) (due []kubeclient.Event, next time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"github.com/akri-go/akri/internal/agent/registry"
 )
 
-// DefaultBudgetBytes is about how many bytes the lists of all handlers may take. While
-// the agent saves them, it has them twice.
+// DefaultBudgetBytes is about how many bytes the lists of all handlers may
+// take. While the agent saves them, it has them twice.
 const DefaultBudgetBytes = 24 << 20
 
 // holding is what a handler makes the inventory hold: the list of an endpoint, or

@@ -40,14 +40,15 @@ type Device struct {
 	BrokerProperties map[string]string `json:"-"`
 
 	// State is Offline while the device is missing and its grace period runs.
-	// Reason ([v0.ReasonNotReported], …) says why, and Since when that began; both
-	// are zero for a device that is online.
+	// Reason ([v0.ReasonNotReported], …) says why, and Since when that began;
+	// both are zero for a device that is online.
 	State  v0.DeviceState `json:"state"`
 	Reason string         `json:"reason,omitempty"`
 	Since  time.Time      `json:"since,omitzero"`
 
 	// ReportedAt is when the report came that changed the device; zero if
-	// something else did: a restart, a grace period, an edit of the Configuration.
+	// something else did: a restart, a grace period, an edit of the
+	// Configuration.
 	ReportedAt time.Time `json:"-"`
 
 	// Usable tells whether containers may get the device now: it is online, and
@@ -58,8 +59,8 @@ type Device struct {
 // Hash returns the six hexadecimal digits of the Instance's name.
 func (d Device) Hash() string { return v0.HashOf(d.Instance.Name) }
 
-// Properties returns the device's properties with the Configuration's on top: what
-// the Instance shows and containers get.
+// Properties returns the device's properties with the Configuration's on top:
+// what the Instance shows and containers get.
 func (d Device) Properties() map[string]string {
 	all := make(map[string]string, len(d.Reported.Properties)+len(d.BrokerProperties))
 	for k, v := range d.Reported.Properties {

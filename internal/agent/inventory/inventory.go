@@ -32,9 +32,9 @@ type Options struct {
 	// Warn, if not nil, is told what users should hear of as an Event: handlers
 	// that refuse, devices that were left out.
 	Warn func(configuration types.NamespacedName, owner types.UID, reason, note string)
-	// Vet returns the devices that are allowed, and why the others are not. Devices
-	// that are restored or adopted go through it: they were checked by an earlier
-	// agent's rules, or never.
+	// Vet returns the devices that are allowed, and why the others are not.
+	// Devices that are restored or adopted go through it: they were checked by
+	// an earlier agent's rules, or never.
 	Vet func([]discovery.Device) (good []discovery.Device, refused error)
 	// UpTime is the clock of all grace periods.
 	UpTime *UpTime
@@ -57,8 +57,8 @@ type Inventory struct {
 	dirty          bool // the store is behind
 	changes        int  // how many states were taken to be saved
 
-	// saving is held while the store is written, and locked after mu. saved is the
-	// number of the state that the store has.
+	// saving is held while the store is written, and locked after mu. saved is
+	// the number of the state that the store has.
 	saving     sync.Mutex
 	saved      int
 	unwritable logging.Trouble
@@ -185,8 +185,9 @@ func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
 }
 
 // Named says that in the API the Instance with this name belongs to the device
-// with this id; "" is a device that this node cannot have. It was found because it
-// is in the way of d. Named returns true if d now has another name, or is gone.
+// with this id; "" is a device that this node cannot have. It was found because
+// it is in the way of d. Named returns true if d now has another name, or is
+// gone.
 func (v *Inventory) Named(d Device, name, id string) (moved bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

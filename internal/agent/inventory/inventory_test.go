@@ -226,7 +226,8 @@ func TestRestartWithoutItsConfiguration(t *testing.T) {
 	want(t, r, "-x")
 }
 
-// A handler comes back at another address, before and after a restart of the agent.
+// A handler comes back at another address, before and after a restart of the
+// agent.
 func TestHandlerThatMoves(t *testing.T) {
 	store := &memory{}
 	v, r, _ := start(t, store, "boot")

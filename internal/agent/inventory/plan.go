@@ -19,15 +19,16 @@ import (
 const HandlerGrace = 5 * time.Minute
 
 // holderGrace is how long a device waits for its holder to come back before
-// another endpoint that lists it takes over. A handler or an agent needs less than
-// that to restart.
+// another endpoint that lists it takes over. A handler or an agent needs less
+// than that to restart.
 const holderGrace = 30 * time.Second
 
-// List is the last complete list of devices of one handler endpoint for a request.
+// List is the last complete list of devices of one handler endpoint for a
+// request.
 type List struct {
 	Endpoint string `json:"endpoint"`
-	// Handler is the name that the endpoint was asked under, and RequestID what it
-	// was asked.
+	// Handler is the name that the endpoint was asked under, and RequestID what
+	// it was asked.
 	Handler   string             `json:"handler"`
 	RequestID string             `json:"question"`
 	Shared    bool               `json:"shared"`
@@ -38,14 +39,14 @@ type List struct {
 	// request. LostAt is since when, by the clock of [Input.Up].
 	Lost   bool          `json:"-"`
 	LostAt time.Duration `json:"-"`
-	// Void means that the paths in the list cannot be used: they are of an earlier
-	// boot, or not known at all.
+	// Void means that the paths in the list cannot be used: they are of an
+	// earlier boot, or not known at all.
 	Void bool `json:"void,omitempty"`
 
-	// Registration is the number of the endpoint's registration or, of a lost list,
-	// of the last registration of any endpoint by then. Alone means that no other
-	// endpoint of its name was registered then (of a restored list: when it was
-	// reported).
+	// Registration is the number of the endpoint's registration or, of a lost
+	// list, of the last registration of any endpoint by then. Alone means that
+	// no other endpoint of its name was registered then (of a restored list:
+	// when it was reported).
 	Registration int  `json:"-"`
 	Alone        bool `json:"alone,omitempty"`
 
@@ -73,11 +74,12 @@ type Input struct {
 	Lists         []List
 	// Known holds the devices so far, by the names of their Instances.
 	Known map[string]Known
-	// Holders and Names are from before a restart, by device id: who held a device
-	// that is not known yet, and the name of its Instance unless it is the first.
+	// Holders and Names are from before a restart, by device id: who held a
+	// device that is not known yet, and the name of its Instance unless it is
+	// the first.
 	Holders, Names map[string]string
-	// Taken maps names of Instances to the ids of the devices that have them in the
-	// API; "" is a device that this node cannot have.
+	// Taken maps names of Instances to the ids of the devices that have them in
+	// the API; "" is a device that this node cannot have.
 	Taken map[string]string
 	// Now is put into what changed. Up is the clock of the grace periods.
 	Now time.Time
@@ -102,10 +104,10 @@ type Output struct {
 
 // Plan decides which devices one Configuration has on this node:
 //
-//   - A device that is in a list is online. If it is in several, the list of its
-//     holder counts, so that a handler that comes later cannot change another's
-//     device. If the holder's list is lost for [holderGrace], another list that is
-//     not lost counts.
+//   - A device that is in a list is online. If it is in several, the list of
+//     its holder counts, so that a handler that comes later cannot change
+//     another's device. If the holder's list is lost for [holderGrace], another
+//     list that is not lost counts.
 //   - A device that is no longer in any list is offline for its grace period.
 //   - A lost list counts for [HandlerGrace]. Devices that only it has go then,
 //     without another grace period. It counts no longer if its endpoint was the
@@ -161,8 +163,8 @@ func Plan(in Input) Output {
 }
 
 // superseded tells whether the handler of a lost list has come back at another
-// endpoint. If there were two endpoints of the name, nobody knows which came back:
-// then the list is not superseded.
+// endpoint. If there were two endpoints of the name, nobody knows which came
+// back: then the list is not superseded.
 func superseded(s List, all []List, requestID string) bool {
 	return s.Lost && s.Alone && slices.ContainsFunc(all, func(other List) bool {
 		return !other.Lost && other.Handler == s.Handler && other.RequestID == requestID && other.Registration > s.Registration

@@ -7,8 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Event is an events.k8s.io/v1 Event, as far as the agent writes it. The type
-// is our own since that of k8s.io/api brings all of the core API with it.
+// Event is an events.k8s.io/v1 Event, as far as the agent writes it. The type of
+// k8s.io/api would link the whole core API.
 type Event struct {
 	metav1.TypeMeta     `json:",inline"`
 	Metadata            EventMeta        `json:"metadata"`

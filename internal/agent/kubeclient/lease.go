@@ -30,7 +30,7 @@ type LeaseSpec struct {
 	RenewTime            metav1.MicroTime `json:"renewTime"`
 }
 
-// ApplyLease makes a Lease what it is to be.
+// ApplyLease writes a Lease by a forced server-side apply.
 func (c *Client) ApplyLease(ctx context.Context, l Lease, manager string) error {
 	ctx, cancel := withTimeout(ctx, shortTimeout)
 	defer cancel()

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// settleDelay is how long properties must differ before it is said: when a
-	// Configuration changes, nodes hear of it at slightly different times.
+	// settleDelay is how long properties must differ before the status says so: when
+	// a Configuration changes, nodes hear of it at slightly different times.
 	settleDelay = 3 * time.Second
 
 	// firstRetryDelay and backoffMost are how long a failed write waits at first and
@@ -27,7 +27,7 @@ const (
 	retryJitter     = 0.25
 )
 
-// park puts an Instance aside until the API server is reachable.
+// park keeps an Instance aside until the API server is reachable.
 func (p *Publisher) park(name types.NamespacedName) {
 	p.mu.Lock()
 	p.parked[name] = true
@@ -40,8 +40,8 @@ func (p *Publisher) park(name types.NamespacedName) {
 // done follows up when nothing is left to write.
 func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have *v0.Instance) {
 	if d.Name != "" && p.opts.Named != nil && p.opts.Named(want.Device, d.Name, d.ID) {
-		p.opts.Logger.Info("device is called otherwise", "device", want.Device.Reported.ID, "not", name, "because", d.Problem)
-		p.queue.Add(name) // which is wanted no more
+		p.opts.Logger.Info("device gets another Instance name", "device", want.Device.Reported.ID, "not", name, "reason", d.Problem)
+		p.queue.Add(name) // which is no longer wanted
 		return
 	}
 	p.mu.Lock()
@@ -63,7 +63,7 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 	if d.Problem != nil {
 		problem = d.Problem.Error()
 		again = backoff.Jitter(maxRetryDelay, retryJitter)
-		if have != nil && !p.watched(have) { // then it is to be read again
+		if have != nil && !p.watched(have) { // read it again then
 			delete(p.observed, name)
 			p.unread[name] = unread{}
 		}
@@ -112,7 +112,7 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 	g := p.goal(name)
 	g.failures++
 	wait := backoff.Backoff{First: firstRetryDelay, Max: maxRetryDelay, Jitter: retryJitter}.Delay(g.failures)
-	// One that is outdated, or races, is refused once.
+	// A write that is outdated or races is refused once or twice.
 	lasting := g.failures > 3
 	report := g.problem != err.Error()
 	g.problem = err.Error()
@@ -123,7 +123,7 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 	}
 	switch {
 	case errors.Is(err, errNoOwner), terminating(err):
-		// It will go away with its device; nothing to complain of.
+		// It goes away with its device: no reason to warn.
 		p.opts.Logger.Debug("instance not written", "instance", name, "error", err)
 	case !report:
 	case refused:
@@ -135,8 +135,8 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 	p.queue.AddAfter(name, wait)
 }
 
-// refuse says in its Configuration's status why a device is not published, or,
-// if why is empty, no longer.
+// refuse says in the Configuration's status why a device is not published; if why
+// is "", that is no longer said.
 func (p *Publisher) refuse(name types.NamespacedName, d inventory.Device, why string) {
 	if d.Configuration != "" {
 		p.status.refuse(types.NamespacedName{Namespace: name.Namespace, Name: d.Configuration}, name.Name, why)

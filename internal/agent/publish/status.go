@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// statusDelay lets a burst of changes become one write, statusEvery is
-	// the least time between two writes to one Configuration.
+	// statusDelay lets a burst of changes become one write. statusInterval is the
+	// shortest time between two writes to one Configuration.
 	statusDelay    = 200 * time.Millisecond
 	statusInterval = time.Second
 )
@@ -36,8 +36,7 @@ type statuses struct {
 
 	mu     sync.Mutex
 	wanted map[types.NamespacedName]*statusGoal
-	// refused are the devices of Configurations that have no Instance, by its
-	// name, and why.
+	// refused says by Configuration and name of the Instance why a device has none.
 	refused map[types.NamespacedName]map[string]string
 	queue   workqueue.TypedDelayingInterface[types.NamespacedName]
 	missing bool // the CRD has no status subresource
@@ -45,10 +44,10 @@ type statuses struct {
 
 type statusGoal struct {
 	owner types.UID
-	// said is what the inventory says, and entry what is written: with the
-	// devices that were refused.
+	// said is the inventory's entry; entry is what is written, with the refused
+	// devices added.
 	said, entry v0.ConfigurationNode
-	// known is the entry as the API server has it, if that was looked at.
+	// known is the entry as the API server has it, if it was read.
 	known    *v0.ConfigurationNode
 	wrote    time.Time
 	failures int
@@ -78,8 +77,8 @@ func (s *statuses) set(name types.NamespacedName, owner types.UID, entry v0.Conf
 	s.queue.AddAfter(name, wait)
 }
 
-// refuse notes why a device of a Configuration has no Instance; empty if it has
-// one, or is gone.
+// refuse notes why a device of a Configuration has no Instance; "" if it has one,
+// or is gone.
 func (s *statuses) refuse(name types.NamespacedName, instance, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,10 +151,11 @@ func (s *statuses) run(ctx context.Context) {
 	}
 }
 
-// errForget says that there is nothing to write to any more.
+// errForget says that there is no longer anything to write to.
 var errForget = errors.New("the Configuration is gone")
 
-// write brings one entry up to date and tells how long to wait for another try.
+// write writes one entry if need be, and returns how long to wait before another
+// try.
 func (s *statuses) write(ctx context.Context, name types.NamespacedName) time.Duration {
 	s.mu.Lock()
 	w := s.wanted[name]
@@ -204,7 +204,7 @@ func (s *statuses) write(ctx context.Context, name types.NamespacedName) time.Du
 	return backoff.Backoff{First: 2 * statusInterval, Max: maxRetryDelay, Jitter: retryJitter}.Delay(w.failures)
 }
 
-// bring writes an entry unless it is there, and returns it as it is then.
+// bring writes an entry unless it is there already, and returns it.
 func (s *statuses) bring(ctx context.Context, name types.NamespacedName, owner types.UID, entry v0.ConfigurationNode, known *v0.ConfigurationNode) (*v0.ConfigurationNode, error) {
 	if known == nil {
 		c, err := s.api.GetConfiguration(ctx, name)

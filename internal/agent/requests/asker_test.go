@@ -143,7 +143,7 @@ func (j *recorder) SetConfiguration(r inventory.Configuration) {
 	j.note("%s", text)
 }
 
-func (j *recorder) DropConfiguration(types.NamespacedName)       {}
+func (j *recorder) DropConfiguration(types.NamespacedName) {}
 func (j *recorder) Retain(c map[types.NamespacedName]bool) { j.note("retain %d", len(c)) }
 func (j *recorder) ConfigurationStatus(c types.NamespacedName, _ types.UID, e v0.ConfigurationNode) {
 	j.note("status %s %s", c, e.State)
