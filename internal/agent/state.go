@@ -35,8 +35,8 @@ func real(path string) string {
 }
 
 // ignoreOldState warns that the checkpoints that earlier agents kept in the
-// handlers' folder are ignored. They cannot be trusted: members of the group could
-// replace the folder, if only by an older copy of it.
+// handlers' folder are ignored. They cannot be trusted: members of the group
+// could replace the folder, if only by an older copy of it.
 func ignoreOldState(handlers string, log *slog.Logger) {
 	old := filepath.Join(handlers, "agent")
 	if _, err := os.Lstat(old); err == nil {

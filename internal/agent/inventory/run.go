@@ -38,11 +38,11 @@ func (v *Inventory) Run(ctx context.Context) error {
 }
 
 const (
-	// saveInterval is the time between two writes of the store, which is only read
-	// after a restart.
+	// saveInterval is the time between two writes of the store, which is only
+	// read after a restart.
 	saveInterval = time.Second
-	// maxSaveInterval is what that time doubles to while something changes all the
-	// time, such as a reading: disks wear out.
+	// maxSaveInterval is what that time doubles to while something changes all
+	// the time, such as a reading: disks wear out.
 	maxSaveInterval = 32 * time.Second
 )
 

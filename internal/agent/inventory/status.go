@@ -65,8 +65,8 @@ const (
 	reasonDevicesRefused = "DevicesRefused"
 )
 
-// problem returns what the user should be warned of. A handler that is slow or not
-// there yet is no problem.
+// problem returns what the user should be warned of. A handler that is slow or
+// not there yet is no problem.
 func (c *configuration) problem() (reason, note string) {
 	var says []string
 	for _, name := range slices.Sorted(maps.Keys(c.failures)) {

@@ -97,10 +97,11 @@ func (v *Inventory) vet(c *configuration, s *List) {
 	v.opts.Logger.Warn("restored devices are refused", "configuration", c.Name.String(), "endpoint", s.Endpoint, "refused", refused)
 }
 
-// Adopt takes over devices of this node that the API server has and the store does
-// not. They stay as restored devices do, but no container gets one before a
-// handler has reported it. Call it once all Configurations are set: devices of
-// other Configurations, and devices that handlers no longer report, are gone.
+// Adopt takes over devices of this node that the API server has and the store
+// does not. They stay as restored devices do, but no container gets one before
+// a handler has reported it. Call it once all Configurations are set: devices
+// of other Configurations, and devices that handlers no longer report, are
+// gone.
 func (v *Inventory) Adopt(devices []Device) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -177,8 +178,8 @@ func (v *Inventory) save() bool {
 	return ok
 }
 
-// unsaved returns the state to save, if the store is out of date. The caller holds
-// mu.
+// unsaved returns the state to save, if the store is out of date. The caller
+// holds mu.
 func (v *Inventory) unsaved() (state State, number int, ok bool) {
 	if !v.dirty || v.opts.Store == nil {
 		v.dirty = false

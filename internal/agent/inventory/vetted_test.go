@@ -96,7 +96,8 @@ func TestAdoptedDevicesAreVetted(t *testing.T) {
 	want(t, r, "+x Online usable=false")
 }
 
-// Names that are not the first stay over a restart, with a checkpoint and without.
+// Names that are not the first stay over a restart, with a checkpoint and
+// without.
 func TestNamesStay(t *testing.T) {
 	a, b := collide(t)
 	other := func(id string) Device {

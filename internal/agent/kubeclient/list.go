@@ -10,8 +10,8 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 )
 
-// list reads a list and calls each with its objects, one after the other. Only one
-// of them is in memory at a time; each decides what to keep.
+// list reads a list and calls each with its objects, one after the other. Only
+// one of them is in memory at a time; each decides what to keep.
 func list[V any, T object[V]](ctx context.Context, c *Client, resource string, options metav1.ListOptions, each func(T)) (metav1.ListMeta, error) {
 	ctx, cancel := withTimeout(ctx, listTimeout)
 	defer cancel()

@@ -34,8 +34,8 @@ func subresources(s string) []string {
 	return []string{s}
 }
 
-// ApplyInstance applies, and returns the resulting Instance. Errors are those of the
-// API server ([apierrors]).
+// ApplyInstance applies, and returns the resulting Instance. Errors are those
+// of the API server ([apierrors]).
 func (c *Client) ApplyInstance(ctx context.Context, name types.NamespacedName, a Apply) (*v0.Instance, error) {
 	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
@@ -52,8 +52,8 @@ func (c *Client) ApplyInstance(ctx context.Context, name types.NamespacedName, a
 	return out, nil
 }
 
-// PatchInstance applies a JSON patch (RFC 6902) under a field manager, and returns
-// the resulting Instance. A failed test is an error of reason Invalid.
+// PatchInstance applies a JSON patch (RFC 6902) under a field manager, and
+// returns the resulting Instance. A failed test is an error of reason Invalid.
 func (c *Client) PatchInstance(ctx context.Context, name types.NamespacedName, subresource, manager string, patch []byte) (*v0.Instance, error) {
 	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
@@ -69,8 +69,8 @@ func (c *Client) PatchInstance(ctx context.Context, name types.NamespacedName, s
 	return out, nil
 }
 
-// DeleteInstance deletes an Instance if it still has this UID and resource version.
-// gone is false if a finalizer keeps it.
+// DeleteInstance deletes an Instance if it still has this UID and resource
+// version. gone is false if a finalizer keeps it.
 func (c *Client) DeleteInstance(ctx context.Context, name types.NamespacedName, uid types.UID, resourceVersion string) (gone bool, err error) {
 	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
@@ -131,8 +131,8 @@ func (c *Client) EachInstance(ctx context.Context, selector string, f func(*v0.I
 	}
 }
 
-// GetConfiguration reads a Configuration; nil if it does not exist. It has no specs of
-// brokers and Services, managedFields and conditions.
+// GetConfiguration reads a Configuration; nil if it does not exist. It has no
+// specs of brokers and Services, managedFields and conditions.
 func (c *Client) GetConfiguration(ctx context.Context, name types.NamespacedName) (*v0.Configuration, error) {
 	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()

@@ -25,8 +25,9 @@ import (
 // listTimeout bounds a list, which may be long.
 const listTimeout = time.Minute
 
-// rewatch is the back-off of a broken watch. It is shorter than client-go's: devices
-// that were plugged in while the API server was away should appear soon after.
+// rewatch is the back-off of a broken watch. It is shorter than client-go's:
+// devices that were plugged in while the API server was away should appear soon
+// after.
 func rewatch() *wait.Backoff {
 	return &wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 4 * time.Second}
 }
@@ -39,8 +40,8 @@ type Observer[T any] interface {
 	Replaced(all []T, resourceVersion string)
 	// Changed brings a new or changed object.
 	Changed(T)
-	// Deleted brings the last state of an object that is gone or no longer matches
-	// the selector, with the resource version of that change.
+	// Deleted brings the last state of an object that is gone or no longer
+	// matches the selector, with the resource version of that change.
 	Deleted(T)
 }
 
@@ -52,10 +53,10 @@ func (c *Client) WatchInstances(ctx context.Context, selector string, trim func(
 	})
 }
 
-// WatchConfigurations follows the Configurations of all namespaces until ctx is done.
-// It calls set with the complete list at the start and each time that a spec has
-// changed. The objects are shared and must not be changed. They have no broker and
-// Service specs, status and managedFields.
+// WatchConfigurations follows the Configurations of all namespaces until ctx is
+// done. It calls set with the complete list at the start and each time that a
+// spec has changed. The objects are shared and must not be changed. They have
+// no broker and Service specs, status and managedFields.
 func (c *Client) WatchConfigurations(ctx context.Context, set func(all []*v0.Configuration)) {
 	h := &configurations{set: set, all: map[types.NamespacedName]*v0.Configuration{}}
 	trim := func(c *v0.Configuration) { bare(trimConfiguration(c)) }

@@ -13,13 +13,13 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// Claim takes slots for this node through a door: all of them, or none if it returns
-// an error. Slots that the node already holds through that door are granted again,
-// even without an API server. The error wraps [ErrTaken] if another node holds a slot,
-// or this node through its other door.
+// Claim takes slots for this node through a door: all of them, or none if it
+// returns an error. Slots that the node already holds through that door are
+// granted again, even without an API server. The error wraps [ErrTaken] if
+// another node holds a slot, or this node through its other door.
 //
-// A granted claim is on disk and, for a shared device, in its Instance. Errors are
-// for the user of the Pod.
+// A granted claim is on disk and, for a shared device, in its Instance. Errors
+// are for the user of the Pod.
 func (l *Ledger) Claim(ctx context.Context, door v0.Door, slotIDs []string) error {
 	l.writes.Lock()
 	r, err := l.reserve(door, slotIDs)
@@ -62,8 +62,8 @@ type reservation struct {
 	woken []types.NamespacedName
 }
 
-// reserve checks that the slots can be claimed, and marks those that this node does
-// not hold yet as pending.
+// reserve checks that the slots can be claimed, and marks those that this node
+// does not hold yet as pending.
 func (l *Ledger) reserve(door v0.Door, slotIDs []string) (reservation, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -118,8 +118,8 @@ func (l *Ledger) reserve(door v0.Door, slotIDs []string) (reservation, error) {
 	return r, nil
 }
 
-// planClaim decides whether this node can have slot i of an instance through a door.
-// held means that it has the slot already.
+// planClaim decides whether this node can have slot i of an instance through a
+// door. held means that it has the slot already.
 func planClaim(node string, in *instance, i int, door v0.Door) (held bool, err error) {
 	if in == nil || in.device == nil {
 		return false, fmt.Errorf("node %s has no such device now", node)
@@ -154,9 +154,9 @@ func planClaim(node string, in *instance, i int, door v0.Door) (held bool, err e
 	return false, nil
 }
 
-// claimShared claims the slots in the API and then grants them all. The API comes
-// first: after a crash before the save, the Instance says that this node holds the
-// slots, and [Ledger.Observed] takes them over.
+// claimShared claims the slots in the API and then grants them all. The API
+// comes first: after a crash before the save, the Instance says that this node
+// holds the slots, and [Ledger.Observed] takes them over.
 func (l *Ledger) claimShared(ctx context.Context, r reservation) error {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
@@ -189,9 +189,9 @@ func (l *Ledger) claimShared(ctx context.Context, r reservation) error {
 	return err
 }
 
-// mayDoWithout tells whether the slots of an instance can be granted although the API
-// could not be asked: this node holds all of them already, and its Instance is not
-// known to disagree.
+// mayDoWithout tells whether the slots of an instance can be granted although
+// the API could not be asked: this node holds all of them already, and its
+// Instance is not known to disagree.
 func (l *Ledger) mayDoWithout(name types.NamespacedName, r reservation, err error) bool {
 	if errors.Is(err, ErrTaken) {
 		return false
@@ -208,8 +208,9 @@ func (l *Ledger) mayDoWithout(name types.NamespacedName, r reservation, err erro
 	})
 }
 
-// startClaiming returns this node's part of an instance's usage, with the slots that
-// are being claimed. Until stopClaiming nothing else of the instance is recorded.
+// startClaiming returns this node's part of an instance's usage, with the slots
+// that are being claimed. Until stopClaiming nothing else of the instance is
+// recorded.
 func (l *Ledger) startClaiming(name types.NamespacedName, take []Claim) map[string]v0.Usage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -224,8 +225,8 @@ func (l *Ledger) startClaiming(name types.NamespacedName, take []Claim) map[stri
 	return usage
 }
 
-// stopClaiming records what has changed meanwhile. After a failure that undoes what
-// the claim may have written.
+// stopClaiming records what has changed meanwhile. After a failure that undoes
+// what the claim may have written.
 func (l *Ledger) stopClaiming(instances []types.NamespacedName, r reservation, failed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -233,7 +234,8 @@ func (l *Ledger) stopClaiming(instances []types.NamespacedName, r reservation, f
 		in := l.instances[name.Name]
 		in.claiming = false
 		if failed {
-			// The Instance may have them as this node's until the recorder is done.
+			// The Instance may have them as this node's until the recorder is
+			// done.
 			for _, c := range r.take {
 				if c.Instance == name {
 					in.release(c.Slot)

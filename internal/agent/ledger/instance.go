@@ -100,11 +100,11 @@ type instance struct {
 	pending map[int]v0.Door
 	// others are slots that other nodes hold.
 	others map[int]v0.Usage
-	// released are slots that were freed here, but that this node still holds in the
-	// last known state of the Instance.
+	// released are slots that were freed here, but that this node still holds
+	// in the last known state of the Instance.
 	released map[int]bool
-	// seen tells that the Instance was seen, and not that it is gone. exists tells
-	// that it may be there, since a claim on it was tried.
+	// seen tells that the Instance was seen, and not that it is gone. exists
+	// tells that it may be there, since a claim on it was tried.
 	seen, exists bool
 
 	// claiming is set while the recorder's Claim runs for this Instance, and
@@ -112,8 +112,8 @@ type instance struct {
 	claiming, recordLater bool
 }
 
-// instance returns the instance of a name and makes it if need be. The caller holds
-// mu.
+// instance returns the instance of a name and makes it if need be. The caller
+// holds mu.
 func (l *Ledger) instance(name types.NamespacedName) *instance {
 	in := l.instances[name.Name]
 	if in == nil {
@@ -153,14 +153,15 @@ func (in *instance) slot(node string, i int) Slot {
 	return s
 }
 
-// withheld tells whether a claim of slot i would be refused, although no other node
-// holds it as far as this node knows. Such a slot must not be offered: the scheduler
-// would send one Pod after the other here, and all would fail.
+// withheld tells whether a claim of slot i would be refused, although no other
+// node holds it as far as this node knows. Such a slot must not be offered: the
+// scheduler would send one Pod after the other here, and all would fail.
 //
-// A slot that is held here may also be another node's, which got it while this node
-// was considered lost. And only the Instance of a shared device tells who holds its
-// slots: until the agent has seen it, they are withheld. The exception are slots that
-// this node holds while the arbiter is known to be away ([Ledger.mayDoWithout]).
+// A slot that is held here may also be another node's, which got it while this
+// node was considered lost. And only the Instance of a shared device tells who
+// holds its slots: until the agent has seen it, they are withheld. The
+// exception are slots that this node holds while the arbiter is known to be
+// away ([Ledger.mayDoWithout]).
 func (in *instance) withheld(i int, cutOff bool) bool {
 	_, held := in.held[i]
 	if _, elsewhere := in.others[i]; held && elsewhere {
@@ -169,9 +170,9 @@ func (in *instance) withheld(i int, cutOff bool) bool {
 	return in.device.shared && !in.seen && !(held && cutOff)
 }
 
-// keptBack returns the free slots that nobody may have although they are below the
-// capacity: the capacity has shrunk, and as many slots beyond it are held. They are
-// the last free ones, so that all nodes keep back the same slots.
+// keptBack returns the free slots that nobody may have although they are below
+// the capacity: the capacity has shrunk, and as many slots beyond it are held.
+// They are the last free ones, so that all nodes keep back the same slots.
 func (in *instance) keptBack() map[int]bool {
 	used := make(map[int]bool)
 	for i := range in.held {

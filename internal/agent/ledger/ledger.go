@@ -1,21 +1,21 @@
 // Package ledger is the one owner of this node's claims.
 //
-// A claim is a slot of an Instance that this node holds through a door: one of the
-// two resources that offer it. A claim is recorded in three places, and the ledger
-// keeps them in step:
+// A claim is a slot of an Instance that this node holds through a door: one of
+// the two resources that offer it. A claim is recorded in three places, and the
+// ledger keeps them in step:
 //
-//   - The ledger itself, in memory and in a checkpoint on disk. A claim is granted
-//     when it is saved, so it outlives the agent.
-//   - spec.deviceUsage of the Instance, through a [Recorder]: what other nodes see.
-//     A claim of a shared device must succeed there first. A claim of a local device
-//     is written there when that is possible, so the node works without an API
-//     server.
+//   - The ledger itself, in memory and in a checkpoint on disk. A claim is
+//     granted when it is saved, so it outlives the agent.
+//   - spec.deviceUsage of the Instance, through a [Recorder]: what other nodes
+//     see. A claim of a shared device must succeed there first. A claim of a
+//     local device is written there when that is possible, so the node works
+//     without an API server.
 //   - The kubelet's list of what containers use ([View]). A slot that the kubelet
 //     uses is held; one that it has not used for [IdleGrace] is freed.
 //
-// The holder of a slot is this node through a door, another node, or nobody. Claims of
-// a device that has left stay until the kubelet no longer uses them: the device may
-// come back under the same name.
+// The holder of a slot is this node through a door, another node, or nobody.
+// Claims of a device that has left stay until the kubelet no longer uses them:
+// the device may come back under the same name.
 //
 // The kubelet knows slots by name only, without a namespace. So names without a
 // namespace identify Instances here; see [Ledger.DeviceChanged].
@@ -40,20 +40,20 @@ import (
 // ErrTaken says that somebody else holds a slot. Errors wrap it.
 var ErrTaken = errors.New("slot is taken")
 
-// Recorder writes this node's claims to spec.deviceUsage of Instances. claims maps
-// slot ids to holders and is always complete: this node's slots that are not in it
-// are freed. The Instance need not exist.
+// Recorder writes this node's claims to spec.deviceUsage of Instances. claims
+// maps slot ids to holders and is always complete: this node's slots that are
+// not in it are freed. The Instance need not exist.
 //
-// A call replaces what earlier calls said of the Instance. The ledger does not call
-// Record for an Instance while Claim runs.
+// A call replaces what earlier calls said of the Instance. The ledger does not
+// call Record for an Instance while Claim runs.
 type Recorder interface {
-	// Claim returns nil when the Instance has the claims. The error wraps [ErrTaken]
-	// if another node holds one of the slots; it is another error if nobody can say,
-	// as without an API server. Claim ends with ctx. After an error the ledger calls
-	// Record with the claims that remain.
+	// Claim returns nil when the Instance has the claims. The error wraps
+	// [ErrTaken] if another node holds one of the slots; it is another error if
+	// nobody can say, as without an API server. Claim ends with ctx. After an
+	// error the ledger calls Record with the claims that remain.
 	Claim(ctx context.Context, instance types.NamespacedName, claims map[string]v0.Usage) error
-	// Record notes claims to write, and retries until they are written. It returns at
-	// once and does not call back.
+	// Record notes claims to write, and retries until they are written. It
+	// returns at once and does not call back.
 	Record(instance types.NamespacedName, claims map[string]v0.Usage)
 }
 
@@ -115,8 +115,9 @@ type Ledger struct {
 
 var _ inventory.Consumer = (*Ledger)(nil)
 
-// New returns a Ledger with the claims of the checkpoint. If that cannot be read, New
-// logs it, and the claims come back from the Instances and the kubelet.
+// New returns a Ledger with the claims of the checkpoint. If that cannot be
+// read, New logs it, and the claims come back from the Instances and the
+// kubelet.
 func New(o Options) *Ledger {
 	l := &Ledger{
 		node:       o.Node,
@@ -168,8 +169,8 @@ func (l *Ledger) Claims() []Claim {
 	return l.claims()
 }
 
-// ArbiterReachable says whether the arbiter of shared slots is reachable; see package
-// reach. Until the first call that is unknown.
+// ArbiterReachable says whether the arbiter of shared slots is reachable; see
+// package reach. Until the first call that is unknown.
 func (l *Ledger) ArbiterReachable(up bool) {
 	l.mu.Lock()
 	var changed []types.NamespacedName

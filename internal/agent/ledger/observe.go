@@ -8,10 +8,10 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// Observed brings all of an Instance's spec.deviceUsage; nil, not only empty, if the
-// Instance was deleted. Slots of other nodes are believed. Slots of this node that
-// are unknown here are taken over, since a container may use them. If the Instance
-// differs from the claims, these are recorded again.
+// Observed brings all of an Instance's spec.deviceUsage; nil, not only empty,
+// if the Instance was deleted. Slots of other nodes are believed. Slots of this
+// node that are unknown here are taken over, since a container may use them. If
+// the Instance differs from the claims, these are recorded again.
 func (l *Ledger) Observed(name types.NamespacedName, usage map[string]v0.Usage) {
 	l.mu.Lock()
 	in := l.instance(name)
@@ -58,7 +58,8 @@ type observedPlan struct {
 	released map[int]bool
 	// confirmed are slots held here that this node holds in the Instance too.
 	confirmed map[int]bool
-	// adopt are slots that this node holds in the Instance and that are unknown here.
+	// adopt are slots that this node holds in the Instance and that are unknown
+	// here.
 	adopt map[int]holder
 	// contested are slots held here that another node has got in the Instance.
 	contested map[int]string
@@ -81,8 +82,8 @@ func planObserved(node string, in *instance, usage map[string]v0.Usage) observed
 		h, held := in.held[i]
 		_, pending := in.pending[i]
 		if u.Node != node {
-			// Nobody else can use a local device: such a value is a mistake and must
-			// not cost a slot.
+			// Nobody else can use a local device: such a value is a mistake and
+			// must not cost a slot.
 			if in.device == nil || in.device.shared {
 				plan.others[i] = u
 				if held && in.others[i] != u {

@@ -20,13 +20,13 @@ type Use struct {
 // View is what the kubelet says.
 type View struct {
 	Uses []Use
-	// Complete means that slots that are not in Uses are not used. If it is false,
-	// nothing is freed.
+	// Complete means that slots that are not in Uses are not used. If it is
+	// false, nothing is freed.
 	Complete bool
 }
 
-// Reconcile adapts the claims to what the kubelet says. It returns after how long the
-// next claim can be freed, 0 if none can.
+// Reconcile adapts the claims to what the kubelet says. It returns after how
+// long the next claim can be freed, 0 if none can.
 func (l *Ledger) Reconcile(now time.Time, view View) (next time.Duration) {
 	l.writes.Lock()
 	l.mu.Lock()
@@ -38,8 +38,8 @@ func (l *Ledger) Reconcile(now time.Time, view View) (next time.Duration) {
 		l.unwritable.Is(l.log, err)
 		if err != nil {
 			// Slots that containers use are held, saved or not. The others stay
-			// claimed: if they were freed here but not on disk, they would come back
-			// after a restart, when another node may hold them.
+			// claimed: if they were freed here but not on disk, they would come
+			// back after a restart, when another node may hold them.
 			plan.free = nil
 		}
 	}
@@ -56,8 +56,8 @@ func (l *Ledger) Reconcile(now time.Time, view View) (next time.Duration) {
 	return plan.next
 }
 
-// isSaved tells whether the checkpoint is up to date. It is not after a claim was taken
-// over from an Instance, or a save has failed.
+// isSaved tells whether the checkpoint is up to date. It is not after a claim
+// was taken over from an Instance, or a save has failed.
 func (l *Ledger) isSaved() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,8 +176,8 @@ func planReconcile(now time.Time, s snapshot, view View) reconcilePlan {
 		delete(uses, u)
 		c, ok := claimOf(s.instances, u)
 		if !ok || s.pending[c.ID()] || used[c.ID()] {
-			// Unknown, being claimed, or in use through both doors: then there can
-			// only be one claim.
+			// Unknown, being claimed, or in use through both doors: then there
+			// can only be one claim.
 			continue
 		}
 		used[c.ID()] = true

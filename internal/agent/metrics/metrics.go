@@ -1,10 +1,11 @@
-// Package metrics has the agent's Prometheus metrics. docs/metrics.md describes them.
+// Package metrics has the agent's Prometheus metrics. docs/metrics.md describes
+// them.
 //
-// Devices and handlers are counted when Prometheus asks, so their numbers cannot
-// drift. The steps of the agent report the rest through hooks. Labels are names of
-// Configurations and handlers. A series is removed with the last Configuration that it
-// is about, so the Configurations bound their number, and the registry's limits that of
-// registered handlers.
+// Devices and handlers are counted when Prometheus asks, so their numbers
+// cannot drift. The steps of the agent report the rest through hooks. Labels
+// are names of Configurations and handlers. A series is removed with the last
+// Configuration that it is about, so the Configurations bound their number, and
+// the registry's limits that of registered handlers.
 package metrics
 
 import (
@@ -133,8 +134,8 @@ func (m *Metrics) SetConfigurations(all []*v0.Configuration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.configurations == nil {
-		// An agent that starts from its checkpoint gets answers before it knows the
-		// Configurations.
+		// An agent that starts from its checkpoint gets answers before it knows
+		// the Configurations.
 		m.configurations, m.handlers = m.early.configurations, m.early.handlers
 	}
 	drop(m.responseTime.MetricVec, "configuration", m.configurations, configurations)

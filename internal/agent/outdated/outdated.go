@@ -1,16 +1,17 @@
-// Package outdated finds the containers of this node whose device has changed since
-// they got it.
+// Package outdated finds the containers of this node whose device has changed
+// since they got it.
 //
-// A container keeps what it got when its Pod was admitted: device nodes, mounts,
-// environment. The kubelet writes that to its checkpoint, and starts the container
-// with it again as long as the Pod exists. Meanwhile a device may change and keep its
-// id: it was plugged in again and has another number, two have swapped their numbers,
-// a camera has another address. Only a new Pod gets the device as it is now.
+// A container keeps what it got when its Pod was admitted: device nodes,
+// mounts, environment. The kubelet writes that to its checkpoint, and starts
+// the container with it again as long as the Pod exists. Meanwhile a device may
+// change and keep its id: it was plugged in again and has another number, two
+// have swapped their numbers, a camera has another address. Only a new Pod gets
+// the device as it is now.
 //
-// So the kubelet's checkpoint is compared with what a container would get now: each
-// time that a device in use has changed, and when the agent starts, since the device
-// may have changed while there was no agent. Differences go to status.nodes of the
-// Instance. What to do about them is up to the controller.
+// So the kubelet's checkpoint is compared with what a container would get now:
+// each time that a device in use has changed, and when the agent starts, since
+// the device may have changed while there was no agent. Differences go to
+// status.nodes of the Instance. What to do about them is up to the controller.
 package outdated
 
 import (
@@ -38,7 +39,8 @@ const (
 	// lookDelay is the time from a change to the next comparison: changes come in
 	// groups, and the kubelet writes its checkpoint after it got the answer.
 	lookDelay = 500 * time.Millisecond
-	// maxLookDelay is what lookDelay grows to while a device changes all the time.
+	// maxLookDelay is what lookDelay grows to while a device changes all the
+	// time.
 	maxLookDelay = 8 * time.Second
 	// retryDelay is the time from a comparison that failed to the next.
 	retryDelay = 10 * time.Second
@@ -57,8 +59,8 @@ type Options struct {
 	// Resolve returns a device as containers get it now; see
 	// [hostpath.Rules.Resolve].
 	Resolve func(discovery.Device) (discovery.Device, error)
-	// Tell is told which slots of an Instance and of this node are outdated: all of
-	// them, or none. It must return soon.
+	// Tell is told which slots of an Instance and of this node are outdated:
+	// all of them, or none. It must return soon.
 	Tell   func(instance types.NamespacedName, slots []v0.OutdatedSlot)
 	Logger *slog.Logger
 }
@@ -90,8 +92,8 @@ func New(o Options) *Finder {
 	}
 }
 
-// Kick asks for a comparison soon, because slots have new holders. It may be called at
-// any time.
+// Kick asks for a comparison soon, because slots have new holders. It may be
+// called at any time.
 func (f *Finder) Kick() {
 	select {
 	case f.kick <- struct{}{}:
@@ -155,8 +157,8 @@ func (f *Finder) Run(ctx context.Context) error {
 	}
 }
 
-// untilQuiet returns when to compare if nothing happens: when a property that was a
-// reading counts again.
+// untilQuiet returns when to compare if nothing happens: when a property that
+// was a reading counts again.
 func (f *Finder) untilQuiet() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -184,9 +186,9 @@ func (f *Finder) look(ctx context.Context) error {
 	return unresolved
 }
 
-// current returns the devices in use, as containers get them now. Devices that are
-// offline or were not reported since the start are left out. The error is about
-// devices whose paths could not be resolved.
+// current returns the devices in use, as containers get them now. Devices that
+// are offline or were not reported since the start are left out. The error is
+// about devices whose paths could not be resolved.
 func (f *Finder) current(held map[types.NamespacedName]map[string]ledger.Use) (now map[types.NamespacedName]inventory.Device, unresolved error) {
 	now = map[types.NamespacedName]inventory.Device{}
 	f.mu.Lock()
@@ -275,8 +277,8 @@ func (f *Finder) compare(g podresources.Given, byName map[string]inventory.Devic
 	)
 }
 
-// tell tells what is new. Of a device that is not in now nothing is known: what was
-// told stays.
+// tell tells what is new. Of a device that is not in now nothing is known: what
+// was told stays.
 func (f *Finder) tell(held map[types.NamespacedName]map[string]ledger.Use, now map[types.NamespacedName]inventory.Device, found map[types.NamespacedName][]v0.OutdatedSlot) {
 	for name := range now {
 		slots := found[name]

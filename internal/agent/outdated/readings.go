@@ -13,11 +13,11 @@ const (
 	readingWindow = time.Hour
 )
 
-// readings knows which properties are readings, such as a counter or the strength of
-// a signal. They do not say which device it is or where, so another value does not make
-// a container outdated: brokers would be replaced for ever. A property is a reading
-// once it has changed three times, and until it has not changed for an hour. Readings
-// are not saved.
+// readings knows which properties are readings, such as a counter or the
+// strength of a signal. They do not say which device it is or where, so another
+// value does not make a container outdated: brokers would be replaced for ever.
+// A property is a reading once it has changed three times, and until it has not
+// changed for an hour. Readings are not saved.
 type readings map[types.NamespacedName]map[string]changes
 
 type changes struct {
@@ -51,8 +51,8 @@ func (r readings) is(instance types.NamespacedName, key string, at time.Time) bo
 	return c.count >= readingAfter && at.Sub(c.last) <= readingWindow
 }
 
-// next returns when the next property stops being a reading, if none changes; 0 if
-// there is none.
+// next returns when the next property stops being a reading, if none changes; 0
+// if there is none.
 func (r readings) next(at time.Time) time.Duration {
 	var next time.Duration
 	for _, keys := range r {

@@ -22,9 +22,9 @@ type Given struct {
 	Grant grant.Grant
 }
 
-// Given returns what containers got, from the kubelet's checkpoint; it may still have
-// Pods that are gone. They may have got it from an earlier version of this agent, or
-// from upstream's. What cannot be read is left out.
+// Given returns what containers got, from the kubelet's checkpoint; it may
+// still have Pods that are gone. They may have got it from an earlier version
+// of this agent, or from upstream's. What cannot be read is left out.
 func (w *Watcher) Given() ([]Given, error) {
 	records, _, err := readCheckpoint(w.Checkpoint)
 	if errors.Is(err, fs.ErrNotExist) {

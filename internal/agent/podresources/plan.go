@@ -63,9 +63,9 @@ type podUse struct {
 	use ledger.Use
 }
 
-// writtenOnly returns the slots that are only in the checkpoint, not in uses, unless
-// their Pods are known to have ended. doubtful are those of them whose Pods nobody
-// knows.
+// writtenOnly returns the slots that are only in the checkpoint, not in uses,
+// unless their Pods are known to have ended. doubtful are those of them whose
+// Pods nobody knows.
 func writtenOnly(written []podUse, uses []ledger.Use, active func(types.UID) (active, known bool)) (more, doubtful []ledger.Use) {
 	used := make(map[ledger.Use]bool, len(uses))
 	for _, u := range uses {
@@ -88,8 +88,8 @@ func writtenOnly(written []podUse, uses []ledger.Use, active func(types.UID) (ac
 	return more, doubtful
 }
 
-// maxCheckpointBytes bounds what is read of the checkpoint. It contains the answers to
-// Allocate.
+// maxCheckpointBytes bounds what is read of the checkpoint. It contains the
+// answers to Allocate.
 const maxCheckpointBytes = 64 << 20
 
 // readCheckpoint reads the kubelet's checkpoint, and returns when it was written.
@@ -152,7 +152,8 @@ func podUses(records []record) []podUse {
 	return uses
 }
 
-// deviceIDs are written as a list per NUMA node; kubelets before 1.20 wrote one list.
+// deviceIDs are written as a list per NUMA node; kubelets before 1.20 wrote one
+// list.
 type deviceIDs []string
 
 func (d *deviceIDs) UnmarshalJSON(raw []byte) error {

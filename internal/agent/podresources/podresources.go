@@ -3,19 +3,19 @@
 // The kubelet tells that in two ways, and each can be wrong (files are those of
 // pkg/kubelet in Kubernetes v1.37):
 //
-//   - The PodResources API lists the devices of active Pods. It leaves out ordinary
-//     init containers (apis/podresources/server_v1.go, List). After a restart of
-//     the kubelet it lists nothing, without an error, until the kubelet has the Pods
-//     from the API server. So a list only counts as complete if the agent's own Pod
-//     is in it, if it runs in one.
-//   - The device manager's checkpoint also has init containers. The kubelet writes
-//     it when it allocates and when a plugin sends a list
-//     (cm/devicemanager/manager.go, writeCheckpoint), but not when a Pod ends. So it
-//     may have Pods that are gone. It is read when a claim is not in the list. A slot
-//     that is only in the checkpoint counts as used, unless the API server says that
-//     the Pod has ended. If nobody can say that, the kubelet is nudged to write the
-//     checkpoint again: when it answers List, it drops Pods that have ended
-//     (UpdateAllocatedDevices).
+//   - The PodResources API lists the devices of active Pods. It leaves out
+//     ordinary init containers (apis/podresources/server_v1.go, List). After a
+//     restart of the kubelet it lists nothing, without an error, until the
+//     kubelet has the Pods from the API server. So a list only counts as
+//     complete if the agent's own Pod is in it, if it runs in one.
+//   - The device manager's checkpoint also has init containers. The kubelet
+//     writes it when it allocates and when a plugin sends a list
+//     (cm/devicemanager/manager.go, writeCheckpoint), but not when a Pod ends.
+//     So it may have Pods that are gone. It is read when a claim is not in the
+//     list. A slot that is only in the checkpoint counts as used, unless the
+//     API server says that the Pod has ended. If nobody can say that, the
+//     kubelet is nudged to write the checkpoint again: when it answers List, it
+//     drops Pods that have ended (UpdateAllocatedDevices).
 //
 // The result is a [ledger.View].
 //
@@ -46,7 +46,8 @@ import (
 const (
 	// LookInterval is the time between two looks.
 	LookInterval = 10 * time.Second
-	// lookDelay is the time from a change to the next look: changes come in groups.
+	// lookDelay is the time from a change to the next look: changes come in
+	// groups.
 	lookDelay = time.Second
 	// listTimeout bounds a List.
 	listTimeout = 5 * time.Second
@@ -54,9 +55,9 @@ const (
 	maxListBytes = 16 << 20
 	// settledAge is the age from which a kubelet without Pods is believed.
 	settledAge = 2 * time.Minute
-	// staleAge is the age at which the kubelet is nudged to write its checkpoint again,
-	// while a slot is only in the checkpoint. When a slot leaves the list, the
-	// kubelet is nudged at once.
+	// staleAge is the age at which the kubelet is nudged to write its
+	// checkpoint again, while a slot is only in the checkpoint. When a slot
+	// leaves the list, the kubelet is nudged at once.
 	staleAge = time.Minute
 
 	defaultSocket     = "/var/lib/kubelet/pod-resources/kubelet.sock"
@@ -99,8 +100,8 @@ type Watcher struct {
 	kick   chan struct{}
 	// trouble is what was logged last, so that it is logged once.
 	trouble string
-	// doubtful are the slots that were only in the checkpoint last time, and whose
-	// Pods nobody knew.
+	// doubtful are the slots that were only in the checkpoint last time, and
+	// whose Pods nobody knew.
 	doubtful []ledger.Use
 }
 
@@ -140,8 +141,8 @@ func (w *Watcher) Kick() {
 	}
 }
 
-// Run looks at once and then every [LookInterval], sooner after [Watcher.Kick] or if
-// a slot can be freed sooner, until ctx is done. Call it once.
+// Run looks at once and then every [LookInterval], sooner after [Watcher.Kick]
+// or if a slot can be freed sooner, until ctx is done. Call it once.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer w.close()
 	for ctx.Err() == nil {
@@ -198,7 +199,8 @@ func (w *Watcher) complain(trouble string) {
 	w.trouble = trouble
 }
 
-// view makes a view of the kubelet's list. If it is not complete, trouble says why.
+// view makes a view of the kubelet's list. If it is not complete, trouble says
+// why.
 func (w *Watcher) view(ctx context.Context, list *podresourcesapi.ListPodResourcesResponse) (view ledger.View, trouble string) {
 	view.Uses, trouble = planList(list.PodResources, w.Self, w.kubeletAge())
 	view.Complete = trouble == ""
@@ -223,8 +225,8 @@ func (w *Watcher) view(ctx context.Context, list *podresourcesapi.ListPodResourc
 	return view, trouble
 }
 
-// kubeletAge returns how long the kubelet has been running: when it starts, it makes
-// a new socket.
+// kubeletAge returns how long the kubelet has been running: when it starts, it
+// makes a new socket.
 func (w *Watcher) kubeletAge() time.Duration {
 	info, err := os.Stat(w.Socket)
 	if err != nil {
@@ -233,8 +235,8 @@ func (w *Watcher) kubeletAge() time.Duration {
 	return time.Since(info.ModTime())
 }
 
-// asker returns a function that tells what the API server knows of a Pod. It asks for
-// all Pods once, when it is first called.
+// asker returns a function that tells what the API server knows of a Pod. It
+// asks for all Pods once, when it is first called.
 func (w *Watcher) asker(ctx context.Context) func(uid types.UID) (active, known bool) {
 	ask := sync.OnceValues(func() (map[types.UID]types.NamespacedName, error) {
 		if w.ActivePods == nil {

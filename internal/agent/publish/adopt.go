@@ -76,15 +76,15 @@ func isName(name, configuration, id, node string, shared bool) bool {
 	return false
 }
 
-// legacyGrace is how long an Instance that upstream's agent of this node made waits
-// for a handler to report its device, counted while the API server is reachable.
-// The devices of a lost handler stay as long.
+// legacyGrace is how long an Instance that upstream's agent of this node made
+// waits for a handler to report its device, counted while the API server is
+// reachable. The devices of a lost handler stay as long.
 const legacyGrace = 5 * time.Minute
 
-// legacyRun takes over the Instances that upstream's agent of this node made. They
-// have none of our labels, so the watches do not show them. Those whose device a
-// handler reports get their labels like any Instance that is not as it should be;
-// this node leaves the others in the end, as upstream's agent would.
+// legacyRun takes over the Instances that upstream's agent of this node made.
+// They have none of our labels, so the watches do not show them. Those whose
+// device a handler reports get their labels like any Instance that is not as it
+// should be; this node leaves the others in the end, as upstream's agent would.
 func (p *Publisher) legacyRun(ctx context.Context) {
 	select {
 	case <-p.ready:

@@ -32,15 +32,15 @@ type pendingClaim struct {
 	looked bool
 }
 
-// Claim writes the slots of an Instance that this node holds: all of them, by slot
-// id. It returns nil once the API server has accepted them. If another node holds
-// one of the slots nothing changes, and the error wraps [ledger.ErrTaken]. Other
-// errors are [ErrUnreachable], [ErrNoInstance], those of ctx and of the API server.
-// After these the slots may have been taken for a moment, and become what they
-// were before.
+// Claim writes the slots of an Instance that this node holds: all of them, by
+// slot id. It returns nil once the API server has accepted them. If another
+// node holds one of the slots nothing changes, and the error wraps
+// [ledger.ErrTaken]. Other errors are [ErrUnreachable], [ErrNoInstance], those
+// of ctx and of the API server. After these the slots may have been taken for a
+// moment, and become what they were before.
 //
-// Calls for one Instance must not overlap. The claims of a successful call are kept
-// as if they were recorded ([Publisher.Record]).
+// Calls for one Instance must not overlap. The claims of a successful call are
+// kept as if they were recorded ([Publisher.Record]).
 func (p *Publisher) Claim(ctx context.Context, instance types.NamespacedName, claims map[string]v0.Usage) error {
 	pc := &pendingClaim{ctx: ctx, claims: copyClaims(claims), done: make(chan error, 1)}
 	p.mu.Lock()
@@ -152,9 +152,9 @@ func (p *Publisher) verdict(ctx context.Context, name types.NamespacedName, pc *
 	}
 }
 
-// beyond returns the slots beyond the capacity that a call wants and that were not
-// held before. It also returns the call's claims without those that were: their
-// containers have them from when there were more slots.
+// beyond returns the slots beyond the capacity that a call wants and that were
+// not held before. It also returns the call's claims without those that were:
+// their containers have them from when there were more slots.
 func (p *Publisher) beyond(name types.NamespacedName, pc *pendingClaim, d Decision) (fresh []string, claims map[string]v0.Usage) {
 	claims = maps.Clone(pc.claims)
 	p.mu.Lock()

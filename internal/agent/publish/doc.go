@@ -14,9 +14,9 @@
 // if they see something else.
 //
 // [Plan] decides what to write; what is as it should be is never written. A
-// [Publisher] writes it, level-triggered: the inventory, the ledger and the watches
-// put names of Instances into a queue, and each is reconciled with its goal in as
-// many steps as that takes. A claim that a container waits for ([Publisher.Claim])
-// comes first. It is made only while the arbiter of shared slots is reachable
-// (package reach).
+// [Publisher] writes it, level-triggered: the inventory, the ledger and the
+// watches put names of Instances into a queue, and each is reconciled with its
+// goal in as many steps as that takes. A claim that a container waits for
+// ([Publisher.Claim]) comes first. It is made only while the arbiter of shared
+// slots is reachable (package reach).
 package publish

@@ -453,7 +453,8 @@ func TestEventOnTheNode(t *testing.T) {
 	})
 }
 
-// TestStatusSubresourceMissing has a cluster whose CRDs have no status subresource.
+// TestStatusSubresourceMissing has a cluster whose CRDs have no status
+// subresource.
 func TestStatusSubresourceMissing(t *testing.T) {
 	s := newFixture(t)
 	for _, crd := range []string{"instances", "configurations"} {

@@ -45,7 +45,8 @@ func newer(a, b string) bool {
 }
 
 // concerns tells whether an Instance has anything of a node: its name in
-// spec.nodes, slots, an entry in the status, or the finalizer of upstream's agent.
+// spec.nodes, slots, an entry in the status, or the finalizer of upstream's
+// agent.
 func concerns(node string, o *v0.Instance) bool {
 	if slices.Contains(o.Spec.Nodes, node) || slices.Contains(o.Finalizers, node) {
 		return true

@@ -16,12 +16,13 @@ import (
 )
 
 const (
-	// settleDelay is how long properties must differ before the status says so: when
-	// a Configuration changes, nodes hear of it at slightly different times.
+	// settleDelay is how long properties must differ before the status says so:
+	// when a Configuration changes, nodes hear of it at slightly different
+	// times.
 	settleDelay = 3 * time.Second
 
-	// firstRetryDelay and backoffMost are how long a failed write waits at first and
-	// at most, and backoffJitter is the part of it that is random.
+	// firstRetryDelay and backoffMost are how long a failed write waits at
+	// first and at most, and backoffJitter is the part of it that is random.
 	firstRetryDelay = 100 * time.Millisecond
 	maxRetryDelay   = 30 * time.Second
 	retryJitter     = 0.25

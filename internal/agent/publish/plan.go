@@ -44,8 +44,8 @@ type Want struct {
 	// NameTaken tells that a Configuration has the Instance's name: both would be
 	// the same resource.
 	NameTaken bool
-	// Elsewhere is an Instance of the device under another of its names, or nil. It
-	// counts if there is none under this one.
+	// Elsewhere is an Instance of the device under another of its names, or
+	// nil. It counts if there is none under this one.
 	Elsewhere *v0.Instance
 	// Vanished tells that the Instance was deleted, and not by this node: it is
 	// created again only if its Configuration is still there.
@@ -70,9 +70,9 @@ type Decision struct {
 	// Writes are to be done in this order.
 	Writes []Write
 	// Problem says why nothing is written for a device that is there. If an
-	// Instance belongs to another device, or the device has one under another name,
-	// Name is that Instance's name, and ID the id of its device; "" if this node
-	// cannot have that device.
+	// Instance belongs to another device, or the device has one under another
+	// name, Name is that Instance's name, and ID the id of its device; "" if
+	// this node cannot have that device.
 	Problem  error
 	Name, ID string
 	// Taken are the slots of Want.Claims that other nodes hold.
@@ -217,9 +217,9 @@ func (p *planner) facts() {
 	}
 }
 
-// follow joins an Instance that another node leads. It applies the values that are
-// there, of the properties that this node has too or has applied before: only the
-// leader removes properties.
+// follow joins an Instance that another node leads. It applies the values that
+// are there, of the properties that this node has too or has applied before:
+// only the leader removes properties.
 func (p *planner) follow(properties map[string]string) {
 	d, o := p.want.Device, p.have
 	p.out.Differs = o.Spec.Capacity != int64(d.Capacity) || !maps.Equal(properties, o.Spec.BrokerProperties)
@@ -274,8 +274,8 @@ func (p *planner) leave() {
 	p.setEntry(nil)
 }
 
-// dropFinalizer removes the finalizer of upstream's agent of this node. Nobody else
-// would, and the Instance could never be deleted.
+// dropFinalizer removes the finalizer of upstream's agent of this node. Nobody
+// else would, and the Instance could never be deleted.
 func (p *planner) dropFinalizer() {
 	if at := slices.Index(p.have.Finalizers, p.node); at >= 0 {
 		path := jsonpatch.Pointer("metadata", "finalizers", strconv.Itoa(at))

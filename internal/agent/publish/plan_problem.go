@@ -31,8 +31,8 @@ func (p *planner) problem() {
 	case owner != nil && (owner.Kind != "Configuration" || owner.Name != d.Configuration):
 		p.out.Problem = fmt.Errorf("instance %s: %w: %s %s", o.Name, ErrForeign, owner.Kind, quoted(owner.Name))
 	case d.Shared != o.Spec.Shared || !d.Shared && len(o.Spec.Nodes) > 0 && !slices.Contains(o.Spec.Nodes, p.node):
-		// The node's name is part of a local device's hash: the other Instance has
-		// this name by a rare chance, or to keep this device out.
+		// The node's name is part of a local device's hash: the other Instance
+		// has this name by a rare chance, or to keep this device out.
 		p.out.Problem = fmt.Errorf("instance %s: %w: node %s made it under the name of a device of node %s; if it has no such device, delete that Instance",
 			o.Name, ErrForeign, quoted(strings.Join(o.Spec.Nodes, ", ")), p.node)
 	case known && id != d.Reported.ID:

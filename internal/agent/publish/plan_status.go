@@ -14,8 +14,8 @@ import (
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// status writes this node's entry of status.nodes, if it has more to say than that
-// the device is online.
+// status writes this node's entry of status.nodes, if it has more to say than
+// that the device is online.
 func (p *planner) status() {
 	d := p.want.Device
 	var e *v0.InstanceNode

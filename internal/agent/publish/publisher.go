@@ -51,21 +51,21 @@ type Options struct {
 	Arbiter Arbiter
 	Events  Events // nil for none
 	Logger  *slog.Logger
-	// Observed, if set, is told all slots of an Instance that are not free, by slot
-	// id, each time that they have changed; nil when the Instance is gone. Of
-	// several quick changes only the last may be told. Calls do not overlap, and
-	// are not made from within a call to the Publisher.
+	// Observed, if set, is told all slots of an Instance that are not free, by
+	// slot id, each time that they have changed; nil when the Instance is gone.
+	// Of several quick changes only the last may be told. Calls do not overlap,
+	// and are not made from within a call to the Publisher.
 	Observed func(instance types.NamespacedName, usage map[string]v0.Usage)
 	// Workers is how many requests may be in flight at a time; default 16.
 	Workers int
-	// Named, if set, is told when the Instance with a name is in the way of device
-	// d: it belongs to the device with that id, or to one that this node cannot
-	// have if id is "". It returns true if d now has another name.
+	// Named, if set, is told when the Instance with a name is in the way of
+	// device d: it belongs to the device with that id, or to one that this node
+	// cannot have if id is "". It returns true if d now has another name.
 	Named func(d inventory.Device, name, id string) bool
 	// Written, if set, is told of each write that succeeded, for metrics.
 	Written func(instance types.NamespacedName, verb Verb, took time.Duration)
-	// Published, if set, is told how long it took from a report until the Instance
-	// was written, for metrics.
+	// Published, if set, is told how long it took from a report until the
+	// Instance was written, for metrics.
 	Published func(took time.Duration)
 }
 
@@ -113,10 +113,11 @@ type goal struct {
 	differs  time.Time // since when the properties differ
 	problem  string    // what was reported last
 	failures int
-	// joined and left tell what this node's writes have done since the last Event.
+	// joined and left tell what this node's writes have done since the last
+	// Event.
 	joined, left bool
-	// reported is when the first report came that is not written yet, zero if there
-	// is none; wrote tells that something was written since.
+	// reported is when the first report came that is not written yet, zero if
+	// there is none; wrote tells that something was written since.
 	reported time.Time
 	wrote    bool
 }
@@ -209,8 +210,8 @@ func (p *Publisher) APIReachable(up bool) {
 	p.status.retry()
 }
 
-// SetConfigurations brings the Configurations of the cluster. An Instance must not
-// have the name of one, because resources have no namespace.
+// SetConfigurations brings the Configurations of the cluster. An Instance must
+// not have the name of one, because resources have no namespace.
 func (p *Publisher) SetConfigurations(all []*v0.Configuration) {
 	names := make(map[string]bool, len(all))
 	for _, c := range all {
@@ -263,10 +264,10 @@ func (p *Publisher) goal(name types.NamespacedName) *goal {
 	return g
 }
 
-// Record says which slots of an Instance this node holds: all of them, by slot id.
-// They are written soon, and again if they get lost, but never taken from another
-// node; [Options.Observed] is told the result. Before the first Record (or Claim)
-// of an Instance its slots stay as they are.
+// Record says which slots of an Instance this node holds: all of them, by slot
+// id. They are written soon, and again if they get lost, but never taken from
+// another node; [Options.Observed] is told the result. Before the first Record
+// (or Claim) of an Instance its slots stay as they are.
 func (p *Publisher) Record(instance types.NamespacedName, claims map[string]v0.Usage) {
 	p.mu.Lock()
 	g := p.goal(instance)
@@ -276,8 +277,8 @@ func (p *Publisher) Record(instance types.NamespacedName, claims map[string]v0.U
 	p.queue.Add(instance)
 }
 
-// Outdated says which slots of an Instance are held by containers of this node that
-// have the device as it was before: all of them, or none.
+// Outdated says which slots of an Instance are held by containers of this node
+// that have the device as it was before: all of them, or none.
 func (p *Publisher) Outdated(instance types.NamespacedName, slots []v0.OutdatedSlot) {
 	p.mu.Lock()
 	g := p.goal(instance)

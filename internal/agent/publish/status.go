@@ -36,7 +36,8 @@ type statuses struct {
 
 	mu     sync.Mutex
 	wanted map[types.NamespacedName]*statusGoal
-	// refused says by Configuration and name of the Instance why a device has none.
+	// refused says by Configuration and name of the Instance why a device has
+	// none.
 	refused map[types.NamespacedName]map[string]string
 	queue   workqueue.TypedDelayingInterface[types.NamespacedName]
 	missing bool // the CRD has no status subresource

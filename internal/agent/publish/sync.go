@@ -13,8 +13,8 @@ import (
 	"github.com/akri-go/akri/internal/agent/inventory"
 )
 
-// maxRounds bounds how often one Instance is planned in a row; after that it waits
-// as if it had failed.
+// maxRounds bounds how often one Instance is planned in a row; after that it
+// waits as if it had failed.
 const maxRounds = 16
 
 // errAgain asks for another plan at once: the Instance has changed.
@@ -51,8 +51,8 @@ func errRestless(name types.NamespacedName) error {
 	return fmt.Errorf("instance %s: it changed %d times in a row while it was written", name, maxRounds)
 }
 
-// publish makes one step towards what is wanted of an Instance. It returns true if
-// nothing more is to be done now.
+// publish makes one step towards what is wanted of an Instance. It returns true
+// if nothing more is to be done now.
 func (p *Publisher) publish(ctx context.Context, name types.NamespacedName) (done bool) {
 	want, have := p.look(name)
 	d := p.decide(want, have)
@@ -119,9 +119,10 @@ func (p *Publisher) advance(ctx context.Context, name types.NamespacedName, want
 	return p.execute(ctx, name, d.Writes, have)
 }
 
-// elsewhere looks for an Instance of a device under another of its names: another
-// node may have had a reason for it that this node does not know. An Instance that
-// must be read first is returned as unread. The caller holds p.mu.
+// elsewhere looks for an Instance of a device under another of its names:
+// another node may have had a reason for it that this node does not know. An
+// Instance that must be read first is returned as unread. The caller holds
+// p.mu.
 func (p *Publisher) elsewhere(d inventory.Device) (found *v0.Instance, unread types.NamespacedName) {
 	for n := range 1 + v0.OtherDeviceHashes {
 		name := types.NamespacedName{

@@ -12,8 +12,8 @@ import (
 // probeInterval is about how often a server that does not answer is probed.
 const probeInterval = time.Second
 
-// Monitor learns from the agent's requests whether a server answers. The zero value
-// is not usable; see [NewMonitor].
+// Monitor learns from the agent's requests whether a server answers. The zero
+// value is not usable; see [NewMonitor].
 type Monitor struct {
 	listeners []func(up bool)
 
@@ -29,8 +29,8 @@ var _ Party = (*Monitor)(nil)
 // answers.
 func NewMonitor() *Monitor { return &Monitor{changed: make(chan struct{}, 1)} }
 
-// Reachable implements [Party]: it tells whether the server answered the last request
-// that has ended.
+// Reachable implements [Party]: it tells whether the server answered the last
+// request that has ended.
 func (m *Monitor) Reachable() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

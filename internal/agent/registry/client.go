@@ -27,9 +27,9 @@ import (
 // client sends requests to an endpoint: over a connection, or to a handler in
 // this process.
 type client interface {
-	// ask calls on for each report, checked as by [vet], until ctx is done or the
-	// answer ends. The error says why it ended and is never nil; it is errTooLarge
-	// if a report has more than limit bytes on the wire.
+	// ask calls on for each report, checked as by [vet], until ctx is done or
+	// the answer ends. The error says why it ended and is never nil; it is
+	// errTooLarge if a report has more than limit bytes on the wire.
 	ask(ctx context.Context, req discovery.Request, limit int, on func(devices []discovery.Device, refused, err error)) error
 	// check tells whether anybody answers.
 	check(ctx context.Context) error

@@ -10,9 +10,9 @@ import (
 // maxConnections is how many processes may be registering at a time.
 const maxConnections = 64
 
-// limitedListener bounds the number of connections. It never refuses a new one: the
-// peer that has most loses its oldest. So a peer that opens many and leaves them
-// idle does not keep others from registering, which takes a moment.
+// limitedListener bounds the number of connections. It never refuses a new one:
+// the peer that has most loses its oldest. So a peer that opens many and leaves
+// them idle does not keep others from registering, which takes a moment.
 type limitedListener struct {
 	*unixsock.Listener
 

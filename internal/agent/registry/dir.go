@@ -23,7 +23,8 @@ func prepareDir(path string, gid int) error {
 	if err := os.MkdirAll(path, 0o770); err != nil {
 		return fmt.Errorf("prepare directory of the handlers: %w", err)
 	}
-	// Opened once and changed by its descriptor, even if the path leads elsewhere.
+	// Opened once and changed by its descriptor, even if the path leads
+	// elsewhere.
 	dir, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if err != nil {
 		return fmt.Errorf("prepare directory of the handlers: %w", err)

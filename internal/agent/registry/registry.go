@@ -51,9 +51,9 @@ type Options struct {
 	// Refused, if not nil, is called for each registration that was refused. It
 	// must return soon.
 	Refused func(Refusal)
-	// Answered, if not nil, is called once for each call of a handler: when it has
-	// answered, or has ended without an answer. It must return soon and not call
-	// back.
+	// Answered, if not nil, is called once for each call of a handler: when it
+	// has answered, or has ended without an answer. It must return soon and not
+	// call back.
 	Answered func(Answer)
 }
 

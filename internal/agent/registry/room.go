@@ -18,8 +18,9 @@ func Share(total, others int) int { return max(0, total-others) / 2 }
 const (
 	// connectionBytes is for an endpoint: windows, buffers, goroutines.
 	connectionBytes = 96 << 10
-	// firstMessageBytes is what a report may have at first. A handler that sends more
-	// is asked again with room for four times as much, if there is room.
+	// firstMessageBytes is what a report may have at first. A handler that
+	// sends more is asked again with room for four times as much, if there is
+	// room.
 	firstMessageBytes = 16 << 10
 )
 
@@ -121,7 +122,8 @@ func (r *Registry) openWaiting() {
 func half(n int) int { return n / 2 }
 
 // grow makes more room for a stream's reports, within half of what its name may
-// have: so large reports leave room for other requests. It is called without r.mu.
+// have: so large reports leave room for other requests. It is called without
+// r.mu.
 func (r *Registry) grow(s *stream) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -86,7 +86,8 @@ func TestStreamsAreBounded(t *testing.T) {
 	})
 }
 
-// A loss tells what is needed to know whether the handler has come back elsewhere.
+// A loss tells what is needed to know whether the handler has come back
+// elsewhere.
 func TestLossSaysWhetherAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newFixture(t)

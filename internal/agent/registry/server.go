@@ -55,7 +55,8 @@ var reasons = map[codes.Code]string{
 	codes.ResourceExhausted:  TooMany,
 }
 
-// socketRetry is how long the agent waits before it tries to make its socket again.
+// socketRetry is how long the agent waits before it tries to make its socket
+// again.
 var socketRetry = backoff.Backoff{First: firstRetryDelay, Max: 2 * time.Second}
 
 var (
@@ -63,9 +64,9 @@ var (
 	errNotYet     = errors.New("the socket is not made yet")
 )
 
-// serve takes registrations until ctx is done. Whatever goes wrong with the socket
-// or its folder, it tries again: others can write in the folder, and what they do
-// there must not end the agent.
+// serve takes registrations until ctx is done. Whatever goes wrong with the
+// socket or its folder, it tries again: others can write in the folder, and
+// what they do there must not end the agent.
 func (r *Registry) serve(ctx context.Context) {
 	for failures, told := 0, ""; ; {
 		began := time.Now()
@@ -152,8 +153,8 @@ type registrar struct {
 
 func (g *registrar) RegisterDiscoveryHandler(ctx context.Context, m *pb.RegisterDiscoveryHandlerRequest) (*pb.Empty, error) {
 	if g.registry.ending() {
-		// A handler whose stream was dropped registers again. If this agent accepted
-		// that, the handler would not register with the next agent.
+		// A handler whose stream was dropped registers again. If this agent
+		// accepted that, the handler would not register with the next agent.
 		return nil, status.Error(codes.Unavailable, "the agent is ending: register with the next one")
 	}
 	who := caller(ctx)

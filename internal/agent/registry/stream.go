@@ -30,8 +30,8 @@ const (
 var errSilent = fmt.Errorf("connected, but nothing was reported within %s; "+
 	"handlers made for upstream Akri report nothing until they find a device", silentAfter)
 
-// stream is one request to one endpoint. It asks again, with growing delays, until
-// its context is done.
+// stream is one request to one endpoint. It asks again, with growing delays,
+// until its context is done.
 type stream struct {
 	registry *Registry
 	request  Request

@@ -59,8 +59,8 @@ func (r *Registry) tidy(ctx context.Context) {
 }
 
 // sweep removes the dead sockets of the folder, and tells whether there are
-// sockets that may be dead later. Those that cannot be asked or removed are logged
-// once.
+// sockets that may be dead later. Those that cannot be asked or removed are
+// logged once.
 func (r *Registry) sweep(told map[string]string) (again bool) {
 	folder, err := os.Open(r.opts.Dir)
 	if err != nil {

@@ -138,8 +138,8 @@ type Observer interface {
 	// Failed says why an endpoint does not answer. What it reported before
 	// stays true until it is Lost or reports again.
 	Failed(Failure)
-	// Lost says that the stream of an endpoint that had reported has ended: from
-	// now on nothing is known of its devices. It is called again when the endpoint
-	// is no longer registered; its failures no longer count then.
+	// Lost says that the stream of an endpoint that had reported has ended:
+	// from now on nothing is known of its devices. It is called again when the
+	// endpoint is no longer registered; its failures no longer count then.
 	Lost(Loss)
 }

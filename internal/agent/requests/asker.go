@@ -43,7 +43,8 @@ type Options struct {
 	Statuses   inventory.Statuses
 	// Store keeps the requests over restarts; nil for none.
 	Store checkpoint.Store[State]
-	// Warn, if not nil, tells the user why no request is made for a Configuration.
+	// Warn, if not nil, tells the user why no request is made for a
+	// Configuration.
 	Warn   func(configuration types.NamespacedName, owner types.UID, reason, note string)
 	Logger *slog.Logger
 }
@@ -54,9 +55,9 @@ const (
 	reasonProperties = "PropertiesNotResolved"
 )
 
-// Asker keeps the registry's requests and the inventory's Configurations in step
-// with the Configurations of the cluster, and with the Secrets and ConfigMaps that
-// these refer to.
+// Asker keeps the registry's requests and the inventory's Configurations in
+// step with the Configurations of the cluster, and with the Secrets and
+// ConfigMaps that these refer to.
 type Asker struct {
 	opts    Options
 	objects *objectCache

@@ -22,7 +22,8 @@ import (
 	"github.com/akri-go/akri/internal/agent/registry"
 )
 
-// cluster holds objects by "Kind namespace/name"; no data means that there is none.
+// cluster holds objects by "Kind namespace/name"; no data means that there is
+// none.
 type cluster struct {
 	mu              sync.Mutex
 	data            map[string]map[string][]byte

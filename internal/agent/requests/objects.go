@@ -29,8 +29,8 @@ const (
 	// maxPollInterval is the longest time between two reads of an object that the
 	// agent may get but not watch; half of it is the shortest.
 	maxPollInterval = 60 * time.Second
-	// firstRetryDelay and lastPause are how long a failed watch waits at first and at
-	// most.
+	// firstRetryDelay and lastPause are how long a failed watch waits at first
+	// and at most.
 	firstRetryDelay, maxRetryDelay = time.Second, 15 * time.Second
 	// readTimeout bounds a read.
 	readTimeout = 15 * time.Second
@@ -41,8 +41,8 @@ const (
 
 var errTooMany = fmt.Errorf("more than %d Secrets and ConfigMaps are referred to: put properties together in fewer", maxObjects)
 
-// objectCache watches the objects that Configurations refer to. Where the agent may
-// not watch, it polls them.
+// objectCache watches the objects that Configurations refer to. Where the agent
+// may not watch, it polls them.
 type objectCache struct {
 	api API
 	log *slog.Logger
@@ -146,8 +146,9 @@ func (s *objectCache) read(ctx context.Context, ref Ref, f *watched) error {
 	return err
 }
 
-// failed notes why an object cannot be read. While the API server is away, what is
-// known of it still counts; when the agent may no longer read it, it does not.
+// failed notes why an object cannot be read. While the API server is away, what
+// is known of it still counts; when the agent may no longer read it, it does
+// not.
 func (s *objectCache) failed(f *watched, err error) {
 	s.mu.Lock()
 	last := f.object

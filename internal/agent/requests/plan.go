@@ -1,14 +1,16 @@
 // Package requests turns the Configurations of the cluster into what this
 // node's handlers are asked.
 //
-// Each Configuration becomes a [registry.Request] unless it is refused: resources
-// of a node have no namespace, so of two Configurations with one name only one can
-// have them ([Plan]). Its discoveryProperties are resolved first ([Resolve]), and
-// again when a Secret or ConfigMap that they refer to changes: another value makes
-// another request. While they cannot be resolved, the earlier request stays.
+// Each Configuration becomes a [registry.Request] unless it is refused:
+// resources of a node have no namespace, so of two Configurations with one name
+// only one can have them ([Plan]). Its discoveryProperties are resolved first
+// ([Resolve]), and again when a Secret or ConfigMap that they refer to changes:
+// another value makes another request. While they cannot be resolved, the
+// earlier request stays.
 //
 // Requests are saved on disk ([State]), so that an agent that starts without an
-// API server can make them again. Requests with values from Secrets are not saved.
+// API server can make them again. Requests with values from Secrets are not
+// saved.
 package requests
 
 import (
@@ -28,8 +30,9 @@ type Refusal struct {
 }
 
 // Plan decides for which Configurations requests are made. Of several with one
-// name it is the oldest, and of those that are equally old the one with the lowest
-// UID. Configurations that are being deleted are neither wanted nor refused.
+// name it is the oldest, and of those that are equally old the one with the
+// lowest UID. Configurations that are being deleted are neither wanted nor
+// refused.
 func Plan(all []*v0.Configuration) (wanted []*v0.Configuration, refused []Refusal) {
 	all = slices.Clone(all)
 	slices.SortFunc(all, func(a, b *v0.Configuration) int {

@@ -16,14 +16,15 @@ import (
 // StateVersion is that of [State], for its checkpoint.
 const StateVersion = 1
 
-// State is what an Asker keeps on disk: the requests, so that an agent that starts
-// without an API server makes them again. Requests with properties from a Secret
-// are not in it.
+// State is what an Asker keeps on disk: the requests, so that an agent that
+// starts without an API server makes them again. Requests with properties from
+// a Secret are not in it.
 type State struct {
 	Requests []StoredRequest `json:"questions"`
 }
 
-// StoredRequest is one request, with the Configuration that its answers belong to.
+// StoredRequest is one request, with the Configuration that its answers belong
+// to.
 type StoredRequest struct {
 	Configuration      types.NamespacedName `json:"configuration"`
 	Owner              types.UID            `json:"owner"`
@@ -36,8 +37,8 @@ type StoredRequest struct {
 	OfflineGracePeriod *metav1.Duration     `json:"offlineGracePeriod,omitempty"`
 }
 
-// Restore makes the requests of the store, before the Configurations are known. It
-// is called before Run, if at all.
+// Restore makes the requests of the store, before the Configurations are known.
+// It is called before Run, if at all.
 func (a *Asker) Restore() {
 	state, found := checkpoint.Restore(a.opts.Store, a.opts.Logger, "starting without the saved requests; handlers are asked once the API server answers")
 	if !found {
