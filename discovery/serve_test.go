@@ -24,7 +24,7 @@ import (
 
 const waitTimeout = 30 * time.Second
 
-// static reports one device, whose id is the question.
+// static reports one device, whose id is the request's details.
 type static struct{ name string }
 
 func (s static) Name() string { return s.name }
@@ -166,10 +166,10 @@ func TestServe(t *testing.T) {
 	a.wait(t) // the stream was dropped
 
 	if _, err := ask(t, "unix:"+socket, "invalid"); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "not that") {
-		t.Errorf("invalid question: %v", err)
+		t.Errorf("invalid request: %v", err)
 	}
 	if _, err := ask(t, "unix:"+socket, "fail"); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "out of order") {
-		t.Errorf("question that fails: %v", err)
+		t.Errorf("request that fails: %v", err)
 	}
 
 	stopAgent()
@@ -267,7 +267,7 @@ func TestServeWaits(t *testing.T) {
 			start(t, static{"static"}, discovery.WithDirectory(dir), discovery.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
 			select {
 			case line := <-lines:
-				if !strings.Contains(line, "waiting until") || !strings.Contains(line, test.hears) {
+				if !strings.Contains(line, "waiting ") || !strings.Contains(line, test.hears) {
 					t.Errorf("it says %s", line)
 				}
 			case <-time.After(waitTimeout):

@@ -144,7 +144,7 @@ func TestVital(t *testing.T) {
 	m.write(m.proc+"/node", "1 1 254:0 / / rw - ext4 /dev/vda rw\n")
 	a := m.ask(`SUBSYSTEM=="block|mem"`)
 	a.want("/devices/host/block/vdb", "/devices/host/block/vdc")
-	const note = "left out, because the node lives on it: /dev/vda (the node has it mounted at /), /dev/mem (it is the node's memory); the operator can allow it (udev.discovery.allowNodeDevices)"
+	const note = "left out, because the node itself needs it: /dev/vda (the node has it mounted at /), /dev/mem (it is the node's memory); the operator can allow it (udev.discovery.allowNodeDevices)"
 	if a.note() != note {
 		t.Errorf("noted %q", a.note())
 	}
@@ -389,7 +389,8 @@ func BenchmarkEvent(b *testing.B) {
 	}
 }
 
-// BenchmarkBurst measures 1,000 devices that come at once, until all are reported.
+// BenchmarkBurst measures 1,000 devices that come at once, until all are
+// reported.
 func BenchmarkBurst(b *testing.B) {
 	m := newFixture(b)
 	a := m.ask(`SUBSYSTEM=="x", SUBSYSTEMS=="y", KERNEL=="x*"`)

@@ -7,8 +7,8 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
 
-// index is the devices of the node, sorted by devpath. It holds nothing but
-// names: everything else is read when a rule asks for it.
+// index lists the devices of the node, sorted by devpath. It has only their
+// names: the rest is read when a rule needs it.
 type index []sysfs.Ref
 
 func newIndex(t *sysfs.Tree) (index, error) {

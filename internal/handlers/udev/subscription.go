@@ -8,7 +8,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/vital"
 )
 
-// subscription is what a monitor has to tell one request.
+// subscription collects what a monitor has to tell one request.
 type subscription struct {
 	m       *monitor
 	records bool          // tell when udevd has written a record too
@@ -16,16 +16,16 @@ type subscription struct {
 
 	// Guarded by m.mu. At first everything is to be looked at.
 	all   bool
-	dirty map[string]bool // devpaths; true: and all below
+	dirty map[string]bool // devpaths; true means also all below
 	since time.Time       // of the first event that was not taken; zero if none was
 }
 
-// changes are devices to look at anew.
+// changes are devices to look at again.
 type changes struct {
-	all   bool // entries are all devices: forget others
+	all   bool // refs are all devices: forget others
 	refs  []sysfs.Ref
 	gone  []string
-	since time.Time // when the first event came that they are of; zero if none did
+	since time.Time // when their first event came; zero if there was none
 	node  *vital.Node
 }
 
@@ -81,7 +81,7 @@ func (s *subscription) signal() {
 	}
 }
 
-// take returns what has changed since it was called last.
+// take returns what has changed since the last call.
 func (s *subscription) take() (changes, error) {
 	m := s.m
 	m.mu.Lock()

@@ -23,8 +23,8 @@ type Machine struct {
 	KeepSerials bool
 }
 
-// Record writes down all devices of a machine, with what anybody may read of
-// them, but for those that nobody asks for (CPUs, memory blocks, virtual
+// Record records all devices of a machine, with what anybody can read of them.
+// It leaves out devices that nobody looks for (CPUs, memory blocks, virtual
 // terminals).
 func Record(m Machine) (*Recording, error) {
 	seen := map[string]bool{}
@@ -63,10 +63,10 @@ func Record(m Machine) (*Recording, error) {
 	return r, nil
 }
 
-// noise are subsystems of which a machine has hundreds and Configurations none.
+// noise are subsystems with hundreds of devices that no Configuration needs.
 var noise = [...]string{"bdi", "clockevents", "clocksource", "container", "cpu", "event_source", "machinecheck", "memory", "memory_tiering", "node", "vc", "vtconsole", "workqueue"}
 
-// read reads a small text, as a user without privileges can.
+// read reads a small text.
 func (m Machine) read(name string) (string, bool) {
 	f, err := m.Sys.Open(name)
 	if err != nil {
@@ -142,11 +142,11 @@ func (m Machine) link(d *Device, at, name string) {
 	}
 }
 
-// secretAttrs are attributes that tell one machine or person from others.
+// secretAttrs are attributes that identify a machine or a person.
 var secretAttrs = [...]string{"serial", "serial_number", "wwid", "uniq", "unique_id", "cid", "address", "permaddr", "dm/uuid", "dm/name", "loop/backing_file", "uuid", "nguid", "eui", "board_serial", "chassis_serial", "product_serial", "product_uuid"}
 
-// secretProperty tells the same of a property, whose value is secret as a whole
-// or has something secret in it.
+// secretProperty tells whether a property identifies a machine or a person: its
+// whole value, or a part of it.
 func secretProperty(key string) (whole, part bool) {
 	switch key {
 	case "ID_SERIAL", "ID_USB_SERIAL", "ID_SCSI_SERIAL", "PHYS":
@@ -162,7 +162,8 @@ func secretProperty(key string) (whole, part bool) {
 	return false, false
 }
 
-// blank replaces serial numbers and their like, the same ones by the same words.
+// blank replaces serial numbers and their like; the same number always becomes
+// the same word.
 func (r *Recording) blank() {
 	var secrets []string
 	words := map[string]string{}
@@ -256,7 +257,8 @@ func replaceWord(s, word, by string) string {
 	}
 }
 
-// isPCIAddress tells it from a serial number: that of a USB root hub is one.
+// isPCIAddress tells whether a serial number is a PCI address, as that of a USB
+// root hub.
 func isPCIAddress(s string) bool {
 	return len(s) == len("0000:00:14.0") && s[4] == ':' && s[7] == ':' && s[10] == '.'
 }

@@ -15,7 +15,7 @@ type Mount struct {
 	Source string // such as "/dev/sda1", or a word
 }
 
-// Tables reads what is mounted, the node's table first, and the device nodes
+// Tables returns what is mounted, the node's table first, and the device nodes
 // that are swapped on.
 func Tables(files Files) ([]Mount, []string) {
 	var table []Mount
@@ -29,8 +29,8 @@ func Tables(files Files) ([]Mount, []string) {
 	return append(table, parseMounts(own)...), parseSwaps(swaps)
 }
 
-// maxTableBytes is how much of a table is read: that of a node with thousands of
-// Pods has some MiB.
+// maxTableBytes is how much of a table is read. On a node with thousands of
+// Pods it has some MiB.
 const maxTableBytes = 64 << 20
 
 func readTable(f fs.File, err error) ([]byte, error) {
@@ -64,8 +64,8 @@ func parseMounts(table []byte) []Mount {
 	return all
 }
 
-// parseSwaps returns the device nodes in /proc/swaps. Swap files lie on what is
-// mounted.
+// parseSwaps returns the device nodes in /proc/swaps. Swap files are on file
+// systems that are mounted.
 func parseSwaps(table []byte) []string {
 	var nodes []string
 	for line := range strings.Lines(string(table)) {
@@ -76,7 +76,7 @@ func parseSwaps(table []byte) []string {
 	return nodes
 }
 
-// unescape takes back what the kernel does to white space and backslashes: \040.
+// unescape decodes how the kernel writes white space and backslashes: \040.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
