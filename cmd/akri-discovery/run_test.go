@@ -24,7 +24,7 @@ func TestCalledWrongly(t *testing.T) {
 		env  map[string]string
 		want string // in the message
 	}{
-		{nil, nil, "say which handler"},
+		{nil, nil, "name the handler"},
 		{[]string{"zigbee"}, nil, `no handler "zigbee"; choose udev or debugEcho`},
 		{[]string{"udev", "debugEcho"}, nil, `what is "debugEcho" for`},
 		{[]string{"udev", "-nonsense"}, nil, "nonsense"},

@@ -19,16 +19,16 @@ import (
 // is in memory, as are the labs' namespaces.
 const registryDir = "/run/akri-dev"
 
-// Why Reserve gives no index.
+// Why Reserve returns no index.
 var (
-	// ErrTaken says that the network that a lab was made for is not free any more.
+	// ErrTaken says that the network that a lab was made for is no longer free.
 	ErrTaken = errors.New("something else uses")
 	// ErrNoneFree says that all indices are in use.
 	ErrNoneFree = errors.New("no free network")
 )
 
-// Folder returns the absolute path of dir without symbolic links, also when it
-// is not there yet: the registry compares folders as text.
+// Folder returns the absolute path of dir without symbolic links, even if dir
+// does not exist yet: the registry compares folders as text.
 func Folder(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -66,7 +66,7 @@ func Owner(index int) (string, error) {
 }
 
 // Reserve gives the lab in dir an index that no other lab and no network of the
-// machine uses; want is the index that what is in dir was made for, -1 for any.
+// machine uses. want is the index that dir was made for, -1 for any.
 func Reserve(ctx context.Context, dir string, want int) (int, error) {
 	unlock, err := lockFile(ctx, filepath.Join(registryDir, "lock"))
 	if err != nil {

@@ -15,10 +15,10 @@ import (
 type Options struct {
 	// Address is that of the listener.
 	Address string
-	// Ready says why the program cannot do its work yet, nil if it can.
+	// Ready returns why the program cannot do its work yet, nil if it can.
 	Ready func() error
-	// Alive says why the program must be started anew, nil if it need not.
-	// It must return soon.
+	// Alive returns why the program must be restarted, nil if it need not be. It
+	// must return soon.
 	Alive func() error
 	// Metrics answers for /metrics.
 	Metrics http.Handler
@@ -31,7 +31,8 @@ const (
 	scrapeTimeout = 5 * time.Second
 )
 
-// Serve serves until ctx is done, and returns when nothing is under way.
+// Serve serves until ctx is done, and returns when the requests in flight have
+// ended.
 func Serve(ctx context.Context, o Options) error {
 	listener, server, err := Listen(ctx, o)
 	if err != nil {
@@ -43,7 +44,7 @@ func Serve(ctx context.Context, o Options) error {
 	return nil
 }
 
-// Listen listens, and returns what is to be served there.
+// Listen listens, and returns the server to serve there.
 func Listen(ctx context.Context, o Options) (*bounded.Listener, *http.Server, error) {
 	listener, err := bounded.Listen(ctx, o.Address, bounded.Limits{})
 	if err != nil {
@@ -64,7 +65,7 @@ func handler(o Options) http.Handler {
 	return mux
 }
 
-// answer says ok, or what is wrong with status 503.
+// answer answers ok, or with status 503 and what is wrong.
 func answer(check func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if check != nil {

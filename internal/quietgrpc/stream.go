@@ -33,14 +33,14 @@ type stream struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// request is what came of it; requested says that it is all.
+	// request is what has arrived; requested tells that it is complete.
 	request   []byte
 	requested bool
 
 	// window is how much may be sent on it.
 	window int64
-	// answered says that the headers were sent; out is what waits to be sent,
-	// and then last, the trailers, if it is not nil.
+	// answered tells that the headers were sent. out is what waits to be sent;
+	// after it comes last, the trailers, if it is not nil.
 	answered  bool
 	out, last []byte
 
@@ -49,7 +49,7 @@ type stream struct {
 	over  bool
 }
 
-// ended notes that nothing more comes of a call. The caller does not hold mu.
+// ended notes that a call is over. The caller does not hold mu.
 func (s *stream) ended() {
 	s.cancel()
 	s.conn.mu.Lock()
@@ -66,7 +66,7 @@ func (s *stream) dispatch() {
 	request := s.request
 	s.request = nil
 	if len(request) < prefixBytes || request[0] != 0 || uint64(binary.BigEndian.Uint32(request[1:])) != uint64(len(request)-prefixBytes) {
-		s.finish(nil, status.Error(codes.Internal, "the request is not one message, not compressed"))
+		s.finish(nil, status.Error(codes.Internal, "the request is not one uncompressed message"))
 		return
 	}
 	request = request[prefixBytes:]
@@ -121,7 +121,7 @@ func (s *stream) watch(start func(*Watch) error) {
 	}
 }
 
-// Send sends an answer, at once as far as the peer lets it, else when it does.
+// Send sends an answer, as soon as the peer's flow control allows it.
 func (w *Watch) Send(message proto.Message) error {
 	raw, err := frameOf(message)
 	if err != nil {
@@ -147,10 +147,10 @@ func (w *Watch) Busy() bool {
 	return len(w.stream.out) > 0
 }
 
-// Close ends the call, with an error or, if it is nil, well.
+// Close ends the call with an error, or with status OK if err is nil.
 func (w *Watch) Close(err error) { w.stream.finish(nil, err) }
 
-// finish sends the answer, if it is not nil, and how the call has ended.
+// finish sends the answer, if it is not nil, and the status.
 func (s *stream) finish(response any, err error) {
 	var raw []byte
 	if err == nil && response != nil {
@@ -175,7 +175,7 @@ func (s *stream) finish(response any, err error) {
 	s.ended()
 }
 
-// flush sends what may be sent. The caller holds mu.
+// flush sends what flow control allows. The caller holds mu.
 func (s *stream) flush() error {
 	c := s.conn
 	if !s.answered && len(s.out) > 0 {
@@ -226,7 +226,7 @@ func frameOf(message proto.Message) ([]byte, error) {
 	return raw, nil
 }
 
-// headers returns those that precede answers.
+// headers returns the headers before answers.
 func headers() []byte {
 	return encode(
 		hpack.HeaderField{Name: ":status", Value: "200"},
@@ -234,7 +234,7 @@ func headers() []byte {
 	)
 }
 
-// trailers returns those that end a call; alone, if no headers precede them.
+// trailers returns the trailers of a call. alone means that no headers were sent.
 func trailers(s *status.Status, alone bool) []byte {
 	var fields []hpack.HeaderField
 	if alone {
@@ -249,8 +249,8 @@ func trailers(s *status.Status, alone bool) []byte {
 	return encode(fields...)
 }
 
-// encode returns headers without a reference to earlier ones, so that nothing is
-// kept for that.
+// encode encodes headers without references to earlier ones, so that no table is
+// needed.
 func encode(fields ...hpack.HeaderField) []byte {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
@@ -261,12 +261,12 @@ func encode(fields ...hpack.HeaderField) []byte {
 	return block.Bytes()
 }
 
-// maxTextBytes bounds an error's text: it has to fit into a frame, and into the
-// headers that a peer accepts.
+// maxTextBytes bounds the text of an error: it must fit into a frame, and into
+// the headers that a peer accepts.
 const maxTextBytes = 4 << 10
 
-// escape writes a text as gRPC wants it: what is not printable ASCII, and "%",
-// as %XX.
+// escape encodes a text for grpc-message: bytes that are not printable ASCII,
+// and "%", become %XX.
 func escape(text string) string {
 	text = shorten.Text(text, maxTextBytes)
 	escaped := make([]byte, 0, len(text))

@@ -14,10 +14,10 @@ import (
 // maxViewers bounds how many pages are served at once.
 const maxViewers = 100
 
-// keepAliveInterval is how long the feed is silent at most.
+// keepAliveInterval is the longest time between two messages of the feed.
 const keepAliveInterval = 15 * time.Second
 
-// feed looks at the cluster while somebody wants to know, and only then.
+// feed looks at the cluster only while there are viewers.
 type feed struct {
 	look     func(context.Context) State
 	interval time.Duration
