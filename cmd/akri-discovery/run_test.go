@@ -26,7 +26,7 @@ func TestCalledWrongly(t *testing.T) {
 	}{
 		{nil, nil, "name the handler"},
 		{[]string{"zigbee"}, nil, `no handler "zigbee"; choose udev or debugEcho`},
-		{[]string{"udev", "debugEcho"}, nil, `what is "debugEcho" for`},
+		{[]string{"udev", "debugEcho"}, nil, `unexpected argument "debugEcho"`},
 		{[]string{"udev", "-nonsense"}, nil, "nonsense"},
 		{[]string{"udev", "-shared"}, nil, "-shared"},
 		{[]string{"-shared", "debugEcho"}, nil, "flags of a handler follow its name"},

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// sparingBurst is how many lines are logged at once, sparingPause how long
+	// sparingBurst is how many lines are logged at once, sparingInterval how long
 	// it takes until another may be.
 	sparingBurst    = 20
 	sparingInterval = 10 * time.Second

@@ -123,7 +123,7 @@ func (p *Plugin) registerQueued(ctx context.Context, s *server) {
 	}
 }
 
-// awaitRoom lets a crowd of resources wait, at most roomPatience for all of it.
+// awaitRoom makes a crowd of resources wait, at most roomTimeout for all of it.
 func (p *Plugin) awaitRoom(ctx context.Context) {
 	p.mu.Lock()
 	if p.crowded.IsZero() {

@@ -33,7 +33,7 @@ func rewatch() *wait.Backoff {
 }
 
 // Observer is told of the objects of a watch. Calls do not overlap and must
-// return soon. The handler owns what it is given.
+// return soon. The observer owns the objects.
 type Observer[T any] interface {
 	// Replaced brings the complete list as of a resource version: at the
 	// start, and when a watch could not be resumed.

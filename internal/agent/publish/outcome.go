@@ -21,8 +21,8 @@ const (
 	// times.
 	settleDelay = 3 * time.Second
 
-	// firstRetryDelay and backoffMost are how long a failed write waits at
-	// first and at most, and backoffJitter is the part of it that is random.
+	// firstRetryDelay and maxRetryDelay are how long a failed write waits at
+	// first and at most, and retryJitter is the part of it that is random.
 	firstRetryDelay = 100 * time.Millisecond
 	maxRetryDelay   = 30 * time.Second
 	retryJitter     = 0.25

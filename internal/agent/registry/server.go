@@ -207,7 +207,7 @@ func (g *registrar) refuse(who process, m *pb.RegisterDiscoveryHandlerRequest, c
 	return status.Error(code, err.Error())
 }
 
-// refusalFilter lets each kind of refusal through once in refusalPause.
+// refusalFilter lets each kind of refusal through once in refusalInterval.
 type refusalFilter struct {
 	mu   sync.Mutex
 	last map[refusalKind]time.Time

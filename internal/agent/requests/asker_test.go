@@ -404,22 +404,22 @@ func TestIDsOfSecretsAreSalted(t *testing.T) {
 func TestTooManySources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := newCluster()
-		s := newObjectCache(api, slog.New(slog.DiscardHandler))
+		c := newObjectCache(api, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		refs := map[Ref]bool{}
 		for i := range maxObjects + 1 {
 			refs[Ref{secret, "ns", fmt.Sprintf("s%04d", i)}] = true
 		}
-		s.want(ctx, refs)
+		c.want(ctx, refs)
 		settle()
 		if n := api.open(); n != maxObjects {
 			t.Errorf("%d watches, want %d", n, maxObjects)
 		}
-		if got := s.known(Ref{secret, "ns", fmt.Sprintf("s%04d", maxObjects)}); got.Err != errTooMany {
+		if got := c.known(Ref{secret, "ns", fmt.Sprintf("s%04d", maxObjects)}); got.Err != errTooMany {
 			t.Errorf("one too many is %+v", got)
 		}
 		cancel()
-		s.stop()
+		c.stop()
 	})
 }
 

@@ -29,8 +29,8 @@ const (
 	// maxPollInterval is the longest time between two reads of an object that the
 	// agent may get but not watch; half of it is the shortest.
 	maxPollInterval = 60 * time.Second
-	// firstRetryDelay and lastPause are how long a failed watch waits at first
-	// and at most.
+	// firstRetryDelay and maxRetryDelay are how long a failed watch waits at
+	// first and at most.
 	firstRetryDelay, maxRetryDelay = time.Second, 15 * time.Second
 	// readTimeout bounds a read.
 	readTimeout = 15 * time.Second
@@ -65,53 +65,53 @@ func newObjectCache(objects API, log *slog.Logger) *objectCache {
 }
 
 // want watches these objects and no others.
-func (s *objectCache) want(ctx context.Context, refs map[Ref]bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for ref, f := range s.watched {
+func (c *objectCache) want(ctx context.Context, refs map[Ref]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ref, f := range c.watched {
 		if !refs[ref] {
 			f.stop()
-			delete(s.watched, ref)
+			delete(c.watched, ref)
 		}
 	}
 	for _, ref := range slices.SortedFunc(maps.Keys(refs), compareRefs) {
-		if s.watched[ref] != nil || len(s.watched) >= maxObjects {
+		if c.watched[ref] != nil || len(c.watched) >= maxObjects {
 			continue
 		}
 		ctx, stop := context.WithCancel(ctx)
 		f := &watched{stop: stop}
-		s.watched[ref] = f
-		s.running.Go(func() { s.run(ctx, ref, f) })
+		c.watched[ref] = f
+		c.running.Go(func() { c.run(ctx, ref, f) })
 	}
 }
 
 // stop ends all watches. It is called when the context of want is done.
-func (s *objectCache) stop() {
-	s.want(context.Background(), nil)
-	s.running.Wait()
+func (c *objectCache) stop() {
+	c.want(context.Background(), nil)
+	c.running.Wait()
 }
 
 // known returns what is known of an object that is wanted.
-func (s *objectCache) known(ref Ref) Object {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f := s.watched[ref]; f != nil {
+func (c *objectCache) known(ref Ref) Object {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.watched[ref]; f != nil {
 		return f.object
 	}
 	return Object{Err: errTooMany}
 }
 
-func (s *objectCache) run(ctx context.Context, ref Ref, f *watched) {
+func (c *objectCache) run(ctx context.Context, ref Ref, f *watched) {
 	pauses := backoff.Backoff{First: firstRetryDelay, Max: maxRetryDelay}
 	failures, polls := 0, false
 	for {
 		began := time.Now()
-		err := s.api.Watch(ctx, ref.Kind, ref.Namespace, ref.Name, func(data map[string][]byte, found bool) {
-			s.set(f, Object{Known: true, Found: found, Data: data})
+		err := c.api.Watch(ctx, ref.Kind, ref.Namespace, ref.Name, func(data map[string][]byte, found bool) {
+			c.set(f, Object{Known: true, Found: found, Data: data})
 		})
 		forbidden := apierrors.IsForbidden(err)
 		if forbidden {
-			err = s.read(ctx, ref, f)
+			err = c.read(ctx, ref, f)
 		}
 		if ctx.Err() != nil {
 			return
@@ -119,11 +119,11 @@ func (s *objectCache) run(ctx context.Context, ref Ref, f *watched) {
 		wait := pauses.Delay(failures + 1)
 		switch {
 		case err != nil:
-			s.failed(f, err)
+			c.failed(f, err)
 			failures++
 		case forbidden:
 			if !polls {
-				s.log.Info("an object that discoveryProperties refer to is polled once or twice a minute: the agent may get it, but not watch it", "object", ref.String())
+				c.log.Info("an object that discoveryProperties refer to is polled once or twice a minute: the agent may get it, but not watch it", "object", ref.String())
 			}
 			wait, failures = backoff.Jitter(maxPollInterval, 0.5), 0
 		case time.Since(began) > maxRetryDelay: // watches end now and then
@@ -136,12 +136,12 @@ func (s *objectCache) run(ctx context.Context, ref Ref, f *watched) {
 	}
 }
 
-func (s *objectCache) read(ctx context.Context, ref Ref, f *watched) error {
+func (c *objectCache) read(ctx context.Context, ref Ref, f *watched) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	data, found, err := s.api.Read(ctx, ref.Kind, ref.Namespace, ref.Name)
+	data, found, err := c.api.Read(ctx, ref.Kind, ref.Namespace, ref.Name)
 	if err == nil {
-		s.set(f, Object{Known: true, Found: found, Data: data})
+		c.set(f, Object{Known: true, Found: found, Data: data})
 	}
 	return err
 }
@@ -149,26 +149,26 @@ func (s *objectCache) read(ctx context.Context, ref Ref, f *watched) error {
 // failed notes why an object cannot be read. While the API server is away, what
 // is known of it still counts; when the agent may no longer read it, it does
 // not.
-func (s *objectCache) failed(f *watched, err error) {
-	s.mu.Lock()
+func (c *objectCache) failed(f *watched, err error) {
+	c.mu.Lock()
 	last := f.object
-	s.mu.Unlock()
+	c.mu.Unlock()
 	if !last.Known || apierrors.IsForbidden(err) {
 		last.Err = err
-		s.set(f, last)
+		c.set(f, last)
 	}
 }
 
-func (s *objectCache) set(f *watched, now Object) {
-	s.mu.Lock()
+func (c *objectCache) set(f *watched, now Object) {
+	c.mu.Lock()
 	same := same(f.object, now)
 	f.object = now
-	s.mu.Unlock()
+	c.mu.Unlock()
 	if same {
 		return
 	}
 	select {
-	case s.changed <- struct{}{}:
+	case c.changed <- struct{}{}:
 	default:
 	}
 }
