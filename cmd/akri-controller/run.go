@@ -27,6 +27,7 @@ import (
 	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/controller/node"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/envvar"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/kubeconfig"
 	"github.com/akri-go/akri/internal/logging"
@@ -152,12 +153,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 }
 
 func parse(args []string, getenv func(string) string, out io.Writer) (settings, error) {
-	env := func(name, fallback string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return fallback
-	}
+	env := envvar.Or(getenv)
 	var s settings
 	var badTime error
 	duration := func(to *time.Duration, flags *flag.FlagSet, name, variable string, fallback time.Duration, use string) {

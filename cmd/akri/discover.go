@@ -147,8 +147,8 @@ func newDiscoverDebugEchoCommand(kind all.Kind) *cobra.Command {
 	return cmd
 }
 
-// newDiscoverDetailsCommand makes the command of a handler whose details come from
-// a file alone.
+// newDiscoverDetailsCommand makes the command of a handler whose details come
+// from a file alone.
 func newDiscoverDetailsCommand(kind all.Kind) *cobra.Command {
 	var (
 		d    discoverFlags
@@ -218,7 +218,11 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 	if err != nil {
 		return exitcode.AsUsage(err)
 	}
-	p, err := newPrinter(cmd.OutOrStdout(), d.output, d.tree)
+	columns := columnsOf(kind.Kind)
+	if d.tree != nil {
+		columns = udevColumns(d.tree)
+	}
+	p, err := newPrinter(cmd.OutOrStdout(), d.output, columns)
 	if err != nil {
 		return exitcode.AsUsage(err)
 	}

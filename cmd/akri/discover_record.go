@@ -22,9 +22,9 @@ const nodeMounts = "/proc/1/mountinfo"
 // record writes which devices this machine has.
 func record(cmd *cobra.Command, file string, keepSerials bool) error {
 	cmd.SilenceUsage = true
-	s := recording.Source{
+	s := recording.Machine{
 		Sys:         os.DirFS("/sys").(fs.ReadLinkFS),
-		Tables:      vital.Sources{Proc: os.DirFS("/proc"), NodeMounts: nodeMounts},
+		Tables:      vital.Files{Proc: os.DirFS("/proc"), NodeMounts: nodeMounts},
 		KeepSerials: keepSerials,
 	}
 	if _, err := os.Stat("/run/udev/data"); err == nil {
@@ -53,7 +53,8 @@ func record(cmd *cobra.Command, file string, keepSerials bool) error {
 	return nil
 }
 
-// machine returns what the handler udev looks at: this machine, or a recorded one.
+// machine returns what the handler udev looks at: this machine, or a recorded
+// one.
 func (d *discoverFlags) machine(cmd *cobra.Command) (udev.Options, error) {
 	if d.from == "" {
 		return udev.Options{NodeMounts: nodeMounts}, nil

@@ -223,7 +223,7 @@ func TestNodesOwnDisk(t *testing.T) {
 	}
 	name := filepath.Base(disk)
 	create(t, udevConfiguration(ns, "e2e-disk", `SUBSYSTEM=="block", KERNEL=="`+name+`"`, `KERNEL=="kmsg"`))
-	eventually(t, waitTimeout, status(ns, "e2e-disk", v0.DiscoveryActive, "left out, because the node lives on it", "/dev/"+name+" (the node has it mounted at /)", "/dev/kmsg"))
+	eventually(t, waitTimeout, status(ns, "e2e-disk", v0.DiscoveryActive, "left out, because the node itself needs it", "/dev/"+name+" (the node has it mounted at /)", "/dev/kmsg"))
 	if err := hasInstances(ns, "e2e-disk", 0)(t.Context()); err != nil {
 		t.Error(err)
 	}
