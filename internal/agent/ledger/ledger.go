@@ -9,7 +9,7 @@
 //     see. For a shared device a claim must be won there first; for a local
 //     device it follows when it can, so the node works without an API server;
 //   - the kubelet's list of what its containers use ([View]): the truth on this
-//     node. What it uses is held here; what it does not use for [Grace] is freed.
+//     node. What it uses is held here; what it does not use for a while ([Options]) is freed.
 //
 // A slot's holder is this node through a door, another node, or nobody. Claims
 // of a device that has left stay until the kubelet no longer uses them: the
@@ -20,6 +20,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -67,8 +68,8 @@ type State struct {
 const StateVersion = 1
 
 const (
-	// Grace is how long the kubelet must not use a slot before it is freed.
-	Grace = 20 * time.Second
+	// DefaultGrace is upstream's.
+	DefaultGrace = 20 * time.Second
 
 	// claimTimeout bounds a claim in the API. The kubelet admits no other Pod
 	// meanwhile (kubelet/allocation/allocation_manager.go, AddPod).
@@ -85,7 +86,10 @@ type Options struct {
 	Node     string
 	Store    checkpoint.Store[State]
 	Recorder Recorder
-	Logger   *slog.Logger
+	// Grace is how long the kubelet must not use a slot before it is freed; 0
+	// means [DefaultGrace].
+	Grace  time.Duration
+	Logger *slog.Logger
 }
 
 // Ledger holds the claims of a node. Its methods may be called by several
@@ -94,6 +98,7 @@ type Ledger struct {
 	node     string
 	store    checkpoint.Store[State]
 	recorder Recorder
+	grace    time.Duration
 	log      *slog.Logger
 
 	// api is held while a claim is made in the API. Lock order: api, writes, mu.
@@ -122,6 +127,7 @@ func New(o Options) *Ledger {
 		node:       o.Node,
 		store:      o.Store,
 		recorder:   o.Recorder,
+		grace:      cmp.Or(o.Grace, DefaultGrace),
 		log:        o.Logger,
 		api:        make(chan struct{}, 1),
 		instances:  make(map[string]*instance),
