@@ -32,6 +32,7 @@ const (
 // Nodes that are lost. The tests run beside each other, since most of what
 // they do is wait; each has nodes of its own, with the name of the test before.
 func TestLostNodes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.nodes(t, "witness")
 	// A node that was deleted while no controller ran.
