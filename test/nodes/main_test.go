@@ -45,4 +45,6 @@ func TestMain(m *testing.M) {
 }
 
 // values make tests of lost nodes wait less than users.
-func values() []string { return append(testcluster.DefaultValues(), "controller.nodeLostAfter=10s", "controller.leaseDuration=15s") }
+func values() []string {
+	return append(testcluster.DefaultValues(), "controller.nodeLostAfter=10s", "controller.leaseDuration=15s")
+}
