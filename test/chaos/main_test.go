@@ -1,20 +1,19 @@
 //go:build e2e
 
-// Package chaos kills the parts of a real cluster of two nodes at random while
-// devices and Pods come and go, and then asks package history whether anything
-// happened that must never happen.
+// Package chaos kills random parts of a real cluster of two nodes while devices
+// and Pods come and go. Then it asks package history whether anything happened
+// that must never happen.
 //
 //	go test -tags e2e ./test/chaos -seed 7 -rounds 20
 //
-// repeats what a run with that seed did; when it does it is the machine's
-// business. With
+// repeats what a run with that seed did, though not at the same times. With
 //
 //	go test -tags e2e -timeout 2h ./test/chaos -kill=false -for 1h
 //
-// nothing is killed, so that what agents and controllers use after an hour of
-// devices and Pods that come and go can be compared with the beginning. A run that fails leaves out/logs/chaos-history: every version of
-// every object, the faults, and the story of each object that was wronged; and
-// in out/logs/chaos the logs of all parts.
+// nothing is killed: what agents and controllers use after an hour of devices
+// and Pods that come and go is compared with the beginning. A run that fails leaves out/logs/chaos-history: every version of every object, the
+// faults, and the history of each object that was wronged; and in
+// out/logs/chaos the logs of all parts.
 package chaos
 
 import (
