@@ -66,7 +66,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		"how much of this process's memory the lists of all handlers may take: an `amount` such as 24Mi (AKRI_HANDLERS_MEMORY)")
 	namespaces := f.String("property-namespaces", env("AKRI_PROPERTY_NAMESPACES", ""),
 		"comma separated `namespaces` whose Secrets and ConfigMaps the discoveryProperties of every Configuration may refer to, besides its own; * for all (AKRI_PROPERTY_NAMESPACES)")
-	freed := f.String("slots-freed-after", env("AKRI_SLOTS_FREED_AFTER", ledger.DefaultIdleGrace.String()),
+	freed := f.String("slots-freed-after", env("AKRI_SLOTS_FREED_AFTER", ledger.IdleGrace.String()),
 		"`time` that a slot stays this node's after the last container that used it; at least 1s (AKRI_SLOTS_FREED_AFTER)")
 	metrics := f.String("metrics-port", env("METRICS_PORT", "8080"), "`port` of /metrics, /healthz and /readyz; 0 for none (METRICS_PORT)")
 	bound := f.String("handler-uids", env("AKRI_HANDLER_UIDS", ""),

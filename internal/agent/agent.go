@@ -77,7 +77,7 @@ type Options struct {
 	PodName, PodNamespace string
 
 	// SlotsFreedAfter is how long the kubelet must not use a slot before it is
-	// freed; 0 means [ledger.DefaultIdleGrace].
+	// freed; 0 means [ledger.IdleGrace].
 	SlotsFreedAfter time.Duration
 
 	// PropertyNamespaces are the namespaces that the discoveryProperties of every
@@ -170,7 +170,7 @@ func Run(ctx context.Context, o Options) error {
 		Self:       types.NamespacedName{Namespace: o.PodNamespace, Name: o.PodName},
 		Ledger:     books,
 		Logger:     o.Logger,
-		Interval:   min(podresources.DefaultInterval, o.SlotsFreedAfter/2),
+		Interval:   min(podresources.LookInterval, o.SlotsFreedAfter/2),
 		Nudge:      doors.Nudge,
 		ActivePods: core.Pods,
 	})

@@ -11,8 +11,7 @@
 //	go test -tags e2e -timeout 2h ./test/chaos -kill=false -for 1h
 //
 // nothing is killed: what agents and controllers use after an hour of devices
-// and Pods that come and go is compared with what they used at first. A run
-// that fails leaves out/logs/chaos-history: every version of every object, the
+// and Pods that come and go is compared with the beginning. A run that fails leaves out/logs/chaos-history: every version of every object, the
 // faults, and the history of each object that was wronged; and in
 // out/logs/chaos the logs of all parts.
 package chaos

@@ -213,9 +213,9 @@ func scale(t *testing.T, d *appsv1.Deployment, n int32) {
 	}
 }
 
-// The API server is away for longer than the controller's Lease is good for: what
-// runs goes on, devices that come are offered to the kubelet, and afterwards
-// brokers of new devices are made.
+// The API server is away for longer than a controller tries to keep its Lease,
+// so the controller starts again: what runs goes on, devices that come are
+// offered to the kubelet, and afterwards brokers of new devices are made.
 func TestAPIServerStopped(t *testing.T) {
 	ns := namespace(t)
 	device := plug(t)

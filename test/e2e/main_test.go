@@ -23,7 +23,7 @@ var (
 	cluster *devcluster.Cluster
 	api     client.WithWatch
 
-	outage = flag.Duration("outage", 20*time.Second, "how long the API server is away, at least 20s")
+	outage = flag.Duration("outage", 12*time.Second, "how long the API server is away; a controller gives its Lease up after 10s")
 )
 
 func TestMain(m *testing.M) {

@@ -95,7 +95,7 @@ func takeOver(t *testing.T, release string) {
 		b: {use("cam", "cam-0"), use(usbB, usbB+"-0")},
 	} {
 		agent.Reconcile(now, ledger.View{Uses: uses, Complete: true})
-		agent.Reconcile(now.Add(ledger.DefaultIdleGrace+time.Second), ledger.View{Uses: uses, Complete: true})
+		agent.Reconcile(now.Add(ledger.IdleGrace+time.Second), ledger.View{Uses: uses, Complete: true})
 	}
 	for name, want := range map[string]struct {
 		nodes    string

@@ -1,8 +1,9 @@
 // Command testsum reads the output of `go test -json` from standard input and
 // prints what `go test` itself would print. It saves in out/tests/<name>.json
 // how many tests passed, failed and were skipped. With -total it prints the sum
-// of all these files, the slowest tests and packages, and the longest waits
-// that tests reported (package eventually), and which tests were skipped and why. It exits with 1 if a test or a
+// of all these files, the slowest tests and packages, the longest waits that
+// tests reported (package eventually), and the tests that were skipped and
+// why. It exits with 1 if a test or a
 // package failed, or if there were no tests.
 package main
 

@@ -11,7 +11,7 @@
 //     local device is written there when that is possible, so the node works
 //     without an API server.
 //   - The kubelet's list of what containers use ([View]). A slot that the kubelet
-//     uses is held; one that it has not used for a while ([Options]) is freed.
+//     uses is held; one that it has not used for a while is freed; see [Options].
 //
 // The holder of a slot is this node through a door, another node, or nobody.
 // Claims of a device that has left stay until the kubelet no longer uses them:
@@ -68,8 +68,9 @@ type State struct {
 const StateVersion = 1
 
 const (
-	// DefaultIdleGrace is how long upstream Akri keeps a slot that is not used.
-	DefaultIdleGrace = 20 * time.Second
+	// IdleGrace is how long a slot must be unused before it is freed, unless
+	// [Options] say otherwise. It is upstream's.
+	IdleGrace = 20 * time.Second
 
 	// claimTimeout bounds a claim in the API. The kubelet admits no other Pod
 	// meanwhile (kubelet/allocation/allocation_manager.go, AddPod).
@@ -87,7 +88,7 @@ type Options struct {
 	Store    checkpoint.Store[State]
 	Recorder Recorder
 	// Grace is how long the kubelet must not use a slot before it is freed; 0
-	// means [DefaultIdleGrace].
+	// means [IdleGrace].
 	Grace  time.Duration
 	Logger *slog.Logger
 }
@@ -128,7 +129,7 @@ func New(o Options) *Ledger {
 		node:       o.Node,
 		store:      o.Store,
 		recorder:   o.Recorder,
-		grace:      cmp.Or(o.Grace, DefaultIdleGrace),
+		grace:      cmp.Or(o.Grace, IdleGrace),
 		log:        o.Logger,
 		api:        make(chan struct{}, 1),
 		instances:  make(map[string]*instance),

@@ -156,10 +156,10 @@ func TestLocalDevice(t *testing.T) {
 	}
 	rec.want(t)
 	used.Uses = used.Uses[:1]
-	if next := l.Reconcile(now, used); next != DefaultIdleGrace {
-		t.Errorf("next = %v, want %v", next, DefaultIdleGrace)
+	if next := l.Reconcile(now, used); next != IdleGrace {
+		t.Errorf("next = %v, want %v", next, IdleGrace)
 	}
-	if next := l.Reconcile(now.Add(DefaultIdleGrace), used); next != 0 {
+	if next := l.Reconcile(now.Add(IdleGrace), used); next != 0 {
 		t.Errorf("next = %v, want none", next)
 	}
 	rec.want(t, "record ns/cam-0000a1 -0=a")
@@ -266,7 +266,7 @@ func TestHangingClaim(t *testing.T) {
 		}
 		wantSlots(t, l, "-0=a", "-1=a", "-2=a")
 		rec.calls = nil
-		l.Reconcile(time.Now().Add(DefaultIdleGrace), View{Complete: true, Uses: []Use{{"akri.sh/dog", "dog-0000a1-0"}}})
+		l.Reconcile(time.Now().Add(IdleGrace), View{Complete: true, Uses: []Use{{"akri.sh/dog", "dog-0000a1-0"}}})
 		rec.want(t)
 		for range 2 {
 			if err := <-done; !errors.Is(err, context.DeadlineExceeded) {
@@ -300,7 +300,7 @@ func TestTakeOverFromTheInstance(t *testing.T) {
 	if slots := l.Slots(cam); !slots[0].Idle || slots[1].Idle {
 		t.Errorf("idle slots: %+v, want the first", slots)
 	}
-	l.Reconcile(now.Add(DefaultIdleGrace), view)
+	l.Reconcile(now.Add(IdleGrace), view)
 	rec.want(t, "record ns/cam-0000a1 -1=a")
 	wantSlots(t, l, "-0=", "-1=a")
 }
@@ -325,9 +325,9 @@ func TestClaimedAgainWhileIdle(t *testing.T) {
 	if changes != 1 {
 		t.Errorf("%d changes were told, want 1", changes)
 	}
-	l.Reconcile(now.Add(DefaultIdleGrace), View{Complete: true})
+	l.Reconcile(now.Add(IdleGrace), View{Complete: true})
 	wantSlots(t, l, "-0=a")
-	l.Reconcile(now.Add(2*DefaultIdleGrace), View{Complete: true})
+	l.Reconcile(now.Add(2*IdleGrace), View{Complete: true})
 	wantSlots(t, l, "-0=")
 }
 
@@ -342,10 +342,10 @@ func TestReconcileOnAFullDisk(t *testing.T) {
 	view := View{Complete: true, Uses: []Use{{"akri.sh/cam-0000a1", "cam-0000a1-1"}}}
 	l.Reconcile(now, View{Complete: true})
 	store.Fail(errors.New("no space left on device"))
-	l.Reconcile(now.Add(DefaultIdleGrace), view)
+	l.Reconcile(now.Add(IdleGrace), view)
 	wantSlots(t, l, "-0=a", "-1=a") // nothing freed, what is used is held
 	store.Fail(nil)
-	l.Reconcile(now.Add(DefaultIdleGrace), view)
+	l.Reconcile(now.Add(IdleGrace), view)
 	wantSlots(t, l, "-0=", "-1=a")
 	if diff := cmp.Diff([]Claim{{Instance: cam, Slot: 1, Door: inst}}, saved(t, store)); diff != "" {
 		t.Error(diff)

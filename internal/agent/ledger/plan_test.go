@@ -109,7 +109,7 @@ func TestPlanReconcile(t *testing.T) {
 		},
 		"newly unused": {
 			claims: []Claim{claim(0, inst)},
-			want:   reconcilePlan{marks: []mark{{claim(0, inst), now}}, next: DefaultIdleGrace},
+			want:   reconcilePlan{marks: []mark{{claim(0, inst), now}}, next: IdleGrace},
 		},
 		"unused within grace": {
 			claims: []Claim{claim(0, inst), claim(1, inst)}, idle: []time.Time{ago(5 * time.Second), ago(19 * time.Second)},
@@ -119,8 +119,8 @@ func TestPlanReconcile(t *testing.T) {
 			},
 		},
 		"unused for the grace": {
-			claims: []Claim{claim(0, inst)}, idle: []time.Time{ago(DefaultIdleGrace)},
-			want: reconcilePlan{free: []Claim{claim(0, inst)}, marks: []mark{{claim(0, inst), ago(DefaultIdleGrace)}}},
+			claims: []Claim{claim(0, inst)}, idle: []time.Time{ago(IdleGrace)},
+			want: reconcilePlan{free: []Claim{claim(0, inst)}, marks: []mark{{claim(0, inst), ago(IdleGrace)}}},
 		},
 		"blind: nothing is freed, and the grace starts anew": {
 			claims: []Claim{claim(0, inst)}, idle: []time.Time{ago(time.Hour)}, blind: true,
@@ -174,7 +174,7 @@ func TestPlanReconcile(t *testing.T) {
 			for _, id := range test.pending {
 				s.pending[id] = true
 			}
-			got := planReconcile(now, DefaultIdleGrace, s, View{Uses: test.uses, Complete: !test.blind})
+			got := planReconcile(now, IdleGrace, s, View{Uses: test.uses, Complete: !test.blind})
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(reconcilePlan{}, mark{}), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}

@@ -44,8 +44,8 @@ import (
 )
 
 const (
-	// DefaultInterval is how often upstream Akri looks.
-	DefaultInterval = 10 * time.Second
+	// LookInterval is the time between two looks, unless [Options] say otherwise.
+	LookInterval = 10 * time.Second
 	// lookDelay is the time from a change to the next look: changes come in
 	// groups.
 	lookDelay = time.Second
@@ -83,7 +83,7 @@ type Options struct {
 
 	Ledger Ledger
 	Logger *slog.Logger
-	// Interval is the time between two looks; 0 means [DefaultInterval].
+	// Interval is the time between two looks; 0 means [LookInterval].
 	Interval time.Duration
 
 	// ActivePods, if not nil, asks the API server for the Pods of this node
@@ -116,7 +116,7 @@ func New(o Options) (*Watcher, error) {
 		o.Checkpoint = defaultCheckpoint
 	}
 	if o.Interval == 0 {
-		o.Interval = DefaultInterval
+		o.Interval = LookInterval
 	}
 	conn, err := grpc.NewClient("unix://"+o.Socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

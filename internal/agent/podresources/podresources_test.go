@@ -356,8 +356,8 @@ func TestKubeletFails(t *testing.T) {
 	}
 	defer w.close()
 	for range 2 {
-		if wait := w.look(t.Context()); wait != DefaultInterval {
-			t.Errorf("next look in %v, want %v", wait, DefaultInterval)
+		if wait := w.look(t.Context()); wait != LookInterval {
+			t.Errorf("next look in %v, want %v", wait, LookInterval)
 		}
 	}
 	if n := strings.Count(log.String(), "not ready"); n != 1 {
