@@ -199,7 +199,7 @@ func (w *Watcher) complain(trouble string) {
 	case trouble != "":
 		w.Logger.Warn(trouble)
 	default:
-		w.Logger.Info("the kubelet lists what its containers use")
+		w.Logger.Info("the kubelet again lists what its containers use")
 	}
 	w.trouble = trouble
 }
