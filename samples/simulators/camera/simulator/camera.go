@@ -198,7 +198,7 @@ func (c *Camera) start() error {
 		return nil
 	}
 	at := c.Address()
-	on, linkLocal, err := c.sim.options.interfaceOf(at.Addr())
+	on, err := c.sim.options.linkOf(at.Addr())
 	if err != nil {
 		return c.failed(err)
 	}
@@ -210,8 +210,8 @@ func (c *Camera) start() error {
 		return c.failed(err)
 	}
 	endpoints := []*endpoint{main}
-	if c.sim.options.LinkLocal && linkLocal.IsValid() && linkLocal != at.Addr() {
-		second, err := c.open(netip.AddrPortFrom(linkLocal, c.linkLocalPort()), 0, false, on)
+	if c.sim.options.LinkLocal && on.linkLocal.IsValid() && on.linkLocal != at.Addr() {
+		second, err := c.open(netip.AddrPortFrom(on.linkLocal, c.linkLocalPort()), 0, false, on)
 		if err != nil {
 			return c.failed(errors.Join(err, c.sim.shut(main)))
 		}
@@ -237,7 +237,7 @@ func (c *Camera) linkLocalPort() uint16 {
 }
 
 // open opens what a camera has at an address.
-func (c *Camera) open(at netip.AddrPort, rtspPort uint16, main bool, on *net.Interface) (e *endpoint, err error) {
+func (c *Camera) open(at netip.AddrPort, rtspPort uint16, main bool, on *link) (e *endpoint, err error) {
 	e = &endpoint{on: on}
 	defer func() {
 		if err != nil {
@@ -245,11 +245,11 @@ func (c *Camera) open(at netip.AddrPort, rtspPort uint16, main bool, on *net.Int
 		}
 	}()
 	port := uint16(c.sim.options.DiscoveryPort)
-	if e.sends, err = c.sim.air.use(netip.AddrPortFrom(at.Addr(), port), on); err != nil {
+	if e.sends, err = c.sim.air.use(netip.AddrPortFrom(at.Addr(), port), on.Interface); err != nil {
 		return e, err
 	}
 	if on.Flags&net.FlagMulticast != 0 {
-		if e.hears, err = c.sim.air.use(netip.AddrPortFrom(groupOf(at.Addr()), port), on); err != nil {
+		if e.hears, err = c.sim.air.use(netip.AddrPortFrom(groupOf(at.Addr()), port), on.Interface); err != nil {
 			return e, err
 		}
 	}

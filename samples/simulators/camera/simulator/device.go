@@ -2,8 +2,6 @@ package simulator
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -87,7 +85,7 @@ func getNetworkInterfaces(q request) (node, error) {
 	var v4, v6 []node
 	for _, e := range endpoints {
 		address := e.at.Addr().WithZone("")
-		entry := []node{tx("tt:Address", address.String()), tx("tt:PrefixLength", strconv.Itoa(prefixLength(address, e.on)))}
+		entry := []node{tx("tt:Address", address.String()), tx("tt:PrefixLength", strconv.Itoa(e.on.bits(address)))}
 		switch {
 		case address.Is4():
 			v4 = append(v4, el("tt:Manual", entry...))
@@ -108,20 +106,6 @@ func getNetworkInterfaces(q request) (node, error) {
 		network.kids = append(network.kids, el("tt:IPv6", tx("tt:Enabled", "true"), el("tt:Config", config...)))
 	}
 	return el("tds:GetNetworkInterfacesResponse", network), nil
-}
-
-// prefixLength is that of the address on its interface; all bits if it is there
-// by a route only.
-func prefixLength(address netip.Addr, on *net.Interface) int {
-	addrs, err := on.Addrs()
-	if err == nil {
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Contains(address) {
-				return p.Bits()
-			}
-		}
-	}
-	return address.BitLen()
 }
 
 // at is a URL of the camera at the address by which it was called.

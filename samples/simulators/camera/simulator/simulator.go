@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -191,7 +190,7 @@ func (l *later) stop() {
 type endpoint struct {
 	at      netip.AddrPort // HTTP
 	rtsp    netip.AddrPort
-	on      *net.Interface
+	on      *link
 	sends   *socket // from its address; receives what is sent to it alone
 	hears   *socket // the group's; nil if the interface has no multicast
 	close   context.CancelFunc
