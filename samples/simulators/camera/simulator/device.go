@@ -19,6 +19,13 @@ var deviceService = service{nsDevice, map[string]operation{
 	"GetDeviceInformation":   {false, getDeviceInformation},
 	"GetNetworkInterfaces":   {false, getNetworkInterfaces},
 	"GetScopes":              {false, getScopes},
+	// What clients ask for beside the interfaces; there is none of it.
+	"GetNetworkDefaultGateway": {false, func(request) (node, error) {
+		return el("tds:GetNetworkDefaultGatewayResponse", el("tds:NetworkGateway")), nil
+	}},
+	"GetDNS": {false, func(request) (node, error) {
+		return el("tds:GetDNSResponse", el("tds:DNSInformation", tx("tt:FromDHCP", "false"))), nil
+	}},
 }}
 
 // now is the camera's clock.
