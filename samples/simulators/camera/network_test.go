@@ -24,8 +24,11 @@ import (
 )
 
 // lan is two network namespaces with a cable between them: one has the cameras,
-// at 10.88.0.11 and so on, the other who looks for them, at 10.88.0.1.
-type lan struct{ cameras, client string }
+// at 10.88.0.11 to .14, the other who looks for them, at 10.88.0.1.
+type lan struct {
+	cameras, client string
+	binary          string // the program
+}
 
 // newLAN makes them, and removes them at the end of the test.
 func newLAN(t *testing.T) lan {
@@ -34,7 +37,10 @@ func newLAN(t *testing.T) lan {
 		t.Skip("skipped: network namespaces need root")
 	}
 	name := fmt.Sprintf("akricam%d-", os.Getpid())
-	n := lan{name + "a", name + "b"}
+	n := lan{name + "a", name + "b", filepath.Join(t.TempDir(), "camera")}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", n.binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
 	for _, ns := range []string{n.cameras, n.client} {
 		ip(t, "netns", "add", ns)
 		t.Cleanup(func() { ip(t, "netns", "del", ns) })
@@ -131,13 +137,9 @@ type running struct {
 // start starts the program with three cameras and waits until it serves.
 func start(t *testing.T, n lan, args ...string) *running {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "camera")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
 	r := &running{t: t, lan: n, ended: make(chan error, 1), client: client(t, n.cameras)}
 	// Not with the test's context: it is to end by a signal.
-	r.cmd = exec.Command("ip", append([]string{"netns", "exec", n.cameras, binary, "--interface", "eth0",
+	r.cmd = exec.Command("ip", append([]string{"netns", "exec", n.cameras, n.binary, "--interface", "eth0",
 		"--addresses", "10.88.0.11-10.88.0.13", "--log-level", "debug"}, args...)...)
 	r.cmd.Stdout, r.cmd.Stderr = t.Output(), t.Output()
 	if err := r.cmd.Start(); err != nil {
@@ -183,5 +185,77 @@ func (r *running) tell(which, words string) {
 	defer resp.Body.Close()
 	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK {
 		r.t.Fatalf("%s: %s %s %v", words, resp.Status, text, err)
+	}
+}
+
+// probe is a Probe for cameras, as no other test sends it.
+const probe = `<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing"
+	xmlns:d="http://schemas.xmlsoap.org/ws/2005/04/discovery"><s:Header><a:MessageID>urn:uuid:6e0b7f5e-0000-4000-8000-00000000000%d</a:MessageID>
+	<a:Action>http://schemas.xmlsoap.org/ws/2005/04/discovery/Probe</a:Action></s:Header><s:Body><d:Probe>
+	<d:Types xmlns:n="http://www.onvif.org/ver10/network/wsdl">n:NetworkVideoTransmitter</d:Types></d:Probe></s:Body></s:Envelope>`
+
+// Each camera answers from its own address: by IPv4 from the one that it has for
+// itself, by IPv6 from the link-local one that they share. What it says is good
+// there.
+func TestAnswersComeFromTheCamera(t *testing.T) {
+	n := newLAN(t)
+	start(t, n)
+	for i, group := range []string{"239.255.255.250:3702", "[ff02::c%eth0]:3702"} {
+		sources, texts := map[string]bool{}, map[string]bool{}
+		err := enter(n.client, func() error {
+			conn, err := net.ListenPacket("udp", ":0")
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			to, err := net.ResolveUDPAddr("udp", group)
+			if err != nil {
+				return err
+			}
+			if _, err := conn.WriteTo(fmt.Appendf(nil, probe, i), to); err != nil {
+				return err
+			}
+			buffer := make([]byte, 64<<10)
+			for len(texts) < 3 {
+				if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+					return err
+				}
+				size, from, err := conn.ReadFrom(buffer)
+				if err != nil {
+					return fmt.Errorf("%d cameras have answered: %w", len(texts), err)
+				}
+				text := string(buffer[:size])
+				_, text, _ = strings.Cut(text, "<d:XAddrs>")
+				text, _, _ = strings.Cut(text, "</d:XAddrs>")
+				host := from.(*net.UDPAddr).AddrPort().Addr().WithZone("").Unmap()
+				if !strings.Contains(text, host.String()) {
+					t.Errorf("from %s comes %q", from, text)
+				}
+				sources[host.String()], texts[text] = true, true
+			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("%s: %v", group, err)
+		}
+		if want := []int{3, 1}[i]; len(sources) != want {
+			t.Errorf("%s: answers from %v", group, sources)
+		}
+		for text := range texts {
+			_, link, _ := strings.Cut(text, " ")
+			url := strings.Fields(text)[0]
+			if i == 1 {
+				url = strings.Replace(link, "]", "%25eth0]", 1)
+			}
+			resp, err := client(t, n.client).Get(url)
+			if err != nil {
+				t.Errorf("%s: %v", url, err)
+				continue
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusMethodNotAllowed {
+				t.Errorf("%s: %s", url, resp.Status)
+			}
+		}
 	}
 }
