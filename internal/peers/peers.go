@@ -87,7 +87,8 @@ func NPM(t testing.TB, packages ...string) string {
 	t.Helper()
 	need(t, "npm", "node")
 	return kept(t, "npm-"+strings.Join(packages, "-"), func(ctx context.Context, dir string) error {
-		return runIn(ctx, dir, "npm", append([]string{"install", "--prefix", dir, "--no-audit", "--no-fund", "--ignore-scripts"}, packages...)...)
+		options := []string{"install", "--prefix", dir, "--no-audit", "--no-fund", "--ignore-scripts"}
+		return runIn(ctx, dir, "npm", append(options, packages...)...)
 	})
 }
 
@@ -97,7 +98,8 @@ func PyPI(t testing.TB, packages ...string) string {
 	t.Helper()
 	need(t, "python3")
 	return kept(t, "pypi-"+strings.Join(packages, "-"), func(ctx context.Context, dir string) error {
-		return runIn(ctx, dir, "python3", append([]string{"-m", "pip", "install", "-q", "--target", dir, "--prefer-binary"}, packages...)...)
+		options := []string{"-m", "pip", "install", "-q", "--target", dir, "--prefer-binary"}
+		return runIn(ctx, dir, "python3", append(options, packages...)...)
 	})
 }
 
@@ -195,8 +197,9 @@ func runIn(ctx context.Context, dir, program string, args ...string) error {
 }
 
 // noNetwork is how the clients say that they reach nobody.
-var noNetwork = regexp.MustCompile(`(?i)ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|could not resolve|` +
-	`temporary failure|name resolution|could not connect|unable to connect|network is unreachable|connection refused|connection timed out`)
+var noNetwork = regexp.MustCompile(`(?i)ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|` +
+	`could not resolve|temporary failure|name resolution|could not connect|unable to connect|` +
+	`network is unreachable|connection refused|connection timed out`)
 
 // unreachable says whether a client failed for want of a network.
 func unreachable(err error) bool {

@@ -50,7 +50,9 @@ func control(sim *simulator.Simulator, log *slog.Logger) http.Handler {
 		_ = encoder.Encode(states(cameras)) // the client is gone, then
 	}
 	mux.HandleFunc("GET /cameras", func(w http.ResponseWriter, _ *http.Request) { show(w, "all") })
-	mux.HandleFunc("GET /cameras/{which}", func(w http.ResponseWriter, r *http.Request) { show(w, r.PathValue("which")) })
+	mux.HandleFunc("GET /cameras/{which}", func(w http.ResponseWriter, r *http.Request) {
+		show(w, r.PathValue("which"))
+	})
 	mux.HandleFunc("POST /cameras/{which}", func(w http.ResponseWriter, r *http.Request) {
 		// A page that somebody looks at on this machine must not reach it.
 		if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
@@ -82,9 +84,12 @@ func control(sim *simulator.Simulator, log *slog.Logger) http.Handler {
 func states(cameras []*simulator.Camera) []state {
 	list := []state{}
 	for _, c := range cameras {
-		list = append(list, state{Number: c.Number, Name: c.Name, Location: c.Location, UUID: c.UUID,
-			Address: c.Address().String(), XAddrs: c.XAddrs(), MAC: c.MAC.String(), Manufacturer: c.Manufacturer, Model: c.Model,
-			Firmware: c.Firmware, SerialNumber: c.SerialNumber, Running: c.Running(), Faults: c.Faults().String(), Asked: c.Asked()})
+		list = append(list, state{
+			Number: c.Number, Name: c.Name, Location: c.Location, UUID: c.UUID,
+			Address: c.Address().String(), XAddrs: c.XAddrs(), MAC: c.MAC.String(),
+			Manufacturer: c.Manufacturer, Model: c.Model, Firmware: c.Firmware, SerialNumber: c.SerialNumber,
+			Running: c.Running(), Faults: c.Faults().String(), Asked: c.Asked(),
+		})
 	}
 	return list
 }

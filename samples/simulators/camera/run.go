@@ -149,10 +149,11 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 		"how clients `authenticate`: none, token (WS-UsernameToken), digest (HTTP), or both")
 	flags.StringVar(&o.Username, "username", "admin", "`user` that the cameras know")
 	flags.StringVar(&o.Password, "password", fallback(getenv("PASSWORD"), "akri"), "the user's `password` (PASSWORD)")
-	flags.Func("digest", "`algorithms` of HTTP digest in the order of preference: MD5, SHA-256 (default MD5)", func(v string) error {
-		o.Algorithms = strings.Split(v, ",")
-		return nil
-	})
+	flags.Func("digest", "`algorithms` of HTTP digest in the order of preference: MD5, SHA-256 (default MD5)",
+		func(v string) error {
+			o.Algorithms = strings.Split(v, ",")
+			return nil
+		})
 	flags.Func("scope", "a further `scope`; may be repeated", func(v string) error {
 		o.Scopes = append(o.Scopes, v)
 		return nil

@@ -221,7 +221,8 @@ func (c *Camera) start() error {
 	c.endpoints = endpoints
 	c.port, c.rtspPort = main.at.Port(), main.rtsp.Port()
 	c.mu.Unlock()
-	c.sim.log.Info("camera is there", "number", c.Number, "name", c.Name, "uuid", c.UUID, "xaddrs", strings.Join(c.XAddrs(), " "))
+	c.sim.log.Info("camera is there", "number", c.Number, "name", c.Name, "uuid", c.UUID,
+		"xaddrs", strings.Join(c.XAddrs(), " "))
 	c.sim.later.do(c.sim.delay(), c.Hello)
 	return nil
 }

@@ -103,7 +103,8 @@ func getNetworkInterfaces(q request) (node, error) {
 		}
 	}
 	network := el("tds:NetworkInterfaces", tx("tt:Enabled", "true"),
-		el("tt:Info", tx("tt:Name", "eth0"), tx("tt:HwAddress", c.MAC.String()), tx("tt:MTU", "1500"))).with("token", "eth0")
+		el("tt:Info", tx("tt:Name", "eth0"), tx("tt:HwAddress", c.MAC.String()), tx("tt:MTU", "1500")),
+	).with("token", "eth0")
 	if v4 != nil {
 		network.kids = append(network.kids, el("tt:IPv4", tx("tt:Enabled", "true"),
 			el("tt:Config", append(v4, tx("tt:DHCP", "false"))...)))
@@ -135,7 +136,8 @@ func getCapabilities(q request) (node, error) {
 	}
 	if wanted("Media") {
 		capabilities.kids = append(capabilities.kids, el("tt:Media", tx("tt:XAddr", q.at("/onvif/media_service")),
-			el("tt:StreamingCapabilities", tx("tt:RTPMulticast", "false"), tx("tt:RTP_TCP", "true"), tx("tt:RTP_RTSP_TCP", "true"))))
+			el("tt:StreamingCapabilities", tx("tt:RTPMulticast", "false"), tx("tt:RTP_TCP", "true"),
+				tx("tt:RTP_RTSP_TCP", "true"))))
 	}
 	if len(capabilities.kids) == 0 {
 		return node{}, &fault{false, []string{"ter:ActionNotSupported", "ter:NoSuchService"}, "No such service"}

@@ -38,7 +38,8 @@ type issued struct {
 }
 
 func newDigest(o *Options, now func() time.Time) *digest {
-	return &digest{username: o.Username, password: o.Password, algorithms: o.Algorithms, now: now, nonces: map[string]*issued{}}
+	return &digest{username: o.Username, password: o.Password, algorithms: o.Algorithms, now: now,
+		nonces: map[string]*issued{}}
 }
 
 // admit says whether a request has the right credentials. If not, it answers 401
@@ -50,7 +51,8 @@ func (d *digest) admit(w http.ResponseWriter, r *http.Request) bool {
 	}
 	nonce := d.issue()
 	for _, a := range d.algorithms {
-		challenge := fmt.Sprintf(`Digest realm="%s", qop="auth", algorithm=%s, nonce="%s", opaque="%s"`, realm, a, nonce, nonce[:8])
+		challenge := fmt.Sprintf(`Digest realm="%s", qop="auth", algorithm=%s, nonce="%s", opaque="%s"`,
+			realm, a, nonce, nonce[:8])
 		if stale {
 			challenge += ", stale=true"
 		}
@@ -92,7 +94,8 @@ func (d *digest) check(method, uri, authorization string) (ok, stale bool) {
 		algorithm = MD5
 	}
 	i := slices.IndexFunc(d.algorithms, func(a string) bool { return strings.EqualFold(a, algorithm) })
-	if i < 0 || p["qop"] != "auth" || p["uri"] != uri || p["username"] != d.username || p["realm"] != realm || p["cnonce"] == "" {
+	if i < 0 || p["qop"] != "auth" || p["uri"] != uri || p["realm"] != realm || p["cnonce"] == "" ||
+		p["username"] != d.username {
 		return false, false
 	}
 	sum := hashOf(d.algorithms[i])

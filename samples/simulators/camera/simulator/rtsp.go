@@ -44,6 +44,7 @@ type rtsp struct {
 type stream struct {
 	gortsplib.ServerStream
 	encoder rtpmjpeg.Encoder
+	last    uint32 // frame
 }
 
 // serveRTSP starts RTSP at an endpoint; only the main one has it.
@@ -121,7 +122,9 @@ func (s *rtsp) OnSetup(r *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *g
 }
 
 // admit returns the stream of a path to who has the right credentials.
-func (s *rtsp) admit(conn *gortsplib.ServerConn, r *base.Request, path string) (*base.Response, *gortsplib.ServerStream, error) {
+func (s *rtsp) admit(conn *gortsplib.ServerConn, r *base.Request, path string) (
+	*base.Response, *gortsplib.ServerStream, error,
+) {
 	f := s.camera.Faults()
 	wait := f.Slow
 	if f.Silent {
@@ -212,14 +215,18 @@ func (s *rtsp) draw(token string) {
 	s.camera.sim.log.Error("a camera's stream ends", "number", s.camera.Number, "profile", token, "error", err)
 }
 
-// send sends the picture of this moment.
+// send sends the picture of this moment, unless it was sent: ticks come late,
+// and the next in time.
 func (s *rtsp) send(p profile) error {
-	number := s.camera.frame()
+	stream, number := s.streams[p.token], s.camera.frame()
+	if number == stream.last {
+		return nil
+	}
+	stream.last = number
 	picture, err := s.camera.picture(p, number)
 	if err != nil {
 		return err
 	}
-	stream := s.streams[p.token]
 	packets, err := stream.encoder.Encode(picture)
 	if err != nil {
 		return err

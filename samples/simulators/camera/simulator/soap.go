@@ -113,7 +113,8 @@ func (c *Camera) call(w http.ResponseWriter, r *http.Request, e *endpoint, s ser
 	if !op.public {
 		if err := c.guard.admit(w, r, q.header); err != nil {
 			c.counts.add("refused")
-			c.sim.log.Debug("a request is refused", "number", c.Number, "operation", q.body.name.Local, "from", r.RemoteAddr, "error", err)
+			c.sim.log.Debug("a request is refused", "number", c.Number, "operation", q.body.name.Local,
+				"from", r.RemoteAddr, "error", err)
 			return node{}, err
 		}
 	}

@@ -38,7 +38,9 @@ func (c *Camera) hears(at *socket) *endpoint {
 func (c *Camera) target() target {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return target{reference: c.Reference(), types: deviceTypes, scopes: c.scopes(), xaddrs: c.xaddrs(), version: c.version}
+	return target{
+		reference: c.Reference(), types: deviceTypes, scopes: c.scopes(), xaddrs: c.xaddrs(), version: c.version,
+	}
 }
 
 func (c *Camera) scopes() []string { return scopesOf(c.Identity, c.sim.options.Scopes) }
