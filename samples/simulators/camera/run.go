@@ -52,6 +52,7 @@ What goes wrong is told by --fault, or later over HTTP to the control address:
   move=ADDRESS       it changes its address, as by DHCP
   stop, vanish       it goes with Bye, or without
   start              it comes back
+  hello              it says Hello once more
 
 It runs until it gets SIGTERM or SIGINT; the cameras say Bye then. After SIGKILL
 they do not.

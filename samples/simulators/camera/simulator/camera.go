@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/akri-go/akri/internal/backoff"
 )
@@ -30,6 +31,7 @@ type Camera struct {
 	port      uint16 // of its main endpoint; 0 before its first start
 	rtspPort  uint16
 	version   uint32 // of its metadata
+	instance  uint64 // of AppSequence: another one after each start
 	endpoints []*endpoint
 }
 
@@ -131,6 +133,9 @@ func (c *Camera) Do(command Command) error {
 	if command.Start {
 		errs = append(errs, c.Start())
 	}
+	if command.Hello {
+		c.Hello()
+	}
 	return errors.Join(errs...)
 }
 
@@ -218,6 +223,8 @@ func (c *Camera) start() error {
 		endpoints = append(endpoints, second)
 	}
 	c.mu.Lock()
+	c.instance = max(c.instance+1, uint64(time.Now().Unix()))
+	c.messages.Store(0)
 	c.endpoints = endpoints
 	c.port, c.rtspPort = main.at.Port(), main.rtsp.Port()
 	c.mu.Unlock()

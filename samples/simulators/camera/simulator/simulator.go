@@ -15,14 +15,13 @@ import (
 
 // Simulator has cameras.
 type Simulator struct {
-	options  Options
-	cameras  []*Camera
-	air      air
-	later    later
-	issuer   *issuer // nil without TLS
-	instance uint64  // of AppSequence
-	log      *slog.Logger
-	began    time.Time
+	options Options
+	cameras []*Camera
+	air     air
+	later   later
+	issuer  *issuer // nil without TLS
+	log     *slog.Logger
+	began   time.Time
 }
 
 // New makes the cameras; none of them is there before Start.
@@ -30,7 +29,7 @@ func New(o Options) (*Simulator, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	s := &Simulator{options: o, instance: uint64(time.Now().Unix()), log: o.Log, began: time.Now()}
+	s := &Simulator{options: o, log: o.Log, began: time.Now()}
 	s.air.receive = s.receive
 	if o.TLS {
 		var err error

@@ -46,7 +46,9 @@ func (c *Camera) target() target {
 func (c *Camera) scopes() []string { return scopesOf(c.Identity, c.sim.options.Scopes) }
 
 func (c *Camera) sequence() sequence {
-	return sequence{instance: c.sim.instance, number: c.messages.Add(1)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return sequence{instance: c.instance, number: c.messages.Add(1)}
 }
 
 // ask answers a question that came to an endpoint, by multicast or not.
