@@ -220,6 +220,31 @@ func TestStreamClient(t *testing.T) {
 	}
 }
 
+// curl gets snapshots by HTTP digest, whichever algorithms are offered.
+func TestSnapshotClient(t *testing.T) {
+	peers.Install(t, "curl")
+	n := newLAN(t)
+	for _, algorithms := range []string{"MD5", "SHA-256", "SHA-256,MD5"} {
+		t.Run(algorithms, func(t *testing.T) {
+			start(t, n, "--auth", "digest", "--digest", algorithms)
+			for password, want := range map[string]string{"akri": "200", "wrong": "401"} {
+				file := filepath.Join(t.TempDir(), "picture")
+				status := command(t, n.client, "curl", "-s", "--digest", "-u", "admin:"+password, "-o", file, "-w", "%{http_code}",
+					"http://10.88.0.12:8000/snapshot/main")
+				if status != want {
+					t.Errorf("with password %q: %s", password, status)
+				}
+				if want != "200" {
+					continue
+				}
+				if camera, _, err := marks(file); err != nil || camera != 2 {
+					t.Errorf("the picture is of camera %d: %v", camera, err)
+				}
+			}
+		})
+	}
+}
+
 func marks(path string) (camera int, frame uint32, err error) {
 	f, err := os.Open(path)
 	if err != nil {
