@@ -36,6 +36,7 @@ const maxCommand = 4 << 10
 //	GET  /cameras          all cameras
 //	GET  /cameras/{which}  one, or all
 //	POST /cameras/{which}  a command as the body
+//	GET  /ca.pem           who signs the cameras' certificates
 func control(sim *simulator.Simulator, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	show := func(w http.ResponseWriter, which string) {
@@ -49,6 +50,15 @@ func control(sim *simulator.Simulator, log *slog.Logger) http.Handler {
 		encoder.SetIndent("", "  ")
 		_ = encoder.Encode(states(cameras)) // the client is gone, then
 	}
+	mux.HandleFunc("GET /ca.pem", func(w http.ResponseWriter, _ *http.Request) {
+		pem := sim.Issuer()
+		if pem == nil {
+			http.Error(w, "the cameras speak HTTP: there are certificates with --https", http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-pem-file")
+		_, _ = w.Write(pem)
+	})
 	mux.HandleFunc("GET /cameras", func(w http.ResponseWriter, _ *http.Request) { show(w, "all") })
 	mux.HandleFunc("GET /cameras/{which}", func(w http.ResponseWriter, r *http.Request) {
 		show(w, r.PathValue("which"))

@@ -188,6 +188,29 @@ func (r *running) tell(which, words string) {
 	}
 }
 
+// Right after an interface is up its IPv6 address cannot be used yet.
+func TestStartsWhileAnAddressIsChecked(t *testing.T) {
+	n := newLAN(t)
+	ip(t, "-n", n.cameras, "link", "set", "eth0", "down")
+	command(t, n.cameras, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_dad")
+	ip(t, "-n", n.cameras, "link", "set", "eth0", "up")
+	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+		if out := command(t, n.cameras, "ip", "-6", "address", "show", "dev", "eth0"); !strings.Contains(out, "fe80:") {
+			return fmt.Errorf("no link-local address: %s", out)
+		}
+		return nil
+	})
+	states, err := start(t, n).states("all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range states {
+		if len(s.XAddrs) != 2 || !strings.HasPrefix(s.XAddrs[1], "http://[fe80:") {
+			t.Errorf("camera %d has only %q", s.Number, s.XAddrs)
+		}
+	}
+}
+
 // probe is a Probe for cameras, as no other test sends it.
 const probe = `<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing"
 	xmlns:d="http://schemas.xmlsoap.org/ws/2005/04/discovery"><s:Header><a:MessageID>urn:uuid:6e0b7f5e-0000-4000-8000-00000000000%d</a:MessageID>

@@ -145,7 +145,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	flags.IntVar(&o.RTSPPort, "rtsp-port", 8554, "RTSP `port` of the first camera on an address")
 	flags.BoolVar(&o.NoRTSP, "no-rtsp", false, "no streams")
 	flags.BoolVar(&o.LinkLocal, "link-local", true, "on the IPv6 link-local address of the interface, too")
-	flags.BoolVar(&o.TLS, "https", false, "HTTPS, with certificates that nobody knows")
+	flags.BoolVar(&o.TLS, "https", false, "HTTPS; /ca.pem of the control address is who signs the certificates")
 	flags.StringVar((*string)(&o.Auth), "auth", string(simulator.AuthNone),
 		"how clients `authenticate`: none, token (WS-UsernameToken), digest (HTTP), or both")
 	flags.StringVar(&o.Username, "username", "admin", "`user` that the cameras know")

@@ -171,6 +171,9 @@ func TestControl(t *testing.T) {
 	if code, list, text := ask("POST", "/cameras/all", "well vanish"); code != 200 || len(list) != 2 || list[0].Running {
 		t.Errorf("%d %s", code, text)
 	}
+	if code, _, text := ask("GET", "/ca.pem", ""); code != 404 || !strings.Contains(text, "--https") {
+		t.Errorf("certificate of HTTP: %d %s", code, text)
+	}
 	for _, bad := range []struct {
 		path, body string
 		header     string

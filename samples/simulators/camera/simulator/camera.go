@@ -12,7 +12,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/poll"
 )
 
 // Camera is one ONVIF camera. Its methods may be called by several goroutines.
@@ -216,7 +219,7 @@ func (c *Camera) start() error {
 	}
 	endpoints := []*endpoint{main}
 	if c.sim.options.LinkLocal && on.linkLocal.IsValid() && on.linkLocal != at.Addr() {
-		second, err := c.open(netip.AddrPortFrom(on.linkLocal, c.linkLocalPort()), 0, false, on)
+		second, err := c.openChecked(netip.AddrPortFrom(on.linkLocal, c.linkLocalPort()), on)
 		if err != nil {
 			return c.failed(errors.Join(err, c.sim.shut(main)))
 		}
@@ -242,6 +245,24 @@ func (c *Camera) linkLocalPort() uint16 {
 		return 0
 	}
 	return uint16(8000 + c.Number)
+}
+
+// checking is how long the kernel may take to see that nobody else on the link
+// has an IPv6 address that is new: about two seconds, for which it cannot be used.
+const checking = 10 * time.Second
+
+// openChecked opens what a camera has at a link-local address, when it can be used.
+func (c *Camera) openChecked(at netip.AddrPort, on *link) (e *endpoint, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), checking)
+	defer cancel()
+	what := fmt.Sprintf("%s can be used", at.Addr())
+	err = poll.Until(ctx, what, 50*time.Millisecond, func(context.Context) error {
+		if e, err = c.open(at, 0, false, on); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return poll.Fatal(err)
+		}
+		return err
+	})
+	return e, err
 }
 
 // open opens what a camera has at an address.

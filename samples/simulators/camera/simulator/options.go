@@ -52,7 +52,8 @@ type Options struct {
 	Port, RTSPPort int
 	NoRTSP         bool
 	// LinkLocal has the cameras answer on the IPv6 link-local address of their
-	// interface too, each on a port of its own, where there is such an address.
+	// interface too, each on a port of its own, where there is such an address
+	// when they start.
 	LinkLocal bool
 	// TLS has them speak HTTPS. [Simulator.Roots] trusts them.
 	TLS bool

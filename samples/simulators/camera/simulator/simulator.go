@@ -3,6 +3,7 @@ package simulator
 import (
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -105,6 +106,15 @@ func (s *Simulator) Roots() *x509.CertPool {
 		return nil
 	}
 	return s.issuer.roots
+}
+
+// Issuer returns the certificate that signs those of the cameras, as PEM; nil
+// without TLS. Each run has another one.
+func (s *Simulator) Issuer() []byte {
+	if s.issuer == nil {
+		return nil
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.issuer.cert.Raw})
 }
 
 // receive is what comes by UDP: to an address (the cameras there), or by

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha1"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"image/jpeg"
 	"io"
 	"net"
@@ -213,6 +215,10 @@ func TestTLS(t *testing.T) {
 		t.Error(err)
 	}
 	client.CloseIdleConnections()
+	roots := x509.NewCertPool()
+	if block, _ := pem.Decode(s.Issuer()); !roots.AppendCertsFromPEM(s.Issuer()) || !roots.Equal(s.Roots()) {
+		t.Errorf("the issuer is %v", block)
+	}
 	c.SetFaults(Faults{Expired: true})
 	if _, _, _, err := post(t, client, c.XAddr(), "", getTime); err == nil || !strings.Contains(err.Error(), "expired") {
 		t.Errorf("expired: %v", err)
