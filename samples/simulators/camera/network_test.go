@@ -30,14 +30,16 @@ type lan struct {
 	binary          string // the program
 }
 
-// newLAN makes them, and removes them at the end of the test.
+// newLAN makes them, and removes them at the end of the test. Tests that have one
+// run beside each other: they mostly wait.
 func newLAN(t *testing.T) lan {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("skipped: network namespaces need root")
 	}
-	name := fmt.Sprintf("akricam%d-", os.Getpid())
-	n := lan{name + "a", name + "b", filepath.Join(t.TempDir(), "camera")}
+	t.Parallel()
+	name := fmt.Sprintf("akri-%d-%s", os.Getpid(), t.Name())
+	n := lan{name + "-cameras", name + "-client", filepath.Join(t.TempDir(), "camera")}
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", n.binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
@@ -46,7 +48,10 @@ func newLAN(t *testing.T) lan {
 		t.Cleanup(func() { ip(t, "netns", "del", ns) })
 		ip(t, "-n", ns, "link", "set", "lo", "up")
 	}
-	ip(t, "link", "add", "eth0", "netns", n.cameras, "type", "veth", "peer", "name", "eth0", "netns", n.client)
+	// Both ends have one number, since package net remembers which name has which
+	// for all namespaces together.
+	ip(t, "link", "add", "eth0", "index", "7", "netns", n.cameras, "type", "veth",
+		"peer", "name", "eth0", "index", "7", "netns", n.client)
 	for _, ns := range []string{n.cameras, n.client} {
 		// Else an address of IPv6 is tried out for a second before it is good.
 		command(t, ns, "sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad")

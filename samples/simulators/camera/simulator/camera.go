@@ -218,7 +218,8 @@ func (c *Camera) start() error {
 		return c.failed(err)
 	}
 	endpoints := []*endpoint{main}
-	if c.sim.options.LinkLocal && on.linkLocal.IsValid() && on.linkLocal != at.Addr() {
+	if c.sim.options.LinkLocal && on.linkLocal.IsValid() &&
+		on.linkLocal.WithZone("") != at.Addr().WithZone("") {
 		second, err := c.openChecked(netip.AddrPortFrom(on.linkLocal, c.linkLocalPort()), on)
 		if err != nil {
 			return c.failed(errors.Join(err, c.sim.shut(main)))

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -153,7 +154,9 @@ type link struct {
 	// prefixes are its addresses. They are read when a camera starts: later
 	// whoever asks may be in another network namespace.
 	prefixes []netip.Prefix
-	// linkLocal is its IPv6 link-local address, with a zone; invalid if it has none.
+	// linkLocal is its IPv6 link-local address; invalid if it has none. The zone is
+	// the interface's number: package net remembers names, and has one memory for
+	// all network namespaces that threads of a process are in.
 	linkLocal netip.Addr
 }
 
@@ -201,7 +204,7 @@ func (o *Options) linkOf(address netip.Addr) (*link, error) {
 				has = true
 			}
 			if prefix.Addr().Is6() && prefix.Addr().IsLinkLocalUnicast() && !l.linkLocal.IsValid() {
-				l.linkLocal = prefix.Addr().WithZone(i.Name)
+				l.linkLocal = prefix.Addr().WithZone(strconv.Itoa(i.Index))
 			}
 		}
 		if has {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/logging"
 )
 
 // Simulator has cameras.
@@ -22,6 +23,7 @@ type Simulator struct {
 	later   later
 	issuer  *issuer // nil without TLS
 	log     *slog.Logger
+	unsent  logging.Sparing // what is logged of messages that could not be sent
 	began   time.Time
 }
 

@@ -3,9 +3,11 @@ package simulator
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -127,12 +129,12 @@ func (c *Camera) announce(data []byte, again bool) bool {
 		}
 		to := e.hears.key.at
 		if to.Addr().Is6() {
-			to = netip.AddrPortFrom(to.Addr().WithZone(e.on.Name), to.Port())
+			to = netip.AddrPortFrom(to.Addr().WithZone(strconv.Itoa(e.on.Index)), to.Port())
 		}
 		if again {
 			c.send(e, to, data, 0)
 		} else if err := e.sends.send(data, to); err != nil {
-			c.sim.log.Warn("a camera cannot multicast", "number", c.Number, "to", to, "error", err)
+			c.cannot("multicast", to, err)
 		}
 	}
 	return len(endpoints) > 0
@@ -146,13 +148,18 @@ func (c *Camera) send(via *endpoint, to netip.AddrPort, data []byte, delay time.
 			return
 		}
 		if err := via.sends.send(data, to); err != nil && !errors.Is(err, net.ErrClosed) {
-			c.sim.log.Warn("a camera cannot send", "number", c.Number, "to", to, "error", err)
+			c.cannot("send", to, err)
 		}
 	}
 	c.sim.later.do(delay, once)
 	if !c.sim.options.Once {
 		c.sim.later.do(delay+repeatDelay(), once)
 	}
+}
+
+// cannot logs what failed, now and then: a link that is down fails every camera.
+func (c *Camera) cannot(what string, to netip.AddrPort, err error) {
+	c.sim.unsent.Log(c.sim.log, slog.LevelWarn, "a camera cannot "+what, "number", c.Number, "to", to, "error", err)
 }
 
 // has says whether an endpoint is still the camera's.

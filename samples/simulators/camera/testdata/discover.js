@@ -25,4 +25,4 @@ async function look(cam) {
 }
 
 Discovery.on('error', (error) => console.error('discovery:', error));
-Discovery.probe({ timeout: 1500 }, (error, cams) => Promise.all(cams.map(look)));
+Discovery.probe({ timeout: 2500 }, (error, cams) => Promise.all(cams.map(look)));

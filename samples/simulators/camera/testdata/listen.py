@@ -19,7 +19,7 @@ discovery = ThreadedWSDiscovery()
 discovery.setRemoteServiceHelloCallback(lambda service: say("hello", service.getEPR(), *service.getXAddrs()))
 discovery.setRemoteServiceByeCallback(lambda epr: say("bye", epr))
 discovery.start()
-for service in discovery.searchServices(types=[NVT], timeout=2):
+for service in discovery.searchServices(types=[NVT], timeout=3):
     say("found", service.getEPR(), *service.getXAddrs())
 for service in discovery.searchServices(types=[OTHER], timeout=1):
     say("found-other", service.getEPR())
