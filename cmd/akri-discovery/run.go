@@ -69,7 +69,7 @@ type settings struct {
 
 // run does everything and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
-	if version.Asked(args) {
+	if version.Requested(args) {
 		fmt.Fprintln(out, "akri-discovery", version.String())
 		return exitcode.OK
 	}

@@ -86,7 +86,7 @@ func TestDiscover(t *testing.T) {
 		{"which", manifest, `-f -`, "", "", "several Configurations: name one of echo, null-device, camera"},
 		{"not there", manifest, `-f - other`, "", "", "no Configuration other"},
 		{"other handler", manifest, `-f - camera`, "", "", `discovery handler "onvif"`},
-		{"recording for another handler", manifest, `-f - echo --from discover_test.go`, "", "", "only the handler udev is asked of a recording"},
+		{"recording for another handler", manifest, `-f - echo --from discover_test.go`, "", "", "only the handler udev can use a recording"},
 		{"no Configuration", "kind: Pod\n", `-f -`, "", "", "no Configuration of akri.sh"},
 		{"wrong field", "apiVersion: akri.sh/v0\nkind: Configuration\nspec: {handler: {}}\n", `-f -`, "", "", "handler"},
 	} {
@@ -103,7 +103,7 @@ func TestDiscover(t *testing.T) {
 
 const recorded = "../../internal/handlers/udev/testdata/machine.txt"
 
-// Of a recorded machine is found what was there, and said what is to be said.
+// With a recording, the recorded machine's devices are found.
 func TestRecorded(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -145,13 +145,13 @@ func TestRecorded(t *testing.T) {
 	}
 }
 
-// What is recorded of this machine is found in the recording as on the machine.
+// A recording of this machine has the same devices as the machine.
 func TestRecord(t *testing.T) {
 	if _, err := os.Stat("/sys/class/mem/null"); err != nil {
 		t.Skipf("this machine has no sysfs: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "machine.txt")
-	if _, errs, err := discover("", "--record", file); err != nil || !strings.Contains(errs, "blanked; look through it") {
+	if _, errs, err := discover("", "--record", file); err != nil || !strings.Contains(errs, "blanked; check it") {
 		t.Fatalf("%q, %v", errs, err)
 	}
 	for _, rule := range []string{`SUBSYSTEM=="mem"`, `SUBSYSTEM=="block"`, `SUBSYSTEM=="misc", ATTR{dev}=="10:*"`} {
@@ -229,7 +229,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// A handler that needs no words of its own here has a command by its details.
+// A handler without its own command here gets one that takes details.
 func TestDetailsCommand(t *testing.T) {
 	kind, _ := all.Find("debugEcho")
 	kind.Name = "ownName"

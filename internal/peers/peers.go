@@ -1,9 +1,8 @@
-// Package peers has tests speak to programs of others: it fetches clients and
-// servers from Debian, npm and PyPI, in exact versions where the registry has
-// such, and keeps them in ~/.cache/akri/peers for the next run.
+// Package peers fetches third-party programs for tests, clients and servers, from
+// Debian, npm and PyPI. It keeps them in ~/.cache/akri/peers.
 //
-// A test whose peer cannot be fetched because the registry cannot be reached is
-// skipped, and says so. Whatever else goes wrong fails it.
+// If the registry cannot be reached, or the machine lacks the registry's own
+// client, the test is skipped with the reason. Any other error fails it.
 package peers
 
 import (
@@ -22,10 +21,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long fetching may take.
-const patience = 5 * time.Minute
+// fetchTimeout is how long fetching may take.
+const fetchTimeout = 5 * time.Minute
 
-// Install sees to it that Debian packages are on this machine, which needs root.
+// Install installs Debian packages that are missing on this machine. It needs root.
 func Install(t testing.TB, packages ...string) {
 	t.Helper()
 	need(t, "apt-get", "dpkg-query")
@@ -44,8 +43,8 @@ func Install(t testing.TB, packages ...string) {
 	})
 }
 
-// Unpack returns a folder with the files of Debian packages, without those that
-// they depend on. Nothing is installed.
+// Unpack returns a folder with the files of Debian packages, without their
+// dependencies. It installs nothing.
 func Unpack(t testing.TB, packages ...string) string {
 	t.Helper()
 	need(t, "apt-get", "dpkg")
@@ -69,7 +68,7 @@ func Unpack(t testing.TB, packages ...string) string {
 	})
 }
 
-// aptGet runs apt-get; once more with fresh lists if that fails.
+// aptGet runs apt-get. If that fails it updates the package lists and tries again.
 func aptGet(ctx context.Context, dir string, args ...string) error {
 	args = append([]string{"-o", "DPkg::Lock::Timeout=120"}, args...)
 	if runIn(ctx, dir, "apt-get", args...) == nil {
@@ -81,8 +80,8 @@ func aptGet(ctx context.Context, dir string, args ...string) error {
 	return runIn(ctx, dir, "apt-get", args...)
 }
 
-// NPM returns a folder whose node_modules has packages, each as "name@version".
-// Scripts of packages are not run.
+// NPM returns a folder whose node_modules has the packages, each given as
+// "name@version". It runs no scripts of packages.
 func NPM(t testing.TB, packages ...string) string {
 	t.Helper()
 	need(t, "npm", "node")
@@ -92,7 +91,7 @@ func NPM(t testing.TB, packages ...string) string {
 	})
 }
 
-// PyPI returns a folder for PYTHONPATH that has packages, each as
+// PyPI returns a folder for PYTHONPATH with the packages, each given as
 // "name==version".
 func PyPI(t testing.TB, packages ...string) string {
 	t.Helper()
@@ -108,12 +107,12 @@ func need(t testing.TB, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
-			t.Skipf("skipped: %s is not on this machine, and fetches the peer of this test or runs it", p)
+			t.Skipf("skipped: the peer of this test needs %s, which is not on this machine", p)
 		}
 	}
 }
 
-// kept returns the folder of that name, which fetch fills if there is none yet.
+// kept returns the folder of that name. If it does not exist, fetch fills it.
 func kept(t testing.TB, name string, fetch func(ctx context.Context, dir string) error) string {
 	t.Helper()
 	dir := filepath.Join(root(t), regexp.MustCompile(`[^A-Za-z0-9.=@_-]`).ReplaceAllString(name, "-"))
@@ -137,7 +136,7 @@ func kept(t testing.TB, name string, fetch func(ctx context.Context, dir string)
 	return dir
 }
 
-// root is the folder of all that is kept.
+// root returns the folder of the cache.
 func root(t testing.TB) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -151,7 +150,7 @@ func root(t testing.TB) string {
 	return dir
 }
 
-// ready fetches, one test at a time, and skips the test or fails it.
+// ready runs fetch, one process at a time. On an error it skips or fails the test.
 func ready(t testing.TB, fetch func(context.Context) error) {
 	t.Helper()
 	lock, err := os.OpenFile(filepath.Join(root(t), ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
@@ -162,18 +161,18 @@ func ready(t testing.TB, fetch func(context.Context) error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), fetchTimeout)
 	defer cancel()
 	switch err := fetch(ctx); {
 	case err == nil:
 	case unreachable(err):
-		t.Skipf("skipped: the registry that has the peer of this test cannot be reached: %v", err)
+		t.Skipf("skipped: the registry with the peer of this test cannot be reached: %v", err)
 	default:
 		t.Fatalf("fetch the peer of this test: %v", err)
 	}
 }
 
-// commandError is a command that failed, with what it said.
+// commandError is a failed command with its output.
 type commandError struct {
 	err  error
 	said string
@@ -196,12 +195,12 @@ func runIn(ctx context.Context, dir, program string, args ...string) error {
 	return nil
 }
 
-// noNetwork is how the clients say that they reach nobody.
+// noNetwork matches what the clients print without a network.
 var noNetwork = regexp.MustCompile(`(?i)ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|` +
 	`could not resolve|temporary failure|name resolution|could not connect|unable to connect|` +
 	`network is unreachable|connection refused|connection timed out`)
 
-// unreachable says whether a client failed for want of a network.
+// unreachable reports whether a client failed because of the network.
 func unreachable(err error) bool {
 	var e *commandError
 	return errors.As(err, &e) && noNetwork.MatchString(e.said)

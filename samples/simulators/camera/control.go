@@ -10,7 +10,7 @@ import (
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 )
 
-// state is what the control endpoint says of a camera.
+// state is a camera in the answers of the control endpoint.
 type state struct {
 	Number       int            `json:"number"`
 	Name         string         `json:"name"`
@@ -28,15 +28,15 @@ type state struct {
 	Asked        map[string]int `json:"asked"`
 }
 
-// maxCommand bounds the body of a request, in bytes.
-const maxCommand = 4 << 10
+// maxCommandBytes bounds the body of a request, in bytes.
+const maxCommandBytes = 4 << 10
 
 // control is the control endpoint:
 //
 //	GET  /cameras          all cameras
 //	GET  /cameras/{which}  one, or all
 //	POST /cameras/{which}  a command as the body
-//	GET  /ca.pem           who signs the cameras' certificates
+//	GET  /ca.pem           the CA certificate of the cameras
 func control(sim *simulator.Simulator, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	show := func(w http.ResponseWriter, which string) {
@@ -53,7 +53,7 @@ func control(sim *simulator.Simulator, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /ca.pem", func(w http.ResponseWriter, _ *http.Request) {
 		pem := sim.Issuer()
 		if pem == nil {
-			http.Error(w, "the cameras speak HTTP: there are certificates with --https", http.StatusNotFound)
+			http.Error(w, "the cameras use HTTP; --https has certificates", http.StatusNotFound)
 			return
 		}
 		w.Header().Set("Content-Type", "application/x-pem-file")
@@ -64,12 +64,12 @@ func control(sim *simulator.Simulator, log *slog.Logger) http.Handler {
 		show(w, r.PathValue("which"))
 	})
 	mux.HandleFunc("POST /cameras/{which}", func(w http.ResponseWriter, r *http.Request) {
-		// A page that somebody looks at on this machine must not reach it.
+		// A web page that is open on this machine must not control the cameras.
 		if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
 			http.Error(w, "not for browsers", http.StatusForbidden)
 			return
 		}
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCommand))
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCommandBytes))
 		if err != nil {
 			http.Error(w, "the command is too long", http.StatusBadRequest)
 			return
@@ -80,8 +80,8 @@ func control(sim *simulator.Simulator, log *slog.Logger) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		err = obey(sim, order{which, command})
-		logged(log, which, words, err)
+		err = apply(sim, order{which, command})
+		logCommand(log, which, words, err)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 			return

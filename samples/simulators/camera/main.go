@@ -1,5 +1,5 @@
-// Command camera is a number of ONVIF cameras that do not exist: a demo without
-// hardware, and a peer for tests. See the README beside it, or --help.
+// Command camera simulates ONVIF cameras, for demos without hardware and for
+// tests. See the README beside it, or --help.
 package main
 
 import (

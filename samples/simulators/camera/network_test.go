@@ -23,15 +23,15 @@ import (
 	"github.com/akri-go/akri/internal/eventually"
 )
 
-// lan is two network namespaces with a cable between them: one has the cameras,
-// at 10.88.0.11 to .14, the other who looks for them, at 10.88.0.1.
+// lan is two network namespaces that are connected: the cameras', with addresses
+// 10.88.0.11 to .14, and the client's, with 10.88.0.1.
 type lan struct {
 	cameras, client string
 	binary          string // the program
 }
 
-// newLAN makes them, and removes them at the end of the test. Tests that have one
-// run beside each other: they mostly wait.
+// newLAN creates them, and removes them at the end of the test. Tests with a lan
+// run in parallel, since they mostly wait.
 func newLAN(t *testing.T) lan {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -48,12 +48,12 @@ func newLAN(t *testing.T) lan {
 		t.Cleanup(func() { ip(t, "netns", "del", ns) })
 		ip(t, "-n", ns, "link", "set", "lo", "up")
 	}
-	// Both ends have one number, since package net remembers which name has which
-	// for all namespaces together.
+	// The same index on both sides: package net caches indexes by name, for all
+	// namespaces together.
 	ip(t, "link", "add", "eth0", "index", "7", "netns", n.cameras, "type", "veth",
 		"peer", "name", "eth0", "index", "7", "netns", n.client)
 	for _, ns := range []string{n.cameras, n.client} {
-		// Else an address of IPv6 is tried out for a second before it is good.
+		// Otherwise IPv6 addresses cannot be used for about two seconds.
 		command(t, ns, "sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad")
 	}
 	for i := range 4 {
@@ -170,7 +170,7 @@ func (r *running) end(signal unix.Signal) {
 	r.cmd = nil
 }
 
-// states asks the control endpoint.
+// states returns what the control endpoint says about cameras.
 func (r *running) states(which string) (list []state, err error) {
 	resp, err := r.client.Get("http://127.0.0.1:8099/cameras/" + which)
 	if err != nil {
@@ -180,7 +180,7 @@ func (r *running) states(which string) (list []state, err error) {
 	return list, json.NewDecoder(resp.Body).Decode(&list)
 }
 
-// tell gives the control endpoint a command.
+// tell sends a command to the control endpoint.
 func (r *running) tell(which, words string) {
 	r.t.Helper()
 	resp, err := r.client.Post("http://127.0.0.1:8099/cameras/"+which, "text/plain", strings.NewReader(words))
@@ -216,15 +216,14 @@ func TestStartsWhileAnAddressIsChecked(t *testing.T) {
 	}
 }
 
-// probe is a Probe for cameras, as no other test sends it.
+// probe is a Probe for cameras.
 const probe = `<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing"
 	xmlns:d="http://schemas.xmlsoap.org/ws/2005/04/discovery"><s:Header><a:MessageID>urn:uuid:6e0b7f5e-0000-4000-8000-00000000000%d</a:MessageID>
 	<a:Action>http://schemas.xmlsoap.org/ws/2005/04/discovery/Probe</a:Action></s:Header><s:Body><d:Probe>
 	<d:Types xmlns:n="http://www.onvif.org/ver10/network/wsdl">n:NetworkVideoTransmitter</d:Types></d:Probe></s:Body></s:Envelope>`
 
-// Each camera answers from its own address: by IPv4 from the one that it has for
-// itself, by IPv6 from the link-local one that they share. What it says is good
-// there.
+// Cameras answer from their own address over IPv4, and from the link-local address
+// that they share over IPv6. The XAddrs contain the source address and work.
 func TestAnswersComeFromTheCamera(t *testing.T) {
 	n := newLAN(t)
 	start(t, n)

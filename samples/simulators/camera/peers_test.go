@@ -3,18 +3,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"image/jpeg"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,11 +18,12 @@ import (
 
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/peers"
+	"github.com/akri-go/akri/internal/testlog"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 )
 
 // The npm package onvif finds the cameras by multicast, authenticates, and reads
-// who they are and where their pictures are.
+// device information, profiles and URIs.
 func TestNPMClient(t *testing.T) {
 	dir := peers.NPM(t, "onvif@0.8.3")
 	n := newLAN(t)
@@ -80,7 +77,7 @@ func TestNPMClient(t *testing.T) {
 	}
 }
 
-// Home Assistant's client reads each answer by ONVIF's own WSDL.
+// Home Assistant's client parses each answer by ONVIF's WSDL files.
 func TestWSDLClient(t *testing.T) {
 	dir := peers.PyPI(t, "onvif-zeep-async==4.3.0", "WSDiscovery==2.1.2")
 	n := newLAN(t)
@@ -126,39 +123,38 @@ func TestDiscoveryClient(t *testing.T) {
 	n := newLAN(t)
 	r := start(t, n)
 	listener := inside(t, n.client, "env", "PYTHONPATH="+dir, "python3", "testdata/listen.py")
-	input, errIn := listener.StdinPipe()
-	output, errOut := listener.StdoutPipe()
-	listener.Stderr = t.Output()
-	if err := errors.Join(errIn, errOut, listener.Start()); err != nil {
+	output := &testlog.Buffer{}
+	listener.Stdout, listener.Stderr = output, t.Output()
+	input, err := listener.StdinPipe()
+	if err == nil {
+		err = listener.Start()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	var heard lines
-	var reading sync.WaitGroup
-	reading.Go(func() { heard.read(output) })
 	t.Cleanup(func() {
 		input.Close()
-		reading.Wait()
-		_ = listener.Wait() // it was told to end, or its time was over
+		_ = listener.Wait() // its context may have ended first
 	})
 	epr := func(number int) string { return "urn:uuid:" + simulator.Identify("akri", number).UUID }
 
-	heard.wait(t, "listening")
+	wait(t, output, "listening")
 	for number := 1; number <= 3; number++ {
-		heard.wait(t, fmt.Sprintf("found %s http://10.88.0.%d:8000/onvif/device_service", epr(number), 10+number))
+		wait(t, output, fmt.Sprintf("found %s http://10.88.0.%d:8000/onvif/device_service", epr(number), 10+number))
 	}
-	if heard.has("found-other") {
+	if hasLine(output, "found-other") {
 		t.Error("a camera answers to who looks for Windows' devices")
 	}
 	r.tell("1", "stop")
-	heard.wait(t, "bye "+epr(1))
+	wait(t, output, "bye "+epr(1))
 	r.tell("1", "start")
-	heard.wait(t, "hello "+epr(1)+" http://10.88.0.11:8000/")
+	wait(t, output, "hello "+epr(1)+" http://10.88.0.11:8000/")
 	r.tell("2", "move=10.88.0.14")
-	heard.wait(t, "hello "+epr(2)+" http://10.88.0.14:8000/")
+	wait(t, output, "hello "+epr(2)+" http://10.88.0.14:8000/")
 	r.tell("3", "vanish")
 	r.end(unix.SIGTERM)
-	heard.wait(t, "bye "+epr(2))
-	if heard.has("bye " + epr(3)) {
+	wait(t, output, "bye "+epr(2))
+	if hasLine(output, "bye "+epr(3)) {
 		t.Error("a camera that vanished says Bye")
 	}
 }
@@ -180,8 +176,8 @@ func TestDebianClient(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, all)
 		}
 	}
-	// It uses a nonce again within a second, which the cameras refuse: what comes
-	// after the first question is chance.
+	// It reuses nonces within a second, which the cameras refuse: only the first
+	// requests are sure to be answered.
 	session := util("-u", "admin", "-p", "akri", "10.88.0.12")
 	for _, want := range []string{"serial: " + simulator.Identify("akri", 2).SerialNumber, "Time Offset: 0 seconds"} {
 		if !strings.Contains(session, want) {
@@ -190,8 +186,8 @@ func TestDebianClient(t *testing.T) {
 	}
 }
 
-// GStreamer shows the streams, by TCP and by UDP, to one viewer after another:
-// of the right camera, and moving.
+// GStreamer plays the streams over TCP and UDP, one viewer after another. The
+// pictures move and are the right camera's.
 func TestStreamClient(t *testing.T) {
 	peers.Install(t, "gstreamer1.0-tools", "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good")
 	n := newLAN(t)
@@ -202,8 +198,7 @@ func TestStreamClient(t *testing.T) {
 		viewer := inside(t, n.client, "gst-launch-1.0", "-q", "rtspsrc", fmt.Sprintf("location=rtsp://10.88.0.%d:8554/main", 10+number),
 			"user-id=admin", "user-pw=akri", "latency=0", "protocols="+transport, "!", "rtpjpegdepay", "!", "identity", "eos-after=5", "!",
 			"multifilesink", "location="+filepath.Join(dir, "%02d.jpg"))
-		// How it ends says nothing: it still speaks to the camera when it has
-		// ended the stream.
+		// Its exit code is no use: it sends PAUSE after it has closed the stream.
 		out, _ := viewer.CombinedOutput()
 		files, err := filepath.Glob(filepath.Join(dir, "*.jpg"))
 		if err != nil || len(files) < 4 {
@@ -258,35 +253,17 @@ func marks(path string) (camera int, frame uint32, err error) {
 	return simulator.ReadMarks(img)
 }
 
-// lines are those that a program has written.
-type lines struct {
-	mu   sync.Mutex
-	text []string
-}
-
-func (l *lines) read(r io.Reader) {
-	for s := bufio.NewScanner(r); s.Scan(); {
-		l.mu.Lock()
-		l.text = append(l.text, s.Text())
-		l.mu.Unlock()
-	}
-}
-
-// has says whether a line begins like that.
-func (l *lines) has(prefix string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.ContainsFunc(l.text, func(s string) bool { return strings.HasPrefix(s, prefix) })
-}
-
-func (l *lines) wait(t *testing.T, prefix string) {
+// wait waits for a line of a program's output that begins with prefix.
+func wait(t *testing.T, output *testlog.Buffer, prefix string) {
 	t.Helper()
 	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
-		if l.has(prefix) {
-			return nil
+		if !hasLine(output, prefix) {
+			return fmt.Errorf("no line %q in\n%s", prefix, output)
 		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return fmt.Errorf("no %q; there is\n%s", prefix, strings.Join(l.text, "\n"))
+		return nil
 	})
+}
+
+func hasLine(output *testlog.Buffer, prefix string) bool {
+	return strings.Contains("\n"+output.String(), "\n"+prefix)
 }

@@ -20,42 +20,43 @@ import (
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 )
 
-const usage = `camera is a number of ONVIF cameras that do not exist. They are found by
-WS-Discovery, say who they are, and show moving pictures over HTTP and RTSP.
+const usage = `camera simulates ONVIF cameras. They answer WS-Discovery, the device service and
+the media service, and show moving pictures over HTTP and RTSP.
 
 Usage:
-  camera --interface eth0                          one on each address of eth0
-  camera --addresses 10.9.0.11-10.9.0.13           three, on addresses that are here
-  camera --addresses 192.0.2.7 --count 20          twenty on one address, a port each
+  camera --interface eth0                   one camera on each IPv4 address of eth0
+  camera --addresses 10.9.0.11-10.9.0.13    three cameras on addresses of this machine
+  camera --addresses 192.0.2.7 --count 20   twenty cameras on one address, one port each
 
-Which camera is which follows from --seed and its number alone: it has the same
-UUID, MAC address and serial number in every run.
+UUID, MAC address and serial number of a camera depend only on --seed and on its
+number, so they are the same in every run.
 
-What goes wrong is told by --fault, or later over HTTP to the control address:
+--fault sets faults at the start. The control address takes them over HTTP:
 
-  curl localhost:8099/cameras                      all cameras, as JSON
-  curl -d silent localhost:8099/cameras/2          camera 2 answers nothing
-  curl -d 'slow=2s clock=-1h' localhost:8099/cameras/all
-  curl -d well localhost:8099/cameras/2            as it was
+  curl localhost:8099/cameras                              list the cameras (JSON)
+  curl -d silent localhost:8099/cameras/2                  camera 2 stops answering
+  curl -d 'slow=2s clock=-1h' localhost:8099/cameras/all   all are slow, with a wrong clock
+  curl -d well localhost:8099/cameras/2                    remove the faults of camera 2
 
-  well               nothing is wrong
-  silent             it answers nothing at all
-  slow=2s            its answers come so much later
-  clock=-1h          its clock is wrong
-  garbage            its answers are random bytes
-  endless            the bodies of its answers never end
-  redirect=URL       it sends requests on to another host
-  bomb               its answers have entities that grow without bounds
-  expired            its certificate has expired (with --https)
-  xaddrs=URL,URL     it says that its addresses are these
-  flood=10000        to each probe come so many answers of others
-  move=ADDRESS       it changes its address, as by DHCP
-  stop, vanish       it goes with Bye, or without
-  start              it comes back
-  hello              it says Hello once more
+Faults and commands:
+  well               no fault
+  silent             answers nothing
+  slow=2s            delays every answer
+  clock=-1h          has a clock that is wrong by this much
+  garbage            answers with random bytes
+  endless            sends response bodies that never end
+  redirect=URL       redirects requests to this URL
+  bomb               answers with an XML bomb (nested entities)
+  expired            has an expired certificate (with --https)
+  xaddrs=URL,URL     announces these XAddrs instead of its own
+  flood=10000        sends this many fake ProbeMatches for each Probe
+  move=ADDRESS       changes its IP address, as with DHCP
+  stop, vanish       goes away with a Bye, or without
+  start              comes back
+  hello              sends Hello again
 
-It runs until it gets SIGTERM or SIGINT; the cameras say Bye then. After SIGKILL
-they do not.
+It runs until SIGTERM or SIGINT, and the cameras then send Bye. After SIGKILL they
+do not.
 
 %s
 
@@ -71,7 +72,7 @@ type settings struct {
 	level     string
 }
 
-// order is a command to some cameras.
+// order is a command for some cameras.
 type order struct {
 	which   string // a number, or "all"
 	command simulator.Command
@@ -79,7 +80,7 @@ type order struct {
 
 // run does everything and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
-	if version.Asked(args) {
+	if version.Requested(args) {
 		fmt.Fprintln(out, "camera", version.String())
 		return exitcode.OK
 	}
@@ -109,7 +110,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 // serve runs the cameras and the control address until ctx is done.
 func serve(ctx context.Context, s settings, sim *simulator.Simulator) (err error) {
 	for _, o := range s.faults {
-		if err := obey(sim, o); err != nil {
+		if err := apply(sim, o); err != nil {
 			return err
 		}
 	}
@@ -125,7 +126,7 @@ func serve(ctx context.Context, s settings, sim *simulator.Simulator) (err error
 	if err != nil {
 		return fmt.Errorf("control address: %w", err)
 	}
-	s.options.Log.Info("faults can be told", "address", l.Addr().String())
+	s.options.Log.Info("control endpoint is ready", "address", l.Addr().String())
 	return bounded.Serve(ctx, l, &http.Server{Handler: control(sim, s.options.Log)})
 }
 
@@ -136,26 +137,26 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	flags.Usage = func() {}
 	o := &s.options
 	flags.StringVar(&s.addresses, "addresses", getenv("ADDRESSES"),
-		"IP `addresses` of this machine: a list with commas of single ones, ranges and networks (ADDRESSES)")
+		"IP `addresses` of this machine: addresses, ranges and CIDRs, separated by commas (ADDRESSES)")
 	flags.StringVar(&o.Interface, "interface", getenv("INTERFACE"),
-		"network `interface`: of the addresses, if none are given, and where the cameras multicast (INTERFACE)")
+		"network `interface` for multicast, and for the addresses if --addresses is not given (INTERFACE)")
 	flags.IntVar(&o.Count, "count", 0, "`number` of cameras (default: as many as addresses)")
-	flags.StringVar(&o.Seed, "seed", "akri", "`text` that their UUIDs and the like follow from")
+	flags.StringVar(&o.Seed, "seed", "akri", "`text` that UUIDs, MAC addresses and serial numbers are derived from")
 	flags.IntVar(&o.Port, "port", 8000, "HTTP `port` of the first camera on an address")
 	flags.IntVar(&o.RTSPPort, "rtsp-port", 8554, "RTSP `port` of the first camera on an address")
-	flags.BoolVar(&o.NoRTSP, "no-rtsp", false, "no streams")
-	flags.BoolVar(&o.LinkLocal, "link-local", true, "on the IPv6 link-local address of the interface, too")
-	flags.BoolVar(&o.TLS, "https", false, "HTTPS; /ca.pem of the control address is who signs the certificates")
+	flags.BoolVar(&o.NoRTSP, "no-rtsp", false, "disable RTSP")
+	flags.BoolVar(&o.LinkLocal, "link-local", true, "also listen on the IPv6 link-local address of the interface")
+	flags.BoolVar(&o.TLS, "https", false, "use HTTPS; the control address has the CA certificate at /ca.pem")
 	flags.StringVar((*string)(&o.Auth), "auth", string(simulator.AuthNone),
 		"how clients `authenticate`: none, token (WS-UsernameToken), digest (HTTP), or both")
-	flags.StringVar(&o.Username, "username", "admin", "`user` that the cameras know")
-	flags.StringVar(&o.Password, "password", fallback(getenv("PASSWORD"), "akri"), "the user's `password` (PASSWORD)")
-	flags.Func("digest", "`algorithms` of HTTP digest in the order of preference: MD5, SHA-256 (default MD5)",
+	flags.StringVar(&o.Username, "username", "admin", "`user` name")
+	flags.StringVar(&o.Password, "password", fallback(getenv("PASSWORD"), "akri"), "the `password` of the user (PASSWORD)")
+	flags.Func("digest", "`algorithms` of HTTP digest, in order of preference: MD5, SHA-256 (default MD5)",
 		func(v string) error {
 			o.Algorithms = strings.Split(v, ",")
 			return nil
 		})
-	flags.Func("scope", "a further `scope`; may be repeated", func(v string) error {
+	flags.Func("scope", "additional `scope`; may be repeated", func(v string) error {
 		o.Scopes = append(o.Scopes, v)
 		return nil
 	})
@@ -165,7 +166,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 		s.faults = append(s.faults, order{which, command})
 		return err
 	})
-	flags.StringVar(&s.control, "control", "127.0.0.1:8099", "`address` of the control endpoint; empty for none")
+	flags.StringVar(&s.control, "control", "127.0.0.1:8099", "`address` of the control endpoint; empty to disable it")
 	flags.StringVar(&s.level, "log-level", fallback(getenv("LOG_LEVEL"), "info"),
 		"least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 
@@ -179,7 +180,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	case err != nil:
 		return s, err
 	case flags.NArg() > 0:
-		return s, fmt.Errorf("what is %q for?", flags.Arg(0))
+		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if s.addresses == "" {
 		o.Addresses, err = addressesOf(o.Interface)
@@ -199,7 +200,7 @@ func fallback(v, otherwise string) string {
 // addressesOf returns the IPv4 addresses of an interface.
 func addressesOf(name string) ([]netip.Addr, error) {
 	if name == "" {
-		return nil, errors.New("say where the cameras are: --interface or --addresses")
+		return nil, errors.New("no addresses: use --interface or --addresses")
 	}
 	i, err := net.InterfaceByName(name)
 	if err != nil {
@@ -216,7 +217,7 @@ func addressesOf(name string) ([]netip.Addr, error) {
 		}
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("interface %s has no IPv4 address: give it one (ip addr add), or say --addresses", name)
+		return nil, fmt.Errorf("interface %s has no IPv4 address: add one (ip addr add) or use --addresses", name)
 	}
 	return list, nil
 }
@@ -267,8 +268,8 @@ func parseRange(text string) (first, last netip.Addr, err error) {
 	return first, last, err
 }
 
-// obey has the cameras that are meant do what they are told.
-func obey(sim *simulator.Simulator, o order) error {
+// apply runs a command on the cameras that it names.
+func apply(sim *simulator.Simulator, o order) error {
 	cameras, err := choose(sim, o.which)
 	for _, c := range cameras {
 		err = errors.Join(err, c.Do(o.command))
@@ -276,14 +277,14 @@ func obey(sim *simulator.Simulator, o order) error {
 	return err
 }
 
-// choose returns the cameras that a number or "all" means.
+// choose returns the camera of a number, or all cameras for "all".
 func choose(sim *simulator.Simulator, which string) ([]*simulator.Camera, error) {
 	if which == "all" {
 		return sim.Cameras(), nil
 	}
 	number, err := strconv.Atoi(which)
 	if err != nil {
-		return nil, fmt.Errorf("camera %q: say a number, or all", which)
+		return nil, fmt.Errorf("camera %q: want a number or all", which)
 	}
 	c, err := sim.Camera(number)
 	if err != nil {
@@ -292,11 +293,11 @@ func choose(sim *simulator.Simulator, which string) ([]*simulator.Camera, error)
 	return []*simulator.Camera{c}, nil
 }
 
-// logged says in the log what was told.
-func logged(log *slog.Logger, which, words string, err error) {
+// logCommand logs a command and its outcome.
+func logCommand(log *slog.Logger, which, words string, err error) {
 	if err != nil {
 		log.Warn("a command failed", "camera", which, "command", words, "error", err)
 		return
 	}
-	log.Info("told", "camera", which, "command", words)
+	log.Info("command", "camera", which, "command", words)
 }

@@ -59,19 +59,19 @@ func TestUsage(t *testing.T) {
 	}{
 		"--help":                                           {exitcode.OK, "WS-Discovery"},
 		"--version":                                        {exitcode.OK, "camera "},
-		"":                                                 {exitcode.Usage, "say where the cameras are"},
-		"--addresses 127.0.0.1 more":                       {exitcode.Usage, `what is "more" for?`},
+		"":                                                 {exitcode.Usage, "no addresses"},
+		"--addresses 127.0.0.1 more":                       {exitcode.Usage, `unexpected argument "more"`},
 		"--addresses 127.0.0.1 --auth basic":               {exitcode.Usage, "choose none, token, digest or both"},
 		"--addresses 127.0.0.1 --digest SHA-1":             {exitcode.Usage, "choose among MD5 and SHA-256"},
 		"--addresses 127.0.0.1 --count 5000":               {exitcode.Usage, "1 to 2000"},
-		"--addresses 127.0.0.1 --fault 1:sick":             {exitcode.Usage, "none of well, silent"},
-		"--addresses 127.0.0.1 --fault all":                {exitcode.Usage, "no fault is named"},
+		"--addresses 127.0.0.1 --fault 1:sick":             {exitcode.Usage, "want one of well, silent"},
+		"--addresses 127.0.0.1 --fault all":                {exitcode.Usage, "no command"},
 		"--addresses 127.0.0.1 --port 65535 --count 2":     {exitcode.Usage, "too high for 2 cameras"},
 		"--interface no-such-interface":                    {exitcode.Usage, "no-such-interface"},
 		"--addresses 127.0.0.1 --log-level loud":           {exitcode.Usage, "want debug, info"},
 		"--addresses 192.0.2.1":                            {exitcode.Failed, "no interface has the address"},
 		"--addresses 127.0.0.1 --fault 2:silent":           {exitcode.Failed, "there is no camera 2"},
-		"--addresses 127.0.0.1 --fault 1:expired":          {exitcode.Failed, "the cameras speak HTTP"},
+		"--addresses 127.0.0.1 --fault 1:expired":          {exitcode.Failed, "the cameras use HTTP"},
 		"--addresses 127.0.0.1 --port 0 --control 127.0.0": {exitcode.Failed, "control address"},
 	} {
 		var out, errs bytes.Buffer
@@ -82,7 +82,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// All that can be told is in the help text.
+// The help text has all faults and commands.
 func TestHelpHasAllFaults(t *testing.T) {
 	var out bytes.Buffer
 	if code := run(t.Context(), []string{"--help"}, noEnv, &out, io.Discard); code != exitcode.OK {
@@ -95,7 +95,7 @@ func TestHelpHasAllFaults(t *testing.T) {
 	}
 }
 
-// The control endpoint shows the cameras and has them do what they are told.
+// The control endpoint lists the cameras and runs commands.
 func TestControl(t *testing.T) {
 	leaktest.Check(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -181,7 +181,7 @@ func TestControl(t *testing.T) {
 	}{
 		{"/cameras/1", "sick", "", 400},
 		{"/cameras/1", "", "", 400},
-		{"/cameras/1", strings.Repeat("x", maxCommand+1), "", 400},
+		{"/cameras/1", strings.Repeat("x", maxCommandBytes+1), "", 400},
 		{"/cameras/3", "silent", "", 422},
 		{"/cameras/1", "expired", "", 422},
 		{"/cameras/1", "well", "Origin", 403},

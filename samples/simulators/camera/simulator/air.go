@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// air has the UDP sockets of a simulator. Cameras of one address share a
-// socket, and so do those of one interface the one that hears the group: 500
-// sockets in a group would be 500 copies of each probe.
+// air has the UDP sockets of a simulator. Cameras at the same address share a
+// unicast socket, cameras on the same interface a multicast socket: with 500
+// sockets in the group the kernel would make 500 copies of each probe.
 type air struct {
 	receive func(data []byte, from netip.AddrPort, at *socket)
 
@@ -29,16 +29,16 @@ type socket struct {
 	users int
 	ended chan struct{}
 
-	// What was asked lately, in a ring: repeated questions have one answer.
+	// Recent questions, in a ring: repetitions are not answered again.
 	asked [256]string
 	next  int
 }
 
-// group says whether it is one that hears a group.
+// group reports whether it receives multicasts.
 func (s *socket) group() bool { return s.key.at.Addr().IsMulticast() }
 
-// seen notes a question and says whether it was noted before. Only the
-// goroutine that reads the socket calls it.
+// seen records a question and reports whether it was there. Only the goroutine that
+// reads the socket calls it.
 func (s *socket) seen(question string) bool {
 	for _, q := range s.asked {
 		if q == question {
@@ -50,7 +50,7 @@ func (s *socket) seen(question string) bool {
 	return false
 }
 
-// use opens a socket or shares the one that is open. release gives it back.
+// use opens a socket or shares the open one. Each use needs a release.
 func (a *air) use(at netip.AddrPort, on *net.Interface) (*socket, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -75,8 +75,8 @@ func (a *air) use(at netip.AddrPort, on *net.Interface) (*socket, error) {
 	return s, nil
 }
 
-// release closes a socket that nobody uses any more, and waits until nothing of
-// it is being received. nil is no socket.
+// release closes a socket after its last use, and waits for its reader. A nil
+// socket is ignored.
 func (a *air) release(s *socket) error {
 	if s == nil {
 		return nil
@@ -98,14 +98,14 @@ func (a *air) release(s *socket) error {
 
 // read receives until the socket is closed.
 func (a *air) read(s *socket) {
-	buffer := make([]byte, maxRequest)
+	buffer := make([]byte, maxRequestBytes)
 	for {
 		n, from, err := s.conn.ReadFromUDPAddrPort(buffer)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
-			continue // an ICMP error of a datagram that was sent
+			continue // an ICMP error for a datagram that was sent
 		}
 		a.receive(buffer[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), s)
 	}

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// clockWindow is how far the time of a token may be from the camera's clock
+// maxClockSkew is how much the time of a token may differ from the camera's clock
 // (WS-Security UsernameToken Profile 1.0, 3.1, recommends five minutes).
-const clockWindow = 5 * time.Minute
+const maxClockSkew = 5 * time.Minute
 
-// maxNonces bounds what is remembered against replay.
+// maxNonces is how many nonces are remembered against replay.
 const maxNonces = 4096
 
-// errAskedForDigest says that the answer is written: 401 with a challenge.
-var errAskedForDigest = errors.New("HTTP digest is asked for")
+// errAskedForDigest means that the answer has been written: 401 with a challenge.
+var errAskedForDigest = errors.New("HTTP digest is required")
 
-// guard decides who may ask a camera.
+// guard checks credentials.
 type guard struct {
 	auth               Auth
 	username, password string
@@ -36,8 +36,8 @@ func newGuard(o *Options, now func() time.Time) guard {
 		digest: newDigest(o, time.Now)}
 }
 
-// admit returns nil if the request has the right credentials, *fault or
-// errAskedForDigest if not (ONVIF Core 5.9.1).
+// admit returns nil for valid credentials, otherwise *fault or errAskedForDigest
+// (ONVIF Core 5.9.1).
 func (g *guard) admit(w http.ResponseWriter, r *http.Request, header *element) error {
 	if g.auth == AuthNone {
 		return nil
@@ -53,14 +53,14 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request, header *element) e
 	if !g.digest.admit(w, r) {
 		return errAskedForDigest
 	}
-	if g.auth == AuthBoth && token != nil { // who brings both is judged by both
+	if g.auth == AuthBoth && token != nil { // with both, both must be valid
 		return g.admitToken(token)
 	}
 	return nil
 }
 
-// admitToken judges a UsernameToken with a password digest: Base64(SHA-1(nonce +
-// created + password)).
+// admitToken checks a UsernameToken with a password digest, which is
+// Base64(SHA-1(nonce + created + password)).
 func (g *guard) admitToken(token *element) error {
 	if err := g.checkToken(token); err != nil {
 		return &fault{errNotAuthorized.sender, errNotAuthorized.subcodes, errNotAuthorized.reason + ": " + err.Error()}
@@ -100,7 +100,7 @@ func (g *guard) checkToken(token *element) error {
 		return errors.New("username or password is wrong")
 	}
 	now := g.now()
-	if d := now.Sub(at); d > clockWindow || d < -clockWindow {
+	if d := now.Sub(at); d > maxClockSkew || d < -maxClockSkew {
 		return fmt.Errorf("it was created at %s, and the camera's clock says %s",
 			at.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
 	}
@@ -115,14 +115,13 @@ const passwordDigest = usernameToken + "#PasswordDigest"
 
 const usernameToken = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0"
 
-// used remembers nonces for as long as their time is good.
+// used remembers nonces until their time is over.
 type used struct {
 	mu    sync.Mutex
 	until map[string]time.Time
 }
 
-// first notes a nonce and says whether it is new. When too many are remembered,
-// nothing is new.
+// first records a nonce and reports whether it is new. It refuses all when full.
 func (u *used) first(nonce string, now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -131,7 +130,7 @@ func (u *used) first(nonce string, now time.Time) bool {
 	}
 	if len(u.until) >= maxNonces {
 		for n, t := range u.until {
-			if now.After(t) || t.Sub(now) > 4*clockWindow { // the clock was set back
+			if now.After(t) || t.Sub(now) > 4*maxClockSkew { // the clock was set back
 				delete(u.until, n)
 			}
 		}
@@ -142,6 +141,6 @@ func (u *used) first(nonce string, now time.Time) bool {
 	if u.until == nil {
 		u.until = map[string]time.Time{}
 	}
-	u.until[nonce] = now.Add(2 * clockWindow)
+	u.until[nonce] = now.Add(2 * maxClockSkew)
 	return true
 }

@@ -70,7 +70,7 @@ func TestUsedNonces(t *testing.T) {
 	if u.first("more", now) || len(u.until) > maxNonces {
 		t.Errorf("%d are remembered", len(u.until))
 	}
-	if later := now.Add(2*clockWindow + time.Second); !u.first("more", later) || len(u.until) != 1 {
+	if later := now.Add(2*maxClockSkew + time.Second); !u.first("more", later) || len(u.until) != 1 {
 		t.Errorf("%d are remembered when their time is over", len(u.until))
 	}
 }

@@ -49,19 +49,19 @@ func newCamera(s *Simulator, number int) *Camera {
 // Reference is its endpoint reference: "urn:uuid:" and its UUID.
 func (c *Camera) Reference() string { return "urn:uuid:" + c.UUID }
 
-// Address is where it is, or was when it stopped. The port is that of HTTP: 0
-// before its first start, if the kernel chooses it.
+// Address returns its current address with its HTTP port, the last one if it is
+// stopped. The port is 0 before the first start if the kernel chooses it.
 func (c *Camera) Address() netip.AddrPort {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return netip.AddrPortFrom(c.address, c.port)
 }
 
-// XAddr is the URL of its device service, whatever its faults have it say.
+// XAddr returns the real URL of its device service, whatever Faults.XAddrs are.
 func (c *Camera) XAddr() string { return c.url(c.Address(), "/onvif/device_service") }
 
-// XAddrs are the URLs of its device service as it announces them: all that it
-// has, or those of [Faults].
+// XAddrs returns the URLs of its device service that it announces: its own, or
+// Faults.XAddrs.
 func (c *Camera) XAddrs() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,7 +80,8 @@ func (c *Camera) xaddrs() []string {
 	return all
 }
 
-// url is a URL of the camera. It has no zone: that is for the node alone.
+// url returns a URL of the camera, without a zone, which means something to this
+// host only.
 func (c *Camera) url(at netip.AddrPort, path string) string {
 	scheme, usual := "http", uint16(80)
 	if c.sim.issuer != nil {
@@ -96,15 +97,15 @@ func (c *Camera) url(at netip.AddrPort, path string) string {
 	return scheme + "://" + host + path
 }
 
-// Faults returns what is wrong with it.
+// Faults returns its faults.
 func (c *Camera) Faults() Faults {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.faults
 }
 
-// SetFaults replaces what is wrong with it, from now on. New XAddrs are new
-// metadata, which it does not announce by itself: [Camera.Hello] does.
+// SetFaults replaces its faults. New XAddrs change its metadata version, but are
+// not announced; [Camera.Hello] does that.
 func (c *Camera) SetFaults(f Faults) {
 	f.XAddrs = slices.Clone(f.XAddrs)
 	c.mu.Lock()
@@ -115,11 +116,11 @@ func (c *Camera) SetFaults(f Faults) {
 	c.faults = f
 }
 
-// Do does what a command says.
+// Do runs a command.
 func (c *Camera) Do(command Command) error {
 	if command.Faults != nil {
 		if command.Faults.Expired && c.sim.issuer == nil {
-			return errors.New("expired: the cameras speak HTTP; certificates are there with HTTPS")
+			return errors.New("expired: the cameras use HTTP; use --https (Options.TLS)")
 		}
 		c.SetFaults(*command.Faults)
 	}
@@ -142,22 +143,22 @@ func (c *Camera) Do(command Command) error {
 	return errors.Join(errs...)
 }
 
-// Running says whether it is there.
+// Running reports whether it is started.
 func (c *Camera) Running() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.endpoints) > 0
 }
 
-// Start starts it, unless it runs. It listens when Start returns, and says Hello
-// after a random delay.
+// Start starts it, unless it is running. It is listening when Start returns, and
+// sends Hello after a random delay.
 func (c *Camera) Start() error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	return c.start()
 }
 
-// Stop says Bye and stops it.
+// Stop sends Bye and stops it.
 func (c *Camera) Stop() error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -168,15 +169,16 @@ func (c *Camera) Stop() error {
 	return c.vanish()
 }
 
-// Vanish stops it without Bye, like a loss of power.
+// Vanish stops it without Bye, like a power failure.
 func (c *Camera) Vanish() error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	return c.vanish()
 }
 
-// Move gives it another address, as DHCP does: it is gone from the old one
-// without Bye, and says Hello at the new one with a new metadata version.
+// Move changes its address, as DHCP does: it leaves the old one without Bye and
+// sends Hello from the new one, with a new metadata version. If that fails it
+// stays where it is.
 func (c *Camera) Move(to netip.Addr) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -232,7 +234,7 @@ func (c *Camera) start() error {
 	c.endpoints = endpoints
 	c.port, c.rtspPort = main.at.Port(), main.rtsp.Port()
 	c.mu.Unlock()
-	c.sim.log.Info("camera is there", "number", c.Number, "name", c.Name, "uuid", c.UUID,
+	c.sim.log.Info("camera started", "number", c.Number, "name", c.Name, "uuid", c.UUID,
 		"xaddrs", strings.Join(c.XAddrs(), " "))
 	c.sim.later.do(c.sim.delay(), c.Hello)
 	return nil
@@ -240,7 +242,7 @@ func (c *Camera) start() error {
 
 func (c *Camera) failed(err error) error { return fmt.Errorf("camera %d: %w", c.Number, err) }
 
-// linkLocalPort is its HTTP port on the address that it shares with the others.
+// linkLocalPort is its HTTP port on the link-local address, which cameras share.
 func (c *Camera) linkLocalPort() uint16 {
 	if c.sim.options.Port == 0 {
 		return 0
@@ -248,13 +250,13 @@ func (c *Camera) linkLocalPort() uint16 {
 	return uint16(8000 + c.Number)
 }
 
-// checking is how long the kernel may take to see that nobody else on the link
-// has an IPv6 address that is new: about two seconds, for which it cannot be used.
-const checking = 10 * time.Second
+// addressCheckTimeout bounds the wait for duplicate address detection (RFC 4862,
+// 5.4). A new IPv6 address cannot be used before, usually for two seconds.
+const addressCheckTimeout = 10 * time.Second
 
-// openChecked opens what a camera has at a link-local address, when it can be used.
+// openChecked opens the endpoint at a link-local address, once it can be used.
 func (c *Camera) openChecked(at netip.AddrPort, on *link) (e *endpoint, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), checking)
+	ctx, cancel := context.WithTimeout(context.Background(), addressCheckTimeout)
 	defer cancel()
 	what := fmt.Sprintf("%s can be used", at.Addr())
 	err = poll.Until(ctx, what, 50*time.Millisecond, func(context.Context) error {
@@ -266,7 +268,7 @@ func (c *Camera) openChecked(at netip.AddrPort, on *link) (e *endpoint, err erro
 	return e, err
 }
 
-// open opens what a camera has at an address.
+// open opens an endpoint.
 func (c *Camera) open(at netip.AddrPort, rtspPort uint16, main bool, on *link) (e *endpoint, err error) {
 	e = &endpoint{on: on}
 	defer func() {
@@ -286,7 +288,7 @@ func (c *Camera) open(at netip.AddrPort, rtspPort uint16, main bool, on *link) (
 	return e, c.serve(e, at, rtspPort, main)
 }
 
-// vanish closes what the camera has.
+// vanish closes all endpoints.
 func (c *Camera) vanish() error {
 	c.mu.Lock()
 	endpoints := c.endpoints
@@ -299,11 +301,11 @@ func (c *Camera) vanish() error {
 	for _, e := range endpoints {
 		errs = append(errs, c.sim.shut(e))
 	}
-	c.sim.log.Info("camera is gone", "number", c.Number, "name", c.Name)
+	c.sim.log.Info("camera stopped", "number", c.Number, "name", c.Name)
 	return errors.Join(errs...)
 }
 
-// shut closes an endpoint, whatever of it is open.
+// shut closes what is open of an endpoint.
 func (s *Simulator) shut(e *endpoint) error {
 	if e.close != nil {
 		e.close()

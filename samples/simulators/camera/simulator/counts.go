@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// counts says how often a camera was asked for what.
+// counts counts requests.
 type counts struct {
 	mu sync.Mutex
 	of map[string]int
@@ -20,11 +20,10 @@ func (c *counts) add(what string) {
 	c.of[what]++
 }
 
-// Asked says how often the camera was asked for what: "Probe" and "Resolve"
-// that were meant for it, operations by their names ("GetDeviceInformation"),
-// "snapshot", "stream"; and "refused" for requests without the right
-// credentials. It counts what its faults leave without an answer, too: then
-// "HTTP" counts requests.
+// Asked returns how many requests the camera got: "Probe" and "Resolve" that
+// matched it, operations by name ("GetDeviceInformation"), "snapshot" and "stream".
+// "refused" counts those with missing or wrong credentials, "HTTP" requests that
+// a fault kept from a proper answer.
 func (c *Camera) Asked() map[string]int {
 	c.counts.mu.Lock()
 	defer c.counts.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// deviceService is the part of the ONVIF device service (ver10) that finding
-// and naming a camera needs.
+// deviceService is the part of the ONVIF device service (ver10) that clients need
+// to find and identify a camera.
 var deviceService = service{nsDevice, map[string]operation{
 	"GetSystemDateAndTime":   {true, getSystemDateAndTime},
 	"GetCapabilities":        {true, getCapabilities},
@@ -19,7 +19,7 @@ var deviceService = service{nsDevice, map[string]operation{
 	"GetDeviceInformation":   {false, getDeviceInformation},
 	"GetNetworkInterfaces":   {false, getNetworkInterfaces},
 	"GetScopes":              {false, getScopes},
-	// What clients ask for beside the interfaces; there is none of it.
+	// Clients ask for these along with the interfaces; both are empty.
 	"GetNetworkDefaultGateway": {false, func(request) (node, error) {
 		return el("tds:GetNetworkDefaultGatewayResponse", el("tds:NetworkGateway")), nil
 	}},
@@ -70,7 +70,7 @@ func getEndpointReference(q request) (node, error) {
 	return el("tds:GetEndpointReferenceResponse", tx("tds:GUID", q.camera.Reference())), nil
 }
 
-// getScopes has those that a user may change as Configurable.
+// getScopes reports name and location as Configurable, the rest as Fixed.
 func getScopes(q request) (node, error) {
 	var items []node
 	for _, s := range q.camera.scopes() {
@@ -83,7 +83,7 @@ func getScopes(q request) (node, error) {
 	return el("tds:GetScopesResponse", items...), nil
 }
 
-// getNetworkInterfaces has one interface, eth0, with all addresses.
+// getNetworkInterfaces reports one interface, eth0, with all addresses.
 func getNetworkInterfaces(q request) (node, error) {
 	c := q.camera
 	c.mu.Lock()
@@ -116,7 +116,7 @@ func getNetworkInterfaces(q request) (node, error) {
 	return el("tds:GetNetworkInterfacesResponse", network), nil
 }
 
-// at is a URL of the camera at the address by which it was called.
+// at returns a URL with the address at which the request came in.
 func (q request) at(path string) string { return q.camera.url(q.via.at, path) }
 
 func getCapabilities(q request) (node, error) {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// nonceLife is how long a nonce of HTTP digest is good.
-const nonceLife = 5 * time.Minute
+// nonceLifetime is how long a nonce of HTTP digest is valid.
+const nonceLifetime = 5 * time.Minute
 
 // digest is HTTP digest authentication with qop=auth (RFC 7616).
 type digest struct {
@@ -40,7 +40,7 @@ func newDigest(o *Options, now func() time.Time) *digest {
 		nonces: map[string]*issued{}}
 }
 
-// admit says whether a request has the right credentials. If not, it answers 401
+// admit reports whether a request has valid credentials. If not, it answers 401
 // with a challenge for each algorithm.
 func (d *digest) admit(w http.ResponseWriter, r *http.Request) bool {
 	ok, stale := d.check(r.Method, r.RequestURI, r.Header.Get("Authorization"))
@@ -60,7 +60,7 @@ func (d *digest) admit(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// issue makes a nonce. When there are too many, the one that ends first goes.
+// issue creates a nonce. When full, it drops the one that expires first.
 func (d *digest) issue() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it never fails
@@ -76,11 +76,11 @@ func (d *digest) issue() string {
 		}
 		delete(d.nonces, oldest)
 	}
-	d.nonces[nonce] = &issued{until: d.now().Add(nonceLife)}
+	d.nonces[nonce] = &issued{until: d.now().Add(nonceLifetime)}
 	return nonce
 }
 
-// check judges an Authorization header. stale says that only the nonce is wrong.
+// check checks an Authorization header. stale means that only the nonce is invalid.
 func (d *digest) check(method, uri, authorization string) (ok, stale bool) {
 	scheme, rest, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "Digest") || len(rest) > 4096 {

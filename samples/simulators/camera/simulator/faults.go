@@ -9,36 +9,35 @@ import (
 	"time"
 )
 
-// MaxFlood is how many fake ProbeMatches a camera sends at most for a Probe.
+// MaxFlood is the maximum of Faults.Flood.
 const MaxFlood = 100_000
 
-// Faults are what is wrong with a camera. The zero value is a camera that works.
+// Faults are the faults of a camera. The zero value has none.
 type Faults struct {
-	// Silent: it answers neither probes nor requests, and says no Bye.
-	// Connections are accepted, and nothing comes.
+	// Silent: it answers neither probes nor requests, and sends no Hello or Bye.
+	// Connections are accepted, but get no answer.
 	Silent bool
-	// Slow: every answer comes so much later.
+	// Slow: every answer is delayed by this.
 	Slow time.Duration
-	// Clock: its clock is so much ahead, or behind if negative.
+	// Clock: its clock is ahead by this, behind if negative.
 	Clock time.Duration
 	// Garbage: its answers are random bytes.
 	Garbage bool
-	// Endless: the body of each answer over HTTP never ends.
+	// Endless: HTTP response bodies never end.
 	Endless bool
-	// Redirect: requests are sent on to this URL (307).
+	// Redirect: HTTP requests are redirected to this URL (307).
 	Redirect string
-	// Bomb: its answers have entities that grow without bounds.
+	// Bomb: its answers are XML bombs (nested entities).
 	Bomb bool
 	// Expired: its certificate has expired. Only with HTTPS.
 	Expired bool
-	// XAddrs: what it says its addresses are.
+	// XAddrs: it announces these instead of its own.
 	XAddrs []string
-	// Flood: to each Probe come so many ProbeMatches of cameras that there are
-	// not, before its own.
+	// Flood: it sends this many ProbeMatches of nonexistent cameras for each Probe.
 	Flood int
 }
 
-// String returns the faults as [Command] reads them, "well" if there are none.
+// String returns the faults as [ParseCommand] reads them, "well" if there are none.
 func (f Faults) String() string {
 	var words []string
 	flag := func(is bool, word string) {
@@ -60,24 +59,24 @@ func (f Faults) String() string {
 	return strings.Join(words, " ")
 }
 
-// Command is what can be told to a camera with words: faults, and what it does.
+// Command changes faults or state of a camera.
 type Command struct {
-	// Faults replace those that it has. Nil leaves them.
+	// Faults replace its faults, unless nil.
 	Faults *Faults
 	// Move is its new address, if valid.
 	Move netip.Addr
-	// Start, Stop (with Bye), Vanish (without), and Hello once more.
+	// Start, Stop (with Bye), Vanish (without), and Hello call those methods.
 	Start, Stop, Vanish, Hello bool
 }
 
 // ParseCommand reads words such as "silent", "slow=2s clock=-1h", "well",
-// "move=192.0.2.7", "vanish". Faults that are named together are had together.
+// "move=192.0.2.7", "vanish". Several faults may be combined.
 func ParseCommand(text string) (Command, error) {
 	var c Command
 	faults := Faults{}
 	words := strings.Fields(text)
 	if len(words) == 0 {
-		return c, fmt.Errorf("no fault is named: say one of %s", strings.Join(Words(), ", "))
+		return c, fmt.Errorf("no command: want one of %s", strings.Join(Words(), ", "))
 	}
 	for _, word := range words {
 		key, value, _ := strings.Cut(word, "=")
@@ -94,7 +93,7 @@ func ParseCommand(text string) (Command, error) {
 	return c, nil
 }
 
-// Words are what ParseCommand knows, in order, with the form of their values.
+// Words lists the words that ParseCommand knows, with examples of values.
 func Words() []string {
 	return []string{"well", "silent", "slow=2s", "clock=-1h", "garbage", "endless", "redirect=URL", "bomb", "expired",
 		"xaddrs=URL,URL", "flood=10000", "move=ADDRESS", "stop", "vanish", "start", "hello"}
@@ -155,7 +154,7 @@ func (c *Command) set(key, value string) (err error) {
 	case "hello":
 		c.Hello = true
 	default:
-		err = fmt.Errorf("it is none of %s", strings.Join(Words(), ", "))
+		err = fmt.Errorf("want one of %s", strings.Join(Words(), ", "))
 	}
 	return err
 }

@@ -154,7 +154,7 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// What can be told is read, and what cannot be is named.
+// Commands are read, and errors name the word.
 func TestParseCommand(t *testing.T) {
 	for text, want := range map[string]string{
 		"well":                                   "well",
@@ -171,8 +171,8 @@ func TestParseCommand(t *testing.T) {
 		"flood=0":                                "error: flood=0: it is a number from 1",
 		"flood=1000000":                          "error: flood=1000000: it is a number from 1",
 		"well silent":                            "silent",
-		"":                                       "error: no fault is named",
-		"sick":                                   "error: sick: it is none of well",
+		"":                                       "error: no command",
+		"sick":                                   "error: sick: want one of well",
 		"move=10.9.0.9":                          "move",
 		"move=there":                             "error: move=there",
 	} {

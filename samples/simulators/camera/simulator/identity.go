@@ -7,7 +7,7 @@ import (
 	"net"
 )
 
-// Identity is who a camera is.
+// Identity identifies a camera.
 type Identity struct {
 	// Number counts the cameras of a simulator from 1.
 	Number int
@@ -24,7 +24,7 @@ type Identity struct {
 // namespace is the UUID that names are made below (RFC 9562, version 5).
 var namespace = [16]byte{0x5b, 0x1c, 0x3d, 0x52, 0x0a, 0x7e, 0x4d, 0x0f, 0x9c, 0x6e, 0x2f, 0x41, 0x88, 0x10, 0x73, 0xaa}
 
-// makes are makers and their models; there are none of these names.
+// makes are manufacturers and models, all invented.
 var makes = []struct{ manufacturer, model, firmware string }{
 	{"Halcyon Optics", "HX-200", "2.4.1"},
 	{"Bramble Imaging", "Dome 4 Mini", "1.19.0 build 230"},
@@ -33,8 +33,8 @@ var makes = []struct{ manufacturer, model, firmware string }{
 
 var locations = []string{"gate", "yard", "loading bay", "line 3", "Büro"}
 
-// Identify returns the camera of a number, from 1. The same seed and number are
-// always the same camera; two seeds have no camera in common.
+// Identify returns the identity of a camera. Numbers start at 1. The result
+// depends on seed and number only; different seeds have no UUIDs in common.
 func Identify(seed string, number int) Identity {
 	sum := sha1.Sum(fmt.Appendf(namespace[:], "%s/%d", seed, number))
 	u := sum[:16]

@@ -18,16 +18,16 @@ const (
 // deviceTypes are the types of a camera (ONVIF Core 7.3.2.2).
 var deviceTypes = []xml.Name{{Space: nsNetwork, Local: "NetworkVideoTransmitter"}, {Space: nsDevice, Local: "Device"}}
 
-// probe is what a Probe asks for.
+// probe is the content of a Probe.
 type probe struct {
 	types   []xml.Name
 	scopes  []string
 	matchBy string // "" is rule2396
 }
 
-// matches says whether a Target Service with these types and scopes is meant:
-// it has all types, and each scope that is asked for matches one of its own
-// (WS-Discovery 5.1). A rule that is not supported matches nothing.
+// matches reports whether a Target Service with these types and scopes matches: it
+// has all types, and each scope of the probe matches one of its own (WS-Discovery
+// 5.1). An unsupported rule matches nothing.
 func (p probe) matches(types []xml.Name, scopes []string) bool {
 	for _, t := range p.types {
 		if !slices.Contains(types, t) {
@@ -42,7 +42,7 @@ func (p probe) matches(types []xml.Name, scopes []string) bool {
 	return true
 }
 
-// scopeMatches says whether an asked scope matches one that a service has.
+// scopeMatches reports whether a scope of a probe matches one of a service.
 func scopeMatches(rule, asked, own string) bool {
 	switch rule {
 	case "", rule2396:
@@ -57,8 +57,8 @@ func scopeMatches(rule, asked, own string) bool {
 	return false
 }
 
-// prefixOf is the rule of RFC 2396: scheme and authority are equal but for case,
-// and the segments of the path begin with those that are asked for.
+// prefixOf is the rule of RFC 2396: scheme and authority are equal except for case,
+// and the asked path segments are a prefix of the own ones.
 func prefixOf(asked, own string) bool {
 	a, errA := url.Parse(asked)
 	o, errO := url.Parse(own)
@@ -76,8 +76,8 @@ func prefixOf(asked, own string) bool {
 	return len(want) <= len(have) && slices.Equal(want, have[:len(want)])
 }
 
-// segments are the parts of a path as they are written; a slash at the end
-// begins none.
+// segments returns the segments of a path, still escaped. A trailing slash does not
+// count.
 func segments(u *url.URL) []string {
 	path := strings.Trim(u.EscapedPath(), "/")
 	if path == "" {

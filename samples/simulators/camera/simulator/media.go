@@ -27,8 +27,8 @@ func findProfile(token string) (profile, error) {
 	return profile{}, &fault{true, []string{"ter:InvalidArgVal", "ter:NoProfile"}, "No such profile"}
 }
 
-// mediaService is the part of the ONVIF media service (ver10) that leads to
-// pictures.
+// mediaService is the part of the ONVIF media service (ver10) that clients need to
+// get pictures.
 var mediaService = service{nsMedia, map[string]operation{
 	"GetServiceCapabilities": {true, getMediaCapabilities},
 	"GetProfiles":            {false, getProfiles},
@@ -120,7 +120,7 @@ func mediaURI(uri string) node {
 		tx("tt:InvalidAfterReboot", "false"), tx("tt:Timeout", "PT60S"))
 }
 
-// snapshot answers with a picture of this moment. Over HTTP there is only digest.
+// snapshot answers with the current picture. Its only authentication is digest.
 func (c *Camera) snapshot(w http.ResponseWriter, r *http.Request) {
 	c.counts.add("snapshot")
 	p, err := findProfile(r.PathValue("profile"))

@@ -25,7 +25,7 @@ type question struct {
 	resolve string
 }
 
-// errNotAsked says that a message is none that a Target Service answers.
+// errNotAsked means that a Target Service does not answer this kind of message.
 var errNotAsked = errors.New("neither Probe nor Resolve")
 
 // readQuestion reads a datagram.
@@ -73,7 +73,7 @@ func envelope(local string) xml.Name   { return xml.Name{Space: nsEnvelope, Loca
 func addressing(local string) xml.Name { return xml.Name{Space: nsAddressing, Local: local} }
 func discovery(local string) xml.Name  { return xml.Name{Space: nsDiscovery, Local: local} }
 
-// target is what a Target Service says of itself.
+// target is what a Target Service says about itself.
 type target struct {
 	reference string // endpoint reference
 	types     []xml.Name
@@ -117,7 +117,7 @@ func hello(t target, s sequence) []byte {
 	return announce("Hello", el("d:Hello", t.properties()...), s)
 }
 
-// bye names the endpoint alone, as a camera that goes has nothing more to say.
+// bye has the endpoint reference only (WS-Discovery 4.2).
 func bye(t target, s sequence) []byte {
 	return announce("Bye", el("d:Bye", endpointReference(t.reference)), s)
 }

@@ -37,7 +37,7 @@ func TestReadQuestion(t *testing.T) {
 		"a bomb":                        {string(bomb()), "document type", nil},
 		"deep":                          {strings.Repeat("<a>", 100), "too many", nil},
 		"wide":                          {"<a>" + strings.Repeat("<b/>", 3000), "too many", nil},
-		"long":                          {strings.Repeat(" ", maxRequest+1), "more than", nil},
+		"long":                          {strings.Repeat(" ", maxRequestBytes+1), "more than", nil},
 		"two roots":                     {"<a/><b/>", "two roots", nil},
 		"nothing":                       {"", "EOF", nil},
 	} {

@@ -15,12 +15,12 @@ import (
 // MaxCameras is how many cameras a simulator may have.
 const MaxCameras = 2000
 
-// Auth says how a camera wants to be asked for what is not public.
+// Auth says how clients authenticate.
 type Auth string
 
-// Ways to authenticate. With AuthBoth a camera behaves as ONVIF Core 5.9.1 has
-// it: who brings neither is asked for HTTP digest, who brings a UsernameToken is
-// judged by that.
+// Ways to authenticate. With AuthBoth a camera follows ONVIF Core 5.9.1: it
+// challenges a request without credentials for HTTP digest, and accepts a
+// UsernameToken.
 const (
 	AuthNone          Auth = "none"
 	AuthUsernameToken Auth = "token"
@@ -34,55 +34,53 @@ const (
 	SHA256 = "SHA-256"
 )
 
-// Options say which cameras there are. The zero value of a field has the
-// default that its comment names.
+// Options configure a simulator. Comments name the defaults of zero values.
 type Options struct {
-	// Seed makes cameras differ from those of other simulators; "akri".
+	// Seed is what identities are derived from; "akri".
 	Seed string
 	// Count is the number of cameras; as many as Addresses.
 	Count int
-	// Addresses are where they are: camera n has the n-th, and when there are
-	// no more it begins again, with the next port. A link-local address has its
-	// zone. At least one is needed.
+	// Addresses are those of the cameras: camera n has the n-th. If there are more
+	// cameras than addresses, the next ones use the next port on each address. A
+	// link-local address needs its zone. At least one address is needed.
 	Addresses []netip.Addr
-	// Interface is where they multicast; the one that has a camera's address.
-	// Where it is given, an address may also be local by a route only.
+	// Interface is the one for multicast; the one that has a camera's address. If
+	// it is set, an address may also be local by a route only.
 	Interface string
-	// Port and RTSPPort are those of the first camera on each address; 0 is one
-	// that the kernel chooses. NoRTSP leaves RTSP out.
+	// Port and RTSPPort are those of the first camera on each address; 0 lets the
+	// kernel choose. NoRTSP disables RTSP.
 	Port, RTSPPort int
 	NoRTSP         bool
-	// LinkLocal has the cameras answer on the IPv6 link-local address of their
-	// interface too, each on a port of its own, where there is such an address
-	// when they start.
+	// LinkLocal has the cameras also listen on the IPv6 link-local address of their
+	// interface, each on its own port, if there is one when they start.
 	LinkLocal bool
-	// TLS has them speak HTTPS. [Simulator.Roots] trusts them.
+	// TLS has them use HTTPS. [Simulator.Roots] trusts their certificates.
 	TLS bool
 
 	// Auth is AuthNone. Username is "admin", Password "akri".
 	Auth               Auth
 	Username, Password string
-	// Algorithms of HTTP digest in the order in which they are offered; MD5 alone,
-	// as cameras have it.
+	// Algorithms of HTTP digest in the order of the challenges; MD5 alone, as most
+	// cameras have it.
 	Algorithms []string
-	// Scopes come after those that each camera has.
+	// Scopes are added to those that each camera has.
 	Scopes []string
 
 	// DiscoveryPort is the UDP port of WS-Discovery; 3702.
 	DiscoveryPort int
-	// MaxDelay bounds the random delay of ProbeMatches and Hello
-	// (WS-Discovery 2.4: APP_MAX_DELAY); 500 ms. Negative is none.
+	// MaxDelay is the maximum of the random delay before ProbeMatches and Hello
+	// (WS-Discovery 2.4, APP_MAX_DELAY); 500 ms. A negative value means no delay.
 	MaxDelay time.Duration
-	// Once has each message sent once; else it is repeated after 50 to 250 ms, as
-	// SOAP-over-UDP has it.
+	// Once sends each UDP message once. Otherwise it is repeated after 50 to 250 ms,
+	// as in SOAP-over-UDP.
 	Once bool
 
 	// Now is the clock; time.Now.
 	Now func() time.Time
-	Log *slog.Logger // nothing is logged
+	Log *slog.Logger // default: no log
 }
 
-// complete sets what is not set and says what is wrong.
+// complete sets the defaults and checks the options.
 func (o *Options) complete() error {
 	setTo(&o.Seed, "akri")
 	setTo(&o.Auth, AuthNone)
@@ -211,5 +209,5 @@ func (o *Options) linkOf(address netip.Addr) (*link, error) {
 			return l, nil
 		}
 	}
-	return nil, fmt.Errorf("no interface has the address %s: add it (ip addr add %s/24 dev …)", address, address)
+	return nil, fmt.Errorf("no interface has the address %s: add it (ip address add %s/24 dev …)", address, address)
 }

@@ -33,15 +33,15 @@ var (
 	red    = color.RGBA{0xe0, 0x20, 0x20, 0xff}
 )
 
-// frame is the number of the picture of this moment; it counts from the start
-// of the simulator.
+// frame returns the number of the current picture, counted from the start of the
+// simulator.
 func (c *Camera) frame() uint32 {
 	return uint32(time.Since(c.sim.began) / (time.Second / framesPerSecond))
 }
 
-// picture is a JPEG of a profile's size: a yard with a cart that moves on with
-// each frame, the camera's name, its clock and the frame's number. Its last rows
-// have the numbers once more, for [ReadMarks].
+// picture returns a JPEG: a yard with a cart that moves with each frame, the
+// camera's name and clock, and the frame number. The last rows repeat the numbers
+// of camera and frame for [ReadMarks].
 func (c *Camera) picture(p profile, frame uint32) ([]byte, error) {
 	img := image.NewRGBA(image.Rect(0, 0, p.width, p.height))
 	scale := max(1, p.width/320)
@@ -56,7 +56,7 @@ func (c *Camera) picture(p profile, frame uint32) ([]byte, error) {
 	write(img, 4*scale, bottom.Min.Y+2*scale, scale, fmt.Sprintf("frame %06d", frame), light)
 	write(img, p.width-(12*7)*scale, bottom.Min.Y+2*scale, scale, c.Model, light)
 	if frame%framesPerSecond < framesPerSecond/2 {
-		fill(img, image.Rect(4*scale, bar+4*scale, 12*scale, bar+12*scale), red) // it records
+		fill(img, image.Rect(4*scale, bar+4*scale, 12*scale, bar+12*scale), red) // recording
 	}
 	writeMarks(img, c.Number, frame)
 	var out bytes.Buffer
@@ -98,7 +98,7 @@ func title(img *image.RGBA, x, scale int, text string, c color.Color) {
 	write(img, x, scale, scale, text, c)
 }
 
-// ascii replaces letters that the font does not have.
+// ascii replaces letters that the font lacks.
 var ascii = strings.NewReplacer("ä", "ae", "ö", "oe", "ü", "ue", "ß", "ss", "Ä", "Ae", "Ö", "Oe", "Ü", "Ue")
 
 // write draws a text whose upper left corner is at x, y, so many times as large
@@ -140,8 +140,8 @@ func writeMarks(img *image.RGBA, camera int, frame uint32) {
 	}
 }
 
-// ReadMarks reads which camera a picture is of and which frame it is, from its
-// last rows. A picture of no camera of a simulator is an error, most of the time.
+// ReadMarks returns the number of the camera and of the frame from the last rows
+// of a picture. Most other pictures give an error.
 func ReadMarks(img image.Image) (camera int, frame uint32, err error) {
 	r := img.Bounds()
 	side := markHeight(r.Dx())

@@ -25,8 +25,8 @@ import (
 // the next.
 const rtpPort = 20000
 
-// rtsp serves a camera's streams: JPEG over RTP (RFC 2435), by UDP or within
-// the RTSP connection. Pictures are drawn while somebody watches.
+// rtsp serves a camera's streams: JPEG over RTP (RFC 2435), by UDP or interleaved
+// in the RTSP connection. Pictures are drawn only while there are viewers.
 type rtsp struct {
 	camera  *Camera
 	ctx     context.Context
@@ -39,15 +39,15 @@ type rtsp struct {
 	drawing  sync.WaitGroup
 }
 
-// stream is the one of a profile. Whoever comes later is told which sequence
-// number is next, so the encoder is the stream's as long as it lives.
+// stream is the stream of a profile. Viewers are told the next sequence number, so
+// one encoder numbers all packets of the stream.
 type stream struct {
 	gortsplib.ServerStream
 	encoder rtpmjpeg.Encoder
 	last    uint32 // frame
 }
 
-// serveRTSP starts RTSP at an endpoint; only the main one has it.
+// serveRTSP starts RTSP at an endpoint.
 func (c *Camera) serveRTSP(ctx context.Context, e *endpoint, port uint16) error {
 	address := netip.AddrPortFrom(e.at.Addr(), port)
 	s := &rtsp{camera: c, ctx: ctx, streams: map[string]*stream{}, watchers: map[*gortsplib.ServerSession]string{},
@@ -113,7 +113,7 @@ func (s *rtsp) OnDescribe(r *gortsplib.ServerHandlerOnDescribeCtx) (*base.Respon
 
 // OnConnClose is part of gortsplib's handler.
 func (s *rtsp) OnConnClose(r *gortsplib.ServerHandlerOnConnCloseCtx) {
-	s.camera.sim.log.Debug("an RTSP connection ends", "number", s.camera.Number, "error", r.Error)
+	s.camera.sim.log.Debug("RTSP connection closed", "number", s.camera.Number, "error", r.Error)
 }
 
 // OnSetup is part of gortsplib's handler.
@@ -121,14 +121,14 @@ func (s *rtsp) OnSetup(r *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *g
 	return s.admit(r.Conn, r.Request, r.Path)
 }
 
-// admit returns the stream of a path to who has the right credentials.
+// admit returns the stream of a path if the credentials are valid.
 func (s *rtsp) admit(conn *gortsplib.ServerConn, r *base.Request, path string) (
 	*base.Response, *gortsplib.ServerStream, error,
 ) {
 	f := s.camera.Faults()
 	wait := f.Slow
 	if f.Silent {
-		wait = hangTime
+		wait = hangTimeout
 	}
 	if wait > 0 {
 		if err := backoff.Sleep(s.ctx, wait); err != nil {
@@ -177,7 +177,7 @@ func (s *rtsp) leave(session *gortsplib.ServerSession) {
 	delete(s.watchers, session)
 }
 
-// watched says whether somebody watches a profile, with s.mu held.
+// watched reports whether a profile has viewers, with s.mu held.
 func (s *rtsp) watched(profile string) bool {
 	for _, p := range s.watchers {
 		if p == profile {
@@ -187,7 +187,7 @@ func (s *rtsp) watched(profile string) bool {
 	return false
 }
 
-// draw sends pictures of a profile as long as somebody watches.
+// draw sends pictures of a profile while it has viewers.
 func (s *rtsp) draw(token string) {
 	p, err := findProfile(token)
 	ticker := time.NewTicker(time.Second / framesPerSecond)
@@ -212,11 +212,11 @@ func (s *rtsp) draw(token string) {
 	if s.ctx.Err() != nil {
 		return
 	}
-	s.camera.sim.log.Error("a camera's stream ends", "number", s.camera.Number, "profile", token, "error", err)
+	s.camera.sim.log.Error("stream of a camera failed", "number", s.camera.Number, "profile", token, "error", err)
 }
 
-// send sends the picture of this moment, unless it was sent: ticks come late,
-// and the next in time.
+// send sends the current picture, unless it was sent: ticks may be less than a
+// frame apart.
 func (s *rtsp) send(p profile) error {
 	stream, number := s.streams[p.token], s.camera.frame()
 	if number == stream.last {

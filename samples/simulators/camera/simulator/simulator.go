@@ -15,7 +15,7 @@ import (
 	"github.com/akri-go/akri/internal/logging"
 )
 
-// Simulator has cameras.
+// Simulator simulates cameras.
 type Simulator struct {
 	options Options
 	cameras []*Camera
@@ -23,11 +23,11 @@ type Simulator struct {
 	later   later
 	issuer  *issuer // nil without TLS
 	log     *slog.Logger
-	unsent  logging.Sparing // what is logged of messages that could not be sent
+	unsent  logging.Sparing // for messages that could not be sent
 	began   time.Time
 }
 
-// New makes the cameras; none of them is there before Start.
+// New creates the cameras, without starting them.
 func New(o Options) (*Simulator, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -46,8 +46,8 @@ func New(o Options) (*Simulator, error) {
 	return s, nil
 }
 
-// Start starts all cameras. Each says Hello after its random delay. When one
-// cannot start, none is left.
+// Start starts all cameras. Each sends Hello after its own random delay. If one
+// fails to start, all are stopped.
 func (s *Simulator) Start() error {
 	for _, c := range s.cameras {
 		if err := c.Start(); err != nil {
@@ -60,12 +60,12 @@ func (s *Simulator) Start() error {
 	return nil
 }
 
-// Close stops all cameras, which say Bye, and releases everything.
+// Close stops all cameras, which send Bye, and releases everything.
 func (s *Simulator) Close() error {
 	return s.stop(true)
 }
 
-// Kill is Close without Bye, like a loss of power.
+// Kill is Close without Bye, like a power failure.
 func (s *Simulator) Kill() error { return s.stop(false) }
 
 func (s *Simulator) stop(withBye bool) error {
@@ -102,7 +102,7 @@ func (s *Simulator) Camera(number int) (*Camera, error) {
 	return s.cameras[number-1], nil
 }
 
-// Roots trusts the certificates of the cameras; nil without TLS.
+// Roots returns a pool with the CA of the cameras; nil without TLS.
 func (s *Simulator) Roots() *x509.CertPool {
 	if s.issuer == nil {
 		return nil
@@ -110,8 +110,8 @@ func (s *Simulator) Roots() *x509.CertPool {
 	return s.issuer.roots
 }
 
-// Issuer returns the certificate that signs those of the cameras, as PEM; nil
-// without TLS. Each run has another one.
+// Issuer returns the CA certificate of the cameras, in PEM; nil without TLS. Each
+// Simulator has its own CA.
 func (s *Simulator) Issuer() []byte {
 	if s.issuer == nil {
 		return nil
@@ -119,13 +119,13 @@ func (s *Simulator) Issuer() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.issuer.cert.Raw})
 }
 
-// receive is what comes by UDP: to an address (the cameras there), or by
-// multicast (those of the interface).
+// receive handles a datagram: unicast is for the cameras at that address,
+// multicast for those on that interface.
 func (s *Simulator) receive(data []byte, from netip.AddrPort, at *socket) {
 	q, err := readQuestion(data)
 	if err != nil {
 		if !errors.Is(err, errNotAsked) {
-			s.log.Debug("a datagram is not understood", "from", from, "error", err)
+			s.log.Debug("malformed datagram", "from", from, "error", err)
 		}
 		return
 	}
@@ -139,7 +139,7 @@ func (s *Simulator) receive(data []byte, from netip.AddrPort, at *socket) {
 	}
 }
 
-// later runs things at a later time, until it is stopped.
+// later runs functions after a delay, until it is stopped.
 type later struct {
 	mu      sync.Mutex
 	stopped bool
@@ -147,11 +147,11 @@ type later struct {
 	running sync.WaitGroup
 }
 
-// maxWaiting bounds what waits to be sent: whoever floods with probes gets no
-// more answers than this for the time of a delay.
+// maxWaiting is the maximum of delayed messages, so that a flood of probes takes a
+// bounded amount of memory.
 const maxWaiting = 4 * MaxCameras
 
-// do runs f after d, at once if d is not positive. It may drop it.
+// do runs f after d, at once if d is not positive. It drops f if too many wait.
 func (l *later) do(d time.Duration, f func()) {
 	l.mu.Lock()
 	if l.stopped || len(l.waiting) >= maxWaiting {
@@ -183,7 +183,7 @@ func (l *later) do(d time.Duration, f func()) {
 	l.waiting[timer] = struct{}{}
 }
 
-// stop drops what waits and waits for what runs.
+// stop drops waiting functions and waits for running ones.
 func (l *later) stop() {
 	l.mu.Lock()
 	l.stopped = true
@@ -197,7 +197,7 @@ func (l *later) stop() {
 	l.running.Wait()
 }
 
-// endpoint is where a camera is.
+// endpoint is an address of a camera with what listens there.
 type endpoint struct {
 	at      netip.AddrPort // HTTP
 	rtsp    netip.AddrPort

@@ -65,7 +65,7 @@ func tell(t *testing.T, s *Simulator, c *Camera, text string, atLeast int) []str
 		t.Fatal(err)
 	}
 	var answers []string
-	buffer := make([]byte, maxRequest)
+	buffer := make([]byte, maxRequestBytes)
 	for {
 		patience := 50 * time.Millisecond
 		if len(answers) < atLeast {

@@ -13,14 +13,13 @@ const contentType = "application/soap+xml; charset=utf-8"
 type request struct {
 	camera *Camera
 	via    *endpoint
-	host   string   // whom the client called
 	header *element // may be nil
 	body   *element // the operation's element
 }
 
 // operation answers a request. Errors are *fault.
 type operation struct {
-	// public is the access class PRE_AUTH (ONVIF Core 5.9.4.2): whoever asks.
+	// public is the access class PRE_AUTH (ONVIF Core 5.9.4.2).
 	public bool
 	answer func(request) (node, error)
 }
@@ -34,7 +33,7 @@ type service struct {
 // fault is a SOAP fault (SOAP 1.2 part 1, 5.4) with ONVIF's subcodes (ONVIF Core
 // 5.8.2).
 type fault struct {
-	sender   bool // whether the client is to blame
+	sender   bool // the request is wrong, not the camera
 	subcodes []string
 	reason   string
 }
@@ -58,7 +57,7 @@ func (f *fault) node() node {
 		el("s:Reason", tx("s:Text", f.reason).with("xml:lang", "en")))
 }
 
-// subcode nests subcodes; the element without a name is none.
+// subcode nests subcodes. Without codes it is an element without a name.
 func subcode(codes []string) node {
 	if len(codes) == 0 {
 		return node{}
@@ -104,7 +103,7 @@ func (c *Camera) call(w http.ResponseWriter, r *http.Request, e *endpoint, s ser
 	if root.name != envelope("Envelope") || body == nil || len(body.children) != 1 {
 		return node{}, errVersion
 	}
-	q := request{camera: c, via: e, host: r.Host, header: root.find(envelope("Header")), body: body.children[0]}
+	q := request{camera: c, via: e, header: root.find(envelope("Header")), body: body.children[0]}
 	op, ok := s.operations[q.body.name.Local]
 	if !ok || q.body.name.Space != s.namespace {
 		return node{}, errUnknown

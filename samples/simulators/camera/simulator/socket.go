@@ -23,10 +23,10 @@ func groupOf(address netip.Addr) netip.Addr {
 	return group6
 }
 
-// openUDP opens a UDP socket at exactly this address, which others may use too.
-// Package net would listen at all addresses when it is a group's, and take what
-// is meant for others. A socket of a group joins it on the interface; any other
-// sends its multicasts there.
+// openUDP opens a UDP socket at exactly this address, which other processes may
+// share. For a group address package net would listen on all addresses, and take
+// unicasts meant for others. A socket at a group address joins the group on the
+// interface; any other socket sends multicasts there.
 func openUDP(at netip.AddrPort, on *net.Interface) (*net.UDPConn, error) {
 	conn, err := tryOpenUDP(at, on)
 	if err != nil {
@@ -69,7 +69,7 @@ func tryOpenUDP(at netip.AddrPort, on *net.Interface) (*net.UDPConn, error) {
 func multicast(fd int, address netip.Addr, on *net.Interface) error {
 	switch {
 	case address.Is4() && address.IsMulticast():
-		// Else it hears what other sockets have joined on other interfaces.
+		// Otherwise it receives what other sockets joined on other interfaces.
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0); err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func multicast(fd int, address netip.Addr, on *net.Interface) error {
 	}
 }
 
-// zone is what the kernel needs to know of a link-local address.
+// zone returns the scope id of an address.
 func zone(address netip.Addr, on *net.Interface) uint32 {
 	if address.IsLinkLocalUnicast() || address.IsLinkLocalMulticast() {
 		return uint32(on.Index)

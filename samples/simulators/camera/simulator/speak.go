@@ -24,7 +24,7 @@ func (s *Simulator) delay() time.Duration {
 // UDP_MIN_DELAY to UDP_MAX_DELAY).
 func repeatDelay() time.Duration { return 50*time.Millisecond + rand.N(200*time.Millisecond) }
 
-// hears returns the camera's endpoint that hears a socket, or nil.
+// hears returns the camera's endpoint that uses a socket, or nil.
 func (c *Camera) hears(at *socket) *endpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,7 +36,7 @@ func (c *Camera) hears(at *socket) *endpoint {
 	return nil
 }
 
-// target is what it says of itself.
+// target returns what the camera says about itself.
 func (c *Camera) target() target {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,7 +53,7 @@ func (c *Camera) sequence() sequence {
 	return sequence{instance: c.instance, number: c.messages.Add(1)}
 }
 
-// ask answers a question that came to an endpoint, by multicast or not.
+// ask answers a question that came to an endpoint by multicast or unicast.
 func (c *Camera) ask(q question, from netip.AddrPort, via *endpoint, multicast bool) {
 	t, faults := c.target(), c.Faults()
 	var reply func(target, string, sequence) []byte
@@ -90,7 +90,7 @@ func (c *Camera) ask(q question, from netip.AddrPort, via *endpoint, multicast b
 	c.send(via, from, data, delay)
 }
 
-// flood sends answers of cameras that there are not.
+// flood sends ProbeMatches of nonexistent cameras.
 func (c *Camera) flood(n int, relatesTo string, to netip.AddrPort, via *endpoint) {
 	t := c.target()
 	for i := range n {
@@ -103,14 +103,14 @@ func (c *Camera) flood(n int, relatesTo string, to netip.AddrPort, via *endpoint
 	}
 }
 
-// Hello says Hello at once, if it runs and is not silent.
+// Hello sends Hello at once, if the camera is running and not silent.
 func (c *Camera) Hello() {
 	if !c.Faults().Silent {
 		c.announce(hello(c.target(), c.sequence()), true)
 	}
 }
 
-// sayBye says Bye once, and whether it did.
+// sayBye sends Bye once. It reports whether it did.
 func (c *Camera) sayBye() bool {
 	if c.Faults().Silent {
 		return false
@@ -118,7 +118,7 @@ func (c *Camera) sayBye() bool {
 	return c.announce(bye(c.target(), c.sequence()), false)
 }
 
-// announce multicasts from all endpoints, and says whether there was one.
+// announce multicasts from all endpoints. It reports whether there was one.
 func (c *Camera) announce(data []byte, again bool) bool {
 	c.mu.Lock()
 	endpoints := c.endpoints
@@ -140,8 +140,8 @@ func (c *Camera) announce(data []byte, again bool) bool {
 	return len(endpoints) > 0
 }
 
-// send sends after a delay, and once more unless Options.Once; not when the
-// endpoint is gone by then.
+// send sends after a delay, and again unless Options.Once, as long as the endpoint
+// is open.
 func (c *Camera) send(via *endpoint, to netip.AddrPort, data []byte, delay time.Duration) {
 	once := func() {
 		if !c.has(via) {
@@ -157,12 +157,12 @@ func (c *Camera) send(via *endpoint, to netip.AddrPort, data []byte, delay time.
 	}
 }
 
-// cannot logs what failed, now and then: a link that is down fails every camera.
+// cannot logs a failure, sparingly: if a link is down every camera fails.
 func (c *Camera) cannot(what string, to netip.AddrPort, err error) {
 	c.sim.unsent.Log(c.sim.log, slog.LevelWarn, "a camera cannot "+what, "number", c.Number, "to", to, "error", err)
 }
 
-// has says whether an endpoint is still the camera's.
+// has reports whether an endpoint is still the camera's.
 func (c *Camera) has(e *endpoint) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// issuer makes the cameras' certificates.
+// issuer is the CA of the cameras.
 type issuer struct {
 	key   *ecdsa.PrivateKey
 	cert  *x509.Certificate
@@ -53,7 +53,7 @@ func newIssuer(now time.Time) (*issuer, error) {
 	return i, nil
 }
 
-// certificate returns the one of an address; one that expired yesterday if asked.
+// certificate returns the certificate for an address; if expired, since yesterday.
 func (i *issuer) certificate(address netip.Addr, expired bool) (*tls.Certificate, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

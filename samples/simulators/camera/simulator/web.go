@@ -16,11 +16,11 @@ import (
 	"github.com/akri-go/akri/internal/backoff"
 )
 
-// Limits of a camera's HTTP server. A fault holds a connection for no longer
-// than hangTime.
+// Limits of a camera's HTTP server. Faults hold a connection for at most
+// hangTimeout.
 const (
 	maxConnections = 32
-	hangTime       = 2 * time.Minute
+	hangTimeout    = 2 * time.Minute
 )
 
 // serve starts HTTP at an address, and RTSP if it is the main one.
@@ -44,8 +44,7 @@ func (c *Camera) serve(e *endpoint, at netip.AddrPort, rtspPort uint16, main boo
 			return c.sim.issuer.certificate(e.at.Addr(), c.Faults().Expired)
 		}}
 	}
-	// What is under way when a camera loses its power does not end well: its
-	// connections are cut.
+	// As with a power failure, open requests are cut off.
 	cut := context.AfterFunc(ctx, func() { server.Close() })
 	e.serving.Go(func() {
 		defer cut()
@@ -57,7 +56,7 @@ func (c *Camera) serve(e *endpoint, at netip.AddrPort, rtspPort uint16, main boo
 			err = server.Serve(l)
 		}
 		if !errors.Is(err, http.ErrServerClosed) {
-			c.sim.log.Error("a camera's HTTP ends", "number", c.Number, "error", err)
+			c.sim.log.Error("HTTP server of a camera failed", "number", c.Number, "error", err)
 		}
 	})
 	if c.sim.options.NoRTSP || !main {
@@ -66,15 +65,15 @@ func (c *Camera) serve(e *endpoint, at netip.AddrPort, rtspPort uint16, main boo
 	return c.serveRTSP(ctx, e, rtspPort)
 }
 
-// handler is all that a camera serves over HTTP, with its faults before.
+// handler serves all of a camera's HTTP, faults first.
 func (c *Camera) handler(e *endpoint) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /onvif/device_service", c.soap(e, deviceService))
 	mux.HandleFunc("POST /onvif/media_service", c.soap(e, mediaService))
 	mux.HandleFunc("GET /snapshot/{profile}", c.snapshot)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// net/http sees that a client goes only when all of the body is read.
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+		// net/http notices that a client is gone only after the body is read.
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
 		if err != nil {
 			http.Error(w, "the request cannot be read", http.StatusBadRequest)
 			return
@@ -90,15 +89,15 @@ func (c *Camera) handler(e *endpoint) http.Handler {
 	})
 }
 
-// faulty says whether a fault stands before all answers.
+// faulty reports whether a fault replaces all answers.
 func (f Faults) faulty() bool {
 	return f.Silent || f.Garbage || f.Endless || f.Redirect != "" || f.Bomb
 }
 
-// misbehave is the faults of answers; it says whether to answer all the same.
+// misbehave carries out faults. It reports whether to go on to the proper answer.
 func (c *Camera) misbehave(w http.ResponseWriter, r *http.Request, f Faults) bool {
 	if f.Slow > 0 {
-		// The server's own deadline is for answers of cameras that work.
+		// The server's own write deadline may be shorter.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(f.Slow + time.Minute))
 		if backoff.Sleep(r.Context(), f.Slow) != nil {
 			return false
@@ -106,8 +105,8 @@ func (c *Camera) misbehave(w http.ResponseWriter, r *http.Request, f Faults) boo
 	}
 	switch {
 	case f.Silent:
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(hangTime))
-		_ = backoff.Sleep(r.Context(), hangTime)
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(hangTimeout))
+		_ = backoff.Sleep(r.Context(), hangTimeout)
 		if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
 			conn.Close() // without an answer
 		}
@@ -126,10 +125,10 @@ func (c *Camera) misbehave(w http.ResponseWriter, r *http.Request, f Faults) boo
 	return false
 }
 
-// endless writes a text that begins like an answer, until whoever asked has had
-// enough, or hangTime is over.
+// endless writes text that begins like an answer, until the client hangs up or
+// hangTimeout is over.
 func endless(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(hangTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(hangTimeout))
 	w.Header().Set("Content-Type", contentType)
 	_, err := io.WriteString(w, `<?xml version="1.0"?><s:Envelope xmlns:s="`+nsEnvelope+`"><s:Body>`)
 	for err == nil && r.Context().Err() == nil {

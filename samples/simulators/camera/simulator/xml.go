@@ -23,17 +23,17 @@ const (
 	nsUtility    = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
 )
 
-// prefixes are those of all that the cameras send.
+// prefixes are the prefixes in all messages of the cameras.
 var prefixes = []struct{ prefix, namespace string }{
 	{"s", nsEnvelope}, {"a", nsAddressing}, {"d", nsDiscovery}, {"dn", nsNetwork},
 	{"tds", nsDevice}, {"trt", nsMedia}, {"tt", nsSchema}, {"ter", nsError},
 }
 
-// What a request may be.
+// Limits of requests.
 const (
-	maxRequest  = 64 << 10
-	maxDepth    = 32
-	maxElements = 2000
+	maxRequestBytes = 64 << 10
+	maxDepth        = 32
+	maxElements     = 2000
 )
 
 // element is an element of a request.
@@ -45,10 +45,10 @@ type element struct {
 	scope    map[string]string // prefixes that are declared here or above
 }
 
-// parse reads a document. It refuses what has a document type, and so entities.
+// parse reads a document. It refuses document types, and with them entities.
 func parse(data []byte) (*element, error) {
-	if len(data) > maxRequest {
-		return nil, fmt.Errorf("%d bytes are more than %d", len(data), maxRequest)
+	if len(data) > maxRequestBytes {
+		return nil, fmt.Errorf("%d bytes are more than %d", len(data), maxRequestBytes)
 	}
 	d := xml.NewDecoder(bytes.NewReader(data))
 	var stack []*element
@@ -112,7 +112,7 @@ func (e *element) declare() {
 	}
 }
 
-// find returns the element that a path of names leads to, or nil.
+// find returns the descendant at a path of names, or nil.
 func (e *element) find(path ...xml.Name) *element {
 	for _, name := range path {
 		var next *element
@@ -129,7 +129,7 @@ func (e *element) find(path ...xml.Name) *element {
 	return e
 }
 
-// content is the text of an element without space around it; "" if there is none.
+// content returns the trimmed text of an element, "" for nil.
 func (e *element) content() string {
 	if e == nil {
 		return ""
@@ -147,8 +147,8 @@ func (e *element) attr(name string) string {
 	return ""
 }
 
-// qnames reads the content as a list of qualified names. A prefix that is not
-// declared is an error.
+// qnames returns the content as a list of qualified names. An undeclared prefix is
+// an error.
 func (e *element) qnames() ([]xml.Name, error) {
 	var names []xml.Name
 	for _, word := range strings.Fields(e.content()) {
@@ -183,7 +183,7 @@ func (n node) with(name, value string) node {
 	return n
 }
 
-// document writes an envelope. Nodes without a name are left out.
+// document writes an envelope. Nodes without a name are omitted.
 func document(header, body []node) []byte {
 	root := node{name: "s:Envelope"}
 	for _, p := range prefixes {

@@ -1,5 +1,5 @@
-// Finds cameras with the npm package onvif, asks each who it is and where its
-// pictures are, and writes one line of JSON for each.
+// Finds cameras with the npm package onvif, reads device information, profiles and
+// URIs of each, and prints one line of JSON per camera.
 const { Discovery } = require('onvif');
 
 const [user, password] = process.argv.slice(2);

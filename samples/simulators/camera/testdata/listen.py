@@ -1,6 +1,6 @@
-"""Listens for Hello and Bye with the PyPI package WSDiscovery, and writes a line
-for each: the word, the endpoint reference, the XAddrs. Then it searches once, and
-after that it listens until its input ends."""
+"""Listens for Hello and Bye with the PyPI package WSDiscovery, and prints a line for
+each: the word, the endpoint reference, the XAddrs. It probes once at the start and
+listens until standard input ends."""
 
 import sys
 

@@ -1,5 +1,5 @@
-"""Asks a camera everything with onvif-zeep-async, the client of Home Assistant,
-which reads answers by ONVIF's own WSDL files, and writes what it got as JSON."""
+"""Calls the operations of a camera with onvif-zeep-async, the client of Home
+Assistant, which parses answers by ONVIF's WSDL files, and prints them as JSON."""
 
 import asyncio
 import json
