@@ -48,8 +48,8 @@ func newLAN(t *testing.T) lan {
 		t.Cleanup(func() { ip(t, "netns", "del", ns) })
 		ip(t, "-n", ns, "link", "set", "lo", "up")
 	}
-	// The same index on both sides: package net caches indexes by name, for all
-	// namespaces together.
+	// Tests use the index as the zone of IPv6 addresses: package net caches the
+	// indexes of names, for all namespaces together.
 	ip(t, "link", "add", "eth0", "index", "7", "netns", n.cameras, "type", "veth",
 		"peer", "name", "eth0", "index", "7", "netns", n.client)
 	for _, ns := range []string{n.cameras, n.client} {
@@ -227,7 +227,7 @@ const probe = `<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xml
 func TestAnswersComeFromTheCamera(t *testing.T) {
 	n := newLAN(t)
 	start(t, n)
-	for i, group := range []string{"239.255.255.250:3702", "[ff02::c%eth0]:3702"} {
+	for i, group := range []string{"239.255.255.250:3702", "[ff02::c%7]:3702"} {
 		sources, texts := map[string]bool{}, map[string]bool{}
 		err := enter(n.client, func() error {
 			conn, err := net.ListenPacket("udp", ":0")
@@ -272,7 +272,7 @@ func TestAnswersComeFromTheCamera(t *testing.T) {
 			_, link, _ := strings.Cut(text, " ")
 			url := strings.Fields(text)[0]
 			if i == 1 {
-				url = strings.Replace(link, "]", "%25eth0]", 1)
+				url = strings.Replace(link, "]", "%257]", 1)
 			}
 			resp, err := client(t, n.client).Get(url)
 			if err != nil {
