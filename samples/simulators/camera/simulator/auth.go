@@ -88,7 +88,7 @@ func (g *guard) checkToken(token *element) error {
 	}
 	created := token.find(xml.Name{Space: nsUtility, Local: "Created"}).content()
 	at, err := time.Parse(time.RFC3339Nano, created)
-	if err != nil {
+	if err != nil || len(created) > 64 { // it is remembered
 		return errors.New("the time when it was created is none")
 	}
 	h := sha1.New()

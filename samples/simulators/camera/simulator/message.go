@@ -25,6 +25,9 @@ type question struct {
 	resolve string
 }
 
+// maxIDBytes bounds a MessageID: it is remembered.
+const maxIDBytes = 256
+
 // errNotAsked means that a Target Service does not answer this kind of message.
 var errNotAsked = errors.New("neither Probe nor Resolve")
 
@@ -40,8 +43,8 @@ func readQuestion(data []byte) (question, error) {
 	header := root.find(envelope("Header"))
 	body := root.find(envelope("Body"))
 	q := question{id: header.find(addressing("MessageID")).content()}
-	if q.id == "" {
-		return q, errors.New("no MessageID")
+	if q.id == "" || len(q.id) > maxIDBytes {
+		return q, fmt.Errorf("no MessageID, or one of more than %d bytes", maxIDBytes)
 	}
 	switch header.find(addressing("Action")).content() {
 	case actionProbe:

@@ -33,6 +33,7 @@ func TestReadQuestion(t *testing.T) {
 		"no body":                       {wrap(actionProbe, ``), "without a body", nil},
 		"no reference":                  {wrap(actionResolve, `<x:Resolve/>`), "without an endpoint reference", nil},
 		"no id":                         {`<s:Envelope xmlns:s="` + nsEnvelope + `"/>`, "no MessageID", nil},
+		"a long id":                     {strings.ReplaceAll(wrap(actionProbe, `<x:Probe/>`), "urn:uuid:1", strings.Repeat("x", 257)), "more than 256", nil},
 		"another SOAP":                  {`<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"/>`, "no SOAP 1.2", nil},
 		"a bomb":                        {string(bomb()), "document type", nil},
 		"deep":                          {strings.Repeat("<a>", 100), "too many", nil},
