@@ -59,13 +59,19 @@ func TestRules(t *testing.T) {
 			From: []string{"./..."}, Except: []string{"./cmd/akri", "./internal/devcluster/...", "./internal/demo", "./test/...", "./tools/..."},
 			Not: []string{helm},
 		}},
+		{name: "only the camera simulator links RTSP", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./samples/simulators/..."}, Not: []string{"github.com/bluenviron/..."},
+		}},
+		{name: "the camera simulator knows no handler", Rule: Rule{
+			From: []string{"./samples/simulators/..."}, Not: []string{"./internal/handlers/...", agent, controller, "./discovery/..."},
+		}},
 		{name: "the API is alone", Rule: Rule{From: []string{"./api/..."}, Not: []string{"./..."}}},
 		{name: "nothing depends on programs and tests", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./cmd/...", "./test/..."}, Not: []string{"./cmd/...", "./test/..."},
 		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
 			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri"},
-			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./discovery/discoverytest", "./internal/deptest"},
+			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./discovery/discoverytest", "./internal/deptest"},
 		}},
 	} {
 		chains, err := g.Check(r.Rule)
