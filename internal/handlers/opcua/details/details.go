@@ -145,8 +145,8 @@ func Check(text string) (warnings []string, err error) {
 	}
 	for _, u := range d.URLs {
 		if u.Host == "localhost" {
-			warnings = append(warnings, fmt.Sprintf("discoveryUrls: %s is the handler's own Pod, or with "+
-				"opcua.discovery.hostNetwork its node: elsewhere nothing is found", u))
+			warnings = append(warnings, fmt.Sprintf("discoveryUrls: %s: for the handler in a cluster "+
+				"localhost is its own Pod, or its node with opcua.discovery.hostNetwork", u))
 		}
 	}
 	for _, f := range []struct {
@@ -250,6 +250,9 @@ func parseInterval(j json.RawMessage) (time.Duration, error) {
 	var text string
 	if json.Unmarshal(j, &text) != nil {
 		return 0, errors.New("not a duration such as 30s")
+	}
+	if text == "" {
+		return schedule.DefaultInterval, nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < minInterval || d > maxInterval {

@@ -87,7 +87,7 @@ func (c *Channel) hello() error {
 	w := header("HELF")
 	w.u32(0) // the version
 	w.u32(receive)
-	w.u32(maxSend)
+	w.u32(receive) // which we do not use: node-opcua complains of less than it likes
 	w.u32(MaxAnswer)
 	w.u32(MaxAnswer / 8192)
 	w.text(c.endpoint)
