@@ -37,16 +37,16 @@ func Gopcua(t testing.TB) (address, url string) {
 	return at.String(), "opc.tcp://" + at.String()
 }
 
-// RecordGopcua returns what such a server says to whoever is asked to talk to it.
-func RecordGopcua(t testing.TB, talk func(conn net.Conn, url string)) []byte {
+// Record returns what the server at an address says to whoever is asked to talk
+// to it.
+func Record(t testing.TB, address string, talk func(net.Conn)) []byte {
 	t.Helper()
-	address, url := Gopcua(t)
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &recorder{Conn: conn}
-	talk(r, url)
+	talk(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return bytes.Clone(r.said.Bytes())
