@@ -177,3 +177,22 @@ func TestHosts(t *testing.T) {
 		}
 	}
 }
+
+// hostsOf is a name server that knows no host, and fails for some.
+func hostsOf(_ context.Context, host string) ([]netip.Addr, error) {
+	if strings.HasPrefix(host, "later") {
+		return nil, dnsAway
+	}
+	return nil, noSuchHost
+}
+
+// guard lets only the loopback be dialled.
+func guard(t *testing.T, dial func(context.Context, netip.AddrPort) (net.Conn, error)) func(context.Context, netip.AddrPort) (net.Conn, error) {
+	return func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		if !to.Addr().IsLoopback() {
+			t.Errorf("%s was called", to)
+			return nil, errors.New("refused")
+		}
+		return dial(ctx, to)
+	}
+}

@@ -22,8 +22,7 @@ const (
 	// lostAfter is after how many looks in a row that failed the servers of a
 	// discovery URL are lost.
 	lostAfter = 3
-	// maxAsked is how many servers of a discovery URL are asked at once, itself
-	// included.
+	// maxAsked is how many servers of a discovery URL are asked at once.
 	maxAsked = 4
 	// rarely is how many times rarer than a discovery URL its servers are asked
 	// what they offer.
@@ -43,8 +42,9 @@ type source struct {
 	asker   *asker
 	rhythm  func(time.Duration) schedule.Rhythm
 
-	plan      schedule.Schedule[string]
-	hosts     hosts // of the look that is under way
+	own       schedule.Schedule[string] // of the discovery URL alone, so that no server holds it up
+	plan      schedule.Schedule[string] // of the servers
+	hosts     hosts                     // of the look that is under way
 	looked    bool
 	missed    int // looks in a row
 	problem   string
@@ -81,30 +81,37 @@ type ended struct {
 // run looks again and again until ctx is done, and tells each state that is new.
 func (s *source) run(ctx context.Context, tell func(state)) {
 	s.servers = map[string]*server{}
-	s.plan.Set("", s.rhythm(s.details.Interval), time.Now())
+	s.own.Set("", s.rhythm(s.details.Interval), time.Now())
 	ends := make(chan ended)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	running := 0
+	looking, asking := 0, 0 // at the discovery URL, its servers
 	defer func() {
-		for ; running > 0; running-- {
+		for range looking + asking {
 			<-ends
 		}
 	}()
 	var news bool      // there are some to tell
 	var told time.Time // the last ones
 	for {
-		for running < maxAsked {
+		if _, ok := s.own.Take(time.Now()); ok {
+			looking++
+			s.look(ctx, ends)
+		}
+		for asking < maxAsked {
 			key, ok := s.plan.Take(time.Now())
 			if !ok {
 				break
 			}
-			running++
-			s.start(ctx, key, ends)
+			asking++
+			s.ask(ctx, key, ends)
 		}
 		wait := time.Hour
-		if at, ok := s.plan.Next(); ok && running < maxAsked {
+		if at, ok := s.own.Next(); ok {
 			wait = time.Until(at)
+		}
+		if at, ok := s.plan.Next(); ok && asking < maxAsked {
+			wait = min(wait, time.Until(at))
 		}
 		if news {
 			st := s.state()
@@ -122,27 +129,34 @@ func (s *source) run(ctx context.Context, tell func(state)) {
 			return
 		case <-timer.C:
 		case e := <-ends:
-			running--
+			plan := &s.plan
+			if e.key == "" {
+				plan = &s.own
+				looking--
+			} else {
+				asking--
+			}
 			if ctx.Err() != nil {
 				return
 			}
 			outcome, changed := s.take(e)
-			s.plan.Done(e.key, time.Now(), outcome)
+			plan.Done(e.key, time.Now(), outcome)
 			news = news || changed
 		}
 	}
 }
 
-// start begins a look.
-func (s *source) start(ctx context.Context, key string, ends chan<- ended) {
-	if key == "" {
-		network := !time.Now().Before(s.deafUntil)
-		go func() {
-			found, err := s.asker.look(ctx, s.url, s.details, &s.hosts, network)
-			ends <- ended{looked: found, err: err}
-		}()
-		return
-	}
+// look begins a look at the discovery URL.
+func (s *source) look(ctx context.Context, ends chan<- ended) {
+	network := !time.Now().Before(s.deafUntil)
+	go func() {
+		found, err := s.asker.look(ctx, s.url, s.details, &s.hosts, network)
+		ends <- ended{looked: found, err: err}
+	}()
+}
+
+// ask begins to ask a server what it offers.
+func (s *source) ask(ctx context.Context, key string, ends chan<- ended) {
 	c := s.servers[key].candidate
 	go func() {
 		offers, err := s.asker.endpoints(ctx, c)
