@@ -90,19 +90,15 @@ func asking(t *testing.T, o Options, text string) <-chan discovery.Report {
 }
 
 // until waits for a report that is as wanted.
-func until(t *testing.T, reports <-chan discovery.Report, what string, ok func(ids string, note string) bool) discovery.Report {
+func until(t *testing.T, reports <-chan discovery.Report, what string, ok func(discovery.Report) bool) discovery.Report {
 	t.Helper()
 	timeout := time.After(20 * time.Second)
 	last := "no report"
 	for {
 		select {
 		case r := <-reports:
-			var ids []string
-			for _, d := range r.Devices {
-				ids = append(ids, d.ID)
-			}
-			last = fmt.Sprintf("%q, note %q", ids, r.Note)
-			if ok(strings.Join(ids, " "), r.Note) {
+			last = fmt.Sprintf("%q, note %q", ids(r), r.Note)
+			if ok(r) {
 				return r
 			}
 		case <-timeout:
@@ -111,21 +107,30 @@ func until(t *testing.T, reports <-chan discovery.Report, what string, ok func(i
 	}
 }
 
+// ids returns those of a report's devices.
+func ids(r discovery.Report) string {
+	var all []string
+	for _, d := range r.Devices {
+		all = append(all, d.ID)
+	}
+	return strings.Join(all, " ")
+}
+
 // A server is asked itself, is reported with what it offers, and is lost some
 // looks after it has gone.
 func TestServer(t *testing.T) {
 	s := opcuatest.Start(t)
 	reports := asking(t, Options{}, "discoveryUrls: ["+s.URL+"]")
-	r := until(t, reports, "it is there", func(ids, _ string) bool { return ids == s.URL })
+	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == s.URL })
 	p := r.Devices[0].Properties
 	if p[PropertyModes] != "None,SignAndEncrypt" || p[PropertyPolicies] != "Basic256Sha256,None" || p[PropertyName] != "Server" {
 		t.Errorf("properties %v", p)
 	}
 	address := s.Address()
 	s.Close()
-	until(t, reports, "it is gone", func(ids, note string) bool { return ids == "" && strings.Contains(note, "connection refused") })
+	until(t, reports, "it is gone", func(r discovery.Report) bool { return ids(r) == "" && strings.Contains(r.Note, "connection refused") })
 	again := opcuatest.StartAt(t, address)
-	until(t, reports, "it is back", func(ids, note string) bool { return ids == again.URL && note == "" })
+	until(t, reports, "it is back", func(r discovery.Report) bool { return ids(r) == again.URL && r.Note == "" })
 }
 
 // A URL where nobody answers, one where somebody takes connections and says
@@ -136,9 +141,10 @@ func TestOthersDoNotMatter(t *testing.T) {
 	endless.Wrap = func(c net.Conn) net.Conn { return talkative{c} }
 	reports := asking(t, Options{Patience: time.Millisecond},
 		fmt.Sprintf("discoveryUrls: [opc.tcp://127.0.0.1:1, %s, %s, %s]", silent.URL, endless.URL, good.URL))
-	until(t, reports, "the good one is there", func(ids, note string) bool {
-		return ids == good.URL && strings.Contains(note, silent.URL+": not all is known yet") &&
-			strings.Contains(note, "opc.tcp://127.0.0.1:1: connection refused") && strings.Contains(note, endless.URL+": the server sends an answer of type 0")
+	until(t, reports, "the good one is there", func(r discovery.Report) bool {
+		return ids(r) == good.URL && strings.Contains(r.Note, silent.URL+": not all is known yet") &&
+			strings.Contains(r.Note, "opc.tcp://127.0.0.1:1: connection refused") &&
+			strings.Contains(r.Note, endless.URL+": the server sends an answer of type 0")
 	})
 	if n := good.Asked("FindServersRequest"); n == 0 {
 		t.Error("it was not asked")
@@ -176,7 +182,7 @@ func TestWhereServersAre(t *testing.T) {
 	dial := n.dial
 	n.dial = guard(t, dial)
 	reports := asking(t, Options{network: &n}, "discoveryUrls: ["+lds.URL+"]")
-	r := until(t, reports, "one is there", func(ids, _ string) bool { return ids == "opc.tcp://127.0.0.1:"+port+"/x" })
+	r := until(t, reports, "one is there", func(r discovery.Report) bool { return ids(r) == "opc.tcp://127.0.0.1:"+port+"/x" })
 	if r.Devices[0].Properties[PropertyModes] == "" {
 		t.Errorf("it was not asked: %v", r.Devices[0].Properties)
 	}
@@ -198,13 +204,13 @@ func TestHeardOf(t *testing.T) {
 	}
 	lds.Say(says)
 	reports := asking(t, Options{}, "discoveryUrls: ["+lds.URL+"]")
-	r := until(t, reports, "it is there", func(ids, _ string) bool { return ids == server.URL })
+	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == server.URL })
 	if r.Devices[0].Properties[PropertyURI] != "urn:server:"+server.URL {
 		t.Errorf("%v", r.Devices)
 	}
 	says.OnNetwork = []*gopcua.ServerOnNetwork{}
 	lds.Say(says)
-	until(t, reports, "it is gone", func(ids, _ string) bool { return ids == "" })
+	until(t, reports, "it is gone", func(r discovery.Report) bool { return ids(r) == "" })
 }
 
 // Servers that are not wanted are left alone.
@@ -217,7 +223,7 @@ func TestUnwantedServers(t *testing.T) {
 	}
 	lds.Say(says)
 	reports := asking(t, Options{Patience: time.Millisecond}, "discoveryUrls: ["+lds.URL+"]\napplicationNames: {items: [quick]}")
-	until(t, reports, "the quick one is there", func(ids, _ string) bool { return ids == "opc.tcp://127.0.0.1:1/quick" })
+	until(t, reports, "the quick one is there", func(r discovery.Report) bool { return ids(r) == "opc.tcp://127.0.0.1:1/quick" })
 	if n := silent.Connected(); n != 0 {
 		t.Errorf("servers that nobody wants were asked %d times", n)
 	}
@@ -233,7 +239,7 @@ func TestServersThatHang(t *testing.T) {
 	}
 	lds.Say(says)
 	reports := asking(t, Options{Patience: time.Millisecond}, "discoveryUrls: ["+lds.URL+"]")
-	until(t, reports, "they are awaited", func(_, note string) bool { return strings.Contains(note, "not all is known yet") })
+	until(t, reports, "they are awaited", func(r discovery.Report) bool { return strings.Contains(r.Note, "not all is known yet") })
 	before := lds.Asked("FindServersRequest")
 	eventually.Succeeds(t, 5*time.Second, func(context.Context) error {
 		if n := lds.Asked("FindServersRequest"); n < before+3 {
