@@ -138,7 +138,7 @@ func TestServer(t *testing.T) {
 func TestOthersDoNotMatter(t *testing.T) {
 	good, silent, endless := opcuatest.Start(t), opcuatest.Start(t), opcuatest.Start(t)
 	silent.Say(opcuatest.Says{Silent: true})
-	endless.Wrap = func(c net.Conn) net.Conn { return talkative{c} }
+	endless.Wrap(func(c net.Conn) net.Conn { return talkative{c} })
 	reports := asking(t, Options{Patience: time.Millisecond},
 		fmt.Sprintf("discoveryUrls: [opc.tcp://127.0.0.1:1, %s, %s, %s]", silent.URL, endless.URL, good.URL))
 	until(t, reports, "the good one is there", func(r discovery.Report) bool {

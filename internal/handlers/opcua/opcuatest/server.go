@@ -20,17 +20,13 @@ import (
 type Server struct {
 	// URL is its own.
 	URL string
-	// Chunk is the number of bytes of a body that a chunk has; all if 0. It is set
-	// before the first connection.
-	Chunk int
-	// Wrap, if not nil, is put around each connection.
-	Wrap func(net.Conn) net.Conn
-
 	listener net.Listener
 	running  sync.WaitGroup
 
 	mu        sync.Mutex
 	says      Says
+	chunk     int
+	wrap      func(net.Conn) net.Conn
 	conns     map[net.Conn]bool
 	asked     map[string]int
 	closed    bool
@@ -106,6 +102,20 @@ func (s *Server) Say(says Says) {
 	s.says = says
 }
 
+// Cut has chunks of so many bytes of a body; 0 for any number.
+func (s *Server) Cut(chunk int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chunk = chunk
+}
+
+// Wrap puts something around connections that come from now on.
+func (s *Server) Wrap(wrap func(net.Conn) net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrap = wrap
+}
+
 // Address is host:port.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
@@ -147,6 +157,7 @@ func (s *Server) accept() {
 			c.Close()
 		}
 		s.conns[c] = true
+		wrap := s.wrap
 		s.mu.Unlock()
 		s.running.Go(func() {
 			defer func() {
@@ -156,8 +167,8 @@ func (s *Server) accept() {
 				c.Close()
 			}()
 			conn := c
-			if s.Wrap != nil {
-				conn = s.Wrap(c)
+			if wrap != nil {
+				conn = wrap(c)
 			}
 			_ = s.serve(conn) // the client sees what went wrong
 		})
@@ -272,12 +283,12 @@ func (s *Server) serve(c net.Conn) error {
 			}
 			s.mu.Lock()
 			s.asked[fmt.Sprintf("%T", service)[len("*ua."):]]++
-			says := s.says
+			says, chunk := s.says, s.chunk
 			s.mu.Unlock()
 			if says.Silent {
 				continue
 			}
-			answer = Answer(binary.LittleEndian.Uint32(body[12:]), says.Body(service), s.Chunk)
+			answer = Answer(binary.LittleEndian.Uint32(body[12:]), says.Body(service), chunk)
 		case "CLOF":
 			return nil
 		default:

@@ -106,7 +106,8 @@ func TestAnswers(t *testing.T) {
 			"whole": nil, "byte by byte": func(c net.Conn) net.Conn { return slow{c} },
 		} {
 			s := opcuatest.Start(t)
-			s.Chunk, s.Wrap = chunk, wrap
+			s.Cut(chunk)
+			s.Wrap(wrap)
 			s.Say(plenty())
 			got, err := ask(t.Context(), connect(t, s.Address()), s.URL)
 			if err != nil || !reflect.DeepEqual(got, wantPlenty) {
@@ -281,7 +282,7 @@ func TestLimits(t *testing.T) {
 			tt.says.OnNetwork = []*gopcua.ServerOnNetwork{}
 		}
 		s := opcuatest.Start(t)
-		s.Chunk = 30_000
+		s.Cut(30_000)
 		s.Say(tt.says)
 		got, err := ask(t.Context(), connect(t, s.Address()), s.URL)
 		if err != nil || len(got.found.Applications) != tt.kept || got.found.Total != tt.total {
