@@ -3,6 +3,7 @@ package opcua
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -174,6 +175,27 @@ func TestHosts(t *testing.T) {
 		h.forget()
 		if len(h.known) != 0 {
 			t.Errorf("%s: %d hosts that nobody asks for are kept", tt.name, len(h.known))
+		}
+	}
+}
+
+// A server that tells of very many hosts makes no flood of look-ups.
+func TestLookupsAreFew(t *testing.T) {
+	var h hosts
+	asked := 0
+	n := network{lookup: func(context.Context, string) ([]netip.Addr, error) { asked++; return addresses("10.0.0.7"), nil }}
+	for look := 1; look <= 2; look++ {
+		later := 0
+		for i := range maxLookups + 50 {
+			u := mustURL(t, fmt.Sprintf("opc.tcp://plc%d", i))
+			known, err := h.find(t.Context(), n, u, time.Unix(1000, 0))
+			if _, _, err := place(u, known, err, u, netip.MustParseAddr("10.0.0.1")); errors.Is(err, errLater) {
+				later++
+			}
+		}
+		h.forget()
+		if want := []int{50, 0}[look-1]; later != want || asked != []int{maxLookups, maxLookups + 50}[look-1] {
+			t.Errorf("look %d: %d looked up, %d not, want %d", look, asked, later, want)
 		}
 	}
 }

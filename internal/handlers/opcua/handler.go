@@ -36,9 +36,6 @@ type Options struct {
 	rhythm  func(time.Duration) schedule.Rhythm // for tests
 }
 
-// maxConversations is how many servers are talked to at once; some 10 KiB each.
-const maxConversations = 64
-
 // Handler is the handler "opcua".
 type Handler struct {
 	options Options
@@ -62,7 +59,7 @@ func New(o Options) *Handler {
 	if o.network != nil {
 		n = *o.network
 	}
-	return &Handler{options: o, asker: asker{network: n, places: make(chan struct{}, maxConversations)}}
+	return &Handler{options: o, asker: newAsker(n)}
 }
 
 // Name returns "opcua".

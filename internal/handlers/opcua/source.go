@@ -249,6 +249,9 @@ func (s *source) keep(now map[string]candidate) schedule.Outcome {
 // take notes what a server says that it offers, and tells whether that is news.
 // What it has said stays when it does not answer.
 func (v *server) take(e ended) (outcome schedule.Outcome, news bool) {
+	if v.app != nil {
+		e.offers.Server = ua.Application{} // which is known, and would only take memory
+	}
 	first, problem := !v.asked, v.problem
 	v.asked, v.problem = true, ""
 	switch {

@@ -19,7 +19,7 @@ import (
 // Server is a pretended server on the loopback.
 type Server struct {
 	// URL is its own.
-	URL string
+	URL      string
 	listener net.Listener
 	running  sync.WaitGroup
 
