@@ -11,6 +11,7 @@ import (
 
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // candidate is a server that a discovery URL tells of.
@@ -30,6 +31,15 @@ type looked struct {
 	candidates []candidate
 	leftOut    []string // what was not taken, and why
 	network    hearing
+}
+
+// maxReasons is how many things that were left out are kept; fewer are shown.
+const maxReasons = 8
+
+func (l *looked) leave(format string, args ...any) {
+	if len(l.leftOut) < maxReasons {
+		l.leftOut = append(l.leftOut, shorten.Text(fmt.Sprintf(format, args...), 160))
+	}
 }
 
 // hearing is what a look learned of what the network tells a discovery URL.
@@ -95,7 +105,8 @@ func (a *asker) endpoints(ctx context.Context, c candidate) (ua.Endpoints, error
 }
 
 // errSilent is of a server that takes connections and does not answer.
-var errSilent = errors.New("it takes the connection and does not answer in time: is it an OPC UA server, or overloaded?")
+var errSilent = errors.New(
+	"it takes the connection and does not answer in time: is it an OPC UA server, or overloaded?")
 
 // errCrowded is of a server that was not asked, for want of a place.
 var errCrowded = fmt.Errorf("not asked this time: the handler talks to %d others", maxConversations)
@@ -189,7 +200,7 @@ func (a *asker) look(ctx context.Context, u details.URL, d details.Details, h *h
 	for _, app := range wanted {
 		c, err := locate(app.DiscoveryURLs, where)
 		if err != nil {
-			result.leftOut = append(result.leftOut, fmt.Sprintf("server %q: %v", app.Name, err))
+			result.leave("server %q: %v", app.Name, err)
 			continue
 		}
 		first, taken := seen[c.url.Key()]
@@ -199,7 +210,7 @@ func (a *asker) look(ctx context.Context, u details.URL, d details.Details, h *h
 			c.app = &app
 			result.candidates = append(result.candidates, c)
 		} else if first != app.URI {
-			result.leftOut = append(result.leftOut, fmt.Sprintf("server %q: %q is there already, at %s", app.URI, first, c.url.Text()))
+			result.leave("server %q: %q is there already, at %s", app.URI, first, c.url.Text())
 		}
 	}
 	for _, s := range answer.heard {
@@ -208,7 +219,7 @@ func (a *asker) look(ctx context.Context, u details.URL, d details.Details, h *h
 		}
 		c, err := locate([]string{s.DiscoveryURL}, where)
 		if err != nil {
-			result.leftOut = append(result.leftOut, fmt.Sprintf("server %q: %v", s.Name, err))
+			result.leave("server %q: %v", s.Name, err)
 			continue
 		}
 		if _, taken := seen[c.url.Key()]; !taken {

@@ -56,8 +56,10 @@ func Application(uri, name string, urls ...string) *ua.ApplicationDescription {
 func Endpoint(app *ua.ApplicationDescription, policy string, mode ua.MessageSecurityMode) *ua.EndpointDescription {
 	e := &ua.EndpointDescription{
 		Server: app, ServerCertificate: make([]byte, 1500), SecurityMode: mode,
-		SecurityPolicyURI:   "http://opcfoundation.org/UA/SecurityPolicy#" + policy,
-		UserIdentityTokens:  []*ua.UserTokenPolicy{{PolicyID: "anonymous"}, {PolicyID: "user", TokenType: ua.UserTokenTypeUserName}},
+		SecurityPolicyURI: "http://opcfoundation.org/UA/SecurityPolicy#" + policy,
+		UserIdentityTokens: []*ua.UserTokenPolicy{
+			{PolicyID: "anonymous"}, {PolicyID: "user", TokenType: ua.UserTokenTypeUserName},
+		},
 		TransportProfileURI: "http://opcfoundation.org/UA-Profile/Transport/uatcp-uasc-uabinary",
 	}
 	if len(app.DiscoveryURLs) > 0 {
@@ -198,7 +200,8 @@ func Opened() []byte {
 	b := append(Words(7, uint32(len(policy))), policy...)
 	b = append(b, Words(1<<32-1, 1<<32-1, 1, 1)...)
 	return Message("OPNF", append(b, encode(&ua.OpenSecureChannelResponse{
-		ResponseHeader: okHeader(), SecurityToken: &ua.ChannelSecurityToken{ChannelID: 7, TokenID: 1, RevisedLifetime: 60_000},
+		ResponseHeader: okHeader(),
+		SecurityToken:  &ua.ChannelSecurityToken{ChannelID: 7, TokenID: 1, RevisedLifetime: 60_000},
 	})...))
 }
 
