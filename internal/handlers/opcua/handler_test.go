@@ -210,6 +210,35 @@ func TestHeardOf(t *testing.T) {
 	}
 	says.OnNetwork = []*gopcua.ServerOnNetwork{}
 	lds.Say(says)
+	server.Close()
+	until(t, reports, "it is gone", func(r discovery.Report) bool { return ids(r) == "" })
+}
+
+// A discovery server that was restarted knows nobody. The servers that answer
+// stay until they have registered again.
+func TestDiscoveryServerForgets(t *testing.T) {
+	server, lds := opcuatest.Start(t), opcuatest.Start(t)
+	says := listing()
+	says.Servers = append(says.Servers, opcuatest.Application("urn:server:"+server.URL, "Server", server.URL))
+	lds.Say(says)
+	reports := asking(t, Options{}, "discoveryUrls: ["+lds.URL+"]")
+	until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == server.URL })
+	lds.Say(listing())
+	before := server.Asked("GetEndpointsRequest")
+	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+		select {
+		case r := <-reports:
+			if ids(r) != server.URL {
+				t.Fatalf("reported %q, note %q", ids(r), r.Note)
+			}
+		default:
+		}
+		if n := server.Asked("GetEndpointsRequest") - before; n < 3 {
+			return fmt.Errorf("it was asked %d times", n)
+		}
+		return nil
+	})
+	server.Close()
 	until(t, reports, "it is gone", func(r discovery.Report) bool { return ids(r) == "" })
 }
 

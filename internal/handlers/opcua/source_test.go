@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
@@ -22,6 +23,7 @@ func newSource(t *testing.T) *source {
 // What a source knows after a number of looks, each of which is noted.
 func TestSource(t *testing.T) {
 	offers := ua.Endpoints{Modes: []string{"None"}, Server: ua.Application{URI: "urn:n"}}
+	stranger := ua.Endpoints{Server: ua.Application{URI: "urn:stranger"}}
 	failed := errors.New("failed")
 	registered := func(urls ...string) (all []candidate) {
 		for _, u := range urls {
@@ -33,7 +35,13 @@ func TestSource(t *testing.T) {
 	found := func(network hearing, all ...candidate) ended {
 		return ended{looked: looked{candidates: all, network: network}}
 	}
-	asked := func(key string) ended { return ended{key: key, offers: offers} }
+	asked := func(key string) ended {
+		says := offers
+		if key != "opc.tcp://n:1" {
+			says.Server.URI = "urn:" + key
+		}
+		return ended{key: key, offers: says}
+	}
 	type step struct {
 		end     ended
 		outcome schedule.Outcome
@@ -58,16 +66,34 @@ func TestSource(t *testing.T) {
 			{ended{key: "opc.tcp://a:1", err: failed}, fault, false, "a", true}}},
 		{"comes and goes", []step{
 			{found(cannotHear, ab...), changed, true, "", false}, {asked("opc.tcp://a:1"), changed, true, "a", false},
-			{asked("opc.tcp://b:1"), changed, true, "a b", true}, {found(notAsked, a...), changed, true, "a", true},
-			{asked("opc.tcp://b:1"), same, false, "a", true}, {found(notAsked), changed, true, "", true}}},
+			{asked("opc.tcp://b:1"), changed, true, "a b", true}, {found(notAsked, a...), changed, true, "a b", true},
+			{ended{key: "opc.tcp://b:1", err: failed}, changed, true, "a", true},
+			{asked("opc.tcp://b:1"), same, false, "a", true}, {found(notAsked, ab...), changed, true, "a", false}}},
+		{"goes before it was asked", []step{
+			{found(cannotHear, a...), changed, true, "", false}, {found(notAsked), changed, true, "", true}}},
+		{"goes when it does not answer", []step{
+			{found(cannotHear, a...), changed, true, "", false}, {asked("opc.tcp://a:1"), changed, true, "a", true},
+			{ended{key: "opc.tcp://a:1", err: failed}, fault, true, "a", true}, {found(notAsked), changed, true, "", true}}},
+		{"the discovery server has forgotten it", []step{
+			{found(cannotHear, a...), changed, true, "", false}, {asked("opc.tcp://a:1"), changed, true, "a", true},
+			{found(notAsked), changed, true, "a", true}, {asked("opc.tcp://a:1"), same, false, "a", true},
+			{found(notAsked), same, false, "a", true}, {found(notAsked, a...), same, false, "a", true}}},
+		{"and another is at its place", []step{
+			{found(cannotHear, a...), changed, true, "", false}, {asked("opc.tcp://a:1"), changed, true, "a", true},
+			{found(notAsked), changed, true, "a", true}, {ended{key: "opc.tcp://a:1", offers: stranger}, changed, true, "", true}}},
 		{"another application at its place", []step{
 			{found(cannotHear, a...), changed, true, "", false}, {asked("opc.tcp://a:1"), changed, true, "a", true},
 			{found(notAsked, other...), changed, true, "a", true}}},
 		{"does not answer any more", []step{
 			{found(cannotHear, a...), changed, true, "", false}, {asked("opc.tcp://a:1"), changed, true, "a", true},
 			{ended{err: failed}, fault, true, "a", true}, {ended{err: failed}, fault, false, "a", true},
-			{ended{err: failed}, fault, true, "", true}, {ended{err: failed}, fault, false, "", true},
-			{found(notAsked, a...), changed, true, "", false}}},
+			{ended{err: failed}, fault, true, "a", true}, {ended{key: "opc.tcp://a:1", err: failed}, changed, true, "", true},
+			{ended{err: failed}, fault, false, "", true}, {found(notAsked, a...), changed, true, "", false}}},
+		{"does not answer any more, and its servers do", []step{
+			{found(cannotHear, a...), changed, true, "", false}, {asked("opc.tcp://a:1"), changed, true, "a", true},
+			{ended{err: failed}, fault, true, "a", true}, {ended{err: failed}, fault, false, "a", true},
+			{ended{err: failed}, fault, true, "a", true}, {asked("opc.tcp://a:1"), same, false, "a", true},
+			{ended{err: failed}, fault, false, "a", true}, {found(notAsked, a...), same, true, "a", true}}},
 		{"misses a look at times", []step{
 			{found(cannotHear, a...), changed, true, "", false}, {asked("opc.tcp://a:1"), changed, true, "a", true},
 			{ended{err: failed}, fault, true, "a", true}, {ended{err: failed}, fault, false, "a", true},
@@ -78,9 +104,11 @@ func TestSource(t *testing.T) {
 			{found(heardAll, heard), changed, true, "", false}, {asked("opc.tcp://n:1"), changed, true, "n", true},
 			{found(heardBadly), same, false, "n", true}, {found(heardBadly), same, false, "n", true},
 			{found(heardAll, heard), same, false, "n", true}, {found(heardBadly), same, false, "n", true},
-			{found(heardBadly), same, false, "n", true}, {found(heardBadly), changed, true, "", true}}},
+			{found(heardBadly), same, false, "n", true}, {found(heardBadly), changed, true, "n", true},
+			{ended{key: "opc.tcp://n:1", err: failed}, changed, true, "", true}}},
 		{"heard of no more", []step{
-			{found(heardAll, heard), changed, true, "", false}, {found(heardAll), changed, true, "", true}}},
+			{found(heardAll, heard), changed, true, "", false}, {asked("opc.tcp://n:1"), changed, true, "n", true},
+			{found(heardAll), changed, true, "n", true}, {ended{key: "opc.tcp://n:1", offers: stranger}, changed, true, "", true}}},
 		{"heard of by one that now cannot", []step{
 			{found(heardAll, heard), changed, true, "", false}, {found(cannotHear), changed, true, "", true}}},
 	} {
@@ -126,4 +154,27 @@ func TestDeaf(t *testing.T) {
 			t.Errorf("%d: longer for each look", tt.network)
 		}
 	}
+}
+
+// One that nobody tells of any more stays for a while only, though it answers.
+func TestUnlisted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t)
+		a := candidate{url: mustURL(t, "opc.tcp://a:1"), app: &ua.Application{URI: "urn:a"}}
+		answers := ended{key: "opc.tcp://a:1", offers: ua.Endpoints{Server: ua.Application{URI: "urn:a"}}}
+		s.take(ended{looked: looked{candidates: []candidate{a}}})
+		s.take(answers)
+		began := time.Now()
+		for len(s.state().servers) > 0 {
+			s.take(ended{})
+			s.take(answers)
+			time.Sleep(time.Minute)
+			if time.Since(began) > time.Hour {
+				t.Fatal("it stays for ever")
+			}
+		}
+		if stayed := time.Since(began); stayed < unlistedFor {
+			t.Errorf("it stayed for %s", stayed)
+		}
+	})
 }
