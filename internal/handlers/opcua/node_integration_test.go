@@ -30,7 +30,7 @@ func TestNodeOPCUA(t *testing.T) {
 		t.Skip("needs root, for a network namespace")
 	}
 	dir := opcuatest.InstallNode(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	again := exec.CommandContext(ctx, "/proc/self/exe", "-test.run=^TestNodeOPCUA$", "-test.v")
 	again.Env = append(os.Environ(), folder+"="+dir)
