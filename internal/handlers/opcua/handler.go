@@ -29,6 +29,9 @@ type Options struct {
 	// Patience is for how long the first report waits for discovery URLs that have
 	// not answered; a second if it is 0.
 	Patience time.Duration
+	// Looked, if not nil, is told after each look at a discovery URL how long it
+	// took, whatever it found. It must return soon.
+	Looked func(took time.Duration)
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
 
@@ -51,6 +54,9 @@ func New(o Options) *Handler {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Looked == nil {
+		o.Looked = func(time.Duration) {}
 	}
 	if o.rhythm == nil {
 		o.rhythm = schedule.Every
@@ -89,7 +95,7 @@ func (h *Handler) Explain(ctx context.Context, req discovery.Request, report fun
 	}
 	told := make(chan news)
 	for i, u := range d.URLs {
-		s := &source{url: u, details: d, asker: &h.asker, rhythm: h.options.rhythm}
+		s := &source{url: u, details: d, asker: &h.asker, rhythm: h.options.rhythm, timed: h.options.Looked}
 		sources.Go(func() {
 			s.run(ctx, func(st state) {
 				select {

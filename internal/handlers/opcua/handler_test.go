@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,7 +121,8 @@ func ids(r discovery.Report) string {
 // looks after it has gone.
 func TestServer(t *testing.T) {
 	s := opcuatest.Start(t)
-	reports := asking(t, Options{}, "discoveryUrls: ["+s.URL+"]")
+	var looks atomic.Int64
+	reports := asking(t, Options{Looked: func(time.Duration) { looks.Add(1) }}, "discoveryUrls: ["+s.URL+"]")
 	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == s.URL })
 	p := r.Devices[0].Properties
 	if p[PropertyModes] != "None,SignAndEncrypt" || p[PropertyPolicies] != "Basic256Sha256,None" || p[PropertyName] != "Server" {
@@ -129,6 +131,9 @@ func TestServer(t *testing.T) {
 	address := s.Address()
 	s.Close()
 	until(t, reports, "it is gone", func(r discovery.Report) bool { return ids(r) == "" && strings.Contains(r.Note, "connection refused") })
+	if looks.Load() < lostAfter+1 {
+		t.Errorf("%d looks were timed", looks.Load())
+	}
 	again := opcuatest.StartAt(t, address)
 	until(t, reports, "it is back", func(r discovery.Report) bool { return ids(r) == again.URL && r.Note == "" })
 }

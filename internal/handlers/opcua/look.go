@@ -228,6 +228,7 @@ func (a *asker) look(ctx context.Context, u details.URL, d details.Details, h *h
 		}
 	}
 	h.forget()
+	slices.Sort(result.leftOut) // not in the order of the answer, which may change
 	return result, nil
 }
 

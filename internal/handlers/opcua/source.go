@@ -41,6 +41,7 @@ type source struct {
 	details details.Details
 	asker   *asker
 	rhythm  func(time.Duration) schedule.Rhythm
+	timed   func(took time.Duration) // is told of each look
 
 	own       schedule.Schedule[string] // of the discovery URL alone, so that no server holds it up
 	plan      schedule.Schedule[string] // of the servers
@@ -142,7 +143,9 @@ func (s *source) run(ctx context.Context, tell func(state)) {
 func (s *source) look(ctx context.Context, ends chan<- ended) {
 	network := !time.Now().Before(s.deafUntil)
 	go func() {
+		began := time.Now()
 		found, err := s.asker.look(ctx, s.url, s.details, &s.hosts, network)
+		s.timed(time.Since(began))
 		ends <- ended{looked: found, err: err}
 	}()
 }
