@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Gate lets a bounded number of pieces of work through at a time. Of those who
-// wait, the peer with least work inside comes first, then who waited longest.
+// Gate bounds how much work is done at a time. Of those that wait, the peer with
+// least work inside comes first, and then the one that has waited longest.
 type Gate struct {
 	places, perPeer int
 
@@ -25,7 +25,7 @@ type waiter struct {
 }
 
 // NewGate returns a Gate with so many places, of which one peer has at most
-// perPeer: what is left is room for others at any time.
+// perPeer, so that there is always room for others.
 func NewGate(places, perPeer int) *Gate {
 	return &Gate{places: places, perPeer: perPeer, inside: map[string]int{}}
 }
@@ -58,12 +58,12 @@ func (g *Gate) Enter(ctx context.Context, peer string) (leave func(), err error)
 	}
 	g.mu.Unlock()
 	if i < 0 {
-		leave() // let in just now
+		leave() // it was let in meanwhile
 	}
 	return nil, context.Cause(ctx)
 }
 
-// fill lets in who may enter.
+// fill lets in those that may enter.
 func (g *Gate) fill() {
 	for g.total < g.places {
 		next := -1
@@ -83,8 +83,8 @@ func (g *Gate) fill() {
 	}
 }
 
-// Handler lets requests through the gate. Those that have waited for patience
-// are answered 503.
+// Handler lets requests through the gate. A request that has waited for
+// patience is answered with status 503.
 func (g *Gate) Handler(patience time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)

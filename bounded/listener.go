@@ -13,16 +13,16 @@ type Limits struct {
 	Connections int
 	// PerPeer are those of one peer; 0 is half of Connections.
 	PerPeer int
-	// Peer tells to whom a connection belongs; nil is its remote IP address.
+	// Peer returns the peer of a connection; nil means its remote IP address.
 	Peer func(net.Conn) string
 }
 
-// receiveBuffer is how much of what a peer sends the kernel holds for us: with
-// its own choice, megabytes for each connection, which count as our memory.
-const receiveBuffer = 64 << 10
+// receiveBufferBytes is the size of the kernel's receive buffer for a connection.
+// By default it can grow to megabytes, which count as this process's memory.
+const receiveBufferBytes = 64 << 10
 
-// Listener accepts connections within limits. It never waits: of connections
-// that are too many, one is closed, the new one or, if that is fairer, another.
+// Listener accepts connections within limits. It never waits: if there are too
+// many connections, it closes one, the new one or another, whichever is fairer.
 type Listener struct {
 	net.Listener
 	limits Limits
@@ -36,7 +36,7 @@ type conn struct {
 	net.Conn
 	listener *Listener
 	peer     string
-	quiet    bool // nothing is asked on it, as far as is known
+	quiet    bool // it has no request, as far as is known
 }
 
 // Listen listens on a TCP address.
@@ -77,7 +77,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if tcp, ok := inner.(*net.TCPConn); ok {
-			_ = tcp.SetReadBuffer(receiveBuffer) // the kernel's own is a choice, too
+			_ = tcp.SetReadBuffer(receiveBufferBytes) // best effort
 		}
 		if c := l.admit(inner); c != nil {
 			return c, nil
@@ -117,7 +117,7 @@ func (l *Listener) drop(c *conn) {
 	}
 }
 
-// Close closes the connection, which counts no more.
+// Close closes the connection, which then no longer counts.
 func (c *conn) Close() error {
 	c.listener.mu.Lock()
 	c.listener.drop(c)
@@ -125,11 +125,11 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// NetConn returns the connection that counts.
+// NetConn returns the underlying connection.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// ConnState is for [http.Server.ConnState]: connections on which nothing is
-// asked make room first. Without it all count as busy.
+// ConnState is for [http.Server.ConnState]: then connections without a request
+// make room first. Without it all count as busy.
 func (l *Listener) ConnState(nc net.Conn, state http.ConnState) {
 	c, ok := nc.(*conn)
 	for !ok {
@@ -145,13 +145,13 @@ func (l *Listener) ConnState(nc net.Conn, state http.ConnState) {
 	l.mu.Unlock()
 }
 
-// place decides about a new connection of a peer: whether it may stay, and
-// which other one (oldest first) must go for it.
+// place decides whether a new connection of a peer may stay, and which of the
+// open connections (oldest first) is closed for it.
 //
-// A peer that has its share replaces its own oldest quiet connection. When all
-// places are taken, the peer that has most gives way: a quiet connection, the
-// oldest, to anyone who has less; a busy one, the youngest, only to who still
-// has less than it afterwards.
+// A peer that has all it may have loses its own oldest quiet connection. If all
+// places are taken, the peer that has most loses one: its oldest quiet
+// connection to any peer that has less; its youngest busy connection only to a
+// peer that has less even afterwards.
 func place(open []*conn, peer string, limits Limits) (victim *conn, ok bool) {
 	count := map[string]int{}
 	most := 0

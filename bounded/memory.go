@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Memory has the garbage collector keep the program below the memory limit of
-// its container: at nine tenths of it, since stacks of the kernel, sockets and
-// files count there, too. With GOMEMLIMIT set, or without a limit, it does
-// nothing. It returns the limit that it set, 0 for none.
+// Memory sets the garbage collector's limit to nine tenths of the container's
+// memory limit; kernel stacks, sockets and files need the rest. If GOMEMLIMIT
+// is set, or there is no limit, it does nothing. It returns the limit in bytes
+// that it set, 0 for none.
 func Memory(getenv func(string) string) int64 {
 	if getenv("GOMEMLIMIT") != "" {
 		return 0 // the runtime has read it
@@ -27,9 +27,9 @@ func Memory(getenv func(string) string) int64 {
 	return limit
 }
 
-// containerLimit finds the least memory limit of the process's control group
-// and those above it, 0 if there is none. In a container these folders may
-// begin with the container's own, wherever /proc says that it is.
+// containerLimit returns the lowest memory limit of the process's control group
+// and those above it, 0 if there is none. In a container, /sys/fs/cgroup may
+// begin with the container's own group, whatever path /proc says.
 func containerLimit(root fs.FS) int64 {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {

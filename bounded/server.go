@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// Grace is how long requests may take to end when the server does.
+// Grace is how long requests may take to end when the server is stopped.
 const Grace = 5 * time.Second
 
-// Serve serves on a listener until ctx is done and the requests that are under
-// way have ended, or a moment later. The server is bounded by [Bound].
+// Serve serves on a listener until ctx is done and the requests in flight have
+// ended, or [Grace] is over. [Bound] bounds the server.
 func Serve(ctx context.Context, l *Listener, s *http.Server) error {
 	Bound(l, s)
 	ended := make(chan struct{})
@@ -43,11 +43,11 @@ func Serve(ctx context.Context, l *Listener, s *http.Server) error {
 	return nil
 }
 
-// Bound bounds what a server leaves open: the time for a TLS handshake, for
-// headers and bodies to arrive, for answers to be taken, and for connections
-// to be silent; the size of headers, and what of bodies waits to be read. A
-// handler of an answer that does not end lifts its own deadlines
-// ([http.ResponseController]). The server's ConnState becomes the listener's.
+// Bound sets what a server's author has not set: timeouts for TLS handshakes,
+// headers, bodies, answers and idle connections, the size of headers, and
+// buffers for bodies. A handler whose answer does not end must lift its own
+// deadlines ([http.ResponseController]). The server's ConnState becomes the
+// listener's.
 func Bound(l *Listener, s *http.Server) {
 	s.ConnState = l.ConnState
 	unset := func(d *time.Duration, to time.Duration) {
@@ -70,11 +70,11 @@ func Bound(l *Listener, s *http.Server) {
 		}
 	}
 	if s.ErrorLog == nil {
-		s.ErrorLog = log.New(io.Discard, "", 0) // strangers would fill it
+		s.ErrorLog = log.New(io.Discard, "", 0) // clients could fill it
 	}
 }
 
-// Peer returns who sent a request: its remote IP address.
+// Peer returns the peer of a request: its remote IP address.
 func Peer(r *http.Request) string { return host(r.RemoteAddr) }
 
 var _ net.Listener = (*Listener)(nil)

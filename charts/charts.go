@@ -1,4 +1,4 @@
-// Package charts holds the Helm chart of Akri, so that programs can install
+// Package charts contains the Helm chart of Akri, so that programs can install
 // it, and know its version and its CRDs, without a copy of this repository.
 package charts
 

@@ -19,7 +19,7 @@ import (
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
 
-// everything turns on all that the chart can render.
+// everything enables everything that the chart can render.
 var everything = []string{
 	"prometheus.enabled=true",
 	"udev.discovery.enabled=true", "udev.configuration.enabled=true",
@@ -53,7 +53,7 @@ func TestObjects(t *testing.T) {
 	for _, kind := range []string{"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} {
 		base = append(base, kind+"/akri-controller-webhook")
 	}
-	// As the K3s lab does to get a Configuration to edit.
+	// As users do who want a Configuration to edit.
 	alone := []string{"rbac.enabled=false", "controller.enabled=false", "agent.enabled=false"}
 	for _, c := range []struct {
 		name string
@@ -100,7 +100,7 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-// Every object is one that a cluster knows, in the release's namespace.
+// Every object has a known kind and is in the release's namespace.
 func TestEveryObject(t *testing.T) {
 	r := render(t, everything...)
 	for key, doc := range r.objects {
@@ -128,8 +128,8 @@ func TestEveryObject(t *testing.T) {
 	}
 }
 
-// Users are asked for the right to make what is made from specs. Values of an
-// earlier release, which do not speak of it, lock nobody out.
+// Users need the right to create what is made from specs. Values of an earlier
+// release, which lack the switch, lock nobody out.
 func TestAuthorizeSpecs(t *testing.T) {
 	for _, c := range []struct {
 		set  []string
@@ -203,7 +203,7 @@ func TestAgent(t *testing.T) {
 	}
 }
 
-// The agent sees the node's device nodes, and nothing that it could open.
+// The agent sees the node's device nodes but can open none of them.
 func TestAgentSeesDevices(t *testing.T) {
 	pod := render(t).daemonSet(t, "akri-agent-daemonset").Spec.Template.Spec
 	empty := map[string]bool{}
@@ -332,7 +332,7 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// The rule of README.md, as a shell gives it to Helm.
+// The rule of README.md, as a shell passes it to Helm.
 func TestRuleWithComma(t *testing.T) {
 	c, _ := render(t, "udev.configuration.enabled=true", `udev.configuration.discoveryDetails.udevRules[0]=SUBSYSTEM=="video4linux"\, ATTR{index}=="0"`,
 		"udev.configuration.discoveryDetails.identifyBy=path").configuration(t, "akri-udev")
@@ -459,7 +459,7 @@ func opcuaDetails(t *testing.T) {
 	}
 }
 
-// confined checks that a Pod can do no more than it must.
+// confined checks that a Pod has no more rights than it needs.
 func confined(t *testing.T, pod corev1.PodSpec, c corev1.Container) {
 	t.Helper()
 	sc := c.SecurityContext

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A discovery handler reads what strangers send and is not trusted: whatever is
-// enabled, it has no way to the API server or to root on the node.
+// A discovery handler reads what strangers send and is not trusted. Whatever is
+// enabled, it cannot reach the API server or become root on the node.
 func TestHandlersAreContained(t *testing.T) {
 	network := []string{"udev.discovery.useNetworkConnection=true", "udev.discovery.hostNetwork=true", "opcua.discovery.hostNetwork=true",
 		"udev.discovery.securityContext.runAsUser=7", "custom.discovery.useNetworkConnection=true"}
@@ -28,7 +28,7 @@ func TestHandlersAreContained(t *testing.T) {
 			for _, what := range loose(pod) {
 				t.Errorf("%s: %s: %s", name, key, what)
 			}
-			// A handler that is not ours keeps its image's user.
+			// Somebody else's handler keeps its image's user.
 			sc := pod.Containers[0].SecurityContext
 			if custom := key == "DaemonSet/akri-custom-discovery-daemonset"; !custom &&
 				(sc.RunAsNonRoot == nil || !*sc.RunAsNonRoot || sc.RunAsUser == nil || *sc.RunAsUser == 0 ||
@@ -42,7 +42,7 @@ func TestHandlersAreContained(t *testing.T) {
 	}
 }
 
-// loose tells in which ways a handler's Pod is not contained.
+// loose returns in which ways a handler's Pod is not contained.
 func loose(pod corev1.PodSpec) []string {
 	var out []string
 	unless := func(ok bool, what string) {
@@ -73,8 +73,8 @@ func loose(pod corev1.PodSpec) []string {
 	return out
 }
 
-// containerd starts nothing that names a group without a user. Every Pod of
-// every rendering is looked at, brokers included.
+// containerd starts no container with a group but no user. This checks every
+// Pod of every rendering, including brokers.
 func TestGroupsHaveUsers(t *testing.T) {
 	pods := 0
 	for _, set := range [][]string{
@@ -115,7 +115,7 @@ func TestGroupsHaveUsers(t *testing.T) {
 	}
 }
 
-// podSpecs finds what in an object says which containers to run.
+// podSpecs finds the parts of an object that are Pod specs.
 func podSpecs(object map[string]any) []map[string]any {
 	var out []map[string]any
 	for _, value := range object {
@@ -131,8 +131,8 @@ func podSpecs(object map[string]any) []map[string]any {
 	return out
 }
 
-// The selectors of workloads cannot be changed: they are those of upstream's
-// chart, so that a release of it can be upgraded to this one.
+// The selectors of workloads cannot be changed. They are upstream's, so that a
+// release of upstream's chart can be upgraded to this one.
 func TestUpgradeFromUpstream(t *testing.T) {
 	r := render(t, everything...)
 	for key, name := range map[string]string{

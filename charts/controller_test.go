@@ -48,7 +48,8 @@ func TestController(t *testing.T) {
 	}
 }
 
-// The controller leaves a lost node soon, unless somebody says when.
+// The controller tolerates a lost node only for a short time, unless values say
+// otherwise.
 func TestControllerLeavesLostNodes(t *testing.T) {
 	const notReady, unreachable = corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable
 	const first = "controller.tolerations[0]."

@@ -8,7 +8,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers"
 )
 
-// The chart has the handlers that there are, each by its name.
+// The chart has all handlers, each by its name.
 func TestHandlers(t *testing.T) {
 	base := render(t, "prometheus.enabled=true").names()
 	for _, kind := range handlers.Kinds() {

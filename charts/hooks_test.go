@@ -32,7 +32,7 @@ func TestWhichHooks(t *testing.T) {
 		{"no cleanup", []string{"cleanupHook.enabled=false"}, []string{"crds"}},
 		{"no update of CRDs", []string{"crds.update.enabled=false"}, []string{"cleanup"}},
 		{"no rights", []string{"rbac.enabled=false"}, nil},
-		// A release without agents has found nothing: Configurations stay.
+		// A release without agents has made no Instances: Configurations stay.
 		{"no agent", []string{"agent.enabled=false"}, []string{"crds"}},
 		{"a Configuration alone", []string{"agent.enabled=false", "controller.enabled=false", "debugEcho.configuration.enabled=true"}, nil},
 	} {
@@ -91,7 +91,7 @@ func TestHooks(t *testing.T) {
 				if a["helm.sh/hook"] != c.events || a["helm.sh/hook-delete-policy"] != "before-hook-creation,hook-succeeded" {
 					t.Errorf("%s: %v", key, a)
 				}
-				// Rights come before what needs them.
+				// Rights are created before what needs them.
 				if first := a["helm.sh/hook-weight"] == "-10"; first == strings.HasPrefix(key, "Job/") {
 					t.Errorf("%s has weight %s", key, a["helm.sh/hook-weight"])
 				}

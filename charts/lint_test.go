@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// As `helm lint --strict` with values that turn on all that there is, and with
-// keys that upstream's chart once had.
+// As `helm lint --strict`, with values that enable everything, and with keys
+// that upstream's chart once had.
 func TestLint(t *testing.T) {
 	for _, file := range []string{"", "testdata/lint-pods.yaml", "testdata/lint-jobs.yaml"} {
 		values := map[string]any{}
@@ -26,8 +26,8 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// What the linter's values render is accepted by a cluster: every object is
-// decoded strictly.
+// A cluster accepts what the linter's values render: every object is decoded
+// strictly.
 func TestLintValuesRender(t *testing.T) {
 	for file, want := range map[string]string{"testdata/lint-pods.yaml": "brokerPodSpec", "testdata/lint-jobs.yaml": "brokerJobSpec"} {
 		r := renderValues(t, readValues(t, file))

@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The policies know all fields that an Instance has: managedFields may speak of
-// any, whoever writes them, and an agent's write takes them along.
+// The policies know all fields of an Instance: managedFields may name any of
+// them, whoever writes, and an agent's write repeats them.
 func TestPoliciesKnowAllFields(t *testing.T) {
 	known := ""
 	key := "ValidatingAdmissionPolicy/akri-agent-instance-update"

@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What discoveryProperties refer to can be read where the user says, and
-// nowhere else.
+// The agent can read the objects of discoveryProperties where the user allows
+// it, and nowhere else.
 func TestDiscoveryProperties(t *testing.T) {
 	if _, there := render(t).objects["Role/akri-agent-properties"]; there {
 		t.Error("the agent may read Secrets without being told to")
@@ -49,7 +49,7 @@ func TestDiscoveryProperties(t *testing.T) {
 	}
 }
 
-// Our own handlers have probes; what others answer is not known.
+// Our own handlers have probes; what other handlers answer is unknown.
 func TestDiscoveryProbes(t *testing.T) {
 	r := render(t, append(slices.Clone(everything), "prometheus.discoveryPort=9999")...)
 	for name, ours := range map[string]bool{"akri-udev-discovery": true, "akri-opcua-discovery": true,

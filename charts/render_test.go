@@ -26,7 +26,7 @@ import (
 	akri "github.com/akri-go/akri/api/v0"
 )
 
-// rendered is what the chart makes of a set of values.
+// rendered is the chart rendered with a set of values.
 type rendered struct {
 	notes   string
 	objects map[string][]byte // by "Kind/name"
@@ -224,7 +224,7 @@ func jobPodSpec(raw []byte) (*corev1.PodSpec, error) {
 	return &job.Template.Spec, nil
 }
 
-// known tells whether the kind is part of Kubernetes or ours.
+// known reports whether the kind is part of Kubernetes or ours.
 func known(apiVersion, kind string) bool {
 	for gvk := range scheme.Scheme.AllKnownTypes() {
 		if v, k := gvk.ToAPIVersionAndKind(); v == apiVersion && k == kind {

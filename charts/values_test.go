@@ -59,7 +59,8 @@ func TestStateBesideTheHandlers(t *testing.T) {
 	}
 }
 
-// What a values file or --set made a number is the string that was written.
+// A string that looks like a number, in a values file or --set, stays as it was
+// written.
 func TestNumbers(t *testing.T) {
 	const set = "custom.configuration.enabled=true,custom.configuration.discoveryHandlerName=mine,custom.configuration.brokerPod.image.repository=b," +
 		"custom.configuration.brokerPod.image.tag=20240101,custom.configuration.brokerProperties.BAUD=1000000,custom.configuration.brokerPod.env.RATE=2500000," +
@@ -91,7 +92,7 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// Rules have commas, which --set takes for its own (docs/install.md).
+// Rules have commas, which --set uses as separators (docs/install.md).
 func TestCommasInSet(t *testing.T) {
 	const key = "udev.configuration.discoveryDetails.udevRules[0]="
 	on := "udev.configuration.enabled=true"

@@ -10,8 +10,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
-// The webhook is registered by the controller, never by the chart: until it can
-// be reached there must be nothing that the API server has to ask.
+// The controller registers the webhook, never the chart: until it can be
+// reached the API server must not call it.
 func TestWebhook(t *testing.T) {
 	const name = "akri-webhook-configuration"
 	r := render(t)

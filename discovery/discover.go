@@ -10,20 +10,20 @@ import (
 	pb "github.com/akri-go/akri/api/discovery/v0"
 )
 
-// Discover answers one question of the agent.
+// Discover answers one request of the agent.
 func (s *service) Discover(m *pb.DiscoverRequest, stream grpc.ServerStreamingServer[pb.DiscoverResponse]) error {
 	ctx := stream.Context()
-	s.log.Info("asked by the agent")
+	s.log.Info("request from the agent")
 	err := watch(ctx, s.handler, request(m), func(r Report) error {
 		return stream.Send(response(r))
 	})
 	if ctx.Err() != nil {
-		// The agent dropped the question, or is gone; a new one knows nothing
-		// of this handler.
+		// The agent dropped the request, or is gone: a new agent does not know
+		// this handler.
 		s.registerAgain()
 		return status.FromContextError(ctx.Err()).Err()
 	}
-	s.log.Warn("question not answered any more", "error", err)
+	s.log.Warn("request is no longer answered", "error", err)
 	return statusOf(err)
 }
 

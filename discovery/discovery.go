@@ -1,11 +1,11 @@
 // Package discovery is the SDK for discovery handlers: programs that find the
 // devices of one protocol and tell Akri's agent about them.
 //
-// A [Handler] answers a [Request] (one Configuration's question) with reports.
-// A report is the complete list of matching [Device]s as it is now; one is sent
-// at the start, even if it is empty, and one each time the list changes.
-// [Serve] does the rest: it listens, registers the handler with the agent of
-// its node and registers again when the agent restarts.
+// A [Handler] answers a [Request], which is what one Configuration asks, with
+// reports. A report is the complete list of matching [Device]s. The first
+// report is sent at the start, even if it is empty, and another each time that
+// the list changes. [Serve] does the rest: it listens, registers the handler
+// with the agent of its node, and registers again when the agent restarts.
 //
 // The wire protocol is upstream Akri's v0 protocol, api/discovery/v0. Package
 // discoverytest has the tests that every handler should pass.
@@ -19,50 +19,49 @@ import (
 
 // Handler finds devices. Its methods may be called by several goroutines.
 type Handler interface {
-	// Name is the name that Configurations ask for, such as "udev". It may
-	// hold letters, digits and "-_.", 63 at most: it is part of a file name.
+	// Name is the name that Configurations ask for, such as "udev". It has up to
+	// 63 letters, digits and "-_.", because it is part of a file name.
 	Name() string
 
-	// Shared tells whether other nodes may see the same devices, as they see
-	// a network camera. It must always give the same answer.
+	// Shared tells whether several nodes can see the same devices, such as
+	// network cameras. It must always return the same.
 	Shared() bool
 
-	// Discover calls report with the complete list of matching devices, first
-	// as it is now and then whenever it has changed, until ctx is done; then
-	// it returns ctx.Err() or nil. Report must not be called concurrently or
-	// after Discover has returned; what it was given must not be changed any
-	// more. An error from report ends the call: return it.
+	// Discover calls report with the complete list of matching devices: first
+	// with the list as it is now, then each time that it has changed, until ctx
+	// is done. Then it returns ctx.Err() or nil. It must not call report
+	// concurrently, or change a list after it was reported. If report returns an
+	// error, Discover returns that error.
 	//
-	// A question that can never be answered, such as details that do not
-	// parse, is refused at once with an error made by [Invalid]; its text is
-	// shown to the author of the Configuration. Any other error means that
-	// the question may be asked again later.
+	// If a request can never be answered, for instance because its details do
+	// not parse, Discover returns an error made by [Invalid] at once. The text
+	// is shown to the author of the Configuration. After any other error the
+	// request may be made again later.
 	//
-	// Handlers wait for changes; those that cannot must say in their docs how
-	// often they look.
+	// Handlers should wait for changes instead of polling. A handler that polls
+	// should say in its docs how often.
 	Discover(ctx context.Context, req Request, report func([]Device) error) error
 }
 
-// Report is what a handler has to say to one question.
+// Report is a handler's answer to a request.
 type Report struct {
 	// Devices is the complete list, as for [Handler.Discover].
 	Devices []Device
-	// Note is for the author of the Configuration: what was found and left out,
-	// say, and why. Agents of this project show it in the Configuration's status,
-	// 512 bytes of it at most; those of upstream Akri do not. "" if there is
-	// nothing to say.
+	// Note is for the author of the Configuration: for instance what was found
+	// but left out, and why. "" is no note. Agents of this project show up to 512
+	// bytes of it in the Configuration's status; upstream's agents do not.
 	Note string
 }
 
-// Explainer is a Handler that has notes to its lists.
+// Explainer is a Handler that adds notes to its lists.
 type Explainer interface {
 	Handler
-	// Explain is Discover with notes. A report is also due when the note alone
-	// has changed.
+	// Explain is Discover with notes. It also reports when only the note has
+	// changed.
 	Explain(ctx context.Context, req Request, report func(Report) error) error
 }
 
-// Ask asks a handler, with notes if it has any.
+// Ask makes a request to a handler and gets its notes, if it has any.
 func Ask(ctx context.Context, h Handler, req Request, report func(Report) error) error {
 	if e, ok := h.(Explainer); ok {
 		return e.Explain(ctx, req, report)
@@ -70,23 +69,23 @@ func Ask(ctx context.Context, h Handler, req Request, report func(Report) error)
 	return h.Discover(ctx, req, func(devices []Device) error { return report(Report{Devices: devices}) })
 }
 
-// Request is one Configuration's question.
+// Request is what one Configuration asks a handler.
 type Request struct {
 	// Details is spec.discoveryHandler.discoveryDetails, YAML by convention.
 	Details string
-	// Properties holds spec.discoveryHandler.discoveryProperties, resolved. A
-	// nil value stands for a property without value or source. They may be
-	// secret: never log them.
+	// Properties are the values of spec.discoveryHandler.discoveryProperties. A
+	// property with neither value nor valueFrom is nil. They may be secret: never
+	// log them.
 	Properties map[string][]byte
 }
 
 // Device is one device as a handler reports it.
 type Device struct {
-	// ID identifies the device as long as it exists: on its node, or
-	// everywhere if the handler is shared. Reports list each id once.
+	// ID identifies the device as long as it exists: on its node, or in the whole
+	// cluster if the handler is shared. A report lists each id once.
 	ID string
 	// Properties become environment variables of the containers that use the
-	// device: by their own name and by NAME_<HASH of the device>.
+	// device, as NAME and as NAME_<HASH of the device>.
 	Properties map[string]string
 	// Mounts are folders or files of the node that those containers get.
 	Mounts []Mount
@@ -114,8 +113,8 @@ type invalidError struct{ err error }
 func (e invalidError) Error() string { return e.err.Error() }
 func (e invalidError) Unwrap() error { return e.err }
 
-// Invalid returns an error that says that a request can never be answered, for
-// the reason given as for [fmt.Errorf].
+// Invalid returns an error that says that a request can never be answered. The
+// arguments are those of [fmt.Errorf].
 func Invalid(format string, args ...any) error {
 	return invalidError{fmt.Errorf(format, args...)}
 }

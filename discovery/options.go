@@ -16,7 +16,7 @@ import (
 const (
 	// DefaultDirectory is where agent and handlers of a node meet.
 	DefaultDirectory = "/var/lib/akri"
-	// DefaultPort is where handlers listen that are reached over the network.
+	// DefaultPort is the port of handlers that are reached over the network.
 	DefaultPort = 10000
 
 	// agentSocket is the agent's socket in that directory.
@@ -47,11 +47,11 @@ func WithAddress(ip string) Option { return func(o *options) { o.address = ip } 
 // takes any free one.
 func WithPort(port int) Option { return func(o *options) { o.port = port } }
 
-// WithLogger sets where facts are logged. By default nothing is.
+// WithLogger sets the logger. By default nothing is logged.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
-// WithRegistered sets what is called each time that an agent has accepted the
-// handler. It must return soon.
+// WithRegistered sets a function that is called each time that an agent has
+// accepted the handler. It must return soon.
 func WithRegistered(f func()) Option { return func(o *options) { o.on = f } }
 
 // OptionsFromEnv reads what the Helm chart sets: DISCOVERY_HANDLERS_DIRECTORY
@@ -91,8 +91,8 @@ func newService(h Handler, opts []Option) (*service, error) {
 	}
 	if o.address == "" {
 		s.socket = filepath.Join(directory, h.Name()+".sock")
-		if len(s.socket) > unixsock.MaxPath {
-			return nil, fmt.Errorf("serve handler %s: the path %s has %d bytes, %d are allowed", h.Name(), s.socket, len(s.socket), unixsock.MaxPath)
+		if len(s.socket) > unixsock.MaxPathBytes {
+			return nil, fmt.Errorf("serve handler %s: the path %s has %d bytes, %d are allowed", h.Name(), s.socket, len(s.socket), unixsock.MaxPathBytes)
 		}
 		return s, nil
 	}

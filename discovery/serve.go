@@ -27,26 +27,26 @@ import (
 
 const registerTimeout = 10 * time.Second
 
-// pauses are between two attempts to have the socket, or to register.
-var pauses = backoff.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}
+// retryBackoff is for attempts to make the socket, and to register.
+var retryBackoff = backoff.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}
 
-// Serve answers the questions of the node's agent with h, until ctx is done;
-// then it returns nil, when all calls of h have returned.
+// Serve answers the requests of the node's agent with h until ctx is done. It
+// returns nil once all calls of h have returned.
 //
 // It listens on the socket <directory>/<name>.sock, or on an IP address (see
 // [WithAddress]), and registers h on the agent's socket
-// <directory>/agent-registration.sock. While no agent is there it tries again,
-// at the latest after 10 s, and at once when the agent's socket appears. It
-// registers again when the agent has restarted or has dropped a question.
+// <directory>/agent-registration.sock. While there is no agent it tries again,
+// after at most 10 s, and at once when the agent's socket appears. It registers
+// again when the agent has restarted or has dropped a request.
 //
-// It waits where others can help: until an agent gives the directory to the group
-// that handlers are to be in, until the agent has removed a dead socket that
-// another user has left under the handler's name, and while another process
-// answers there. The log says for what; an agent has not accepted the handler
-// until [WithRegistered] says so.
+// It waits for what others can mend: until an agent gives the directory to the
+// handlers' group, until the agent has removed another user's dead socket that
+// has the handler's name, and while another process answers at that socket. The
+// log says what it waits for. [WithRegistered] tells when an agent has accepted
+// the handler.
 //
-// An error means that h cannot be served here: the name is unfit, or the directory
-// is missing.
+// An error means that h cannot be served: its name is not valid, or the
+// directory is missing.
 func Serve(ctx context.Context, h Handler, opts ...Option) error {
 	s, err := newService(h, opts)
 	if err != nil {
@@ -60,7 +60,7 @@ func Serve(ctx context.Context, h Handler, opts ...Option) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if time.Since(began) > pauses.Max {
+		if time.Since(began) > retryBackoff.Max {
 			failures, told = 0, ""
 		}
 		failures++
@@ -72,29 +72,29 @@ func Serve(ctx context.Context, h Handler, opts ...Option) error {
 			told = text
 			s.log.Warn(what, "directory", s.directory, "error", text)
 		}
-		s.await(ctx, watcher, pauses.Delay(failures))
+		s.await(ctx, watcher, retryBackoff.Delay(failures))
 	}
 }
 
-// waitFor tells whether it is of use to try again, and what is waited for.
+// waitFor tells whether to try again, and what for.
 func waitFor(err error) (what string, wait bool) {
 	switch {
 	case errors.Is(err, errSocketLost):
-		return "the handler's socket was removed, making it again", true
+		return "the handler's socket was removed; making it again", true
 	case errors.Is(err, unixsock.ErrInUse), errors.Is(err, syscall.EADDRINUSE):
-		return "waiting until nobody else answers at this handler's address", true
+		return "waiting while another process answers at this handler's address", true
 	case errors.Is(err, unixsock.ErrInTheWay):
-		return "waiting until the agent, or who has left it, removes what has this handler's name", true
+		return "waiting until the agent or its owner removes the file with this handler's name", true
 	case errors.Is(err, fs.ErrPermission):
-		return "waiting until an agent gives the directory to a group of ours", true
+		return "waiting until an agent gives the directory to a group of this process", true
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.ENOMEM):
 		return "waiting until the node has room for the handler's socket", true
 	}
 	return "", false
 }
 
-// await returns when something has happened to the directory or to what has the
-// handler's name there, at the latest after the pause.
+// await returns when the directory, or the file with the handler's name, may have
+// changed, but at the latest after the pause.
 func (s *service) await(ctx context.Context, watcher *dirwatch.Watcher, pause time.Duration) {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -124,14 +124,14 @@ type service struct {
 	socket    string // or
 	address   string
 	request   pb.RegisterDiscoveryHandlerRequest
-	again     chan struct{} // asks to register again
-	on        func()        // the agent has accepted
+	again     chan struct{} // holds one value when it is to register again
+	on        func()        // called when an agent has accepted
 }
 
 // run listens and registers until ctx is done or something fails.
 func (s *service) run(ctx context.Context, watcher *dirwatch.Watcher) error {
 	if _, err := os.Stat(s.directory); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: mount the agent's folder of the node there, or name another (DISCOVERY_HANDLERS_DIRECTORY)", err)
+		return fmt.Errorf("%w: mount the agent's folder there, or name another (DISCOVERY_HANDLERS_DIRECTORY)", err)
 	}
 	known := s.agent()
 	listener, err := s.listen()
@@ -152,7 +152,7 @@ func (s *service) run(ctx context.Context, watcher *dirwatch.Watcher) error {
 	group.Go(func() error { return server.Serve(listener) })
 	group.Go(func() error { return s.keepRegistered(ctx) })
 	group.Go(func() error { return s.follow(ctx, watcher, known, listener) })
-	group.Go(func() error { // ends the others' work, so it is the last to end
+	group.Go(func() error { // ends the other goroutines
 		<-ctx.Done()
 		server.Stop()
 		return ctx.Err()
@@ -208,8 +208,8 @@ func (s *service) agent() fs.FileInfo {
 	return info
 }
 
-// sameFile tells whether a is b: the number of a file that was removed may be
-// that of the next.
+// sameFile tells whether a is b. Inode numbers are reused, so it also compares
+// times.
 func sameFile(a, b fs.FileInfo) bool {
 	return a != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime())
 }
@@ -221,7 +221,7 @@ func (s *service) registerAgain() {
 	}
 }
 
-// keepRegistered registers now and whenever it is asked to again. Only ctx ends
+// keepRegistered registers, and registers again when it is told to. Only ctx ends
 // it: an agent that refuses may be replaced by one that does not.
 func (s *service) keepRegistered(ctx context.Context) error {
 	failures, told := 0, ""
@@ -237,11 +237,11 @@ func (s *service) keepRegistered(ctx context.Context) error {
 			failures, told = 0, ""
 		} else {
 			if text := err.Error(); text != told {
-				s.log.Warn("handler not registered, trying again", "error", text)
+				s.log.Warn("handler not registered; trying again", "error", text)
 				told = text
 			}
 			failures++
-			retry = time.After(pauses.Delay(failures))
+			retry = time.After(retryBackoff.Delay(failures))
 		}
 		select {
 		case <-ctx.Done():

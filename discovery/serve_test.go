@@ -22,9 +22,9 @@ import (
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
-const patience = 30 * time.Second
+const waitTimeout = 30 * time.Second
 
-// static reports one device, whose id is the question.
+// static reports one device, whose id is the request's details.
 type static struct{ name string }
 
 func (s static) Name() string { return s.name }
@@ -82,8 +82,8 @@ func (a *agent) wait(t *testing.T) *pb.RegisterDiscoveryHandlerRequest {
 	select {
 	case m := <-a.registered:
 		return m
-	case <-time.After(patience):
-		t.Fatalf("no registration within %s", patience)
+	case <-time.After(waitTimeout):
+		t.Fatalf("no registration within %s", waitTimeout)
 		return nil
 	}
 }
@@ -109,7 +109,7 @@ func ask(t *testing.T, target, details string) (*pb.DiscoverResponse, error) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	stream, err := pb.NewDiscoveryHandlerClient(conn).Discover(ctx, &pb.DiscoverRequest{
 		DiscoveryDetails: details,
@@ -166,10 +166,10 @@ func TestServe(t *testing.T) {
 	a.wait(t) // the stream was dropped
 
 	if _, err := ask(t, "unix:"+socket, "invalid"); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "not that") {
-		t.Errorf("invalid question: %v", err)
+		t.Errorf("invalid request: %v", err)
 	}
 	if _, err := ask(t, "unix:"+socket, "fail"); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "out of order") {
-		t.Errorf("question that fails: %v", err)
+		t.Errorf("request that fails: %v", err)
 	}
 
 	stopAgent()
@@ -267,10 +267,10 @@ func TestServeWaits(t *testing.T) {
 			start(t, static{"static"}, discovery.WithDirectory(dir), discovery.WithLogger(slog.New(slog.NewTextHandler(lines, nil))))
 			select {
 			case line := <-lines:
-				if !strings.Contains(line, "waiting until") || !strings.Contains(line, test.hears) {
+				if !strings.Contains(line, "waiting ") || !strings.Contains(line, test.hears) {
 					t.Errorf("it says %s", line)
 				}
-			case <-time.After(patience):
+			case <-time.After(waitTimeout):
 				t.Fatal("it says nothing")
 			}
 			free()

@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// errEnded is for handlers that end their answer although nobody asked them to.
+// errEnded is for handlers that return although ctx is not done.
 var errEnded = errors.New("the handler ended its answer")
 
-// watch asks h and calls send with the first list and with each that differs
-// from the one sent before. The handler never waits for send: of the lists that
-// come meanwhile only the newest is kept. It returns once h has.
+// watch makes a request to h. It calls send with the first list, and with each
+// that differs from the one before. The handler does not wait for send: of
+// lists that come meanwhile only the newest is kept. watch returns after h.
 func watch(ctx context.Context, h Handler, req Request, send func(Report) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -60,7 +60,7 @@ func watch(ctx context.Context, h Handler, req Request, send func(Report) error)
 	}
 }
 
-// newest holds the report that was put last until it is taken.
+// newest holds the last report until it is taken.
 type newest struct {
 	filled chan struct{}
 

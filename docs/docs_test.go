@@ -1,5 +1,5 @@
-// Package docs checks the documentation: links lead somewhere, and examples
-// are what they claim to be.
+// Package docs checks the documentation: links lead somewhere, and examples are
+// valid.
 package docs
 
 import (
@@ -88,8 +88,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// Every YAML example is YAML, and every Configuration among them is one,
-// without a misspelt field.
+// Every YAML example is valid YAML, and every Configuration among them is valid
+// and has no misspelt field.
 func TestExamples(t *testing.T) {
 	found := 0
 	for page, text := range pages(t) {

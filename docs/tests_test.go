@@ -15,8 +15,8 @@ var (
 	testFunc   = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Za-z0-9_]+)\(`)
 )
 
-// testsIn returns the names of the tests of a package, whatever their tags, and
-// all the text of their files.
+// testsIn returns the names of the tests of a package, whatever their build
+// tags, and the text of their files.
 func testsIn(t *testing.T, dir string) (map[string]bool, string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("..", dir, "*_test.go"))
@@ -37,7 +37,7 @@ func testsIn(t *testing.T, dir string) (map[string]bool, string) {
 	return names, text
 }
 
-// A test that a page names is there, and so is the case after its slash.
+// A test that a page names exists, and so does the case after its slash.
 func TestNamedTests(t *testing.T) {
 	found := 0
 	for page, text := range pages(t) {
@@ -61,7 +61,7 @@ func TestNamedTests(t *testing.T) {
 
 var namedFuncs = regexp.MustCompile("`([a-z][a-z0-9/]+/[a-z0-9]+): ([A-Z][A-Za-z]*)`")
 
-// A function that a page names is there.
+// A function that a page names exists.
 func TestNamedFunctions(t *testing.T) {
 	found := 0
 	for page, text := range pages(t) {

@@ -10,10 +10,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// makeCall finds the targets that a text has made: `make test`, `make -s version`.
+// makeCall finds the make targets in a text: `make test`, `make -s version`.
 var makeCall = regexp.MustCompile(`(?m)(?:^|[^a-z-])make (?:-s )?([a-z][a-z0-9-]*)`)
 
-// TestWorkflows checks that the workflows can be read, and run what there is.
+// TestWorkflows checks that the workflows are valid, and run existing targets.
 func TestWorkflows(t *testing.T) {
 	makefile, err := os.ReadFile("../Makefile")
 	if err != nil {
@@ -67,7 +67,7 @@ func TestWorkflows(t *testing.T) {
 	}
 }
 
-// TestTargets checks that what the pages have made are targets.
+// TestTargets checks that the make targets on the pages exist.
 func TestTargets(t *testing.T) {
 	makefile, err := os.ReadFile("../Makefile")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package samples holds manifests that can be applied as they are, and the
-// programs that they run: brokers, and applications that use brokers.
+// Package samples has manifests that can be applied unchanged, and the programs
+// that they run: brokers, and applications that use brokers.
 package samples
 
 import "embed"

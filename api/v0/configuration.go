@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// Configuration says which devices to look for, and what runs with them.
+// Configuration says which devices to look for, and what to run with them.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:path=configurations,singular=configuration,shortName=akric,categories=all,scope=Namespaced
@@ -48,8 +48,8 @@ type ConfigurationSpec struct {
 	// +required
 	DiscoveryHandler DiscoveryHandlerInfo `json:"discoveryHandler"`
 
-	// How many users each device may have at once: the number of slots of
-	// each Instance, over all nodes if the device is shared.
+	// How many users each device may have at a time: the number of slots of its
+	// Instance. If the device is shared, all nodes share them.
 	//
 	// +optional
 	// +kubebuilder:default=1
@@ -57,14 +57,14 @@ type ConfigurationSpec struct {
 	// +kubebuilder:validation:Maximum=10000
 	Capacity int32 `json:"capacity,omitempty"`
 
-	// The workload to run for each Instance. None means that devices are only
-	// offered as resources.
+	// The workload to run for each Instance. Without it, devices are only offered
+	// as resources.
 	//
 	// +optional
 	// +nullable
 	BrokerSpec *BrokerSpec `json:"brokerSpec,omitempty"`
 
-	// core/v1 ServiceSpec of a Service made for each Instance that has a broker.
+	// core/v1 ServiceSpec of the Service of each Instance that has a broker.
 	//
 	// +optional
 	// +nullable
@@ -72,7 +72,7 @@ type ConfigurationSpec struct {
 	// +kubebuilder:validation:Type=object
 	InstanceServiceSpec *runtime.RawExtension `json:"instanceServiceSpec,omitempty"`
 
-	// core/v1 ServiceSpec of one Service over all brokers of the Configuration.
+	// core/v1 ServiceSpec of one Service for all brokers of the Configuration.
 	//
 	// +optional
 	// +nullable
@@ -80,9 +80,8 @@ type ConfigurationSpec struct {
 	// +kubebuilder:validation:Type=object
 	ConfigurationServiceSpec *runtime.RawExtension `json:"configurationServiceSpec,omitempty"`
 
-	// Copied into every Instance and into the environment of every container
-	// that gets one of its slots. They win over device properties of the same
-	// name.
+	// Copied to every Instance and to the environment of every container that
+	// gets one of its slots. They override device properties of the same name.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxProperties=256
@@ -101,12 +100,13 @@ type DiscoveryHandlerInfo struct {
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
-	// Given to the handler as it is; YAML by convention.
+	// Passed to the handler unchanged; YAML by convention.
 	//
 	// +optional
 	DiscoveryDetails string `json:"discoveryDetails,omitempty"`
 
-	// Given to the handler by name: values, or what Secrets and ConfigMaps hold.
+	// Values that are passed to the handler by name, given here or kept in
+	// Secrets and ConfigMaps.
 	//
 	// +optional
 	// +nullable
@@ -122,8 +122,8 @@ type DiscoveryHandlerInfo struct {
 	OfflineGracePeriod *metav1.Duration `json:"offlineGracePeriod,omitempty"`
 }
 
-// DiscoveryProperty is one named value for a discovery handler: given here, or
-// kept elsewhere.
+// DiscoveryProperty is a named value for a discovery handler, given here or
+// kept in a Secret or ConfigMap.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.value) != has(self.valueFrom)",message="give exactly one of value and valueFrom"
 type DiscoveryProperty struct {
@@ -141,8 +141,8 @@ type DiscoveryProperty struct {
 	ValueFrom *DiscoveryPropertySource `json:"valueFrom,omitempty"`
 }
 
-// DiscoveryPropertySource says where a property's value is kept: exactly one
-// of the two.
+// DiscoveryPropertySource says where the value of a property is kept: in a
+// Secret or in a ConfigMap.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.secretKeyRef) != has(self.configMapKeyRef)",message="give exactly one of secretKeyRef and configMapKeyRef"
 type DiscoveryPropertySource struct {
@@ -173,8 +173,8 @@ type DiscoveryPropertyKeySelector struct {
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.brokerPodSpec) && has(self.brokerJobSpec))",message="give brokerPodSpec or brokerJobSpec, not both"
 type BrokerSpec struct {
-	// core/v1 PodSpec. The resource name {{PLACEHOLDER}} in requests and
-	// limits stands for the resource of the Instance.
+	// core/v1 PodSpec. The resource name {{PLACEHOLDER}} in requests and limits
+	// stands for the resource of the Instance.
 	//
 	// +optional
 	// +nullable
@@ -191,10 +191,10 @@ type BrokerSpec struct {
 	BrokerJobSpec *runtime.RawExtension `json:"brokerJobSpec,omitempty"`
 }
 
-// ConfigurationStatus is what became of a Configuration. Each field has one
-// writer: the agents their own entry of nodes, the controller all else.
+// ConfigurationStatus is the state of a Configuration. Each agent writes its
+// node's entry in nodes, and the controller all else.
 type ConfigurationStatus struct {
-	// The generation that the controller's fields speak of.
+	// The generation that the controller's fields are about.
 	//
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -206,20 +206,20 @@ type ConfigurationStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// How many Instances there are. Written by the controller, a moment after
-	// it changed.
+	// How many Instances there are. Written by the controller, a moment after a
+	// change.
 	//
 	// +optional
 	Devices int32 `json:"devices"`
 
-	// "2/3": brokers that are ready, and how many there should be. Written by
-	// the controller, a moment after it changed.
+	// "2/3": how many brokers are ready, and how many there should be. Written by
+	// the controller, a moment after a change.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Brokers string `json:"brokers,omitempty"`
 
-	// One entry per node whose agent has asked for devices.
+	// One entry for each node whose agent looks for devices.
 	//
 	// +optional
 	// +listType=map
@@ -228,21 +228,21 @@ type ConfigurationStatus struct {
 	Nodes []ConfigurationNode `json:"nodes,omitempty"`
 }
 
-// DiscoveryState says how far one node has come with a Configuration.
+// DiscoveryState is the state of discovery for a Configuration on one node.
 type DiscoveryState string
 
 const (
-	// DiscoveryWaiting means that no handler of that name is there, or that
+	// DiscoveryWaiting means that no handler of that name is registered, or that
 	// none has answered yet.
 	DiscoveryWaiting DiscoveryState = "Waiting"
 	// DiscoveryActive means that a handler answers.
 	DiscoveryActive DiscoveryState = "Active"
-	// DiscoveryFailed means that a handler, or the agent, refused the
-	// question or what was reported. The message says why.
+	// DiscoveryFailed means that a handler or the agent refused the request, or
+	// that a handler failed. The message says why.
 	DiscoveryFailed DiscoveryState = "Failed"
 )
 
-// ConfigurationNode is what one node's agent says of a Configuration.
+// ConfigurationNode is what one node's agent says about a Configuration.
 type ConfigurationNode struct {
 	// The node's name.
 	//
@@ -261,7 +261,7 @@ type ConfigurationNode struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Message string `json:"message,omitempty"`
-	// The generation that was asked for.
+	// The generation of the Configuration that the entry is about.
 	//
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
@@ -270,15 +270,14 @@ type ConfigurationNode struct {
 // MaxCapacity is how many slots an Instance has at most.
 const MaxCapacity = 10_000
 
-// Slots returns the number of slots of each Instance: spec.capacity, or 1
-// where a cluster's older CRD did not set the default, and [MaxCapacity] where
-// it did not know of that.
+// Slots returns the number of slots of each Instance: spec.capacity, from 1 to
+// [MaxCapacity]. Older CRDs do not set the default and do not have the maximum.
 func (c *Configuration) Slots() int {
 	return int(min(max(c.Spec.Capacity, 1), MaxCapacity))
 }
 
-// DefaultSharedGrace is the offline grace period of shared devices: one lost
-// datagram must not end a broker.
+// DefaultSharedGrace is the default offline grace period of shared devices: a
+// lost datagram must not end brokers.
 const DefaultSharedGrace = 60 * time.Second
 
 // Grace returns how long a device that is no longer reported stays.

@@ -1,18 +1,19 @@
 // Package v0 holds the Kubernetes API of Akri, group akri.sh, version v0.
 //
-// Two kinds, both namespaced:
+// It has two kinds, both namespaced:
 //
-//   - A [Configuration] is the user's object: which devices to look for, and
-//     what runs with them.
-//   - An [Instance] is one device that was found. Agents write it; the
-//     controller runs brokers for it. A local device has one Instance per
-//     node, a shared one has a single Instance for all nodes that see it.
+//   - A [Configuration] is written by users: which devices to look for, and what
+//     to run with them.
+//   - An [Instance] is one device that was found. Agents write it; the controller
+//     runs brokers for it. A local device is an Instance of its node. A shared
+//     device is one Instance for all nodes that see it.
 //
-// An Instance has capacity slots, named "<instance>-<index>" ([SlotID]). Who
-// holds which is in spec.deviceUsage ([Usage]).
+// An Instance has spec.capacity slots, named "<instance>-<index>" ([SlotID]).
+// Each slot is for one user of the device. spec.deviceUsage says who holds
+// which slot, and through which of two resources, its door ([Usage]).
 //
-// The wire form is that of upstream Akri, so existing manifests apply
-// unchanged. Additions are optional: the status subresources and
+// The objects are those of upstream Akri, so existing manifests apply unchanged.
+// Additions are optional: the status subresources and
 // discoveryHandler.offlineGracePeriod.
 //
 // +k8s:deepcopy-gen=package

@@ -8,10 +8,10 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:resource:path=instances,singular=instance,shortName=akrii,categories=all,scope=Namespaced
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Config",type=string,JSONPath=`.spec.configurationName`,description="Configuration that the device was found for"
-// +kubebuilder:printcolumn:name="Device",type=string,JSONPath=`.status.device`,description="What a person would call the device"
+// +kubebuilder:printcolumn:name="Device",type=string,JSONPath=`.status.device`,description="Short name of the device"
 // +kubebuilder:printcolumn:name="Online",type=string,JSONPath=`.status.conditions[?(@.type=="Online")].status`,description="Whether a node sees the device; Unknown if no agent that saw it responds"
-// +kubebuilder:printcolumn:name="Used",type=string,JSONPath=`.status.used`,description="Slots that are held, of all"
-// +kubebuilder:printcolumn:name="Broker",type=string,JSONPath=`.status.conditions[?(@.type=="BrokersReady")].reason`,description="How its brokers fare, or the worst of them"
+// +kubebuilder:printcolumn:name="Used",type=string,JSONPath=`.status.used`,description="Slots that are held, of all slots"
+// +kubebuilder:printcolumn:name="Broker",type=string,JSONPath=`.status.conditions[?(@.type=="BrokersReady")].reason`,description="State of its brokers; if they differ, the worst"
 // +kubebuilder:printcolumn:name="Shared",type=boolean,JSONPath=`.spec.shared`,description="Whether several nodes can see the device"
 // +kubebuilder:printcolumn:name="Nodes",type=string,JSONPath=`.spec.nodes`,description="Nodes that see the device"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -34,7 +34,7 @@ type InstanceList struct {
 	Items           []Instance `json:"items"`
 }
 
-// InstanceSpec describes a device and who uses it. Agents write it.
+// InstanceSpec is a device and who uses it. Agents write it.
 type InstanceSpec struct {
 	// The Configuration, in the same namespace, that the device was found for.
 	//
@@ -55,8 +55,8 @@ type InstanceSpec struct {
 	// +kubebuilder:validation:Maximum=10000
 	Capacity int64 `json:"capacity"`
 
-	// Properties of the device, overlaid by those of the Configuration. The
-	// limits are those of the two together: 64 of a device, 256 of a Configuration.
+	// Properties of the device, overridden by those of the Configuration. A
+	// device has up to 64, and a Configuration up to 256.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxProperties=320
@@ -78,8 +78,10 @@ type InstanceSpec struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	Nodes []string `json:"nodes,omitempty"`
 
-	// Slot id to holder; see [Usage]. A slot that is absent, or has the empty
-	// string, is free.
+	// The holder of each slot, by slot id: "<node>", if it was claimed through
+	// the resource of the Instance, or "C:<virtual device id>:<node>", if
+	// through that of the Configuration. A slot that is absent, or has the
+	// empty string, is free.
 	//
 	// +optional
 	// +mapType=granular
@@ -88,7 +90,7 @@ type InstanceSpec struct {
 	DeviceUsage map[string]string `json:"deviceUsage,omitempty"`
 }
 
-// InstanceStatus is what is known of a device beyond its being there.
+// InstanceStatus is the state of a device.
 type InstanceStatus struct {
 	// Written by the controller.
 	//
@@ -97,22 +99,22 @@ type InstanceStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// What a person would call the device: its device node, or the end of its
-	// id. Written by the controller.
+	// A short name of the device: its device node, or the end of its id.
+	// Written by the controller.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Device string `json:"device,omitempty"`
 
-	// "1/5": slots that are held, and how many there are. Written by the
-	// controller, a moment after it changed.
+	// "1/5": how many slots are held, and how many there are. Written by the
+	// controller, a moment after a change.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Used string `json:"used,omitempty"`
 
-	// Entries of nodes with something to say. A node of spec.nodes without an
-	// entry sees the device and has nothing to add.
+	// What nodes have to say about the device. A node of spec.nodes without an
+	// entry sees the device, and nothing is wrong there.
 	//
 	// +optional
 	// +listType=map
@@ -127,26 +129,26 @@ type DeviceState string
 const (
 	// DeviceOnline means that a handler reports the device.
 	DeviceOnline DeviceState = "Online"
-	// DeviceOffline means that the device is missing and its grace period
-	// runs: brokers stay, new ones do not get its slots.
+	// DeviceOffline means that the device is missing and its grace period runs:
+	// brokers stay, and new Pods do not get its slots.
 	DeviceOffline DeviceState = "Offline"
 )
 
 // Reasons of an InstanceNode.
 const (
-	// ReasonPropertiesDiffer: this node's handler reports other properties
-	// than the Instance has from the first of its nodes.
+	// ReasonPropertiesDiffer: this node's handler reports other properties than
+	// those in the Instance, which are from the first of its nodes.
 	ReasonPropertiesDiffer = "PropertiesDiffer"
-	// ReasonNotReported: the handler's last report did not have the device.
+	// ReasonNotReported: the device is not in the handler's last report.
 	ReasonNotReported = "NotReported"
-	// ReasonHandlerGone: no handler is connected that could report it.
+	// ReasonHandlerGone: no handler that could report the device is connected.
 	ReasonHandlerGone = "HandlerGone"
-	// ReasonDeviceChanged: containers of this node were given the device as it
-	// no longer is; see [InstanceNode.Outdated].
+	// ReasonDeviceChanged: the device has changed since containers of this node
+	// got it; see [InstanceNode.Outdated].
 	ReasonDeviceChanged = "DeviceChanged"
 )
 
-// InstanceNode is what one node's agent says of a device.
+// InstanceNode is what one node's agent says about a device.
 type InstanceNode struct {
 	// The node's name.
 	//
@@ -166,8 +168,8 @@ type InstanceNode struct {
 	//
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
-	// Slots of this node whose containers were given the device as it no longer
-	// is, and the Pods of those containers. Only the first are listed.
+	// Slots of this node whose containers have the device as it was before a
+	// change, with the Pods of those containers. Only the first 32 are listed.
 	//
 	// +optional
 	// +listType=atomic
@@ -175,9 +177,9 @@ type InstanceNode struct {
 	Outdated []OutdatedSlot `json:"outdated,omitempty"`
 }
 
-// OutdatedSlot is a slot whose container was given the device as it no longer
-// is: another device node or mount, or another value of a property. Only a new
-// Pod is given what is there now.
+// OutdatedSlot is a slot whose container has the device as it was before a
+// change: with another device node or mount, or another value of a property.
+// Only a new Pod gets the device as it is now.
 type OutdatedSlot struct {
 	// The slot's id.
 	//
@@ -193,7 +195,7 @@ type OutdatedSlot struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=128
 	PodUID string `json:"podUID"`
-	// What is other than the container was given.
+	// What has changed since the container got the device.
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=256

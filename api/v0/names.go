@@ -15,31 +15,31 @@ const (
 	// offers: akri.sh/<instance> and akri.sh/<configuration>.
 	ResourcePrefix = "akri.sh"
 
-	// LabelConfiguration and LabelInstance stand on brokers and Services.
+	// LabelConfiguration and LabelInstance are on brokers and Services.
 	LabelConfiguration = "akri.sh/configuration"
 	LabelInstance      = "akri.sh/instance"
-	// LabelTargetNode stands on broker Pods: the node that the Pod is for.
+	// LabelTargetNode is on broker Pods: the node that the Pod is for.
 	LabelTargetNode = "akri.sh/target-node"
-	// LabelController with value ControllerName marks what the controller made.
+	// LabelController with value ControllerName is on what the controller made.
 	LabelController = "controller"
 	ControllerName  = "akri.sh"
 	// LabelApp has the object's own name.
 	LabelApp = "app"
 
-	// LabelNode is on Instances of local devices: the one node that has it.
+	// LabelNode is on Instances of local devices: the node that has the device.
 	// Node names over 63 characters are shortened; see [NodeLabel].
 	LabelNode = "akri.sh/node"
 	// LabelShared with value "true" is on Instances of shared devices.
 	LabelShared = "akri.sh/shared"
 
-	// LabelAgentLease with value "true" is on the Leases that agents renew as a
-	// sign of life; see [AgentLease].
+	// LabelAgentLease with value "true" is on the Leases that agents renew
+	// while they run; see [AgentLease].
 	LabelAgentLease = "akri.sh/agent"
 
 	// AnnotationDeviceID holds the full id that the handler reported.
 	AnnotationDeviceID = "akri.sh/device-id"
 	// AnnotationEvictOnChange with value "true" is set by users on Pods that are
-	// to be evicted when a device that they hold has changed.
+	// evicted when a device that they have has changed.
 	AnnotationEvictOnChange = "akri.sh/evict-on-change"
 	// AnnotationSpecHash tells which broker spec a Pod or Job was made from.
 	AnnotationSpecHash = "akri.sh/broker-spec-hash"
@@ -74,9 +74,9 @@ func DeviceHash(deviceID, node string, shared bool) string {
 // OtherDeviceHashes is how many hashes a device may have besides [DeviceHash].
 const OtherDeviceHashes = 7
 
-// NthDeviceHash returns the hash that a device has if n others of its
-// Configuration were there before it and have those before this one: of 24 bits
-// two of some thousand devices have the same. The 0th is [DeviceHash].
+// NthDeviceHash returns the nth hash of a device. A device gets its next hash
+// if another device of its Configuration has the one before: of some thousand
+// devices, two have the same 24 bits. The 0th hash is [DeviceHash].
 func NthDeviceHash(deviceID, node string, shared bool, n int) string {
 	if n > 0 { // no id has a NUL
 		deviceID += "\x00" + strconv.Itoa(n)
@@ -120,15 +120,15 @@ func ParseSlotID(id string) (instance string, i int, err error) {
 	return id[:cut], i, nil
 }
 
-// SlotIndex returns the index of a slot of an Instance, and whether the id can
-// be that of one. What else stands in spec.deviceUsage is nobody's slot.
+// SlotIndex returns the index of a slot of an Instance, and whether the id is
+// one of the Instance's slots. Other keys in spec.deviceUsage are not slots.
 func SlotIndex(instance, id string) (int, bool) {
 	of, i, err := ParseSlotID(id)
 	return i, err == nil && of == instance && i < MaxCapacity
 }
 
-// NodeLabel returns the value of [LabelNode] for a node. Names that are too
-// long for a label value keep their start and end in a hash.
+// NodeLabel returns the value of [LabelNode] for a node. Of names that are too
+// long for a label value it returns the beginning and a hash.
 func NodeLabel(node string) string {
 	if len(node) <= 63 {
 		return node
@@ -139,8 +139,8 @@ func NodeLabel(node string) string {
 // agentLease starts the names of agents' Leases.
 const agentLease = "akri-agent-"
 
-// AgentLease returns the name of the Lease, in the namespace of the release, that
-// the agent of a node renews.
+// AgentLease returns the name of the Lease that the agent of a node renews. It
+// is in the namespace of the release.
 func AgentLease(node string) string { return agentLease + node }
 
 // AgentOfLease is the reverse of [AgentLease].

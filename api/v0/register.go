@@ -9,7 +9,7 @@ import (
 // GroupVersion is akri.sh/v0.
 var GroupVersion = schema.GroupVersion{Group: "akri.sh", Version: "v0"}
 
-// Resource names of the two kinds, as they stand in API paths and RBAC rules.
+// Resource names of the two kinds, as in API paths and RBAC rules.
 const (
 	ConfigurationsResource = "configurations"
 	InstancesResource      = "instances"

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Door is the resource through which a slot was taken.
+// Door is the resource through which a slot was claimed.
 type Door string
 
 const (
@@ -18,9 +18,9 @@ const (
 // Usage is the holder of a slot: a value in spec.deviceUsage. The zero Usage
 // is a free slot.
 //
-// On the wire it is "" (free), "<node>" (taken through the Instance's
-// resource) or "C:<virtual device id>:<node>" (through the Configuration's;
-// here the virtual device id is the slot id, upstream has its own numbers).
+// It is written as "" (free), "<node>" (claimed through the Instance's
+// resource) or "C:<virtual device id>:<node>" (through the Configuration's).
+// The virtual device id is the slot id; upstream's agents use other ids.
 type Usage struct {
 	Node string
 	Door Door
@@ -32,7 +32,7 @@ type Usage struct {
 // Free tells whether nobody holds the slot.
 func (u Usage) Free() bool { return u.Node == "" }
 
-// String returns the wire form.
+// String returns the value as it is written.
 func (u Usage) String() string {
 	if u.Node != "" && u.Door == DoorConfiguration {
 		return "C:" + u.VirtualDevice + ":" + u.Node
@@ -40,7 +40,7 @@ func (u Usage) String() string {
 	return u.Node
 }
 
-// ParseUsage reads the wire form. It accepts what upstream's agents write.
+// ParseUsage parses a value. It accepts what upstream's agents write.
 func ParseUsage(s string) (Usage, error) {
 	if s == "" {
 		return Usage{}, nil

@@ -1,6 +1,6 @@
-// Command akri-agent runs on every node: it knows the node's discovery handlers,
-// keeps the inventory of its devices, writes their Instances and offers them to
-// the kubelet.
+// Command akri-agent is the agent, which runs on every node. It finds the
+// node's devices through discovery handlers, writes their Instances and offers
+// them to the kubelet.
 package main
 
 import (

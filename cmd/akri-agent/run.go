@@ -31,7 +31,7 @@ Flags (with the environment variables that they default to):
 
 // run does everything and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
-	if version.Asked(args) {
+	if version.Requested(args) {
 		fmt.Fprintln(out, "akri-agent", version.String())
 		return exitcode.OK
 	}

@@ -61,8 +61,8 @@ func TestParse(t *testing.T) {
 	}
 	want := settings{level: "info", builtin: []string{"udev", "debugEcho"}, Options: agent.Options{
 		Node: "n", HandlersDir: "/var/lib/akri", StateDir: "/state", SocketGID: 7, HandlerUIDs: map[string][]int{"x": {1}},
-		HostPaths:      hostpath.Options{Root: "/", Devices: []string{"/dev", "/srv"}, Mounts: []string{"/a", "/b"}},
-		HandlersMemory: 2 << 20, DevicePluginDir: "/var/lib/kubelet/device-plugins",
+		HostPaths:           hostpath.Options{Root: "/", Devices: []string{"/dev", "/srv"}, Mounts: []string{"/a", "/b"}},
+		HandlersMemoryBytes: 2 << 20, DevicePluginDir: "/var/lib/kubelet/device-plugins",
 		PodResourcesSocket: "/var/lib/kubelet/pod-resources/kubelet.sock", PodName: "p", PropertyNamespaces: []string{"*"},
 	}}
 	if !reflect.DeepEqual(s, want) {

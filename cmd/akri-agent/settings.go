@@ -14,6 +14,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent"
 	agentmetrics "github.com/akri-go/akri/internal/agent/metrics"
+	"github.com/akri-go/akri/internal/envvar"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/handlers/all"
 	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
@@ -30,12 +31,7 @@ type settings struct {
 
 // parse reads flags and environment.
 func parse(args []string, getenv func(string) string, out io.Writer) (settings, error) {
-	env := func(name, fallback string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return fallback
-	}
+	env := envvar.Or(getenv)
 	var s settings
 	f := flag.NewFlagSet("akri-agent", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
@@ -45,13 +41,13 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	f.StringVar(&s.StateDir, "state-dir", env("AKRI_STATE_DIR", agent.DefaultStateDir),
 		"`folder` of the checkpoints, outside of the handlers' (AKRI_STATE_DIR)")
 	f.StringVar(&s.HostPaths.Root, "host-root", env("AKRI_HOST_ROOT", "/"),
-		"`folder` where the agent sees the node's root, of which it needs /dev: what is given to containers is looked at there (AKRI_HOST_ROOT)")
+		"`folder` where the agent sees the node's root, at least /dev: device nodes are checked there (AKRI_HOST_ROOT)")
 	f.StringVar(&s.DevicePluginDir, "device-plugin-dir", env("AKRI_DEVICE_PLUGIN_DIR", "/var/lib/kubelet/device-plugins"),
 		"the kubelet's device plugin `folder` (AKRI_DEVICE_PLUGIN_DIR)")
 	f.StringVar(&s.PodResourcesSocket, "pod-resources-socket", env("AKRI_POD_RESOURCES_SOCKET", "/var/lib/kubelet/pod-resources/kubelet.sock"),
 		"the kubelet's PodResources `socket` (AKRI_POD_RESOURCES_SOCKET)")
 	f.StringVar(&s.PodName, "pod-name", env("POD_NAME", ""),
-		"`name` of the agent's own Pod, by which it knows that the kubelet's answers are complete (POD_NAME)")
+		"`name` of the agent's own Pod, by which it knows whether the kubelet's answers are complete (POD_NAME)")
 	f.StringVar(&s.PodNamespace, "pod-namespace", env("POD_NAMESPACE", ""), "`namespace` of that Pod (POD_NAMESPACE)")
 	f.IntVar(&s.SocketGID, "socket-gid", -1,
 		"`group` that owns the registration directory; its members may register handlers. -1 leaves the group as it is")
@@ -61,23 +57,23 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	builtin := f.String("builtin", env("AKRI_BUILTIN_HANDLERS", ""),
 		"comma separated `handlers` to run inside the agent: "+all.Names("and")+" (AKRI_BUILTIN_HANDLERS; ENABLE_DEBUG_ECHO adds debugEcho)")
 	paths := f.String("allowed-host-paths", env("AKRI_ALLOWED_HOST_PATHS", ""),
-		"comma separated `folders` in which the device nodes may be that handlers report (AKRI_ALLOWED_HOST_PATHS; default /dev)")
+		"comma separated `folders` that may hold the device nodes that handlers report (AKRI_ALLOWED_HOST_PATHS; default /dev)")
 	mounts := f.String("allowed-mounts", env("AKRI_ALLOWED_MOUNTS", ""),
-		"comma separated `paths` that handlers may have mounted into containers, and what is below them; default none (AKRI_ALLOWED_MOUNTS)")
+		"comma separated `paths` that handlers may mount into containers, with what is below them; default none (AKRI_ALLOWED_MOUNTS)")
 	memory := f.String("handlers-memory", env("AKRI_HANDLERS_MEMORY", "24Mi"),
 		"how much of this process's memory the lists of all handlers may take: an `amount` such as 24Mi (AKRI_HANDLERS_MEMORY)")
 	namespaces := f.String("property-namespaces", env("AKRI_PROPERTY_NAMESPACES", ""),
 		"comma separated `namespaces` whose Secrets and ConfigMaps the discoveryProperties of every Configuration may refer to, besides its own; * for all (AKRI_PROPERTY_NAMESPACES)")
 	metrics := f.String("metrics-port", env("METRICS_PORT", "8080"), "`port` of /metrics, /healthz and /readyz; 0 for none (METRICS_PORT)")
 	bound := f.String("handler-uids", env("AKRI_HANDLER_UIDS", ""),
-		"comma separated `<handler name>=<uid>`: handlers of such a name must run as that user, or one of those if the name is there again; <handler name>= is nobody (AKRI_HANDLER_UIDS)")
+		"comma separated `<handler name>=<uid>`: handlers with that name must run as that user, or as one of several if the name is repeated; <handler name>= allows nobody (AKRI_HANDLER_UIDS)")
 	f.Usage = func() {}
 
 	err := f.Parse(args)
 	port, badPort := strconv.ParseUint(*metrics, 10, 16)
 	var badUIDs, badMemory error
 	s.HandlerUIDs, badUIDs = bindings(list(*bound))
-	s.HandlersMemory, badMemory = megabytes(*memory)
+	s.HandlersMemoryBytes, badMemory = megabytes(*memory)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(out, usage, exitcode.ServiceText())
@@ -86,7 +82,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		return s, err
 	case err != nil:
 	case f.NArg() > 0:
-		err = fmt.Errorf("what is %q for?", f.Arg(0))
+		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case s.Node == "":
 		err = errors.New("the node's name is missing: set AGENT_NODE_NAME (by the downward API, spec.nodeName) or --node-name")
 	case badPort != nil:
@@ -132,7 +128,7 @@ func builtin(names []string, getenv func(string) string, p setup.Program) ([]dis
 		if !ok {
 			return nil, fmt.Errorf("there is no built-in handler %q: want %s", name, all.Names("or"))
 		}
-		// Of what can be chosen for it the agent has the variables, not the flags.
+		// The agent has the variables of a handler, not its flags.
 		start := kind.Setup(flag.NewFlagSet(name, flag.ContinueOnError), getenv)
 		h, err := start(p)
 		if err != nil {
@@ -160,7 +156,7 @@ func bindings(words []string) (map[string][]int, error) {
 			}
 			uids = append(uids, int(uid))
 		}
-		all[name] = uids // none, but there, is nobody
+		all[name] = uids // an empty list allows nobody
 	}
 	return all, nil
 }

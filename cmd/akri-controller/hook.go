@@ -21,7 +21,7 @@ const (
 	cleanupHook = "cleanup"
 )
 
-// hookSettings are what flags and environment say to a subcommand.
+// hookSettings are a subcommand's flags and environment.
 type hookSettings struct {
 	kubeconfig, level  string
 	namespace, release string
@@ -39,20 +39,20 @@ func runHook(ctx context.Context, name string, args []string, getenv func(string
 	case errors.Is(err, flag.ErrHelp):
 		return exitcode.OK
 	case err != nil:
-		fmt.Fprintf(errs, "akri-controller %s: %v\nakri-controller %s --help tells more.\n", name, err, name)
+		fmt.Fprintf(errs, "akri-controller %s: %v\nSee akri-controller %s --help.\n", name, err, name)
 		return exitcode.Usage
 	}
 	cfg, err := kubeconfig.Load(s.kubeconfig)
 	if err == nil {
 		cfg.UserAgent = "akri-controller/" + name
-		cfg.QPS = -1 // the API server has its own fair queues
+		cfg.QPS = -1 // the API server does its own flow control
 		if name == crdsHook {
 			ctx, cancel := context.WithTimeout(ctx, s.timeout)
 			defer cancel()
 			err = charthook.UpdateCRDs(ctx, cfg, log)
 		} else {
 			err = charthook.Cleanup(ctx, charthook.CleanupOptions{
-				Config: cfg, Log: log, Namespace: s.namespace, Release: s.release, Patience: s.timeout,
+				Config: cfg, Log: log, Namespace: s.namespace, Release: s.release, Timeout: s.timeout,
 			})
 		}
 	}
@@ -69,7 +69,7 @@ func parseHook(name string, args []string, getenv func(string) string, out io.Wr
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&s.kubeconfig, "kubeconfig", getenv("KUBECONFIG"), "`file` that says how to reach the API server, outside a cluster (KUBECONFIG)")
 	flags.StringVar(&s.level, "log-level", "info", "least `level` that is logged: debug, info, warn or error")
-	flags.DurationVar(&s.timeout, "timeout", time.Minute, "`time` after which it no longer waits")
+	flags.DurationVar(&s.timeout, "timeout", time.Minute, "how long (`time`) to wait")
 	if name == cleanupHook {
 		flags.StringVar(&s.namespace, "namespace", getenv("POD_NAMESPACE"), "`namespace` of the release (POD_NAMESPACE)")
 		flags.StringVar(&s.release, "release", "", "`name` of the Helm release that is being uninstalled")
@@ -87,7 +87,7 @@ func parseHook(name string, args []string, getenv func(string) string, out io.Wr
 	case name == cleanupHook && (s.namespace == "" || s.release == ""):
 		err = errors.New("it needs --release and --namespace: all Configurations of the cluster are deleted")
 	case flags.NArg() > 0:
-		err = fmt.Errorf("what is %q for?", flags.Arg(0))
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	return s, err
 }

@@ -1,5 +1,5 @@
-// Command akri-controller runs brokers, and Services over them, for the
-// devices that Akri's agents find.
+// Command akri-controller runs brokers and Services for the devices that Akri's
+// agents find.
 package main
 
 import (

@@ -27,39 +27,39 @@ import (
 	"github.com/akri-go/akri/internal/controller"
 	"github.com/akri-go/akri/internal/controller/node"
 	"github.com/akri-go/akri/internal/controller/view"
+	"github.com/akri-go/akri/internal/envvar"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/kubeconfig"
 	"github.com/akri-go/akri/internal/logging"
 	"github.com/akri-go/akri/internal/version"
 )
 
-const usage = `akri-controller runs brokers, and Services over them, for the devices that
-Akri's agents find. It is meant to run in the cluster; several replicas agree on
-one that acts.
+const usage = `akri-controller runs brokers and Services for the devices that Akri's agents find.
+It runs in the cluster. One of several replicas is the leader and does the work.
 
 Usage:
   akri-controller [flags]
-  akri-controller crds [flags]      make the cluster's CRDs those of this version
+  akri-controller crds [flags]      update the cluster's CRDs to those of this version
   akri-controller cleanup [flags]   delete all Configurations before an uninstall
 
-The first serves /metrics, and /healthz and /readyz, and runs until it gets
+The first form serves /metrics, /healthz and /readyz, and runs until it gets
 SIGTERM. With --webhook it also checks Configurations when they are written. The
-others are what the Helm chart's hooks run, and end by themselves.
---version tells which build this is.
+other two are for the Helm chart's hooks, and end when they are done.
+--version prints the version.
 
 %s
 
-Flags (with the environment variables that they default to):
+Flags (with the environment variables that set their defaults):
 `
 
-// namespaceFile is where a Pod finds the namespace that it is in.
+// namespaceFile is where a Pod finds its namespace.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// minLeaseDuration is the shortest that can be asked for: a renewal may take a
-// second, and is tried again after a sixth of it.
+// minLeaseDuration is the shortest --lease-duration: a renewal may take a
+// second, and is retried after a sixth of it.
 const minLeaseDuration = 6 * time.Second
 
-// settings are what flags and environment say.
+// settings are the flags and environment.
 type settings struct {
 	kubeconfig, namespace, level string
 	metricsPort                  int
@@ -68,7 +68,7 @@ type settings struct {
 	leaseDuration                time.Duration
 	pod                          controller.Pod
 	nodeGrace                    node.Grace
-	resourcesAfter               time.Duration
+	resourceRetention            time.Duration
 	webhook                      string // empty: none
 	webhookPort                  int
 	webhookCA                    string // PEM
@@ -77,7 +77,7 @@ type settings struct {
 
 // run does everything and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
-	if version.Asked(args) {
+	if version.Requested(args) {
 		fmt.Fprintln(out, "akri-controller", version.String())
 		return exitcode.OK
 	}
@@ -94,14 +94,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	case errors.Is(err, flag.ErrHelp):
 		return exitcode.OK
 	case err != nil:
-		fmt.Fprintf(errs, "akri-controller: %v\nakri-controller --help tells more.\n", err)
+		fmt.Fprintf(errs, "akri-controller: %v\nSee akri-controller --help.\n", err)
 		return exitcode.Usage
 	}
-	// The libraries have loggers of their own.
+	// The libraries have their own loggers.
 	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
 	klog.SetSlogLogger(log)
 	if getenv("GOGC") == "" {
-		debug.SetGCPercent(50) // memory is dearer here than the little time
+		debug.SetGCPercent(50) // memory matters more here than CPU
 	}
 	if err := serve(ctx, s, controller.Options{Log: log, Metrics: metrics.Registry}); err != nil {
 		log.Error("akri-controller ends", "error", err)
@@ -123,7 +123,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 	}
 	o.ProbeAddress = s.probeAddress
 	o.LeaderElection, o.Namespace, o.LeaseDuration, o.Pod = s.leaderElection, s.namespace, s.leaseDuration, s.pod
-	o.NodeGrace, o.ResourcesAfter = s.nodeGrace, s.resourcesAfter
+	o.NodeGrace, o.ResourceRetention = s.nodeGrace, s.resourceRetention
 	if o.Namespace == "" {
 		if b, err := os.ReadFile(namespaceFile); err == nil {
 			o.Namespace = strings.TrimSpace(string(b))
@@ -135,7 +135,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 		}
 		w := webhook.Options{
 			Name: s.webhook, Namespace: o.Namespace, Port: s.webhookPort,
-			AuthorizeSpecs: s.authorizeSpecs, Question: view.Question, Log: o.Log,
+			AuthorizeSpecs: s.authorizeSpecs, DiscoveryDigest: view.DiscoveryDigest, Log: o.Log,
 		}
 		if s.webhookCA != "" {
 			w.CABundle = []byte(s.webhookCA)
@@ -153,12 +153,7 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 }
 
 func parse(args []string, getenv func(string) string, out io.Writer) (settings, error) {
-	env := func(name, fallback string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return fallback
-	}
+	env := envvar.Or(getenv)
 	var s settings
 	var badTime error
 	duration := func(to *time.Duration, flags *flag.FlagSet, name, variable string, fallback time.Duration, use string) {
@@ -178,25 +173,25 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	flags.StringVar(&s.namespace, "namespace", getenv("POD_NAMESPACE"), "`namespace` of the Lease; default is the Pod's own (POD_NAMESPACE)")
 	flags.IntVar(&s.metricsPort, "metrics-port", port, "`port` for /metrics, 0 for none (METRICS_PORT)")
 	flags.StringVar(&s.probeAddress, "health-probe-address", env("HEALTH_PROBE_ADDRESS", ":8081"), "`address` for /healthz and /readyz, 0 for none (HEALTH_PROBE_ADDRESS)")
-	flags.BoolVar(&s.leaderElection, "leader-elect", true, "act only while holding the Lease "+controller.LeaseName)
+	flags.BoolVar(&s.leaderElection, "leader-elect", true, "work only while holding the Lease "+controller.LeaseName)
 	duration(&s.leaseDuration, flags, "lease-duration", "LEASE_DURATION", controller.DefaultLeaseDuration,
-		"`time` after which another replica acts if the one that did is not heard of, as when its node is lost")
+		"`time` after which another replica takes over from a leader that no longer responds, as when its node is lost")
 	if name, uid := getenv("POD_NAME"), getenv("POD_UID"); name != "" && uid != "" {
 		s.pod = controller.Pod{Name: name, UID: types.UID(uid)}
 	}
 	duration(&s.nodeGrace.Node, flags, "node-lost-after", "NODE_LOST_AFTER", time.Minute,
-		"`time` that a node is not ready before it leaves shared Instances; 0 is never; a deleted node leaves at once")
+		"`time` for which a node must be not ready before it leaves shared Instances; 0 is never; a deleted node leaves at once")
 	duration(&s.nodeGrace.Last, flags, "last-node-lost-after", "LAST_NODE_LOST_AFTER", 5*time.Minute,
-		"`time` that the last node of an Instance is not ready before the Instance is deleted; 0 is never")
-	duration(&s.resourcesAfter, flags, "resources-left-over-after", "RESOURCES_LEFT_OVER_AFTER", 6*time.Minute,
-		"`time` after which akri.sh/... resources of Nodes are removed that are 0 and that nothing stands for; 0 is never")
-	flags.StringVar(&s.webhook, "webhook", getenv("WEBHOOK"), "`name` of the Service and ValidatingWebhookConfiguration of the admission webhook, and with -certs of its Secret; empty is no webhook (WEBHOOK)")
+		"`time` for which an Instance's last node must be not ready before the Instance is deleted; 0 is never")
+	duration(&s.resourceRetention, flags, "resources-left-over-after", "RESOURCES_LEFT_OVER_AFTER", 6*time.Minute,
+		"`time` after which left-over akri.sh/... resources are removed from Nodes: their value is 0, and no object has their name; 0 is never")
+	flags.StringVar(&s.webhook, "webhook", getenv("WEBHOOK"), "`name` of the Service and ValidatingWebhookConfiguration of the admission webhook, and with -certs of its Secret; empty means no webhook (WEBHOOK)")
 	flags.IntVar(&s.webhookPort, "webhook-port", 8443, "`port` for the admission webhook")
-	ca := flags.String("webhook-ca-bundle", getenv("WEBHOOK_CA_BUNDLE"), "`base64` of the PEM certificates that vouch for the webhook's own, which are in a Secret of yours with its name; empty has them made (WEBHOOK_CA_BUNDLE)")
+	ca := flags.String("webhook-ca-bundle", getenv("WEBHOOK_CA_BUNDLE"), "`base64` of the PEM CA bundle for the webhook's certificate, which is in a Secret of yours with the webhook's name; empty means that the controller makes its own (WEBHOOK_CA_BUNDLE)")
 	authorize, badAuthorize := strconv.ParseBool(env("WEBHOOK_AUTHORIZE_SPECS", "false"))
 	flags.BoolVar(&s.authorizeSpecs, "webhook-authorize-specs", authorize,
 		"the webhook refuses Pod, Job and Service specs from users who may not create such objects themselves (WEBHOOK_AUTHORIZE_SPECS)")
-	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", rustLevel(getenv("RUST_LOG"))), "least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
+	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", rustLevel(getenv("RUST_LOG"))), "lowest `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	flags.Usage = func() {}
 	err := flags.Parse(args)
 	pem, badCA := base64.StdEncoding.DecodeString(*ca)
@@ -213,10 +208,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		err = fmt.Errorf("WEBHOOK_AUTHORIZE_SPECS: %q is neither true nor false", getenv("WEBHOOK_AUTHORIZE_SPECS"))
 	case badTime != nil:
 		err = badTime
-	case s.nodeGrace.Node < 0 || s.nodeGrace.Last < 0 || s.resourcesAfter < 0:
+	case s.nodeGrace.Node < 0 || s.nodeGrace.Last < 0 || s.resourceRetention < 0:
 		err = errors.New("a time must not be negative")
 	case s.leaseDuration < minLeaseDuration:
-		err = fmt.Errorf("--lease-duration %v is too short: replicas would lose their Lease whenever the API server is slow; it must be at least %v", s.leaseDuration, minLeaseDuration)
+		err = fmt.Errorf("--lease-duration %v is too short: replicas would lose their Lease whenever the API server is slow; use at least %v", s.leaseDuration, minLeaseDuration)
 	case s.metricsPort < 0 || s.metricsPort > 65535:
 		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
 	case s.webhookPort < 1 || s.webhookPort > 65535:
@@ -224,7 +219,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	case badCA != nil:
 		err = fmt.Errorf("CA bundle of the webhook: %w", badCA)
 	case flags.NArg() > 0:
-		err = fmt.Errorf("what is %q for?", flags.Arg(0))
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	return s, err
 }

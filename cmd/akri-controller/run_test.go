@@ -15,7 +15,7 @@ func TestParse(t *testing.T) {
 	with := func(change func(*settings)) settings {
 		s := settings{
 			level: "info", metricsPort: 8080, probeAddress: ":8081", leaderElection: true, webhookPort: 8443,
-			nodeGrace: node.Grace{Node: time.Minute, Last: 5 * time.Minute}, resourcesAfter: 6 * time.Minute,
+			nodeGrace: node.Grace{Node: time.Minute, Last: 5 * time.Minute}, resourceRetention: 6 * time.Minute,
 			leaseDuration: 30 * time.Second,
 		}
 		if change != nil {
@@ -39,7 +39,7 @@ func TestParse(t *testing.T) {
 			want: with(func(s *settings) { s.metricsPort, s.leaderElection, s.probeAddress = 0, false, "0" })},
 		{name: "times", args: []string{"--node-lost-after=30s", "--resources-left-over-after=0"}, env: map[string]string{"LAST_NODE_LOST_AFTER": "1h", "NODE_LOST_AFTER": "2s"},
 			want: with(func(s *settings) {
-				s.nodeGrace, s.resourcesAfter = node.Grace{Node: 30 * time.Second, Last: time.Hour}, 0
+				s.nodeGrace, s.resourceRetention = node.Grace{Node: 30 * time.Second, Last: time.Hour}, 0
 			})},
 		{name: "Lease", args: []string{"--lease-duration=9s"}, env: map[string]string{"POD_NAME": "p", "POD_UID": "u"},
 			want: with(func(s *settings) { s.leaseDuration, s.pod = 9*time.Second, controller.Pod{Name: "p", UID: "u"} })},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/envvar"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
@@ -36,8 +37,8 @@ Usage:
 Handlers (akri-discovery <handler> --help tells more):
 %s
 It listens on the socket <directory>/<handler>.sock and registers on the agent's
-socket <directory>/agent-registration.sock, again and again until an agent is
-there, and anew whenever that was restarted. The process needs no privileges,
+socket <directory>/agent-registration.sock. It tries until an agent answers, and
+registers again whenever the agent was restarted. The process needs no privileges,
 only the group that the directory belongs to. It runs until it gets SIGTERM.
 --version tells which build this is.
 
@@ -69,7 +70,7 @@ type settings struct {
 
 // run does everything and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
-	if version.Asked(args) {
+	if version.Requested(args) {
 		fmt.Fprintln(out, "akri-discovery", version.String())
 		return exitcode.OK
 	}
@@ -103,7 +104,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	return exitcode.OK
 }
 
-// serve runs the handler, and what shows how it is, until ctx is done.
+// serve runs the handler, metrics and probes until ctx is done.
 func serve(ctx context.Context, s settings, h discovery.Handler, log *slog.Logger, metrics http.Handler) error {
 	var registered atomic.Bool
 	opts := []discovery.Option{
@@ -132,15 +133,10 @@ func serve(ctx context.Context, s settings, h discovery.Handler, log *slog.Logge
 	return group.Wait()
 }
 
-// parse reads flags and environment. Flags of the handler come after its name, all
-// others before or after it.
+// parse reads flags and environment. Flags of the handler come after its name,
+// all others before or after it.
 func parse(args []string, getenv func(string) string, out io.Writer) (s settings, err error) {
-	env := func(name, fallback string) string {
-		if v := getenv(name); v != "" {
-			return v
-		}
-		return fallback
-	}
+	env := envvar.Or(getenv)
 	flags := flag.NewFlagSet("akri-discovery", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&s.directory, "directory", env("DISCOVERY_HANDLERS_DIRECTORY", discovery.DefaultDirectory),
@@ -180,9 +176,9 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	case s.metricsPort < 0 || s.metricsPort > 65535:
 		err = fmt.Errorf("metrics port %d: want 0 to 65535", s.metricsPort)
 	case s.name == "":
-		err = errors.New("say which handler to run")
+		err = errors.New("name the handler to run")
 	case flags.NArg() > 0:
-		err = fmt.Errorf("one handler is enough: what is %q for?", flags.Arg(0))
+		err = fmt.Errorf("unexpected argument %q: name one handler", flags.Arg(0))
 	}
 	return s, err
 }

@@ -24,9 +24,9 @@ func TestCalledWrongly(t *testing.T) {
 		env  map[string]string
 		want string // in the message
 	}{
-		{nil, nil, "say which handler"},
+		{nil, nil, "name the handler"},
 		{[]string{"zigbee"}, nil, `no handler "zigbee"; choose udev, debugEcho or opcua`},
-		{[]string{"udev", "debugEcho"}, nil, `what is "debugEcho" for`},
+		{[]string{"udev", "debugEcho"}, nil, `unexpected argument "debugEcho"`},
 		{[]string{"udev", "-nonsense"}, nil, "nonsense"},
 		{[]string{"udev", "-shared"}, nil, "-shared"},
 		{[]string{"-shared", "debugEcho"}, nil, "flags of a handler follow its name"},

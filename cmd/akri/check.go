@@ -24,21 +24,20 @@ import (
 	"github.com/akri-go/akri/internal/admission/crd"
 )
 
-// newCheckCommand makes "akri check", which is the API server with the CRD and
-// the admission webhook, without a cluster.
+// newCheckCommand makes "akri check", which does what the API server does with
+// the CRD and the admission webhook, without a cluster.
 func newCheckCommand() *cobra.Command {
 	var files []string
 	cmd := &cobra.Command{
 		Use:   "check -f configuration.yaml...",
-		Short: "Tell whether Configurations would be accepted",
+		Short: "Check whether Configurations would be accepted",
 		Long: `Check the Configurations in manifests as the API server would, with the CRD and
 the admission webhook of this version: fields, types and limits, details of the
-built-in discovery handlers, specs of brokers and Services; all that is wrong at
-once. It needs no cluster, and so does not know which names are taken, nor all
-that this or that version of Kubernetes asks of a Pod. Other objects are passed
-over.
+built-in discovery handlers, specs of brokers and Services. All errors and
+warnings are shown at once. Other objects are skipped.
 
-What is only a warning is shown, too.
+It needs no cluster. So it does not know which names are taken, nor everything
+that a version of Kubernetes requires of a Pod.
 
 ` + exitText("all would be accepted", "one would be refused, or cannot be read"),
 		Example: `  akri check -f configuration.yaml
@@ -69,7 +68,7 @@ What is only a warning is shown, too.
 	}
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "manifest (`file`, or - for standard input); may be given several times")
 	completeFlag(cmd, "filename", "yaml", "yml", "json")
-	if err := cmd.MarkFlagRequired("filename"); err != nil { // only if there were no such flag
+	if err := cmd.MarkFlagRequired("filename"); err != nil { // cannot happen: the flag exists
 		cmd.RunE = func(*cobra.Command, []string) error { return err }
 	}
 	return cmd
@@ -126,7 +125,7 @@ func (c *checker) manifest(ctx context.Context, manifest []byte) error {
 	}
 }
 
-// object checks a Configuration, or those of a list. Others are passed over.
+// object checks a Configuration, or those of a list. Others are skipped.
 func (c *checker) object(ctx context.Context, object map[string]any, twice error) {
 	u := unstructured.Unstructured{Object: object}
 	if u.IsList() && u.GetKind() == "List" {
@@ -174,7 +173,7 @@ func (c *checker) object(ctx context.Context, object map[string]any, twice error
 }
 
 // configuration returns what the CRD refuses, and then what the webhook would
-// of the rest.
+// refuse of the rest.
 func (c *checker) configuration(ctx context.Context, object map[string]any) (field.ErrorList, []string) {
 	rest, errs := c.definition.Check(ctx, object)
 	var typed v0.Configuration
@@ -195,8 +194,8 @@ func (c *checker) configuration(ctx context.Context, object map[string]any) (fie
 	return errs, warnings
 }
 
-// kindOf tells whether an object is, or is meant to be, a Configuration, and
-// what is wrong with how it calls itself.
+// kindOf reports whether an object is, or is meant to be, a Configuration, and
+// what is wrong with its kind or apiVersion.
 func kindOf(apiVersion, kind string) (ours bool, wrong string) {
 	group, _, grouped := strings.Cut(apiVersion, "/")
 	want := v0.GroupVersion.String()
@@ -210,5 +209,5 @@ func kindOf(apiVersion, kind string) (ours bool, wrong string) {
 	case group == v0.GroupVersion.Group, !grouped && kind == "Configuration":
 		return true, fmt.Sprintf("apiVersion: is %q: write %s", apiVersion, want)
 	}
-	return false, "" // of somebody else
+	return false, "" // somebody else's
 }

@@ -39,7 +39,7 @@ func TestCheck(t *testing.T) {
 		{"list", "kind: List\napiVersion: v1\nitems:\n- {kind: Configuration, apiVersion: akri.sh/v0, metadata: {name: cam}, spec: {discoveryHandler: {name: mine}}}\n", []string{"cam: good"}, ""},
 		{"all at once", strings.NewReplacer("name: cam", "name: Cam", "discoveryDetails: |", "discoveryDetails:").Replace(head) + "      - KERNEL==\"a\"\n  capacity: 20000\n" +
 			"  brokerSpec:\n    brokerPodSpec:\n      containers: [{name: b, image: b, resources: {requests: {\"{{PLACEHOLDER}}\": 500m}}}]\n",
-			[]string{"metadata.name", "spec.capacity", "write `discoveryDetails: |`", "is 500m: devices are given whole", "is only in requests"}, "1 of 1"},
+			[]string{"metadata.name", "spec.capacity", "write `discoveryDetails: |`", "is 500m: write a whole number of devices", "is only in requests"}, "1 of 1"},
 		{"nothing", "kind: Pod\napiVersion: v1\n", nil, "no Configuration"},
 		{"no YAML", "{", nil, "document 1"},
 	} {

@@ -10,13 +10,13 @@ func newDevCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "A local Kubernetes cluster, real and thrown away easily",
+		Short: "Run a local Kubernetes cluster for trials",
 		Long: `Runs a real Kubernetes cluster on this machine, beside whatever else runs there:
-etcd, API server, controller-manager and scheduler, and per node containerd,
+etcd, API server, controller-manager and scheduler, and for each node containerd,
 kubelet and kube-proxy, with cluster DNS, Services and NodePorts.
 
-It needs root, Go (the programs are built once from their Go modules) and, on
-Debian or Ubuntu, nothing else: missing packages are installed and named. Each
+It needs root and Go: the programs are built once from their Go modules. On
+Debian and Ubuntu it installs missing packages and says which. Each
 node is a set of Linux namespaces; another Kubernetes, containerd, CNI or
 firewall on this machine is not touched. Pods reach each other and this machine,
 not the world beyond it, so images are loaded from archives.

@@ -23,9 +23,9 @@ import (
 func newStatusCommand(dir *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "Show what of the cluster runs",
+		Short: "Show the state of the cluster",
 		Long: `Shows every component with its process, memory and log, the version of
-Kubernetes, whether the API server answers, the nodes and the plugged devices. It fails when something does not run.`,
+Kubernetes, whether the API server answers, the nodes and the plugged devices. It fails if something does not run.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := devcluster.Open(*dir)
@@ -73,8 +73,8 @@ func newKubectlCommand(dir *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "kubectl [--dir folder] [--] <arguments>",
 		Short: "Run the cluster's kubectl on the cluster",
-		Long: `Runs the kubectl that was built with the cluster, with its kubeconfig. What
-follows is kubectl's:
+		Long: `Runs the kubectl that was built with the cluster, with its kubeconfig. All
+further arguments are kubectl's:
 
   akri dev kubectl get pods -A
 
@@ -102,7 +102,7 @@ follows is kubectl's:
 	}
 }
 
-// kubectlArgs returns what kubectl is told, and the cluster's folder: the flag
+// kubectlArgs returns kubectl's arguments, and the cluster's folder: the flag
 // of akri dev may come first, and "--" may follow it.
 func kubectlArgs(args []string, dir string) (rest []string, folder string, help bool, err error) {
 	for len(args) > 0 {
@@ -116,7 +116,7 @@ func kubectlArgs(args []string, dir string) (rest []string, folder string, help 
 		case args[0] == "--" && len(args) > 1:
 			return args[1:], dir, false, nil
 		case args[0] == "--", args[0] == "--dir":
-			return nil, dir, false, exitcode.Usagef("nothing follows %s: say what kubectl is to do", args[0])
+			return nil, dir, false, exitcode.Usagef("nothing follows %s: give kubectl's arguments", args[0])
 		default:
 			return args, dir, false, nil
 		}
@@ -124,10 +124,10 @@ func kubectlArgs(args []string, dir string) (rest []string, folder string, help 
 			return nil, dir, false, exitcode.Usagef("--dir is empty")
 		}
 	}
-	return nil, dir, false, exitcode.Usagef("say what kubectl is to do, as in: akri dev kubectl get pods -A")
+	return nil, dir, false, exitcode.Usagef("give kubectl's arguments, as in: akri dev kubectl get pods -A")
 }
 
-// ended returns how a program ended, as a shell has it.
+// ended returns how a program ended, as a shell would.
 func ended(err error) error {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
@@ -144,8 +144,8 @@ func newLogsCommand(dir *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs [component]",
 		Short: "Show the last lines of the components' logs",
-		Long: `Shows the last lines of a component's log, or of all, the cluster's own programs:
-kubelet, containerd, kube-apiserver and so on. For Pods use
+		Long: `Shows the last lines of one component's log, or of all: kubelet, containerd,
+kube-apiserver and so on. For Pods use
 akri dev kubectl -- logs <pod>.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -16,8 +16,8 @@ func newPlugCommand(dir *string) *cobra.Command {
 		Use:   "plug",
 		Short: "Plug a device into this machine, and so into all nodes",
 		Long: `Adds a zram device (a compressed block device in memory, /dev/zram<n>) to this
-machine and prints its name. The kernel announces it as it announces any device
-that is plugged in, so a Configuration with the udev rule
+machine and prints its name. The kernel announces it like any device that is
+plugged in, so a Configuration with the udev rule
 
   SUBSYSTEM=="block", KERNEL=="zram*"
 
@@ -50,8 +50,8 @@ func newUnplugCommand(dir *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unplug [zram<n>]",
 		Short: "Unplug a device that akri dev plug has plugged in",
-		Long: `Removes the named device, the latest one when none is named, or all with --all,
-and prints its name. Only devices that akri dev plug added can be removed.`,
+		Long: `Removes the named devices, the latest one if none is named, or all with --all,
+and prints their names. Only devices that akri dev plug added can be removed.`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeWith(func(_ context.Context, args []string) []string {
 			c, err := devcluster.Open(*dir)

@@ -26,15 +26,15 @@ func newUpCommand(dir *string) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Make the cluster, or start what of it does not run",
-		Long: `Makes the cluster, or starts what of it does not run, and returns when its nodes
-are ready and its DNS answers. The first run builds the programs, which takes
-minutes; later ones take seconds. Interrupted, it can be run again, or undone by
-akri dev down.
+		Short: "Make the cluster, or start it again",
+		Long: `Makes the cluster, or starts the parts of it that do not run, and returns when
+its nodes are ready and its DNS answers. The first run builds the programs, which
+takes minutes; later runs take seconds. If it is interrupted, run it again, or
+undo it with akri dev down.
 
-With --kubernetes it makes a cluster of another version of Kubernetes. There are
+With --kubernetes it makes a cluster of another version of Kubernetes. Choose
 ` + strings.Join(devcluster.KubernetesVersions(), ", ") + `; the first is the default.
-Each is built once. A cluster stays with the version that it was made with.
+Each is built once. A cluster keeps the version that it was made with.
 
 With --images it loads the image archives of a folder into the nodes, with
 --chart it installs or upgrades a Helm chart:
@@ -42,7 +42,7 @@ With --images it loads the image archives of a folder into the nodes, with
   akri dev up --images out/images --chart charts/akri --set udev.discovery.enabled=true`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// What is wrong with these would be noticed after minutes.
+			// Checked now, because they would be noticed only after minutes.
 			install := devcluster.InstallOptions{ChartDir: chart, Release: release, Namespace: namespace, Wait: wait}
 			if err := checkUp(cmd, nodes, version, images, set, &install); err != nil {
 				return err
@@ -72,7 +72,7 @@ With --images it loads the image archives of a folder into the nodes, with
 	}
 	f := cmd.Flags()
 	f.IntVar(&nodes, "nodes", 0, "number of nodes; 0 means as many as there are, one for a new cluster")
-	f.StringVar(&version, "kubernetes", "", "version of Kubernetes, with or without its patch: 1.35; empty means that of the cluster that is there, or the newest")
+	f.StringVar(&version, "kubernetes", "", "version of Kubernetes, with or without its patch: 1.35; empty means the existing cluster's, or the newest")
 	f.StringVar(&images, "images", "", "folder with image archives (*.tar) to load")
 	f.StringVar(&chart, "chart", "", "folder of a Helm chart to install")
 	f.StringArrayVar(&set, "set", nil, "value for the chart, key=value as with helm; may be repeated")
@@ -87,7 +87,7 @@ With --images it loads the image archives of a folder into the nodes, with
 	return cmd
 }
 
-// checkUp refuses what cannot be done, before anything is, and completes what
+// checkUp refuses wrong arguments before anything is done, and completes what
 // to install.
 func checkUp(cmd *cobra.Command, nodes int, version, images string, set []string, install *devcluster.InstallOptions) (err error) {
 	if nodes > devcluster.MaxNodes {
@@ -131,10 +131,10 @@ func baseNames(paths []string) string {
 func newDownCommand(dir *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
-		Short: "End the cluster and remove everything of it",
-		Long: `Ends all processes and containers of the cluster and removes its namespaces,
-links, cgroups, plugged devices and files. It also cleans up after an up that
-was interrupted, or after a reboot. Installed packages and the cache of built
+		Short: "Stop the cluster and remove everything",
+		Long: `Stops all processes and containers of the cluster and removes its namespaces,
+links, cgroups, plugged devices and files. It also cleans up after an
+interrupted up, or after a reboot. Installed packages and the cache of built
 programs stay.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

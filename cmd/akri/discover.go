@@ -40,11 +40,11 @@ It needs neither a cluster nor root, and changes nothing.
 
 ` + needs() + `
 Say what to look for with one of the commands below, or with the manifest of a
-Configuration: its discoveryHandler is then asked as the agent would ask it.
+Configuration, whose discoveryHandler then gets the agent's request.
 
---record writes down which devices this machine has, with all that a rule can
-see of them; --from asks of such a recording instead of this machine. Serial
-numbers and their like are blanked, unless --keep-serials is given.`,
+--record writes which devices this machine has, with everything that a rule can
+see of them; --from uses such a recording instead of this machine. Serial
+numbers and the like are blanked, unless --keep-serials is given.`,
 		Example: `  akri discover udev --rule 'SUBSYSTEM=="video4linux", ATTR{index}=="0"'
   akri discover udev --rule 'SUBSYSTEM=="block"' --watch
   akri discover udev --rule-help /dev/ttyUSB0
@@ -70,7 +70,7 @@ numbers and their like are blanked, unless --keep-serials is given.`,
 				return err
 			}
 			if kind.Name != udevdetails.Name && d.from != "" {
-				return exitcode.Usagef("only the handler %s is asked of a recording, not %s", udevdetails.Name, kind.Name)
+				return exitcode.Usagef("only the handler %s can use a recording, not %s", udevdetails.Name, kind.Name)
 			}
 			if !cmd.Flags().Changed("configuration") {
 				d.configuration = name
@@ -145,7 +145,7 @@ func newDiscoverDebugEchoCommand(kind all.Kind) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     kind.Name + " --description TEXT...",
 		Short:   "Show " + kind.Summary,
-		Long:    "Show the pretended devices of the handler debugEcho: one for each description.\n" + kind.About,
+		Long:    "Show the simulated devices of the handler debugEcho: one for each description.\n" + kind.About,
 		Example: "  akri discover debugEcho --description foo --description bar",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -163,8 +163,8 @@ func newDiscoverDebugEchoCommand(kind all.Kind) *cobra.Command {
 	return cmd
 }
 
-// newDiscoverDetailsCommand makes the command of a handler whose details come from
-// a file alone.
+// newDiscoverDetailsCommand makes the command of a handler whose details come
+// from a file alone.
 func newDiscoverDetailsCommand(kind all.Kind) *cobra.Command {
 	var (
 		d    discoverFlags
@@ -201,7 +201,7 @@ type discoverFlags struct {
 	from                string
 	configuration, node string
 
-	tree *sysfs.Tree // of the devices that udev is asked about; nil for other handlers
+	tree *sysfs.Tree // of the devices that udev looks at; nil for other handlers
 }
 
 func (d *discoverFlags) register(cmd *cobra.Command, configuration string) {
@@ -209,7 +209,7 @@ func (d *discoverFlags) register(cmd *cobra.Command, configuration string) {
 	f := cmd.Flags()
 	f.StringVarP(&d.output, "output", "o", "table", "`format`: table, json or yaml")
 	completeValues(cmd, "output", "table", "json", "yaml")
-	f.BoolVarP(&d.watch, "watch", "w", false, "go on and show what comes and goes, until Ctrl-C")
+	f.BoolVarP(&d.watch, "watch", "w", false, "keep running and show what comes and goes, until Ctrl-C")
 	f.StringVar(&d.configuration, "configuration", configuration, "`name` of the Configuration, for the names of Instances")
 	f.StringVar(&d.node, "node", host, "`name` of the node, for the names of Instances")
 }
@@ -223,23 +223,28 @@ func (d *discoverFlags) registerDetails(cmd *cobra.Command, file *string) {
 // errEnough ends a discovery after its first report.
 var errEnough = errors.New("enough")
 
-// run asks the handler that start makes, and shows what it reports.
+// run sends the request to the handler that start makes, and shows what it
+// reports.
 func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, req discovery.Request) error {
 	var metrics handlermetrics.Metrics // nobody reads them
 	h, err := start(setup.Program{
-		Log:       slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})), // notes are shown
+		Log:       slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})), // notes are printed anyway
 		Histogram: metrics.Histogram,
 	})
 	if err != nil {
 		return exitcode.AsUsage(err)
 	}
-	p, err := newPrinter(cmd.OutOrStdout(), d.output, kind.Name, d.tree)
+	columns := columnsOf(kind.Kind)
+	if d.tree != nil {
+		columns = udevColumns(d.tree)
+	}
+	p, err := newPrinter(cmd.OutOrStdout(), d.output, columns)
 	if err != nil {
 		return exitcode.AsUsage(err)
 	}
 	p.configuration, p.node, p.shared = d.configuration, d.node, h.Shared()
-	cmd.SilenceUsage = true // what is wrong from here on is not the flags
-	// What is wrong with the details the handler says itself.
+	cmd.SilenceUsage = true // errors from here on are not about flags
+	// The handler itself reports errors in the details.
 	warnings, _ := kind.Check(req.Details)
 	for _, w := range warnings {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Note on %s\n", w)

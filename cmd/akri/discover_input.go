@@ -20,7 +20,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/all"
 )
 
-const maxInput = 8 << 20 // bytes
+const maxInputBytes = 8 << 20 // bytes
 
 // readInput reads a file, or standard input if its name is "-".
 func readInput(name string, stdin io.Reader) ([]byte, error) {
@@ -33,9 +33,9 @@ func readInput(name string, stdin io.Reader) ([]byte, error) {
 		defer f.Close()
 		in = f
 	}
-	b, err := io.ReadAll(io.LimitReader(in, maxInput+1))
-	if err == nil && len(b) > maxInput {
-		err = fmt.Errorf("longer than %d MiB", maxInput>>20)
+	b, err := io.ReadAll(io.LimitReader(in, maxInputBytes+1))
+	if err == nil && len(b) > maxInputBytes {
+		err = fmt.Errorf("longer than %d MiB", maxInputBytes>>20)
 	}
 	if err != nil {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
@@ -47,7 +47,7 @@ func readInput(name string, stdin io.Reader) ([]byte, error) {
 }
 
 // fromManifest finds the handler and the request of the Configuration in a
-// manifest; if there are several, args[0] is the name of the one that is meant.
+// manifest; if there are several, args[0] is the name of the right one.
 func fromManifest(file string, stdin io.Reader, args []string) (req discovery.Request, kind all.Kind, name string, err error) {
 	b, err := readInput(file, stdin)
 	if err != nil {
@@ -66,7 +66,7 @@ func fromManifest(file string, stdin io.Reader, args []string) (req discovery.Re
 	for _, p := range info.DiscoveryProperties {
 		switch {
 		case p.ValueFrom != nil:
-			return req, kind, "", fmt.Errorf("%s: Configuration %s takes the property %s from the cluster, which this program does not ask", file, c.Name, p.Name)
+			return req, kind, "", fmt.Errorf("%s: Configuration %s takes the property %s from the cluster, which this program does not use", file, c.Name, p.Name)
 		case p.Value != nil:
 			req.Properties[p.Name] = []byte(*p.Value)
 		default:
@@ -100,7 +100,7 @@ func configuration(manifest []byte, names []string) (*v0.Configuration, error) {
 	return nil, fmt.Errorf("several Configurations: name one of %s", strings.Join(found, ", "))
 }
 
-// configurations returns all in YAML documents.
+// configurations returns all Configurations in YAML documents.
 func configurations(manifest []byte) (all []*v0.Configuration, err error) {
 	docs := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(manifest)))
 	for {

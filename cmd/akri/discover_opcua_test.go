@@ -18,8 +18,8 @@ func TestDiscoverOpcua(t *testing.T) {
 		name, stdin, args string
 		out, errs, err    string // part of it
 	}{
-		{"table", "", "opcua --url " + s.URL + " --configuration plc", "NAME     URL", "", ""},
-		{"row", "", "opcua --url " + s.URL, "   None,SignAndEncrypt   akri-opcua-", "", ""},
+		{"table", "", "opcua --url " + s.URL + " --configuration plc", "NAME     SECURITY              APPLICATION URI", "", ""},
+		{"row", "", "opcua --url " + s.URL, "Server   None,SignAndEncrypt   " + uri + "   akri-opcua-", "", ""},
 		{"yaml", "", "opcua --url " + s.URL + " -o yaml", "OPCUA_APPLICATION_URI: " + uri, "", ""},
 		{"json", "", "opcua --url " + s.URL + " -o json", `"OPCUA_SECURITY_POLICIES": "Basic256Sha256,None"`, "", ""},
 		{"details", "productUris: {items: [other]}\ndiscoveryUrls: [" + s.URL + "]", "opcua --details -", "No device found.", "", ""},

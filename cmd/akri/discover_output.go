@@ -17,6 +17,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers"
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
 
@@ -63,15 +64,56 @@ func (p *printer) show(d discovery.Device) shown {
 type printer struct {
 	out    io.Writer
 	format string
-	tree   *sysfs.Tree // for the columns that reports do not have; may be nil
-	last   map[string]discovery.Device
-	// columns are those of the table.
+	// columns are the handler's: they come before Instances and ids.
 	columns []column
+	last    map[string]discovery.Device
 	rows    map[string][]string // of the devices in last
 	now     func() time.Time
 
 	configuration, node string // of which Instances would be
 	shared              bool
+}
+
+// column is a column of the table.
+type column struct {
+	title string
+	width int // in the lines of --watch
+	value func(discovery.Device) string
+}
+
+// columnsOf returns the columns that a kind of handler has.
+func columnsOf(k handlers.Kind) []column {
+	var all []column
+	for _, c := range k.Columns {
+		all = append(all, column{c.Title, 16, func(d discovery.Device) string { return d.Properties[c.Property] }})
+	}
+	return all
+}
+
+// udevColumns are those of the handler udev. The tree knows what reports do not
+// say.
+func udevColumns(tree *sysfs.Tree) []column {
+	sysfsDevice := func(d discovery.Device, value func(*sysfs.Device) string) string {
+		devpath := cmp.Or(d.Properties["UDEV_DEVPATH"], d.ID)
+		if !strings.HasPrefix(devpath, "/devices/") {
+			return ""
+		}
+		return value(tree.View().At(devpath))
+	}
+	return []column{
+		{"NODES", 16, nodes},
+		{"SUBSYSTEM", 12, func(d discovery.Device) string { return sysfsDevice(d, (*sysfs.Device).Subsystem) }},
+		{"DRIVER", 16, func(d discovery.Device) string { return sysfsDevice(d, (*sysfs.Device).Driver) }},
+	}
+}
+
+// nodes returns a device's nodes, as "/dev/a,/dev/b".
+func nodes(d discovery.Device) string {
+	var paths []string
+	for _, s := range d.DeviceSpecs {
+		paths = append(paths, s.HostPath)
+	}
+	return strings.Join(paths, ",")
 }
 
 // instance returns the name that the device's Instance would have.
@@ -82,32 +124,33 @@ func (p *printer) instance(d discovery.Device) string {
 	return v0.InstanceName(p.configuration, v0.DeviceHash(d.ID, p.node, p.shared))
 }
 
-// newPrinter makes a printer for the devices of a kind of handler.
-func newPrinter(out io.Writer, format, kind string, tree *sysfs.Tree) (*printer, error) {
+func newPrinter(out io.Writer, format string, columns []column) (*printer, error) {
 	if !slices.Contains([]string{"table", "json", "yaml"}, format) {
 		return nil, fmt.Errorf("unknown format %q: choose table, json or yaml", format)
 	}
-	p := &printer{out: out, format: format, tree: tree, rows: map[string][]string{}, now: time.Now}
-	p.columns = p.columnsOf(kind)
-	return p, nil
+	return &printer{out: out, format: format, columns: columns, rows: map[string][]string{}, now: time.Now}, nil
 }
 
-// row returns the columns of a device. Those of a removed device are as they were.
+// header returns the titles of the columns.
+func (p *printer) header() []string {
+	var titles []string
+	for _, c := range p.columns {
+		titles = append(titles, c.title)
+	}
+	return append(titles, "INSTANCE", "ID")
+}
+
+// row returns what the columns show of a device.
 func (p *printer) row(d discovery.Device) []string {
-	row := make([]string, len(p.columns))
-	for i, c := range p.columns {
-		row[i] = printable(cmp.Or(c.of(d), "-"))
+	var row []string
+	for _, c := range p.columns {
+		row = append(row, c.value(d))
+	}
+	row = append(row, p.instance(d), d.ID)
+	for i, c := range row {
+		row[i] = printable(cmp.Or(c, "-"))
 	}
 	return row
-}
-
-// titles returns those of the columns.
-func (p *printer) titles() []string {
-	titles := make([]string, len(p.columns))
-	for i, c := range p.columns {
-		titles[i] = c.title
-	}
-	return titles
 }
 
 // printable keeps names from controlling the terminal.
@@ -138,7 +181,7 @@ func (p *printer) list(devices []discovery.Device) error {
 		return err
 	}
 	w := tabwriter.NewWriter(p.out, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(w, strings.Join(p.titles(), "\t"))
+	fmt.Fprintln(w, strings.Join(p.header(), "\t"))
 	for _, d := range devices {
 		fmt.Fprintln(w, strings.Join(p.row(d), "\t"))
 	}
@@ -207,10 +250,13 @@ func (p *printer) change(c change) error {
 		}
 		return p.yaml(c)
 	}
-	line := fmt.Sprintf("%s  %-8s", c.Time.Format("15:04:05.000"), c.Event)
-	for i, cell := range p.rows[c.Device.ID] {
-		line += fmt.Sprintf(" %-*s", p.columns[i].width, cell)
+	row := p.rows[c.Device.ID] // of a removed device as it was
+	var line strings.Builder
+	fmt.Fprintf(&line, "%s  %-8s", c.Time.Format("15:04:05.000"), c.Event)
+	for i, column := range p.columns {
+		fmt.Fprintf(&line, " %-*s", column.width, row[i])
 	}
-	_, err := fmt.Fprintln(p.out, strings.TrimRight(line, " "))
+	n := len(p.columns)
+	_, err := fmt.Fprintf(p.out, "%s %-20s %s\n", &line, row[n], row[n+1])
 	return err
 }

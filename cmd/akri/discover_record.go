@@ -19,12 +19,12 @@ import (
 // nodeMounts is this machine's table of mounts.
 const nodeMounts = "/proc/1/mountinfo"
 
-// record writes down which devices this machine has.
+// record writes which devices this machine has.
 func record(cmd *cobra.Command, file string, keepSerials bool) error {
 	cmd.SilenceUsage = true
-	s := recording.Source{
+	s := recording.Machine{
 		Sys:         os.DirFS("/sys").(fs.ReadLinkFS),
-		Tables:      vital.Sources{Proc: os.DirFS("/proc"), NodeMounts: nodeMounts},
+		Tables:      vital.Files{Proc: os.DirFS("/proc"), NodeMounts: nodeMounts},
 		KeepSerials: keepSerials,
 	}
 	if _, err := os.Stat("/run/udev/data"); err == nil {
@@ -49,11 +49,12 @@ func record(cmd *cobra.Command, file string, keepSerials bool) error {
 	if keepSerials {
 		blanked = "Serial numbers are in it"
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%d devices recorded in %s. %s; look through it before you give it to others.\n", len(r.Devices), file, blanked)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%d devices recorded in %s. %s; check it before you give it to others.\n", len(r.Devices), file, blanked)
 	return nil
 }
 
-// machine returns what the handler udev looks at: this machine, or a recorded one.
+// machine returns what the handler udev looks at: this machine, or a recorded
+// one.
 func (d *discoverFlags) machine(cmd *cobra.Command) (udev.Options, error) {
 	if d.from == "" {
 		return udev.Options{NodeMounts: nodeMounts}, nil
@@ -69,7 +70,7 @@ func (d *discoverFlags) machine(cmd *cobra.Command) (udev.Options, error) {
 	return udev.Recorded(r), nil
 }
 
-// help shows from what a rule for a device can be written.
+// help shows what a rule for a device can be made of.
 func (d *discoverFlags) help(cmd *cobra.Command, device string) error {
 	options, err := d.machine(cmd)
 	if err != nil {
@@ -86,14 +87,14 @@ func (d *discoverFlags) help(cmd *cobra.Command, device string) error {
 		return err
 	}
 	out := cmd.OutOrStdout()
-	fmt.Fprintln(out, "A rule is made of any of these, with commas between them; * and ? may stand in values.")
+	fmt.Fprintln(out, "A rule is any of these, separated by commas; values may contain * and ?.")
 	fmt.Fprintln(out)
 	rulehelp.Describe(out, dev)
 	fmt.Fprintln(out, "\nProposals, and how many devices of this machine each selects:")
 	for _, s := range rulehelp.Suggest(dev) {
 		r, err := rule.Parse(s.Rule)
 		if err != nil {
-			return fmt.Errorf("a rule that was proposed is wrong, which is a fault of this program: %s: %w", s.Rule, err)
+			return fmt.Errorf("a proposed rule is wrong, which is a bug: %s: %w", s.Rule, err)
 		}
 		all, err := m.Select(v, r)
 		if err != nil {

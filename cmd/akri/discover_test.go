@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers"
 	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
@@ -86,7 +87,7 @@ func TestDiscover(t *testing.T) {
 		{"which", manifest, `-f -`, "", "", "several Configurations: name one of echo, null-device, camera"},
 		{"not there", manifest, `-f - other`, "", "", "no Configuration other"},
 		{"other handler", manifest, `-f - camera`, "", "", `discovery handler "onvif"`},
-		{"recording for another handler", manifest, `-f - echo --from discover_test.go`, "", "", "only the handler udev is asked of a recording"},
+		{"recording for another handler", manifest, `-f - echo --from discover_test.go`, "", "", "only the handler udev can use a recording"},
 		{"no Configuration", "kind: Pod\n", `-f -`, "", "", "no Configuration of akri.sh"},
 		{"wrong field", "apiVersion: akri.sh/v0\nkind: Configuration\nspec: {handler: {}}\n", `-f -`, "", "", "handler"},
 	} {
@@ -103,7 +104,7 @@ func TestDiscover(t *testing.T) {
 
 const recorded = "../../internal/handlers/udev/testdata/machine.txt"
 
-// Of a recorded machine is found what was there, and said what is to be said.
+// With a recording, the recorded machine's devices are found.
 func TestRecorded(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
@@ -115,7 +116,7 @@ func TestRecorded(t *testing.T) {
 			"NODES          SUBSYSTEM   DRIVER   INSTANCE           ID\n",
 			"/dev/ttyUSB0   tty         -        akri-udev-04ef61   path:pci0000:00/0000:00:14.0/usb2/3/1.0/port0/tty/ttyUSB\n"}, nil, ""},
 		{"no serial number", []string{"udev", "--from", recorded, "-r", `SUBSYSTEM=="tty", ATTRS{idVendor}=="0403"`, "--identify-by", "serial"},
-			[]string{"path:"}, []string{"Note: known by place, having no serial number: /dev/ttyUSB0, /dev/ttyUSB1\n"}, ""},
+			[]string{"path:"}, []string{"Note: identified by place, since there is no serial number: /dev/ttyUSB0, /dev/ttyUSB1\n"}, ""},
 		{"no node", []string{"udev", "--from", recorded, "-r", `SUBSYSTEM=="gpio"`}, []string{"gpiochip512"},
 			[]string{"Note: 1 of 2 devices have no device node"}, ""},
 		{"help", []string{"udev", "--from", recorded, "--rule-help", "/dev/ttyUSB4"}, []string{
@@ -123,7 +124,7 @@ func TestRecorded(t *testing.T) {
 			"# every device of this make: 2\n  SUBSYSTEM==\"tty\", ATTRS{idVendor}==\"10c4\", ATTRS{idProduct}==\"8a2a\"\n",
 			"# only what belongs to this interface of it: 1\n  SUBSYSTEM==\"tty\", DEVPATH==\"*:1.1/*\", "}, nil, ""},
 		{"help for nothing", []string{"udev", "--from", recorded, "--rule-help", "/dev/sdz"}, nil, nil, "neither a device node"},
-		{"not a recording", []string{"udev", "--from", "discover_test.go", "-r", `KERNEL=="a"`}, nil, nil, "akri discover --record writes one"},
+		{"not a recording", []string{"udev", "--from", "discover_test.go", "-r", `KERNEL=="a"`}, nil, nil, "akri discover --record writes recordings"},
 		{"help and a rule", []string{"udev", "--rule-help", "/dev/null", "-r", `KERNEL=="a"`}, nil, nil, "none of the others can be"},
 		{"record and from", []string{"--record", "-", "--from", recorded}, nil, nil, "none of the others can be"},
 		{"bad pattern", []string{"udev", "-r", `KERNEL=="a"`, "--allow-node-devices", "sda"}, nil, nil, "not the path of a device node"},
@@ -145,13 +146,13 @@ func TestRecorded(t *testing.T) {
 	}
 }
 
-// What is recorded of this machine is found in the recording as on the machine.
+// A recording of this machine has the same devices as the machine.
 func TestRecord(t *testing.T) {
 	if _, err := os.Stat("/sys/class/mem/null"); err != nil {
 		t.Skipf("this machine has no sysfs: %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "machine.txt")
-	if _, errs, err := discover("", "--record", file); err != nil || !strings.Contains(errs, "blanked; look through it") {
+	if _, errs, err := discover("", "--record", file); err != nil || !strings.Contains(errs, "blanked; check it") {
 		t.Fatalf("%q, %v", errs, err)
 	}
 	for _, rule := range []string{`SUBSYSTEM=="mem"`, `SUBSYSTEM=="block"`, `SUBSYSTEM=="misc", ATTR{dev}=="10:*"`} {
@@ -213,7 +214,7 @@ func TestChanges(t *testing.T) {
 `,
 	} {
 		var out bytes.Buffer
-		p, err := newPrinter(&out, format, "udev", tree)
+		p, err := newPrinter(&out, format, udevColumns(tree))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,12 +230,14 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// A handler that needs no words of its own here has a command by its details.
+// A handler without its own command here gets one that takes details.
 func TestDetailsCommand(t *testing.T) {
 	kind, _ := all.Find("debugEcho")
 	kind.Name = "ownName"
+	kind.Columns = []handlers.Column{{Title: "TEXT", Property: "DEBUG_ECHO_DESCRIPTION"}, {Title: "MODEL", Property: "NONE"}}
 	for _, tt := range []struct{ args, out, err string }{
 		{"--details - --shared --node a -o json", `"instance": "akri-ownname-`, ""},
+		{"--details - --shared --configuration c", "TEXT   MODEL   INSTANCE   ID\nfoo    -       c-", ""},
 		{"", "", "at least one of the flags"},
 		{"--details /no/such/file", "", "no such file"},
 	} {

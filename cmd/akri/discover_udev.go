@@ -15,8 +15,8 @@ import (
 	udevdetails "github.com/akri-go/akri/internal/handlers/udev/details"
 )
 
-// newDiscoverUdevCommand makes the command of the handler udev, whose rules can be
-// tried on the command line.
+// newDiscoverUdevCommand makes the command of the handler udev, whose rules can
+// be tried on the command line.
 func newDiscoverUdevCommand(kind all.Kind) *cobra.Command {
 	var (
 		d       discoverFlags
@@ -33,10 +33,10 @@ func newDiscoverUdevCommand(kind all.Kind) *cobra.Command {
 		Use:   kind.Name + " ((--rule RULE)... | --details FILE | --rule-help DEVICE)",
 		Short: "Show " + kind.Summary,
 		Long: `Show which devices of this machine udev rules select, with the device nodes
-that a container would get. A device is selected if one of the rules matches
-it; a rule matches if all that it says holds.
+that a container would get. A device is selected if one of the rules matches it;
+a rule matches if all its conditions do.
 
---rule-help shows from what a rule for one device can be written, and proposes
+--rule-help shows what a rule for one device can be made of, and proposes
 some.`,
 		Example: `  akri discover udev --rule 'SUBSYSTEM=="video4linux", ATTRS{idVendor}=="046d"'
   akri discover udev --rule 'KERNEL=="ttyUSB*"' --rule 'KERNEL=="ttyACM*"' --watch
@@ -78,12 +78,12 @@ some.`,
 	d.registerDetails(cmd, &file)
 	f := cmd.Flags()
 	f.StringArrayVarP(&details.UdevRules, "rule", "r", nil, "udev `rule`; may be given several times")
-	f.BoolVar(&details.GroupRecursive, "group-recursive", false, "make one device of those that lie on one branch of sysfs")
+	f.BoolVar(&details.GroupRecursive, "group-recursive", false, "combine devices on one branch of sysfs into one")
 	f.StringVar(&details.IdentifyBy, "identify-by", string(udevdetails.ByDevpath), "what a device is known by: path, serial or devpath")
 	f.StringVar(&details.Permissions, "permissions", "rwm", "what a container may do with the device nodes: r, w, m, rw, rm, wm or rwm")
 	f.StringVar(&resource, "device-plugin-resource-name", "", "add bus addresses for this KubeVirt `resource`")
 	f.BoolVar(&vfio, "vfio-passthrough", false, "add the nodes of the IOMMU group")
-	f.StringVar(&device, "rule-help", "", "show from what a rule for this `device` can be written: a device node, or a folder in /sys")
+	f.StringVar(&device, "rule-help", "", "show what a rule for this `device` can be made of: a device node, or a folder in /sys")
 	completeValues(cmd, "permissions", "r", "w", "m", "rw", "rm", "wm", "rwm")
 	cmd.MarkFlagsOneRequired("rule", "details", "rule-help")
 	for _, other := range []string{"rule", "group-recursive", "identify-by", "permissions", "rule-help"} {
@@ -96,11 +96,12 @@ some.`,
 // registerMachine adds the flags about the machine that the handler udev looks at.
 func (d *discoverFlags) registerMachine(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringSliceVar(&d.allow, "allow-node-devices", nil, "device nodes (`patterns`) to show although this machine lives on them")
-	f.StringVar(&d.from, "from", "", "ask of the devices that --record has written to this `file` (- for standard input)")
+	f.StringSliceVar(&d.allow, "allow-node-devices", nil, "device nodes (`patterns`) to show although this machine itself depends on them")
+	f.StringVar(&d.from, "from", "", "use the devices that --record has written to this `file` (- for standard input)")
 }
 
-// startUdev returns what makes the handler udev for the machine that is asked.
+// startUdev returns what makes the handler udev for this machine or a recorded
+// one.
 func (d *discoverFlags) startUdev(cmd *cobra.Command) (setup.New, error) {
 	o, err := d.machine(cmd)
 	if err != nil {
@@ -116,7 +117,7 @@ func (d *discoverFlags) startUdev(cmd *cobra.Command) (setup.New, error) {
 	}, nil
 }
 
-// noteBare says which devices have nothing that a container could open.
+// noteBare says how many devices have nothing that a container could open.
 func noteBare(w io.Writer, devices []discovery.Device) {
 	bare := 0
 	for _, d := range devices {

@@ -13,27 +13,28 @@ import (
 	"github.com/akri-go/akri/internal/exitcode"
 )
 
-// exits is what the help of a command says about exit codes, unless it has its
-// own words.
+// exits is the paragraph about exit codes in the help of a command, unless it
+// has its own.
 func exits() string { return exitText("it has done that", "it failed") }
 
-// exitText is [exitcode.Text] for commands of akri, which end by themselves.
+// exitText is [exitcode.Text] for commands of akri, which end when they are
+// done.
 func exitText(ok, failed string) string {
 	return exitcode.Text(ok, failed) + fmt.Sprintf("\n  %d  it was interrupted, by Ctrl-C", exitcode.Interrupted)
 }
 
-// wrongCall says where to read how a command is called.
+// wrongCall adds where to read how to call a command.
 func wrongCall(cmd *cobra.Command, err error) error {
 	return exitcode.Usagef("%w: see %s --help", err, cmd.CommandPath())
 }
 
-// exitError ends akri with the code of a program that it ran, which has said
-// itself what was wrong.
+// exitError ends akri with the exit code of a program that it ran, which has
+// reported the error itself.
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// exitCode returns the code for an error, and what is to be said about it.
+// exitCode returns the code for an error, and what to print about it.
 func exitCode(ctx context.Context, err error) (code int, say string) {
 	var exit exitError
 	switch {
@@ -49,8 +50,8 @@ func exitCode(ctx context.Context, err error) (code int, say string) {
 	return code, err.Error()
 }
 
-// withHabits gives a command and all below it what every one has: groups that
-// know their commands, values that are looked at, completion, exit codes.
+// withHabits gives a command and all below it what all have in common: groups
+// that know their commands, checked values, completion, exit codes.
 func withHabits(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		withHabits(sub)
@@ -69,7 +70,7 @@ func withHabits(cmd *cobra.Command) {
 	}
 	before := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		// Cobra's own checks, which come after this, cannot be told from failures.
+		// Cobra's own checks come later, and cannot be distinguished from failures.
 		for _, err := range []error{cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()} {
 			if err != nil {
 				return wrongCall(cmd, err)
@@ -94,7 +95,7 @@ func withHabits(cmd *cobra.Command) {
 	}
 }
 
-// group makes a command that only has others below it know them.
+// group makes a command that only has subcommands know them.
 func group(cmd *cobra.Command) {
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -114,8 +115,8 @@ func group(cmd *cobra.Command) {
 	cmd.Long += "\n\n" + exits()
 }
 
-// sensible refuses values that no flag of ours can mean: an empty text, as of a
-// variable that is not set, and less than nothing.
+// sensible refuses values that none of our flags can have: an empty text, as
+// from a variable that is not set, and negative numbers.
 func sensible(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
 		var wrong string
@@ -130,7 +131,7 @@ func sensible(flags *pflag.FlagSet) (err error) {
 			}
 		case "int", "duration":
 			if strings.HasPrefix(f.Value.String(), "-") {
-				wrong = "is " + f.Value.String() + ", less than nothing"
+				wrong = "is " + f.Value.String() + ", which is negative"
 			}
 		}
 		if wrong != "" && err == nil {
@@ -147,7 +148,7 @@ func completeWith(list func(context.Context, []string) []string) cobra.Completio
 	}
 }
 
-// completeFlag has a flag completed with files of these extensions, or with
+// completeFlag completes a flag with files that have these extensions, or with
 // folders if there are none.
 func completeFlag(cmd *cobra.Command, flag string, extensions ...string) {
 	directive := cobra.ShellCompDirectiveFilterFileExt
@@ -159,13 +160,13 @@ func completeFlag(cmd *cobra.Command, flag string, extensions ...string) {
 	})
 }
 
-// completeValues has a flag completed with these.
+// completeValues completes a flag with these values.
 func completeValues(cmd *cobra.Command, flag string, values ...string) {
 	complete(cmd, flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func complete(cmd *cobra.Command, flag string, with cobra.CompletionFunc) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, with); err != nil { // only if there were no such flag
+	if err := cmd.RegisterFlagCompletionFunc(flag, with); err != nil { // cannot happen: the flag exists
 		cmd.RunE = func(*cobra.Command, []string) error { return err }
 	}
 }

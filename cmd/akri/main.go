@@ -1,5 +1,5 @@
-// Command akri is the tool for a person's shell: a local cluster to try things
-// on, and answers about this machine's devices.
+// Command akri is the command-line tool: it runs a local cluster to try Akri
+// on, and shows this machine's devices.
 package main
 
 import (
@@ -28,11 +28,11 @@ func main() {
 func newAkriCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "akri",
-		Short: "Devices as Kubernetes resources: try it, look into it",
+		Short: "Try Akri, check Configurations, look at devices",
 		Long: `akri shows which devices a udev rule finds on this machine, checks whether a
 Configuration would be accepted, and makes a local cluster to try Akri on.
 
-akri completion --help says how a shell completes its commands.`,
+akri completion --help says how to set up completion in your shell.`,
 		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -48,7 +48,7 @@ func TestDevWithoutCluster(t *testing.T) {
 	}
 }
 
-// run runs akri and returns its exit code and all that it says.
+// run runs akri and returns its exit code and all its output.
 func run(args ...string) (int, string) {
 	cmd := newAkriCommand()
 	var out bytes.Buffer
@@ -60,7 +60,7 @@ func run(args ...string) (int, string) {
 	return code, out.String() + say
 }
 
-// What is typed wrongly ends with 2, at once and with words.
+// Wrong calls end with 2, at once and with an explanation.
 func TestCalledWrongly(t *testing.T) {
 	dir := t.TempDir()
 	chart := filepath.Join("..", "..", "charts", "akri")
@@ -77,15 +77,15 @@ func TestCalledWrongly(t *testing.T) {
 		{"discover udv", 2, `there is no handler "udv": choose udev, debugEcho or opcua`},
 		{"dev plug zram0", 2, `"zram0"`},
 		{"dev --dir DIR plug -n 0", 2, "--count is 0"},
-		{"dev --dir DIR plug -n -1", 2, "--count is -1, less than nothing"},
+		{"dev --dir DIR plug -n -1", 2, "--count is -1, which is negative"},
 		{"dev --dir DIR unplug --all zram0", 2, "not both"},
 		{"dev --dir DIR unplug ''", 2, "name is empty"},
 		{"dev --dir DIR logs -n -1", 2, "--lines is -1"},
 		{"dev --dir '' status", 2, "--dir is empty"},
-		{"dev --dir NOWHERE up --nodes -1", 2, "--nodes is -1, less than nothing"},
+		{"dev --dir NOWHERE up --nodes -1", 2, "--nodes is -1, which is negative"},
 		{"dev --dir NOWHERE up --nodes 99", 2, "--nodes is 99: at most 32"},
-		{"dev --dir NOWHERE up --kubernetes 1.12", 2, "there are 1.37.1, "},
-		{"dev --dir NOWHERE up --wait -5s", 2, "--wait is -5s, less than nothing"},
+		{"dev --dir NOWHERE up --kubernetes 1.12", 2, "choose among 1.37.1, "},
+		{"dev --dir NOWHERE up --wait -5s", 2, "--wait is -5s, which is negative"},
 		{"dev --dir NOWHERE up --chart ''", 2, "--chart is empty"},
 		{"dev --dir NOWHERE up --set a=b", 2, "there is no --chart"},
 		{"dev --dir NOWHERE up --chart DIR", 1, "Chart.yaml"},
@@ -96,7 +96,7 @@ func TestCalledWrongly(t *testing.T) {
 		{"dev --dir NOWHERE up --chart CHART --namespace A", 1, `namespace "A"`},
 		{"dev --dir NOWHERE up --chart CHART --release A_B", 1, `release "A_B"`},
 		{"dev up --nodes two", 2, "--nodes"},
-		{"dev --dir DIR kubectl", 2, "say what kubectl is to do"},
+		{"dev --dir DIR kubectl", 2, "give kubectl's arguments"},
 		{"dev --dir DIR kubectl --", 2, "nothing follows"},
 		{"dev kubectl --dir", 2, "nothing follows --dir"},
 		{"dev kubectl --help", 0, "kubectl get pods -A"},
@@ -156,7 +156,7 @@ func TestEnded(t *testing.T) {
 	}
 }
 
-// Ctrl-C is no failure of its own.
+// Ctrl-C is not a failure.
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -170,7 +170,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// A shell offers what there is, and files only where files are meant.
+// Completion offers what exists, and files only where a file is expected.
 func TestCompletion(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/akri-go/akri/discovery/wire"
 )
 
-// serve runs h under discovery.Serve, waits until it has registered with an
-// agent, and returns a handler that asks it over its socket.
+// serve runs h under discovery.Serve and waits until it has registered with an
+// agent. It returns a handler that calls h over its socket.
 func serve(t *testing.T, h discovery.Handler) discovery.Handler {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "akri") // t.TempDir is too long for a socket
@@ -48,8 +48,8 @@ func serve(t *testing.T, h discovery.Handler) discovery.Handler {
 			if err != nil {
 				t.Errorf("Serve: %v", err)
 			}
-		case <-time.After(patience):
-			t.Errorf("Serve has not returned within %s", patience)
+		case <-time.After(waitTimeout):
+			t.Errorf("Serve has not returned within %s", waitTimeout)
 		}
 	})
 
@@ -59,8 +59,8 @@ func serve(t *testing.T, h discovery.Handler) discovery.Handler {
 	case err := <-ended:
 		ended <- err
 		t.Fatalf("Serve: %v", err)
-	case <-time.After(patience):
-		t.Fatalf("no registration within %s", patience)
+	case <-time.After(waitTimeout):
+		t.Fatalf("no registration within %s", waitTimeout)
 	}
 	if request.Name != h.Name() || request.Shared != h.Shared() {
 		t.Errorf("registered as %q, shared %t; want %q, %t", request.Name, request.Shared, h.Name(), h.Shared())
@@ -84,12 +84,12 @@ type agent struct {
 func (a *agent) RegisterDiscoveryHandler(_ context.Context, m *pb.RegisterDiscoveryHandlerRequest) (*pb.Empty, error) {
 	select {
 	case a.registered <- m:
-	default: // handlers register again whenever a question was dropped
+	default: // handlers register again whenever a request was dropped
 	}
 	return &pb.Empty{}, nil
 }
 
-// client asks a served handler.
+// client calls a served handler.
 type client struct {
 	discovery.Handler // for Name and Shared
 	pb                pb.DiscoveryHandlerClient

@@ -1,8 +1,9 @@
 // Package discoverytest has the tests that every discovery handler should pass.
 //
-// A handler's author writes a [Harness], which sets up a handler with devices
-// that can be unplugged, and calls [Run] in a test. The suite asks the handler
-// in the same process and again as a client of [discovery.Serve] over a socket.
+// A handler's author writes a [Harness], which sets up a [Fixture]: a handler
+// with devices that can be unplugged. A test then calls [Run]. The suite calls
+// the handler in the same process, and again through [discovery.Serve] over a
+// socket.
 package discoverytest
 
 import (
@@ -19,28 +20,27 @@ import (
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
-// patience is how long the suite waits for what must happen.
-const patience = 20 * time.Second
+// waitTimeout is how long the suite waits for what must happen.
+const waitTimeout = 20 * time.Second
 
 // Harness sets up one handler for one test, and cleans up with t.Cleanup.
 type Harness func(t *testing.T) Fixture
 
-// Fixture is a handler in surroundings that the suite can change.
+// Fixture is a handler with devices that the suite can plug and unplug.
 type Fixture struct {
 	// Handler is the handler under test.
 	Handler discovery.Handler
-	// Request finds devices: those with the ids of Present at first.
+	// Request finds devices. At first these are the ones with the ids in Present.
 	Request discovery.Request
 	Present []string
-	// Unplug takes devices away, one at least, and Plug puts them back. Both
-	// return the ids that are then to be reported. Unplug comes first, and
-	// they take turns.
+	// Unplug removes at least one device, and Plug brings the removed ones back.
+	// Both return the ids that must be reported then. They are called in turns,
+	// Unplug first.
 	Unplug, Plug func() []string
-	// Invalid is a question that the handler must refuse; further ones are in
-	// AlsoInvalid.
+	// Invalid and AlsoInvalid are requests that the handler must refuse.
 	Invalid     discovery.Request
 	AlsoInvalid []discovery.Request
-	// Nothing, if not nil, is a valid question that finds no device.
+	// Nothing, if not nil, is a valid request that finds no device.
 	Nothing *discovery.Request
 }
 
@@ -87,10 +87,10 @@ func run(t *testing.T, h Harness) {
 func testName(t *testing.T, f Fixture) {
 	name, shared := f.Handler.Name(), f.Handler.Shared()
 	if name == "" || len(name) > 63 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
-		t.Errorf("the name %q does not do", name)
+		t.Errorf("the name %q is not valid: want 1 to 63 letters, digits and -_.", name)
 	}
 	if f.Handler.Name() != name || f.Handler.Shared() != shared {
-		t.Error("Name and Shared must give the same answer each time")
+		t.Error("Name and Shared must return the same each time")
 	}
 }
 
@@ -106,7 +106,7 @@ func testFirstReport(t *testing.T, f Fixture) {
 
 func testNothing(t *testing.T, f Fixture) {
 	if f.Nothing == nil {
-		t.Skip("the harness knows no such question")
+		t.Skip("the fixture has no such request")
 	}
 	ask(t, f.Handler, *f.Nothing).wait(nil)
 }
@@ -140,7 +140,7 @@ func testEndsWithContext(t *testing.T, f Fixture) {
 	if err := a.ended(); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("ended with %v, want nil or the context's error", err)
 	}
-	// Another question sees changes; the ended one must not.
+	// Another request sees changes; the ended one must not.
 	other := ask(t, f.Handler, f.Request)
 	other.wait(f.Present)
 	reports := a.count()
@@ -159,7 +159,7 @@ func testEndsWithContext(t *testing.T, f Fixture) {
 }
 
 func testReportFails(t *testing.T, f Fixture) {
-	failure := errors.New("the test does not want more")
+	failure := errors.New("the test ends here")
 	a := askWith(t, t.Context(), f.Handler, f.Request, func() error { return failure })
 	if err := a.ended(); !errors.Is(err, failure) {
 		t.Errorf("ended with %v, want the error that report returned", err)
@@ -200,7 +200,7 @@ func testAskedAgain(t *testing.T, f Fixture) {
 	}
 }
 
-// answer collects what a handler reports to one question.
+// answer collects what a handler reports for one request.
 type answer struct {
 	t      *testing.T
 	cancel context.CancelFunc
@@ -266,7 +266,7 @@ func (a *answer) report(devices []discovery.Device) {
 func (a *answer) wait(want []string) {
 	a.t.Helper()
 	want = slices.Sorted(slices.Values(want))
-	timeout := time.After(patience)
+	timeout := time.After(waitTimeout)
 	for {
 		a.mu.Lock()
 		reports, changed := a.reports, a.changed
@@ -284,7 +284,7 @@ func (a *answer) wait(want []string) {
 		case <-a.done:
 			a.t.Fatalf("Discover ended (%v) while waiting for %q; %d reports, the last %q", a.err, want, reports, got)
 		case <-timeout:
-			a.t.Fatalf("waited %s for a report of %q; %d reports, the last %q", patience, want, reports, got)
+			a.t.Fatalf("waited %s for a report of %q; %d reports, the last %q", waitTimeout, want, reports, got)
 		}
 	}
 }
@@ -295,8 +295,8 @@ func (a *answer) ended() error {
 	select {
 	case <-a.done:
 		return a.err
-	case <-time.After(patience):
-		a.t.Fatalf("Discover has not returned within %s", patience)
+	case <-time.After(waitTimeout):
+		a.t.Fatalf("Discover has not returned within %s", waitTimeout)
 		return nil
 	}
 }

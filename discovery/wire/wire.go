@@ -1,6 +1,6 @@
-// Package wire turns messages of the discovery protocol into the types of
-// package discovery, for programs that ask handlers, as agents do. It checks
-// nothing: what a handler sends is not to be trusted.
+// Package wire converts between messages of the discovery protocol and the
+// types of package discovery, for programs that call handlers, as agents do. It
+// does not check anything: what a handler sends cannot be trusted.
 package wire
 
 import (
@@ -20,7 +20,7 @@ func Request(req discovery.Request) *pb.DiscoverRequest {
 	return m
 }
 
-// Device reads one device. Nothing is vetted.
+// Device converts one device. It does not check anything.
 func Device(m *pb.Device) discovery.Device {
 	d := discovery.Device{ID: m.GetId(), Properties: m.GetProperties()}
 	for _, mount := range m.GetMounts() {
@@ -40,7 +40,7 @@ func Device(m *pb.Device) discovery.Device {
 	return d
 }
 
-// Devices reads a list of devices.
+// Devices converts a list of devices.
 func Devices(m *pb.DiscoverResponse) []discovery.Device {
 	devices := make([]discovery.Device, len(m.GetDevices()))
 	for i, d := range m.GetDevices() {

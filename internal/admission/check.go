@@ -12,46 +12,47 @@ import (
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// Facts is what the cluster knows and a Configuration does not say. The zero
+// Facts is what the cluster knows beyond the Configuration itself. The zero
 // value is for a check without a cluster.
 type Facts struct {
-	// Namesakes are other Configurations of the same name.
+	// Namesakes are other Configurations with the same name.
 	Namesakes []types.NamespacedName
-	// Instance is the one that has the Configuration's name, if there is one.
+	// Instance is the Instance that has the Configuration's name, if any.
 	Instance *v0.Instance
-	// Parent is another Configuration, of which an Instance can get the name.
+	// Parent is another Configuration, one of whose Instances could get this
+	// name.
 	Parent *types.NamespacedName
-	// Heirs are other Configurations that have names which Instances of this one
-	// can get.
+	// Heirs are other Configurations whose names Instances of this one could
+	// get.
 	Heirs []types.NamespacedName
-	// Same are other Configurations that the user may see and that ask the same
-	// handler the same.
+	// Same are other Configurations with the same discovery request, as far as
+	// the user may see them.
 	Same []types.NamespacedName
-	// Trials are what the API server said to the specs, by their path, such as
-	// "spec.brokerSpec.brokerPodSpec". A spec without an entry is judged by the
-	// types that this program was built with.
+	// Trials are the API server's verdicts on the specs, by path, such as
+	// "spec.brokerSpec.brokerPodSpec". A spec without a verdict is judged by
+	// the types that this program was built with.
 	Trials map[string]Verdict
-	// Denials say, by the same paths, why the user may not have made what is made
+	// Denials say, by the same paths, why the user may not create what is made
 	// from a spec.
 	Denials map[string]string
 	// Gaps say what could not be found out.
 	Gaps []string
 }
 
-// Verdict is what the API server said to a trial of a spec.
+// Verdict is the API server's answer to a dry run of a spec.
 type Verdict struct {
-	// Answered is false if it did not get so far as to judge the spec.
+	// Answered is false if the API server did not get to judge the spec.
 	Answered bool
-	// Faults are what no cluster like this one will ever accept.
+	// Faults are what this kind of cluster will never accept.
 	Faults []Fault
-	// Objection is why it would be refused at this moment (a quota, a policy,
-	// a service account that is not there), or why there was no answer.
+	// Objection is why the object would be refused right now (a quota, a
+	// policy, a missing service account), or why there was no answer.
 	Objection string
 }
 
 // Fault is one thing that is wrong with a spec.
 type Fault struct {
-	Field  string // within the spec; empty for all of it
+	Field  string // within the spec; empty for the whole spec
 	Type   field.ErrorType
 	Reason string
 }
@@ -59,17 +60,17 @@ type Fault struct {
 // Limits of warnings: the API asks for at most 120 characters each, and
 // shortens what is more than 4 KiB in all.
 const (
-	maxWarning  = 120
-	maxWarnings = 20
+	maxWarningBytes = 120
+	maxWarnings     = 20
 )
 
-// maxSaid is how many errors, and how many warnings, are kept at most: who has
-// that many has read enough, and strangers can ask the webhook.
-const maxSaid = 200
+// maxFindings limits the errors, and the warnings, that are kept: nobody needs
+// more, and strangers can call the webhook.
+const maxFindings = 200
 
-// Check returns why a Configuration cannot be accepted, and what its author
-// should know if it can. Old is what it was before, nil for a new one: what
-// does not change is not held against it where nobody could help it.
+// Check returns why a Configuration cannot be accepted, and warnings for its
+// author if it can. Old is what it was before, nil for a new one: some faults
+// are forgiven if they were there before.
 func Check(c, old *v0.Configuration, facts Facts) (field.ErrorList, []string) {
 	k := checker{c: c, old: old, facts: facts}
 	k.name()
@@ -98,22 +99,22 @@ func (k *checker) invalid(path *field.Path, format string, args ...any) {
 }
 
 func (k *checker) add(err *field.Error) {
-	if len(k.errs) < maxSaid {
+	if len(k.errs) < maxFindings {
 		k.errs = append(k.errs, err)
 	}
 }
 
 func (k *checker) warn(format string, args ...any) {
-	if len(k.told) < maxSaid {
+	if len(k.told) < maxFindings {
 		k.told = append(k.told, fmt.Sprintf(format, args...))
 	}
 }
 
-// warnings returns them in one line each, as long and as many as the API likes.
+// warnings returns one line for each, within the API's limits.
 func (k *checker) warnings() []string {
 	var out []string
 	for _, w := range k.told {
-		if w = Short(w, maxWarning); !slices.Contains(out, w) {
+		if w = Short(w, maxWarningBytes); !slices.Contains(out, w) {
 			out = append(out, w)
 		}
 	}
@@ -136,7 +137,7 @@ func (k *checker) name() {
 	for _, o := range k.facts.Namesakes {
 		if k.old != nil {
 			// It cannot be renamed, and one of the two may well be edited.
-			k.warn("Configuration %s has this name too: of the two, the older one gets the devices", o)
+			k.warn("Configuration %s has the same name: the older one of the two gets the devices", o)
 			continue
 		}
 		k.invalid(path, "belongs to the Configuration %s: resources of a node (%s) have no namespace. Choose another name",
@@ -149,18 +150,19 @@ func (k *checker) name() {
 	if k.old != nil {
 		return
 	}
-	// Who comes later is told. An Instance that comes later cannot choose.
+	// An Instance cannot choose its name, so a new Configuration gives way.
 	if p := k.facts.Parent; p != nil {
-		k.invalid(path, "can become the name of an Instance of the Configuration %s, and that Instance could not be made then. Choose another name, "+
+		k.invalid(path, "can become the name of an Instance of the Configuration %s, which could then not be created. Choose another name, "+
 			"such as one that does not end in a dash and hexadecimal digits", p)
 	}
 	for _, o := range k.facts.Heirs {
-		k.warn("Configuration %s has a name that an Instance of this one can get: that Instance could not be made", o)
+		k.warn("Configuration %s has a name that an Instance of this one can get: that Instance could not be created", o)
 	}
 }
 
-// same warns of devices that will be handed out twice. That two rules meet in one
-// device is only known when there is one: the condition DevicesExclusive says so.
+// same warns of devices that will be handed out twice. Whether two different
+// rules select one device is known only when there is one: see the condition
+// DevicesExclusive.
 func (k *checker) same() {
 	for _, o := range k.facts.Same {
 		name := o.String()
@@ -183,7 +185,7 @@ func (k *checker) properties() {
 	for i, p := range k.c.Spec.DiscoveryHandler.DiscoveryProperties {
 		at := path.Index(i)
 		if seen[p.Name] {
-			k.warn("discoveryProperties[%d]: %s is there twice, the last one counts", i, p.Name)
+			k.warn("discoveryProperties[%d]: %s is listed twice; the last one counts", i, p.Name)
 		}
 		seen[p.Name] = true
 		if (p.Value != nil) == (p.ValueFrom != nil) {

@@ -12,39 +12,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/admission/admissiontest"
 )
-
-const good = `
-metadata: {name: cam, namespace: edge}
-spec:
-  capacity: 2
-  discoveryHandler:
-    name: udev
-    discoveryDetails: |
-      udevRules:
-      - KERNEL=="video*"
-  brokerSpec:
-    brokerPodSpec:
-      containers:
-      - name: broker
-        image: broker
-        resources: {limits: {"{{PLACEHOLDER}}": "1"}}
-  instanceServiceSpec:
-    ports: [{port: 80}]
-`
 
 // parse reads a Configuration; each change is "old => new" in its YAML.
 func parse(t *testing.T, text string, changes ...string) *v0.Configuration {
 	t.Helper()
-	for _, c := range changes {
-		from, to, ok := strings.Cut(c, " => ")
-		if !ok || !strings.Contains(text, from) {
-			t.Fatalf("change %q does not apply", c)
-		}
-		text = strings.Replace(text, from, to, 1)
-	}
 	c := &v0.Configuration{}
-	if err := yaml.UnmarshalStrict([]byte(text), c); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(admissiontest.Change(t, text, changes...)), c); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -113,9 +88,9 @@ func TestCheck(t *testing.T) {
 		{name: "placeholder only in requests", changes: []string{"{limits: => {requests:"},
 			errs: []string{brokerPod + `.containers[0].resources.limits[{{PLACEHOLDER}}]: Required value: is only in requests`}},
 		{name: "half a device", changes: []string{`"1" => 500m`},
-			errs: []string{brokerPod + `.containers[0].resources.limits[{{PLACEHOLDER}}]: Invalid value: is 500m: devices are given whole`}},
+			errs: []string{brokerPod + `.containers[0].resources.limits[{{PLACEHOLDER}}]: Invalid value: is 500m: write a whole number of devices`}},
 		{name: "other amounts", changes: []string{"limits: => requests: {\"{{PLACEHOLDER}}\": 2}, limits:"}, errs: []string{"is 2, and 1 in limits"}},
-		{name: "no amount", changes: []string{`"1" => many`}, errs: []string{"an amount is a number, as 1, 500m or 2Gi"}},
+		{name: "no amount", changes: []string{`"1" => many`}, errs: []string{"an amount is a number, such as 1, 500m or 2Gi"}},
 		{name: "container without a name and an image", changes: []string{"- name: broker => - workingDir: /", "image: broker => tty: true"},
 			errs: []string{"containers[0].name: Required value", "containers[0].image: Required value"}},
 		{name: "no such volume", changes: []string{"image: broker => image: broker\n        volumeMounts: [{name: data, mountPath: /data}]"},
@@ -140,7 +115,7 @@ func TestCheck(t *testing.T) {
 		{name: "others ask the same", facts: Facts{Same: []types.NamespacedName{{Namespace: "edge", Name: "twin"}, {Namespace: "yard", Name: "twin"}}},
 			warns: []string{"Configuration twin asks for the same devices: two users can have each of them at the same time", "Configuration yard/twin asks for the same"}},
 		{name: "the user may not", facts: Facts{Denials: map[string]string{brokerPod: "jane may not create pods"}}, errs: []string{brokerPod + ": Forbidden: jane may not create pods"}},
-		{name: "no answer", facts: Facts{Trials: map[string]Verdict{brokerPod: {Objection: "away"}}}, warns: []string{"could not be tried: away"}},
+		{name: "no answer", facts: Facts{Trials: map[string]Verdict{brokerPod: {Objection: "away"}}}, warns: []string{"could not be checked: away"}},
 		{name: "objection", facts: Facts{Trials: map[string]Verdict{brokerPod: {Answered: true, Objection: "quota"}}}, warns: []string{"brokerPodSpec: would be refused now: quota"}},
 
 		{name: "neither value nor source", changes: []string{"name: udev => name: udev\n    discoveryProperties: [{name: A}]"},
@@ -152,11 +127,11 @@ func TestCheck(t *testing.T) {
 		{name: "no key", changes: []string{"name: udev => name: udev\n    discoveryProperties: [{name: A, valueFrom: {secretKeyRef: {name: s}}}]"},
 			errs: []string{"valueFrom.secretKeyRef: Required value: name and key are both needed"}},
 		{name: "twice, and elsewhere", changes: []string{"name: udev => name: udev\n    discoveryProperties: [{name: A, value: hush}, {name: A, valueFrom: {secretKeyRef: {name: s, key: k, namespace: other}}}]"},
-			warns: []string{"A is there twice", "only if the operator allows the namespace other"}},
+			warns: []string{"A is listed twice", "only if the operator allows the namespace other"}},
 		{name: "environment", changes: []string{"capacity: 2 => capacity: 2\n  brokerProperties: {A=B: c}"}, errs: []string{`spec.brokerProperties: Invalid value: "A=B"`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			errs, warnings := Check(parse(t, good, tt.changes...), nil, tt.facts)
+			errs, warnings := Check(parse(t, admissiontest.Good, tt.changes...), nil, tt.facts)
 			var have []string
 			for _, e := range errs {
 				have = append(have, e.Error())
@@ -201,10 +176,10 @@ func TestCheckChange(t *testing.T) {
 	}{
 		{name: "nothing"},
 		{name: "nor can one like an Instance's", facts: Facts{Parent: &types.NamespacedName{Name: "c"}, Heirs: []types.NamespacedName{{Name: "cam-a1b2c3"}}}},
-		{name: "a name cannot be helped", facts: taken, warns: []string{"Configuration yard/cam has this name too"}},
+		{name: "a name cannot be helped", facts: taken, warns: []string{"Configuration yard/cam has the same name"}},
 		{name: "capacity", now: []string{"capacity: 2 => capacity: 7"}},
 		{name: "address of a Service", now: []string{"ports: => clusterIP: None\n    ports:"},
-			warns: []string{"instanceServiceSpec.clusterIP: stays while the Service is there: remove the spec"}},
+			warns: []string{"instanceServiceSpec.clusterIP: cannot change while the Service exists: remove the spec"}},
 		{name: "any address", old: []string{"ports: => clusterIP: 10.0.0.9\n    ports:"}},
 		{name: "address of a new Service", old: []string{"instanceServiceSpec: => configurationServiceSpec:"}, now: []string{"ports: => clusterIP: None\n    ports:"}},
 		{name: "a spec that stays is not judged again", old: []string{"image: broker => imag: broker"}, now: []string{"image: broker => imag: broker", "capacity: 2 => capacity: 3"}},
@@ -212,7 +187,7 @@ func TestCheckChange(t *testing.T) {
 		{name: "what was bad stays bad", old: []string{"capacity: 2 => capacity: 0"}, now: []string{"capacity: 2 => capacity: 0", "- KERNEL => - ENV{X}==\"1\", KERNEL"}, errs: []string{"spec.capacity"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			errs, warnings := Check(parse(t, good, tt.now...), parse(t, good, tt.old...), tt.facts)
+			errs, warnings := Check(parse(t, admissiontest.Good, tt.now...), parse(t, admissiontest.Good, tt.old...), tt.facts)
 			var have []string
 			for _, e := range errs {
 				have = append(have, e.Error())
@@ -225,14 +200,14 @@ func TestCheckChange(t *testing.T) {
 
 func TestWarningsAreShortAndFew(t *testing.T) {
 	rules := strings.Repeat("\n      - ENV{A}==\"1\", ENV{B}==\"2\", ATTRS{"+strings.Repeat("é", 200)+"}!=\"*x*\", KERNELS==\"a.*\", DEVPATH==\"/x\"", 20)
-	_, warnings := Check(parse(t, good, "\n      - KERNEL==\"video*\" => "+rules), nil, Facts{})
+	_, warnings := Check(parse(t, admissiontest.Good, "\n      - KERNEL==\"video*\" => "+rules), nil, Facts{})
 	if len(warnings) != maxWarnings+1 || !strings.Contains(warnings[maxWarnings], "more") {
 		t.Errorf("%d warnings, the last is %q", len(warnings), warnings[len(warnings)-1])
 	}
 	total := 0
 	for _, w := range warnings {
 		total += len(w)
-		if utf8.RuneCountInString(w) > maxWarning || strings.ContainsAny(w, "\r\n\t") {
+		if utf8.RuneCountInString(w) > maxWarningBytes || strings.ContainsAny(w, "\r\n\t") {
 			t.Errorf("warning %q", w)
 		}
 	}
@@ -244,10 +219,10 @@ func TestWarningsAreShortAndFew(t *testing.T) {
 	}
 }
 
-// Whatever stands in a Configuration, Check returns.
+// Check returns for any Configuration.
 func FuzzCheck(f *testing.F) {
 	c := &v0.Configuration{}
-	if err := yaml.Unmarshal([]byte(good), c); err != nil {
+	if err := yaml.Unmarshal([]byte(admissiontest.Good), c); err != nil {
 		f.Fatal(err)
 	}
 	raw := string(c.Spec.BrokerSpec.BrokerPodSpec.Raw)

@@ -8,9 +8,8 @@ import (
 	"github.com/akri-go/akri/internal/handlers"
 )
 
-// handler checks that the discovery handler is named, and what it is asked if
-// it is one of ours. Handlers of other names are others', and so are their
-// details.
+// handler checks that the discovery handler is named, and the details of our
+// own handlers. Details for other handlers are not ours to judge.
 func (k *checker) handler() {
 	info := k.c.Spec.DiscoveryHandler
 	path := field.NewPath("spec", "discoveryHandler")
@@ -31,7 +30,7 @@ func (k *checker) handler() {
 				k.warn("%s %s", kind.Name, w)
 			}
 		case info.Name != kind.Name && strings.EqualFold(info.Name, kind.Name):
-			k.warn("%s: %q is not the built-in handler %q: capitals count in names of handlers", path.Child("name"), info.Name, kind.Name)
+			k.warn("%s: %q is not the built-in handler %q: names of handlers are case-sensitive", path.Child("name"), info.Name, kind.Name)
 		}
 	}
 }

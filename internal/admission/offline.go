@@ -17,9 +17,8 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// faultsOf finds what every API server refuses of a broker's spec: what there is
-// to say without one. It is not all that a server says; where there is one, it
-// is asked.
+// faultsOf finds what every API server refuses in a broker's spec. It is not
+// all that a server would say; where there is one, it is asked instead.
 func faultsOf(s workload.Spec) []Fault {
 	out := unknownFields(s)
 	switch s.Kind {
@@ -79,8 +78,8 @@ func podFaults(path *field.Path, spec *corev1.PodSpec) (out []Fault) {
 	return out
 }
 
-// amountFaults finds amounts of devices that cannot be: they are whole, and as
-// many are asked for as are allowed.
+// amountFaults finds invalid amounts of devices: they must be whole, and
+// requests must equal limits.
 func amountFaults(path *field.Path, r corev1.ResourceRequirements) (out []Fault) {
 	add := func(list string, name corev1.ResourceName, kind field.ErrorType, format string, args ...any) {
 		out = append(out, Fault{path.Child(list).Key(string(name)).String(), kind, fmt.Sprintf(format, args...)})
@@ -90,27 +89,27 @@ func amountFaults(path *field.Path, r corev1.ResourceRequirements) (out []Fault)
 			switch {
 			case !isDevice(name):
 			case amount.MilliValue()%1000 != 0:
-				add(list, name, field.ErrorTypeInvalid, "is %s: devices are given whole", amount.String())
+				add(list, name, field.ErrorTypeInvalid, "is %s: write a whole number of devices", amount.String())
 			case amount.Sign() < 0:
 				add(list, name, field.ErrorTypeInvalid, "is %s: it cannot be negative", amount.String())
 			}
 		}
 	}
-	for name, asked := range r.Requests {
+	for name, requested := range r.Requests {
 		limit, limited := r.Limits[name]
 		switch {
 		case !isDevice(name):
 		case !limited:
 			add("limits", name, field.ErrorTypeRequired, "is only in requests: write it in limits, where it is enough")
-		case limit.Cmp(asked) != 0:
-			add("requests", name, field.ErrorTypeInvalid, "is %s, and %s in limits: for a device both must be equal", asked.String(), limit.String())
+		case limit.Cmp(requested) != 0:
+			add("requests", name, field.ErrorTypeInvalid, "is %s, and %s in limits: for a device both must be equal", requested.String(), limit.String())
 		}
 	}
 	slices.SortFunc(out, func(a, b Fault) int { return cmp.Compare(a.Field, b.Field) })
 	return out
 }
 
-// isDevice tells whether a resource is one that is not Kubernetes' own.
+// isDevice reports whether a resource is not one of Kubernetes' own.
 func isDevice(name corev1.ResourceName) bool {
 	if name == v0.Placeholder {
 		return true
@@ -119,7 +118,7 @@ func isDevice(name corev1.ResourceName) bool {
 	return ok && domain != "kubernetes.io" && !strings.HasSuffix(domain, ".kubernetes.io")
 }
 
-// inGo is how decoders speak of what they cannot read, and what that means.
+// inGo rewrites the decoders' errors, which speak of Go, in plain words.
 var inGo = []struct {
 	pattern *regexp.Regexp
 	words   string
@@ -128,11 +127,10 @@ var inGo = []struct {
 	{regexp.MustCompile(`(^|: )yaml: (unmarshal errors:\s*)?`), "$1"},
 	{regexp.MustCompile(`json: cannot unmarshal (\w+) into Go struct field \w*\.?([\w.]+) of type \S+`), "$2 cannot be of the type $1"},
 	{regexp.MustCompile(`json: cannot unmarshal (\w+) into Go value of type \S+`), "cannot be of the type $1"},
-	{regexp.MustCompile(`quantities must match the regular expression '[^']*'`), "an amount is a number, as 1, 500m or 2Gi"},
+	{regexp.MustCompile(`quantities must match the regular expression '[^']*'`), "an amount is a number, such as 1, 500m or 2Gi"},
 }
 
-// Plain returns an error of a decoder in one line, for somebody who does not
-// know Go.
+// Plain returns a decoder's error in one line, for people who do not know Go.
 func Plain(err error) string {
 	text := err.Error()
 	for _, g := range inGo {

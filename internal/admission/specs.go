@@ -56,9 +56,9 @@ func (k *checker) specs() {
 	}
 }
 
-// readable refuses a spec that the controller could make nothing from. Of
-// brokers it returns the Pod's spec, of Services an empty one, nil if the spec
-// was refused.
+// readable refuses a spec that the controller cannot parse. For a broker it
+// returns the Pod's spec, for a Service an empty one, and nil if the spec was
+// refused.
 func (k *checker) readable(s workload.Spec) *corev1.PodSpec {
 	var podSpec corev1.PodSpec
 	var err error
@@ -90,8 +90,8 @@ func (k *checker) readable(s workload.Spec) *corev1.PodSpec {
 	return &podSpec
 }
 
-// judged refuses what the API server, or without one the types of this
-// program, find wrong with a spec of a broker, and warns of it in a Service's.
+// judged refuses what the API server, or else this program's types, find wrong
+// with a broker's spec. For a Service's spec it only warns.
 func (k *checker) judged(s, before workload.Spec) {
 	if s.Same(before) {
 		return // it was judged when it was written
@@ -101,7 +101,7 @@ func (k *checker) judged(s, before workload.Spec) {
 		verdict = Verdict{Answered: true, Faults: faultsOf(s)}
 	}
 	if !verdict.Answered {
-		k.warn("%s: could not be tried: %s", s.Path, verdict.Objection)
+		k.warn("%s: could not be checked: %s", s.Path, verdict.Objection)
 		return
 	}
 	for _, f := range verdict.Faults {
@@ -121,23 +121,22 @@ func (k *checker) judged(s, before workload.Spec) {
 }
 
 // noService warns of what is wrong with a Service spec. Devices and brokers do
-// not depend on it, so nothing is refused for it, as in upstream; the condition
-// ServicesAccepted says the same when a Service is to be made.
+// not depend on it, so nothing is refused, as in upstream. When the Service is
+// to be created, the condition ServicesAccepted says the same.
 func (k *checker) noService(s workload.Spec, f Fault) {
 	at := last(s.Path)
 	if f.Field != "" {
 		at += "." + f.Field
 	}
-	k.warn("%s: %s: there will be no Service", at, f.Reason)
+	k.warn("%s: %s: the Service will not be created", at, f.Reason)
 }
 
-// unknownFields finds what the types that this program was built with do not
-// have.
+// unknownFields finds fields that this program's types do not have.
 func unknownFields(s workload.Spec) []Fault {
 	into := map[workload.Kind]any{workload.Pod: &corev1.PodSpec{}, workload.Job: &batchv1.JobSpec{}, workload.Service: &corev1.ServiceSpec{}}[s.Kind]
 	strict, err := kjson.UnmarshalStrict(s.Raw, into, kjson.DisallowUnknownFields)
 	if err != nil {
-		return nil // readable has said so
+		return nil // readable has reported it
 	}
 	var out []Fault
 	for _, e := range strict {
@@ -151,16 +150,16 @@ func unknownFields(s workload.Spec) []Fault {
 
 // placeholder warns of brokers that get no device, or can never get enough.
 func (k *checker) placeholder(path *field.Path, spec *corev1.PodSpec) {
-	asked := workload.Quantity(spec, v0.Placeholder)
+	requested := workload.Quantity(spec, v0.Placeholder)
 	switch capacity := int64(k.c.Spec.Capacity); {
-	case asked == 0:
+	case requested == 0:
 		k.warn("%s: no container asks for %q: brokers get no device", path, v0.Placeholder)
-	case asked > capacity && capacity > 0:
-		k.warn("%s: asks for %d of %q, and capacity is %d: none can run", last(path), asked, v0.Placeholder, capacity)
+	case requested > capacity && capacity > 0:
+		k.warn("%s: asks for %d of %q, and capacity is %d: none can run", last(path), requested, v0.Placeholder, capacity)
 	}
 }
 
-// groups warns of what containerd does not start.
+// groups warns of what containerd refuses to start.
 func (k *checker) groups(path *field.Path, spec *corev1.PodSpec) {
 	user := spec.SecurityContext != nil && spec.SecurityContext.RunAsUser != nil
 	alone := !user && spec.SecurityContext != nil && spec.SecurityContext.RunAsGroup != nil
@@ -173,14 +172,14 @@ func (k *checker) groups(path *field.Path, spec *corev1.PodSpec) {
 	}
 }
 
-// fixed warns of a change that cannot be made to a Service that is there.
+// fixed warns of changes that an existing Service cannot take.
 func (k *checker) fixed(s, before workload.Spec) {
 	var now, was corev1.ServiceSpec
 	if before.Raw == nil || json.Unmarshal(s.Raw, &now) != nil || json.Unmarshal(before.Raw, &was) != nil {
 		return
 	}
 	if now.ClusterIP != "" && now.ClusterIP != was.ClusterIP {
-		k.warn("%s.clusterIP: stays while the Service is there: remove the spec, apply, and add it again", last(s.Path))
+		k.warn("%s.clusterIP: cannot change while the Service exists: remove the spec, apply, and add it again", last(s.Path))
 	}
 }
 

@@ -3,8 +3,9 @@
 //	Configurations → requests → registry → inventory → publish (Instances)
 //	                                              └──→ ledger → deviceplugin (the kubelet)
 //
-// A claim runs back: the doors ask the ledger, which has it written by publish.
-// So does, rarely, the news that the name of an Instance is taken.
+// Claims run back: deviceplugin asks the ledger for slots, and publish writes the
+// ledger's claims. Rarely, publish also tells the inventory that the name of an
+// Instance is taken.
 package agent
 
 import (
@@ -52,29 +53,30 @@ type Options struct {
 	API    *rest.Config
 	Logger *slog.Logger
 
-	// HandlersDir is where agent and handlers have their sockets, and StateDir
-	// where checkpoints are kept: [DefaultStateDir] if it is empty. It must be
-	// outside of HandlersDir.
+	// HandlersDir is the folder of the agent's and the handlers' sockets.
+	// StateDir is the folder of the checkpoints, [DefaultStateDir] if it is "";
+	// it must be outside of HandlersDir.
 	HandlersDir, StateDir string
-	// SocketGID owns HandlersDir; below zero the group is left as it is.
+	// SocketGID is the group that owns HandlersDir; if it is negative, the
+	// group is left as it is.
 	SocketGID int
 	// HandlerUIDs bind names of handlers to users; see [registry.Options].
 	HandlerUIDs map[string][]int
-	// HostPaths say what of the node handlers may have given to containers.
+	// HostPaths say which device nodes and mounts handlers may give to
+	// containers.
 	HostPaths hostpath.Options
-	// HandlersMemory is how many bytes the lists of all handlers may take in this
-	// process; 0 means the inventory's default.
-	HandlersMemory int
-	Builtin        []discovery.Handler
+	// HandlersMemoryBytes is how many bytes the lists of all handlers may take
+	// in this process; 0 means the inventory's default.
+	HandlersMemoryBytes int
+	Builtin             []discovery.Handler
 
 	// DevicePluginDir and PodResourcesSocket are the kubelet's.
 	DevicePluginDir, PodResourcesSocket string
 	// PodName and PodNamespace are the agent's own Pod, if it runs in one.
 	PodName, PodNamespace string
 
-	// PropertyNamespaces are those that discoveryProperties of all
-	// Configurations may refer to; "*" stands for all, none for a
-	// Configuration's own alone.
+	// PropertyNamespaces are the namespaces that the discoveryProperties of every
+	// Configuration may refer to, besides its own; "*" stands for all.
 	PropertyNamespaces []string
 
 	// MetricsAddress is where metrics and probes are served; "" for nowhere.
@@ -83,7 +85,7 @@ type Options struct {
 	Metrics *prometheus.Registry
 }
 
-// Run is the agent of a node, until ctx is done.
+// Run runs the agent of a node until ctx is done.
 func Run(ctx context.Context, o Options) error {
 	if o.StateDir == "" {
 		o.StateDir = DefaultStateDir
@@ -104,7 +106,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	// Behind the local API server of an edge node the arbiter is another party.
+	// Behind an edge node's local API server the arbiter is somebody else.
 	ask := reach.Direct(client)
 	uptime := &inventory.UpTime{}
 	var books *ledger.Ledger
@@ -175,16 +177,16 @@ func Run(ctx context.Context, o Options) error {
 	books.Subscribe(doors.SlotsChanged)
 	books.Subscribe(func(types.NamespacedName) { reclaimer.Kick(); finder.Kick() })
 	inv = inventory.New(inventory.Options{
-		Node:      o.Node,
-		Consumers: []inventory.Consumer{books, publisher, doors, finder},
-		Statuses:  publisher,
-		Warn:      warn,
-		Vet:       func(devices []discovery.Device) ([]discovery.Device, error) { return handlers.Vet(devices) },
-		UpTime:    uptime,
-		Store:     &checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion},
-		BootID:    bootID(),
-		Logger:    o.Logger,
-		Budget:    o.HandlersMemory,
+		Node:        o.Node,
+		Consumers:   []inventory.Consumer{books, publisher, doors, finder},
+		Statuses:    publisher,
+		Warn:        warn,
+		Vet:         func(devices []discovery.Device) ([]discovery.Device, error) { return handlers.Vet(devices) },
+		UpTime:      uptime,
+		Store:       &checkpoint.File[inventory.State]{Path: filepath.Join(o.StateDir, "devices.json"), Version: inventory.StateVersion},
+		BootID:      bootID(),
+		Logger:      o.Logger,
+		BudgetBytes: o.HandlersMemoryBytes,
 	})
 	handlers, err = registry.New(registry.Options{
 		Dir: o.HandlersDir, Observer: inv, Logger: o.Logger, SocketGID: o.SocketGID,
@@ -207,7 +209,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	asker := requests.New(requests.Options{
-		Node: o.Node, Objects: core, Namespaces: o.PropertyNamespaces,
+		Node: o.Node, API: core, Namespaces: o.PropertyNamespaces,
 		Registry: handlers, Inventory: inv, Statuses: publisher, Warn: warn, Logger: o.Logger,
 		Store: &checkpoint.File[requests.State]{Path: filepath.Join(o.StateDir, "questions.json"), Version: requests.StateVersion},
 	})
@@ -250,7 +252,7 @@ func Run(ctx context.Context, o Options) error {
 		pulse := probes.NewPulse(map[string]func(context.Context){
 			"handlers":  handlers.Beat,
 			"inventory": inv.Beat,
-			"questions": asker.Beat,
+			"requests":  asker.Beat,
 			"claims":    func(context.Context) { books.Claims() },
 			"instances": func(context.Context) { publisher.Pending() },
 			"resources": doors.Beat,
@@ -268,8 +270,8 @@ func Run(ctx context.Context, o Options) error {
 	return g.Wait()
 }
 
-// ready says why the agent does not do its work yet. One that is cut off from
-// the API server does, if it knows from before what to look for.
+// ready says why the agent does not do its work yet. An agent that cannot reach
+// the API server does, if a checkpoint says what to look for.
 func ready(handlers *registry.Registry, asker *requests.Asker) error {
 	switch {
 	case handlers.Serving() != nil:
@@ -280,8 +282,8 @@ func ready(handlers *registry.Registry, asker *requests.Asker) error {
 	return nil
 }
 
-// adopt takes up the devices that the API server knows of and the checkpoint
-// does not, once it is known which Configurations there are.
+// adopt takes over the devices that the API server knows and the checkpoint does
+// not, once the Configurations are known.
 func adopt(ctx context.Context, asker *requests.Asker, publisher *publish.Publisher, inv *inventory.Inventory) error {
 	select {
 	case <-asker.Synced:
@@ -296,7 +298,7 @@ func adopt(ctx context.Context, asker *requests.Asker, publisher *publish.Publis
 	return nil
 }
 
-// bootID tells one start of the kernel from another; "" where /proc has none.
+// bootID identifies the boot of the kernel; "" if /proc has no id.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

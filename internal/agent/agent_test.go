@@ -25,8 +25,8 @@ func (nobody) Reported(registry.Report) error                                   
 func (nobody) Failed(registry.Failure)                                                   {}
 func (nobody) Lost(registry.Loss)                                                        {}
 func (nobody) Retain(map[types.NamespacedName]bool)                                      {}
-func (nobody) SetRequest(inventory.Request)                                              {}
-func (nobody) DropRequest(types.NamespacedName)                                          {}
+func (nobody) SetConfiguration(inventory.Configuration)                                  {}
+func (nobody) DropConfiguration(types.NamespacedName)                                    {}
 func (nobody) ConfigurationStatus(types.NamespacedName, types.UID, v0.ConfigurationNode) {}
 func (nobody) Read(context.Context, string, string, string) (map[string][]byte, bool, error) {
 	return nil, false, nil
@@ -46,7 +46,7 @@ func TestReady(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := requests.Options{Node: "n", Objects: nobody{}, Registry: handlers, Inventory: nobody{}, Statuses: nobody{},
+	options := requests.Options{Node: "n", API: nobody{}, Registry: handlers, Inventory: nobody{}, Statuses: nobody{},
 		Logger: slog.New(slog.DiscardHandler)}
 	fresh := requests.New(options)
 	fresh.Restore()
@@ -122,9 +122,9 @@ func TestRestoredByTheRulesOfToday(t *testing.T) {
 	r, up := &restored{}, &inventory.UpTime{}
 	inv := inventory.New(inventory.Options{
 		Node: "n", Consumers: []inventory.Consumer{r}, Statuses: r, Vet: handlers.Vet, UpTime: up, Logger: slog.New(slog.DiscardHandler),
-		Store: checkpointtest.Holding(inventory.State{Requests: []inventory.StoredSource{{
-			Configuration: types.NamespacedName{Namespace: "ns", Name: "c"}, Handler: "h", Question: "q",
-			Sources: []inventory.Source{{Endpoint: "e", Devices: []discovery.Device{node("/dev/bus/usb/001/099"), node("/dev/sda"), shm}}},
+		Store: checkpointtest.Holding(inventory.State{Configurations: []inventory.StoredConfiguration{{
+			Name: types.NamespacedName{Namespace: "ns", Name: "c"}, Handler: "h", RequestID: "q",
+			Lists: []inventory.List{{Endpoint: "e", Devices: []discovery.Device{node("/dev/bus/usb/001/099"), node("/dev/sda"), shm}}},
 		}}}),
 	})
 	inv.Restore()

@@ -137,9 +137,9 @@ func flooded(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"flood", "quiet"} {
-		q := registry.Question{Configuration: types.NamespacedName{Namespace: "default", Name: name}, Handler: name, Request: discovery.Request{Details: "x"}}
-		inv.SetRequest(inventory.Request{Configuration: q.Configuration, Owner: "u", Handler: name, Question: q.ID(), Capacity: 1})
-		handlers.Ask(q)
+		req := registry.Request{Configuration: types.NamespacedName{Namespace: "default", Name: name}, Handler: name, Request: discovery.Request{Details: "x"}}
+		inv.SetConfiguration(inventory.Configuration{Name: req.Configuration, Owner: "u", Handler: name, RequestID: req.ID(), Capacity: 1})
+		handlers.Ask(req)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -163,7 +163,8 @@ func (f statusFunc) ConfigurationStatus(c types.NamespacedName, _ types.UID, ent
 	f(c, entry)
 }
 
-// report is a DiscoverResponse of about so many bytes, of devices that are allowed.
+// report is a DiscoverResponse of about so many bytes, of devices that are
+// allowed.
 func report(t *testing.T, bytes int) []byte {
 	m := &pb.DiscoverResponse{}
 	value := strings.Repeat("v", 4<<10)

@@ -11,8 +11,8 @@ import (
 // DefaultStateDir is where checkpoints are kept.
 const DefaultStateDir = "/var/lib/akri-agent"
 
-// checkStateDir refuses a folder that handlers may write in, or could replace:
-// what is remembered is believed after a restart.
+// checkStateDir refuses a folder that handlers can write to or replace: after a
+// restart the agent trusts what is in it.
 func checkStateDir(handlers, state string) error {
 	handlers, state = real(handlers), real(state)
 	if state == handlers || strings.HasPrefix(state, strings.TrimSuffix(handlers, "/")+"/") {
@@ -22,7 +22,7 @@ func checkStateDir(handlers, state string) error {
 	return nil
 }
 
-// real returns where a path leads, as far as it is there.
+// real resolves the links of a path, as far as it exists.
 func real(path string) string {
 	path = filepath.Clean(path)
 	if found, err := filepath.EvalSymlinks(path); err == nil {
@@ -34,9 +34,9 @@ func real(path string) string {
 	return path
 }
 
-// ignoreOldState says that what agents before this one kept in the handlers'
-// folder is left alone. It cannot be trusted: members of the group could replace
-// the folder as a whole, if only by an older one of the agent's own making.
+// ignoreOldState warns that the checkpoints that earlier agents kept in the
+// handlers' folder are ignored. They cannot be trusted: members of the group
+// could replace the folder, if only by an older copy of it.
 func ignoreOldState(handlers string, log *slog.Logger) {
 	old := filepath.Join(handlers, "agent")
 	if _, err := os.Lstat(old); err == nil {

@@ -1,8 +1,8 @@
-// Package atomicfile replaces files as a whole: whoever reads one finds the old
-// content or the new.
+// Package atomicfile replaces files as a whole: a reader sees the old content
+// or the new.
 //
-// It does not flush to disk. State that must outlive a power cut belongs into a
-// checkpoint of the agent.
+// It does not flush to disk. For state that must survive a power cut use the
+// agent's package checkpoint.
 package atomicfile
 
 import (
@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 )
 
-// Write replaces path, and makes its folder if there is none.
+// Write replaces the file at path. It makes the folder if that does not exist.
 func Write(path string, data []byte, mode fs.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -26,7 +26,7 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 	return os.Rename(tmp, path)
 }
 
-// WriteJSON replaces path with v as JSON, readable by its owner alone.
+// WriteJSON replaces the file at path with v as JSON. Only its owner can read it.
 func WriteJSON(path string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -35,8 +35,8 @@ func WriteJSON(path string, v any) error {
 	return Write(path, append(data, '\n'), 0o600)
 }
 
-// ReadJSON reads path into v. A file that is not there leaves v alone and is no
-// error.
+// ReadJSON reads the file at path into v. If it does not exist, v stays as it
+// is; that is no error.
 func ReadJSON(path string, v any) error {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

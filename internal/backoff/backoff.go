@@ -1,8 +1,8 @@
-// Package backoff says how long to wait before something that has failed is
+// Package backoff computes how long to wait before something that has failed is
 // tried again.
 //
-// A [Backoff] has no state: whoever uses it counts the failures in a row, and
-// starts again at zero when it has worked.
+// A [Backoff] has no state: its user counts the failures in a row, and starts
+// again at zero after a success.
 //
 //	retry := backoff.Backoff{First: time.Second, Max: time.Minute}
 //	for failures := 0; ; {
@@ -15,8 +15,8 @@
 //		}
 //	}
 //
-// Where a library counts the failures itself (work queues, reflectors, gRPC), it
-// is given its own kind of back-off.
+// Libraries that count the failures themselves (work queues, reflectors, gRPC)
+// get their own kind of back-off.
 package backoff
 
 import (
@@ -30,8 +30,8 @@ type Backoff struct {
 	// First is the delay after the first failure, and Max the longest.
 	First, Max time.Duration
 	// Jitter is the part of a delay that is random, from 0 to 1: with 0.25 a
-	// delay is between 75 % and all of its length. It keeps many that failed at
-	// the same time from trying again at the same time.
+	// delay has 75 % to 100 % of its length. So clients that failed together do
+	// not all try again together.
 	Jitter float64
 }
 
@@ -52,7 +52,7 @@ func (b Backoff) Delay(failures int) time.Duration {
 	return Jitter(min(d, b.Max), b.Jitter)
 }
 
-// Jitter returns a time between d less the part of it, from 0 to 1, and d.
+// Jitter returns a random time between d-part*d and d; part is from 0 to 1.
 func Jitter(d time.Duration, part float64) time.Duration {
 	random := time.Duration(float64(d) * part)
 	if random <= 0 {
@@ -61,8 +61,7 @@ func Jitter(d time.Duration, part float64) time.Duration {
 	return d - rand.N(min(random, d)+1)
 }
 
-// Sleep waits until the time is over or the context is done, and returns the
-// context's error then.
+// Sleep waits for d. If ctx is done before, it returns ctx.Err().
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -20,8 +20,8 @@ import (
 	"github.com/akri-go/akri/internal/poll"
 )
 
-// inside is where a cell finds the programs and the lab's folder, whatever the
-// private mounts hide.
+// Where the programs and the lab's folder are in every cell, whatever the private
+// mounts hide.
 const (
 	insideBin = "/run/akri-dev/bin"
 	insideLab = "/run/akri-dev/cluster"
@@ -30,8 +30,8 @@ const (
 //go:embed cell.sh
 var cellScript string
 
-// Cell is a cell of a lab, see the package documentation. All its files are in
-// the lab's folder; the value itself holds no state.
+// Cell is a cell of a lab. All its files are in the lab's folder; the value
+// itself has no state.
 type Cell struct {
 	Name  string
 	netNS string
@@ -49,8 +49,8 @@ func (c Cell) LogFile(program string) string {
 	return filepath.Join(c.lab.Dir, "logs", c.Name+"_"+program+".log")
 }
 
-// Holder returns the process that holds the cell, the zero Process when the
-// cell was never made.
+// Holder returns the process that holds the cell; the zero Process if the cell
+// was never made.
 func (c Cell) Holder() (Process, error) {
 	var p Process
 	return p, atomicfile.ReadJSON(c.holderFile(), &p)
@@ -67,8 +67,8 @@ func InsidePath(elem ...string) string {
 	return filepath.Join(append([]string{insideLab}, elem...)...)
 }
 
-// Path returns the path by which the machine reaches a file of the cell, a
-// socket below /run or /var/lib for instance.
+// Path returns the machine's path of a file of the cell, for instance of a
+// socket below /run or /var/lib.
 func (c Cell) Path(path string) (string, error) {
 	h, err := c.running()
 	if err != nil {
@@ -77,7 +77,7 @@ func (c Cell) Path(path string) (string, error) {
 	return fmt.Sprintf("/proc/%d/root%s", h.PID, path), nil
 }
 
-// ErrNotRunning says that a cell has no holder that lives.
+// ErrNotRunning says that a cell has no live holder.
 var ErrNotRunning = errors.New("it does not run")
 
 func (c Cell) running() (Process, error) {
@@ -97,7 +97,7 @@ func (c Cell) create(ctx context.Context) (bool, error) {
 	if old.Alive() {
 		return false, nil
 	}
-	// What an interrupted run or a dead holder left under this name.
+	// Left by an interrupted run or a dead holder.
 	if err := deleteNetNS(ctx, c.netNS); err != nil {
 		return false, err
 	}
@@ -175,7 +175,7 @@ func (c Cell) command(ctx context.Context, path string, argv ...string) (*exec.C
 	return cmd, nil
 }
 
-// Start starts a program in the cell unless it runs. The binary is one below the
+// Start starts a program in the cell unless it runs. The binary is below the
 // lab's BinDir. Its output goes to its log, and it outlives this process.
 func (c Cell) Start(ctx context.Context, program, binary string, args ...string) (started bool, err error) {
 	if p, err := c.Process(program); err != nil || p.Alive() {
@@ -216,14 +216,14 @@ func (c Cell) Start(ctx context.Context, program, binary string, args ...string)
 	return true, atomicfile.WriteJSON(c.processFile(program), p)
 }
 
-// Process returns the process of a program, the zero Process when it was never
+// Process returns the process of a program; the zero Process if it was never
 // started.
 func (c Cell) Process(program string) (Process, error) {
 	var p Process
 	return p, atomicfile.ReadJSON(c.processFile(program), &p)
 }
 
-// Stop sends sig to a program and waits for its end.
+// Stop sends sig to a program and waits until it has ended.
 func (c Cell) Stop(ctx context.Context, program string, sig unix.Signal) error {
 	p, err := c.Process(program)
 	if err != nil {
@@ -296,8 +296,8 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 }
 
-// Interrupted returns the error of a command, or ctx's if that ended the
-// command, whose own says only that it was killed.
+// Interrupted returns the error of a command, or ctx.Err() if ctx ended the
+// command: the command's own error only says that it was killed.
 func Interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

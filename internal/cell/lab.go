@@ -13,13 +13,13 @@ import (
 	"github.com/akri-go/akri/internal/atomicfile"
 )
 
-// Lab says what a lab is; the value itself holds no state.
+// Lab describes a lab; the value itself has no state.
 type Lab struct {
 	Dir     string // its folder, as [Folder] returns it
 	Network Network
 	Hub     string // name of the hub
-	// Members are the names of the members in the order of their addresses. A name
-	// is the bridge's interface to it, so it has 15 characters at most.
+	// Members are the names of the members in the order of their addresses. A
+	// name is the bridge's interface to it, so it has 15 characters at most.
 	Members []string
 	// BinDir is a folder of programs that every cell sees. Holder is the path of
 	// one below it that holds a cell: it waits for a signal and reaps orphans.
@@ -27,7 +27,7 @@ type Lab struct {
 	Settings       []Setting // of the kernel, in every cell
 }
 
-// Cell returns a cell of the lab, made or not.
+// Cell returns a cell of the lab, whether it was made or not.
 func (l Lab) Cell(name string) Cell {
 	return Cell{Name: name, netNS: l.Network.NetNS(name), lab: l}
 }
@@ -41,13 +41,13 @@ func (l Lab) Cells() []Cell {
 	return list
 }
 
-// Cgroup is the path of a member's own cgroup below the root of a tree. It is
-// for what the member starts to put its processes into.
+// Cgroup is the path of a member's cgroup below the root of a tree. What the
+// member runs puts its processes there.
 func (l Lab) Cgroup(member string) string { return l.Network.Cgroup() + "/" + member }
 
-// Create makes the cells that do not run and joins them. Cells whose holder died
-// come back, and with them their links; routes of others through them do not. It
-// reports whether it made the hub.
+// Create makes the cells that do not run and joins them. Cells whose holder
+// died come back with their links, but without routes of others through them.
+// fresh tells whether it made the hub.
 func (l Lab) Create(ctx context.Context) (fresh bool, err error) {
 	hub := l.Cell(l.Hub)
 	if fresh, err = hub.create(ctx); err != nil {
@@ -100,8 +100,8 @@ func (l Lab) start(ctx context.Context, member string, rejoin bool) error {
 	if !fresh && !rejoin && cell.joined(ctx) {
 		return nil
 	}
-	// The kernel takes its time to remove a namespace that has died: until then
-	// its links have this end.
+	// The kernel removes a dead namespace only after a while: until then its
+	// links still exist.
 	if err := l.deleteMemberLink(ctx, member); err != nil {
 		return err
 	}
@@ -118,15 +118,15 @@ func (l Lab) Stop(ctx context.Context, member string) error {
 	if err != nil {
 		return err
 	}
-	// First, so that nobody hears that connections end.
+	// First, so that peers do not notice that connections end.
 	if err := l.deleteMemberLink(ctx, member); err != nil {
 		return err
 	}
 	return holder.Signal(ctx, unix.SIGKILL, true)
 }
 
-// Cut cuts a member's link: from now on nothing that it sends arrives, and
-// nothing reaches it. Neither side is told. Mend undoes it.
+// Cut cuts a member's link: nothing that it sends arrives, and nothing reaches
+// it. Neither side is told. Mend undoes it.
 func (l Lab) Cut(ctx context.Context, member string) error {
 	return l.setPort(ctx, member, "nomaster")
 }
@@ -153,9 +153,9 @@ func (l Lab) number(member string) (int, error) {
 	return i + 1, nil
 }
 
-// Kill ends every process of the lab: the holders, which takes their cells
-// along, then whatever is in one of the lab's network namespaces. It needs
-// nothing of the lab but folder and network.
+// Kill ends every process of the lab: the holders, and with them their cells,
+// then all processes in the lab's network namespaces. It only needs the lab's
+// Dir and Network.
 func (l Lab) Kill(ctx context.Context) error {
 	records, err := os.ReadDir(filepath.Join(l.Dir, "run"))
 	if err != nil && !os.IsNotExist(err) {
@@ -207,12 +207,12 @@ func killInNetNS(ctx context.Context, file string) error {
 	return killAll(ctx, pids)
 }
 
-// holderName is how the first process of a cell is called while it is at work,
-// before the cell's name.
+// holderName and the cell's name are the name of a cell's first process while
+// it sets up the cell.
 const holderName = "akri-dev-"
 
-// killStrays ends cells whose holder was started but not yet written down or
-// named: their first process has the lab's folder as an argument.
+// killStrays ends cells whose holder was started but is not in a record yet:
+// their first process has the lab's folder as an argument.
 func (l Lab) killStrays(ctx context.Context) error {
 	all, err := PIDs()
 	if err != nil {

@@ -16,13 +16,13 @@ const (
 	bridge = "akri"
 	// hostLink is what the hub calls its link to the machine.
 	hostLink = "host"
-	// MemberLink is what a member calls its link to the bridge. The bridge's end
-	// is called as the member.
+	// MemberLink is what a member calls its link to the bridge. The bridge's
+	// end has the member's name.
 	MemberLink = "eth0"
 )
 
-// hubPlan lists the ip commands that join the hub to the machine, as argument
-// lists. They are for a hub without any link yet.
+// hubPlan returns the arguments of the ip commands that join the hub to the
+// machine. The hub must not have links yet.
 func (l Lab) hubPlan() [][]string {
 	n, hub := l.Network, l.Network.NetNS(l.Hub)
 	return [][]string{
@@ -36,7 +36,8 @@ func (l Lab) hubPlan() [][]string {
 	}
 }
 
-// memberPlan lists the ip commands that join a member to the bridge.
+// memberPlan returns the arguments of the ip commands that join a member to the
+// bridge.
 func (l Lab) memberPlan(member string, number int) [][]string {
 	n := l.Network
 	hub, cell, addr := n.NetNS(l.Hub), n.NetNS(member), n.Member(number)
@@ -60,8 +61,8 @@ func RunIP(ctx context.Context, plan ...[]string) error {
 	return nil
 }
 
-// joined says whether the plan that joins the cell was carried out to its end.
-// What was interrupted leaves links that lead nowhere.
+// joined tells whether the plan that joins the cell was carried out completely.
+// A plan that was interrupted leaves links that lead nowhere.
 func (c Cell) joined(ctx context.Context) bool {
 	last := inNetNS(c.netNS, "route", "show", "default", "dev", MemberLink)
 	if c.Name == c.lab.Hub {
@@ -75,7 +76,8 @@ func hasLink(ctx context.Context, netNS, link string) bool {
 	return exec.CommandContext(ctx, "ip", inNetNS(netNS, "link", "show", link)...).Run() == nil
 }
 
-// inNetNS lists the arguments of ip for a network namespace, "" is the machine's.
+// inNetNS returns the arguments of ip for a network namespace; "" is the
+// machine's.
 func inNetNS(netNS string, args ...string) []string {
 	if netNS == "" {
 		return args
@@ -83,8 +85,8 @@ func inNetNS(netNS string, args ...string) []string {
 	return append([]string{"-n", netNS}, args...)
 }
 
-// deleteLink removes a link from a network namespace, "" is the machine's. One
-// that is not there is removed.
+// deleteLink removes a link from a network namespace; "" is the machine's. A
+// link that does not exist counts as removed.
 func deleteLink(ctx context.Context, netNS, link string) error {
 	err := RunIP(ctx, inNetNS(netNS, "link", "delete", link))
 	if err != nil && ctx.Err() == nil && !hasLink(ctx, netNS, link) {
@@ -111,7 +113,7 @@ func (l Lab) deleteMemberLink(ctx context.Context, member string) error {
 	return deleteLink(ctx, l.Network.NetNS(member), MemberLink)
 }
 
-// deleteNetNS removes the name of a network namespace; it lives on while
+// deleteNetNS removes the name of a network namespace, which stays as long as
 // processes are in it.
 func deleteNetNS(ctx context.Context, name string) error {
 	if _, err := os.Lstat(filepath.Join("/run/netns", name)); errors.Is(err, os.ErrNotExist) {

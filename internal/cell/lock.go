@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lock keeps two programs from changing the lab in dir at a time.
+// Lock keeps two programs from changing the lab in dir at the same time.
 func Lock(ctx context.Context, dir string) (unlock func(), err error) {
 	sum := sha256.Sum256([]byte(dir))
 	return lockFile(ctx, filepath.Join(registryDir, "dir-"+hex.EncodeToString(sum[:])[:12]+".lock"))
 }
 
-// lockFile takes the lock at path, waiting for its holder until ctx ends. The
-// lock's file is removed when it is given back.
+// lockFile takes the lock at path, and waits for it until ctx is done. unlock
+// removes the lock's file.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

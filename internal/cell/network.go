@@ -63,9 +63,9 @@ func (n Network) cellAddr(a netip.Addr) string {
 	return netip.PrefixFrom(a, n.Cells().Bits()).String()
 }
 
-// hardwareAddr is the link-layer address, locally administered, of the
-// interface with address a. An interface that is made anew has it again, as a
-// machine's after a power cut: peers hold on to what they know for a minute.
+// hardwareAddr is the locally administered link-layer address of the interface
+// with address a. An interface that is made again has the same, like a machine
+// after a power cut: peers remember addresses for a minute.
 func hardwareAddr(a netip.Addr) string {
 	ip := a.As4()
 	return net.HardwareAddr{0x02, 0xac, ip[0], ip[1], ip[2], ip[3]}.String()

@@ -18,7 +18,7 @@ import (
 
 const (
 	zramControl = "/sys/class/zram-control"
-	// maxPlugged keeps a runaway script from filling the machine with devices.
+	// maxPlugged keeps a script from filling the machine with devices.
 	maxPlugged = 1024
 )
 
@@ -51,7 +51,8 @@ func readPlugged(dir string) (plugged, error) {
 }
 
 // Plug adds a zram device, a compressed block device in memory, to the machine,
-// as if somebody had plugged it in, and returns its name. All cells see it.
+// as if it was plugged in. It returns the device's name. All cells see the
+// device.
 func (l Lab) Plug(ctx context.Context) (string, error) {
 	unlock, err := Lock(ctx, l.Dir)
 	if err != nil {
@@ -77,8 +78,8 @@ func (l Lab) Plug(ctx context.Context) (string, error) {
 	return name, atomicfile.WriteJSON(pluggedFile(l.Dir), p)
 }
 
-// Unplug removes a device that Plug added: the named one, or the latest when
-// name is empty. It returns the name.
+// Unplug removes a device that Plug added: the named one, or the latest if name
+// is "". It returns the name.
 func (l Lab) Unplug(ctx context.Context, name string) (string, error) {
 	unlock, err := Lock(ctx, l.Dir)
 	if err != nil {

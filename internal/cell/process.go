@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process identifies a process for good: a number alone may be used again. The
-// zero Process is none.
+// Process identifies a process; its number alone may be reused. The zero
+// Process is none.
 type Process struct {
 	PID    int    `json:"pid"`
 	Start  uint64 `json:"start"`  // clock ticks after boot
@@ -22,7 +22,7 @@ type Process struct {
 	Started time.Time `json:"started"`
 }
 
-// Identify returns the Process that runs with a number.
+// Identify returns the running process with a number.
 func Identify(pid int) (Process, error) {
 	st, err := readStat(pid)
 	if err != nil {
@@ -32,7 +32,7 @@ func Identify(pid int) (Process, error) {
 	return Process{PID: pid, Start: st.start, BootID: boot, Started: time.Now()}, err
 }
 
-// Alive says whether the very process still runs. A zombie does not.
+// Alive tells whether this process still runs. A zombie does not.
 func (p Process) Alive() bool {
 	if p.PID <= 0 {
 		return false
@@ -45,8 +45,8 @@ func (p Process) Alive() bool {
 	return err == nil && boot == p.BootID
 }
 
-// Signal sends sig to the very process; it does nothing when that has ended.
-// With wait it returns when the process has ended.
+// Signal sends sig to this process, unless it has ended. With wait it returns
+// when the process has ended.
 func (p Process) Signal(ctx context.Context, sig unix.Signal, wait bool) error {
 	if p.PID <= 0 {
 		return nil
@@ -59,8 +59,7 @@ func (p Process) Signal(ctx context.Context, sig unix.Signal, wait bool) error {
 		return fmt.Errorf("open process %d: %w", p.PID, err)
 	}
 	defer unix.Close(fd)
-	// The descriptor holds the process that has the number now; only after
-	// that does the comparison say which one it is.
+	// Compare only now: the descriptor keeps the number from being reused.
 	if !p.Alive() {
 		return nil
 	}

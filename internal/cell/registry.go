@@ -19,16 +19,16 @@ import (
 // is in memory, as are the labs' namespaces.
 const registryDir = "/run/akri-dev"
 
-// Why Reserve gives no index.
+// Why Reserve returns no index.
 var (
-	// ErrTaken says that the network that a lab was made for is not free any more.
+	// ErrTaken says that the network that a lab was made for is no longer free.
 	ErrTaken = errors.New("something else uses")
 	// ErrNoneFree says that all indices are in use.
 	ErrNoneFree = errors.New("no free network")
 )
 
-// Folder returns the absolute path of dir without symbolic links, also when it
-// is not there yet: the registry compares folders as text.
+// Folder returns the absolute path of dir without symbolic links, even if dir
+// does not exist yet: the registry compares folders as text.
 func Folder(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -49,24 +49,24 @@ func realPath(path string) string {
 	return filepath.Join(realPath(parent), filepath.Base(path))
 }
 
-// entry is the registry's record of one lab.
-type entry struct {
+// reservation is the registry's record of one lab.
+type reservation struct {
 	Dir string `json:"dir"`
 }
 
-func entryFile(index int) string {
+func reservationFile(index int) string {
 	return filepath.Join(registryDir, strconv.Itoa(index)+".json")
 }
 
 // Owner returns the folder of the lab that has an index, "" if none has it.
 func Owner(index int) (string, error) {
-	var e entry
-	err := atomicfile.ReadJSON(entryFile(index), &e)
+	var e reservation
+	err := atomicfile.ReadJSON(reservationFile(index), &e)
 	return e.Dir, err
 }
 
 // Reserve gives the lab in dir an index that no other lab and no network of the
-// machine uses; want is the index that what is in dir was made for, -1 for any.
+// machine uses. want is the index that dir was made for, -1 for any.
 func Reserve(ctx context.Context, dir string, want int) (int, error) {
 	unlock, err := lockFile(ctx, filepath.Join(registryDir, "lock"))
 	if err != nil {
@@ -91,7 +91,7 @@ func Reserve(ctx context.Context, dir string, want int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return index, atomicfile.WriteJSON(entryFile(index), entry{Dir: dir})
+	return index, atomicfile.WriteJSON(reservationFile(index), reservation{Dir: dir})
 }
 
 // chooseIndex picks an index for dir. used maps taken indices to the folders of
@@ -197,7 +197,7 @@ func Release(ctx context.Context, index int) error {
 		return err
 	}
 	defer unlock()
-	if err := os.Remove(entryFile(index)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(reservationFile(index)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -4,8 +4,8 @@ package cell
 type Setting struct {
 	Name  string // below /proc/sys, with slashes: net/ipv4/ip_forward
 	Value string
-	// Pretend is for settings of the whole machine: programs in a cell read the
-	// value and may write another, and the kernel goes on as before.
+	// Pretend is for settings of the whole machine: programs in a cell can read
+	// and write the value, and the kernel's own does not change.
 	Pretend bool
 }
 

@@ -18,32 +18,32 @@ import (
 )
 
 const (
-	// agentDaemonSet is the chart's name of it.
+	// agentDaemonSet is the name of the agents' DaemonSet in the chart.
 	agentDaemonSet = "akri-agent-daemonset"
 	// helmRelease is Helm's annotation on what it installs.
 	helmRelease = "meta.helm.sh/release-name"
-	// page is how many objects are listed and deleted at a time.
-	page = 500
+	// pageSize is how many objects are listed and deleted at a time.
+	pageSize = 500
 )
 
-// CleanupOptions say what Cleanup works on.
+// CleanupOptions configure Cleanup.
 type CleanupOptions struct {
 	Config *rest.Config
 	Log    *slog.Logger
 	// Namespace and Release are those of the installed chart.
 	Namespace, Release string
-	// Patience is how long to wait for what was deleted to be gone.
-	Patience time.Duration
+	// Timeout is how long to wait until the deleted objects are gone.
+	Timeout time.Duration
 }
 
 // Cleanup deletes the Configurations of all namespaces, as upstream's chart
-// does when it is uninstalled, and waits until they and their Instances are
-// gone, so that agents and controller can still do their part (the controller
-// takes upstream's finalizers off). What is left when Patience ends is logged
-// and is no error: it must not keep Helm from removing the rest.
+// does at an uninstall. It waits until they and their Instances are gone, while
+// agents and controller still run and can do their part (the controller removes
+// upstream's finalizers). What is left after Timeout is logged but is no error:
+// it must not keep Helm from removing the rest.
 //
-// If the agent's DaemonSet is there and is not of the Helm release, nothing is
-// uninstalled: the hook was applied as an ordinary manifest. Then nothing is
+// If the agent's DaemonSet exists and is not of the Helm release, this is no
+// uninstall: the hook was applied as an ordinary manifest. Then nothing is
 // deleted.
 func Cleanup(ctx context.Context, o CleanupOptions) error {
 	client, err := metadata.NewForConfig(o.Config)
@@ -55,14 +55,14 @@ func Cleanup(ctx context.Context, o CleanupOptions) error {
 		return err
 	}
 	if !ours {
-		o.Log.Warn("nothing is deleted: "+agentDaemonSet+" is not of this Helm release, so this is no uninstall",
+		o.Log.Warn("nothing is deleted: "+agentDaemonSet+" does not belong to this Helm release, so this is no uninstall",
 			"namespace", o.Namespace, "release", o.Release)
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Patience)
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	c := cleaner{client: client, log: o.Log, deleted: map[types.UID]bool{}}
-	told := false // all Configurations were deleted as far as the API server does it
+	told := false // said that all Configurations are deleted
 	err = until(ctx, "what is left", func() (string, error) {
 		configurations, err := c.sweep(ctx, "configurations", true)
 		if err != nil {
@@ -83,11 +83,11 @@ func Cleanup(ctx context.Context, o CleanupOptions) error {
 	case !told, hopeless(err), !errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
-	o.Log.Warn("not waited for any longer; the garbage collector goes on", "error", err)
+	o.Log.Warn("stopped waiting; the garbage collector continues", "error", err)
 	return nil
 }
 
-// installed tells whether the agent's DaemonSet, if there is one, is Helm's.
+// installed reports whether the agent's DaemonSet, if it exists, is Helm's.
 func installed(ctx context.Context, client metadata.Interface, namespace, release string) (bool, error) {
 	resource := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "daemonsets"}
 	ds, err := client.Resource(resource).Namespace(namespace).Get(ctx, agentDaemonSet, metav1.GetOptions{})
@@ -100,19 +100,18 @@ func installed(ctx context.Context, client metadata.Interface, namespace, releas
 	return ds.Annotations[helmRelease] == release, nil
 }
 
-// cleaner deletes things, and remembers which, to log each once.
+// cleaner deletes objects, and remembers which, to log each once.
 type cleaner struct {
 	client  metadata.Interface
 	log     *slog.Logger
 	deleted map[types.UID]bool
 }
 
-// sweep returns how many objects of all namespaces there are, and deletes them
-// if it is to. Of many it deletes the first page; they are gone when it is
-// called next. Without a CRD there are none.
+// sweep returns how many objects there are in all namespaces, and deletes the
+// first page of them if remove is set. If there is no CRD there are none.
 func (c *cleaner) sweep(ctx context.Context, resource string, remove bool) (int, error) {
 	all := c.client.Resource(v0.GroupVersion.WithResource(resource))
-	l, err := all.List(ctx, metav1.ListOptions{Limit: page})
+	l, err := all.List(ctx, metav1.ListOptions{Limit: pageSize})
 	if apierrors.IsNotFound(err) {
 		return 0, nil
 	}
@@ -126,7 +125,7 @@ func (c *cleaner) sweep(ctx context.Context, resource string, remove bool) (int,
 		}
 		err := all.Namespace(o.Namespace).Delete(ctx, o.Name,
 			metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(o.UID)), PropagationPolicy: &background})
-		// Gone, or another of that name: the next list tells.
+		// Gone, or replaced: the next list shows it.
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			return 0, fmt.Errorf("delete %s %s/%s: %w", resource, o.Namespace, o.Name, err)
 		}

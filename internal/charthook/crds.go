@@ -19,13 +19,13 @@ import (
 	"github.com/akri-go/akri/charts"
 )
 
-// tick is how often the API server is asked for what is waited for.
-const tick = 200 * time.Millisecond
+// pollInterval is how often the API server is asked while waiting.
+const pollInterval = 200 * time.Millisecond
 
-// UpdateCRDs makes the cluster's CRDs those of this program's chart, and
-// returns when the API server has taken them up, or with the reason why not
-// when ctx ends. No CRD is ever deleted, so no object is lost, and one that a
-// newer version wrote stays as it is.
+// UpdateCRDs updates the cluster's CRDs to those of this program's chart. It
+// returns when the API server has accepted them or, when ctx ends, with the
+// reason why not. No CRD is ever deleted, so no object is lost. A CRD that a
+// newer version wrote is left unchanged.
 func UpdateCRDs(ctx context.Context, cfg *rest.Config, log *slog.Logger) error {
 	wanted, err := Wanted()
 	if err != nil {
@@ -73,7 +73,7 @@ func Wanted() ([]*unstructured.Unstructured, error) {
 	return out, nil
 }
 
-// update carries out what Plan says of one CRD.
+// update carries out Plan for one CRD.
 func update(ctx context.Context, crds dynamic.ResourceInterface, want *unstructured.Unstructured, log *slog.Logger) error {
 	wanted, err := typed(want)
 	if err != nil {
@@ -98,10 +98,10 @@ func update(ctx context.Context, crds dynamic.ResourceInterface, want *unstructu
 		}
 		switch step {
 		case Keep:
-			log.Warn("left as it is: a newer version of Akri wrote it", "theirs", have.Annotations[VersionAnnotation], "ours", wanted.Annotations[VersionAnnotation])
+			log.Warn("left unchanged: a newer version of Akri wrote it", "theirs", have.Annotations[VersionAnnotation], "ours", wanted.Annotations[VersionAnnotation])
 			return "", nil
 		case Wait:
-			return "it is being deleted, and objects of it are still there", nil
+			return "it is being deleted, and some of its objects still exist", nil
 		}
 		_, err = crds.Apply(ctx, want.GetName(), want, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 		if err != nil {
@@ -109,7 +109,7 @@ func update(ctx context.Context, crds dynamic.ResourceInterface, want *unstructu
 		}
 		written = true
 		log.Info("written", "version", wanted.Annotations[VersionAnnotation])
-		return "the API server has not taken it up yet", nil
+		return "the API server has not accepted it yet", nil
 	})
 }
 

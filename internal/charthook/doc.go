@@ -1,19 +1,20 @@
-// Package charthook is what the Helm chart has done by Jobs around an install,
-// an upgrade and an uninstall; akri-controller's subcommands of the same names
-// run it.
+// Package charthook is what the Helm chart's hooks run in Jobs around an
+// install, an upgrade and an uninstall. They call akri-controller's subcommands
+// of the same names.
 //
-//   - crds ([UpdateCRDs]) makes the cluster's CRDs those of this version. Helm
+//   - crds ([UpdateCRDs]) updates the cluster's CRDs to this version. Helm
 //     itself installs a chart's CRDs once and never again.
-//   - cleanup ([Cleanup]) deletes the Configurations before the agents go, and
-//     with them, by owner references, Instances, brokers and Services.
+//   - cleanup ([Cleanup]) deletes the Configurations before the agents are
+//     removed, and with them, by owner references, Instances, brokers and
+//     Services.
 //
-// Both end by themselves: they wait for nothing longer than they are given.
+// Both end when they are done or their time is over.
 package charthook
 
 // FieldManager owns what UpdateCRDs writes. It is Helm's own name: Helm 4
-// applies a chart's CRDs at every install, under this name, and another owner
-// would make it fail with a conflict when Akri is installed again.
+// applies a chart's CRDs at every install under this name, and with another
+// owner an install after an uninstall would fail with a conflict.
 const FieldManager = "helm"
 
-// VersionAnnotation is on a CRD and says which version of Akri wrote it.
+// VersionAnnotation is set on a CRD to the version of Akri that wrote it.
 const VersionAnnotation = "akri.sh/crd-version"

@@ -27,9 +27,9 @@ import (
 	"github.com/akri-go/akri/internal/eventually"
 )
 
-// patience is how long a test waits for what must come; nothing is asserted
-// about how long it took.
-const patience = time.Minute
+// waitTimeout is how long a test waits for a condition; tests do not assert
+// durations.
+const waitTimeout = time.Minute
 
 var (
 	crdResource  = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
@@ -38,19 +38,19 @@ var (
 	instPlural   = v0.GroupVersion.WithResource("instances")
 )
 
-// rig is an API server with an administrator and a hook, who may do what the
-// chart's role allows it.
-type rig struct {
+// fixture is an API server with an administrator, and a hook with the rights of
+// the chart's role.
+type fixture struct {
 	*testing.T
 	admin dynamic.Interface
 	hook  *rest.Config
 	log   bytes.Buffer
 }
 
-func start(t *testing.T, rules []rbacv1.PolicyRule, opts ...kubetest.Option) *rig {
+func start(t *testing.T, rules []rbacv1.PolicyRule, opts ...kubetest.Option) *fixture {
 	t.Helper()
 	server := kubetest.Start(t, opts...)
-	r := &rig{T: t, hook: server.ConfigFor("hook")}
+	r := &fixture{T: t, hook: server.ConfigFor("hook")}
 	r.hook.QPS = -1
 	quiet := rest.CopyConfig(server.Config)
 	quiet.WarningHandler = rest.NoWarnings{}
@@ -68,13 +68,13 @@ func start(t *testing.T, rules []rbacv1.PolicyRule, opts ...kubetest.Option) *ri
 	return r
 }
 
-func (r *rig) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&r.log, nil)) }
+func (r *fixture) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&r.log, nil)) }
 
-func (r *rig) create(resource schema.GroupVersionResource, namespace string, object map[string]any) *unstructured.Unstructured {
+func (r *fixture) create(resource schema.GroupVersionResource, namespace string, object map[string]any) *unstructured.Unstructured {
 	r.Helper()
 	var out *unstructured.Unstructured
-	// A CRD is served a moment after it is established, a role known a moment
-	// after it is made.
+	// A CRD is served a moment after it is established, and a role takes effect
+	// a moment after it is created.
 	r.eventually("create", func(ctx context.Context) (err error) {
 		out, err = r.admin.Resource(resource).Namespace(namespace).Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
 		return err
@@ -82,7 +82,7 @@ func (r *rig) create(resource schema.GroupVersionResource, namespace string, obj
 	return out
 }
 
-func (r *rig) get(resource schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
+func (r *fixture) get(resource schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
 	r.Helper()
 	u, err := r.admin.Resource(resource).Namespace(namespace).Get(r.Context(), name, metav1.GetOptions{})
 	if err != nil {
@@ -91,14 +91,14 @@ func (r *rig) get(resource schema.GroupVersionResource, namespace, name string) 
 	return u
 }
 
-func (r *rig) patch(resource schema.GroupVersionResource, namespace, name, patch string, sub ...string) error {
+func (r *fixture) patch(resource schema.GroupVersionResource, namespace, name, patch string, sub ...string) error {
 	_, err := r.admin.Resource(resource).Namespace(namespace).Patch(r.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}, sub...)
 	return err
 }
 
-func (r *rig) eventually(what string, check func(context.Context) error) {
+func (r *fixture) eventually(what string, check func(context.Context) error) {
 	r.Helper()
-	eventually.Succeeds(r, patience, func(ctx context.Context) error {
+	eventually.Succeeds(r, waitTimeout, func(ctx context.Context) error {
 		if err := check(ctx); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -128,7 +128,7 @@ func crdRules() []rbacv1.PolicyRule {
 		ResourceNames: []string{"configurations.akri.sh", "instances.akri.sh"}, Verbs: []string{"get", "create", "patch"}}}
 }
 
-func (r *rig) update(timeout time.Duration) error {
+func (r *fixture) update(timeout time.Duration) error {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
@@ -144,7 +144,7 @@ func TestOldCRDs(t *testing.T) {
 		t.Fatalf("the old CRD has a status already: %v", err)
 	}
 
-	if err := r.update(patience); err != nil {
+	if err := r.update(waitTimeout); err != nil {
 		t.Fatalf("%v\n%s", err, &r.log)
 	}
 	version, err := charts.Version()
@@ -168,7 +168,7 @@ func TestOldCRDs(t *testing.T) {
 		return r.patch(instPlural, "default", "cam-abcdef", status, "status")
 	})
 
-	if err := r.update(patience); err != nil {
+	if err := r.update(waitTimeout); err != nil {
 		t.Fatal(err)
 	}
 	if now := r.get(crdResource, "", "instances.akri.sh"); now.GetResourceVersion() != crd.GetResourceVersion() {
@@ -193,7 +193,7 @@ func TestOldCRDs(t *testing.T) {
 func TestCRDsThatAreMissingNewerOrGoing(t *testing.T) {
 	r := start(t, crdRules(), kubetest.WithCRDs(""))
 	r.eventually("the role is known", func(context.Context) error {
-		err := r.update(patience)
+		err := r.update(waitTimeout)
 		if err != nil && !apierrors.IsForbidden(err) {
 			t.Fatalf("%v\n%s", err, &r.log)
 		}
@@ -206,11 +206,11 @@ func TestCRDsThatAreMissingNewerOrGoing(t *testing.T) {
 		`{"metadata":{"annotations":{"akri.sh/crd-version":"99.0.0"}},"spec":{"names":{"shortNames":["newer"]}}}`); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.update(patience); err != nil {
+	if err := r.update(waitTimeout); err != nil {
 		t.Fatal(err)
 	}
 	names, _, _ := unstructured.NestedStringSlice(r.get(crdResource, "", "configurations.akri.sh").Object, "spec", "names", "shortNames")
-	if len(names) != 1 || names[0] != "newer" || !strings.Contains(r.log.String(), "left as it is") {
+	if len(names) != 1 || names[0] != "newer" || !strings.Contains(r.log.String(), "left unchanged") {
 		t.Errorf("a newer CRD was replaced: short names %v\n%s", names, &r.log)
 	}
 
@@ -221,7 +221,7 @@ func TestCRDsThatAreMissingNewerOrGoing(t *testing.T) {
 	}
 	told := func(err error) bool { return err != nil && strings.Contains(err.Error(), "is being deleted") }
 	err := r.update(time.Second)
-	for d := 2 * time.Second; d < patience && err != nil && !told(err); d *= 2 {
+	for d := 2 * time.Second; d < waitTimeout && err != nil && !told(err); d *= 2 {
 		err = r.update(d) // the API server was too slow to tell why
 	}
 	if !told(err) {
@@ -243,7 +243,7 @@ func TestCRDsThatAreMissingNewerOrGoing(t *testing.T) {
 
 func TestCRDsWithoutRights(t *testing.T) {
 	r := start(t, nil)
-	err := r.update(patience)
+	err := r.update(waitTimeout)
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "configurations.akri.sh") {
 		t.Errorf("error %v, want Forbidden about the CRD", err)
 	}
@@ -257,11 +257,11 @@ func cleanupRules() []rbacv1.PolicyRule {
 	}
 }
 
-func (r *rig) cleanup(patience time.Duration) error {
-	return Cleanup(r.Context(), CleanupOptions{Config: r.hook, Log: r.logger(), Namespace: "default", Release: "akri", Patience: patience})
+func (r *fixture) cleanup(timeout time.Duration) error {
+	return Cleanup(r.Context(), CleanupOptions{Config: r.hook, Log: r.logger(), Namespace: "default", Release: "akri", Timeout: timeout})
 }
 
-func (r *rig) count(resource schema.GroupVersionResource) int {
+func (r *fixture) count(resource schema.GroupVersionResource) int {
 	r.Helper()
 	l, err := r.admin.Resource(resource).List(r.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -291,7 +291,7 @@ func TestCleanup(t *testing.T) {
 
 	for _, release := range []string{"", "another"} {
 		r.create(daemonSets, "default", daemonSet(release))
-		if err := r.cleanup(patience); err != nil {
+		if err := r.cleanup(waitTimeout); err != nil {
 			t.Fatal(err)
 		}
 		if n := r.count(configPlural); n != 2 {
@@ -303,7 +303,7 @@ func TestCleanup(t *testing.T) {
 	}
 
 	r.create(daemonSets, "default", daemonSet("akri"))
-	if err := r.cleanup(patience); err != nil {
+	if err := r.cleanup(waitTimeout); err != nil {
 		t.Fatalf("%v\n%s", err, &r.log)
 	}
 	if c, i := r.count(configPlural), r.count(instPlural); c+i != 0 {
@@ -314,7 +314,7 @@ func TestCleanup(t *testing.T) {
 	if err := r.admin.Resource(daemonSets).Namespace("default").Delete(r.Context(), agentDaemonSet, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.cleanup(patience); err != nil {
+	if err := r.cleanup(waitTimeout); err != nil {
 		t.Fatal(err)
 	}
 	r.create(configPlural, "default", configuration("held", "example.org/hold"))
@@ -344,7 +344,7 @@ func TestCleanup(t *testing.T) {
 		}
 		return fmt.Errorf("instances.akri.sh: %v", err)
 	})
-	if err := r.cleanup(patience); err != nil {
+	if err := r.cleanup(waitTimeout); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,21 +9,21 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 )
 
-// Step is what is to be done with one CRD.
+// Step is what to do with one CRD.
 type Step string
 
 // The steps.
 const (
-	// Write it: it is not there, or is not of a newer version.
+	// Write it: it does not exist, or is not of a newer version.
 	Write Step = "write"
 	// Keep it: a newer version wrote it, and it serves what this one needs.
 	Keep Step = "keep"
-	// Wait until it is gone: it is being deleted.
+	// Wait: it is being deleted.
 	Wait Step = "wait"
 )
 
-// Plan says what to do with a CRD that the cluster has (nil: has not) so that
-// it is what this version wants. An error says that a person must decide.
+// Plan decides what to do with a CRD. Have is the cluster's (nil: none), want
+// is this version's. An error means that a person must decide.
 func Plan(have, want *apiextensionsv1.CustomResourceDefinition) (Step, error) {
 	if have == nil {
 		return Write, nil
@@ -37,13 +37,13 @@ func Plan(have, want *apiextensionsv1.CustomResourceDefinition) (Step, error) {
 	for _, v := range served(want) {
 		if !slices.Contains(served(have), v) {
 			theirs, ours := have.Annotations[VersionAnnotation], want.Annotations[VersionAnnotation]
-			return "", fmt.Errorf("it is of Akri %s and no longer serves %s, which Akri %s needs: install Akri %s or newer", theirs, v, ours, theirs)
+			return "", fmt.Errorf("it belongs to Akri %s and no longer serves %s, which Akri %s needs: install Akri %s or newer", theirs, v, ours, theirs)
 		}
 	}
 	return Keep, nil
 }
 
-// newer tells whether version a comes after b. What is not a version, as on
+// newer reports whether version a comes after b. What is not a version, as on
 // CRDs that upstream or Helm wrote, comes before all.
 func newer(a, b string) bool {
 	va, err := version.ParseSemantic(a)
@@ -64,10 +64,10 @@ func served(crd *apiextensionsv1.CustomResourceDefinition) []string {
 	return out
 }
 
-// missing says what keeps a written CRD from being used; "" when nothing does.
-// refused means that waiting does not help.
+// missing says why a written CRD cannot be used yet; "" if it can. Refused
+// means that waiting does not help.
 func missing(crd *apiextensionsv1.CustomResourceDefinition) (why string, refused bool) {
-	why = "the API server has not taken it up yet"
+	why = "the API server has not accepted it yet"
 	for _, c := range crd.Status.Conditions {
 		switch {
 		case c.Type == apiextensionsv1.NamesAccepted && c.Status == apiextensionsv1.ConditionFalse:

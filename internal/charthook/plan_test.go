@@ -69,7 +69,7 @@ func TestMissing(t *testing.T) {
 		why     string
 		refused bool
 	}{
-		{"fresh", nil, "not taken it up", false},
+		{"fresh", nil, "not accepted it", false},
 		{"established", []apiextensionsv1.CustomResourceDefinitionCondition{
 			condition(apiextensionsv1.NamesAccepted, apiextensionsv1.ConditionTrue),
 			condition(apiextensionsv1.Established, apiextensionsv1.ConditionTrue)}, "", false},

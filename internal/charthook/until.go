@@ -9,18 +9,18 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// finalError is one that trying again does not help against.
+// finalError is an error that a retry does not help.
 type finalError struct{ error }
 
 func final(err error) error { return finalError{err} }
 
 func (e finalError) Unwrap() error { return e.error }
 
-// until calls step, which says what is still missing, until nothing is. An
-// error that may pass is tried again; ctx ends it all, with what was missing
+// until calls step, which says what is still missing, until nothing is.
+// Temporary errors are retried. When ctx ends, it returns what was missing
 // last.
 func until(ctx context.Context, what string, step func() (missing string, err error)) error {
-	t := time.NewTicker(tick)
+	t := time.NewTicker(pollInterval)
 	defer t.Stop()
 	last := ""
 	for {
@@ -43,7 +43,7 @@ func until(ctx context.Context, what string, step func() (missing string, err er
 	}
 }
 
-// hopeless tells whether an error stays when the call is made again.
+// hopeless reports whether an error would be the same after a retry.
 func hopeless(err error) bool {
 	var f finalError
 	return errors.As(err, &f) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) ||

@@ -21,7 +21,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/status"
 )
 
-// says waits for a condition.
+// says checks a condition.
 func says(conditions []metav1.Condition, kind string, want metav1.ConditionStatus, reason string) error {
 	c := meta.FindStatusCondition(conditions, kind)
 	if c == nil || c.Status != want || c.Reason != reason {
@@ -30,9 +30,9 @@ func says(conditions []metav1.Condition, kind string, want metav1.ConditionStatu
 	return nil
 }
 
-// A dead agent does not look healthy, and nothing is deleted for it.
+// A dead agent does not look healthy, and nothing is deleted because of it.
 func TestDeadAgent(t *testing.T) {
-	c := newCluster(t)
+	c := newFixture(t)
 	c.nodes(t, "node-a", "node-b")
 	s := c.space(t, "dead-agent")
 	c.start(t, func(o *controller.Options) { o.Namespace = s.ns })
@@ -108,7 +108,8 @@ func TestDeadAgent(t *testing.T) {
 	})
 }
 
-// A broker that crashes all the time is not green, nor is one without an image.
+// A broker that keeps crashing is not reported as ready, nor is one without an
+// image.
 func testBrokenBroker(s *space) {
 	conf := s.configuration("cam", brokerSpec)
 	inst := s.instance(conf, "cam-4294ea", 1, false, "node-a")

@@ -14,8 +14,8 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// sameAs reads an object again, and fails if it is another one by now or is
-// about to go.
+// sameAs reads an object again, and fails if it was replaced or is being
+// deleted.
 func (s *space) sameAs(o client.Object) {
 	s.t.Helper()
 	uid := o.GetUID()
@@ -25,15 +25,15 @@ func (s *space) sameAs(o client.Object) {
 	}
 }
 
-// after makes another Instance and waits for its broker: what came before has
-// reached the controller then, and was worked off.
+// after makes another Instance and waits for its broker: then the controller
+// has handled everything before.
 func (s *space) after(conf *v0.Configuration, name string) {
 	s.t.Helper()
 	s.instance(conf, name, 1, false, "node-c")
 	s.pod(name + "-pod")
 }
 
-// What is not the broker's leaves the brokers alone.
+// Changes that do not concern the broker do not touch it.
 func testInPlace(s *space) {
 	const more = "capacity: 3\nbrokerProperties: {COLOUR: red}\n"
 	conf := s.configuration("cam", brokerSpec+"instanceServiceSpec: {ports: [{port: 80}]}\n")
@@ -51,14 +51,14 @@ func testInPlace(s *space) {
 	s.after(conf, "cam-000001")
 	s.sameAs(&pod)
 	s.sameAs(svc)
-	// The Service goes with the broker spec: nothing is behind it any more.
+	// The Service goes with the broker spec: no backend is left.
 	s.edit("cam", more+"instanceServiceSpec: {ports: [{port: 80}]}\n")
 	s.kill(pod)
 	s.gone(svc)
 }
 
-// From Pod to Job and back; and a Job that has ended is not made again by what
-// does not concern it.
+// From Pod to Job and back; and a Job that has ended is not made again by a
+// change that does not concern it.
 func testPodJobPod(s *space) {
 	conf := s.configuration("cam", brokerSpec)
 	inst := s.instance(conf, "cam-4294ea", 1, false, "node-a")
@@ -124,7 +124,7 @@ func testPodJobPod(s *space) {
 	s.pod("cam-4294ea-pod", pod)
 }
 
-// Nothing of ours has a finalizer, so nothing of ours can hang.
+// Our objects have no finalizers, so their deletion cannot hang.
 func testNoFinalizers(s *space) {
 	both := brokerSpec + "instanceServiceSpec: {ports: [{port: 80}]}\nconfigurationServiceSpec: {ports: [{port: 80}]}\n"
 	inst := s.instance(s.configuration("cam", both), "cam-4294ea", 1, false, "node-a")
@@ -144,7 +144,8 @@ func testNoFinalizers(s *space) {
 	}
 }
 
-// Only the first broker of an Instance counts, however often it is replaced.
+// Only the first broker of an Instance is measured, however often it is
+// replaced.
 func testLatency(s *space, registry *prometheus.Registry) {
 	count := func() (n uint64, sum float64) {
 		families, err := registry.Gather()
@@ -178,7 +179,7 @@ func testLatency(s *space, registry *prometheus.Registry) {
 		s.kill(pod)
 		s.run(s.pod(pod.Name, pod), "node-a")
 	}
-	if n, sum := count(); n != 2 || sum <= 0 || sum > 2*patience.Seconds() {
+	if n, sum := count(); n != 2 || sum <= 0 || sum > 2*waitTimeout.Seconds() {
 		s.t.Errorf("%d samples, %v s", n, sum)
 	}
 }

@@ -31,39 +31,39 @@ import (
 	"github.com/akri-go/akri/internal/probes"
 )
 
-// Options are what a controller can be told.
+// Options configure a controller.
 type Options struct {
-	// Config reaches the API server.
+	// Config is how to reach the API server.
 	Config *rest.Config
 	Log    *slog.Logger
-	// MetricsAddress and ProbeAddress are where to listen; "0" is nowhere.
+	// MetricsAddress and ProbeAddress are listen addresses; "0" means none.
 	MetricsAddress string
 	ProbeAddress   string
-	// LeaderElection is off if this is the only replica; else the Lease is in
-	// Namespace. So are the agents' Leases.
+	// LeaderElection is false if this is the only replica. Namespace is where
+	// its Lease is, and those of the agents.
 	LeaderElection bool
 	Namespace      string
-	// LeaseDuration is how long a silent replica's Lease is respected; 0 is
-	// DefaultLeaseDuration.
+	// LeaseDuration is how long other replicas wait for a leader that no longer
+	// renews its Lease; 0 is DefaultLeaseDuration.
 	LeaseDuration time.Duration
-	// Pod is where the controller runs; without it the Lease has no owner.
+	// Pod is where the controller runs; if empty, the Lease has no owner.
 	Pod Pod
 	// NodeGrace says when nodes are lost; see package node.
 	NodeGrace node.Grace
-	// ResourcesAfter is how long a resource of a Node must have been left
-	// over before it is removed; 0 is never.
-	ResourcesAfter time.Duration
-	// LookAtAgents is the time between two looks at the agents' Leases; 0 is
-	// the default.
-	LookAtAgents time.Duration
-	// Webhook adds the admission webhook to the manager, and returns why it is
-	// not ready; nil is no webhook.
+	// ResourceRetention is how long a left-over resource of a Node is kept
+	// before it is removed; 0 is for ever.
+	ResourceRetention time.Duration
+	// AgentLookInterval is how often the agents' Leases are checked; 0 is the
+	// default.
+	AgentLookInterval time.Duration
+	// Webhook adds the admission webhook to the manager, and returns a function
+	// that says why it is not ready. Nil means no webhook.
 	Webhook func(manager.Manager) (ready func() error, err error)
-	// Metrics gets the collectors of this package; nil is no metrics.
+	// Metrics registers the collectors of this package; nil means no metrics.
 	Metrics prometheus.Registerer
 }
 
-// New returns a manager that does the controller's work when it is started.
+// New returns a manager that runs the controller.
 func New(ctx context.Context, o Options) (manager.Manager, error) {
 	scheme, err := view.Scheme()
 	if err != nil {
@@ -76,7 +76,7 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 	if o.LeaderElection && o.Namespace == "" {
 		return nil, errors.New("leader election needs a namespace for its Lease: set POD_NAMESPACE or --namespace, or switch it off")
 	}
-	// The API server has its own fair queues; a limit here only adds delay.
+	// The API server does its own flow control; a limit here only adds delay.
 	cfg := rest.CopyConfig(o.Config)
 	cfg.QPS = -1
 	lease := cmp.Or(o.LeaseDuration, DefaultLeaseDuration)
@@ -143,13 +143,13 @@ func New(ctx context.Context, o Options) (manager.Manager, error) {
 func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) error {
 	log := o.Log
 	events := mgr.GetEventRecorder("akri-controller")
-	watcher := &agents.Watcher{Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: o.Namespace, Log: log, Every: o.LookAtAgents}
+	watcher := &agents.Watcher{Live: mgr.GetAPIReader(), Client: mgr.GetClient(), Namespace: o.Namespace, Log: log, LookInterval: o.AgentLookInterval}
 	conditions := &status.Reconcilers{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Log: log, Events: events, Silent: watcher.Silent,
 	}
 	watcher.Changed = conditions.TouchNodes
 	if err := mgr.Add(watcher); err != nil {
-		return fmt.Errorf("set up the look at agents: %w", err)
+		return fmt.Errorf("set up the watcher of agents: %w", err)
 	}
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(watcher); err != nil {
@@ -184,8 +184,8 @@ func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) err
 			Events: events, Log: log, Grace: o.NodeGrace,
 		},
 	}
-	if o.ResourcesAfter > 0 {
-		parts = append(parts, &node.Resources{Client: mgr.GetClient(), Log: log, After: o.ResourcesAfter})
+	if o.ResourceRetention > 0 {
+		parts = append(parts, &node.Resources{Client: mgr.GetClient(), Log: log, Retention: o.ResourceRetention})
 	}
 	for _, p := range parts {
 		if err := p.SetupWithManager(mgr); err != nil {
@@ -198,9 +198,9 @@ func addReconcilers(mgr manager.Manager, o Options, latency *broker.Latency) err
 // nowhere is an address at which nothing listens.
 const nowhere = "0"
 
-// addProbes serves metrics and probes in every replica: it is alive while it
-// answers, and ready when all say so. A replica that waits for the Lease is
-// ready too.
+// addProbes serves metrics and probes in every replica. It is alive while it
+// answers, and ready when all checks pass. A replica that waits for the Lease
+// is ready too.
 func addProbes(ctx context.Context, mgr manager.Manager, o Options, ready []func() error) error {
 	served := map[string]probes.Options{}
 	if o.MetricsAddress != "" && o.MetricsAddress != nowhere {
@@ -226,7 +226,7 @@ func addProbes(ctx context.Context, mgr manager.Manager, o Options, ready []func
 		if err != nil {
 			return err
 		}
-		// As what the manager calls a server, it serves before the cache is filled.
+		// The manager starts what it calls a server before the cache is filled.
 		err = mgr.Add(&manager.Server{Name: "metrics and probes", Server: server, Listener: listener, ShutdownTimeout: &stop})
 		if err != nil {
 			listener.Close()

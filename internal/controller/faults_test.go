@@ -76,7 +76,7 @@ func testRefused(s *space) {
 		})
 	}
 	condition(metav1.ConditionFalse)
-	// Broken in a way that is seen before anything is asked.
+	// Broken in a way that is found without the API server.
 	s.edit("cam", "brokerSpec: {brokerPodSpec: {containers: none}}")
 	s.eventually("the other complaint", func() error {
 		s.get("cam", conf)
@@ -144,7 +144,7 @@ func testWhileDown(s *space, stop func()) {
 }
 
 func TestLeader(t *testing.T) {
-	c := newCluster(t, kubetest.WithControllerManager())
+	c := newFixture(t, kubetest.WithControllerManager())
 	c.nodes(t, "node-a")
 	elect := func(o *controller.Options) { o.LeaderElection, o.Namespace = true, "default" }
 	stopFirst := c.start(t, elect)
@@ -167,11 +167,11 @@ func TestLeader(t *testing.T) {
 }
 
 func TestAPIServerAway(t *testing.T) {
-	c := newCluster(t)
+	c := newFixture(t)
 	c.nodes(t, "node-a")
 	c.start(t)
 	s := c.space(t, "away")
-	s.patience = 3 * time.Minute // the watches' back-off goes up to one minute
+	s.waitTimeout = 3 * time.Minute // the watches' back-off goes up to one minute
 	conf := s.configuration("cam", brokerSpec)
 	inst := s.instance(conf, "cam-000001", 1, false, "node-a")
 	pod := s.pod("cam-000001-pod")

@@ -31,7 +31,7 @@ brokerSpec:
 // The whole controller on a real API server. The tests share it and have a
 // namespace each; they play scheduler and kubelet.
 func TestController(t *testing.T) {
-	c := newCluster(t)
+	c := newFixture(t)
 	c.nodes(t, "node-a", "node-b", "node-c")
 	registry := prometheus.NewRegistry()
 	metrics, probes := freePort(t), freePort(t)
@@ -293,7 +293,7 @@ func testShared(s *space) {
 	})
 	update(s, inst.Name, inst, func(i *v0.Instance) { i.Spec.Capacity = 3 })
 	s.brokers("node-a-cam-000000-pod", "node-b-cam-000000-pod")
-	// The node of the second does not see the device any more.
+	// The node of the second no longer sees the device.
 	update(s, inst.Name, inst, func(i *v0.Instance) { i.Spec.Nodes = []string{node} })
 	s.brokers(pod.Name)
 }

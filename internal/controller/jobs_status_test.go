@@ -49,8 +49,8 @@ func testOffline(s *space) {
 	online(metav1.ConditionTrue)
 }
 
-// A Configuration that a finalizer holds does not say that it has the devices and
-// brokers that it had.
+// While a finalizer holds a Configuration, its status does not show devices and
+// brokers that are gone.
 func testHeldConfiguration(s *space) {
 	conf := s.configuration("cam", brokerSpec)
 	inst := s.instance(conf, "cam-4294ea", 1, false, "node-a")
@@ -135,8 +135,8 @@ func testJob(s *space) {
 	s.pod("cam-4294ea-pod")
 }
 
-// The API server takes a Job whose Pods the namespace forbids. The condition
-// says so, and that it is over when a Pod is there.
+// The API server accepts a Job whose Pods the namespace forbids. The condition
+// says so until there is a Pod.
 func testStuckJob(s *space) {
 	ns := &corev1.Namespace{}
 	s.eventually("the namespace gets its labels later", func() error {
@@ -254,8 +254,8 @@ func testMetric(s *space, registry *prometheus.Registry) {
 	count(1)
 }
 
-// Two Configurations that have one device are both told, and no longer than it
-// lasts.
+// Two Configurations that find one device both get the condition, until it is
+// over.
 func testTwins(s, elsewhere *space) {
 	one, two := s.configuration("one", "{}"), s.configuration("two", "{}")
 	other := elsewhere.configuration("three", "{}")

@@ -33,10 +33,10 @@ import (
 // processVariable names the kubeconfig of a controller that is a process.
 const processVariable = "AKRI_TEST_CONTROLLER_KUBECONFIG"
 
-// podVariable names the Pod that such a process is to think it is in.
+// podVariable names the Pod that such a process claims to be in.
 const podVariable = "AKRI_TEST_CONTROLLER_POD"
 
-// leaseVariable says how long its Lease is good for.
+// leaseVariable is the duration of its Lease.
 const leaseVariable = "AKRI_TEST_CONTROLLER_LEASE"
 
 // runProcess is the controller in a process of its own; it returns the exit
@@ -70,7 +70,7 @@ type process struct {
 	done chan struct{} // closed when it has ended
 }
 
-func (c *cluster) process(t *testing.T, env ...string) *process {
+func (c *fixture) process(t *testing.T, env ...string) *process {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	tls := c.cfg.TLSClientConfig
@@ -102,7 +102,7 @@ func (c *cluster) process(t *testing.T, env ...string) *process {
 	return p
 }
 
-// kill ends the process without giving it time for anything.
+// kill ends the process with SIGKILL.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.done
@@ -154,10 +154,10 @@ func (s *space) made(list client.ObjectList) func(name string) int {
 	}
 }
 
-// The leader is killed in the middle of its work; it has no time to give back
-// the Lease. The other one takes over and does what is left, once.
+// The leader is killed in the middle of its work and cannot release its Lease.
+// The other replica takes over and does what is left, once.
 func TestLeaderKilled(t *testing.T) {
-	c := newCluster(t)
+	c := newFixture(t)
 	c.nodes(t, "node-a")
 	s := c.space(t, "killed")
 	first := c.process(t)
@@ -220,8 +220,8 @@ func TestLeaderKilled(t *testing.T) {
 		t.Error("the new leader made again what was there")
 	}
 
-	// Somebody else has the Lease: the process ends, so that nothing it still
-	// has in hand is done by two.
+	// Somebody else takes the Lease: the process ends, so that two never do the
+	// same work.
 	s.eventually("the Lease is taken away", func() error {
 		l, thief := s.lease(), "thief"
 		l.Spec.HolderIdentity = &thief
@@ -232,15 +232,15 @@ func TestLeaderKilled(t *testing.T) {
 		if code := second.cmd.ProcessState.ExitCode(); code != 1 {
 			t.Errorf("exit code %d, want 1", code)
 		}
-	case <-time.After(patience):
+	case <-time.After(waitTimeout):
 		t.Error("it goes on without the Lease")
 	}
 }
 
-// A replica whose container starts again has its Lease at once, and the Lease
-// goes with its Pod.
+// A replica whose container restarts has its Lease at once, and the Lease is
+// deleted with its Pod.
 func TestLeaseIsThePods(t *testing.T) {
-	c := newCluster(t)
+	c := newFixture(t)
 	s := c.space(t, "lease")
 	// The clusters of these tests have no garbage collector.
 	s.forgetLease()

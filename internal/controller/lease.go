@@ -13,24 +13,24 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// LeaseName is the name of the Lease that the acting replica holds.
+// LeaseName is the name of the Lease that the leader holds.
 const LeaseName = "akri-controller"
 
-// DefaultLeaseDuration is how long the Lease of a replica is respected that
-// nobody hears of any more. It is twice the library's: the replica of a lost
-// node is missed for 15 s more, and an idle one writes 12 times a minute, not
-// 30. A replica that ends gives the Lease back, and one whose container starts
-// again goes on at once.
+// DefaultLeaseDuration is how long a leader that no longer renews its Lease
+// keeps it. It is twice the library's default: a leader on a lost node is
+// replaced 15 s later, but an idle one writes 12 times a minute instead of 30.
+// A replica that ends releases the Lease, and one whose container restarts
+// continues at once.
 const DefaultLeaseDuration = 30 * time.Second
 
-// renewal returns when a replica gives up that cannot renew its Lease, and the
-// time between two tries, in the library's proportions. The first must be so
-// much shorter than the Lease that two never act.
+// renewal returns after how long a leader that cannot renew its Lease gives up,
+// and how often it tries, in the library's proportions. The deadline must be so
+// much shorter than the Lease that there are never two leaders.
 func renewal(lease time.Duration) (deadline, retry time.Duration) {
 	return lease * 2 / 3, lease / 6
 }
 
-// Pod is the Pod that a controller runs in.
+// Pod identifies the Pod that a controller runs in.
 type Pod struct {
 	Name string
 	UID  types.UID
@@ -38,14 +38,14 @@ type Pod struct {
 
 // newLock returns the lock of leader election for a replica in a Pod.
 //
-// The Lease is the Pod's: when the Pod is gone, the garbage collector deletes
-// the Lease. The replica cannot always give it back: an uninstall takes its
-// rights before it ends, and a new install would wait for nobody. The replica is
-// known by the name of its Pod, so that one whose container starts again need
-// not wait for itself.
+// The Lease is owned by the Pod: when the Pod is gone, the garbage collector
+// deletes the Lease. The replica cannot always release it: an uninstall removes
+// its rights before it ends, and a new install would wait for a leader that no
+// longer exists. The holder is the Pod's name, so that a container that
+// restarts need not wait for itself.
 func newLock(cfg *rest.Config, namespace string, pod Pod, deadline time.Duration) (resourcelock.Interface, error) {
 	cfg = rest.AddUserAgent(rest.CopyConfig(cfg), "leader-election")
-	cfg.Timeout = max(deadline/2, time.Second) // one request that hangs must not cost the Lease
+	cfg.Timeout = max(deadline/2, time.Second) // one hanging request must not cost the Lease
 	client, err := coordinationclient.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("set up leader election: %w", err)
@@ -57,7 +57,7 @@ func newLock(cfg *rest.Config, namespace string, pod Pod, deadline time.Duration
 	}, nil
 }
 
-// ownedLeases gives Leases that are written an owner.
+// ownedLeases sets an owner on Leases that are written.
 type ownedLeases struct {
 	coordinationclient.LeasesGetter
 	owner metav1.OwnerReference

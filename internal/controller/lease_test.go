@@ -21,8 +21,8 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
-// The limits of the lock's requests are not those of the manager's: watches
-// would end with them.
+// The time limit of the lock's requests is not the manager's: its watches would
+// end with it.
 func TestLockLeavesTheConfig(t *testing.T) {
 	cfg := &rest.Config{Host: "https://127.0.0.1:1", UserAgent: "akri-controller"}
 	lock, err := newLock(cfg, "akri", Pod{Name: "p", UID: "u"}, 20*time.Second)

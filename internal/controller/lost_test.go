@@ -20,26 +20,24 @@ import (
 	"github.com/akri-go/akri/internal/controller/node"
 )
 
-// The periods of these tests. Nothing is asserted about how long something
-// takes, except that it does not come before. What is done before a period is
-// over has some seconds, beside other tests.
+// The periods of these tests. They assert only that nothing happens too early.
 const (
-	nodeGrace = 8 * time.Second
-	lastGrace = 24 * time.Second
-	leftOver  = 2 * time.Second
+	nodeGrace         = 8 * time.Second
+	lastGrace         = 24 * time.Second
+	resourceRetention = 2 * time.Second
 )
 
-// Nodes that are lost. The tests run beside each other, since most of what
-// they do is wait; each has nodes of its own, with the name of the test before.
+// Nodes that are lost. The tests run in parallel, since most of their time is
+// waiting; each has its own nodes, named after the test.
 func TestLostNodes(t *testing.T) {
-	c := newCluster(t)
+	c := newFixture(t)
 	c.nodes(t, "witness")
 	// A node that was deleted while no controller ran.
 	down := c.space(t, "down")
 	ghost := down.instance(down.configuration("cam", "{}"), "cam-000000", 1, false, "ghost")
 	c.start(t, func(o *controller.Options) {
 		o.NodeGrace = node.Grace{Node: nodeGrace, Last: lastGrace}
-		o.ResourcesAfter = leftOver
+		o.ResourceRetention = resourceRetention
 	})
 	down.gone(ghost)
 	t.Run("all", func(t *testing.T) {
@@ -156,8 +154,8 @@ func testNodeDeleted(s *space) {
 	s.event(local.Name, "NodeLost")
 }
 
-// The broker of a device that three nodes see moves away from a lost one,
-// though its Pod there does not end.
+// A device that three nodes see: its broker moves away from a lost node,
+// although its Pod there does not end.
 func testNodeAway(s *space) {
 	conf := s.configuration("cam", brokerSpec+"instanceServiceSpec: {ports: [{port: 80}]}\n")
 	inst := s.instance(conf, "cam-000000", 1, true, s.ns+"-a", s.ns+"-b", s.ns+"-c")
@@ -296,7 +294,7 @@ func testTwoNodesLost(s *space) {
 	}
 }
 
-// Slots of nodes that do not see the device any more.
+// Slots of nodes that no longer see the device.
 func testSlotsOfLostNodes(s *space) {
 	a, b, c := s.ns+"-a", s.ns+"-b", s.ns+"-c"
 	conf := s.configuration("cam", "{}")
@@ -312,7 +310,7 @@ func testSlotsOfLostNodes(s *space) {
 	s.becomes(inst, map[string]string{"cam-000000-4": "C:what", "cam-000000-5": c}, c)
 }
 
-// The kubelet of a node has stopped, its agent has not: it joins again.
+// A node's kubelet has stopped but its agent has not: it joins again.
 func testAgentGoesOn(s *space) {
 	a, b := s.ns+"-a", s.ns+"-b"
 	conf := s.configuration("cam", "{}")

@@ -18,8 +18,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/status"
 )
 
-// outdated plays the agent of a node that says which Pods hold a device as it
-// no longer is.
+// outdated plays the agent of a node that reports outdated Pods.
 func (s *space) outdated(inst *v0.Instance, node string, pods ...corev1.Pod) {
 	s.t.Helper()
 	s.eventually("status of "+inst.Name, func() error {
@@ -39,7 +38,7 @@ func (s *space) outdated(inst *v0.Instance, node string, pods ...corev1.Pod) {
 	})
 }
 
-// user makes a Pod of a user that holds a slot.
+// user makes a user's Pod that holds a slot.
 func (s *space) user(name, node, resourceName string, change ...func(*corev1.Pod)) corev1.Pod {
 	s.t.Helper()
 	pod := corev1.Pod{
@@ -62,8 +61,8 @@ func (s *space) user(name, node, resourceName string, change ...func(*corev1.Pod
 	return pod
 }
 
-// A broker whose device has changed under its id is replaced, once, and only by
-// the word of the agent of its own node.
+// A broker whose device has changed under its id is replaced, once, and only if
+// the agent of its own node says so.
 func testDeviceChanged(s *space) {
 	conf := s.configuration("cam", brokerSpec)
 	inst := s.instance(conf, "cam-4294ea", 1, false, "node-a")
@@ -88,7 +87,7 @@ func testDeviceChanged(s *space) {
 	s.outdated(inst, "node-a")
 }
 
-// Pods of users are left alone, but not without a word, or evicted if they say so.
+// Users' Pods get an Event but are left alone, or are evicted if annotated so.
 func testUsersDeviceChanged(s *space) {
 	conf := s.configuration("cam", "capacity: 5\n")
 	inst := s.instance(conf, "cam-4294ea", 5, false, "node-a")

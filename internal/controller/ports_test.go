@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// freePort returns an address that nobody listens on.
+// freePort returns an address with a free port.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -22,8 +22,8 @@ func freePort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// testPorts asks for metrics and probes, each on its port, while a stranger
-// holds as many connections as it gets.
+// testPorts uses metrics and probes, each on its port, while a stranger holds
+// as many connections as it can get.
 func testPorts(s *space, metrics, probes string) {
 	stranger := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP("127.0.0.9")}}
 	for range 200 {

@@ -1,8 +1,8 @@
 package controller
 
-// What the controller's service account must be allowed; the chart's role has
-// these rules and no others. The integration tests run it as a user with them,
-// with OwnerReferencesPermissionEnforcement on.
+// What the controller's service account may do. The chart's role has exactly
+// these rules. The integration tests run the controller with them, and with
+// OwnerReferencesPermissionEnforcement on.
 //
 // In the cluster:
 //
@@ -24,15 +24,15 @@ package controller
 //
 //	coordination.k8s.io  leases                get create update list delete
 //
-// With the admission webhook, of one object each:
+// With the admission webhook, on one object each:
 //
 //	admissionregistration.k8s.io  validatingwebhookconfigurations  get patch
 //	"" (own namespace)            secrets                          get update
 //
-// Configurations are patched for one thing: the finalizers of upstream's agents
-// (package migrate). The verb update on the finalizers subresources is for
-// owner references with blockOwnerDeletion where the admission plug-in
-// OwnerReferencesPermissionEnforcement is on. The webhook tries broker and
-// Service specs in dry runs, which need the same rights as making them.
-// "delete" of Leases is also what that plug-in asks of whoever gives one an
-// owner.
+// Patching Configurations is for one thing: removing the finalizers of
+// upstream's agents (package migrate). Updating the finalizers subresources is
+// for owner references with blockOwnerDeletion, if the admission plug-in
+// OwnerReferencesPermissionEnforcement is on. The webhook checks broker and
+// Service specs in dry runs, which need the same rights as creating them.
+// Deleting Leases is what that plug-in requires of whoever sets an owner on
+// one.

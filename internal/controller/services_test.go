@@ -62,7 +62,7 @@ func testInstanceService(s *space) {
 	now := &corev1.Service{}
 	s.get("cam-4294ea-svc", now)
 	if now.UID != svc.UID {
-		s.t.Error("the Service was made anew for a replaced broker")
+		s.t.Error("the Service was replaced for a replaced broker")
 	}
 	// A bad one is refused and told; the old one stays.
 	s.edit("cam", brokerSpec+"instanceServiceSpec: {ports: [{port: 99999}]}\n")

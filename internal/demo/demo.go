@@ -27,22 +27,21 @@ const (
 	namespace = "default"
 )
 
-// patience is how long a step may take before the demo gives up.
-const patience = 3 * time.Minute
+// stepTimeout is how long a step may take before the demo gives up.
+const stepTimeout = 3 * time.Minute
 
-// Options says how to run the demo.
+// Options configure the demo.
 type Options struct {
 	Dir     string // of the cluster; "" means devcluster.DefaultDir
-	Repo    string // checkout with sources, chart and samples
+	Repo    string // checkout of the repository
 	Subject string // name of a subject; "" means to choose
-	// Terminal is where keys come from and the table is redrawn. Nil means
-	// that nobody watches: plug a device, wait for its broker, unplug it, end.
+	// Terminal is where keys come from and the table is drawn. Nil means that
+	// nobody watches: plug a device, wait for its broker, unplug it, end.
 	Terminal *os.File
 	Out      io.Writer
 	// Remove removes the cluster at the end even if nobody watches.
 	Remove bool
-	// Listen is an address at which others than this machine find the page; ""
-	// for none.
+	// Listen is an address at which other machines can reach the page, or "".
 	Listen string
 	Sys    fs.FS // /sys
 }
@@ -53,9 +52,9 @@ type demo struct {
 	subject Subject
 	cluster *devcluster.Cluster
 	api     client.Client
-	made    bool // this demo has made the cluster: it ends it
-	failed  bool // not all came up: the logs are to be read
-	// What this demo has made in a cluster that was there.
+	made    bool // this demo has made the cluster, and removes it
+	failed  bool // something failed: keep the logs
+	// What this demo has made in a cluster that existed before.
 	installed bool // the chart
 	objects   []*unstructured.Unstructured
 	plugged   []string
@@ -63,8 +62,9 @@ type demo struct {
 	shared    []string          // URLs of the page for them
 }
 
-// Run runs the demo until ctx is done or the person quits, or if nobody watches
-// until it has shown one device come and go. Then it removes what it made.
+// Run runs the demo until ctx is done or the person quits or, if nobody
+// watches, until it has shown one device come and go. Then it removes what it
+// made.
 func Run(ctx context.Context, o Options) (err error) {
 	d := &demo{Options: o}
 	if d.subject, err = Choose(o.Sys, o.Subject); err != nil {
@@ -73,11 +73,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := d.listen(ctx); err != nil {
 		return err
 	}
-	d.say("Akri demo with %s. A cluster is made on this machine; nothing else here is touched.", d.subject.Words)
+	d.say("Akri demo with %s. It makes a cluster on this machine and touches nothing else.", d.subject.Words)
 	defer func() { err = errors.Join(err, d.end(ctx)) }()
 	if err := d.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
-			return errors.New("interrupted before all was up")
+			return errors.New("interrupted during the start")
 		}
 		d.failed = true
 		return err
@@ -88,7 +88,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	return d.check(ctx)
 }
 
-// prepare brings everything up to the table.
+// prepare starts everything that the table shows.
 func (d *demo) prepare(ctx context.Context) error {
 	began := time.Now()
 	_, err := devcluster.Open(d.Dir)
@@ -135,22 +135,22 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err := d.share(ctx); err != nil {
 		return err
 	}
-	d.say("all is up after %.0f s", time.Since(began).Seconds())
+	d.say("everything runs after %.0f s", time.Since(began).Seconds())
 	if d.subject.Pluggable && len(d.subject.Devices(d.Sys)) == 0 {
 		return d.plug(ctx)
 	}
 	return nil
 }
 
-// install installs the chart, or upgrades what a demo has installed. Somebody
-// else's Akri is used as it is.
+// install installs the chart, or upgrades what an earlier demo has installed.
+// Somebody else's Akri is used as it is.
 func (d *demo) install(ctx context.Context, demos bool) error {
 	there, err := d.cluster.Installed(release, namespace)
 	if err != nil {
 		return err
 	}
 	if there && !demos {
-		d.say("Akri is installed and stays as it is")
+		d.say("using the Akri that is installed")
 		return d.finds(ctx)
 	}
 	d.installed = !there
@@ -160,7 +160,7 @@ func (d *demo) install(ctx context.Context, demos bool) error {
 		return err
 	}
 	return d.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(d.Repo, "charts", "akri"),
-		Release: release, Namespace: namespace, Values: values, KeepValues: true, Wait: patience})
+		Release: release, Namespace: namespace, Values: values, KeepValues: true, Wait: stepTimeout})
 }
 
 func (d *demo) plug(ctx context.Context) error {
@@ -182,7 +182,7 @@ func (d *demo) unplug(ctx context.Context) error {
 	return err
 }
 
-// look returns the table's rows as they are now.
+// look returns the current rows of the table.
 func (d *demo) look(ctx context.Context) ([]row, error) {
 	instances, pods, err := list(ctx, d.api)
 	if err != nil {
@@ -232,9 +232,9 @@ func (d *demo) check(ctx context.Context) error {
 	return nil
 }
 
-// until looks until a condition holds.
+// until polls until a condition holds.
 func (d *demo) until(ctx context.Context, what string, ok func([]row) bool) ([]row, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -252,7 +252,7 @@ func (d *demo) until(ctx context.Context, what string, ok func([]row) bool) ([]r
 	}
 }
 
-// askPage asks the demo page for what it shows: it must show the brokers.
+// askPage checks that the demo page shows the brokers.
 func (d *demo) askPage(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -292,14 +292,14 @@ func get(ctx context.Context, url string) (string, error) {
 
 // end removes what the demo made.
 func (d *demo) end(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepTimeout)
 	defer cancel()
 	if d.listener != nil {
 		d.listener.Close() // it may be closed already
 	}
 	if d.failed && d.made && !d.Remove {
 		if _, err := devcluster.Open(d.Dir); err == nil { // there may be none yet
-			d.say("the cluster stays, so that its logs can be read; make demo-down removes it")
+			d.say("the cluster stays, so that you can read its logs; make demo-down removes it")
 		}
 		return nil
 	}
@@ -316,7 +316,7 @@ func (d *demo) end(ctx context.Context) error {
 	if d.cluster == nil {
 		return nil
 	}
-	d.say("the cluster was there before and stays (make demo-down removes it); removing what this demo has made")
+	d.say("the cluster existed before and stays (make demo-down removes it); removing what this demo made")
 	var errs []error
 	for len(d.plugged) > 0 {
 		errs = append(errs, d.unplug(ctx))
@@ -325,7 +325,7 @@ func (d *demo) end(ctx context.Context) error {
 		errs = append(errs, remove(ctx, d.api, d.objects))
 	}
 	if d.installed {
-		// Its hooks would delete Configurations of others.
+		// Its hooks would delete other people's Configurations.
 		errs = append(errs, d.cluster.Uninstall(ctx, devcluster.UninstallOptions{Release: release, Namespace: namespace, NoHooks: true}))
 	}
 	return errors.Join(errs...)

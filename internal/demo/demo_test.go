@@ -63,7 +63,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// The manifests are there and make the Configuration that the table looks for.
+// The manifests exist and make the Configuration that the table looks for.
 func TestManifests(t *testing.T) {
 	for _, s := range subjects() {
 		data, err := samples.Manifest(s.Manifest)
@@ -155,7 +155,8 @@ func TestView(t *testing.T) {
 	}
 }
 
-// On an ordinary terminal keys and address are there, however many devices are.
+// On a small terminal keys and address are visible, however many devices there
+// are.
 func TestSmallScreen(t *testing.T) {
 	head, next := []string{"keys", "page"}, []string{"try this", "or that"}
 	rows := make([]row, 100)
@@ -208,7 +209,7 @@ func TestPageLines(t *testing.T) {
 	}
 }
 
-// What others see is the page, as it comes.
+// Others see the page as a stream.
 func TestProxy(t *testing.T) {
 	more := make(chan struct{})
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -239,7 +240,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// The demo changes and removes what a demo has made, and nothing else.
+// The demo changes and removes only what a demo has made.
 func TestApplyLeavesWhatIsOthers(t *testing.T) {
 	manifest := []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: theirs, namespace: default}\ndata: {a: demo}\n---\n" +
 		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: earlier, namespace: default}\ndata: {a: demo}\n---\n" +
@@ -305,7 +306,7 @@ func TestScreen(t *testing.T) {
 	}
 }
 
-// What is wrong with --listen is said before anything is built.
+// Errors in --listen are found before anything is built.
 func TestListenIsTriedFirst(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

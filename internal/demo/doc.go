@@ -1,9 +1,8 @@
 // Package demo is `akri dev demo`: it starts a cluster on this machine,
-// installs Akri, applies a Configuration for a class of devices that the
-// machine has, and shows in the terminal what becomes of devices as they come
-// and go.
+// installs Akri, applies a Configuration for devices that the machine has, and
+// shows in the terminal what happens when devices come and go.
 //
 // A [Subject] is the class of devices: webcams, or zram block devices, which
 // any machine can plug and unplug. A view is what the terminal shows: the
-// devices that the machine has, with their Instances and brokers.
+// machine's devices with their Instances and brokers.
 package demo

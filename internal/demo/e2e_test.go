@@ -13,7 +13,7 @@ import (
 )
 
 // The whole demo without a person: images, cluster, chart, a device that comes
-// and goes, the page; afterwards nothing is left.
+// and goes, the page; at the end nothing is left.
 func TestDemo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cluster")
 	t.Cleanup(func() { // only if the demo has not

@@ -39,7 +39,7 @@ func newClient(c *devcluster.Cluster) (client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctrllog.SetLogger(logr.Discard()) // else it complains into the table
+	ctrllog.SetLogger(logr.Discard()) // it would disturb the table
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), akri.AddToScheme(scheme)); err != nil {
 		return nil, err
@@ -47,8 +47,8 @@ func newClient(c *devcluster.Cluster) (client.Client, error) {
 	return client.New(config, client.Options{Scheme: scheme})
 }
 
-// mark marks a cluster that a demo has just made, and tells whether the cluster
-// is one that a demo made, now or before.
+// mark marks a cluster that a demo has just made, and reports whether a demo
+// made the cluster, now or before.
 func mark(ctx context.Context, api client.Client, made bool) (bool, error) {
 	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "akri-demo"}}
 	if made {
@@ -82,8 +82,8 @@ func objects(manifest []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// apply applies a manifest's objects and notes those that were not there.
-// What somebody else has made stays as it is.
+// apply applies a manifest's objects and records those that did not exist.
+// Objects of others are left unchanged.
 func (d *demo) apply(ctx context.Context, manifest []byte) error {
 	list, err := objects(manifest)
 	if err != nil {
@@ -94,10 +94,10 @@ func (d *demo) apply(ctx context.Context, manifest []byte) error {
 		have.SetGroupVersionKind(u.GroupVersionKind())
 		err := d.api.Get(ctx, client.ObjectKeyFromObject(u), have)
 		switch {
-		case apierrors.IsNotFound(err), apimeta.IsNoMatchError(err): // the chart has only just made the kind
+		case apierrors.IsNotFound(err), apimeta.IsNoMatchError(err): // the chart has just created the kind
 			d.objects = append(d.objects, u)
 		case err == nil && !byDemo(have):
-			d.say("%s %s is there already and stays as it is", u.GetKind(), u.GetName())
+			d.say("%s %s already exists and is left unchanged", u.GetKind(), u.GetName())
 			continue
 		}
 		if err := applyOne(ctx, d.api, u); err != nil {
@@ -107,12 +107,13 @@ func (d *demo) apply(ctx context.Context, manifest []byte) error {
 	return nil
 }
 
-// byDemo tells whether a demo has made an object, this one or one before.
+// byDemo reports whether a demo, this one or an earlier one, made an object.
 func byDemo(u *unstructured.Unstructured) bool {
 	return slices.ContainsFunc(u.GetManagedFields(), func(f metav1.ManagedFieldsEntry) bool { return f.Manager == string(fieldOwner) })
 }
 
-// finds complains unless the cluster's Akri has the handler that the demo needs.
+// finds returns an error unless the cluster's Akri has the handler that the
+// demo needs.
 func (d *demo) finds(ctx context.Context) error {
 	var sets appsv1.DaemonSetList
 	if err := d.api.List(ctx, &sets, client.InNamespace(namespace)); err != nil {
@@ -124,11 +125,11 @@ func (d *demo) finds(ctx context.Context) error {
 			return nil
 		}
 	}
-	return errors.New("the Akri in this cluster has no udev handler: add udev.discovery.enabled=true to its values, or give the demo a cluster of its own with --dir")
+	return errors.New("the Akri in this cluster has no udev handler: add udev.discovery.enabled=true to its values, or use another cluster with --dir")
 }
 
-// applyOne waits for what has only just been made by the chart: a kind that the
-// API server does not know yet, the webhook that it cannot reach yet.
+// applyOne retries until the API server knows a new kind and can reach the
+// webhook.
 func applyOne(ctx context.Context, api client.Client, u *unstructured.Unstructured) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -167,7 +168,7 @@ func list(ctx context.Context, api client.Client) ([]akri.Instance, []corev1.Pod
 }
 
 func (d *demo) waitApp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -185,7 +186,7 @@ func (d *demo) waitApp(ctx context.Context) error {
 	}
 }
 
-// pageURL is where this machine's browser finds the demo page.
+// pageURL is where a browser on this machine finds the demo page.
 func (d *demo) pageURL(ctx context.Context) (string, error) {
 	var service corev1.Service
 	if err := d.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: appName}, &service); err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/akri-go/akri/bounded"
 )
 
-// listen takes the address that the person asked for at once: what is wrong
-// with it is not to be said minutes later.
+// listen opens the address that the person asked for at once, so that an error
+// is not found minutes later.
 func (d *demo) listen(ctx context.Context) error {
 	if d.Listen == "" {
 		return nil
@@ -50,11 +50,11 @@ func (d *demo) share(ctx context.Context) error {
 
 func proxyTo(target *url.URL) http.Handler {
 	proxy := &httputil.ReverseProxy{
-		FlushInterval: -1, // the page waits for what comes
+		FlushInterval: -1, // the page is an endless stream
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := http.NewResponseController(w) // what the page listens to does not end
+		answer := http.NewResponseController(w) // the page's stream of events does not end
 		if err := errors.Join(answer.SetReadDeadline(time.Time{}), answer.SetWriteDeadline(time.Time{})); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -81,7 +81,7 @@ func reachable(listening net.Addr, machine []net.IP) []string {
 	return out
 }
 
-// machineAddresses are those of the machine's real interfaces, IPv4 first.
+// machineAddresses returns those of the machine's real interfaces, IPv4 first.
 func machineAddresses() (ips []net.IP) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -109,7 +109,7 @@ func machineAddresses() (ips []net.IP) {
 	return append(ips, six...)
 }
 
-// pageLines say where the page is, for who sits here and for who does not.
+// pageLines say where the page is, on this machine and from others.
 func pageLines(page string, shared []string) []string {
 	if len(shared) > 0 {
 		return []string{"the same as a page: " + strings.Join(shared[:min(len(shared), 2)], "  ")}

@@ -12,8 +12,8 @@ type Subject struct {
 	Configuration string // name of the Configuration
 	Manifest      string // file of package samples
 	Words         string // what a person calls the devices
-	Class         string // folder below /sys with an entry per device
-	Prefix        string // of the entries that count
+	Class         string // folder below /sys with one file per device
+	Prefix        string // of the devices that count
 	Pluggable     bool   // by devcluster's Plug
 }
 
@@ -24,8 +24,8 @@ func subjects() []Subject {
 	}
 }
 
-// Choose returns the subject of the given Configuration's name, or for "" the
-// first that the machine has devices of, else zram. sys is /sys.
+// Choose returns the subject of the named Configuration or, for "", the first
+// that the machine has devices of, else zram. sys is /sys.
 func Choose(sys fs.FS, name string) (Subject, error) {
 	all := subjects()
 	if name != "" {
@@ -44,11 +44,11 @@ func Choose(sys fs.FS, name string) (Subject, error) {
 }
 
 // Devices lists the device nodes of the subject that the machine has now, as
-// the Configuration's rule chooses them, sorted.
+// the Configuration's rule selects them, sorted.
 func (s Subject) Devices(sys fs.FS) []string {
 	entries, err := fs.ReadDir(sys, s.Class)
 	if err != nil {
-		return nil // the machine does not have the class
+		return nil // the machine has none
 	}
 	var out []string
 	for _, e := range entries {

@@ -13,7 +13,7 @@ import (
 	"github.com/akri-go/akri/internal/devcluster"
 )
 
-// interact shows the table and heeds keys until the person quits.
+// interact shows the table and handles keys until the person quits.
 func (d *demo) interact(ctx context.Context) error {
 	fd := int(d.Terminal.Fd())
 	old, err := term.MakeRaw(fd)
@@ -22,7 +22,7 @@ func (d *demo) interact(ctx context.Context) error {
 	}
 	defer term.Restore(fd, old)
 	keys := make(chan byte)
-	// It ends with the program: a read of a terminal cannot be called off.
+	// It ends with the program: reading a terminal cannot be cancelled.
 	go func() {
 		buf := make([]byte, 1)
 		for {
@@ -74,7 +74,7 @@ func (d *demo) interact(ctx context.Context) error {
 	}
 }
 
-// heed does what a key asks for. It returns what to say.
+// heed carries out a key. It returns what to tell the person.
 func (d *demo) heed(ctx context.Context, key byte) (quit bool, note string) {
 	const ctrlC, ctrlD = 3, 4
 	switch key {
@@ -82,7 +82,7 @@ func (d *demo) heed(ctx context.Context, key byte) (quit bool, note string) {
 		return true, ""
 	case 'p', 'P':
 		if !d.subject.Pluggable {
-			return false, "plug a camera in with your hand"
+			return false, "plug in a camera by hand"
 		}
 		if err := d.plug(ctx); err != nil {
 			return false, err.Error()
@@ -90,7 +90,7 @@ func (d *demo) heed(ctx context.Context, key byte) (quit bool, note string) {
 		return false, "plugged /dev/" + d.plugged[len(d.plugged)-1]
 	case 'u', 'U':
 		if len(d.plugged) == 0 {
-			return false, "nothing is plugged that this demo could unplug"
+			return false, "this demo has plugged nothing that it could unplug"
 		}
 		name := d.plugged[len(d.plugged)-1]
 		if err := d.unplug(ctx); err != nil {
@@ -116,9 +116,8 @@ func (d *demo) screenText(rows []row, note string, width, height int) []string {
 	return layout(head, table(rows, width), note, d.nextText(), height)
 }
 
-// layout puts what must be seen where it is seen: keys and address, the note,
-// as much of the table as there is room for, and below it what to try if there
-// still is.
+// layout arranges the screen: keys and address, the note, as much of the table
+// as there is room for, and below it what to try next if there is still room.
 func layout(head, table []string, note string, next []string, height int) []string {
 	lines := append(slices.Clone(head), note)
 	room := max(height-1-len(lines), 2)
@@ -137,7 +136,7 @@ func (d *demo) pageText() []string {
 	defer cancel()
 	url, err := d.pageURL(ctx)
 	if err != nil {
-		return []string{"the page is not there: " + err.Error()}
+		return []string{"the page does not answer:  " + err.Error()}
 	}
 	return pageLines(url, d.shared)
 }
@@ -151,20 +150,20 @@ func (d *demo) nextText() []string {
 		"what to try next, in another terminal here:",
 		dev + " kubectl get akric,akrii,pods,services -o wide",
 		dev + " kubectl describe akric " + d.subject.Configuration,
-		dev + " kubectl delete akric " + d.subject.Configuration + "      the brokers go",
-		dev + " kubectl apply -f samples/" + d.subject.Manifest + "   and are back",
+		dev + " kubectl delete akric " + d.subject.Configuration + "       deletes the brokers",
+		dev + " kubectl apply -f samples/" + d.subject.Manifest + "    brings them back",
 		"  docs/ has one page for each thing to do",
 	}
 }
 
-// screen is the terminal's alternate screen, so that what was there before is
-// there again afterwards.
+// screen is the terminal's alternate screen, so that the earlier contents come
+// back afterwards.
 type screen struct {
 	out   io.Writer
 	shown string
 }
 
-// draw shows lines, those that fit, if they differ from what is shown.
+// draw shows the lines that fit, if they have changed.
 func (s *screen) draw(lines []string, width, height int) {
 	var b strings.Builder
 	for i, l := range lines {
@@ -186,7 +185,7 @@ func (s *screen) draw(lines []string, width, height int) {
 	s.shown = b.String()
 }
 
-// leave brings the ordinary screen back.
+// leave restores the ordinary screen.
 func (s *screen) leave() {
 	if s.shown != "" {
 		fmt.Fprint(s.out, "\x1b[?1049l")

@@ -22,10 +22,10 @@ type row struct {
 	slots    string // "used/capacity"
 	broker   string // Pod
 	phase    string // of the broker
-	trouble  string // what the Instance's conditions say that is not well
+	trouble  string // what is wrong, by the Instance's conditions
 }
 
-// view joins the machine's devices with Instances and brokers of one
+// view joins the machine's devices with the Instances and brokers of one
 // Configuration.
 func view(devices []string, configuration string, instances []akri.Instance, pods []corev1.Pod) []row {
 	rows := map[string]*row{}
@@ -68,7 +68,7 @@ func view(devices []string, configuration string, instances []akri.Instance, pod
 	return out
 }
 
-// phaseOf is the Pod's phase, or better what it waits for.
+// phaseOf is the Pod's phase or, better, what it waits for.
 func phaseOf(p corev1.Pod) string {
 	if p.DeletionTimestamp != nil {
 		return "Terminating"
@@ -77,7 +77,8 @@ func phaseOf(p corev1.Pod) string {
 		if s.State.Waiting != nil && s.State.Waiting.Reason != "" {
 			return s.State.Waiting.Reason
 		}
-		// For most of the time between two crashes this is all that the kubelet says.
+		// For most of the time between two crashes this is all that the kubelet
+		// reports.
 		if t := s.State.Terminated; t != nil && t.ExitCode != 0 && p.Status.Phase == corev1.PodRunning {
 			return cmp.Or(t.Reason, "Error")
 		}
@@ -88,8 +89,8 @@ func phaseOf(p corev1.Pod) string {
 	return string(p.Status.Phase)
 }
 
-// troubleOf returns the reason of the first condition that is not well, other than
-// that of brokers, whose Pods say so themselves.
+// troubleOf returns the reason of the first condition that is not well, except
+// those about brokers, which their Pods show.
 func troubleOf(conditions []metav1.Condition) string {
 	for _, c := range conditions {
 		if c.Status != metav1.ConditionTrue && c.Type != "BrokersReady" {
@@ -99,14 +100,13 @@ func troubleOf(conditions []metav1.Condition) string {
 	return ""
 }
 
-// running tells whether every device of the machine has a running broker, and
-// no device is left that the machine does not have.
+// running reports whether every device of the machine has a running broker, and
+// no other device is left.
 func running(rows []row) bool {
 	return !slices.ContainsFunc(rows, func(r row) bool { return !r.present || r.phase != string(corev1.PodRunning) })
 }
 
-// columns of the table, those that are left out first where there is no room
-// last.
+// columns of the table; where there is no room, the last ones are left out.
 func columns(r row) []string {
 	state := r.phase
 	switch {
@@ -123,8 +123,8 @@ func columns(r row) []string {
 	return []string{r.device, r.instance, r.slots, state, r.broker, r.node}
 }
 
-// table draws rows under a header, with as many columns as the width has room
-// for; 0 is any.
+// table formats rows under a header, with as many columns as fit into the
+// width; 0 is any width.
 func table(rows []row, width int) []string {
 	cells := [][]string{{"DEVICE", "INSTANCE", "SLOTS", "STATE", "BROKER", "NODE"}}
 	for _, r := range rows {
@@ -158,7 +158,7 @@ func table(rows []row, width int) []string {
 	return out
 }
 
-// natural puts /dev/zram9 before /dev/zram10.
+// natural sorts /dev/zram9 before /dev/zram10.
 func natural(a, b string) int {
 	split := func(s string) (string, int) {
 		head := strings.TrimRight(s, "0123456789")

@@ -1,9 +1,9 @@
-// Package deptest tests what packages may depend on. Its own test has the rules of
-// this repository.
+// Package deptest tests what packages may import. Its own test has this
+// repository's rules.
 //
-// A pattern is an import path, or a path with "/..." for all at and below it. One
-// that begins with "./" is of this module. The standard library is part of the
-// graph.
+// A pattern is an import path, or a path with "/..." for all packages at and
+// below it. One that begins with "./" is in this module. The standard library
+// is included.
 package deptest
 
 import (
@@ -19,14 +19,14 @@ import (
 	"strings"
 )
 
-// Graph has what each package imports. Tests do not count.
+// Graph holds the imports of each package, without those of tests.
 type Graph struct {
 	module  string
 	imports map[string][]string
 }
 
-// Load asks the go tool for all packages of the module in a folder, and for all
-// that they depend on.
+// Load runs the go tool for all packages of the module in a folder, and for all
+// their dependencies.
 func Load(folder string) (*Graph, error) {
 	if err := look(folder); err != nil {
 		return nil, err
@@ -68,8 +68,8 @@ func run(folder string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// look reads the folders of the module. go test keeps the result of a test until
-// something changes that the test itself has read; what the go tool reads does not
+// look reads the folders of the module. go test caches a test's result until
+// files that the test itself has read change; what the go tool reads does not
 // count.
 func look(folder string) error {
 	return filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
@@ -84,18 +84,18 @@ func look(folder string) error {
 	})
 }
 
-// Rule says what some packages must not depend on, be it over others.
+// Rule says what some packages must not depend on, directly or indirectly.
 type Rule struct {
-	// From are patterns of packages, less those of Except.
+	// From are patterns of packages, without those of Except.
 	From, Except []string
-	// Not are patterns of what they must not depend on, less those of But.
+	// Not are patterns of what they must not depend on, without those of But.
 	Not, But []string
 }
 
-// Check returns a chain of imports, as short as there is, for each package that
-// breaks a rule and each pattern of what it must not depend on. A package that
-// breaks it only by another one that does is not told of. A pattern that nothing
-// matches is an error: it is misspelt, or of the past.
+// Check returns a shortest chain of imports for each package that breaks a rule
+// and each forbidden pattern. A package that breaks it only through another
+// such package is not reported. A pattern without match is an error: it is
+// misspelt or outdated.
 func (g *Graph) Check(r Rule) (chains []string, err error) {
 	for _, list := range [][]string{r.From, r.Except, r.Not, r.But} {
 		for _, pattern := range list {
@@ -120,8 +120,8 @@ func (g *Graph) Check(r Rule) (chains []string, err error) {
 	return chains, err
 }
 
-// chain returns the shortest way from one package to another that is wanted; nil
-// if there is none.
+// chain returns the shortest chain from one package to a wanted one; nil if
+// there is none.
 func (g *Graph) chain(from string, wanted func(string) bool) []string {
 	by := map[string]string{from: ""}
 	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {

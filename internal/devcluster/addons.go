@@ -62,7 +62,7 @@ func (c *Cluster) applyAddons(ctx context.Context) error {
 		if ns := obj.GetNamespace(); ns != "" {
 			target = client.Resource(gvr).Namespace(ns)
 		}
-		// The namespace and the default roles appear a moment after the server.
+		// The namespace and the default roles exist a moment after the server.
 		err := poll.Until(ctx, "the DNS server's objects are written", 50*time.Millisecond, func(ctx context.Context) error {
 			_, err := target.Apply(ctx, obj.GetName(), obj, metav1.ApplyOptions{FieldManager: clusterName, Force: true})
 			return err
@@ -106,7 +106,7 @@ func parseObjects(data []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// WaitNodesReady returns when every node says that it is ready.
+// WaitNodesReady waits until every node is ready.
 func (c *Cluster) WaitNodesReady(ctx context.Context) error {
 	client, err := c.Clientset()
 	if err != nil {
@@ -132,15 +132,15 @@ func (c *Cluster) WaitNodesReady(ctx context.Context) error {
 	})
 }
 
-// fresh returns an error while a node's report is older than its kubelet: then
-// what the API says of the node comes from before a restart.
+// fresh returns an error while a node's status is older than its kubelet: then
+// it is from before a restart.
 func (c *Cluster) fresh(node *corev1.Node, number int) error {
 	p, err := c.cell(nodeCell(number)).Process(Kubelet)
 	if err != nil {
 		return poll.Fatal(err)
 	}
 	for _, cond := range node.Status.Conditions {
-		// The API keeps whole seconds.
+		// The API has a resolution of one second.
 		if cond.Type == corev1.NodeReady && !cond.LastHeartbeatTime.Time.Before(p.Started.Truncate(time.Second)) {
 			return nil
 		}
@@ -177,7 +177,7 @@ func nodeReady(node *corev1.Node) (bool, string) {
 	return false, "it has not reported yet"
 }
 
-// waitDNS returns when the DNS server answers at its address.
+// waitDNS waits until the DNS server answers at its address.
 func (c *Cluster) waitDNS(ctx context.Context) error {
 	server := net.JoinHostPort(c.network.DNS().String(), "53")
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -186,7 +186,7 @@ func (c *Cluster) waitDNS(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	return poll.Until(ctx, "cluster DNS answers (`akri dev kubectl -- describe pods -n kube-system` may say more)", 100*time.Millisecond, func(ctx context.Context) error {
-		// A query that comes before the Service's rules is lost: ask anew soon.
+		// A query that comes before the Service's rules is lost: retry soon.
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		addrs, err := resolver.LookupHost(ctx, "kubernetes.default.svc.cluster.local.")

@@ -11,8 +11,8 @@ const (
 	auditLog    = "audit.log"         // in logs
 )
 
-// auditPolicyFor returns the policy by which the requests of some users are
-// written down when they end, without bodies
+// auditPolicyFor returns the policy by which the API server logs some users'
+// requests when they end, without bodies
 // (https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/).
 func auditPolicyFor(users []string) ([]byte, error) {
 	type rule struct {

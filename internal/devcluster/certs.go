@@ -15,7 +15,7 @@ import (
 
 const clusterName = "akri-dev"
 
-// certificates makes what is missing in <dir>/pki and the kubeconfigs.
+// certificates makes what is missing in <dir>/pki, and the kubeconfigs.
 func (c *Cluster) certificates() error {
 	dir := c.path("pki")
 	ca, err := authority(dir)

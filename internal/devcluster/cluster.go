@@ -21,26 +21,26 @@ import (
 // DefaultDir is where `akri dev` keeps its cluster.
 const DefaultDir = "/var/lib/akri-dev"
 
-// ErrNoCluster says that a folder holds no cluster.
+// ErrNoCluster means that a folder holds no cluster.
 var ErrNoCluster = errors.New("no cluster there; `akri dev up` makes one")
 
-// Options says which cluster Up brings up.
+// Options configure the cluster that Up brings up.
 type Options struct {
 	Dir      string    // "" means DefaultDir
 	Nodes    int       // 0 means as many as there are, one for a new cluster
 	Progress io.Writer // one line per step; nil means silent
 	Repo     string    // checkout with the build recipes; "" means kubebin.RepoRoot()
-	// Kubernetes is a version out of KubernetesVersions, with or without its patch.
-	// "" means what $AKRI_KUBERNETES says, else that of the cluster that is there,
-	// else the default.
+	// Kubernetes is one of KubernetesVersions, with or without its patch. ""
+	// means $AKRI_KUBERNETES, else the version of the existing cluster, else
+	// the default.
 	Kubernetes string
 	// Install lets Up install missing Debian packages.
 	Install bool
-	// MaxRestartPeriod bounds the pause before a container that ended is started
-	// again, from 1 s up; 0 leaves the kubelet's five minutes.
+	// MaxRestartPeriod bounds the delay before a container is restarted, at
+	// least 1 s; 0 means the kubelet's five minutes.
 	MaxRestartPeriod time.Duration
-	// AuditUsers are users whose requests the API server writes down, one JSON
-	// object a line, in AuditLog; none means no log.
+	// AuditUsers are users whose requests the API server logs in AuditLog, one
+	// JSON object per line; none means no log.
 	AuditUsers []string
 }
 
@@ -55,7 +55,7 @@ type Cluster struct {
 	auditUsers []string
 }
 
-// Open returns the cluster in dir ("" means DefaultDir), ErrNoCluster when
+// Open returns the cluster in dir ("" means DefaultDir), or ErrNoCluster if
 // there is none.
 func Open(dir string) (*Cluster, error) {
 	dir, err := absDir(dir)
@@ -86,10 +86,10 @@ func (c *Cluster) path(elem ...string) string {
 // Dir is the cluster's folder.
 func (c *Cluster) Dir() string { return c.dir }
 
-// Logs is the folder with the logs of all components and, per node, /var/log.
+// Logs is the folder with the logs of all components and each node's /var/log.
 func (c *Cluster) Logs() string { return c.path("logs") }
 
-// AuditLog is the file that has the requests of Options.AuditUsers
+// AuditLog is the file with the requests of Options.AuditUsers
 // (audit.k8s.io/v1, level Metadata).
 func (c *Cluster) AuditLog() string { return filepath.Join(c.Logs(), auditLog) }
 
@@ -102,11 +102,11 @@ func (c *Cluster) NodeCount() int { return c.state.Nodes }
 // Binary returns the path of a binary of the cluster, kubectl for instance.
 func (c *Cluster) Binary(name string) string { return c.state.Bins[name] }
 
-// Kubeconfig is the path of a kubeconfig file of a cluster administrator.
+// Kubeconfig is the path of the cluster administrator's kubeconfig.
 func (c *Cluster) Kubeconfig() string { return c.path("kubeconfig") }
 
-// RESTConfig reaches the cluster as an administrator, without client-side rate
-// limits.
+// RESTConfig is the cluster administrator's client configuration, without
+// client-side rate limits.
 func (c *Cluster) RESTConfig() (*rest.Config, error) {
 	cfg, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig())
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *Cluster) RESTConfig() (*rest.Config, error) {
 	return cfg, nil
 }
 
-// Clientset is a client of RESTConfig.
+// Clientset is a client with RESTConfig.
 func (c *Cluster) Clientset() (kubernetes.Interface, error) {
 	cfg, err := c.RESTConfig()
 	if err != nil {
@@ -133,7 +133,7 @@ const controlCell = "control-plane"
 
 func nodeCell(node int) string { return "node" + strconv.Itoa(node) }
 
-// lab is what the cluster runs in: the control plane is its hub, the nodes are
+// lab is where the cluster runs: the control plane is its hub, the nodes are
 // its members.
 func (c *Cluster) lab() cell.Lab {
 	lab := cell.Lab{
@@ -148,8 +148,8 @@ func (c *Cluster) lab() cell.Lab {
 
 func (c *Cluster) cell(name string) cell.Cell { return c.lab().Cell(name) }
 
-// settings of the kernel: Services need the first for Pods on one node; the
-// others are what the kubelet would change for the whole machine.
+// settings of the kernel. Services need the first one for Pods on the same
+// node; the others are what the kubelet would change for the whole machine.
 func settings() []cell.Setting {
 	return []cell.Setting{
 		{Name: "net/bridge/bridge-nf-call-iptables", Value: "1"},
@@ -162,7 +162,7 @@ func settings() []cell.Setting {
 	}
 }
 
-// progress writes lines with the time since its start.
+// progress writes lines with the time since the start.
 type progress struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -182,7 +182,7 @@ func (p *progress) step(format string, args ...any) {
 	fmt.Fprintf(p.w, "%7.1fs  %s\n", time.Since(p.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// Write passes the progress of a build on; it gets whole lines.
+// Write prints the progress of a build; it gets whole lines.
 func (p *progress) Write(line []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

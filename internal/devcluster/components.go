@@ -12,7 +12,7 @@ import (
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
 )
 
-// The components, as logs, Status and the fault functions call them.
+// The components, by the names that logs, Status and the fault functions use.
 const (
 	Etcd              = kubebin.Etcd
 	APIServer         = kubebin.APIServer
@@ -28,8 +28,8 @@ const (
 	containerdCtl = "/run/containerd/containerd.sock"
 )
 
-// ownImage is the name of the image that holds one of the cluster's binaries.
-// Its tag stands for the content, so that a node's image is never an old one.
+// ownImage is the name of the image with one of the cluster's binaries. Its tag
+// is a hash of the content, so that a node never has an old image.
 func (c *Cluster) ownImage(binary string) string {
 	return "akri.local/" + binary + ":" + shortHash(filepath.Base(filepath.Dir(c.state.Bins[binary])))
 }
@@ -43,7 +43,7 @@ func controlComponents() []string {
 
 func nodeComponents() []string { return []string{Containerd, Kubelet, Proxy} }
 
-// arguments returns the command line of a component. All paths are as the cell
+// arguments returns the command line of a component, with paths as the cell
 // sees them.
 func (c *Cluster) arguments(cellName, component string) []string {
 	n := c.network
@@ -53,14 +53,14 @@ func (c *Cluster) arguments(cellName, component string) []string {
 	case Etcd:
 		return []string{
 			"--name=akri-dev", "--data-dir=" + cell.InsidePath("etcd"),
-			// A power cut may cost the cluster; a development cluster may be lost.
+			// A power cut may damage the data; a development cluster can be replaced.
 			"--unsafe-no-fsync",
 			"--listen-client-urls=http://127.0.0.1:2379", "--advertise-client-urls=http://127.0.0.1:2379",
 			"--listen-peer-urls=http://127.0.0.1:2380", "--initial-advertise-peer-urls=http://127.0.0.1:2380",
 			"--initial-cluster=akri-dev=http://127.0.0.1:2380",
 			"--listen-metrics-urls=http://" + n.ControlPlane().String() + ":2381",
 			"--auto-compaction-retention=1h", "--log-level=warn",
-			// A member alone need not wait a second for others before it leads.
+			// A single member need not wait a second for others before it leads.
 			"--heartbeat-interval=20", "--election-timeout=200",
 		}
 	case APIServer:
@@ -82,7 +82,8 @@ func (c *Cluster) arguments(cellName, component string) []string {
 			"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
 			"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 			"--proxy-client-cert-file=" + pkiPath("front-proxy.crt"), "--proxy-client-key-file=" + pkiPath("front-proxy.key"),
-			// No kube-proxy here: webhooks are called at their Pods' addresses.
+			// There is no kube-proxy here: webhooks are called at their Pods'
+			// addresses.
 			"--enable-aggregator-routing=true",
 		}
 		if len(c.auditUsers) > 0 {
@@ -116,7 +117,7 @@ func (c *Cluster) arguments(cellName, component string) []string {
 //go:embed config/*.tmpl
 var configFiles embed.FS
 
-// nodeConfig is what the templates of a node's configuration files read.
+// nodeConfig is the input of the templates of a node's configuration files.
 type nodeConfig struct {
 	Name, Cell, Address        string
 	DNS, Cgroup                string
@@ -125,7 +126,7 @@ type nodeConfig struct {
 	CNIDir, CNIConfig          string
 	SandboxImage, ContainerdAt string
 	MaxRestart                 time.Duration
-	Gates                      []string // feature gates that must be opened
+	Gates                      []string // feature gates to enable
 }
 
 func (c *Cluster) nodeConfig(node int) nodeConfig {
@@ -142,7 +143,7 @@ func (c *Cluster) nodeConfig(node int) nodeConfig {
 	}
 }
 
-// renderNode returns the configuration files of a node by their path below
+// renderNode returns the configuration files of a node, by path below
 // <dir>/config.
 func renderNode(cfg nodeConfig) (map[string][]byte, error) {
 	tmpl, err := template.New("").Option("missingkey=error").ParseFS(configFiles, "config/*.tmpl")

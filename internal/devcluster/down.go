@@ -14,9 +14,9 @@ import (
 	"github.com/akri-go/akri/internal/cell"
 )
 
-// Down ends the cluster in dir and removes everything that Up made: processes,
+// Down stops the cluster in dir and removes everything that Up made: processes,
 // containers, namespaces, links, cgroups and files. Packages and the cache of
-// binaries stay. There is no error when there is no cluster.
+// binaries stay. It is no error if there is no cluster.
 func Down(ctx context.Context, dir string, w io.Writer) error {
 	if err := requireRoot(); err != nil {
 		return err
@@ -56,7 +56,7 @@ func Down(ctx context.Context, dir string, w io.Writer) error {
 		return err
 	}
 	if index >= 0 {
-		// Last: until here a second Down finds the way.
+		// Last: until now a second Down can find the rest.
 		if err := cell.Release(ctx, index); err != nil {
 			return err
 		}
@@ -65,15 +65,14 @@ func Down(ctx context.Context, dir string, w io.Writer) error {
 	return nil
 }
 
-// indexOf returns the index of the cluster in dir, -1 when it has none: from
-// the registry, else from the cluster's own record unless another cluster has
-// that index now.
+// indexOf returns the index of the cluster in dir, or -1: from the registry,
+// else from the cluster's state file unless another cluster has that index now.
 func indexOf(dir string) (int, error) {
 	index, err := cell.Registered(dir)
 	if err != nil || index >= 0 {
 		return index, err
 	}
-	// A record that cannot be read says nothing, and goes with the files.
+	// A state file that cannot be read is ignored, and removed with the others.
 	st, err := readState(dir)
 	if err != nil || st == nil {
 		return -1, nil
@@ -85,13 +84,12 @@ func indexOf(dir string) (int, error) {
 	return st.Index, nil
 }
 
-// ownFiles is what Up makes in the cluster's folder.
+// ownFiles lists what Up makes in the cluster's folder.
 func ownFiles() []string {
 	return append(cell.Files(), "config", "etcd", "kubeconfig", "pki", "cluster.json")
 }
 
-// removeFiles removes what Up made in dir, and dir itself when nothing else is
-// in it.
+// removeFiles removes what Up made in dir, and dir itself if it is empty then.
 func removeFiles(dir string) error {
 	for _, name := range ownFiles() {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {

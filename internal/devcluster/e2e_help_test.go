@@ -34,9 +34,9 @@ func pids(st Status) string {
 	return b.String()
 }
 
-// pinNeighbours makes a node believe for good what it knows of the link-layer
-// addresses of the other cells. Else it is a matter of chance, and of up to a
-// minute, when it forgets the address of one that is made anew.
+// pinNeighbours makes a node's entries for the link-layer addresses of the
+// other cells permanent. Otherwise it takes up to a minute until the node
+// forgets the address of a cell that was recreated.
 func pinNeighbours(t *testing.T, c *Cluster, node int) {
 	t.Helper()
 	out, err := c.Exec(t.Context(), node, "ip", "neigh", "show", "dev", cell.MemberLink)
@@ -162,7 +162,7 @@ func waitLog(t *testing.T, client kubernetes.Interface, pod, want string) {
 	}
 }
 
-// wantAnswer asks until the answer is as wanted: rules of a new Service take a
+// wantAnswer retries until the answer is right: rules of a new Service take a
 // moment.
 func wantAnswer(t *testing.T, url, want string) {
 	t.Helper()
@@ -178,7 +178,7 @@ func waitAnswer(t *testing.T, url string, ok func(string) bool, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	// Kept-alive connections would hide a Service that stopped to work.
+	// Kept-alive connections would hide a Service that stopped working.
 	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	err := poll.Until(ctx, fmt.Sprintf("%s answers %q", url, want), 100*time.Millisecond, func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -72,7 +72,7 @@ func TestCluster(t *testing.T) {
 		}
 	})
 	// All from node 2, so that what is on node 1 is reached across nodes. other
-	// is looked at anew after its node had no power: a node without memory of
+	// is looked at again after its node had no power: a node without memory of
 	// its Pods' addresses gives them out in any order.
 	ask := func(path string, query ...string) string {
 		v := url.Values{}
@@ -90,7 +90,7 @@ func TestCluster(t *testing.T) {
 	t.Run("Pods reach the API server at its in-cluster address", func(t *testing.T) {
 		wantAnswer(t, ask("/lookup", "name", "kubernetes.default.svc"), n.APIService().String())
 		wantPrefix(t, ask("/api", "path", "/version"), "200 ")
-		// Authenticated, and refused for want of a role.
+		// Authenticated, but without a role.
 		wantPrefix(t, ask("/api", "path", "/api/v1/nodes"), "403 ")
 	})
 	t.Run("kubectl logs and exec", func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestCluster(t *testing.T) {
 	})
 }
 
-// testPower takes a node's power away and gives it back.
+// testPower cuts a node's power and restores it.
 func testPower(t *testing.T, c *Cluster, client kubernetes.Interface) {
 	ctx := t.Context()
 	before := waitProbe(t, client, "other")
@@ -389,8 +389,8 @@ spec:
 	}
 }
 
-// TestInterruptedUp stops Up at several moments; Down cleans up after each, and
-// Up can go on.
+// TestInterruptedUp stops Up at several moments; afterwards Down cleans up, or
+// Up continues.
 func TestInterruptedUp(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cluster")
 	t.Cleanup(func() {

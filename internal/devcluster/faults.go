@@ -14,14 +14,14 @@ import (
 	"github.com/akri-go/akri/internal/cell"
 )
 
-// StopAPIServer ends the API server at once, as a crash would. The rest of the
-// cluster runs on.
+// StopAPIServer kills the API server, as in a crash. The rest of the cluster
+// keeps running.
 func (c *Cluster) StopAPIServer(ctx context.Context) error {
 	return c.cell(controlCell).Stop(ctx, APIServer, unix.SIGKILL)
 }
 
-// StartAPIServer starts the API server unless it runs, and returns when it is
-// ready.
+// StartAPIServer starts the API server if it does not run, and waits until it
+// is ready.
 func (c *Cluster) StartAPIServer(ctx context.Context) error {
 	if err := c.startComponents(ctx, controlCell, APIServer); err != nil {
 		return err
@@ -41,15 +41,15 @@ func apiReady(ctx context.Context, client kubernetes.Interface) error {
 	if err == nil {
 		return nil
 	}
-	// Of the list of its checks, those that failed say enough.
+	// The names of the failed checks are enough.
 	if failed := failedChecks(err.Error()); failed != "" {
 		return fmt.Errorf("not ready: %s", failed)
 	}
 	return err
 }
 
-// failedChecks picks the names of failed checks out of the answer of /readyz,
-// whose lines may come quoted.
+// failedChecks extracts the names of failed checks from the answer of /readyz,
+// whose lines may be quoted.
 func failedChecks(answer string) string {
 	var names []string
 	for line := range strings.SplitSeq(strings.ReplaceAll(answer, `\n`, "\n"), "\n") {
@@ -61,13 +61,13 @@ func failedChecks(answer string) string {
 	return strings.Join(names, ", ")
 }
 
-// RestartKubelet ends a node's kubelet (counted from 1) and starts it again. It
-// does not wait for the node to be ready: see WaitNodesReady.
+// RestartKubelet restarts a node's kubelet (counted from 1). It does not wait
+// until the node is ready: see WaitNodesReady.
 func (c *Cluster) RestartKubelet(ctx context.Context, node int) error {
 	return c.Restart(ctx, nodeCell(node), Kubelet)
 }
 
-// Restart ends a component gently and starts it again. The cell is
+// Restart stops a component with SIGTERM and starts it again. The cell is
 // "control-plane", or "node<n>" counted from 1.
 func (c *Cluster) Restart(ctx context.Context, cellName, component string) error {
 	if err := c.known(cellName, component); err != nil {
@@ -79,8 +79,8 @@ func (c *Cluster) Restart(ctx context.Context, cellName, component string) error
 	return c.startComponents(ctx, cellName, component)
 }
 
-// KillProcess sends sig to a component, and waits for its end when the signal
-// is SIGKILL. StartProcess starts it again.
+// KillProcess sends sig to a component. If sig is SIGKILL, it waits until the
+// process has ended. StartProcess starts it again.
 func (c *Cluster) KillProcess(ctx context.Context, cellName, component string, sig unix.Signal) error {
 	if err := c.known(cellName, component); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (c *Cluster) KillProcess(ctx context.Context, cellName, component string, s
 	return p.Signal(ctx, sig, sig == unix.SIGKILL)
 }
 
-// StartProcess starts a component unless it runs.
+// StartProcess starts a component if it does not run.
 func (c *Cluster) StartProcess(ctx context.Context, cellName, component string) error {
 	if err := c.known(cellName, component); err != nil {
 		return err
@@ -100,8 +100,8 @@ func (c *Cluster) StartProcess(ctx context.Context, cellName, component string) 
 	return c.startComponents(ctx, cellName, component)
 }
 
-// StopNode cuts a node's power (counted from 1): all of its processes end at
-// once, those of its containers too, and nothing answers at its addresses. Its
+// StopNode cuts a node's power (counted from 1): all its processes end at once,
+// including those of its containers, and nothing answers at its addresses. Its
 // disk stays. Up or StartNode brings it back.
 func (c *Cluster) StopNode(ctx context.Context, node int) error {
 	if err := c.hasNode(node); err != nil {
@@ -113,8 +113,8 @@ func (c *Cluster) StopNode(ctx context.Context, node int) error {
 	return nil
 }
 
-// StartNode starts a node that StopNode stopped. It does not wait for the node
-// to be ready: see WaitNodesReady.
+// StartNode starts a node that StopNode has stopped. It does not wait until the
+// node is ready: see WaitNodesReady.
 func (c *Cluster) StartNode(ctx context.Context, node int) error {
 	if err := c.hasNode(node); err != nil {
 		return err
@@ -182,8 +182,8 @@ func (c *Cluster) Exec(ctx context.Context, node int, argv ...string) ([]byte, e
 	return out, nil
 }
 
-// NodePath returns the path by which the machine reaches a node's file, a
-// socket below /run or /var/lib for instance.
+// NodePath returns the machine's path to a file of a node, for example a socket
+// below /run or /var/lib.
 func (c *Cluster) NodePath(node int, path string) (string, error) {
 	path, err := c.cell(nodeCell(node)).Path(path)
 	return path, withRemedy(err)

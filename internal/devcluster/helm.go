@@ -26,14 +26,14 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 )
 
-// InstallOptions says which chart InstallChart installs.
+// InstallOptions configure InstallChart.
 type InstallOptions struct {
 	ChartDir  string
 	Release   string
-	Namespace string         // made when it is not there
+	Namespace string         // created if it does not exist
 	Values    map[string]any // as in a values file
-	SkipCRDs  bool           // as helm's --skip-crds: where others have installed CRDs
-	// KeepValues lays Values over those of the release that is there, as helm's
+	SkipCRDs  bool           // as helm's --skip-crds
+	// KeepValues merges Values over those of the existing release, as helm's
 	// --reset-then-reuse-values.
 	KeepValues bool
 	Wait       time.Duration // how long to wait for the objects to be ready; 0: not at all
@@ -50,8 +50,8 @@ func ParseValues(settings []string) (map[string]any, error) {
 	return values, nil
 }
 
-// CheckChart finds what is wrong with a chart, its values or the release's name
-// without a cluster: all of what InstallChart would not even begin.
+// CheckChart finds faults in a chart, its values or the release's name without
+// a cluster: everything that InstallChart would refuse at once.
 func CheckChart(ctx context.Context, o InstallOptions) error {
 	chart, err := load(o.ChartDir)
 	if err != nil {
@@ -81,15 +81,15 @@ func load(dir string) (*chart.Chart, error) {
 	}
 	c, ok := any.(*chart.Chart)
 	if !ok {
-		return nil, fmt.Errorf("load chart %s: charts of this kind (%T) are not known here", dir, any)
+		return nil, fmt.Errorf("load chart %s: charts of this kind (%T) are not supported", dir, any)
 	}
 	return c, nil
 }
 
-// InstallChart installs the chart, or upgrades the release of that name to it,
-// as helm does and by helm's name, so that helm can upgrade it: hooks are run,
-// and CRDs are applied by an install only. A release that an interrupted run
-// left unfinished is removed first.
+// InstallChart installs the chart, or upgrades the release of that name,
+// exactly as helm does and as helm's field manager, so that helm can upgrade
+// it: it runs hooks, and applies CRDs only at an install. A release that an
+// interrupted run left unfinished is removed first.
 func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 	chart, err := load(o.ChartDir)
 	if err != nil {
@@ -138,7 +138,7 @@ func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 	return nil
 }
 
-// Installed tells whether a release is there, whole or not.
+// Installed reports whether a release exists, complete or not.
 func (c *Cluster) Installed(release, namespace string) (bool, error) {
 	cfg, _, err := c.helm(namespace)
 	if err != nil {
@@ -151,17 +151,18 @@ func (c *Cluster) Installed(release, namespace string) (bool, error) {
 	return status != "" && status != common.StatusUninstalled, nil
 }
 
-// UninstallOptions says which release Uninstall removes.
+// UninstallOptions configure Uninstall.
 type UninstallOptions struct {
 	Release   string
 	Namespace string
 	NoHooks   bool // as helm's --no-hooks
-	// NoWait only has the objects deleted, as helm does unless it is told to wait.
+	// NoWait means not to wait until the objects are gone, which is helm's
+	// default.
 	NoWait bool
 }
 
-// Uninstall removes a release, if there is one, with its hooks, and waits until
-// its objects are gone unless told otherwise. CRDs stay.
+// Uninstall removes a release, if it exists, with its hooks, and waits until
+// its objects are gone unless NoWait is set. CRDs stay.
 func (c *Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
 	cfg, output, err := c.helm(o.Namespace)
 	if err != nil {
@@ -183,8 +184,8 @@ func (c *Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
 	return nil
 }
 
-// helm returns what Helm's actions work with, and where the logs of hooks go
-// that say so.
+// helm returns the configuration of Helm's actions, and the buffer for the logs
+// of hooks.
 func (c *Cluster) helm(namespace string) (*action.Configuration, *hookOutput, error) {
 	asHelm()
 	flags := genericclioptions.NewConfigFlags(true)
@@ -213,8 +214,7 @@ func (h *hookOutput) String() string {
 	return "\n" + strings.TrimSpace(h.Buffer.String())
 }
 
-// lastStatus returns the status of the newest revision of a release, "" when
-// there is none.
+// lastStatus returns the status of a release's newest revision, or "".
 func lastStatus(cfg *action.Configuration, name string) (common.Status, error) {
 	revisions, err := action.NewHistory(cfg).Run(name)
 	if errors.Is(err, driver.ErrReleaseNotFound) {

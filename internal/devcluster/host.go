@@ -15,7 +15,7 @@ import (
 	"github.com/akri-go/akri/internal/cell"
 )
 
-// requirement is a program that the cluster takes from the machine.
+// requirement is a program that the cluster needs from the machine.
 type requirement struct {
 	program string // on PATH, or the name of a CNI plug-in
 	pkg     string // Debian package that has it
@@ -48,7 +48,7 @@ func requireRoot() error {
 // cniDirs is where distributions put the CNI plug-ins.
 func cniDirs() []string { return []string{"/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"} }
 
-// missingRequirements returns what is not there, given the folder of CNI
+// missingRequirements returns the missing ones, given the folder of CNI
 // plug-ins.
 func missingRequirements(lookPath func(string) (string, error), cniDir string) []requirement {
 	var missing []requirement
@@ -75,8 +75,8 @@ func findCNIDir() string {
 	return cniDirs()[0]
 }
 
-// lookSystem finds a program where root's PATH would, also when PATH leaves
-// the sbin folders out.
+// lookSystem finds a program on root's usual PATH, which includes the sbin
+// folders.
 func lookSystem(program string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
@@ -89,7 +89,7 @@ func lookSystem(program string) (string, error) {
 	return "", exec.ErrNotFound
 }
 
-// prepareHost checks what the cluster needs of the machine and, with install,
+// prepareHost checks what the cluster needs from the machine and, with install,
 // installs the missing packages. It returns the folder of the CNI plug-ins.
 func prepareHost(ctx context.Context, out *progress, install bool) (string, error) {
 	if missing := missingRequirements(lookSystem, findCNIDir()); len(missing) > 0 {
@@ -108,8 +108,8 @@ func prepareHost(ctx context.Context, out *progress, install bool) (string, erro
 
 const bridgeFilter = "/proc/sys/net/bridge"
 
-// loadModules loads what many kernels have built in or loaded already;
-// checkKernel says what is missing afterwards.
+// loadModules loads kernel modules, which may be built in or loaded already;
+// checkKernel reports what is missing afterwards.
 func loadModules(ctx context.Context) error {
 	modprobe, err := lookSystem("modprobe")
 	if err != nil {
@@ -122,8 +122,8 @@ func loadModules(ctx context.Context) error {
 	if filtered || !exists(bridgeFilter) {
 		return nil
 	}
-	// Fresh from the module this is on in every network namespace. The cells
-	// need it; the machine's own bridges shall work as before.
+	// When the module is loaded, this is on in every network namespace. The
+	// cells need it, but the machine's own bridges must work as before.
 	for _, name := range []string{"bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables"} {
 		if err := os.WriteFile(filepath.Join(bridgeFilter, name), []byte("0"), 0); err != nil {
 			return fmt.Errorf("keep the machine's bridges unfiltered: %w", err)
@@ -153,20 +153,19 @@ func checkKernel(readFile func(string) ([]byte, error)) error {
 	return nil
 }
 
-// inotifyInstances is about how many a cluster takes: kubelet, containerd, kube-proxy
-// and the agent of each node, and the control plane.
+// inotifyInstances is about how many a cluster needs: kubelet, containerd,
+// kube-proxy and the agent of each node, and the control plane.
 func inotifyInstances(nodes int) int { return 16 + 16*max(nodes, 1) }
 
-// checkInotify tells whether this user, which is root, can have so many: of all
-// that a kernel gives, these are the first to be used up, and what fails then does
-// not say so.
+// checkInotify checks that root can have that many: they are the first kernel
+// resource to run out, and the failures that follow do not name the cause.
 func checkInotify(nodes int, instance func(flags int) (fd int, err error)) error {
 	want := inotifyInstances(nodes)
 	for have := range want {
 		fd, err := instance(unix.IN_CLOEXEC)
 		if errors.Is(err, unix.EMFILE) {
 			return fmt.Errorf("this machine has %d inotify instances left for root, and the cluster takes about %d: "+
-				"what gets none looks every second or fails; sysctl -w fs.inotify.max_user_instances=1024 makes more", have, want)
+				"programs that get none poll every second or fail; raise the limit with sysctl -w fs.inotify.max_user_instances=1024", have, want)
 		}
 		if err != nil {
 			return nil // not ours to judge
@@ -201,14 +200,14 @@ func installPackages(ctx context.Context, out *progress, missing []requirement, 
 		append([]string{"install", "-y", "--no-install-recommends"}, pkgs...),
 	} {
 		out.step("apt-get %s", strings.Join(args, " "))
-		// Not tied to ctx, and in a process group of its own: interrupted, the
+		// Not cancelled with ctx, and in its own process group: an interrupted
 		// package manager would have to be repaired.
 		cmd := exec.Command(apt, args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		text, err := cmd.CombinedOutput()
 		if err != nil && args[0] == "update" {
-			out.step("apt-get update failed (%v); going on with the package lists that are there", err)
+			out.step("apt-get update failed (%v); continuing with the present package lists", err)
 			continue
 		}
 		if err != nil {

@@ -109,7 +109,7 @@ func (c *Cluster) ownImages(ctx context.Context) (map[string]string, error) {
 			return nil, err
 		}
 		ref := c.ownImage(binary)
-		// The name is in the archive too, so it is in the file's name.
+		// The name is stored in the archive, so it is part of the file's name.
 		_, tag, _ := strings.Cut(ref, ":")
 		archives[ref] = c.state.Bins[binary] + "-image-" + tag + ".tar"
 		if exists(archives[ref]) {

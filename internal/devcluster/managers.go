@@ -20,16 +20,16 @@ import (
 	"k8s.io/client-go/util/csaupgrade"
 )
 
-// helmManager is the field manager of the command helm. What another manager
-// has applied it may not change, so whoever installs here does so by this name.
+// helmManager is the field manager of the command helm. Helm cannot change what
+// another manager has applied, so installs here use this name too.
 const helmManager = "helm"
 
-// asHelm tells Helm's library the name: it has one for the whole process, and
-// would take the program's.
+// asHelm sets the name in Helm's library: it has one for the whole process, by
+// default the program's.
 var asHelm = sync.OnceFunc(func() { kube.ManagedFieldsManager = helmManager })
 
 // giveToHelm makes helm the manager of the fields of a release's objects that
-// this program manages: earlier versions of it installed by its own name.
+// this program manages: earlier versions of it installed under its own name.
 func giveToHelm(ctx context.Context, cfg *action.Configuration, release string) error {
 	last, err := cfg.Releases.Last(release)
 	if err != nil {
@@ -39,7 +39,7 @@ func giveToHelm(ctx context.Context, cfg *action.Configuration, release string) 
 	if err != nil {
 		return err
 	}
-	// What of it is not known any more has no fields to give.
+	// Objects of kinds that no longer exist have no fields to give.
 	objects, err := cfg.KubeClient.Build(strings.NewReader(acc.Manifest()), false)
 	if err != nil {
 		return fmt.Errorf("read the objects of release %s: %w", release, err)
@@ -70,7 +70,7 @@ func giveObject(ctx context.Context, info *resource.Info, ours sets.Set[string])
 		if err != nil {
 			return err
 		}
-		// What joins managers joins updates to applies.
+		// The library moves only the fields of updates, so applies become updates.
 		fields := object.GetManagedFields()
 		for i, f := range fields {
 			if f.Operation == metav1.ManagedFieldsOperationApply && ours.Has(f.Manager) && f.Subresource == "" {

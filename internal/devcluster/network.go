@@ -6,11 +6,11 @@ import (
 	"github.com/akri-go/akri/internal/cell"
 )
 
-// MaxNodes is how many nodes a cluster can have: node n has the n-th /24 of the
+// MaxNodes is the largest number of nodes: node n has the n-th /24 of the
 // cluster's Pod range.
 const MaxNodes = cell.MaxMembers
 
-// Network says which addresses a cluster uses: those of its cells, and
+// Network is the addresses of a cluster: those of its cells, and
 //
 //	10.x.16.0/20  Services; API server .16.1, DNS .16.10
 //	10.x.64.0/18  Pods; node n has 10.x.(64+n).0/24
@@ -45,7 +45,7 @@ func (n Network) routePlan(nodes int) [][]string {
 	control := n.NetNS(controlCell)
 	plan := [][]string{
 		{"route", "replace", n.Services().String(), "via", n.Node(1).String()},
-		// For a Service without rules, see nodeRoutePlan.
+		// For Services without rules; see nodeRoutePlan.
 		{"-n", control, "route", "replace", "unreachable", n.Services().String()},
 	}
 	for i := 1; i <= nodes; i++ {
@@ -61,8 +61,8 @@ func (n Network) routePlan(nodes int) [][]string {
 func (n Network) nodeRoutePlan(node, nodes int) [][]string {
 	netNS := n.NetNS(nodeCell(node))
 	plan := [][]string{
-		// Connections that kube-proxy has no rule for yet would vanish, and be
-		// tried again for minutes without a new look at the rules; so they go
+		// Without a rule of kube-proxy, connections would be dropped and
+		// retried for minutes without looking at the rules again. So they go
 		// where they are refused at once.
 		{"-n", netNS, "route", "replace", n.Services().String(), "via", n.ControlPlane().String()},
 	}

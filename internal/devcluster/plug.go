@@ -13,8 +13,8 @@ import (
 // Down removes it.
 func (c *Cluster) Plug(ctx context.Context) (string, error) { return c.lab().Plug(ctx) }
 
-// Unplug removes a device that Plug added: the named one, or the latest when
-// name is empty. It returns the name.
+// Unplug removes a device that Plug added, by default the latest, and returns
+// its name.
 func (c *Cluster) Unplug(ctx context.Context, name string) (string, error) {
 	name, err := c.lab().Unplug(ctx, name)
 	if errors.Is(err, cell.ErrNothingPlugged) {

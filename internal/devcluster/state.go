@@ -14,13 +14,13 @@ import (
 
 const stateFormat = 1
 
-// state is what Up writes down before it makes anything, so that Down can
-// remove it.
+// state is what Up saves before it makes anything, so that Down can remove it.
 type state struct {
 	Format int `json:"format"`
 	Index  int `json:"index"`
 	Nodes  int `json:"nodes"`
-	// Kubernetes is the version, "" in the state of earlier programs.
+	// Kubernetes is the version; "" if an earlier version of this program wrote
+	// the state.
 	Kubernetes string    `json:"kubernetes,omitempty"`
 	BinDir     string    `json:"binDir"`
 	Bins       binaries  `json:"binaries"`

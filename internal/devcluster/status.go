@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Status is what runs of a cluster.
+// Status is the state of a cluster.
 type Status struct {
 	Components []ComponentStatus
 	// API is "ready", or why the API server does not answer.
@@ -21,7 +21,7 @@ type ComponentStatus struct {
 	Cell    string
 	Name    string
 	Running bool
-	PID     int   // as the machine numbers it
+	PID     int   // in the machine's PID namespace
 	RSS     int64 // bytes
 	Log     string
 }
@@ -33,7 +33,7 @@ type NodeStatus struct {
 	Pods          int    // that have not ended
 }
 
-// Healthy says whether all components run and all nodes are ready.
+// Healthy reports whether all components run and all nodes are ready.
 func (s Status) Healthy() bool {
 	for _, p := range s.Components {
 		if !p.Running {
@@ -54,14 +54,14 @@ func (c *Cluster) Status(ctx context.Context) Status {
 	for _, cell := range c.lab().Cells() {
 		for _, component := range c.componentsOf(cell.Name) {
 			cs := ComponentStatus{Cell: cell.Name, Name: component, Log: cell.LogFile(component)}
-			// An unreadable record counts as not running.
+			// A record that cannot be read counts as not running.
 			if p, err := cell.Process(component); err == nil && p.Alive() {
 				cs.Running, cs.PID, cs.RSS = true, p.PID, p.Memory()
 			}
 			st.Components = append(st.Components, cs)
 		}
 	}
-	st.Plugged, _ = c.Plugged() // as unreadable as none
+	st.Plugged, _ = c.Plugged() // an error counts as none
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := c.askAPI(ctx, &st); err != nil {

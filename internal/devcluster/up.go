@@ -19,9 +19,9 @@ import (
 	"github.com/akri-go/akri/internal/poll"
 )
 
-// Up brings the cluster up and returns when its nodes are ready and its DNS
-// answers. It starts what does not run and leaves alone what runs; after an
-// error or an interruption it can be called again, or Down.
+// Up brings the cluster up and waits until its nodes are ready and its DNS
+// answers. It starts what does not run and leaves alone what runs. After an
+// error or an interruption call it again, or Down.
 func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	out := newProgress(opts.Progress)
 	dir, err := absDir(opts.Dir)
@@ -75,8 +75,8 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	return c, nil
 }
 
-// claim reserves an index for the cluster in dir and writes its state. old is
-// the state of the one that is there, or nil.
+// claim reserves an index for the cluster in dir and writes its state. Old is
+// the state of an existing cluster, or nil.
 func claim(ctx context.Context, dir string, nodes int, old *state, fresh state) (*Cluster, error) {
 	if err := ensureDir(dir); err != nil {
 		return nil, err
@@ -98,9 +98,9 @@ func claim(ctx context.Context, dir string, nodes int, old *state, fresh state) 
 	if st.Index, err = cell.Reserve(ctx, dir, want); err != nil {
 		switch {
 		case errors.Is(err, cell.ErrTaken):
-			err = fmt.Errorf("%w; end that, or `akri dev down --dir %s` and start anew", err, dir)
+			err = fmt.Errorf("%w; stop that one, or run `akri dev down --dir %s` and start again", err, dir)
 		case errors.Is(err, cell.ErrNoneFree):
-			err = fmt.Errorf("%w; end a cluster with `akri dev down --dir …`", err)
+			err = fmt.Errorf("%w; stop a cluster with `akri dev down --dir …`", err)
 		}
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (c *Cluster) startControlPlane(ctx context.Context, out *progress) error {
 	return c.startComponents(ctx, controlCell, ControllerManager, Scheduler)
 }
 
-// startRuntime starts a node's containerd and gives it the images that the
+// startRuntime starts a node's containerd and imports the images that the
 // cluster itself needs.
 func (c *Cluster) startRuntime(ctx context.Context, out *progress, node int, images map[string]string) error {
 	name := nodeCell(node)
@@ -223,7 +223,7 @@ func (c *Cluster) startComponents(ctx context.Context, cellName string, componen
 	return nil
 }
 
-// waitComponent asks check until it succeeds; it fails at once when the
+// waitComponent calls check until it succeeds; it fails at once if the
 // component has ended.
 func (c *Cluster) waitComponent(ctx context.Context, cellName, component string, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)

@@ -17,19 +17,19 @@ func KubernetesVersions() (list []string) {
 	return list
 }
 
-// CheckKubernetes refuses a version of Kubernetes that no cluster can have.
+// CheckKubernetes refuses a version of Kubernetes that is not supported.
 func CheckKubernetes(wish string) error {
 	_, err := kubebin.FindVersion(wish)
 	return err
 }
 
-// Kubernetes is the version of the cluster's Kubernetes, v1.37.1 for instance.
+// Kubernetes is the version of the cluster's Kubernetes, for example v1.37.1.
 func (c *Cluster) Kubernetes() string {
-	return cmp.Or(c.state.Kubernetes, kubebin.DefaultVersion()) // earlier, there was one only
+	return cmp.Or(c.state.Kubernetes, kubebin.DefaultVersion()) // earlier there was only one
 }
 
-// kubeletGates lists the feature gates that the cluster's Kubernetes has closed
-// by default and the kubelet's configuration needs.
+// kubeletGates lists the feature gates that are off by default in the cluster's
+// Kubernetes and that the kubelet's configuration needs.
 func (c *Cluster) kubeletGates() []string {
 	if c.maxRestart > 0 && kubebin.Before(c.Kubernetes(), "v1.35") {
 		return []string{"KubeletCrashLoopBackOffMax"}
@@ -37,9 +37,9 @@ func (c *Cluster) kubeletGates() []string {
 	return nil
 }
 
-// chooseKubernetes returns the version that a cluster gets, given the state of
-// the one that is there, or nil, and what is asked for, which may be nothing. A
-// cluster stays with its minor version.
+// chooseKubernetes returns the version for a cluster, given the state of an
+// existing one, or nil, and the wished version, or "". A cluster keeps its
+// minor version.
 func chooseKubernetes(old *state, wish string) (string, error) {
 	if old == nil {
 		return kubebin.FindVersion(cmp.Or(wish, kubebin.DefaultVersion()))
@@ -47,10 +47,10 @@ func chooseKubernetes(old *state, wish string) (string, error) {
 	has := (&Cluster{state: *old}).Kubernetes()
 	version, err := kubebin.FindVersion(cmp.Or(wish, kubebin.Minor(has)))
 	if err != nil && wish == "" {
-		return "", fmt.Errorf("the cluster that is there has Kubernetes %s: %w; `akri dev down` removes it", has, err)
+		return "", fmt.Errorf("the existing cluster has Kubernetes %s: %w; `akri dev down` removes it", has, err)
 	}
 	if err == nil && kubebin.Minor(version) != kubebin.Minor(has) {
-		return "", fmt.Errorf("the cluster that is there has Kubernetes %s, not %s, and does not change; `akri dev down` first, or make another with --dir", has, version)
+		return "", fmt.Errorf("the existing cluster has Kubernetes %s, not %s, and keeps it; `akri dev down` first, or make another with --dir", has, version)
 	}
 	return version, err
 }

@@ -20,7 +20,7 @@ func TestChooseKubernetes(t *testing.T) {
 	}{
 		{name: "new", want: kubebin.DefaultVersion()},
 		{name: "new, asked for", wish: "1.35", want: "v1.35.4"},
-		{name: "new, not there", wish: "1.12", err: "there are 1.37.1"},
+		{name: "new, not there", wish: "1.12", err: "choose among 1.37.1"},
 		{name: "stays", old: has("v1.34.5"), want: "v1.34.5"},
 		{name: "stays, of an earlier patch", old: has("v1.34.1"), want: "v1.34.5"},
 		{name: "stays, as asked for", old: has("v1.34.5"), wish: "1.34", want: "v1.34.5"},

@@ -1,9 +1,9 @@
 // Package dirwatch tells when something in a folder may have changed.
 //
-// It watches by inotify. Of that a node has little: root's processes share
-// fs.inotify.max_user_instances, 128 by default, and one Pod can use them up.
-// While there is none to have, and while a folder is not there, it looks every
-// second instead, and goes back to inotify as soon as that works.
+// It uses inotify. A node has few inotify instances: all of root's processes
+// share fs.inotify.max_user_instances, 128 by default, and one Pod can use them
+// up. While it gets none, or while a folder does not exist, it looks every
+// second instead, and returns to inotify as soon as that works.
 package dirwatch
 
 import (
@@ -17,18 +17,18 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// interval is how often a folder is looked at that cannot be watched.
-const interval = time.Second
+// lookInterval is the time between two looks at a folder that cannot be watched.
+const lookInterval = time.Second
 
-// quiet is how long the same trouble is not told again.
-const quiet = 10 * time.Minute
+// repeatInterval is how long the same problem is not logged again.
+const repeatInterval = 10 * time.Minute
 
-// Change says that something may have changed: whoever hears of it looks.
+// Change says that something may have changed.
 type Change struct {
 	// Dir is the folder, as it was given to [New].
 	Dir string
-	// Name is what was made, written, replaced or removed there. It is ""
-	// if it may have been anything, the folder itself included.
+	// Name is what was made, written, replaced or removed there. "" means that it
+	// may have been anything, including the folder itself.
 	Name string
 }
 
@@ -42,9 +42,9 @@ type Watcher struct {
 
 	// The rest is run's.
 	dirs   []*dir
-	notify *fsnotify.Watcher // nil while there is none to have
-	told   time.Time         // when looking was last told of
-	looks  bool              // it was told and is still so
+	notify *fsnotify.Watcher // nil while there is none
+	told   time.Time         // when it was last logged that folders cannot be watched
+	looks  bool              // that was logged and still holds
 }
 
 type dir struct {
@@ -53,10 +53,10 @@ type dir struct {
 	last    snapshot // what was there, if it is not watched
 }
 
-// New watches folders, which need not be there yet. What happens after it has
-// returned is not missed. Close it.
+// New watches folders, which need not exist yet. It misses nothing that happens
+// after it has returned. Close the Watcher in the end.
 func New(log *slog.Logger, folders ...string) *Watcher {
-	return start(log, interval, folders...)
+	return start(log, lookInterval, folders...)
 }
 
 func start(log *slog.Logger, interval time.Duration, folders ...string) *Watcher {
@@ -70,7 +70,7 @@ func start(log *slog.Logger, interval time.Duration, folders ...string) *Watcher
 	return w
 }
 
-// Changes brings what changes. It is never closed.
+// Changes returns the channel of changes. It is never closed.
 func (w *Watcher) Changes() <-chan Change { return w.changes }
 
 // Close ends the watch.
@@ -120,8 +120,8 @@ func (w *Watcher) tell(c Change) {
 	}
 }
 
-// unwatched tells whether a folder has to be looked at, because nothing would
-// tell that it can be watched now.
+// unwatched tells whether there is a folder to look at, because no event tells
+// when it can be watched.
 func (w *Watcher) unwatched() bool {
 	for _, d := range w.dirs {
 		if !d.watched && !(d.last.missing && w.watches(filepath.Dir(d.path))) {
@@ -140,8 +140,8 @@ func (w *Watcher) watches(path string) bool {
 	return false
 }
 
-// lookAround looks at the folders that are not watched, and tries to watch them.
-// It looks after it has tried, so that nothing is missed between.
+// lookAround tries to watch the folders that are not watched, and then looks at
+// them, in this order to miss nothing.
 func (w *Watcher) lookAround() {
 	var waiting []*dir
 	for _, d := range w.dirs {
@@ -163,7 +163,7 @@ func (w *Watcher) lookAround() {
 	}
 }
 
-// watch has inotify watch as much as it can.
+// watch watches as many folders by inotify as it can.
 func (w *Watcher) watch() {
 	var trouble error
 	if w.notify == nil {
@@ -186,12 +186,12 @@ func (w *Watcher) watch() {
 	w.say(trouble)
 }
 
-// say tells once that folders cannot be watched, and once that they can again.
+// say logs once that folders cannot be watched, and once that they can again.
 func (w *Watcher) say(trouble error) {
 	switch {
-	case trouble != nil && !w.looks && time.Since(w.told) >= quiet:
+	case trouble != nil && !w.looks && time.Since(w.told) >= repeatInterval:
 		w.looks, w.told = true, time.Now()
-		w.log.Warn("cannot watch folders by inotify, looking at them every second instead",
+		w.log.Warn("cannot watch folders by inotify; looking at them every second instead",
 			"folders", w.paths(), "error", trouble, "remedy", Remedy(trouble))
 	case trouble == nil && w.looks:
 		w.looks = false
@@ -221,8 +221,8 @@ func Remedy(err error) string {
 	return "none is known"
 }
 
-// happened passes an event on. Its name may be that of a watched folder: then
-// the folder itself has come, gone or got another mode.
+// happened passes an event on. If its name is that of a watched folder, the
+// folder itself was made or removed, or got another mode.
 func (w *Watcher) happened(event fsnotify.Event) {
 	again := false
 	for _, d := range w.dirs {

@@ -16,7 +16,7 @@ import (
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
-const patience = 20 * time.Second
+const waitTimeout = 20 * time.Second
 
 // notes is a log that can be read while it is written.
 type notes struct {
@@ -39,7 +39,7 @@ func (n *notes) String() string {
 // await waits for a change of one of these names.
 func await(t *testing.T, w *Watcher, names ...string) {
 	t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitTimeout)
 	for {
 		select {
 		case c := <-w.Changes():
@@ -47,7 +47,7 @@ func await(t *testing.T, w *Watcher, names ...string) {
 				return
 			}
 		case <-timeout:
-			t.Fatalf("%q: no change within %s", names, patience)
+			t.Fatalf("%q: no change within %s", names, waitTimeout)
 		}
 	}
 }
@@ -145,14 +145,14 @@ func TestWithoutInotify(t *testing.T) {
 		t.Errorf("it says %q, want one line with the remedy", text)
 	}
 	write(t, limit, "128")
-	for deadline := time.Now().Add(patience); !strings.Contains(log.String(), "by inotify again"); {
+	for deadline := time.Now().Add(waitTimeout); !strings.Contains(log.String(), "by inotify again"); {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not go back to inotify")
 		}
 		write(t, filepath.Join(folder, "file"), time.Now().String())
 		select {
 		case <-w.Changes():
-		case <-time.After(patience):
+		case <-time.After(waitTimeout):
 			t.Fatal("no change is told")
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// maxEntries bounds what is kept of a folder: of one that has more nothing is
-// known but that anything may have changed.
+// maxEntries bounds the snapshot of a folder. If the folder has more, a change
+// may be anything.
 const maxEntries = 16384
 
 // snapshot is what was in a folder.
@@ -33,7 +33,7 @@ type stamp struct {
 func look(path string) snapshot {
 	folder, err := os.Open(path)
 	if err != nil {
-		// One that is there and may not be read changes when its mode does.
+		// A folder that cannot be read changes when its mode does.
 		info, err := os.Lstat(path)
 		if err != nil {
 			return snapshot{missing: true}
@@ -79,7 +79,7 @@ func ownStamp(info fs.FileInfo) stamp {
 	return s
 }
 
-// differs returns the names of what is not in both alike, "" for anything.
+// differs returns the names of what differs; "" means anything.
 func (s snapshot) differs(now snapshot) (names []string) {
 	if s.crowded || now.crowded || s.missing != now.missing || s.self != now.self {
 		return []string{""}

@@ -1,6 +1,6 @@
-// Package eventually is how tests wait. A wait asks again until a check has
-// nothing to complain of; what took long is told to `go test -json`, so that
-// the end of a test run can list the longest waits (tools/testsum).
+// Package eventually makes tests wait for a condition. It repeats a check until
+// that succeeds. Long waits are reported to `go test -json`, so that the end of
+// a test run can list them (tools/testsum).
 package eventually
 
 import (
@@ -11,25 +11,25 @@ import (
 )
 
 const (
-	// The interval between two checks is a tenth of the time that has passed,
-	// so that no wait is much too long, and few checks load the machine.
-	minInterval = 5 * time.Millisecond
-	maxInterval = 100 * time.Millisecond
-	// worthTelling is how long a wait is that is told.
-	worthTelling = time.Second
+	// The interval between two checks is a tenth of the time that has passed: so
+	// waits are not much too long, and checks not too many.
+	minCheckInterval = 5 * time.Millisecond
+	maxCheckInterval = 100 * time.Millisecond
+	// minToldWait is the shortest wait that is reported.
+	minToldWait  = time.Second
 	maxToldBytes = 160
 )
 
-// Succeeds asks until check returns nil, or fails the test with its last
-// complaint. The context of a check ends with the time; it outlives the test,
-// so that a clean-up may wait too.
+// Succeeds repeats check until it returns nil. After the given time it fails
+// the test with the last error. The context of a check ends with that time, and
+// not with the test, so that clean-ups can wait too.
 func Succeeds(t testing.TB, within time.Duration, check func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), within)
 	defer cancel()
 	began := time.Now()
 	var last error
-	timer := time.NewTimer(minInterval)
+	timer := time.NewTimer(minCheckInterval)
 	defer timer.Stop()
 	for {
 		err := check(ctx)
@@ -47,16 +47,15 @@ func Succeeds(t testing.TB, within time.Duration, check func(context.Context) er
 			t.Fatalf("after %v: %v", within, last)
 		case <-timer.C:
 		}
-		timer.Reset(max(minInterval, min(time.Since(began)/10, maxInterval)))
+		timer.Reset(max(minCheckInterval, min(time.Since(began)/10, maxCheckInterval)))
 	}
 }
 
-// Tell says that the test has waited since a time, and for what: the last
-// complaint, or the reason why a test waits on purpose. Short waits are not
-// told.
+// Tell reports that the test has waited since a time, and what for: the last
+// error, or why the test waits on purpose. It does not report short waits.
 func Tell(t testing.TB, began time.Time, what string) {
 	waited := time.Since(began)
-	if waited < worthTelling {
+	if waited < minToldWait {
 		return
 	}
 	what = strings.Join(strings.Fields(what), " ") // an attribute is one line

@@ -1,5 +1,5 @@
-// Package exitcode says with which codes the programs of this project end, and
-// has the words for their help texts.
+// Package exitcode has the exit codes of this project's programs, and the
+// paragraph about them for help texts.
 package exitcode
 
 import (
@@ -12,32 +12,32 @@ import (
 const (
 	OK     = 0
 	Failed = 1
-	// Usage says that the program was called wrongly.
+	// Usage means that the program was called wrongly.
 	Usage = 2
-	// Interrupted is what shells say of a program that SIGINT has ended. Only
-	// programs that do something and end have it: for those that run until they
-	// are told to end, a signal is the way to do so.
+	// Interrupted is what shells report for a program that SIGINT has ended.
+	// Only programs that do one thing and end use it: a service is stopped by a
+	// signal and then returns OK.
 	Interrupted = 130
 )
 
-// Text is the paragraph of a help text. It has a line for each code; ok and failed
-// say when the program ends with these.
+// Text is the paragraph for a help text. It has a line for each code; ok and
+// failed say when the program ends with these.
 func Text(ok, failed string) string {
 	return fmt.Sprintf("Exit codes:\n  %d  %s\n  %d  %s\n  %d  it was called wrongly: a flag, an argument or a variable", OK, ok, Failed, failed, Usage)
 }
 
-// ServiceText is [Text] for a program that runs until it is told to end.
+// ServiceText is [Text] for a program that runs until it is stopped.
 func ServiceText() string {
 	return Text("it was told to end, by SIGTERM or SIGINT", "it failed; the log says why")
 }
 
-// usageError says that the program was called wrongly.
+// usageError means that the program was called wrongly.
 type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
-// AsUsage marks an error: the program was called wrongly. nil stays nil.
+// AsUsage marks an error: the program was called wrongly. Nil stays nil.
 func AsUsage(err error) error {
 	if err == nil {
 		return nil
@@ -45,10 +45,10 @@ func AsUsage(err error) error {
 	return usageError{err}
 }
 
-// Usagef returns an error as [fmt.Errorf] does: the program was called wrongly.
+// Usagef is [AsUsage] of [fmt.Errorf].
 func Usagef(format string, args ...any) error { return AsUsage(fmt.Errorf(format, args...)) }
 
-// Of returns the code for an error. Whoever asks for help has called rightly.
+// Of returns the exit code for an error. A request for help is OK.
 func Of(err error) int {
 	var usage usageError
 	switch {

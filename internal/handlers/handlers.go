@@ -1,10 +1,10 @@
-// Package handlers lists the discovery handlers of this project: what is to be
-// known of them where they do not run, as in the admission webhook. It links no
-// code that speaks to devices.
+// Package handlers lists the discovery handlers of this project, with what
+// programs need that do not run them, such as the admission webhook. It links
+// no code that speaks to devices.
 //
-// A handler is a package below this one, with a package details in it. Two lines
-// make it known: one in [Kinds], and one in package all, which adds what programs
-// need to run it.
+// A handler is a package in this folder, with a package details in it. Two lines
+// add it: one in [Kinds], and one in package all, which has what programs need to
+// run it.
 package handlers
 
 import (
@@ -17,15 +17,24 @@ import (
 type Kind struct {
 	// Name is what Configurations ask for.
 	Name string
-	// Shared tells whether nodes see the same devices if nothing else is said.
+	// Shared tells whether several nodes can see the same devices, by default.
 	Shared bool
-	// Summary says in one line what the handler finds, About in whole sentences what
-	// it needs and does. Lines of About have at most 76 characters.
+	// Summary says in one line what the handler finds. About says in sentences
+	// what it needs and does; its lines have at most 76 characters.
 	Summary, About string
-	// Check tells whether discoveryDetails can be used, and what its author
-	// should know if they can. It is nil for a kind that this version does not have,
-	// whose name is known because Configurations of upstream Akri use it.
+	// Check returns an error if discoveryDetails are invalid, and otherwise
+	// warnings for their author. It is nil for a kind that this version does not
+	// have; its name is listed because Configurations of upstream Akri use it.
 	Check func(discoveryDetails string) (warnings []string, err error)
+	// Columns are the first columns of a table of devices, before the names of
+	// their Instances and their ids.
+	Columns []Column
+}
+
+// Column is a column of a table of devices.
+type Column struct {
+	Title    string // in capitals
+	Property string // the property of a device that the column shows
 }
 
 // Kinds returns all kinds, those that this version does not have last.
@@ -33,7 +42,10 @@ func Kinds() []Kind {
 	return []Kind{
 		{Name: udev.Name, Summary: udev.Summary, About: udev.About, Check: udev.Check},
 		{Name: debugecho.Name, Summary: debugecho.Summary, About: debugecho.About, Check: debugecho.Check},
-		{Name: opcua.Name, Shared: true, Summary: opcua.Summary, About: opcua.About, Check: opcua.Check},
+		{Name: opcua.Name, Shared: true, Summary: opcua.Summary, About: opcua.About, Check: opcua.Check,
+			Columns: []Column{
+				{"NAME", opcua.PropertyName}, {"SECURITY", opcua.PropertyModes}, {"APPLICATION URI", opcua.PropertyURI},
+			}},
 		{Name: "onvif", Shared: true},
 	}
 }

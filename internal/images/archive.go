@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// writeArchive writes an image as an OCI image layout with the manifest.json of
-// "docker save" beside it; both point to the same blobs.
+// writeArchive writes an image as an OCI image layout, together with the
+// manifest.json of "docker save"; both use the same blobs.
 func writeArchive(w io.Writer, ref string, image v1.Image) error {
 	manifest, err := image.Manifest()
 	if err != nil {
@@ -78,13 +78,13 @@ func writeIndexArchive(w io.Writer, ref string, index v1.ImageIndex) error {
 	return a.close()
 }
 
-// named tells container runtimes what an image is called.
+// named returns the annotations by which container runtimes name an image.
 func named(ref string) map[string]string {
 	return map[string]string{"io.containerd.image.name": ref, "org.opencontainers.image.ref.name": ref}
 }
 
-// layoutWriter writes an OCI image layout as a tar archive. Its methods do nothing
-// after the first error, which close returns.
+// layoutWriter writes an OCI image layout as a tar archive. After the first
+// error its methods do nothing, and close returns the error.
 type layoutWriter struct {
 	tar  *tar.Writer
 	have map[v1.Hash]bool
@@ -95,7 +95,7 @@ func newLayoutWriter(w io.Writer) *layoutWriter {
 	return &layoutWriter{tar: tar.NewWriter(w), have: map[v1.Hash]bool{}}
 }
 
-// start writes the layout's marker and its index of one image.
+// start writes the layout's marker file and its index of one image.
 func (l *layoutWriter) start(image v1.Descriptor) {
 	l.json("oci-layout", map[string]string{"imageLayoutVersion": "1.0.0"})
 	l.json("index.json", v1.IndexManifest{
@@ -120,7 +120,7 @@ func (l *layoutWriter) put(name string, size int64, r io.Reader) {
 		_, err = io.Copy(l.tar, r)
 	}
 	if err != nil {
-		l.err = fmt.Errorf("archive entry %s: %w", name, err)
+		l.err = fmt.Errorf("archive file %s: %w", name, err)
 	}
 }
 
@@ -140,7 +140,7 @@ func (l *layoutWriter) blob(digest v1.Hash, data []byte) {
 	}
 }
 
-// image writes the blobs of an image: its manifest, configuration and layers.
+// image writes the blobs of an image: manifest, configuration and layers.
 func (l *layoutWriter) image(image v1.Image) {
 	if err := l.blobsOf(image); err != nil && l.err == nil {
 		l.err = err

@@ -16,16 +16,16 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Options says what to build.
+// Options say what to build.
 type Options struct {
 	Module    string // directory of the Go module
-	Out       string // directory for archives, binaries and what is fetched
+	Out       string // directory for archives, binaries and downloads
 	Prefix    string // of repository names; DefaultPrefix if empty
 	Tag       string // DefaultTag if empty
-	Debug     bool   // with a static shell and its tools
+	Debug     bool   // with a static shell and tools
 	Platforms []Platform
 	Images    []Image
-	Log       io.Writer // what is being done; may be nil
+	Log       io.Writer // progress messages; may be nil
 }
 
 // Archive is an image that was written.
@@ -34,11 +34,11 @@ type Archive struct {
 	Path     string
 	Platform Platform
 	Digest   string // of the manifest
-	Size     int64  // bytes of the compressed layers: what a node pulls
+	Size     int64  // compressed layers in bytes: what a node pulls
 }
 
 // Build compiles the programs and writes their archives to Out/images. An
-// archive whose program, tag and shell did not change is left as it is.
+// archive is kept if its program, tag and shell have not changed.
 func Build(ctx context.Context, o Options) ([]Archive, error) {
 	if err := o.prepare(); err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func Build(ctx context.Context, o Options) ([]Archive, error) {
 	return archives, nil
 }
 
-// prepare sets what is not set, and makes the folder for archives.
+// prepare sets defaults, and makes the folder for archives.
 func (o *Options) prepare() error {
 	if o.Log == nil {
 		o.Log = io.Discard
@@ -91,8 +91,8 @@ func (o *Options) prepare() error {
 	return os.MkdirAll(filepath.Join(o.Out, "images"), 0o755)
 }
 
-// Compile builds the programs of all images for a platform with one run of the
-// Go tool and returns the directory that has them.
+// Compile builds the programs of all images for a platform in one run of the Go
+// tool, and returns the directory with them.
 func Compile(ctx context.Context, o Options, p Platform) (string, error) {
 	if err := o.prepare(); err != nil {
 		return "", err
@@ -123,7 +123,8 @@ func compile(ctx context.Context, o Options, p Platform) (string, error) {
 	return dir, nil
 }
 
-// pack writes one archive, unless the one that is there was made of the same.
+// pack writes one archive, unless the existing one was made from the same
+// input.
 func pack(o Options, p Platform, i Image, program string, tools []file) (Archive, error) {
 	binary, err := os.ReadFile(program)
 	if err != nil {
@@ -156,7 +157,7 @@ func pack(o Options, p Platform, i Image, program string, tools []file) (Archive
 	})
 }
 
-// note is kept beside an archive: what it was made of, and what it is.
+// note is stored beside an archive: its input, and what it contains.
 type note struct {
 	Inputs string `json:"inputs"`
 	Digest string `json:"digest"`
@@ -177,8 +178,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// fingerprint tells archives apart by what they are made of. The version at
-// its start changes when this package packs differently.
+// fingerprint identifies the input of an archive. The version at its start must
+// change when this package packs differently.
 func fingerprint(ref string, binary []byte, tools []file) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "2 %s %d\n", ref, len(binary))
@@ -207,7 +208,7 @@ func measure(image v1.Image) (string, int64, error) {
 	return digest.String(), size, nil
 }
 
-// writeFile writes a file whole or not at all.
+// writeFile writes a file completely or not at all.
 func writeFile(path string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {

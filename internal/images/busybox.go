@@ -14,16 +14,16 @@ import (
 	"strings"
 )
 
-// applets are the names under which debug images have busybox.
+// applets are the commands of busybox in debug images.
 var applets = strings.Fields(`ash cat chmod cp cut date dd df dmesg du echo env expr false find free
 	grep gunzip gzip head hexdump hostname id ip kill less ln ls md5sum mkdir mknod more mount mv nc
 	netstat nslookup od ping printf ps pwd readlink realpath rm rmdir sed seq sh sha256sum
 	sleep sort stat strings sync tail tar tee test time timeout top touch tr true umount uname uniq
 	vi watch wc wget which who xargs yes`)
 
-// busybox fetches Debian's busybox-static for a platform, through apt and so
-// with Debian's signatures, and returns it as the files of a layer. Apt's
-// lists and cache are kept in dir: the machine's own are not touched.
+// busybox downloads Debian's busybox-static for a platform through apt, which
+// checks Debian's signatures, and returns it as the files of a layer. Apt's
+// lists and cache are kept in dir; the machine's own are not touched.
 func busybox(ctx context.Context, dir string, p Platform) ([]file, error) {
 	dir, err := filepath.Abs(filepath.Join(dir, p.debian()))
 	if err != nil {
@@ -43,7 +43,7 @@ func busybox(ctx context.Context, dir string, p Platform) ([]file, error) {
 	return busyboxFiles(bytes.NewReader(content))
 }
 
-// busyboxFiles picks the program and its licence out of the package's files.
+// busyboxFiles extracts the program and its licence from the package.
 func busyboxFiles(r io.Reader) ([]file, error) {
 	out := []file{{name: "bin/", mode: 0o755}}
 	found := false
@@ -102,7 +102,7 @@ func fetchDeb(ctx context.Context, dir, arch, name string) (string, error) {
 		}
 		return nil
 	}
-	// One list of several may fail to update; the package may be in another.
+	// One of several lists may fail to update; the package may be in another.
 	updated := apt("update")
 	if err := apt("download", name); err != nil {
 		return "", errors.Join(err, updated)

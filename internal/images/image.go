@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// userID is who the programs run as unless the Pod says otherwise.
+// userID is the user that programs run as, unless the Pod says otherwise.
 const userID = 65532
 
 const (
@@ -29,7 +29,7 @@ const (
 	group  = "root:x:0:\nakri:x:65532:\nakri-handlers:x:65530:\n"
 )
 
-// file is one entry of a layer: a directory if the name ends with a slash, a
+// file is a file in a layer: a directory if the name ends with a slash, a
 // symbolic link if link is set.
 type file struct {
 	name string
@@ -38,8 +38,8 @@ type file struct {
 	data []byte
 }
 
-// assemble makes an image that runs program. tools, if any, come in a layer of
-// their own.
+// assemble makes an image that runs program. Tools, if any, are in a separate
+// layer.
 func assemble(p Platform, version, program string, binary []byte, tools []file) (v1.Image, error) {
 	layers := [][]file{{
 		{name: "etc/", mode: 0o755},
@@ -50,7 +50,7 @@ func assemble(p Platform, version, program string, binary []byte, tools []file) 
 	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin:/"}
 	if len(tools) > 0 {
 		layers = append(layers, tools)
-		env = append(env, "LOG_LEVEL=debug") // they are for looking closely
+		env = append(env, "LOG_LEVEL=debug") // debug images
 	}
 	layers = append(layers, []file{{name: program, mode: 0o755, data: binary}})
 	return newImage(p, gzip.BestSpeed, layers, v1.Config{
@@ -67,10 +67,10 @@ func assemble(p Platform, version, program string, binary []byte, tools []file) 
 	})
 }
 
-// WriteProgram writes the archive of an image that holds one static program of
-// this machine's architecture and nothing else, /<base name of binary>, which
-// runs as root. It is for images that never leave the machine, so it is not
-// compressed. Several processes may write one archive at once.
+// WriteProgram writes the archive of an image that contains one static program
+// of this machine's architecture, /<base name of binary>, which runs as root.
+// It is not compressed, because such images never leave the machine. Several
+// processes may write the same archive at once.
 func WriteProgram(archive, ref, binary string) error {
 	// Archives have complete names only.
 	if _, err := name.NewTag(ref, name.WithDefaultRegistry(""), name.StrictValidation); err != nil {
@@ -125,7 +125,7 @@ func newImage(p Platform, level int, layers [][]file, run v1.Config) (v1.Image, 
 	return mutate.ConfigFile(image, config)
 }
 
-// layerTar writes entries as root's, at the beginning of time.
+// layerTar writes files owned by root, with the time 0.
 func layerTar(files []file) ([]byte, error) {
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
@@ -140,10 +140,10 @@ func layerTar(files []file) ([]byte, error) {
 			h.Typeflag, h.Size = tar.TypeReg, int64(len(f.data))
 		}
 		if err := w.WriteHeader(h); err != nil {
-			return nil, fmt.Errorf("layer entry %s: %w", f.name, err)
+			return nil, fmt.Errorf("layer file %s: %w", f.name, err)
 		}
 		if _, err := w.Write(f.data); err != nil {
-			return nil, fmt.Errorf("layer entry %s: %w", f.name, err)
+			return nil, fmt.Errorf("layer file %s: %w", f.name, err)
 		}
 	}
 	if err := w.Close(); err != nil {

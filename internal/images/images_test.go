@@ -77,7 +77,7 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// The same sources give the same bytes, in whatever directory.
+// The same source code gives the same bytes, in any directory.
 func TestReproducible(t *testing.T) {
 	p := Platform{Arch: "amd64"}
 	first, second := build(t, t.TempDir(), p)[0], build(t, t.TempDir(), p)[0]
@@ -94,7 +94,8 @@ func TestReproducible(t *testing.T) {
 	}
 }
 
-// One archive has the image for all platforms, and is the same twice.
+// One archive has the image for all platforms, and two runs give the same
+// bytes.
 func TestBuildIndexes(t *testing.T) {
 	var archives [2][]byte
 	for i := range archives {

@@ -18,7 +18,7 @@ type Index struct {
 	Ref      string // name and tag, as in a Pod's image
 	Path     string // of its archive
 	Digest   string
-	Programs map[Platform]string // paths of what it runs
+	Programs map[Platform]string // paths of the programs
 }
 
 // BuildIndexes compiles the programs and writes one archive for each image, with

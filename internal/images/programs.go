@@ -56,7 +56,7 @@ type Platform struct {
 	Variant string // "v7" for arm, else empty
 }
 
-// Platforms lists all that images are made for.
+// Platforms lists the platforms that images are made for.
 func Platforms() []Platform {
 	return []Platform{{Arch: "amd64"}, {Arch: "arm64"}, {Arch: "arm", Variant: "v7"}}
 }
@@ -78,7 +78,7 @@ func (p Platform) String() string {
 	return p.Arch + "/" + p.Variant
 }
 
-// FileName is the platform's part of a file name, such as "armv7".
+// FileName is the platform as part of a file name, such as "armv7".
 func (p Platform) FileName() string { return p.Arch + p.Variant }
 
 // debian is Debian's name of the architecture.
@@ -89,12 +89,12 @@ func (p Platform) debian() string {
 	return p.Arch
 }
 
-// environ is what the Go tool must know to build for the platform.
+// environ is the environment of the Go tool for the platform.
 func (p Platform) environ() []string {
 	return []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + p.Arch, "GOARM=" + strings.TrimPrefix(p.Variant, "v"), "GOFLAGS="}
 }
 
-// DefaultTag is the tag that the chart asks for: v<appVersion>, "-debug" after
+// DefaultTag is the tag that the chart uses: v<appVersion>, and "-debug" after
 // it for debug images.
 func DefaultTag(debug bool) (string, error) {
 	version, err := charts.Version()

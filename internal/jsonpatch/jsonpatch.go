@@ -1,5 +1,5 @@
-// Package jsonpatch writes JSON patches (RFC 6902). A patch is a list of steps;
-// the API server carries out all of them or, if a test fails, none.
+// Package jsonpatch makes JSON patches (RFC 6902). A patch is a list of steps.
+// The API server carries out all of them or, if a test fails, none.
 package jsonpatch
 
 import (
@@ -10,32 +10,32 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Op is one step of a patch. Its values are texts: nothing else is patched
-// here.
+// Op is one step of a patch. Values are always strings.
 type Op struct {
 	Op, Path, Value string
 }
 
 const remove = "remove"
 
-// Test returns the step that makes the patch fail unless a field has a value.
+// Test returns the step that fails unless a field has this value.
 func Test(path, value string) Op { return Op{"test", path, value} }
 
-// Replace returns the step that gives a field that is there another value.
+// Replace returns the step that changes the value of an existing field.
 func Replace(path, value string) Op { return Op{"replace", path, value} }
 
-// Remove returns the step that takes a field or an element of a list away.
+// Remove returns the step that removes a field or an element of a list.
 func Remove(path string) Op { return Op{Op: remove, Path: path} }
 
-// RemoveIf returns the steps that take something away, and fail unless it has a
+// RemoveIf returns the steps that remove something, and fail unless it has this
 // value.
 func RemoveIf(path, value string) []Op { return []Op{Test(path, value), Remove(path)} }
 
-// SameUID returns the step that makes the patch fail on any object but the one
-// with that UID: another may have its name by now.
+// SameUID returns the step that fails unless the object has this UID: another
+// object may have its name by now.
 func SameUID(uid types.UID) Op { return Test("/metadata/uid", string(uid)) }
 
-// MarshalJSON keeps an empty value, except of the step that has none.
+// MarshalJSON writes a value even if it is empty, except for steps without a
+// value.
 func (o Op) MarshalJSON() ([]byte, error) {
 	step := struct {
 		Op    string  `json:"op"`
@@ -48,7 +48,7 @@ func (o Op) MarshalJSON() ([]byte, error) {
 	return json.Marshal(step)
 }
 
-// Encode returns a patch as it is sent.
+// Encode returns a patch as JSON.
 func Encode(ops []Op) ([]byte, error) {
 	b, err := json.Marshal(ops)
 	if err != nil {
@@ -57,8 +57,8 @@ func Encode(ops []Op) ([]byte, error) {
 	return b, nil
 }
 
-// Pointer returns the path to a field (RFC 6901) from the names on the way to
-// it, which may have any characters.
+// Pointer returns the JSON pointer (RFC 6901) of a field. The names may have any
+// characters.
 func Pointer(names ...string) string {
 	var b strings.Builder
 	for _, n := range names {

@@ -1,4 +1,4 @@
-// Package kubeconfig finds the API server for a program.
+// Package kubeconfig finds out how to reach the API server.
 package kubeconfig
 
 import (
@@ -8,8 +8,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// Load returns how to reach the API server: by a kubeconfig file if one is named,
-// else as a Pod of the cluster.
+// Load returns how to reach the API server: from the kubeconfig file if one is
+// given, else as a Pod in the cluster.
 func Load(file string) (*rest.Config, error) {
 	if file != "" {
 		cfg, err := clientcmd.BuildConfigFromFlags("", file)

@@ -8,13 +8,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience is how long goroutines may take to end. goleak itself waits for less
+// endTimeout is how long goroutines may take to end. goleak itself waits for less
 // than half a second, which is too short on a busy machine.
-const patience = 20 * time.Second
+const endTimeout = 20 * time.Second
 
-// Check looks for goroutines that were not there when it was called, once the
-// test and the cleanups that it registers later are over.
-func Check(t testing.TB) { check(t, patience) }
+// Check fails the test if goroutines are left that did not exist when Check was
+// called. It looks when the test and the cleanups that it registers later are
+// over.
+func Check(t testing.TB) { check(t, endTimeout) }
 
 func check(t testing.TB, patience time.Duration) {
 	before := goleak.IgnoreCurrent()

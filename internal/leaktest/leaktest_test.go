@@ -21,7 +21,7 @@ func TestCheck(t *testing.T) {
 		ends, patience time.Duration
 		fails          bool
 	}{
-		{"ends late", time.Second, patience, false},
+		{"ends late", time.Second, endTimeout, false},
 		{"does not end", time.Hour, time.Millisecond, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

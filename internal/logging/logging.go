@@ -1,4 +1,4 @@
-// Package logging makes the one logger of a program.
+// Package logging makes a program's logger, and limits what is logged repeatedly.
 package logging
 
 import (
@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// New returns a logger that writes one line of logfmt per fact. Level is
-// debug, info, warn or error; "" means info.
+// New returns a logger that writes lines of logfmt. level is debug, info, warn or
+// error; "" means info.
 func New(w io.Writer, level string) (*slog.Logger, error) {
 	var l slog.Level
 	if level != "" {

@@ -10,26 +10,26 @@ import (
 )
 
 const (
-	// sparingBurst is how many lines are logged at once, sparingPause how long
+	// sparingBurst is how many lines are logged at once, sparingInterval how long
 	// it takes until another may be.
-	sparingBurst = 20
-	sparingPause = 10 * time.Second
+	sparingBurst    = 20
+	sparingInterval = 10 * time.Second
 )
 
-// Sparing bounds what somebody else can have logged by what they do: some lines
-// at once, and then one now and then. The zero Sparing is ready.
+// Sparing limits the rate of log lines that others cause. The zero Sparing is
+// ready to use.
 type Sparing struct {
 	mu     sync.Mutex
 	limit  *rate.Limiter
 	unsaid int
 }
 
-// Log logs a line, or at level Debug if there were too many. The next that is
-// logged says how many were not.
+// Log logs a line; at level Debug if there were too many. The next line that is
+// logged at its own level says how many were not.
 func (s *Sparing) Log(log *slog.Logger, level slog.Level, text string, args ...any) {
 	s.mu.Lock()
 	if s.limit == nil {
-		s.limit = rate.NewLimiter(rate.Every(sparingPause), sparingBurst)
+		s.limit = rate.NewLimiter(rate.Every(sparingInterval), sparingBurst)
 	}
 	if s.limit.Allow() {
 		if s.unsaid > 0 {

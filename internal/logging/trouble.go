@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// Trouble is something that may go wrong again and again, as when a disk is
-// full. It is logged when it begins and when it is over, not each time.
+// Trouble is something that may fail repeatedly, such as writing to a full
+// disk. It is logged when it begins and when it is over, not each time.
 type Trouble struct {
-	// What says what cannot be done, and what follows from that.
+	// What says what cannot be done, and the consequence.
 	What string
 
 	mu   sync.Mutex
 	last bool
 }
 
-// Is notes how it went: nil is well.
+// Is notes the result of an attempt; nil is a success.
 func (t *Trouble) Is(log *slog.Logger, err error) {
 	t.mu.Lock()
 	before := t.last

@@ -1,6 +1,6 @@
-// Package pace spaces out what is done again and again for as long as there is
-// cause for it: soon at first, then ever more rarely, and soon again after some
-// quiet.
+// Package pace limits how often something is done that has causes all the time:
+// at short intervals at first, then at longer ones, and at short ones again
+// after a quiet time.
 package pace
 
 import (
@@ -11,24 +11,25 @@ import (
 
 // Pace is how often something is done. It is for one goroutine.
 type Pace struct {
-	// Least is the time between two times at first; it doubles up to Most.
-	Least, Most time.Duration
+	// MinInterval is the time between two times at first; it doubles up to
+	// MaxInterval.
+	MinInterval, MaxInterval time.Duration
 
-	last  time.Time
-	pause time.Duration
-	row   int // how often it was done without quiet between
+	last     time.Time
+	interval time.Duration
+	row      int // how often it was done without quiet between
 }
 
-// Wait returns how long to wait until it may be done again.
-func (p *Pace) Wait(now time.Time) time.Duration { return max(0, p.last.Add(p.pause).Sub(now)) }
+// Wait returns how long to wait before it may be done again.
+func (p *Pace) Wait(now time.Time) time.Duration { return max(0, p.last.Add(p.interval).Sub(now)) }
 
-// Done notes that it was done. There was quiet if it could have been done long
-// before.
+// Done notes that it was done. If it could have been done much earlier, there
+// was a quiet time.
 func (p *Pace) Done(now time.Time) {
-	if now.Sub(p.last) >= 2*p.pause {
+	if now.Sub(p.last) >= 2*p.interval {
 		p.row = 0
 	}
 	p.row++
-	p.pause = backoff.Backoff{First: p.Least, Max: p.Most}.Delay(p.row)
+	p.interval = backoff.Backoff{First: p.MinInterval, Max: p.MaxInterval}.Delay(p.row)
 	p.last = now
 }

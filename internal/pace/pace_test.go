@@ -6,7 +6,7 @@ import (
 )
 
 func TestPace(t *testing.T) {
-	p := Pace{Least: time.Second, Most: 5 * time.Second}
+	p := Pace{MinInterval: time.Second, MaxInterval: 5 * time.Second}
 	now := time.Unix(1000, 0)
 	for i, want := range []time.Duration{0, 1, 2, 4, 5, 5} {
 		if got := p.Wait(now); got != want*time.Second {

@@ -1,4 +1,4 @@
-// Package poll waits for what cannot be watched, by asking again and again.
+// Package poll waits for conditions that cannot be watched.
 package poll
 
 import (
@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Until calls check every interval until it returns nil or ctx ends. The error
-// then says what was waited for and what check returned last. An error of Fatal
-// ends the wait at once.
+// Until calls check every interval until it returns nil or ctx is done. Then
+// the error says what was waited for and what check returned last. An error of
+// [Fatal] ends the wait at once.
 func Until(ctx context.Context, what string, interval time.Duration, check func(context.Context) error) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -34,7 +34,7 @@ func Until(ctx context.Context, what string, interval time.Duration, check func(
 	}
 }
 
-// Fatal marks an error of a check after which waiting is no use.
+// Fatal marks an error of a check after which waiting is of no use.
 func Fatal(err error) error { return &fatalError{err} }
 
 type fatalError struct{ err error }

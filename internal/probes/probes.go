@@ -15,23 +15,24 @@ import (
 type Options struct {
 	// Address is that of the listener.
 	Address string
-	// Ready says why the program cannot do its work yet, nil if it can.
+	// Ready returns why the program cannot do its work yet, nil if it can.
 	Ready func() error
-	// Alive says why the program must be started anew, nil if it need not.
-	// It must return soon.
+	// Alive returns why the program must be restarted, nil if it need not be. It
+	// must return soon.
 	Alive func() error
 	// Metrics answers for /metrics.
 	Metrics http.Handler
 }
 
-// scrapes is how many requests for metrics are worked on at a time, and
-// patience how long others wait.
+// maxScrapes is how many requests for metrics are worked on at a time, and
+// scrapeTimeout how long others wait.
 const (
-	scrapes  = 2
-	patience = 5 * time.Second
+	maxScrapes    = 2
+	scrapeTimeout = 5 * time.Second
 )
 
-// Serve serves until ctx is done, and returns when nothing is under way.
+// Serve serves until ctx is done, and returns when the requests in flight have
+// ended.
 func Serve(ctx context.Context, o Options) error {
 	listener, server, err := Listen(ctx, o)
 	if err != nil {
@@ -43,7 +44,7 @@ func Serve(ctx context.Context, o Options) error {
 	return nil
 }
 
-// Listen listens, and returns what is to be served there.
+// Listen listens, and returns the server to serve there.
 func Listen(ctx context.Context, o Options) (*bounded.Listener, *http.Server, error) {
 	listener, err := bounded.Listen(ctx, o.Address, bounded.Limits{})
 	if err != nil {
@@ -59,12 +60,12 @@ func handler(o Options) http.Handler {
 	mux.HandleFunc("GET /healthz", answer(o.Alive))
 	mux.HandleFunc("GET /readyz", answer(o.Ready))
 	if o.Metrics != nil {
-		mux.Handle("GET /metrics", bounded.NewGate(scrapes, 1).Handler(patience, o.Metrics))
+		mux.Handle("GET /metrics", bounded.NewGate(maxScrapes, 1).Handler(scrapeTimeout, o.Metrics))
 	}
 	return mux
 }
 
-// answer says ok, or what is wrong with status 503.
+// answer answers ok, or with status 503 and what is wrong.
 func answer(check func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if check != nil {

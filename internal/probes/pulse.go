@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// beatWait is how long a question after the pulse waits for a beat.
-	beatWait = time.Second
-	// deadAfter is how long a beat may take. A machine that is overloaded or
-	// was suspended takes long, too.
+	// beatTimeout is how long Check waits for beats.
+	beatTimeout = time.Second
+	// deadAfter is how long a beat may take. It is long, because a machine may be
+	// overloaded or was suspended.
 	deadAfter = 30 * time.Second
 )
 
-// Pulse tells whether loops still turn. A beat is a function that returns once
-// its loop has come by. Each is called when somebody asks, one call at a time:
-// nothing happens in between.
+// Pulse tells whether loops still run. Each loop has a beat: a function that
+// returns once the loop has answered it. Beats are only called by Check, one
+// call of each at a time.
 type Pulse struct {
 	beats map[string]func(context.Context)
 
@@ -26,13 +26,13 @@ type Pulse struct {
 	since map[string]time.Time // of beats that are awaited
 }
 
-// NewPulse returns the pulse of these loops, by name.
+// NewPulse returns the pulse of loops, whose beats are given by name.
 func NewPulse(beats map[string]func(context.Context)) *Pulse {
 	return &Pulse{beats: beats, since: map[string]time.Time{}}
 }
 
-// Check says which loop has not come by for deadAfter, nil if there is none.
-// Calls of beats end with ctx.
+// Check returns an error that names the loops that have not answered for
+// deadAfter, nil if there are none. Calls of beats end with ctx.
 func (p *Pulse) Check(ctx context.Context) error {
 	var calls sync.WaitGroup
 	p.mu.Lock()
@@ -54,7 +54,7 @@ func (p *Pulse) Check(ctx context.Context) error {
 		calls.Wait()
 		close(done)
 	}()
-	timer := time.NewTimer(beatWait)
+	timer := time.NewTimer(beatTimeout)
 	defer timer.Stop()
 	select {
 	case <-done:
@@ -72,5 +72,5 @@ func (p *Pulse) Check(ctx context.Context) error {
 		return nil
 	}
 	slices.Sort(dead)
-	return fmt.Errorf("%v did not come by within %s", dead, deadAfter)
+	return fmt.Errorf("%v did not answer within %s", dead, deadAfter)
 }

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	defaultWindow = 65535 // RFC 9113, 6.9.2
-	defaultFrame  = 16384 // 4.2
-	maxHeaders    = 16 << 10
+	defaultWindowBytes = 65535 // RFC 9113, 6.9.2
+	defaultFrameBytes  = 16384 // 4.2
+	maxHeaderBytes     = 16 << 10
 )
 
 // conn is a connection. One goroutine reads it.
@@ -28,12 +28,12 @@ type conn struct {
 	// mu guards what follows, and writing.
 	mu      sync.Mutex
 	streams map[uint32]*stream
-	// running counts calls whose method has not returned; cancelled ones too.
+	// running counts calls whose method has not returned, also canceled ones.
 	running int
-	// lastID is the highest stream that the peer has opened.
+	// lastID is the highest id of a stream that the peer has opened.
 	lastID uint32
-	// window is how much may be sent, initial how much on a new stream, and
-	// frame how much at a time.
+	// window is how many bytes may be sent, initial how many on a new stream, and
+	// frame how many at a time.
 	window, initial int64
 	frame           int
 }
@@ -42,16 +42,16 @@ func newConn(s *Server, accepted net.Conn) *conn {
 	c := &conn{
 		server: s, net: accepted,
 		streams: make(map[uint32]*stream),
-		window:  defaultWindow, initial: defaultWindow, frame: defaultFrame,
+		window:  defaultWindowBytes, initial: defaultWindowBytes, frame: defaultFrameBytes,
 	}
 	c.framer = http2.NewFramer(deadlineWriter{accepted}, accepted)
 	c.framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	c.framer.MaxHeaderListSize = maxHeaders
-	c.framer.SetMaxReadFrameSize(defaultFrame)
+	c.framer.MaxHeaderListSize = maxHeaderBytes
+	c.framer.SetMaxReadFrameSize(defaultFrameBytes)
 	return c
 }
 
-// deadlineWriter does not wait for ever for a peer that does not read.
+// deadlineWriter fails if the peer does not read within writeTimeout.
 type deadlineWriter struct{ net.Conn }
 
 func (w deadlineWriter) Write(p []byte) (int, error) {
@@ -107,7 +107,7 @@ func (c *conn) greet() error {
 	defer c.mu.Unlock()
 	return c.framer.WriteSettings(
 		http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: maxStreams},
-		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHeaders},
+		http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: maxHeaderBytes},
 		http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0}, // nothing to keep
 	)
 }
@@ -153,7 +153,7 @@ func (c *conn) handle(frame http2.Frame) error {
 	case *http2.PushPromiseFrame:
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
-	return nil // of no interest
+	return nil // other frames do not matter
 }
 
 // open begins a call.
@@ -189,7 +189,7 @@ func (c *conn) data(f *http2.DataFrame) error {
 		c.mu.Unlock()
 		return err // a call that was given up
 	}
-	if len(s.request)+len(f.Data()) > maxMessage+prefixLen {
+	if len(s.request)+len(f.Data()) > maxMessageBytes+prefixBytes {
 		c.mu.Unlock()
 		return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeEnhanceYourCalm}
 	}
@@ -204,7 +204,7 @@ func (c *conn) data(f *http2.DataFrame) error {
 	return nil
 }
 
-// allow lets the peer send as much again. The caller holds mu.
+// allow lets the peer send as much again as it has sent. The caller holds mu.
 func (c *conn) allow(f *http2.DataFrame, s *stream) error {
 	n := f.Header().Length
 	if n == 0 {
@@ -219,7 +219,7 @@ func (c *conn) allow(f *http2.DataFrame, s *stream) error {
 	return c.framer.WriteWindowUpdate(f.StreamID, n)
 }
 
-// widen lets more be sent, on a stream or, as 0, on all together.
+// widen allows more to be sent: on a stream or, if id is 0, on all together.
 func (c *conn) widen(id uint32, more int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -244,7 +244,7 @@ func (c *conn) widen(id uint32, more int64) error {
 	return s.flush()
 }
 
-// settings takes over what the peer wants.
+// settings applies the peer's settings.
 func (c *conn) settings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return nil
@@ -263,7 +263,7 @@ func (c *conn) settings(f *http2.SettingsFrame) error {
 				s.window += more
 			}
 		case http2.SettingMaxFrameSize:
-			c.frame = int(min(s.Val, defaultFrame)) // larger ones are of no use
+			c.frame = int(min(s.Val, defaultFrameBytes)) // larger ones are of no use
 		}
 		return nil
 	})
@@ -281,7 +281,7 @@ func (c *conn) settings(f *http2.SettingsFrame) error {
 	return nil
 }
 
-// reset ends a call that the peer did not make well.
+// reset ends a call with an error of the protocol.
 func (c *conn) reset(id uint32, code http2.ErrCode) {
 	c.mu.Lock()
 	s := c.streams[id]

@@ -151,7 +151,7 @@ func runChild(args string) error {
 		pluginapi.RegisterDevicePluginServer(s, &lister{})
 		h := &http.Server{
 			Handler: s, Protocols: new(http.Protocols),
-			HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: defaultFrame},
+			HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReadFrameSize: defaultFrameBytes},
 		}
 		h.Protocols.SetUnencryptedHTTP2(true)
 		serve = func(l net.Listener) { _ = h.Serve(l) }

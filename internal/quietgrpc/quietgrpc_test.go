@@ -113,7 +113,7 @@ func TestUnary(t *testing.T) {
 		t.Fatalf("options = %v, %v; want the local address known", options, err)
 	}
 	// More than a frame, more than a window, as many as fit.
-	for _, size := range []int{0, 1, defaultFrame, defaultWindow, 1 << 20, maxMessage - 100} {
+	for _, size := range []int{0, 1, defaultFrameBytes, defaultWindowBytes, 1 << 20, maxMessageBytes - 100} {
 		response, err := client.Allocate(ctx, request(fmt.Sprint(size)))
 		if err != nil {
 			t.Fatalf("answer of %d bytes: %v", size, err)
@@ -125,15 +125,15 @@ func TestUnary(t *testing.T) {
 	// A request of several windows; the text comes back as it was, but cut.
 	for _, text := range []string{"plain", "all of 100 %, naïve\nline\x00", strings.Repeat("löng ", 60<<10)} {
 		_, err := client.Allocate(ctx, request(text))
-		want := shorten.Text(text, maxText)
+		want := shorten.Text(text, maxTextBytes)
 		if status.Code(err) != codes.ResourceExhausted || status.Convert(err).Message() != want {
 			t.Errorf("error = %.60v, want ResourceExhausted with %.40q", err, want)
 		}
 	}
-	if _, err := client.Allocate(ctx, request(fmt.Sprint(maxMessage))); status.Code(err) != codes.Internal {
+	if _, err := client.Allocate(ctx, request(fmt.Sprint(maxMessageBytes))); status.Code(err) != codes.Internal {
 		t.Errorf("an answer that is too long: %v, want Internal", err)
 	}
-	if _, err := client.Allocate(ctx, request(strings.Repeat("x", maxMessage))); err == nil {
+	if _, err := client.Allocate(ctx, request(strings.Repeat("x", maxMessageBytes))); err == nil {
 		t.Error("a request that is too long was answered")
 	}
 	if err := conn.Invoke(ctx, "/v1beta1.DevicePlugin/Nothing", &pluginapi.Empty{}, &pluginapi.Empty{}); status.Code(err) != codes.Unimplemented {
@@ -433,7 +433,7 @@ func badFrames() map[string][]byte {
 		"data of nobody": frames(func(f *http2.Framer) { _ = f.WriteData(7, true, []byte("x")) }),
 		"data after end": frames(func(f *http2.Framer) {
 			open(f, 1, false)
-			_ = f.WriteData(1, true, make([]byte, prefixLen))
+			_ = f.WriteData(1, true, make([]byte, prefixBytes))
 			_ = f.WriteData(1, true, []byte("x"))
 		}),
 		"wrong length": frames(func(f *http2.Framer) {
@@ -448,13 +448,13 @@ func badFrames() map[string][]byte {
 		"window shrinks": frames(func(f *http2.Framer) {
 			open(f, 1, false)
 			_ = f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
-			_ = f.WriteData(1, true, make([]byte, prefixLen))
+			_ = f.WriteData(1, true, make([]byte, prefixBytes))
 			_ = f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
 		}),
 		"reset at once": frames(func(f *http2.Framer) {
 			for id := uint32(1); id < 200; id += 2 {
 				open(f, id, false)
-				_ = f.WriteData(id, true, make([]byte, prefixLen))
+				_ = f.WriteData(id, true, make([]byte, prefixBytes))
 				_ = f.WriteRSTStream(id, http2.ErrCodeCancel)
 			}
 		}),

@@ -1,17 +1,17 @@
-// Package quietgrpc serves gRPC to many connections that are mostly quiet.
+// Package quietgrpc is a gRPC server for many connections that are mostly idle.
 //
 // The kubelet's device manager opens a connection per resource and keeps one
 // call open on it, over which a list is sent now and then. With a thousand
-// devices that is a thousand connections; google.golang.org/grpc keeps four
-// goroutines and about 36 KiB for each, more than all the rest of the agent.
-// Here a connection costs one goroutine, which reads, and what is sent is sent
-// by whoever sends it. Frames and header compression are those of
+// devices these are a thousand connections. google.golang.org/grpc needs four
+// goroutines and about 36 KiB for each, more than the rest of the agent. Here a
+// connection needs one goroutine, which reads; the goroutine that sends
+// something also writes it. Frames and header compression are those of
 // golang.org/x/net/http2; messages and service descriptions those of
 // google.golang.org/grpc.
 //
-// It is a part of gRPC: unary calls, and calls with one request and a stream of
-// answers (a [Watch]). There is no TLS, no compression of messages, no metadata
-// and no grpc-timeout: a client whose time is up cancels the call.
+// It supports unary calls, and calls with one request and a stream of answers (a
+// [Watch]). It does not support TLS, compression of messages, metadata and
+// grpc-timeout: a client whose time is over cancels the call.
 package quietgrpc
 
 import (
@@ -29,10 +29,10 @@ import (
 const (
 	// maxStreams is how many calls a connection may have open.
 	maxStreams = 16
-	// maxMessage bounds a request, and what may wait to be sent, in bytes.
-	maxMessage = 4 << 20
+	// maxMessageBytes bounds a request, and what may wait to be sent.
+	maxMessageBytes = 4 << 20
 	// prefaceTimeout bounds the time until a connection speaks HTTP/2, and
-	// writeTimeout the time that a peer may leave unread what was sent.
+	// writeTimeout the time until a peer reads what was sent.
 	prefaceTimeout = 10 * time.Second
 	writeTimeout   = 10 * time.Second
 )
@@ -66,20 +66,21 @@ func New() *Server {
 	}
 }
 
-// RegisterService registers the unary methods of a service. Their context has
-// the [peer.Peer] and is done when the call was cancelled.
+// RegisterService registers the unary methods of a service. Their context has the
+// [peer.Peer] and is done when the call was canceled.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	for _, m := range desc.Methods {
 		s.methods["/"+desc.ServiceName+"/"+m.MethodName] = method{impl, m.Handler}
 	}
 }
 
-// RegisterWatch registers a method with a stream of answers, by its full name,
-// "/<service>/<method>". Start is called for each call and must return soon; an
-// error ends the call. What the request says is not told.
+// RegisterWatch registers a method with a stream of answers by its full name,
+// "/<service>/<method>". start is called for each call and must return soon; an
+// error ends the call. It does not get the request.
 func (s *Server) RegisterWatch(name string, start func(*Watch) error) { s.watches[name] = start }
 
-// Serve accepts connections until the listener is closed. They outlive it.
+// Serve accepts connections until the listener is closed. The connections stay
+// open.
 func (s *Server) Serve(listener net.Listener) error {
 	s.mu.Lock()
 	if s.stopped {

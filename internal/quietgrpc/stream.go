@@ -18,9 +18,9 @@ import (
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// prefixLen is the length of what precedes a message: a byte that says whether
+// prefixBytes is the length of what precedes a message: a byte that says whether
 // it is compressed, and four for its length.
-const prefixLen = 5
+const prefixBytes = 5
 
 var errEnded = errors.New("the call has ended")
 
@@ -33,14 +33,14 @@ type stream struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// request is what came of it; requested says that it is all.
+	// request is what has arrived; requested tells that it is complete.
 	request   []byte
 	requested bool
 
 	// window is how much may be sent on it.
 	window int64
-	// answered says that the headers were sent; out is what waits to be sent,
-	// and then last, the trailers, if it is not nil.
+	// answered tells that the headers were sent. out is what waits to be sent;
+	// after it comes last, the trailers, if it is not nil.
 	answered  bool
 	out, last []byte
 
@@ -49,7 +49,7 @@ type stream struct {
 	over  bool
 }
 
-// ended notes that nothing more comes of a call. The caller does not hold mu.
+// ended notes that a call is over. The caller does not hold mu.
 func (s *stream) ended() {
 	s.cancel()
 	s.conn.mu.Lock()
@@ -65,11 +65,11 @@ func (s *stream) ended() {
 func (s *stream) dispatch() {
 	request := s.request
 	s.request = nil
-	if len(request) < prefixLen || request[0] != 0 || uint64(binary.BigEndian.Uint32(request[1:])) != uint64(len(request)-prefixLen) {
-		s.finish(nil, status.Error(codes.Internal, "the request is not one message, not compressed"))
+	if len(request) < prefixBytes || request[0] != 0 || uint64(binary.BigEndian.Uint32(request[1:])) != uint64(len(request)-prefixBytes) {
+		s.finish(nil, status.Error(codes.Internal, "the request is not one uncompressed message"))
 		return
 	}
-	request = request[prefixLen:]
+	request = request[prefixBytes:]
 
 	if start, ok := s.conn.server.watches[s.method]; ok {
 		s.watch(start)
@@ -121,7 +121,7 @@ func (s *stream) watch(start func(*Watch) error) {
 	}
 }
 
-// Send sends an answer, at once as far as the peer lets it, else when it does.
+// Send sends an answer, as soon as the peer's flow control allows it.
 func (w *Watch) Send(message proto.Message) error {
 	raw, err := frameOf(message)
 	if err != nil {
@@ -133,7 +133,7 @@ func (w *Watch) Send(message proto.Message) error {
 	if s.conn.streams[s.id] != s || s.last != nil {
 		return errEnded
 	}
-	if len(s.out)+len(raw) > maxMessage+prefixLen {
+	if len(s.out)+len(raw) > maxMessageBytes+prefixBytes {
 		return fmt.Errorf("the peer does not read: %d bytes wait to be sent", len(s.out))
 	}
 	s.out = append(s.out, raw...)
@@ -147,10 +147,10 @@ func (w *Watch) Busy() bool {
 	return len(w.stream.out) > 0
 }
 
-// Close ends the call, with an error or, if it is nil, well.
+// Close ends the call with an error, or with status OK if err is nil.
 func (w *Watch) Close(err error) { w.stream.finish(nil, err) }
 
-// finish sends the answer, if it is not nil, and how the call has ended.
+// finish sends the answer, if it is not nil, and the status.
 func (s *stream) finish(response any, err error) {
 	var raw []byte
 	if err == nil && response != nil {
@@ -175,7 +175,7 @@ func (s *stream) finish(response any, err error) {
 	s.ended()
 }
 
-// flush sends what may be sent. The caller holds mu.
+// flush sends what flow control allows. The caller holds mu.
 func (s *stream) flush() error {
 	c := s.conn
 	if !s.answered && len(s.out) > 0 {
@@ -214,19 +214,19 @@ func (s *stream) fail(err error) error {
 
 // frameOf returns a message with its prefix.
 func frameOf(message proto.Message) ([]byte, error) {
-	raw := make([]byte, prefixLen, prefixLen+proto.Size(message))
+	raw := make([]byte, prefixBytes, prefixBytes+proto.Size(message))
 	raw, err := proto.MarshalOptions{}.MarshalAppend(raw, message)
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) > maxMessage+prefixLen {
-		return nil, fmt.Errorf("a message of %d bytes is too long", len(raw)-prefixLen)
+	if len(raw) > maxMessageBytes+prefixBytes {
+		return nil, fmt.Errorf("a message of %d bytes is too long", len(raw)-prefixBytes)
 	}
-	binary.BigEndian.PutUint32(raw[1:], uint32(len(raw)-prefixLen))
+	binary.BigEndian.PutUint32(raw[1:], uint32(len(raw)-prefixBytes))
 	return raw, nil
 }
 
-// headers returns those that precede answers.
+// headers returns the headers before answers.
 func headers() []byte {
 	return encode(
 		hpack.HeaderField{Name: ":status", Value: "200"},
@@ -234,7 +234,7 @@ func headers() []byte {
 	)
 }
 
-// trailers returns those that end a call; alone, if no headers precede them.
+// trailers returns the trailers of a call. alone means that no headers were sent.
 func trailers(s *status.Status, alone bool) []byte {
 	var fields []hpack.HeaderField
 	if alone {
@@ -249,8 +249,8 @@ func trailers(s *status.Status, alone bool) []byte {
 	return encode(fields...)
 }
 
-// encode returns headers without a reference to earlier ones, so that nothing is
-// kept for that.
+// encode encodes headers without references to earlier ones, so that no table is
+// needed.
 func encode(fields ...hpack.HeaderField) []byte {
 	var block bytes.Buffer
 	encoder := hpack.NewEncoder(&block)
@@ -261,14 +261,14 @@ func encode(fields ...hpack.HeaderField) []byte {
 	return block.Bytes()
 }
 
-// maxText bounds an error's text: it has to fit into a frame, and into the
-// headers that a peer accepts.
-const maxText = 4 << 10
+// maxTextBytes bounds the text of an error: it must fit into a frame, and into
+// the headers that a peer accepts.
+const maxTextBytes = 4 << 10
 
-// escape writes a text as gRPC wants it: what is not printable ASCII, and "%",
-// as %XX.
+// escape encodes a text for grpc-message: bytes that are not printable ASCII,
+// and "%", become %XX.
 func escape(text string) string {
-	text = shorten.Text(text, maxText)
+	text = shorten.Text(text, maxTextBytes)
 	escaped := make([]byte, 0, len(text))
 	for i := range len(text) {
 		if b := text[i]; b < ' ' || b > '~' || b == '%' {

@@ -1,6 +1,6 @@
-// Package shorten shortens texts that are longer than there is room for. It never
-// cuts inside a character, and what it returns is valid UTF-8: the API server
-// takes nothing else.
+// Package shorten shortens texts to a number of bytes. It never cuts a
+// character, and always returns valid UTF-8, because the API server accepts
+// nothing else.
 package shorten
 
 import (
@@ -10,8 +10,8 @@ import (
 
 const more = "…"
 
-// Text returns s, or its start with "…" after it: at most n bytes in all. What is
-// not UTF-8 becomes U+FFFD.
+// Text returns s, or its beginning and "…", with at most n bytes in all.
+// Invalid UTF-8 becomes U+FFFD.
 func Text(s string, n int) string {
 	s = valid(s)
 	if len(s) <= n {
@@ -27,7 +27,7 @@ func Text(s string, n int) string {
 	return s[:at] + more
 }
 
-// ToEnd returns s, or its end with "…" before it: at most n bytes in all. It is for
+// ToEnd returns s, or "…" and its end, with at most n bytes in all. It is for
 // names that differ at the end, such as paths.
 func ToEnd(s string, n int) string {
 	s = valid(s)

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFile opens what has a name, whatever it is, without following a link and
-// without touching it.
+// openFile opens what has a name, whatever that is, as a reference only
+// (O_PATH). It does not follow a link.
 func openFile(path string) (*os.File, fs.FileInfo, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -31,7 +31,8 @@ func openFile(path string) (*os.File, fs.FileInfo, error) {
 	return file, info, nil
 }
 
-// byDescriptor is a path that leads to an open file, whoever has its name now.
+// byDescriptor returns a path that leads to an open file, whatever has its name
+// now.
 func byDescriptor(file *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(file.Fd())) }
 
 func owner(info fs.FileInfo) int {
@@ -41,7 +42,8 @@ func owner(info fs.FileInfo) int {
 	return -1
 }
 
-// openBelow opens what has a name below a folder. No link on the way is followed.
+// openBelow opens what has a name below a folder, as a reference only. It
+// follows no links.
 func openBelow(folder, name string) (*os.File, error) {
 	dir, err := unix.Open(folder, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -59,8 +61,8 @@ func openBelow(folder, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// Dial connects to a socket below a folder, by its file: links are refused, even
-// ones that come while this runs.
+// Dial connects to a socket below a folder. It refuses links, even ones that
+// are made while it runs.
 func Dial(ctx context.Context, dialer *net.Dialer, folder, path string) (net.Conn, error) {
 	name, err := filepath.Rel(folder, path)
 	if err != nil {

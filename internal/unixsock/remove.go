@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// vacate makes sure that renaming can put a socket at path: nothing is there, or
-// a dead socket that is ours to replace.
+// vacate returns nil if a socket can be renamed to path: nothing is there, or a
+// dead socket that this process may replace.
 func vacate(path string) error {
 	file, info, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -23,7 +23,7 @@ func vacate(path string) error {
 	}
 	defer file.Close()
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("something that is not a socket has its name, and belongs to user %d: %w; remove it", owner(info), ErrInTheWay)
+		return fmt.Errorf("a file of user %d that is not a socket has its name: %w; remove it", owner(info), ErrInTheWay)
 	}
 	live, err := answers(file)
 	switch {
@@ -39,14 +39,14 @@ func vacate(path string) error {
 }
 
 // mayReplace tells whether a user may remove a file from a folder that it may
-// write: in a sticky one there must be the owner of either. Root's capability to
-// do without is not asked for: an agent has none.
+// write to: if the folder is sticky, the user must own the folder or the file.
+// Capabilities of root are not considered, since an agent has none.
 func mayReplace(file, folder fs.FileInfo, uid int) bool {
 	return folder.Mode()&fs.ModeSticky == 0 || uid == 0 || owner(file) == uid || owner(folder) == uid
 }
 
-// makeWay has whatever is at path give way, but for a live socket of a user of whom
-// mayBe says so.
+// makeWay removes or renames what is at path, unless it is a live socket of a
+// user for whom mayBe returns true.
 func makeWay(path string, mayBe func(uid int) bool) error {
 	file, info, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,23 +77,23 @@ func makeWay(path string, mayBe func(uid int) bool) error {
 	return nil
 }
 
-// young is how long a socket at which nobody answers may be one whose process
-// has made it and will listen in a moment.
-const young = 10 * time.Second
+// youngAge is the age up to which a socket at which nobody answers does not
+// count as dead: its process may listen in a moment.
+const youngAge = 10 * time.Second
 
-// State says what became of a socket in [RemoveDead].
+// State is the result of [RemoveDead].
 type State int
 
-// What a file may be found to be.
+// The results.
 const (
-	Other   State = iota // it is not a socket, or is not there
+	Other   State = iota // it is not a socket, or does not exist
 	Live                 // somebody answers
 	Young                // nobody answers yet
-	Removed              // nobody answered, and it is gone now
+	Removed              // nobody answered, and it was removed
 )
 
-// RemoveDead removes a socket at which nobody answers, whoever has left it. The
-// caller owns the folder.
+// RemoveDead removes a socket at which nobody answers, whoever owns it. The
+// caller must own the folder.
 func RemoveDead(path string) (State, error) {
 	file, info, err := openFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,7 +115,7 @@ func RemoveDead(path string) (State, error) {
 	case isYoung(info, time.Now()):
 		return Young, nil
 	}
-	// Its name may be another's by now. So it is taken away first and looked at.
+	// Another socket may have its name by now. So rename it first, then check.
 	aside := path + suffix()
 	if err := unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, aside, unix.RENAME_NOREPLACE); err != nil {
 		return Live, fmt.Errorf("remove the dead socket %s of user %d: %w", path, owner(info), err)
@@ -130,9 +130,9 @@ func RemoveDead(path string) (State, error) {
 	return Removed, nil
 }
 
-// isYoung goes by when the file was made. A time that is far in the future is one
-// from before the clock was set.
+// isYoung goes by the time of the file. A time far in the future is from before
+// the clock was set.
 func isYoung(info fs.FileInfo, now time.Time) bool {
 	age := now.Sub(info.ModTime())
-	return -young < age && age < young
+	return -youngAge < age && age < youngAge
 }

@@ -1,13 +1,13 @@
-// Package unixsock makes the Unix sockets that programs of a node find each
-// other by.
+// Package unixsock makes Unix sockets in folders where other processes can
+// write too.
 //
-// A socket appears under its name only once it answers and has its final mode,
-// so whoever watches the folder can connect at once. A dead socket, left by a
-// process that was killed, is replaced; a live one is not.
+// A socket gets its name only once it answers and has its final mode, so
+// whoever watches the folder can connect at once. The dead socket of a process
+// that was killed is replaced; a live one is not.
 //
-// Others may write in the folder, so nothing is judged or changed by a name that
-// could lead elsewhere a moment later: a file is opened as what it is, without
-// following links, and asked and changed through that.
+// A name in the folder may lead elsewhere a moment later. So files are opened
+// first, without following links, and then checked and changed through the
+// descriptor.
 package unixsock
 
 import (
@@ -22,21 +22,21 @@ import (
 	"syscall"
 )
 
-// MaxPath is the longest path of a socket in bytes: sun_path in unix(7), less
-// the final NUL and what a socket's temporary name needs.
-const MaxPath = 107 - suffixLen
+// MaxPathBytes is the longest path of a socket: sun_path in unix(7), less the
+// final NUL and what a socket's temporary name needs.
+const MaxPathBytes = 107 - suffixBytes
 
-const suffixLen = 5 // a point and two random bytes in hexadecimal
+const suffixBytes = 5 // a point and two random bytes in hexadecimal
 
 var (
 	// ErrInUse says that somebody answers on the socket.
 	ErrInUse = errors.New("another process answers there; stop it or use another folder")
-	// ErrInTheWay says that the name is taken by what cannot be removed by us.
+	// ErrInTheWay says that this process cannot remove what has the name.
 	ErrInTheWay = errors.New("it is in the way")
 )
 
-// Listener is a listening socket that removes its file when it is closed, if
-// the file is still its own.
+// Listener is a listening socket. Closing it removes its file, if the file is
+// still its own.
 type Listener struct {
 	*net.UnixListener
 	path  string
@@ -45,22 +45,22 @@ type Listener struct {
 	err   error
 }
 
-// Listen makes a socket with the permissions given. It takes the place of a dead
-// socket and of nothing else.
+// Listen makes a socket with the given permissions. It replaces a dead socket,
+// and nothing else.
 func Listen(path string, mode fs.FileMode) (*Listener, error) {
 	return listen(path, mode, vacate)
 }
 
-// Take makes a socket as [Listen] does, for the owner of the folder: whatever has
-// its name gives way, but for a live socket of a user of whom mayBe says so. What
-// cannot be removed, as a folder that is not empty, is renamed.
+// Take makes a socket for the owner of the folder. It replaces whatever has the
+// name, except a live socket of a user for whom mayBe returns true. What cannot
+// be removed, such as a folder that is not empty, is renamed.
 func Take(path string, mode fs.FileMode, mayBe func(uid int) bool) (*Listener, error) {
 	return listen(path, mode, func(path string) error { return makeWay(path, mayBe) })
 }
 
 func listen(path string, mode fs.FileMode, makeWay func(path string) error) (*Listener, error) {
-	if len(path) > MaxPath {
-		return nil, fmt.Errorf("socket %s: the path has %d bytes, %d are allowed", path, len(path), MaxPath)
+	if len(path) > MaxPathBytes {
+		return nil, fmt.Errorf("socket %s: the path has %d bytes, %d are allowed", path, len(path), MaxPathBytes)
 	}
 	if err := makeWay(path); err != nil {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
@@ -93,7 +93,7 @@ func publish(temporary, path string, mode fs.FileMode) (fs.FileInfo, error) {
 	}
 	defer socket.Close()
 	if info.Mode().Type() != fs.ModeSocket || owner(info) != os.Geteuid() {
-		return nil, errors.New("somebody else has replaced it while it was made")
+		return nil, errors.New("another process replaced it while it was made")
 	}
 	if err := os.Chmod(byDescriptor(socket), mode); err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func publish(temporary, path string, mode fs.FileMode) (fs.FileInfo, error) {
 	return info, os.Rename(temporary, path)
 }
 
-// Lost tells whether the socket's name no longer leads to it: nobody new can
+// Lost tells whether the name no longer leads to this socket: then nobody can
 // connect.
 func (l *Listener) Lost() bool {
 	file, err := os.Lstat(l.path)
@@ -119,7 +119,7 @@ func (l *Listener) Close() error {
 	return l.err
 }
 
-// cause takes the path and the call out of an error whose caller names both.
+// cause removes path and call from an error: callers name them.
 func cause(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

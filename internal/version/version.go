@@ -1,4 +1,4 @@
-// Package version tells which build of this project a program is.
+// Package version is the version of a program of this project.
 package version
 
 import (
@@ -7,17 +7,16 @@ import (
 	"runtime/debug"
 )
 
-// linked is what the build said, with -ldflags=-X: images and make build do.
+// linked is set by -ldflags=-X in builds of images and in make build.
 var linked string
 
-// String is what a program prints when it is asked for its version, without
-// its name.
+// String is what a program prints as its version, without its name.
 func String() string {
 	info, _ := debug.ReadBuildInfo()
 	return describe(linked, info)
 }
 
-// describe prefers what the build said to what the Go tool knows.
+// describe prefers linked to what the Go tool recorded.
 func describe(linked string, info *debug.BuildInfo) string {
 	version, revision := linked, ""
 	if info != nil {
@@ -41,7 +40,7 @@ func describe(linked string, info *debug.BuildInfo) string {
 	return fmt.Sprintf("%s (%s, %s/%s%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH, revision)
 }
 
-// Asked tells whether a program's arguments only ask for its version.
-func Asked(args []string) bool {
+// Requested reports whether a program's arguments only ask for its version.
+func Requested(args []string) bool {
 	return len(args) == 1 && (args[0] == "--version" || args[0] == "-version" || args[0] == "version")
 }

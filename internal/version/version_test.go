@@ -26,14 +26,14 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-func TestAsked(t *testing.T) {
+func TestRequested(t *testing.T) {
 	for _, args := range [][]string{{"--version"}, {"-version"}, {"version"}} {
-		if !Asked(args) {
+		if !Requested(args) {
 			t.Errorf("%q does not ask", args)
 		}
 	}
 	for _, args := range [][]string{nil, {"udev"}, {"--version", "udev"}, {""}} {
-		if Asked(args) {
+		if Requested(args) {
 			t.Errorf("%q asks", args)
 		}
 	}

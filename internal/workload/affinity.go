@@ -6,10 +6,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// pin adds to the Pod's required node affinity that it runs on one of the
-// nodes. Terms are alternatives, and one can name one node: each of the user's
-// terms becomes as many as there are nodes. An empty term selects nothing and is
-// left so.
+// pin restricts the Pod's required node affinity to the given nodes. Terms are
+// alternatives and one can name only one node, so each of the user's terms
+// becomes one per node. An empty term selects nothing and stays.
 func pin(spec map[string]any, nodes []string) error {
 	affinity, err := ensure(spec, "affinity")
 	if err != nil {
@@ -57,7 +56,7 @@ func pin(spec map[string]any, nodes []string) error {
 		}
 		for _, node := range nodes {
 			one := runtime.DeepCopyJSON(term)
-			own, _ := one["matchFields"].([]any) // it was read above
+			own, _ := one["matchFields"].([]any) // checked above
 			one["matchFields"] = append(own, here(node))
 			pinned = append(pinned, one)
 		}

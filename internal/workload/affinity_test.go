@@ -46,8 +46,8 @@ func TestAffinityIsCombined(t *testing.T) {
 	}
 }
 
-// A Job may run on any of its Instance's nodes, and on no other: who takes over
-// one node can make an Instance of it, and must not start anything elsewhere.
+// A Job may run only on its Instance's nodes: an attacker on one node can make
+// an Instance for it, and must not start anything elsewhere.
 func TestJobsAreOnTheirNodes(t *testing.T) {
 	const (
 		asks  = `{template: {spec: {restartPolicy: Never, containers: [{name: a, image: i, resources: {limits: {"{{PLACEHOLDER}}": 1}}}]}}}`

@@ -13,17 +13,17 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// JobTemplate is a brokerJobSpec that was read and found usable.
+// JobTemplate is a parsed brokerJobSpec.
 type JobTemplate struct {
 	spec map[string]any
 	// Hash identifies the spec.
 	Hash string
-	// asks tells that its Pods ask for the Instance's resource: then they run
-	// where a kubelet offers it, also on nodes that come to see the device later.
+	// asks is set if its Pods request the Instance's resource: then they run
+	// where a kubelet offers it, including nodes that see the device later.
 	asks bool
 }
 
-// ParseJob reads a brokerJobSpec. Its errors name the field at fault.
+// ParseJob parses a brokerJobSpec. Its errors name the field at fault.
 func ParseJob(raw []byte) (*JobTemplate, error) {
 	spec, hash, err := parseObject(raw)
 	if err != nil {
@@ -66,8 +66,9 @@ func (t *JobTemplate) Job(inst *v0.Instance, generation int64) (*unstructured.Un
 	return job, nil
 }
 
-// Pod returns a Pod as the Job of an Instance makes it, for trials: whether the
-// namespace allows the Pods of a Job is not asked when the Job is made.
+// Pod returns a Pod as the Job of an Instance makes it, for dry runs: when a
+// Job is created, the API server does not check whether the namespace allows
+// its Pods.
 func (t *JobTemplate) Pod(inst *v0.Instance) (*unstructured.Unstructured, error) {
 	spec, err := t.jobSpec(inst)
 	if err != nil {
@@ -85,9 +86,9 @@ func (t *JobTemplate) Pod(inst *v0.Instance) (*unstructured.Unstructured, error)
 	return pod, nil
 }
 
-// jobSpec returns a copy of the spec for one Instance. Its Pods carry the
-// label controller, which upstream's do not, so that Services select them, and
-// run on no other nodes than those of the Instance.
+// jobSpec returns a copy of the spec for one Instance. Its Pods carry the label
+// controller, unlike upstream's, so that Services select them, and run only on
+// the Instance's nodes.
 func (t *JobTemplate) jobSpec(inst *v0.Instance) (map[string]any, error) {
 	spec := runtime.DeepCopyJSON(t.spec)
 	template, err := ensure(spec, "template")

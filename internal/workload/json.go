@@ -33,8 +33,8 @@ func hashOf(object map[string]any) (string, error) {
 	return hex.EncodeToString(sum[:8]), nil
 }
 
-// child returns a field of a JSON object as a type; the zero value if it is
-// absent or null.
+// child returns a field of a JSON object as T; the zero value if it is absent
+// or null.
 func child[T any](m map[string]any, field string) (T, error) {
 	var zero T
 	v, ok := m[field]
@@ -55,7 +55,7 @@ func jsonKind(v any) string {
 	return "an object"
 }
 
-// ensure returns an object field, which it makes if it is absent.
+// ensure returns a field that is an object, and makes it if it is absent.
 func ensure(m map[string]any, field string) (map[string]any, error) {
 	v, err := child[map[string]any](m, field)
 	if err != nil {

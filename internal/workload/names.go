@@ -9,8 +9,8 @@ import (
 
 // PodName returns the name of the broker Pod of an Instance on a node:
 // "<instance>-pod", or "<node>-<instance>-pod" if the device is shared. Dots in
-// the Instance's name become dashes, and a long name is shortened, because the
-// label app repeats it and the Pod's host name comes from it.
+// the Instance's name become dashes, and a long name is shortened, because it
+// is also the label app and the Pod's host name.
 func PodName(instance, node string, shared bool) string {
 	name := dashed(instance) + "-pod"
 	if shared {
@@ -35,16 +35,16 @@ func ServiceName(owner string) string {
 
 func dashed(name string) string { return strings.ReplaceAll(name, ".", "-") }
 
-// maxLabel is the longest label value, DNS label and host name.
-const maxLabel = 63
+// maxLabelBytes is the limit of label values, DNS labels and host names.
+const maxLabelBytes = 63
 
-// shorten returns name if it fits into 63 characters, so that it can be a
-// label value, a host name and a Service name as well; else its first 54
-// characters, a dash and eight hexadecimal digits of its SHA-256.
+// shorten returns name if it has at most 63 characters, so that it can be a
+// label value, a host name and a Service name; else its first 54 characters, a
+// dash and eight hexadecimal digits of its SHA-256.
 func shorten(name string) string {
-	if len(name) <= maxLabel {
+	if len(name) <= maxLabelBytes {
 		return name
 	}
 	sum := sha256.Sum256([]byte(name))
-	return strings.TrimRight(name[:maxLabel-9], "-.") + "-" + hex.EncodeToString(sum[:4])
+	return strings.TrimRight(name[:maxLabelBytes-9], "-.") + "-" + hex.EncodeToString(sum[:4])
 }

@@ -8,9 +8,9 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// substitute puts the resource's name in the place of the placeholder in the
-// requests and limits of all containers. Quantities, and all else under
-// resources, stay as they are.
+// substitute replaces the placeholder by the resource's name in the requests
+// and limits of all containers. Quantities, and everything else under
+// resources, stay.
 func substitute(spec map[string]any, resource string) error {
 	for _, field := range []string{"containers", "initContainers"} {
 		list, err := child[[]any](spec, field)
@@ -42,9 +42,9 @@ func substitute(spec map[string]any, resource string) error {
 	return nil
 }
 
-// Quantity returns how much of a resource a Pod takes at one time: its
-// containers and sidecars together, or one of its ordinary init containers
-// with the sidecars started before it, whichever is more.
+// Quantity returns how much of a resource a Pod takes at a time: its containers
+// and sidecars together, or one of its init containers with the sidecars
+// started before it, whichever is more.
 func Quantity(spec *corev1.PodSpec, resource corev1.ResourceName) int64 {
 	of := func(c *corev1.Container) int64 {
 		if q, ok := c.Resources.Requests[resource]; ok {

@@ -13,7 +13,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// PodTemplate is a brokerPodSpec that was read and found usable.
+// PodTemplate is a parsed brokerPodSpec.
 type PodTemplate struct {
 	spec map[string]any
 	// Hash identifies the spec: 16 hexadecimal digits.
@@ -22,13 +22,13 @@ type PodTemplate struct {
 	Quantity int64
 }
 
-// ParsePod reads a brokerPodSpec. Its errors name the field at fault.
+// ParsePod parses a brokerPodSpec. Its errors name the field at fault.
 func ParsePod(raw []byte) (*PodTemplate, error) {
 	spec, hash, err := parseObject(raw)
 	if err != nil {
 		return nil, err
 	}
-	// The typed form is only looked at; the Pod is made from the other.
+	// The typed form is only for checks; the Pod is made from the other.
 	var typed corev1.PodSpec
 	if err := json.Unmarshal(raw, &typed); err != nil {
 		return nil, fmt.Errorf("not a PodSpec: %w", err)
@@ -37,7 +37,7 @@ func ParsePod(raw []byte) (*PodTemplate, error) {
 		return nil, errors.New("containers: at least one is needed")
 	}
 	t := &PodTemplate{spec: spec, Hash: hash, Quantity: Quantity(&typed, v0.Placeholder)}
-	// This finds what Pod could fail on.
+	// This finds all errors that Pod could return.
 	if _, err := t.podSpec("trial", "trial"); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,8 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// AnnotationServiceHash tells what a Service was last written from.
+// AnnotationServiceHash is the hash of the spec that a Service was last written
+// from.
 const AnnotationServiceHash = "akri.sh/service-spec-hash"
 
 // ServiceLabel returns the label by which the Service of an Instance or a
@@ -24,7 +25,7 @@ func ServiceLabel(owner metav1.Object) string {
 }
 
 // NewService returns the Service of an Instance or a Configuration. Labels are
-// added to the spec's selector, so that it selects the brokers of its owner. Its
+// added to the spec's selector, so that it selects the owner's brokers. Its
 // errors name the field at fault.
 func NewService(raw []byte, owner metav1.Object) (*unstructured.Unstructured, error) {
 	spec, _, err := parseObject(raw)

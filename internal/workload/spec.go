@@ -10,25 +10,25 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// Kind is what is made from a spec.
+// Kind is the kind of object that is made from a spec.
 type Kind int
 
-// What a Configuration can ask for.
+// The kinds that a Configuration can have specs for.
 const (
 	Pod Kind = iota
 	Job
 	Service
 )
 
-// Spec is a spec of Kubernetes that a Configuration holds as it was written.
+// Spec is a Kubernetes spec in a Configuration, as it was written.
 type Spec struct {
 	Kind Kind
 	Path *field.Path
 	Raw  []byte // JSON
 }
 
-// SpecsOf returns the specs that a Configuration has: first those of brokers,
-// then those of Services.
+// SpecsOf returns the specs of a Configuration: first those of brokers, then
+// those of Services.
 func SpecsOf(c *v0.Configuration) []Spec {
 	if c == nil {
 		return nil
@@ -57,7 +57,7 @@ func Raw(spec *runtime.RawExtension) []byte {
 	return spec.Raw
 }
 
-// Same tells whether two specs say the same. A spec that is absent says
+// Same reports whether two specs are equal as JSON; an absent one equals
 // nothing.
 func (s Spec) Same(o Spec) bool {
 	var a, b any

@@ -109,7 +109,7 @@ func (b *bench) watchBrokers(ctx context.Context) (watch.Interface, error) {
 	return w, nil
 }
 
-// next waits for a Pod event of which is true, and returns its moment.
+// next waits for a Pod event that satisfies is, and returns its time.
 func next(ctx context.Context, w watch.Interface, is func(watch.EventType, *corev1.Pod) bool) (time.Time, error) {
 	for {
 		select {

@@ -20,9 +20,9 @@ import (
 // writers is how many requests the agent's publisher has under way at once.
 const writers = 16
 
-// measureBurst has a debugEcho handler report many devices at once, on each
-// node, and times them to a watcher that sees each with all of its nodes. The
-// floor is as many server-side applies of like objects by as many writers.
+// measureBurst makes a debugEcho handler report many devices at once, on each
+// node, and measures the time until a watcher sees each with all its nodes. The
+// floor is as many server-side applies of similar objects by as many writers.
 func measureBurst(ctx context.Context, b *bench) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -38,7 +38,7 @@ func measureBurst(ctx context.Context, b *bench) error {
 }
 
 // withDevices makes a Configuration of n devices and calls use when all nodes
-// see and offer them all. It says how long each took.
+// see and offer all of them, with how long each took.
 func (b *bench) withDevices(ctx context.Context, name string, n int, use func(visible, offered time.Duration) error) (err error) {
 	w, err := b.watchInstances(ctx)
 	if err != nil {
@@ -118,8 +118,7 @@ func (b *bench) floorOfMany(ctx context.Context) (time.Duration, error) {
 	return done.Sub(started), err
 }
 
-// untilOffered waits until each node has all n devices of a Configuration to
-// give.
+// untilOffered waits until each node offers all n devices of a Configuration.
 func (b *bench) untilOffered(ctx context.Context, configuration string, devices int) error {
 	name := corev1.ResourceName(v0.ResourceName(configuration))
 	return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, 5*time.Minute, true, func(ctx context.Context) (bool, error) {

@@ -25,7 +25,8 @@ import (
 	"github.com/akri-go/akri/internal/devcluster"
 )
 
-// withCluster makes a cluster with the chart, has it used and removes it.
+// withCluster makes a cluster with the chart, calls use and removes the
+// cluster.
 func withCluster(ctx context.Context, nodes int, namespace string, use func(kubeconfig, audit string) error) (err error) {
 	dir, err := os.MkdirTemp("", "akri-bench-")
 	if err != nil {
@@ -154,11 +155,11 @@ type instances struct {
 	watch.Interface
 	bench *bench
 	there map[string]*v0.Instance
-	// came and went have the moment at which each was first seen, and last.
+	// came and went are the times at which each was first and last seen.
 	came, went map[string]time.Time
 }
 
-// watchInstances starts to follow; the ones that are there have come already.
+// watchInstances starts to follow; existing Instances count as having come.
 func (b *bench) watchInstances(ctx context.Context) (*instances, error) {
 	w := &instances{bench: b, there: map[string]*v0.Instance{}, came: map[string]time.Time{}, went: map[string]time.Time{}}
 	list, err := w.start(ctx)
@@ -186,8 +187,8 @@ func (w *instances) start(ctx context.Context) (*v0.InstanceList, error) {
 	return list, nil
 }
 
-// again starts anew when the API server has ended the watch, as it does for a
-// while after a CRD was updated. What it missed is seen now.
+// again lists again when the API server has ended the watch, as it does for a
+// while after a CRD was updated. Events in between are seen late.
 func (w *instances) again(ctx context.Context) (at time.Time, err error) {
 	list, err := w.start(ctx)
 	if err != nil {
@@ -213,7 +214,7 @@ func (w *instances) see(i *v0.Instance, at time.Time) {
 	w.there[i.Name] = i
 }
 
-// complete tells whether there are n Instances, each with this many nodes.
+// complete reports whether there are n Instances, each with this many nodes.
 func (w *instances) complete(n, nodes int) bool {
 	if len(w.there) < n {
 		return false
@@ -226,7 +227,7 @@ func (w *instances) complete(n, nodes int) bool {
 	return true
 }
 
-// until takes events until done says so; it returns the moment of the last.
+// until takes events until done; it returns the time of the last.
 func (w *instances) until(ctx context.Context, done func() bool) (time.Time, error) {
 	at := time.Now()
 	for !done() {

@@ -26,9 +26,9 @@ const (
 	floodValue      = 30_000
 )
 
-// measureFloodOfInstances makes shared Instances that are as large as they may be and that
-// no node sees: what another node's token could make. It reports what they cost
-// agent and controller as they come, and agents that start when they are there.
+// measureFloodOfInstances makes the largest possible shared Instances that no
+// node sees, as a stolen token of another node could. It reports what they cost
+// agent and controller when they come, and agents that start later.
 func measureFloodOfInstances(ctx context.Context, b *bench) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -88,7 +88,7 @@ func (b *bench) reportPeak(name string, all []process) error {
 func (b *bench) floodInstance(i int) *v0.Instance {
 	o := b.instance("", i)
 	o.Labels = map[string]string{v0.LabelShared: "true"}
-	// No nodes: the controller would take one that there is not for lost.
+	// No nodes: the controller would count a node that does not exist as lost.
 	o.Spec.Shared, o.Spec.Nodes = true, nil
 	o.Spec.BrokerProperties = map[string]string{}
 	for k := range floodProperties {
@@ -98,7 +98,7 @@ func (b *bench) floodInstance(i int) *v0.Instance {
 }
 
 // restartAgents deletes the agents' Pods and returns the processes of the next
-// ones, once those are ready.
+// ones, once they are ready.
 func (b *bench) restartAgents(ctx context.Context, old []process) (started []process, err error) {
 	agents := []client.DeleteAllOfOption{client.InNamespace(b.release), client.MatchingLabels{"app.kubernetes.io/name": "akri-agent"}}
 	if err := b.api.DeleteAllOf(ctx, &corev1.Pod{}, agents...); err != nil {
@@ -129,7 +129,7 @@ func (b *bench) restartAgents(ctx context.Context, old []process) (started []pro
 	return started, nil
 }
 
-// forgetPeak has the kernel count the highest memory from now on.
+// forgetPeak resets the kernel's count of the highest memory use.
 func (p process) forgetPeak() error {
 	return os.WriteFile(filepath.Join(string(p), "clear_refs"), []byte("5"), 0)
 }

@@ -8,22 +8,22 @@ import (
 	"strconv"
 )
 
-// floodFigure is a line of a test that floods a process of its own.
+// floodFigure matches a line of a test that floods its own process.
 var floodFigure = regexp.MustCompile(`figure=(\S+) value=(\d+) unit=MiB`)
 
-// measureFloodOfReports has 64 handlers report as much as they can to registry
-// and inventory of an agent.
+// measureFloodOfReports makes 64 handlers report as much as they can to an
+// agent's registry and inventory.
 func measureFloodOfReports(ctx context.Context, b *bench) error {
 	return b.measureByTest(ctx, "./internal/agent")
 }
 
-// measureFloodOfReviews has strangers hold as many connections to the webhook as
-// they can, and send it costly reviews.
+// measureFloodOfReviews makes strangers hold as many connections to the webhook
+// as they can, and send it costly reviews.
 func measureFloodOfReviews(ctx context.Context, b *bench) error {
 	return b.measureByTest(ctx, "./internal/admission/webhook")
 }
 
-// measureByTest runs TestFlood of a package and reports what it has measured.
+// measureByTest runs TestFlood of a package and reports its measurement.
 func (b *bench) measureByTest(ctx context.Context, folder string) error {
 	out, err := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run=^TestFlood$", folder).CombinedOutput()
 	if err != nil {

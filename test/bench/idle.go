@@ -65,9 +65,9 @@ func (b *bench) watchIdle(ctx context.Context) error {
 	return nil
 }
 
-// settled waits until Events and status of the devices have been written. The
-// last Event of a burst waits for its turn for up to 30 s, so that is 40 s
-// without a write, or three minutes. It returns the writes until then.
+// settled waits until Events and status of the devices have been written: the
+// last Event of a burst may wait for 30 s, so it waits for 40 s without a
+// write, or three minutes. It returns the writes until then.
 func (b *bench) settled(ctx context.Context) (map[string]float64, error) {
 	var last map[string]float64
 	quiet := 0
@@ -95,11 +95,11 @@ func sum(counts map[string]float64) (total float64) {
 	return total
 }
 
-// quietDevices are those of the figure "quiet": what a busy node of a plant has.
+// quietDevices is the number of devices for the figure "quiet": a busy node.
 const quietDevices = 64
 
-// measureQuiet reports what each component takes while nothing changes: CPU and
-// memory of one of its processes, and how often all of them ask the API server.
+// measureQuiet reports what each component uses while nothing changes: CPU and
+// memory of one of its processes, and its requests to the API server.
 func measureQuiet(ctx context.Context, b *bench) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute+b.idle)
 	defer cancel()
@@ -170,9 +170,9 @@ func total(all []process) (cpu time.Duration) {
 // their namespace.
 func auditedUsers() []string { return []string{"akri-agent-sa", "akri-controller-sa"} }
 
-// requests returns how many requests there were so far, by service account and
-// by what they did to what. A watch counts when it ends. It needs the audit log
-// of a cluster that bench has made.
+// requests returns the number of requests so far, by service account and by
+// what they did to what. A watch counts when it ends. It needs the audit log of
+// a cluster that bench has made.
 func (b *bench) requests() (map[string]map[string]int, error) {
 	counts := map[string]map[string]int{}
 	for _, user := range auditedUsers() {
@@ -209,7 +209,7 @@ var (
 )
 
 // writes returns how many requests have changed objects of akri.sh or Events so
-// far, by what they did to what. Leases are not among them, nor the kubelet's
+// far, by what they did to what. It does not count Leases, nor the kubelet's
 // status patches of the Node.
 func (b *bench) writes(ctx context.Context) (map[string]float64, error) {
 	raw, err := b.metrics(ctx)

@@ -9,11 +9,11 @@
 //
 // It makes a cluster of one node with the chart and the images of out/images,
 // and then one of two nodes for the figures of shared devices, as far as they
-// are wanted, and runs in the checkout. With -kubeconfig it measures on a
-// cluster that is there, such as that of `akri dev`: what its number of nodes
-// allows. Devices are real, zram block devices that are plugged and unplugged,
+// are wanted, and runs in the checkout. With -kubeconfig it measures on an
+// existing cluster, such as that of `akri dev`: the figures for its number of
+// nodes. Devices are real, zram block devices that are plugged and unplugged,
 // or debugEcho's where a thousand are needed. It must run as root on the
-// cluster's machine, and leaves nothing behind.
+// cluster's machine, and removes what it made.
 package main
 
 import (
@@ -91,7 +91,7 @@ type bench struct {
 	options
 }
 
-// options are what the flags say.
+// options are the flags.
 type options struct {
 	namespace string
 	release   string
@@ -151,7 +151,7 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// measure measures on a cluster those of the figures that it has the nodes for.
+// measure measures on a cluster the figures that it has enough nodes for.
 func measure(ctx context.Context, o options, kubeconfig, audit string, chosen []figure) error {
 	b, err := connect(ctx, o, kubeconfig)
 	if err != nil {

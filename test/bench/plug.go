@@ -14,8 +14,8 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// present is how many devices there are while one more is plugged.
-const present = 64
+// presentDevices is how many devices there are while one more is plugged.
+const presentDevices = 64
 
 func zramConfiguration(name string) *v0.Configuration {
 	return &v0.Configuration{
@@ -27,8 +27,9 @@ func zramConfiguration(name string) *v0.Configuration {
 	}
 }
 
-// measurePlug times a device from its uevent to its Instance at a watcher. The
-// floor is the same watcher seeing an object that this program applies.
+// measurePlug measures the time from a device's uevent until a watcher sees its
+// Instance. The floor is the same watcher seeing an object that this program
+// applies.
 func measurePlug(ctx context.Context, b *bench) (err error) {
 	var plugged []string
 	defer func() {
@@ -38,7 +39,7 @@ func measurePlug(ctx context.Context, b *bench) (err error) {
 			}
 		}
 	}()
-	for range present {
+	for range presentDevices {
 		name, err := plugZram()
 		if err != nil {
 			return err
@@ -121,9 +122,9 @@ func measurePlug(ctx context.Context, b *bench) (err error) {
 	return nil
 }
 
-// instance is an object of about the size that the agent of a node writes. The
-// node is a real one, lest the controller take it for lost, and its agent does
-// not look at the object, which has no labels.
+// instance is an object of about the size that a node's agent writes. The node
+// is a real one, because the controller would count another as lost, and its
+// agent ignores the object, which has no labels.
 func (b *bench) instance(node string, i int) *v0.Instance {
 	name := fmt.Sprintf("bench-floor-%06x", i)
 	return &v0.Instance{

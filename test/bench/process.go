@@ -73,7 +73,7 @@ func (p process) rss() (now, peak float64, err error) {
 	return field("VmRSS"), field("VmHWM"), nil
 }
 
-// cpu returns the processor time used so far; zero if it cannot be read.
+// cpu returns the CPU time used so far; zero if it cannot be read.
 func (p process) cpu() time.Duration {
 	stat, err := os.ReadFile(filepath.Join(string(p), "stat"))
 	if err != nil {
@@ -91,7 +91,7 @@ func (p process) cpu() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// measureRSS reports the memory of each component with the devices there are.
+// measureRSS reports the memory of each component with the present devices.
 func measureRSS(ctx context.Context, b *bench) error {
 	w, err := b.watchInstances(ctx)
 	if err != nil {

@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	// every so many rounds the cluster is given the time to recover.
-	every = 10
-	// recovery is how long that may take. A broker that was refused while parts
-	// were down is made anew with a pause that grows to five minutes.
-	recovery = 7 * time.Minute
+	// roundsPerCheck is after how many rounds the cluster gets time to recover.
+	roundsPerCheck = 10
+	// recoveryTimeout is how long that may take. A broker that was refused while
+	// parts were down is made again after a delay that grows to five minutes.
+	recoveryTimeout = 7 * time.Minute
 )
 
 // limits leave room for a kubelet that is away, an agent that starts for the
 // second time in a row, and a slow machine.
-var limits = history.Limits{Late: 20 * time.Second, Found: 60 * time.Second, Replacements: 3, Explains: 30 * time.Second}
+var limits = history.Limits{MaxDelay: 20 * time.Second, FindTimeout: 60 * time.Second, Replacements: 3, FaultPeriod: 30 * time.Second}
 
-// Parts of the cluster are killed at random while the world goes on. No Instance
-// is lost or doubled, no slot given twice or leaked, no broker that runs is
-// stopped; and in the end all is as it should be.
+// Random parts of the cluster are killed while devices and Pods come and go. No
+// Instance is lost or doubled, no slot is given twice or leaked, no running
+// broker is stopped; and at the end everything is as it should be.
 func TestChaos(t *testing.T) {
 	began := *seed
 	if began == 0 {
@@ -36,12 +36,12 @@ func TestChaos(t *testing.T) {
 	ns := bed.NewNamespace(t)
 	rec := record(t, ns)
 	t.Cleanup(func() { rec.judge(t, limits) })
-	w := newWorld(t, ns, rng, rec)
+	w := newFixture(t, ns, rng, rec)
 	known := processes{}
 	heal := func(settled bool) {
 		t.Helper()
 		start := time.Now()
-		testcluster.Eventually(t, recovery, w.converged(settled))
+		testcluster.Eventually(t, recoveryTimeout, w.converged(settled))
 		t.Logf("all is well after %v", time.Since(start).Round(time.Second))
 		known.look(t)
 	}
@@ -55,17 +55,16 @@ func TestChaos(t *testing.T) {
 		}
 		t.Logf("%s round %d: kill %s; %s", time.Now().Format("15:04:05.000"), round, killed, did)
 		pause(t, rng, 1500*time.Millisecond)
-		if round%every == 0 && round != *rounds {
+		if round%roundsPerCheck == 0 && round != *rounds {
 			heal(false)
 		}
 	}
 	heal(true)
-	testcluster.Eventually(t, recovery, w.clear())
+	testcluster.Eventually(t, recoveryTimeout, w.clear())
 	known.leaks(t)
 }
 
-// pause lets the cluster go on for a random time, so that faults meet it in any
-// state.
+// pause waits for a random time, so that faults hit the cluster in any state.
 func pause(t *testing.T, rng *rand.Rand, atMost time.Duration) {
 	select {
 	case <-time.After(time.Duration(rng.Int64N(int64(atMost)))):

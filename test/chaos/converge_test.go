@@ -21,11 +21,11 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// converged complains until the cluster is as the world wants it: exactly the
-// Instances of the devices that are there, their brokers and users at work, all
-// parts of the release ready. With settled, deviceUsage is what the kubelets say,
+// converged complains until the cluster is as it should be: exactly the
+// Instances of the present devices, their brokers and users at work, all parts
+// of the release ready. With settled, deviceUsage is what the kubelets say,
 // which takes as long as a slot stays claimed after its use.
-func (w *world) converged(settled bool) testcluster.Check {
+func (w *fixture) converged(settled bool) testcluster.Check {
 	return func(ctx context.Context) error {
 		ours, err := ourPods(ctx, "")
 		if err != nil {
@@ -77,7 +77,7 @@ func (w *world) converged(settled bool) testcluster.Check {
 
 // asExpected complains unless there is an Instance for each device, with its
 // nodes, and no other.
-func (w *world) asExpected(instances []v0.Instance) error {
+func (w *fixture) asExpected(instances []v0.Instance) error {
 	var want, have []string
 	for d, on := range w.there {
 		var nodes []string
@@ -112,7 +112,7 @@ func (w *world) asExpected(instances []v0.Instance) error {
 
 // atWork complains unless each Instance has the brokers that its slots and nodes
 // allow, each Configuration its other users, and each of them a slot.
-func (w *world) atWork(instances []v0.Instance, pods []corev1.Pod, holds map[string]map[string]history.Hold) error {
+func (w *fixture) atWork(instances []v0.Instance, pods []corev1.Pod, holds map[string]map[string]history.Hold) error {
 	has := map[string]bool{}
 	for _, on := range holds {
 		for _, h := range on {

@@ -15,9 +15,9 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// strike kills something with SIGKILL. It says what, and returns what starts it
-// again, nil if the kubelet does that.
-func (w *world) strike() (what string, revive func()) {
+// strike kills something with SIGKILL. It returns what, and a function that
+// starts it again, nil if the kubelet does that.
+func (w *fixture) strike() (what string, revive func()) {
 	// What was killed a moment ago may not be there to be killed.
 	for what == "" {
 		what, revive = w.strikeAt(w.rng.IntN(9), 1+w.rng.IntN(nodes))
@@ -28,7 +28,7 @@ func (w *world) strike() (what string, revive func()) {
 	return what, revive
 }
 
-func (w *world) strikeAt(part, node int) (what string, revive func()) {
+func (w *fixture) strikeAt(part, node int) (what string, revive func()) {
 	switch part {
 	case 0, 1:
 		return w.killContainer("agent", "akri-agent", node), nil
@@ -60,7 +60,7 @@ func (w *world) strikeAt(part, node int) (what string, revive func()) {
 }
 
 // killContainer kills the process of one of our Pods on a node; "" if none runs.
-func (w *world) killContainer(kind, name string, node int) string {
+func (w *fixture) killContainer(kind, name string, node int) string {
 	pods, err := ourPods(w.t.Context(), name)
 	if err != nil {
 		w.t.Fatal(err)

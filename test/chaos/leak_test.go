@@ -17,11 +17,11 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// Bounds of what a process may have more at the end than when it was first
-// looked at. They find what grows with every fault or device, nothing finer.
+// By how much a process may have grown since it was first seen. This finds what
+// grows with every fault or device, nothing finer.
 const (
-	moreGoroutines = 100
-	moreMemory     = 48 << 20 // bytes
+	maxMoreGoroutines = 100
+	maxMoreBytes      = 48 << 20 // bytes
 )
 
 // footprint is what a process uses.
@@ -43,7 +43,7 @@ func (known processes) look(t *testing.T) processes {
 			t.Fatal(err)
 		}
 		for _, p := range pods {
-			testcluster.Eventually(t, testcluster.Soon, func(ctx context.Context) error {
+			testcluster.Eventually(t, testcluster.WaitTimeout, func(ctx context.Context) error {
 				f, err := footprintOf(ctx, &p)
 				if err == nil && len(p.Status.ContainerStatuses) == 1 {
 					now[fmt.Sprintf("%s, restart %d", p.Name, p.Status.ContainerStatuses[0].RestartCount)] = f
@@ -72,10 +72,10 @@ func (known processes) leaks(t *testing.T) {
 		compared++
 		t.Logf("%s: goroutines %.0f, then %.0f; memory %.1f MiB, then %.1f MiB", name,
 			first.goroutines, now.goroutines, first.memory/(1<<20), now.memory/(1<<20))
-		if now.goroutines > first.goroutines+moreGoroutines {
+		if now.goroutines > first.goroutines+maxMoreGoroutines {
 			t.Errorf("%s has %.0f goroutines, and had %.0f: they leak", name, now.goroutines, first.goroutines)
 		}
-		if now.memory > first.memory+moreMemory {
+		if now.memory > first.memory+maxMoreBytes {
 			t.Errorf("%s uses %.0f bytes, and used %.0f: they leak", name, now.memory, first.memory)
 		}
 	}

@@ -1,15 +1,15 @@
 //go:build e2e
 
-// Package chaos kills the parts of a real cluster of two nodes at random while
-// devices and Pods come and go, and then asks package history whether anything
-// happened that must never happen.
+// Package chaos kills random parts of a real cluster of two nodes while devices
+// and Pods come and go. Then it asks package history whether anything happened
+// that must never happen.
 //
 //	go test -tags e2e ./test/chaos -seed 7 -rounds 20
 //
-// repeats what a run with that seed did; when it does it is the machine's
-// business. A run that fails leaves out/logs/chaos-history: every version of
-// every object, the faults, and the story of each object that was wronged; and
-// in out/logs/chaos the logs of all parts.
+// repeats what a run with that seed did, though not at the same times. A run
+// that fails leaves out/logs/chaos-history: every version of every object, the
+// faults, and the history of each object that was wronged; and in
+// out/logs/chaos the logs of all parts.
 package chaos
 
 import (

@@ -42,7 +42,7 @@ func podSpec(resource string) corev1.PodSpec {
 }
 
 // makeUsers makes a Deployment whose Pods ask for any device of a Configuration.
-func (w *world) makeUsers(configuration string, n int32) {
+func (w *fixture) makeUsers(configuration string, n int32) {
 	labels := map[string]string{"users-of": configuration}
 	d := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "users-of-" + configuration},
@@ -57,7 +57,7 @@ func (w *world) makeUsers(configuration string, n int32) {
 	w.users[configuration] = n
 }
 
-func (w *world) scaleUsers(configuration string, n int32) string {
+func (w *fixture) scaleUsers(configuration string, n int32) string {
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.ns, Name: "users-of-" + configuration}}
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, n)
 	if err := bed.API.Patch(w.t.Context(), d, client.RawPatch(types.MergePatchType, patch)); err != nil {
@@ -68,7 +68,7 @@ func (w *world) scaleUsers(configuration string, n int32) string {
 }
 
 // deletePod deletes a broker or another user of a device.
-func (w *world) deletePod() string {
+func (w *fixture) deletePod() string {
 	var pods corev1.PodList
 	if err := bed.API.List(w.t.Context(), &pods, client.InNamespace(w.ns)); err != nil {
 		w.t.Fatal(err)

@@ -88,8 +88,8 @@ func (w watcher) WatchWithContext(ctx context.Context, o metav1.ListOptions) (wa
 	return bed.API.Watch(ctx, w.list.DeepCopyObject().(client.ObjectList), &client.ListOptions{Raw: &o})
 }
 
-// watch records the objects of a kind from now on. A watch that ends goes on
-// where it ended, so that no version is missed; if it cannot, that is an error.
+// watch records the objects of a kind from now on. A watch that ends is resumed
+// where it ended, so that no version is missed; if that fails, it is an error.
 func (r *recorder) watch(ctx context.Context, list client.ObjectList) error {
 	if err := bed.API.List(ctx, list); err != nil {
 		return err
@@ -154,8 +154,8 @@ func (r *recorder) version(e watch.EventType, o client.Object) {
 	}
 }
 
-// usageOf returns the slots that are held. What nobody can read is held by
-// nobody that we know.
+// usageOf returns the slots that are held. Values that cannot be read are left
+// out.
 func usageOf(i *v0.Instance) map[string]v0.Usage {
 	all := map[string]v0.Usage{}
 	for slot, holder := range i.Spec.DeviceUsage {

@@ -37,8 +37,8 @@ const (
 // maxUsers is how many other users a Configuration has at most.
 const maxUsers = 2
 
-// world is what there is for Akri to see, and what the test does to it.
-type world struct {
+// fixture is what there is for Akri to see, and what the test does to it.
+type fixture struct {
 	t   *testing.T
 	ns  string
 	rng *rand.Rand
@@ -58,8 +58,8 @@ type place struct {
 
 func bothNodes() []int { return []int{1, 2} }
 
-func newWorld(t *testing.T, ns string, rng *rand.Rand, rec *recorder) *world {
-	w := &world{t: t, ns: ns, rng: rng, rec: rec,
+func newFixture(t *testing.T, ns string, rng *rand.Rand, rec *recorder) *fixture {
+	w := &fixture{t: t, ns: ns, rng: rng, rec: rec,
 		there: map[history.Device]map[int]bool{}, handlers: map[place]*testcluster.Foreign{}, users: map[string]int32{}}
 	others, err := filepath.Glob("/sys/block/zram*")
 	if err != nil {
@@ -111,7 +111,7 @@ func block(name string) history.Device {
 }
 
 // put notes a device that comes to nodes; take, one that leaves them.
-func (w *world) put(d history.Device, on ...int) {
+func (w *fixture) put(d history.Device, on ...int) {
 	if w.there[d] == nil {
 		w.there[d] = map[int]bool{}
 	}
@@ -121,7 +121,7 @@ func (w *world) put(d history.Device, on ...int) {
 	w.rec.present(d, true, on...)
 }
 
-func (w *world) take(d history.Device, on ...int) {
+func (w *fixture) take(d history.Device, on ...int) {
 	w.rec.present(d, false, on...)
 	for _, n := range on {
 		delete(w.there[d], n)
@@ -132,7 +132,7 @@ func (w *world) take(d history.Device, on ...int) {
 }
 
 // devices returns what a Configuration can see on a node, 0 for any, sorted.
-func (w *world) devices(configuration string, node int) (ids []string) {
+func (w *fixture) devices(configuration string, node int) (ids []string) {
 	for d, on := range w.there {
 		if d.Configuration == configuration && (node == 0 || on[node]) {
 			ids = append(ids, d.ID)
@@ -144,13 +144,13 @@ func (w *world) devices(configuration string, node int) (ids []string) {
 
 // startHandler starts the handler of a Configuration on a node, with what is
 // there now.
-func (w *world) startHandler(name string, node int) {
+func (w *fixture) startHandler(name string, node int) {
 	w.handlers[place{name, node}] = bed.StartForeign(w.t, testcluster.ForeignOptions{
 		Node: node, Name: name, Shared: name == sharedName, Devices: w.devices(name, node)})
 }
 
-// change does something that users and the world do, and says what.
-func (w *world) change() string {
+// change makes one of the changes that users and devices make, and says which.
+func (w *fixture) change() string {
 	node := 1 + w.rng.IntN(nodes)
 	switch w.rng.IntN(8) {
 	case 0, 1:
@@ -173,7 +173,7 @@ func (w *world) change() string {
 }
 
 // toggle takes a device away from a node, or brings it.
-func (w *world) toggle(name string, d history.Device, node int) string {
+func (w *fixture) toggle(name string, d history.Device, node int) string {
 	tell := func(command string) {
 		// One that was killed will hear of it when it starts.
 		if h := w.handlers[place{name, node}]; h != nil {
@@ -195,7 +195,7 @@ func (w *world) toggle(name string, d history.Device, node int) string {
 	return fmt.Sprintf("%s leaves node %d", d.ID, node)
 }
 
-func (w *world) plug() string {
+func (w *fixture) plug() string {
 	name, err := bed.Plug(w.t.Context())
 	if err != nil {
 		w.t.Fatalf("plug a device: %v", err)
@@ -204,7 +204,7 @@ func (w *world) plug() string {
 	return "plug " + name
 }
 
-func (w *world) unplug(name string) string {
+func (w *fixture) unplug(name string) string {
 	w.take(block(name), bothNodes()...)
 	if _, err := bed.Unplug(w.t.Context(), name); err != nil {
 		w.t.Fatalf("unplug %s: %v", name, err)
@@ -213,7 +213,7 @@ func (w *world) unplug(name string) string {
 }
 
 // changeEchoes edits the Configuration of made-up devices.
-func (w *world) changeEchoes() string {
+func (w *fixture) changeEchoes() string {
 	all := []string{"echo0", "echo1", "echo2", "echo3"}
 	w.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	now := slices.Sorted(slices.Values(all[:1+w.rng.IntN(3)]))
@@ -237,7 +237,7 @@ func (w *world) changeEchoes() string {
 }
 
 // clear deletes everything, and complains until it is gone.
-func (w *world) clear() testcluster.Check {
+func (w *fixture) clear() testcluster.Check {
 	for _, d := range slices.Collect(maps.Keys(w.there)) {
 		w.take(d, bothNodes()...) // nobody will ask for it
 	}

@@ -1,8 +1,8 @@
 //go:build e2e
 
-// Package chart takes the Helm chart through its life on a real cluster of its
-// own: installed where an older Akri was, upgraded, uninstalled in good times
-// and bad, installed again.
+// Package chart takes the Helm chart through its life on its own real cluster:
+// installed over an older Akri, upgraded, uninstalled under good and bad
+// conditions, installed again.
 package chart
 
 import (
@@ -32,16 +32,16 @@ import (
 const (
 	release   = "akri"
 	namespace = "akri-system"
-	// soon is how long a test waits for what must come.
-	soon = 2 * time.Minute
+	// waitTimeout is how long a test waits for a condition.
+	waitTimeout = 2 * time.Minute
 )
 
-// TestLife is one story; each part stands on the one before it.
+// TestLife is one story; each part depends on the one before it.
 func TestLife(t *testing.T) {
 	c := start(t)
 	for _, part := range []struct {
 		name string
-		run  func(*testing.T, *rig)
+		run  func(*testing.T, *fixture)
 	}{
 		{"install over the CRDs of an older Akri", installOverOld},
 		{"upgrade, with the old CRDs put back", upgrade},
@@ -56,12 +56,12 @@ func TestLife(t *testing.T) {
 	}
 }
 
-func installOverOld(t *testing.T, r *rig) {
+func installOverOld(t *testing.T, r *fixture) {
 	r.writeOldCRDs()
 	r.create(configuration("default", "kept", nil))
 	before := r.uids(&v0.ConfigurationList{})
 
-	// Helm 4 would apply the CRDs itself, and fail over those of another owner.
+	// Helm 4 would apply the CRDs itself, and fail because of another owner's.
 	r.install("--skip-crds", "debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true")
 	r.crdsAreCurrent()
 	if after := r.uids(&v0.ConfigurationList{}); !slices.Equal(before, after) {
@@ -82,7 +82,7 @@ func installOverOld(t *testing.T, r *rig) {
 	r.noHooks()
 }
 
-func upgrade(t *testing.T, r *rig) {
+func upgrade(t *testing.T, r *fixture) {
 	r.writeOldCRDs()
 	before := slices.Concat(r.uids(&v0.ConfigurationList{}), r.uids(&v0.InstanceList{}))
 	// Beside ours a handler that knows nothing of us, in an image without a
@@ -119,9 +119,9 @@ func upgrade(t *testing.T, r *rig) {
 	}
 }
 
-// The command helm, as it comes, can change what `akri dev up --chart` and the
-// demo have installed, today or before today.
-func upgradeByHelm(t *testing.T, r *rig) {
+// The command helm can upgrade, without options, what `akri dev up --chart` and
+// the demo have installed, in this version or an earlier one.
+func upgradeByHelm(t *testing.T, r *fixture) {
 	r.helmUpgrade("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true",
 		"controller.replicas=2", "agent.resources.memoryLimit=129Mi", "debugEcho.discovery.resources.memoryLimit=65Mi",
 		"udev.discovery.enabled=true", "udev.discovery.resources.memoryLimit=65Mi")
@@ -136,7 +136,7 @@ func upgradeByHelm(t *testing.T, r *rig) {
 	}
 }
 
-func uninstall(t *testing.T, r *rig) {
+func uninstall(t *testing.T, r *fixture) {
 	r.create(&corev1.Namespace{ObjectMeta: objectMeta("", "shop")})
 	r.create(configuration("shop", "served", brokerSpec(t)))
 	r.instances("served", 2)
@@ -168,7 +168,7 @@ func uninstall(t *testing.T, r *rig) {
 	r.crdsAreCurrent()
 }
 
-func withoutAgents(t *testing.T, r *rig) {
+func withoutAgents(t *testing.T, r *fixture) {
 	r.create(configuration("default", "again", nil))
 	// Our own handler as if it were somebody's: an image with a user of its own.
 	version, err := charts.Version()
@@ -201,7 +201,7 @@ func withoutAgents(t *testing.T, r *rig) {
 	r.nothingLeft()
 }
 
-func withoutNodes(t *testing.T, r *rig) {
+func withoutNodes(t *testing.T, r *fixture) {
 	r.create(configuration("default", "lonely", nil))
 	r.install("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true", "cleanupHook.timeoutSeconds=10")
 	r.instances("lonely", 2)
@@ -255,7 +255,7 @@ func withoutNodes(t *testing.T, r *rig) {
 }
 
 // start brings up a cluster that has the images and nothing else.
-func start(t *testing.T) *rig {
+func start(t *testing.T) *fixture {
 	t.Helper()
 	repo, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
@@ -280,12 +280,12 @@ func start(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &rig{T: t, WithWatch: api, cluster: cluster, repo: repo}
+	return &fixture{T: t, WithWatch: api, cluster: cluster, repo: repo}
 }
 
 // install installs the chart or upgrades to it. A first "--skip-crds" is as
 // helm's; the others are as --set.
-func (r *rig) install(set ...string) {
+func (r *fixture) install(set ...string) {
 	r.Helper()
 	skip := set[0] == "--skip-crds"
 	if skip {
@@ -295,23 +295,23 @@ func (r *rig) install(set ...string) {
 	if err != nil {
 		r.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 2*soon)
+	ctx, cancel := context.WithTimeout(r.Context(), 2*waitTimeout)
 	defer cancel()
 	err = r.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(r.repo, "charts", "akri"),
-		Release: release, Namespace: namespace, Values: values, SkipCRDs: skip, Wait: soon})
+		Release: release, Namespace: namespace, Values: values, SkipCRDs: skip, Wait: waitTimeout})
 	if err != nil {
 		r.Fatal(err)
 	}
 }
 
-func (r *rig) uninstall(noHooks bool) error {
-	ctx, cancel := context.WithTimeout(r.Context(), soon)
+func (r *fixture) uninstall(noHooks bool) error {
+	ctx, cancel := context.WithTimeout(r.Context(), waitTimeout)
 	defer cancel()
 	return r.cluster.Uninstall(ctx, devcluster.UninstallOptions{Release: release, Namespace: namespace, NoHooks: noHooks})
 }
 
 // crdsAreCurrent fails unless the CRDs are those of this version.
-func (r *rig) crdsAreCurrent() {
+func (r *fixture) crdsAreCurrent() {
 	r.Helper()
 	version, err := charts.Version()
 	if err != nil {
@@ -328,7 +328,7 @@ func (r *rig) crdsAreCurrent() {
 	}
 }
 
-func (r *rig) instances(configuration string, want int) {
+func (r *fixture) instances(configuration string, want int) {
 	r.Helper()
 	r.eventually(fmt.Sprintf("%d Instances of %s", want, configuration), func(ctx context.Context) error {
 		var l v0.InstanceList
@@ -348,7 +348,7 @@ func (r *rig) instances(configuration string, want int) {
 	})
 }
 
-func (r *rig) cordon(on bool) {
+func (r *fixture) cordon(on bool) {
 	r.Helper()
 	node := &corev1.Node{ObjectMeta: objectMeta("", devcluster.NodeName(1))}
 	patch := fmt.Appendf(nil, `{"spec":{"unschedulable":%v}}`, on)
@@ -359,7 +359,7 @@ func (r *rig) cordon(on bool) {
 
 // nothingLeft waits until no object of the release and nothing that its
 // controller has made is left.
-func (r *rig) nothingLeft() {
+func (r *fixture) nothingLeft() {
 	r.Helper()
 	r.eventually("nothing is left", func(ctx context.Context) error {
 		var left []string
@@ -401,7 +401,7 @@ func stillThere(objects []string) error {
 }
 
 // noHooks fails if an object of a hook that has done its work is left.
-func (r *rig) noHooks() {
+func (r *fixture) noHooks() {
 	r.Helper()
 	for _, list := range append(kinds(), workloads()...) {
 		for _, o := range r.ours(list) {
@@ -413,7 +413,7 @@ func (r *rig) noHooks() {
 }
 
 // create makes an object, again if its kind is known only in a moment.
-func (r *rig) create(o client.Object) {
+func (r *fixture) create(o client.Object) {
 	r.Helper()
 	r.eventually("create "+o.GetName(), func(ctx context.Context) error {
 		if err := r.Create(ctx, o); err != nil && !apierrors.IsAlreadyExists(err) {

@@ -48,16 +48,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// rig is a test with a cluster.
-type rig struct {
+// fixture is a test with a cluster.
+type fixture struct {
 	*testing.T
 	client.WithWatch
 	cluster *devcluster.Cluster
 	repo    string
 }
 
-// with returns the rig for a subtest.
-func (r *rig) with(t *testing.T) *rig {
+// with returns the fixture for a subtest.
+func (r *fixture) with(t *testing.T) *fixture {
 	c := *r
 	c.T = t
 	return &c
@@ -78,9 +78,9 @@ func newClient(cluster *devcluster.Cluster) (client.WithWatch, error) {
 
 // eventually asks until check has nothing to complain of, or fails the test
 // with its last complaint.
-func (r *rig) eventually(what string, check func(context.Context) error) {
+func (r *fixture) eventually(what string, check func(context.Context) error) {
 	r.Helper()
-	eventually.Succeeds(r, soon, func(ctx context.Context) error {
+	eventually.Succeeds(r, waitTimeout, func(ctx context.Context) error {
 		if err := check(ctx); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -88,7 +88,7 @@ func (r *rig) eventually(what string, check func(context.Context) error) {
 	})
 }
 
-func (r *rig) list(list client.ObjectList, opts ...client.ListOption) {
+func (r *fixture) list(list client.ObjectList, opts ...client.ListOption) {
 	r.Helper()
 	if err := r.List(r.Context(), list, opts...); err != nil {
 		r.Fatal(err)
@@ -96,7 +96,7 @@ func (r *rig) list(list client.ObjectList, opts ...client.ListOption) {
 }
 
 // uids returns those of all objects of a kind, sorted.
-func (r *rig) uids(list client.ObjectList) []string {
+func (r *fixture) uids(list client.ObjectList) []string {
 	r.Helper()
 	r.list(list)
 	var out []string
@@ -108,7 +108,7 @@ func (r *rig) uids(list client.ObjectList) []string {
 }
 
 // ours returns the release's objects of a kind.
-func (r *rig) ours(list client.ObjectList) []client.Object {
+func (r *fixture) ours(list client.ObjectList) []client.Object {
 	r.Helper()
 	r.list(list, client.MatchingLabels{"app.kubernetes.io/instance": release})
 	return items(r.T, list)
@@ -141,7 +141,7 @@ func kinds() []client.ObjectList {
 	}
 }
 
-func (r *rig) crd(name string) *apiextensionsv1.CustomResourceDefinition {
+func (r *fixture) crd(name string) *apiextensionsv1.CustomResourceDefinition {
 	r.Helper()
 	var crd apiextensionsv1.CustomResourceDefinition
 	if err := r.Get(r.Context(), client.ObjectKey{Name: name}, &crd); err != nil {
@@ -150,9 +150,9 @@ func (r *rig) crd(name string) *apiextensionsv1.CustomResourceDefinition {
 	return &crd
 }
 
-// writeOldCRDs makes the CRDs those of an older Akri, without a status; objects
-// stay.
-func (r *rig) writeOldCRDs() {
+// writeOldCRDs replaces the CRDs by those of an older Akri, without a status;
+// objects stay.
+func (r *fixture) writeOldCRDs() {
 	r.Helper()
 	files, err := filepath.Glob(filepath.Join(r.repo, "internal", "charthook", "testdata", "old-crds", "*.yaml"))
 	if err != nil || len(files) != 2 {
@@ -181,9 +181,9 @@ func (r *rig) writeOldCRDs() {
 	}
 }
 
-// installedByOldAkriDev makes the release one that an akri of before had
-// installed: by the program's name, where helm's is.
-func (r *rig) installedByOldAkriDev() {
+// installedByOldAkriDev makes the release look like one of an older `akri dev`:
+// with the program's name as field manager instead of helm's.
+func (r *fixture) installedByOldAkriDev() {
 	r.Helper()
 	changed := 0
 	for _, list := range append(kinds(), workloads()...) {
@@ -205,8 +205,8 @@ func (r *rig) installedByOldAkriDev() {
 	}
 }
 
-// helmUpgrade upgrades as the command helm does unless it is told otherwise.
-func (r *rig) helmUpgrade(set ...string) {
+// helmUpgrade upgrades as the command helm does by default.
+func (r *fixture) helmUpgrade(set ...string) {
 	r.Helper()
 	kube.ManagedFieldsManager = "helm" // as the command does
 	values, err := devcluster.ParseValues(set)
@@ -225,14 +225,14 @@ func (r *rig) helmUpgrade(set ...string) {
 		r.Fatal(err)
 	}
 	upgrade := action.NewUpgrade(cfg)
-	upgrade.Namespace, upgrade.WaitStrategy, upgrade.Timeout = namespace, kube.HookOnlyStrategy, soon
+	upgrade.Namespace, upgrade.WaitStrategy, upgrade.Timeout = namespace, kube.HookOnlyStrategy, waitTimeout
 	if _, err := upgrade.RunWithContext(r.Context(), release, chart, values); err != nil {
 		r.Fatalf("upgrade as helm does: %v", err)
 	}
 }
 
 // loadForeign gives the node an image of test/foreignhandler.
-func (r *rig) loadForeign() {
+func (r *fixture) loadForeign() {
 	r.Helper()
 	dir := r.TempDir()
 	program := filepath.Join(dir, "foreignhandler")
@@ -255,7 +255,7 @@ func objectMeta(namespace, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: namespace, Name: name}
 }
 
-// configuration asks for two pretended devices.
+// configuration makes one with two simulated devices.
 func configuration(namespace, name string, broker *v0.BrokerSpec) *v0.Configuration {
 	return &v0.Configuration{ObjectMeta: objectMeta(namespace, name), Spec: v0.ConfigurationSpec{
 		DiscoveryHandler: v0.DiscoveryHandlerInfo{Name: "debugEcho", DiscoveryDetails: "descriptions: [one, two]"},

@@ -18,9 +18,9 @@ const (
 	sayNoOthers  = ", and no others"
 )
 
-// What an agent may write has bounds and shapes: nothing that it writes makes an
-// object so large that nobody else can write it, or says what cannot be.
-func testBounds(t *testing.T, w *world) {
+// What an agent may write has limits in size and form: nothing that it writes
+// makes an object so large that nobody else can write it, or is nonsense.
+func testBounds(t *testing.T, w *fixture) {
 	const one, five, six, cam = instances + "cam-000001", instances + "cam-000005", instances + "cam-000006", configurations + "cam"
 	huge := strings.Repeat("x", 1<<20)
 	change := func(name, path, body, want string) request {

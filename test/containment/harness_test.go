@@ -1,8 +1,8 @@
 //go:build integration
 
-// Package containment tries what an agent's token can do, with the roles and
-// policies of the chart on a real API server: its own node's work, and nothing
-// else.
+// Package containment tries what an agent's token can do, with the chart's
+// roles and policies on a real API server: the work of its own node, and
+// nothing else.
 package containment
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/akri-go/akri/internal/devcluster/kubetest/chartuser"
 )
 
-// The kinds of request bodies.
+// The content types of request bodies.
 const (
 	post  = types.PatchType("application/json")
 	merge = types.MergePatchType
@@ -51,7 +51,7 @@ type request struct {
 	want string
 }
 
-// world is a cluster with two nodes, "node-a" and "node-b", a Configuration
+// fixture is a cluster with two nodes, "node-a" and "node-b", a Configuration
 // "cam" and these Instances of it:
 //
 //	cam-000001  shared, led by node-a, joined by node-b
@@ -60,7 +60,7 @@ type request struct {
 //	cam-000004  shared, of node-b, as upstream's agents made it
 //	cam-000005  shared, led by node-b, joined by node-a
 //	cam-000006  local, of node-a
-type world struct {
+type fixture struct {
 	server *kubetest.Server
 	admin  rest.Interface
 	uid    string
@@ -69,10 +69,10 @@ type world struct {
 const owner = `"ownerReferences":[{"apiVersion":"akri.sh/v0","kind":"Configuration","name":"cam","uid":"{{.UID}}","controller":true,"blockOwnerDeletion":true}]`
 
 func TestContainment(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, c := range []struct {
 		name string
-		run  func(*testing.T, *world)
+		run  func(*testing.T, *fixture)
 	}{
 		{"expressions", testExpressions},
 		{"own Instances", testOwnInstances},
@@ -86,9 +86,9 @@ func TestContainment(t *testing.T) {
 	}
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	w := &world{server: kubetest.Start(t, kubetest.WithControllerManager("validatingadmissionpolicy-status-controller"))}
+	w := &fixture{server: kubetest.Start(t, kubetest.WithControllerManager("validatingadmissionpolicy-status-controller"))}
 	w.admin = restClient(t, w.server.Config)
 	w.must(t, request{verb: "POST", path: "/api/v1/namespaces", kind: post, body: `{"metadata":{"name":"cams"}}`})
 	made := w.must(t, request{verb: "POST", path: configurations, kind: post, body: `{"apiVersion":"akri.sh/v0","kind":"Configuration",
@@ -129,7 +129,7 @@ func newWorld(t *testing.T) *world {
 
 // agent returns a client with the token of the agent on a node; without a node
 // it is bound to none.
-func (w *world) agent(t *testing.T, node string) rest.Interface {
+func (w *fixture) agent(t *testing.T, node string) rest.Interface {
 	t.Helper()
 	cfg, err := chartuser.AgentToken(t.Context(), w.server.Config, node)
 	if err != nil {
@@ -148,7 +148,7 @@ func restClient(t *testing.T, cfg *rest.Config) rest.Interface {
 }
 
 // must makes a request as the administrator.
-func (w *world) must(t *testing.T, r request) []byte {
+func (w *fixture) must(t *testing.T, r request) []byte {
 	t.Helper()
 	r.manager = cmp.Or(r.manager, "admin")
 	out, err := w.send(t, w.admin, r, false)
@@ -158,9 +158,8 @@ func (w *world) must(t *testing.T, r request) []byte {
 	return out
 }
 
-// try makes requests, each of which leaves everything as it was, and compares
-// the answers.
-func (w *world) try(t *testing.T, c rest.Interface, requests []request) {
+// try makes requests, all in a dry run, and compares the answers.
+func (w *fixture) try(t *testing.T, c rest.Interface, requests []request) {
 	t.Helper()
 	for _, r := range requests {
 		t.Run(r.name, func(t *testing.T) {
@@ -180,7 +179,7 @@ func (w *world) try(t *testing.T, c rest.Interface, requests []request) {
 }
 
 // send makes one request, dry if nothing is to come of it.
-func (w *world) send(t *testing.T, c rest.Interface, r request, dry bool) ([]byte, error) {
+func (w *fixture) send(t *testing.T, c rest.Interface, r request, dry bool) ([]byte, error) {
 	t.Helper()
 	text, err := template.New("").Parse(r.body)
 	if err != nil {

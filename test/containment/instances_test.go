@@ -55,7 +55,7 @@ const (
 	sayStatus     = "of a status an agent writes only its own node's entry"
 )
 
-func testOwnInstances(t *testing.T, w *world) {
+func testOwnInstances(t *testing.T, w *fixture) {
 	const one, three, four, five, six = instances + "cam-000001", instances + "cam-000003", instances + "cam-000004", instances + "cam-000005", instances + "cam-000006"
 	w.try(t, w.agent(t, "node-a"), []request{
 		{name: "create a local one", verb: "POST", path: instances, kind: post, body: create("cam-0000aa", localLabels, ``, `"nodes":["node-a"]`)},
@@ -108,7 +108,7 @@ func testOwnInstances(t *testing.T, w *world) {
 	})
 }
 
-func testOthersInstances(t *testing.T, w *world) {
+func testOthersInstances(t *testing.T, w *fixture) {
 	const one, two, three, four, five, six = instances + "cam-000001", instances + "cam-000002", instances + "cam-000003", instances + "cam-000004", instances + "cam-000005", instances + "cam-000006"
 	post1 := func(name, labels, meta, spec, want string) request {
 		return request{name: "create " + name, verb: "POST", path: instances, kind: post, body: create("cam-0000aa", labels, meta, spec), want: want}

@@ -37,7 +37,7 @@ func nodeEvent(node string) string {
 		"regarding":{"apiVersion":"v1","kind":"Node","name":"%[1]s","uid":"%[1]s"}}`, node)
 }
 
-func testConfigurations(t *testing.T, w *world) {
+func testConfigurations(t *testing.T, w *fixture) {
 	const cam = configurations + "cam"
 	status := func(name, body, want string) request {
 		return request{name: name, verb: "PATCH", path: cam + "/status", kind: jsonp, body: body, want: want}
@@ -84,9 +84,8 @@ func testConfigurations(t *testing.T, w *world) {
 	})
 }
 
-// testEverythingElse has nothing to do with the policies: the role does not
-// allow it.
-func testEverythingElse(t *testing.T, w *world) {
+// testEverythingElse tests what the role does not allow, whatever the policies.
+func testEverythingElse(t *testing.T, w *fixture) {
 	agent := w.agent(t, "node-a")
 	pod := `{"metadata":{"name":"x"},"spec":{"nodeName":"node-b","containers":[{"name":"c","image":"i","securityContext":{"privileged":true}}]}}`
 	var table []request
@@ -139,8 +138,8 @@ func testEverythingElse(t *testing.T, w *world) {
 	}
 }
 
-// testExpressions has the API server check the policies against the schemas.
-func testExpressions(t *testing.T, w *world) {
+// testExpressions makes the API server check the policies against the schemas.
+func testExpressions(t *testing.T, w *fixture) {
 	eventually(t, "all are checked", func() error {
 		var list admissionv1.ValidatingAdmissionPolicyList
 		raw := w.must(t, request{verb: "GET", path: "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"})
@@ -179,9 +178,9 @@ const (
 	sayLease = "an agent writes its own node's Lease and no other"
 )
 
-// testLeases tries what an agent may do with its sign of life, and with the
-// Leases of others: the controllers' leadership is one.
-func testLeases(t *testing.T, w *world) {
+// testLeases tries what an agent may do with its own Lease and with others,
+// among them the controllers' Lease.
+func testLeases(t *testing.T, w *fixture) {
 	lease := func(name, holder, more string) string {
 		return fmt.Sprintf(`{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"%s","labels":{"akri.sh/agent":"true"}%s},
 			"spec":{"holderIdentity":"%s","leaseDurationSeconds":30,"renewTime":"2026-01-01T00:00:00.000000Z"}}`, name, more, holder)

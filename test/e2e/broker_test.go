@@ -46,7 +46,7 @@ func (g given) opened(path string) error {
 func show(t *testing.T, p *corev1.Pod) given {
 	t.Helper()
 	var g given
-	eventually(t, soon, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		page, err := fetch(ctx, p, "/api/devices")
 		if err != nil {
 			return err

@@ -13,12 +13,12 @@ import (
 )
 
 // A device that is plugged in again within its grace period may have another
-// number. Its Instance stays; its broker is made anew, with the new device node.
+// number. Its Instance stays; its broker is made again, with the new device node.
 func TestPluggedInUnderAnotherNumber(t *testing.T) {
 	ns := namespace(t)
 	first, second := plug(t), plug(t)
 	h := startForeign(t, "e2e-replug", "")
-	eventually(t, soon, h.Says("registered"))
+	eventually(t, waitTimeout, h.Says("registered"))
 	add := func(device string) { h.do(fmt.Sprintf("add stick UDEV_DEVNODE=/dev/%[1]s node:/dev/%[1]s", device)) }
 	add(first)
 	c := foreignConfiguration(ns, "e2e-replug", "e2e-replug")
@@ -40,7 +40,7 @@ func TestPluggedInUnderAnotherNumber(t *testing.T) {
 	unplug(t, first)
 	add(second)
 	old := pods[0].UID
-	eventually(t, soon, func(ctx context.Context) (err error) {
+	eventually(t, waitTimeout, func(ctx context.Context) (err error) {
 		if pods, err = brokersOf(ctx, ns, c.Name); err != nil {
 			return err
 		}
@@ -53,13 +53,13 @@ func TestPluggedInUnderAnotherNumber(t *testing.T) {
 	if err := given.opened("/dev/" + second); err != nil || given.Env["UDEV_DEVNODE"] != "/dev/"+second {
 		t.Errorf("the new broker has UDEV_DEVNODE=%s; %v", given.Env["UDEV_DEVNODE"], err)
 	}
-	eventually(t, soon, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		now, err := instancesOf(ctx, ns, c.Name)
 		if err != nil {
 			return err
 		}
 		if len(now) != 1 || now[0].UID != instances[0].UID {
-			return errors.New("the Instance was made anew")
+			return errors.New("the Instance was replaced")
 		}
 		if n := now[0].Status.Nodes; len(n) > 0 {
 			return fmt.Errorf("its status still says %+v", n)

@@ -26,8 +26,8 @@ import (
 	"github.com/akri-go/akri/internal/devcluster"
 )
 
-// uids returns the Instances and brokers of a Configuration by name and UID: a
-// device that was lost and found again shows.
+// uids returns the Instances and brokers of a Configuration, name to UID, which
+// shows whether a device was lost and found again.
 func uids(ctx context.Context, ns, configuration string) (map[string]types.UID, error) {
 	all := map[string]types.UID{}
 	instances, err := instancesOf(ctx, ns, configuration)
@@ -44,7 +44,7 @@ func uids(ctx context.Context, ns, configuration string) (map[string]types.UID, 
 	return all, err
 }
 
-// unchanged complains if anything of what was there is gone or made anew.
+// unchanged complains if anything from before is gone or was replaced.
 func unchanged(ns, configuration string, before map[string]types.UID) func(context.Context) error {
 	return func(ctx context.Context) error {
 		now, err := uids(ctx, ns, configuration)
@@ -60,7 +60,7 @@ func running(t *testing.T, c *v0.Configuration, n int) map[string]types.UID {
 	t.Helper()
 	c.Spec.BrokerSpec = brokerPod(t)
 	create(t, c)
-	eventually(t, soon, both(hasInstances(c.Namespace, c.Name, n), hasBrokers(c.Namespace, c.Name, n)))
+	eventually(t, waitTimeout, both(hasInstances(c.Namespace, c.Name, n), hasBrokers(c.Namespace, c.Name, n)))
 	before, err := uids(t.Context(), c.Namespace, c.Name)
 	if err != nil {
 		t.Fatal(err)
@@ -85,10 +85,10 @@ func TestAgentKilled(t *testing.T) {
 			return nil
 		})
 	}
-	eventually(t, soon, both(offers(instanceOf(t, ns, real.Name, device).Name, 1), offers(echo.Name, 2)))
+	eventually(t, waitTimeout, both(offers(instanceOf(t, ns, real.Name, device).Name, 1), offers(echo.Name, 2)))
 	throughout(t, 5*time.Second, both(unchanged(ns, real.Name, before), unchanged(ns, echo.Name, beforeEcho)))
 	unplug(t, device)
-	eventually(t, soon, both(hasInstances(ns, real.Name, 0), hasBrokers(ns, real.Name, 0)))
+	eventually(t, waitTimeout, both(hasInstances(ns, real.Name, 0), hasBrokers(ns, real.Name, 0)))
 }
 
 func agentRestarts(t *testing.T) int32 {
@@ -141,7 +141,7 @@ func TestKubeletRestarted(t *testing.T) {
 	}
 	restarted := time.Now()
 	// The Node's status alone may be the old kubelet's.
-	eventually(t, soon, both(kubeletHas(kubelet, v0.ResourceName(echo.Name)), offers(echo.Name, 2)))
+	eventually(t, waitTimeout, both(kubeletHas(kubelet, v0.ResourceName(echo.Name)), offers(echo.Name, 2)))
 	t.Logf("the resources are back after %v", time.Since(restarted).Round(time.Millisecond))
 	throughout(t, 5*time.Second, unchanged(ns, echo.Name, before))
 	// The kubelet that came back really has the plugins: it admits a new Pod.
@@ -149,7 +149,7 @@ func TestKubeletRestarted(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "after"},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{container(v0.ResourceName(echo.Name), 1)}},
 	})
-	eventually(t, soon, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		err := api.Get(ctx, client.ObjectKeyFromObject(pod), pod)
 		if err == nil && !isReady(pod) {
 			err = fmt.Errorf("pod is %s %s %s", pod.Status.Phase, pod.Status.Reason, pod.Status.Message)
@@ -179,7 +179,7 @@ func TestControllerDownWhileDevicesComeAndGo(t *testing.T) {
 	}()
 	unplug(t, device)
 	came := []string{plug(t), plug(t)}
-	eventually(t, soon, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		all, err := instancesOf(ctx, ns, c.Name)
 		ids := map[string]bool{}
 		for _, i := range all {
@@ -251,7 +251,7 @@ func TestAPIServerStoppedForAMinute(t *testing.T) {
 	})
 	// The kubelet is offered what was plugged meanwhile: its device plugins work.
 	late := v0.InstanceName(real.Name, v0.DeviceHash("/devices/virtual/block/"+plugged, devcluster.NodeName(1), false))
-	eventually(t, soon, kubeletHas(kubelet, v0.ResourceName(late)))
+	eventually(t, waitTimeout, kubeletHas(kubelet, v0.ResourceName(late)))
 	if err := cluster.StartAPIServer(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -268,11 +268,11 @@ func TestAPIServerStoppedForAMinute(t *testing.T) {
 	}
 	for name, uid := range before {
 		if now[name] != uid {
-			t.Errorf("%s was deleted or made anew", name)
+			t.Errorf("%s was deleted or replaced", name)
 		}
 	}
 	unplug(t, device)
-	eventually(t, soon, hasInstances(ns, real.Name, others+1))
+	eventually(t, waitTimeout, hasInstances(ns, real.Name, others+1))
 }
 
 // kubeletHas complains unless the kubelet knows devices of a resource.

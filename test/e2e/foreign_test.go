@@ -27,7 +27,7 @@ func startForeign(t *testing.T, name, devices string) foreign {
 	return foreign{t, bed.StartForeign(t, testcluster.ForeignOptions{Name: name, Devices: strings.Split(devices, ",")})}
 }
 
-// foreign is a discovery handler in the hands of one test.
+// foreign is a discovery handler that one test controls.
 type foreign struct {
 	t *testing.T
 	*testcluster.Foreign
@@ -84,12 +84,12 @@ func event(ns, name, reason string) func(context.Context) error {
 	}
 }
 
-// A handler that knows only the protocol registers, streams, is killed, and
+// A handler that uses only the protocol registers, streams, is killed, and
 // comes back.
 func TestForeignHandler(t *testing.T) {
 	ns := namespace(t)
 	h := startForeign(t, "e2e-foreign", "")
-	eventually(t, soon, h.Says("registered"))
+	eventually(t, waitTimeout, h.Says("registered"))
 	h.do("add one COLOUR=red node:/dev/null", "add two")
 	c := foreignConfiguration(ns, "e2e-foreign", "e2e-foreign")
 	before := running(t, c, 2)
@@ -106,68 +106,68 @@ func TestForeignHandler(t *testing.T) {
 		t.Error("no broker has COLOUR=red")
 	}
 	h.do("add three")
-	eventually(t, soon, both(hasInstances(ns, c.Name, 3), hasBrokers(ns, c.Name, 3)))
+	eventually(t, waitTimeout, both(hasInstances(ns, c.Name, 3), hasBrokers(ns, c.Name, 3)))
 	h.do("remove three")
-	eventually(t, soon, both(hasInstances(ns, c.Name, 2), hasBrokers(ns, c.Name, 2)))
+	eventually(t, waitTimeout, both(hasInstances(ns, c.Name, 2), hasBrokers(ns, c.Name, 2)))
 
 	h.Kill()
 	throughout(t, 5*time.Second, unchanged(ns, c.Name, before))
 	h = startForeign(t, "e2e-foreign", "one,two,four")
-	eventually(t, soon, both(h.Says("registered"), hasInstances(ns, c.Name, 3)))
+	eventually(t, waitTimeout, both(h.Says("registered"), hasInstances(ns, c.Name, 3)))
 	now, err := uids(t.Context(), ns, c.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, uid := range before {
 		if now[name] != uid {
-			t.Errorf("%s was deleted or made anew", name)
+			t.Errorf("%s was deleted or replaced", name)
 		}
 	}
 }
 
-// What a handler must not say is refused where the author of the Configuration
-// looks, and hurts nothing else.
+// What a handler must not report is refused, visibly for the author of the
+// Configuration, and harms nothing else.
 func TestBadHandlers(t *testing.T) {
 	ns := namespace(t)
 	echo := echoConfiguration(ns, "e2e-bystander", 1, "a", "b")
 	before := running(t, echo, 2)
 
 	h := startForeign(t, "e2e-bad", "")
-	eventually(t, soon, h.Says("registered"))
+	eventually(t, waitTimeout, h.Says("registered"))
 	h.do("add good", "add with/slashes", `add "two\nlines"`, "add "+strings.Repeat("x", 10<<10),
 		"add secrets mount:/etc/shadow", "add disk node:/etc/passwd")
 	c := create(t, foreignConfiguration(ns, "e2e-bad", "e2e-bad"))
-	eventually(t, soon, both(
+	eventually(t, waitTimeout, both(
 		hasInstances(ns, c.Name, 2), // good, and with/slashes
 		status(ns, c.Name, v0.DiscoveryActive, "/etc/shadow"),
 		event(ns, c.Name, "DevicesRefused"),
 	))
 	h.do("flood 100000")
-	eventually(t, soon, event(ns, c.Name, "HandlerFailed"))
+	eventually(t, waitTimeout, event(ns, c.Name, "HandlerFailed"))
 	throughout(t, 3*time.Second, hasInstances(ns, c.Name, 2))
 	h.do("clear", "add good", "add with/slashes")
-	eventually(t, soon, status(ns, c.Name, v0.DiscoveryActive))
+	eventually(t, waitTimeout, status(ns, c.Name, v0.DiscoveryActive))
 
 	mute := startForeign(t, "e2e-mute", "")
-	eventually(t, soon, mute.Says("registered"))
+	eventually(t, waitTimeout, mute.Says("registered"))
 	mute.do("mute")
 	silent := create(t, foreignConfiguration(ns, "e2e-mute", "e2e-mute"))
 	refusing := startForeign(t, "e2e-refusing", "")
-	eventually(t, soon, refusing.Says("registered"))
+	eventually(t, waitTimeout, refusing.Says("registered"))
 	refusing.do("refuse no such thing here")
 	refused := create(t, foreignConfiguration(ns, "e2e-refusing", "e2e-refusing"))
-	eventually(t, soon, both(
+	eventually(t, waitTimeout, both(
 		status(ns, refused.Name, v0.DiscoveryFailed, "no such thing here"), event(ns, refused.Name, "HandlerFailed")))
-	eventually(t, soon, status(ns, silent.Name, v0.DiscoveryWaiting, "nothing was reported"))
+	eventually(t, waitTimeout, status(ns, silent.Name, v0.DiscoveryWaiting, "nothing was reported"))
 
 	// It listens where it may; the agent is what it may not reach.
 	stranger := foreign{t, bed.StartForeign(t, testcluster.ForeignOptions{Name: "e2e-stranger", Address: "127.0.0.1:0",
 		// It is to end with who started it, as every command on a node; a change
 		// of user takes that back.
 		By: []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig", "KILL"}})}
-	eventually(t, soon, stranger.Says("unregistered"))
+	eventually(t, waitTimeout, stranger.Says("unregistered"))
 	nobody := create(t, foreignConfiguration(ns, "e2e-stranger", "e2e-stranger"))
-	eventually(t, soon, status(ns, nobody.Name, v0.DiscoveryWaiting, "e2e-stranger"))
+	eventually(t, waitTimeout, status(ns, nobody.Name, v0.DiscoveryWaiting, "e2e-stranger"))
 	throughout(t, 2*time.Second, func(ctx context.Context) error {
 		if stranger.Says("registered")(ctx) == nil {
 			return fmt.Errorf("a stranger could register")
@@ -195,8 +195,8 @@ func warned(ns, name, reason, words string) testcluster.Check {
 	}
 }
 
-// A container gets the device node at the end of a link, and nothing else of the
-// node: no folder that the runtime has open, no memory of the node's, nothing
+// A container gets the device node at the end of a link, and nothing else of
+// the node: no folder that the runtime has open, no memory of the node, nothing
 // that a link leads to since it was reported.
 func TestHostPaths(t *testing.T) {
 	ns := namespace(t)
@@ -211,13 +211,13 @@ func TestHostPaths(t *testing.T) {
 	aim("full")
 	t.Cleanup(func() { os.Remove(link) })
 	h := startForeign(t, "e2e-paths", "")
-	eventually(t, soon, h.Says("registered"))
+	eventually(t, waitTimeout, h.Says("registered"))
 	h.do("add link UDEV_DEVNODE="+link+" node:"+link,
 		"add open mount:/dev/fd/12", "add fd node:/dev/fd/12", "add shm mount:/dev/shm", "add loader LD_PRELOAD=/x")
 	c := foreignConfiguration(ns, "e2e-paths", "e2e-paths")
 	c.Spec.BrokerSpec = brokerPod(t)
 	create(t, c)
-	eventually(t, soon, both(hasInstances(ns, c.Name, 1), hasBrokers(ns, c.Name, 1),
+	eventually(t, waitTimeout, both(hasInstances(ns, c.Name, 1), hasBrokers(ns, c.Name, 1),
 		status(ns, c.Name, v0.DiscoveryActive, "/dev/fd/12", "/dev/shm", "LD_PRELOAD")))
 	pods, err := brokersOf(t.Context(), ns, c.Name)
 	if err != nil {
@@ -230,11 +230,12 @@ func TestHostPaths(t *testing.T) {
 	if err := api.Delete(t.Context(), &pods[0]); err != nil { // the controller makes another
 		t.Fatal(err)
 	}
-	eventually(t, soon, warned(ns, c.Name, "ClaimDenied", `"/dev/akri-e2e-link" leads elsewhere`))
+	eventually(t, waitTimeout, warned(ns, c.Name, "ClaimDenied", `"/dev/akri-e2e-link" leads elsewhere`))
 }
 
-// The agent sees the node's devices and can open none of them, but for those that
-// every container may; of the node's terminals and shared memory it sees nothing.
+// The agent sees the node's devices but cannot open them, except those that
+// every container may open; it sees nothing of the node's terminals and shared
+// memory.
 func TestAgentOpensNoDevice(t *testing.T) {
 	var pods corev1.PodList
 	if err := api.List(t.Context(), &pods, client.InNamespace(releaseNamespace), client.MatchingLabels{"app.kubernetes.io/name": "akri-agent"}); err != nil {
@@ -277,8 +278,8 @@ func TestAgentOpensNoDevice(t *testing.T) {
 	}
 }
 
-// A Configuration that cannot work is refused; one that got past the webhook
-// says so in its status. Others go on.
+// A Configuration that cannot work is refused; one that bypassed the webhook
+// says so in its status. Others keep working.
 func TestBadConfigurations(t *testing.T) {
 	ns := namespace(t)
 	echo := echoConfiguration(ns, "e2e-neighbour", 1, "a")
@@ -311,14 +312,14 @@ func TestBadConfigurations(t *testing.T) {
 	}
 	for _, c := range bad {
 		unchecked(t, configuration(c.name, c.details))
-		eventually(t, soon, both(
+		eventually(t, waitTimeout, both(
 			status(ns, c.name, v0.DiscoveryFailed, c.words...), event(ns, c.name, "HandlerFailed"), hasInstances(ns, c.name, 0)))
 	}
 	// A rule that is mended works at once.
 	mended := configuration("e2e-rule", "")
 	mend := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"discoveryHandler":{"discoveryDetails":"udevRules: ['KERNEL==\"null\"']"}}}`))
 	testcluster.Insist(t, func(ctx context.Context) error { return api.Patch(ctx, mended, mend) })
-	eventually(t, soon, both(hasInstances(ns, mended.Name, 1), status(ns, mended.Name, v0.DiscoveryActive)))
+	eventually(t, waitTimeout, both(hasInstances(ns, mended.Name, 1), status(ns, mended.Name, v0.DiscoveryActive)))
 
 	// What the schema can say is refused by the API server.
 	both := udevConfiguration(ns, "e2e-both", `KERNEL=="null"`)

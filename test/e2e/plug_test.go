@@ -31,10 +31,10 @@ func TestPlugToBroker(t *testing.T) {
 	c.Spec.BrokerSpec = brokerPod(t)
 	c.Spec.InstanceServiceSpec, c.Spec.ConfigurationServiceSpec = service(t), service(t)
 	create(t, c)
-	eventually(t, soon, both(hasInstances(ns, c.Name, before), hasBrokers(ns, c.Name, before)))
+	eventually(t, waitTimeout, both(hasInstances(ns, c.Name, before), hasBrokers(ns, c.Name, before)))
 
 	device := plug(t)
-	eventually(t, soon, both(
+	eventually(t, waitTimeout, both(
 		hasInstances(ns, c.Name, before+1),
 		hasBrokers(ns, c.Name, before+1),
 	))
@@ -46,8 +46,8 @@ func TestPlugToBroker(t *testing.T) {
 	}
 	// The broker holds the only slot: nothing is left for the Configuration's
 	// own resource.
-	eventually(t, soon, both(offers(instance.Name, 1), offers(c.Name, 0)))
-	eventually(t, soon, func(ctx context.Context) error {
+	eventually(t, waitTimeout, both(offers(instance.Name, 1), offers(c.Name, 0)))
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		var i v0.Instance
 		err := api.Get(ctx, client.ObjectKeyFromObject(instance), &i)
 		if slot := v0.SlotID(i.Name, 0); err == nil && i.Spec.DeviceUsage[slot] != i.Spec.Nodes[0] {
@@ -75,13 +75,13 @@ func TestPlugToBroker(t *testing.T) {
 		t.Errorf("the broker and its device node: %v", err)
 	}
 	for _, name := range []string{instance.Name + "-svc", c.Name + "-svc"} {
-		eventually(t, soon, func(ctx context.Context) error {
+		eventually(t, waitTimeout, func(ctx context.Context) error {
 			return api.Get(ctx, types.NamespacedName{Namespace: ns, Name: name}, &corev1.Service{})
 		})
 	}
 
 	unplug(t, device)
-	eventually(t, soon, both(
+	eventually(t, waitTimeout, both(
 		hasInstances(ns, c.Name, before),
 		hasBrokers(ns, c.Name, before),
 		offers(instance.Name, 0),
@@ -90,7 +90,7 @@ func TestPlugToBroker(t *testing.T) {
 		},
 	))
 	if before == 0 {
-		eventually(t, soon, func(ctx context.Context) error {
+		eventually(t, waitTimeout, func(ctx context.Context) error {
 			return gone(api.Get(ctx, types.NamespacedName{Namespace: ns, Name: c.Name + "-svc"}, &corev1.Service{}))
 		})
 	}
@@ -100,7 +100,7 @@ func TestPlugToBroker(t *testing.T) {
 func instanceOf(t *testing.T, ns, configuration, device string) *v0.Instance {
 	t.Helper()
 	var found *v0.Instance
-	eventually(t, soon, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		all, err := instancesOf(ctx, ns, configuration)
 		for i := range all {
 			if all[i].Annotations[v0.AnnotationDeviceID] == "/devices/virtual/block/"+device {
@@ -115,14 +115,14 @@ func instanceOf(t *testing.T, ns, configuration, device string) *v0.Instance {
 	return found
 }
 
-// Made-up devices with two slots each: two units are two users.
+// Simulated devices with two slots each: two units are two users.
 func TestDebugEchoWithServices(t *testing.T) {
 	ns := namespace(t)
 	c := echoConfiguration(ns, "e2e-echo", 2, "bar0", "bar1")
 	c.Spec.BrokerSpec = brokerPod(t)
 	c.Spec.InstanceServiceSpec, c.Spec.ConfigurationServiceSpec = service(t), service(t)
 	create(t, c)
-	eventually(t, soon, both(hasInstances(ns, c.Name, 2), hasBrokers(ns, c.Name, 2), hasServices(ns, 3)))
+	eventually(t, waitTimeout, both(hasInstances(ns, c.Name, 2), hasBrokers(ns, c.Name, 2), hasServices(ns, 3)))
 	pods, err := brokersOf(t.Context(), ns, c.Name)
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestDebugEchoWithServices(t *testing.T) {
 	if err := api.Delete(t.Context(), &pods[0]); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, soon, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		pods, err := brokersOf(ctx, ns, c.Name)
 		for _, p := range pods {
 			if p.UID == old {
@@ -162,7 +162,7 @@ func TestDebugEchoWithServices(t *testing.T) {
 	if err := api.Delete(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, soon, both(hasInstances(ns, c.Name, 0), hasBrokers(ns, c.Name, 0), hasServices(ns, 0)))
+	eventually(t, waitTimeout, both(hasInstances(ns, c.Name, 0), hasBrokers(ns, c.Name, 0), hasServices(ns, 0)))
 }
 
 func hasServices(ns string, n int) func(context.Context) error {
@@ -176,16 +176,16 @@ func hasServices(ns string, n int) func(context.Context) error {
 	}
 }
 
-// Two Configurations at once, with one handler and with two, keep apart.
+// Two Configurations at once, with one handler and with two, do not interfere.
 func TestTwoConfigurations(t *testing.T) {
 	ns := namespace(t)
 	device := plug(t)
 	create(t, udevConfiguration(ns, "e2e-one", `KERNEL=="`+device+`"`))
 	create(t, udevConfiguration(ns, "e2e-two", `SUBSYSTEM=="block", KERNEL=="`+device+`"`))
 	create(t, echoConfiguration(ns, "e2e-three", 1, "a", "b"))
-	eventually(t, soon, both(hasInstances(ns, "e2e-one", 1), hasInstances(ns, "e2e-two", 1), hasInstances(ns, "e2e-three", 2)))
+	eventually(t, waitTimeout, both(hasInstances(ns, "e2e-one", 1), hasInstances(ns, "e2e-two", 1), hasInstances(ns, "e2e-three", 2)))
 	unplug(t, device)
-	eventually(t, soon, both(hasInstances(ns, "e2e-one", 0), hasInstances(ns, "e2e-two", 0), hasInstances(ns, "e2e-three", 2)))
+	eventually(t, waitTimeout, both(hasInstances(ns, "e2e-one", 0), hasInstances(ns, "e2e-two", 0), hasInstances(ns, "e2e-three", 2)))
 }
 
 // A rule on hardware that is built in: whatever buses this machine has.
@@ -205,11 +205,12 @@ func TestBuiltInHardware(t *testing.T) {
 			want = len(all)
 		}
 		create(t, udevConfiguration(ns, c.name, c.rule))
-		eventually(t, soon, hasInstances(ns, c.name, want))
+		eventually(t, waitTimeout, hasInstances(ns, c.name, want))
 	}
 }
 
-// The disk that the node lives on is not given to anybody, and the status says so.
+// The disk that the node itself uses is not given to anybody, and the status
+// says so.
 func TestNodesOwnDisk(t *testing.T) {
 	ns := namespace(t)
 	var root unix.Stat_t
@@ -222,7 +223,7 @@ func TestNodesOwnDisk(t *testing.T) {
 	}
 	name := filepath.Base(disk)
 	create(t, udevConfiguration(ns, "e2e-disk", `SUBSYSTEM=="block", KERNEL=="`+name+`"`, `KERNEL=="kmsg"`))
-	eventually(t, soon, status(ns, "e2e-disk", v0.DiscoveryActive, "left out, because the node lives on it", "/dev/"+name+" (the node has it mounted at /)", "/dev/kmsg"))
+	eventually(t, waitTimeout, status(ns, "e2e-disk", v0.DiscoveryActive, "left out, because the node itself needs it", "/dev/"+name+" (the node has it mounted at /)", "/dev/kmsg"))
 	if err := hasInstances(ns, "e2e-disk", 0)(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -232,12 +233,12 @@ func TestNodesOwnDisk(t *testing.T) {
 func TestTwoDistinctDevices(t *testing.T) {
 	ns := namespace(t)
 	c := create(t, echoConfiguration(ns, "e2e-pair", 3, "left", "right"))
-	eventually(t, soon, offers(c.Name, 2))
+	eventually(t, waitTimeout, offers(c.Name, 2))
 	pod := create(t, &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "pair"},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{container(v0.ResourceName(c.Name), 2)}},
 	})
-	eventually(t, soon, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		if err := api.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
 			return err
 		}
@@ -261,7 +262,7 @@ func TestTwoDistinctDevices(t *testing.T) {
 	if plain := given.Env["DEBUG_ECHO_DESCRIPTION"]; plain != "left" && plain != "right" {
 		t.Errorf("DEBUG_ECHO_DESCRIPTION is %q", plain)
 	}
-	eventually(t, soon, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		all, err := instancesOf(ctx, ns, c.Name)
 		for _, i := range all {
 			held := 0

@@ -17,7 +17,7 @@ import (
 
 // Short names for what all tests here use of testcluster.
 
-const soon = testcluster.Soon
+const waitTimeout = testcluster.WaitTimeout
 
 func eventually(t *testing.T, within time.Duration, check testcluster.Check) {
 	t.Helper()

@@ -26,8 +26,8 @@ import (
 )
 
 // The webhook as the chart installs it: over the Service, with certificates
-// that the controllers made. That the release has a Configuration of its own
-// shows that the webhook was not in the way before it ran.
+// that the controllers made. The release's own Configuration shows that the
+// webhook did not block it before it ran.
 func TestWebhook(t *testing.T) {
 	ns := namespace(t)
 	registered(t)
@@ -99,8 +99,8 @@ func registered(t *testing.T) {
 	})
 }
 
-// unchecked makes a Configuration past the webhook, as on a cluster where it is
-// off. The controllers register it again within a minute.
+// unchecked makes a Configuration while the webhook is off. The controllers
+// register it again within a minute.
 func unchecked(t *testing.T, c *v0.Configuration) {
 	t.Helper()
 	eventually(t, time.Minute, func(ctx context.Context) error {

@@ -25,7 +25,7 @@ import (
 type options struct {
 	directory, name, socket, address, endpoint string
 	shared                                     bool
-	retry                                      time.Duration
+	retryDelay                                 time.Duration
 }
 
 type handler struct {
@@ -49,8 +49,8 @@ func newHandler(o options, out io.Writer) *handler {
 	if o.socket == "" {
 		o.socket = filepath.Join(o.directory, o.name+".sock")
 	}
-	if o.retry == 0 {
-		o.retry = 10 * time.Second
+	if o.retryDelay == 0 {
+		o.retryDelay = 10 * time.Second
 	}
 	return &handler{
 		options: o, out: out,
@@ -66,7 +66,7 @@ func (h *handler) tell(format string, args ...any) {
 	fmt.Fprintln(h.out, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " "))
 }
 
-// do obeys one command.
+// do carries out one command.
 func (h *handler) do(line string) error {
 	command, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 	switch command {
@@ -129,7 +129,7 @@ func (h *handler) do(line string) error {
 	return nil
 }
 
-// parseID takes an id, quoted or not, off the front of text.
+// parseID takes an id, quoted or not, from the start of text.
 func parseID(text string) (id, rest string, err error) {
 	if quoted, err := strconv.QuotedPrefix(text); err == nil {
 		id, err := strconv.Unquote(quoted)
@@ -223,7 +223,8 @@ func (h *handler) registerAgain() {
 	}
 }
 
-// keepRegistered registers, tries again if that fails, and again when asked to.
+// keepRegistered registers, retries if that fails, and registers again on
+// request.
 func (h *handler) keepRegistered(ctx context.Context) {
 	h.mu.Lock()
 	where := h.where()
@@ -237,10 +238,10 @@ func (h *handler) keepRegistered(ctx context.Context) {
 			return
 		case status.Code(err) == codes.Unavailable:
 			h.tell("unregistered %s", status.Convert(err).Message())
-			again = time.After(h.retry)
+			again = time.After(h.retryDelay)
 		default:
 			h.tell("refused %s %s", status.Code(err), status.Convert(err).Message())
-			again = time.After(h.retry)
+			again = time.After(h.retryDelay)
 		}
 		select {
 		case <-ctx.Done():
@@ -262,7 +263,7 @@ func (h *handler) registerOnce(ctx context.Context, where *pb.RegisterDiscoveryH
 	return err
 }
 
-// Discover answers a question.
+// Discover answers a request.
 func (h *handler) Discover(m *pb.DiscoverRequest, stream grpc.ServerStreamingServer[pb.DiscoverResponse]) error {
 	h.tell("asked %q", m.DiscoveryDetails)
 	h.mu.Lock()

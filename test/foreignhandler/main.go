@@ -1,10 +1,10 @@
 // Command foreignhandler is a discovery handler for tests that does not use our
-// SDK: it is written straight on the generated code of the protocol, and behaves
-// as handlers made for upstream Akri do. An empty first list is not sent, and a
-// stream that was dropped makes it register again.
+// SDK: it uses the generated code of the protocol, and behaves like handlers
+// for upstream Akri. An empty first list is not sent, and after a stream was
+// dropped it registers again.
 //
-// It reads commands from standard input, one a line, and tells on standard
-// output, one fact a line, what happens. See usage.
+// It reads commands from standard input, one per line, and reports on standard
+// output what happens, one fact per line. See usage.
 package main
 
 import (
@@ -28,8 +28,8 @@ Commands on standard input; its end is ignored:
   clear                takes all away
   flood <n>            adds n devices, flood-0 ...
   send                 sends the list once more
-  mute | unmute        questions are not answered from now on | answered again
-  refuse <text>        questions are refused as invalid from now on; no text: no longer
+  mute | unmute        requests are not answered from now on | answered again
+  refuse <text>        requests are refused as invalid from now on; no text: no longer
   end                  ends all streams
   leave | return       stops listening, removes the socket | listens and registers again
   register             registers once more
@@ -50,7 +50,7 @@ func main() {
 	flag.StringVar(&o.address, "address", "", "listen on this `host:port` instead of a socket")
 	flag.StringVar(&o.endpoint, "endpoint", "", "register this `text` instead of where it listens")
 	flag.BoolVar(&o.shared, "shared", false, "devices are shared")
-	flag.DurationVar(&o.retry, "retry", 0, "`pause` between attempts to register; 10s if 0, as upstream")
+	flag.DurationVar(&o.retryDelay, "retry", 0, "`pause` between attempts to register; 10s if 0, as upstream")
 	devices := flag.String("devices", "", "`ids` to begin with, separated by commas")
 	flag.Usage = func() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
@@ -72,7 +72,7 @@ func main() {
 	}
 }
 
-// run obeys commands until it is told to quit or ctx is done.
+// run carries out commands until it is told to quit or ctx is done.
 func run(ctx context.Context, h *handler, in io.Reader) error {
 	if err := h.listen(); err != nil {
 		return err

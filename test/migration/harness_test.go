@@ -1,11 +1,11 @@
 //go:build integration
 
-// Package migration takes over what upstream's agents and controller have left
-// in a cluster.
+// Package migration tests taking over what upstream's agents and controller
+// have left in a cluster.
 //
 // The files in testdata are what they write, request by request: the comment
-// above each object says how it is written and under which field manager.
-// "uid KIND NAME" stands for the UID of an object that is there.
+// above each object says how it is written and under which field manager. "uid
+// KIND NAME" stands for the UID of an existing object.
 package migration
 
 import (
@@ -52,24 +52,24 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// cluster is one that upstream has run in. All objects are in the namespace
+// fixture is one that upstream has run in. All objects are in the namespace
 // "default".
-type cluster struct {
+type fixture struct {
 	t      *testing.T
 	server *kubetest.Server
 	admin  client.Client
 }
 
-// newCluster starts a server with upstream's CRDs of a release, two nodes, and
+// newFixture starts a server with upstream's CRDs of a release, two nodes, and
 // what upstream has written.
-func newCluster(t *testing.T, release string) *cluster {
+func newFixture(t *testing.T, release string) *fixture {
 	t.Helper()
 	dir := filepath.Join("testdata", release)
 	crds, err := filepath.Abs(filepath.Join(dir, "crds"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t, server: kubetest.Start(t, kubetest.WithCRDs(crds), kubetest.WithControllerManager("garbage-collector-controller"))}
+	c := &fixture{t: t, server: kubetest.Start(t, kubetest.WithCRDs(crds), kubetest.WithControllerManager("garbage-collector-controller"))}
 	scheme, err := view.Scheme()
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func newCluster(t *testing.T, release string) *cluster {
 }
 
 // play makes the requests in a file.
-func (c *cluster) play(file string) {
+func (c *fixture) play(file string) {
 	c.t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -147,7 +147,7 @@ func (c *cluster) play(file string) {
 	}
 }
 
-func (c *cluster) uid(kind, name string) types.UID {
+func (c *fixture) uid(kind, name string) types.UID {
 	c.t.Helper()
 	o := &unstructured.Unstructured{}
 	o.SetGroupVersionKind(v0.GroupVersion.WithKind(kind))
@@ -156,7 +156,7 @@ func (c *cluster) uid(kind, name string) types.UID {
 }
 
 // upgradeCRDs does what docs/from-upstream.md says first.
-func (c *cluster) upgradeCRDs() {
+func (c *fixture) upgradeCRDs() {
 	c.t.Helper()
 	dir := filepath.Join("..", "..", "charts", "akri", "crds")
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
@@ -198,7 +198,7 @@ func (c *cluster) upgradeCRDs() {
 }
 
 // startController runs the controller with the rights that the chart gives it.
-func (c *cluster) startController() {
+func (c *fixture) startController() {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := controller.New(ctx, controller.Options{
@@ -218,16 +218,16 @@ func (c *cluster) startController() {
 	})
 }
 
-// agent is what matters here of one: its publisher and its ledger, with the
-// token of an agent.
+// agent is the part of an agent that matters here: its publisher and its
+// ledger, with the token of an agent.
 type agent struct {
 	*publish.Publisher
 	*ledger.Ledger
-	c    *cluster
+	c    *fixture
 	node string
 }
 
-func (c *cluster) startAgent(node string) *agent {
+func (c *fixture) startAgent(node string) *agent {
 	c.t.Helper()
 	cfg, err := chartuser.AgentToken(c.t.Context(), c.server.Config, node)
 	if err != nil {
@@ -281,23 +281,23 @@ func (a *agent) sees(configuration, id string, shared bool, capacity int, proper
 		v0.ConfigurationNode{State: v0.DiscoveryActive, Devices: 1})
 }
 
-func (c *cluster) get(name string, o client.Object) {
+func (c *fixture) get(name string, o client.Object) {
 	c.t.Helper()
 	if err := c.admin.Get(c.t.Context(), client.ObjectKey{Namespace: "default", Name: name}, o); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-func (c *cluster) list(l client.ObjectList) {
+func (c *fixture) list(l client.ObjectList) {
 	c.t.Helper()
 	if err := c.admin.List(c.t.Context(), l, client.InNamespace("default")); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
-// objects returns all that upstream has made, "Kind/name" to UID. Objects that
-// are being deleted have "going" for a UID.
-func (c *cluster) objects(kinds ...schema.GroupVersionKind) map[string]string {
+// objects returns everything that upstream has made, "Kind/name" to UID. For
+// objects that are being deleted the UID is "going".
+func (c *fixture) objects(kinds ...schema.GroupVersionKind) map[string]string {
 	c.t.Helper()
 	out := map[string]string{}
 	for _, k := range kinds {
@@ -318,7 +318,7 @@ func (c *cluster) objects(kinds ...schema.GroupVersionKind) map[string]string {
 	return out
 }
 
-func (c *cluster) eventually(what string, check func() error) {
+func (c *fixture) eventually(what string, check func() error) {
 	c.t.Helper()
 	eventually.Succeeds(c.t, time.Minute, func(context.Context) error {
 		if err := check(); err != nil {

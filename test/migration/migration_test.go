@@ -48,7 +48,7 @@ func TestTakeOver(t *testing.T) {
 }
 
 func takeOver(t *testing.T, release string) {
-	c := newCluster(t, release)
+	c := newFixture(t, release)
 	before := c.objects(everything...)
 
 	c.upgradeCRDs()
@@ -72,7 +72,7 @@ func takeOver(t *testing.T, release string) {
 	a.sees("cam", "foo0", true, 3, url, fast)
 	a.sees("usb", "bar", false, 2, dev, nil)
 	a.sees("jobs", "bar", false, 1, dev, nil)
-	// Of the third Configuration node-b has no device, but has asked.
+	// Of the third Configuration node-b has no device, but its agent knows it.
 	b.ConfigurationStatus(client.ObjectKey{Namespace: "default", Name: "jobs"}, c.uid("Configuration", "jobs"), v0.ConfigurationNode{State: v0.DiscoveryActive})
 
 	c.eventually("claims are taken over", func() error {
@@ -87,7 +87,7 @@ func takeOver(t *testing.T, release string) {
 		}
 		return nil
 	})
-	// What the kubelets say: one of upstream's slots has no container any more.
+	// What the kubelets say: one of upstream's slots no longer has a container.
 	use := func(resource, id string) ledger.Use { return ledger.Use{Resource: "akri.sh/" + resource, ID: id} }
 	now := time.Now()
 	for agent, uses := range map[*agent][]ledger.Use{
@@ -95,7 +95,7 @@ func takeOver(t *testing.T, release string) {
 		b: {use("cam", "cam-0"), use(usbB, usbB+"-0")},
 	} {
 		agent.Reconcile(now, ledger.View{Uses: uses, Complete: true})
-		agent.Reconcile(now.Add(ledger.Grace+time.Second), ledger.View{Uses: uses, Complete: true})
+		agent.Reconcile(now.Add(ledger.IdleGrace+time.Second), ledger.View{Uses: uses, Complete: true})
 	}
 	for name, want := range map[string]struct {
 		nodes    string
@@ -116,7 +116,7 @@ func takeOver(t *testing.T, release string) {
 			maps.DeleteFunc(used, func(_, holder string) bool { return holder == "" }) // upstream's free slots
 			switch {
 			case string(o.UID) != before["Instance/"+name]:
-				t.Fatalf("%s was made anew", name)
+				t.Fatalf("%s was replaced", name)
 			case o.Labels[key] != value, o.Annotations[v0.AnnotationDeviceID] == "", len(o.Finalizers) > 0,
 				strings.Join(o.Spec.Nodes, " ") != want.nodes, o.Spec.Capacity != want.capacity, o.Spec.CdiName == "",
 				!maps.Equal(used, want.usage):
@@ -179,9 +179,9 @@ func takeOver(t *testing.T, release string) {
 }
 
 // TestGoneForGood has a cluster from which all of upstream's agents are gone,
-// one with its node, and no new ones have come yet.
+// one together with its node, and that has no new ones yet.
 func TestGoneForGood(t *testing.T) {
-	c := newCluster(t, "v0.13")
+	c := newFixture(t, "v0.13")
 	c.upgradeCRDs()
 	if err := chartuser.Install(t.Context(), c.server.Config); err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestGoneForGood(t *testing.T) {
 }
 
 // finalizers asks about those of all Configurations and Instances.
-func (c *cluster) finalizers(right func(kind, name string, finalizers []string) bool) error {
+func (c *fixture) finalizers(right func(kind, name string, finalizers []string) bool) error {
 	c.t.Helper()
 	var configurations v0.ConfigurationList
 	var instances v0.InstanceList
@@ -218,9 +218,9 @@ func (c *cluster) finalizers(right func(kind, name string, finalizers []string) 
 	return nil
 }
 
-// deleteConfigurations deletes all and waits until nothing of them is left, but
-// Pods that a kubelet would have to stop.
-func (c *cluster) deleteConfigurations() {
+// deleteConfigurations deletes all and waits until nothing is left of them,
+// except Pods that a kubelet would have to stop.
+func (c *fixture) deleteConfigurations() {
 	c.t.Helper()
 	if err := c.admin.DeleteAllOf(c.t.Context(), &v0.Configuration{}, client.InNamespace("default")); err != nil {
 		c.t.Fatal(err)
@@ -236,7 +236,7 @@ func (c *cluster) deleteConfigurations() {
 }
 
 // kill deletes a Pod as its kubelet would.
-func (c *cluster) kill(name string) {
+func (c *fixture) kill(name string) {
 	c.t.Helper()
 	pod := &corev1.Pod{}
 	c.get(name, pod)

@@ -18,8 +18,8 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// Capacity is raised and lowered while brokers run: new room is used, and held
-// slots stay until they are freed.
+// Capacity is raised and lowered while brokers run: new slots are used, and
+// held slots stay until they are freed.
 func TestCapacityChanges(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-capacity", 1, 1, "one")
@@ -27,16 +27,16 @@ func TestCapacityChanges(t *testing.T) {
 	r.always(r.capacity(c.Name, 2))
 
 	change(t, c, `{"spec":{"capacity":2}}`)
-	r.await(soon, r.slots(c.Name, 2), r.brokers(c.Name, 2))
+	r.await(waitTimeout, r.slots(c.Name, 2), r.brokers(c.Name, 2))
 	two := r.uids(c.Name)
 	for what, uid := range one {
 		if two[what] != uid {
-			t.Errorf("%s was made anew when the capacity was raised", what)
+			t.Errorf("%s was replaced when the capacity was raised", what)
 		}
 	}
 
 	change(t, c, `{"spec":{"capacity":1}}`)
-	r.await(soon, r.slots(c.Name, 1))
+	r.await(waitTimeout, r.slots(c.Name, 1))
 	r.throughout(5*time.Second, r.brokers(c.Name, 2), r.unchanged(two, c.Name))
 
 	// The one that holds slot 0 goes. Its slot is free then, but the other is
@@ -58,7 +58,7 @@ func TestCapacityChanges(t *testing.T) {
 	remove(t, goes)
 	r.await(90*time.Second, r.brokers(c.Name, 1))
 	instance := goes.Labels[v0.LabelInstance]
-	r.await(soon,
+	r.await(waitTimeout,
 		r.allocatable(goes.Spec.NodeName, instance, 0), r.allocatable(stays.Spec.NodeName, instance, 1),
 		r.allocatable(goes.Spec.NodeName, c.Name, 0), r.allocatable(stays.Spec.NodeName, c.Name, 0))
 	r.throughout(5*time.Second, r.brokers(c.Name, 1), func() error {
@@ -93,7 +93,7 @@ func (r *record) slots(configuration string, n int64) look {
 // heard waits until the agents of both nodes know a Configuration as it is now.
 func heard(t *testing.T, c *v0.Configuration) {
 	t.Helper()
-	testcluster.Eventually(t, soon, func(ctx context.Context) error {
+	testcluster.Eventually(t, waitTimeout, func(ctx context.Context) error {
 		if err := api.Get(ctx, client.ObjectKeyFromObject(c), c); err != nil {
 			return err
 		}
@@ -110,15 +110,15 @@ func heard(t *testing.T, c *v0.Configuration) {
 	})
 }
 
-// Properties change in place: the Instance says so, both nodes agree, brokers
-// that run stay, and the next one has them.
+// Properties change in place: the Instance has them, both nodes agree, running
+// brokers stay, and the next one gets them.
 func TestBrokerPropertiesChange(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-properties", 1, 1, "one")
 	before := r.uids(c.Name)
 	for _, value := range []string{"first", "second"} {
 		change(t, c, `{"spec":{"brokerProperties":{"PURPOSE":"`+value+`"}}}`)
-		r.await(soon, func() error {
+		r.await(waitTimeout, func() error {
 			for _, i := range r.instancesOf(c.Name) {
 				if got := i.Spec.BrokerProperties["PURPOSE"]; got != value {
 					return fmt.Errorf("PURPOSE of %s is %q, want %q", i.Name, got, value)
@@ -140,7 +140,7 @@ func TestBrokerPropertiesChange(t *testing.T) {
 	// The Instance is as the first to hear of it has it. The other one may be
 	// late, and right to disagree until then.
 	heard(t, c)
-	r.await(soon, agree)
+	r.await(waitTimeout, agree)
 	r.throughout(10*time.Second, r.unchanged(before, c.Name), agree)
 
 	var old, next *corev1.Pod

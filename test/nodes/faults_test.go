@@ -21,8 +21,8 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// The agent and the handler of one node are gone: what runs goes on on both,
-// and the other node finds devices and runs brokers as ever.
+// The agent and the handler of one node are gone: what runs keeps running on
+// both, and the other node still finds devices and runs brokers.
 func TestAgentOfOneNodeGone(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-agent", 2, 2, "one")
@@ -33,16 +33,16 @@ func TestAgentOfOneNodeGone(t *testing.T) {
 	agentNotOn(t, without)
 	kill(t, "akri-debug-echo-discovery", without)
 	r.throughout(5*time.Second, r.seen(c.Name, 1, all()...), r.unchanged(before, c.Name))
-	r.await(soon, r.allocatable(without, instance, 0))
+	r.await(waitTimeout, r.allocatable(without, instance, 0))
 	fresh := testcluster.EchoConfiguration(r.ns, "nodes-agent-2", 1, "one", "two")
 	fresh.Spec.BrokerSpec = testcluster.BrokerPod(t)
 	create(t, fresh)
-	r.await(soon, r.seen(fresh.Name, 2, with), r.brokers(fresh.Name, 1), r.brokersOn(fresh.Name, with))
+	r.await(waitTimeout, r.seen(fresh.Name, 2, with), r.brokers(fresh.Name, 1), r.brokersOn(fresh.Name, with))
 	afterwards := r.uids(fresh.Name)
 
 	agentEverywhere(t)
 	// It offers its node's slot again, which the broker has, and no other.
-	r.await(soon, r.seen(fresh.Name, 2, all()...), r.allocatable(without, instance, 1), r.allocatable(without, c.Name, 0))
+	r.await(waitTimeout, r.seen(fresh.Name, 2, all()...), r.allocatable(without, instance, 1), r.allocatable(without, c.Name, 0))
 	r.throughout(5*time.Second, r.unchanged(before, c.Name), r.unchanged(afterwards, fresh.Name))
 }
 
@@ -55,7 +55,7 @@ func TestHandlerOfOneNodeKilled(t *testing.T) {
 	started := restarts(t)
 	end := r.always(r.seen(c.Name, 1, all()...), r.unchanged(before, c.Name))
 	kill(t, "akri-debug-echo-discovery", node)
-	testcluster.Eventually(t, soon, func(context.Context) error {
+	testcluster.Eventually(t, waitTimeout, func(context.Context) error {
 		if len(startedAgain(t, started)) == 0 {
 			return fmt.Errorf("the handler has not been started again")
 		}
@@ -82,7 +82,7 @@ func kill(t *testing.T, component, node string) {
 
 func podsOn(t *testing.T, component, node string) []corev1.Pod {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 	defer cancel()
 	var pods corev1.PodList
 	if err := api.List(ctx, &pods, client.InNamespace(testcluster.Namespace),
@@ -112,7 +112,7 @@ func agentNotOn(t *testing.T, node string) {
 	patch(t, agents(), `{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}`)
 	patch(t, agents(), `{"spec":{"template":{"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":`+
 		`{"nodeSelectorTerms":[{"matchExpressions":[{"key":"kubernetes.io/hostname","operator":"NotIn","values":["`+node+`"]}]}]}}}}}}}`)
-	testcluster.Eventually(t, soon, func(context.Context) error {
+	testcluster.Eventually(t, waitTimeout, func(context.Context) error {
 		if n := len(podsOn(t, "akri-agent", node)); n > 0 {
 			return fmt.Errorf("the agent on %s is still there", node)
 		}
@@ -138,12 +138,12 @@ func agentEverywhere(t *testing.T) {
 // waitFor waits for what no record follows, also after the test.
 func waitFor(t *testing.T, check func() error) {
 	t.Helper()
-	testcluster.Eventually(t, soon, func(context.Context) error { return check() })
+	testcluster.Eventually(t, waitTimeout, func(context.Context) error { return check() })
 }
 
-// The Pod of the controller that acts is deleted by force while devices appear.
-// Its Lease goes with it, the one that stood by takes over, and no broker is
-// missing or there twice.
+// The leader's Pod is deleted by force while devices appear. Its Lease is
+// deleted with it, the other controller takes over, and no broker is missing or
+// doubled.
 func TestLeaderKilledWhileDevicesAppear(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	withBrokers(t, r, "nodes-leader", 1, 1, "one")

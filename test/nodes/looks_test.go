@@ -222,7 +222,7 @@ func (r *record) uidsNow(users []string) map[string]types.UID {
 }
 
 // unchanged complains if an Instance or a Pod of the users came, went or was
-// made anew since before, or one of the Pods' containers was started again.
+// made again since before, or one of the Pods' containers was started again.
 func (r *record) unchanged(before map[string]types.UID, users ...string) look {
 	return func() error {
 		if now := r.uidsNow(users); !maps.Equal(before, now) {

@@ -17,8 +17,8 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// A node is drained, as people do it before they work on it: its broker moves,
-// and stays where it is when the node takes Pods again.
+// A node is drained, as before maintenance: its broker moves, and stays there
+// when the node accepts Pods again.
 func TestNodeDrained(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-drain", 1, 1, "one")
@@ -64,11 +64,11 @@ func (r *record) brokersOn(configuration, node string) look {
 	}
 }
 
-// A node loses its power: the other one takes over what it can. The power comes
-// back: all is as before, and what moved stays where it is.
+// A node loses its power: the other one takes over what it can. When the power
+// is back, all is as before, and what moved stays.
 func TestNodeKilled(t *testing.T) { testLost(t, "nodes-killed", false) }
 
-// A node is taken out of the cluster for good, and comes back all the same.
+// A node is deleted from the cluster, and comes back later.
 func TestNodeDeleted(t *testing.T) { testLost(t, "nodes-deleted", true) }
 
 func testLost(t *testing.T, name string, deleted bool) {
@@ -83,9 +83,9 @@ func testLost(t *testing.T, name string, deleted bool) {
 
 	// A user's Pod has a slot there, another one waits for it here.
 	create(t, users(r.ns, "there", lost, wanted))
-	r.await(soon, r.running(1, "there"))
+	r.await(waitTimeout, r.running(1, "there"))
 	create(t, users(r.ns, "here", left, wanted))
-	r.await(soon, r.running(1, "there", "here"), r.waiting(1, "here"))
+	r.await(waitTimeout, r.running(1, "there", "here"), r.waiting(1, "here"))
 	var survivor *corev1.Pod
 	ran := map[string]int{}
 	r.read(func() {
@@ -106,7 +106,7 @@ func testLost(t *testing.T, name string, deleted bool) {
 		r.await(2*time.Minute, r.nodeReady(lost, false))
 	}
 	off := time.Now()
-	r.await(long,
+	r.await(lostNodeTimeout,
 		r.seen(one, 1, left), r.seen(two, 1, left), r.seen(name+"-3", 1, left),
 		r.took(one, left), r.took(two, left), r.readyOn("here", left))
 	t.Logf("%s took over %v after the node was known to be away", left, time.Since(off).Round(time.Second))
@@ -166,7 +166,7 @@ func (r *record) readyOn(user, node string) look {
 	}
 }
 
-// powerOff takes the power of a node away. It has it again after the test.
+// powerOff cuts a node's power. It comes back after the test.
 func powerOff(t *testing.T, node string) {
 	t.Helper()
 	t.Cleanup(func() {

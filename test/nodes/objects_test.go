@@ -18,11 +18,11 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-const soon = testcluster.Soon
+const waitTimeout = testcluster.WaitTimeout
 
-// long is for what waits for the kubelet's and the controller's patience with
-// a node: 50 s until it is not ready, 60 s until it is lost.
-const long = 4 * time.Minute
+// lostNodeTimeout is for tests that wait until a node is lost: 50 s until it is
+// not ready, and 60 s more.
+const lostNodeTimeout = 4 * time.Minute
 
 func create[T client.Object](t *testing.T, object T) T {
 	t.Helper()
@@ -41,7 +41,7 @@ func change(t *testing.T, c *v0.Configuration, json string) {
 // patch merges JSON into an object that no webhook checks.
 func patch(t *testing.T, object client.Object, json string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), soon) // tests restore things at their end, too
+	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout) // tests restore things at their end, too
 	defer cancel()
 	if err := api.Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(json))); err != nil {
 		t.Fatalf("change %T %s: %v", object, object.GetName(), err)
@@ -62,7 +62,7 @@ func withBrokers(t *testing.T, r *record, name string, capacity int32, n int, de
 	c := testcluster.EchoConfiguration(r.ns, name, capacity, devices...)
 	c.Spec.BrokerSpec = testcluster.BrokerPod(t)
 	create(t, c)
-	r.await(soon, r.seen(name, len(devices), all()...), r.brokers(name, n))
+	r.await(waitTimeout, r.seen(name, len(devices), all()...), r.brokers(name, n))
 	return c
 }
 
@@ -72,9 +72,9 @@ func withoutBrokers(t *testing.T, r *record, name string, capacity int32) string
 	t.Helper()
 	create(t, testcluster.EchoConfiguration(r.ns, name, capacity, "one"))
 	instance := v0.InstanceName(name, v0.DeviceHash("one", "", true))
-	r.await(soon, r.seen(name, 1, all()...))
+	r.await(waitTimeout, r.seen(name, 1, all()...))
 	for _, node := range all() {
-		r.await(soon, r.allocatable(node, instance, int64(capacity)), r.allocatable(node, name, 1))
+		r.await(waitTimeout, r.allocatable(node, instance, int64(capacity)), r.allocatable(node, name, 1))
 	}
 	return instance
 }

@@ -24,8 +24,8 @@ import (
 )
 
 // record follows the Instances and Pods of a namespace, and the nodes, by
-// watch: each version of them passes by, so what is true for a moment only is
-// seen too.
+// watches: it sees each version of them, so even what is true only for a
+// moment.
 type record struct {
 	t  *testing.T
 	ns string
@@ -42,7 +42,7 @@ type record struct {
 	ran map[string]map[types.UID]bool
 	// most is how many slots of an Instance were held at once.
 	most map[string]int
-	// rules are asked at each change; broken has the first complaint.
+	// rules are checked at each change; broken has the first complaint.
 	rules   []*look
 	broken  error
 	changed chan struct{} // closed at the next change
@@ -76,9 +76,9 @@ func follow(t *testing.T, ns string) *record {
 	return r
 }
 
-// begin enters what is there now, and returns what comes after it. A watch that
-// the API server closes goes on where it ended, so that no version is missed; if
-// it cannot, the last event is an error.
+// begin records what exists, and returns what comes after it. A watch that the
+// API server closes is resumed where it ended, so that no version is missed; if
+// that fails, the last event is an error.
 func (r *record) begin(ctx context.Context, list client.ObjectList, ns string) (<-chan watch.Event, error) {
 	if err := api.List(ctx, list, client.InNamespace(ns)); err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (r *record) complain(err error) {
 	r.changed = make(chan struct{})
 }
 
-// take enters an event.
+// take records an event.
 func (r *record) take(e watch.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -168,10 +168,10 @@ func enter(into map[string]map[types.UID]bool, of string, uid types.UID) {
 	into[of][uid] = true
 }
 
-// A look complains about what is there now. It is called while nothing changes.
+// A look complains about the present state. It is called while nothing changes.
 type look func() error
 
-// await waits until all looks are content at one moment.
+// await waits until all looks are satisfied at the same moment.
 func (r *record) await(within time.Duration, looks ...look) {
 	r.t.Helper()
 	end := time.NewTimer(within)
@@ -219,8 +219,8 @@ func (r *record) throughout(length time.Duration, looks ...look) {
 	}
 }
 
-// always makes rules of looks: no version from now on may break them, until the
-// function that is returned is called. The next wait tells of what was broken.
+// always makes rules of looks: no version may break them until the returned
+// function is called. The next wait reports violations.
 func (r *record) always(looks ...look) (end func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

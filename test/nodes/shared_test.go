@@ -21,7 +21,7 @@ import (
 )
 
 // One device that both nodes see and one may use: one Instance, one broker, and
-// nothing to give on the node without it.
+// nothing to offer on the node without the broker.
 func TestOneSlot(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-one", 1, 1, "one")
@@ -33,7 +33,7 @@ func TestOneSlot(t *testing.T) {
 	}
 	holder := held(instance)[v0.SlotID(instance.Name, 0)]
 	without, _ := other(holder)
-	r.await(soon,
+	r.await(waitTimeout,
 		r.allocatable(holder, instance.Name, 1), r.allocatable(without, instance.Name, 0),
 		r.allocatable(holder, c.Name, 0), r.allocatable(without, c.Name, 0))
 	r.throughout(5*time.Second, r.unchanged(before, c.Name), r.capacity(c.Name, 1), r.allocatable(without, instance.Name, 0))
@@ -52,7 +52,7 @@ func TestRaceForOneSlot(t *testing.T) {
 	for i, node := range all() {
 		create(t, users(r.ns, names[i], node, instance))
 	}
-	r.await(soon, r.running(1, names...), r.waiting(1, names...))
+	r.await(waitTimeout, r.running(1, names...), r.waiting(1, names...))
 	r.throughout(10*time.Second, r.running(1, names...), r.waiting(1, names...))
 	winner, loser := names[0], names[1]
 	tries := 0
@@ -71,8 +71,8 @@ func TestRaceForOneSlot(t *testing.T) {
 }
 
 // maxTries is how many Pods of one user the kubelet may refuse. A ReplicaSet
-// makes about ten a second until the scheduler has heard that nothing is left
-// on the node, which the kubelet tells it once a second here.
+// makes about ten a second until the scheduler knows that the node has none
+// left, which the kubelet reports once a second here.
 const maxTries = 50
 
 // Four Pods on two nodes, by way of both resources, want two slots.
@@ -88,7 +88,7 @@ func TestRaceForTwoSlots(t *testing.T) {
 			create(t, users(r.ns, names[len(names)-1], node, resource))
 		}
 	}
-	r.await(soon, r.running(2, names...), r.waiting(2, names...))
+	r.await(waitTimeout, r.running(2, names...), r.waiting(2, names...))
 	r.throughout(10*time.Second, r.running(2, names...), r.waiting(2, names...))
 	for _, n := range names {
 		if tries := len(r.made[n]); tries > maxTries {
@@ -105,7 +105,7 @@ func TestLocalDevices(t *testing.T) {
 	c := testcluster.EchoConfiguration(r.ns, "nodes-local", 1, "one")
 	c.Spec.BrokerSpec = testcluster.BrokerPod(t)
 	create(t, c)
-	r.await(soon, func() error {
+	r.await(waitTimeout, func() error {
 		for _, node := range all() {
 			name := v0.InstanceName(c.Name, v0.DeviceHash("one", node, false))
 			i := r.instances[name]
@@ -129,7 +129,7 @@ func TestLocalDevices(t *testing.T) {
 	}
 }
 
-// shareEcho has the devices of debugEcho shared, or not, by an upgrade of the
+// shareEcho makes debugEcho's devices shared, or not, by an upgrade of the
 // release. After the test they are shared again.
 func shareEcho(t *testing.T, shared bool) {
 	t.Helper()
@@ -213,7 +213,7 @@ func TestJobs(t *testing.T) {
 		}},
 	})}
 	create(t, c)
-	r.await(soon, r.seen(c.Name, 2, all()...), r.brokers(c.Name, 1))
+	r.await(waitTimeout, r.seen(c.Name, 2, all()...), r.brokers(c.Name, 1))
 	before := r.uids(c.Name)
 	r.throughout(5*time.Second, r.unchanged(before, c.Name))
 	var jobs batchv1.JobList

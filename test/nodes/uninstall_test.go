@@ -16,8 +16,8 @@ import (
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-// Both nodes are without power, so no agent, no controller and no hook runs: helm
-// gives up by itself, and without its hook the release goes, with its
+// Both nodes are without power, so no agent, no controller and no hook runs.
+// Helm gives up; without its hook the release is removed, with its
 // Configurations and their Instances. What is left are Pods, which Kubernetes
 // keeps until their nodes are back.
 func TestUninstallWithoutNodes(t *testing.T) {
@@ -35,7 +35,7 @@ func TestUninstallWithoutNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.await(soon, r.seen(name, 2, all()...))
+	r.await(waitTimeout, r.seen(name, 2, all()...))
 	for _, node := range all() {
 		powerOff(t, node)
 	}
@@ -54,8 +54,8 @@ func TestUninstallWithoutNodes(t *testing.T) {
 	if err := uninstall(2 * time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	r.await(soon, r.seen(name, 0))
-	testcluster.Eventually(t, soon, func(ctx context.Context) error {
+	r.await(waitTimeout, r.seen(name, 0))
+	testcluster.Eventually(t, waitTimeout, func(ctx context.Context) error {
 		var list v0.ConfigurationList
 		err := api.List(ctx, &list, client.InNamespace(testcluster.Namespace))
 		if err == nil && len(list.Items) > 0 {

@@ -25,7 +25,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// BrokerImage is the sample broker, as `make images` names it.
+// BrokerImage is the name of the sample broker that `make images` builds.
 func BrokerImage() string {
 	var chart struct {
 		AppVersion string `json:"appVersion"`
@@ -40,7 +40,7 @@ func BrokerImage() string {
 	return "ghcr.io/akri-go/akri/show-broker:v" + chart.AppVersion
 }
 
-// Raw turns a spec into what a Configuration holds.
+// Raw encodes a spec as a Configuration holds it.
 func Raw(t *testing.T, spec any) *runtime.RawExtension {
 	t.Helper()
 	b, err := json.Marshal(spec)
@@ -61,7 +61,7 @@ func Container(resourceName string, n int64) corev1.Container {
 		ReadinessProbe: &corev1.Probe{
 			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt(8083)}},
 			PeriodSeconds: 1,
-			// A machine that stalls for some seconds is no fault of the broker.
+			// A machine that stalls for some seconds is not the broker's fault.
 			TimeoutSeconds: 5, FailureThreshold: 12,
 		},
 		Resources: corev1.ResourceRequirements{Requests: units, Limits: units},
@@ -79,7 +79,7 @@ func BrokerPod(t *testing.T) *v0.BrokerSpec {
 	return &v0.BrokerSpec{BrokerPodSpec: Raw(t, corev1.PodSpec{Containers: []corev1.Container{Container(v0.Placeholder, 1)}})}
 }
 
-// UdevConfiguration asks for the devices of rules.
+// UdevConfiguration makes a Configuration with udev rules.
 func UdevConfiguration(ns, name string, rules ...string) *v0.Configuration {
 	var details strings.Builder
 	details.WriteString("udevRules:\n")
@@ -89,12 +89,12 @@ func UdevConfiguration(ns, name string, rules ...string) *v0.Configuration {
 	return HandlerConfiguration(ns, name, "udev", 1, details.String())
 }
 
-// EchoConfiguration asks for made-up devices.
+// EchoConfiguration makes a Configuration with simulated devices.
 func EchoConfiguration(ns, name string, capacity int32, descriptions ...string) *v0.Configuration {
 	return HandlerConfiguration(ns, name, "debugEcho", capacity, "descriptions: ["+strings.Join(descriptions, ", ")+"]")
 }
 
-// HandlerConfiguration asks the handlers of any name.
+// HandlerConfiguration makes a Configuration for any handler.
 func HandlerConfiguration(ns, name, handler string, capacity int32, details string) *v0.Configuration {
 	return &v0.Configuration{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
@@ -119,7 +119,7 @@ func (b *Bed) Brokers(ctx context.Context, ns, configuration string) ([]corev1.P
 	return list.Items, err
 }
 
-// IsReady says whether a Pod is ready and is to stay.
+// IsReady reports whether a Pod is ready and not being deleted.
 func IsReady(p *corev1.Pod) bool {
 	for _, c := range p.Status.Conditions {
 		if c.Type == corev1.PodReady && p.DeletionTimestamp == nil {
@@ -145,8 +145,8 @@ func Plug(t *testing.T) string {
 	return name
 }
 
-// Unplug removes a zram block device. Who looks at it, a broker for instance,
-// may hold it open for a moment.
+// Unplug removes a zram block device. A broker that looks at it may hold it
+// open for a moment.
 func Unplug(t *testing.T, name string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // also from a cleanup

@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// ProcessesOf returns the processes of Pods on all nodes, by the start of their
-// names and the Pods' UIDs, which the names of their cgroups hold.
+// ProcessesOf returns the processes of Pods on all nodes, by a prefix of their
+// names and the Pods' UIDs, which are in the names of their cgroups.
 func ProcessesOf(name string, uids ...string) ([]int, error) {
 	groups, err := filepath.Glob("/proc/[0-9]*/cgroup")
 	if err != nil {
@@ -106,7 +106,7 @@ func (b *Bed) StartForeign(t *testing.T, o ForeignOptions) *Foreign {
 	return f
 }
 
-// Kill ends the process with SIGKILL: it cannot tidy up.
+// Kill ends the process with SIGKILL: it cannot clean up.
 func (f *Foreign) Kill() {
 	f.cmd.Process.Signal(syscall.SIGKILL)
 	<-f.ended
@@ -120,7 +120,7 @@ func (f *Foreign) Do(t *testing.T, commands ...string) {
 		if _, err := io.WriteString(f.in, c+"\n"); err != nil {
 			t.Fatalf("tell the foreign handler %q: %v", c, err)
 		}
-		Eventually(t, Soon, func(context.Context) error {
+		Eventually(t, WaitTimeout, func(context.Context) error {
 			if f.answers() == before {
 				return fmt.Errorf("the handler has not answered %.80q", c)
 			}
@@ -142,7 +142,8 @@ func (f *Foreign) answers() int {
 	return n
 }
 
-// Says complains unless the handler has told a fact that starts so.
+// Says complains unless the handler has reported a fact that starts with these
+// words.
 func (f *Foreign) Says(fact string) Check {
 	return func(context.Context) error {
 		f.mu.Lock()

@@ -19,8 +19,8 @@ import (
 // A Check complains about the state of the cluster, or is content.
 type Check = func(context.Context) error
 
-// Soon is how long anything may take that waits for nothing but the cluster.
-const Soon = 60 * time.Second
+// WaitTimeout is how long a test waits for what depends only on the cluster.
+const WaitTimeout = 60 * time.Second
 
 // Insist writes a Configuration. While a controller is dead and the API server
 // has not noticed, nobody checks what is written, and nothing is accepted.

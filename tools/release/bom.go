@@ -13,9 +13,9 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// writeBOM writes what a program was built from, as the Go tool noted in it:
-// its modules and the version of Go (CycloneDX 1.6, JSON). There is no serial
-// number and no date, so that the same program has the same bill.
+// writeBOM writes what a program was built from, as recorded in it by the Go
+// tool: its modules and the version of Go (CycloneDX 1.6, JSON). It has no
+// serial number and no date, so that the same program has the same bill.
 func writeBOM(path, program, version string) error {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
@@ -29,7 +29,7 @@ func writeBOM(path, program, version string) error {
 	return os.WriteFile(path, buf.Bytes(), 0o644)
 }
 
-// bomOf makes the bill of a program that was built as info says.
+// bomOf makes the bill of materials of a program from its build information.
 func bomOf(info *debug.BuildInfo, version string) *cdx.BOM {
 	main := component(cdx.ComponentTypeApplication, info.Path, version, "")
 	components := []cdx.Component{component(cdx.ComponentTypeLibrary, "std", strings.TrimPrefix(info.GoVersion, "go"), "")}
@@ -51,8 +51,8 @@ func bomOf(info *debug.BuildInfo, version string) *cdx.BOM {
 	return bom
 }
 
-// component describes a module, or a program. sum is that of go.sum: it is of
-// the module's files (golang.org/ref/mod#go-sum-files), not of one archive.
+// component describes a module or a program. sum is from go.sum: it is a hash
+// of the module's files (golang.org/ref/mod#go-sum-files), not of an archive.
 func component(kind cdx.ComponentType, name, version, sum string) cdx.Component {
 	purl := "pkg:golang/" + name + "@" + strings.ReplaceAll(version, "+", "%2B")
 	c := cdx.Component{Type: kind, BOMRef: purl, Name: name, Version: version, PackageURL: purl}

@@ -1,7 +1,7 @@
-// Command release builds everything that a release has, into one folder: the
-// images for all platforms, the program akri, the chart, a bill of materials of
-// each program (SBOM, CycloneDX) and SHA256SUMS. Two runs on one commit with one
-// version of Go give the same bytes.
+// Command release builds a release into one folder: the images for all
+// platforms, the program akri, the chart, a bill of materials of each program
+// (SBOM, CycloneDX) and SHA256SUMS. Two runs on one commit with one version of
+// Go give the same bytes.
 package main
 
 import (
@@ -33,13 +33,13 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("release", flag.ExitOnError)
-	out := flags.String("out", "out/release", "folder to write to; what it has is removed first")
-	work := flags.String("work", "out/release-work", "folder for what is built in between")
+	out := flags.String("out", "out/release", "folder to write to; its contents are removed first")
+	work := flags.String("work", "out/release-work", "folder for intermediate results")
 	arch := flags.String("arch", "all", `architectures, separated by commas, or "all"`)
-	to := flags.String("push", "", "push what -out has to a registry, such as ghcr.io/akri-go/akri; nothing is built")
+	to := flags.String("push", "", "push the release in -out to a registry, such as ghcr.io/akri-go/akri, without building")
 	flags.Parse(args)
 	if flags.NArg() > 0 {
-		return fmt.Errorf("there are no arguments besides flags: %q", flags.Args())
+		return fmt.Errorf("unexpected arguments %q", flags.Args())
 	}
 	tag, err := images.DefaultTag(false)
 	if err != nil {
@@ -90,7 +90,7 @@ func platforms(arch string) ([]images.Platform, error) {
 	return all, nil
 }
 
-// release is what is being built.
+// release is a release in progress.
 type release struct {
 	out, work string
 	tag       string // v<version>
@@ -98,7 +98,7 @@ type release struct {
 	built     []program
 }
 
-// program is a file that was built, of which there will be a bill of materials.
+// program is a built file that gets a bill of materials.
 type program struct {
 	name     string // as its image or archive is called
 	platform images.Platform
@@ -164,7 +164,7 @@ func (r *release) boms(context.Context) error {
 	return pack(filepath.Join(r.out, "akri-"+r.tag+"-sbom.tar.gz"), members...)
 }
 
-// checksums lists the files of a folder as sha256sum does.
+// checksums lists the files of a folder in the format of sha256sum.
 func checksums(dir string) (string, error) {
 	names, err := fs.Glob(os.DirFS(dir), "*")
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 )
 
-// written is the date of all files in archives, so that two runs give the same.
+// written is the time of all files in archives, so that two runs give the same
+// bytes.
 var written = time.Unix(0, 0)
 
 // member is a file that goes into an archive.

@@ -20,9 +20,9 @@ import (
 	"helm.sh/helm/v4/pkg/registry"
 )
 
-// push uploads the images of a release that was built, and its chart, under a
-// prefix such as "ghcr.io/akri-go/akri". Credentials are those of
-// `docker login` or `helm registry login`.
+// push uploads the images and the chart of a built release to a prefix such as
+// "ghcr.io/akri-go/akri". It uses the credentials of `docker login` or `helm
+// registry login`.
 func push(ctx context.Context, dir, prefix, tag string) error {
 	archives, err := filepath.Glob(filepath.Join(escaped(dir), "image-*-"+tag+".tar"))
 	if err != nil {
@@ -98,7 +98,7 @@ func pushChart(dir, prefix, version string) error {
 	return nil
 }
 
-// extract unpacks an archive of ours, which has plain files only.
+// extract unpacks one of our archives, which have only plain files.
 func extract(archive, dir string) error {
 	f, err := os.Open(archive)
 	if err != nil {
@@ -132,7 +132,7 @@ func extract(archive, dir string) error {
 	}
 }
 
-// escaped is a folder as a pattern of filepath.Glob.
+// escaped returns a folder as a pattern for filepath.Glob.
 func escaped(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(dir)
 }

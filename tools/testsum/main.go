@@ -1,9 +1,9 @@
-// Command testsum reads the output of `go test -json` on standard input, prints
-// what `go test` itself would print, and notes in out/tests/<name>.json how many
-// tests passed, failed and were skipped. With -total it prints the sum of all
-// notes, the slowest tests and packages, and the longest waits that tests told
-// of (package eventually). It exits with 1 if a test or a package failed, or if
-// there was none.
+// Command testsum reads the output of `go test -json` from standard input and
+// prints what `go test` itself would print. It saves in out/tests/<name>.json
+// how many tests passed, failed and were skipped. With -total it prints the sum
+// of all these files, the slowest tests and packages, and the longest waits
+// that tests reported (package eventually). It exits with 1 if a test or a
+// package failed, or if there were no tests.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 const notesDir = "out/tests"
 
 func main() {
-	total := flag.Bool("total", false, "print the sum of all notes")
+	total := flag.Bool("total", false, "print the sum of all runs")
 	flag.Parse()
 	var n note
 	var err error
@@ -46,7 +46,7 @@ func main() {
 type event struct {
 	Action      string
 	Package     string
-	ImportPath  string // instead of Package where a build is spoken of
+	ImportPath  string // instead of Package for builds
 	Test        string
 	Output      string
 	FailedBuild string
@@ -54,7 +54,7 @@ type event struct {
 	Key, Value  string  // of an attribute
 }
 
-// counts says how many tests ended how; subtests are tests.
+// counts says how many tests ended how; subtests are tests too.
 type counts struct {
 	Passed  int `json:"passed"`
 	Failed  int `json:"failed"`
@@ -82,7 +82,7 @@ func (c *counts) add(o counts) {
 	c.Broken += o.Broken
 }
 
-// note is what is kept of one run of `go test`.
+// note is the saved result of one run of `go test`.
 type note struct {
 	counts
 	times
@@ -107,7 +107,7 @@ func run(in io.Reader, out io.Writer, name string) (note, error) {
 	return n, os.WriteFile(filepath.Join(notesDir, name+".json"), data, 0o644)
 }
 
-// tally counts, and prints the output of packages and of tests that failed.
+// tally counts tests, and prints the output of packages and of failed tests.
 func tally(in io.Reader, out io.Writer) (note, error) {
 	var c counts
 	var t times
@@ -163,7 +163,7 @@ func tally(in io.Reader, out io.Writer) (note, error) {
 		t.Tests = append(t.Tests, timed{key, e.Elapsed})
 		delete(held, key)
 	}
-	// A test without an end: the program died in it.
+	// Tests that did not end: the program crashed in them.
 	for key, output := range held {
 		fmt.Fprintf(out, "--- DIED: %s\n%s", key, strings.Join(output, ""))
 	}

@@ -70,7 +70,7 @@ func TestTimes(t *testing.T) {
 	if want := []timed{{"a/p", 61}}; !slices.Equal(n.times.Packages, want) {
 		t.Errorf("packages %v, want %v", n.times.Packages, want)
 	}
-	if len(n.Tests) != kept || n.Tests[0] != (timed{"a/p TestA/sub11/x", 11}) {
+	if len(n.Tests) != maxKept || n.Tests[0] != (timed{"a/p TestA/sub11/x", 11}) {
 		t.Errorf("tests %v", n.Tests)
 	}
 	var out strings.Builder

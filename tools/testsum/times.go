@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// kept is how many of each list are kept and printed.
-const kept = 10
+// maxKept is how many of each list are kept and printed.
+const maxKept = 10
 
-// timed is what took how long. Seconds of a test that runs in parallel with
-// others do not count while it is paused.
+// timed is how long something took. While a parallel test is paused, its time
+// does not count.
 type timed struct {
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"`
@@ -26,7 +26,7 @@ type times struct {
 	Waits    []timed `json:"waits,omitempty"`     // "<package> <test>: <for what>"
 }
 
-// wait takes up the attribute "wait" of a test: a duration and for what.
+// wait reads the attribute "wait" of a test: a duration and what for.
 func (t *times) wait(e event) {
 	length, what, _ := strings.Cut(e.Value, " ")
 	if d, err := time.ParseDuration(length); err == nil && e.Key == "wait" {
@@ -40,8 +40,8 @@ func (t *times) add(o times) {
 	t.Waits = append(t.Waits, o.Waits...)
 }
 
-// trim keeps the longest of each list. The time of a test with subtests is
-// theirs, so it is left out.
+// trim keeps the longest of each list. A test with subtests is left out, since
+// its time is theirs.
 func (t *times) trim() {
 	parents := map[string]bool{}
 	for _, test := range t.Tests {
@@ -55,7 +55,7 @@ func (t *times) trim() {
 	for _, list := range []*[]timed{&t.Packages, &t.Tests, &t.Waits} {
 		*list = slices.DeleteFunc(*list, func(one timed) bool { return one.Seconds < 1 })
 		slices.SortStableFunc(*list, func(a, b timed) int { return cmp.Compare(b.Seconds, a.Seconds) })
-		*list = slices.Clip((*list)[:min(len(*list), kept)])
+		*list = slices.Clip((*list)[:min(len(*list), maxKept)])
 	}
 }
 

@@ -185,7 +185,7 @@ type DiscoverRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The Configuration's discoveryDetails, as the user wrote them.
 	DiscoveryDetails string `protobuf:"bytes,1,opt,name=discovery_details,json=discoveryDetails,proto3" json:"discovery_details,omitempty"`
-	// The Configuration's discoveryProperties, resolved.
+	// The values of the Configuration's discoveryProperties.
 	DiscoveryProperties map[string]*ByteData `protobuf:"bytes,2,rep,name=discovery_properties,json=discoveryProperties,proto3" json:"discovery_properties,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -237,7 +237,7 @@ func (x *DiscoverRequest) GetDiscoveryProperties() map[string]*ByteData {
 
 type ByteData struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Absent if the property has neither value nor source.
+	// Absent if the property has neither value nor valueFrom.
 	Vec           []byte `protobuf:"bytes,1,opt,name=vec,proto3,oneof" json:"vec,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -283,9 +283,9 @@ func (x *ByteData) GetVec() []byte {
 type DiscoverResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Devices []*Device              `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
-	// What the author of the Configuration should know of this list: what was
-	// found and left out, and why. Not in upstream's protocol, whose agents pass
-	// over it.
+	// What the author of the Configuration should know about this list, such as
+	// what was left out and why. Upstream's protocol does not have this field, and
+	// its agents ignore it.
 	Note          string `protobuf:"bytes,15,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -337,7 +337,7 @@ func (x *DiscoverResponse) GetNote() string {
 
 type Device struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identifies the device: on one node, or everywhere if it is shared.
+	// Identifies the device: on its node, or in the whole cluster if it is shared.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Environment of the containers that use the device.
 	Properties    map[string]string `protobuf:"bytes,2,rep,name=properties,proto3" json:"properties,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`

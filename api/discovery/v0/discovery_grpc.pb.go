@@ -35,8 +35,8 @@ const (
 //
 // Served by the agent on agent-registration.sock.
 type RegistrationClient interface {
-	// Makes a handler known. Called again after the agent restarted, and each
-	// time the handler lost a Discover stream.
+	// Registers a handler. Handlers call it again when the agent has restarted,
+	// and each time that they have lost a Discover stream.
 	RegisterDiscoveryHandler(ctx context.Context, in *RegisterDiscoveryHandlerRequest, opts ...grpc.CallOption) (*Empty, error)
 }
 
@@ -64,8 +64,8 @@ func (c *registrationClient) RegisterDiscoveryHandler(ctx context.Context, in *R
 //
 // Served by the agent on agent-registration.sock.
 type RegistrationServer interface {
-	// Makes a handler known. Called again after the agent restarted, and each
-	// time the handler lost a Discover stream.
+	// Registers a handler. Handlers call it again when the agent has restarted,
+	// and each time that they have lost a Discover stream.
 	RegisterDiscoveryHandler(context.Context, *RegisterDiscoveryHandlerRequest) (*Empty, error)
 	mustEmbedUnimplementedRegistrationServer()
 }
@@ -145,8 +145,8 @@ const (
 //
 // Served by a discovery handler.
 type DiscoveryHandlerClient interface {
-	// Streams the devices that match a request until the caller hangs up. Each
-	// response is the complete list as it is now.
+	// Streams the devices that match a request until the caller ends the call.
+	// Each response is the complete list.
 	Discover(ctx context.Context, in *DiscoverRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DiscoverResponse], error)
 }
 
@@ -183,8 +183,8 @@ type DiscoveryHandler_DiscoverClient = grpc.ServerStreamingClient[DiscoverRespon
 //
 // Served by a discovery handler.
 type DiscoveryHandlerServer interface {
-	// Streams the devices that match a request until the caller hangs up. Each
-	// response is the complete list as it is now.
+	// Streams the devices that match a request until the caller ends the call.
+	// Each response is the complete list.
 	Discover(*DiscoverRequest, grpc.ServerStreamingServer[DiscoverResponse]) error
 	mustEmbedUnimplementedDiscoveryHandlerServer()
 }

@@ -1,6 +1,6 @@
 {{/*
-A Configuration. Without a namespace, as upstream's: what "helm template"
-prints can be applied to any.
+A Configuration. It has no namespace, as in upstream's chart, so that the output
+of "helm template" can be applied to any.
 
 Arguments:
   root, configuration (values)

@@ -1,7 +1,7 @@
 {{/*
-Our own handlers, which each have a key of the values and a template of this name,
-and those to come, which have the key and Configurations. They are the kinds of
-internal/handlers, as a test says.
+Our own handlers: each has a key in the values and a template of this name. Those
+to come have only the key and Configurations. A test compares this with
+internal/handlers.
 */}}
 {{- define "akri.handlers" -}}udev debugEcho opcua{{- end }}
 {{- define "akri.handlersToCome" -}}onvif{{- end }}
@@ -13,7 +13,7 @@ Arguments:
   root, discovery (values)
   name     of the Pods' label and container; the DaemonSet is <name>-daemonset
   image    the full reference
-  handler  what akri-discovery is told to run; empty for a program that is not ours
+  handler  akri-discovery's argument; empty for other programs
   env, volumes, volumeMounts   lists added to the chart's own
   podSecurityContext, securityContext   the defaults, under discovery.securityContext
 */}}
@@ -147,8 +147,8 @@ spec:
 {{- end }}
 
 {{/*
-The DaemonSet of one of our own handlers: no root, no capabilities, nothing
-to write but its socket and what volumes gives it.
+The DaemonSet of one of our own handlers: not root, no capabilities, and
+it can write only its socket and the given volumes.
 Arguments: root, discovery (values), handler, name, env, volumes, volumeMounts.
 */}}
 {{- define "akri.builtinDiscovery" -}}

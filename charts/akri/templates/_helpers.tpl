@@ -16,8 +16,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/*
-A value as a string: a values file and --set make numbers of what looks like
-one, and a large one must not become 1e+06.
+A value as a string: values files and --set turn what looks like a number into
+one, and a large number must not become 1e+06.
 */}}
 {{- define "akri.string" -}}
 {{- if kindIs "float64" . -}}

@@ -1,14 +1,14 @@
 {{/*
-What Helm runs around an install or an uninstall: a Job of the controller's
-image, and the rights that it has meanwhile. They are gone when it succeeded;
-a Job that failed stays to be looked at, for an hour.
+What Helm runs before an install, upgrade or uninstall: a Job with the
+controller's image, and its rights. All are deleted when it has succeeded; a Job
+that failed stays for an hour, so that its log can be read.
 
 Arguments:
   root
   name    akri-helm-<name>-hook; the Job is <release>-<name>
   events  as Helm names them
-  args    of akri-controller, a list
-  rules   of its ClusterRole, a list
+  args    arguments of akri-controller, a list
+  rules   rules of its ClusterRole, a list
   deadlineSeconds  after which the Job fails
 */}}
 {{- define "akri.hook" -}}

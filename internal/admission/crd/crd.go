@@ -1,7 +1,7 @@
-// Package crd judges an object by its CustomResourceDefinition alone, as the API
-// server does before it asks anybody: unknown fields, types, limits and the
-// rules in CEL, all at once and in words. It is for a check without a cluster;
-// the libraries that it takes are large.
+// Package crd checks an object against its CustomResourceDefinition, as the API
+// server does first: unknown fields, types, limits and CEL rules, with all
+// errors at once and in plain words. It is for checks without a cluster, and
+// links large libraries.
 package crd
 
 import (
@@ -30,14 +30,14 @@ import (
 	"github.com/akri-go/akri/internal/admission"
 )
 
-// Definition is a CRD's version that is stored.
+// Definition is the stored version of a CRD.
 type Definition struct {
 	structural *schema.Structural
 	schema     validation.SchemaValidator
 	rules      *cel.Validator
 }
 
-// New reads a CRD, as YAML.
+// New parses a CRD in YAML.
 func New(document []byte) (*Definition, error) {
 	var crd apiextensionsv1.CustomResourceDefinition
 	if err := yaml.UnmarshalStrict(document, &crd); err != nil {
@@ -65,8 +65,8 @@ func New(document []byte) (*Definition, error) {
 }
 
 // Check returns why the API server would refuse to create an object, and the
-// object as it would be stored, without what it is refused for: the rest of it
-// can be looked at by others. The one that is given stays as it is.
+// object as it would be stored, without the faulty fields, so that the rest can
+// be checked too. It does not change given.
 func (d *Definition) Check(ctx context.Context, given map[string]any) (map[string]any, field.ErrorList) {
 	object := runtime.DeepCopyJSON(given)
 	var errs field.ErrorList
@@ -83,7 +83,7 @@ func (d *Definition) Check(ctx context.Context, given map[string]any) (map[strin
 		meta = &metav1.ObjectMeta{}
 	}
 	if meta.Namespace == "" {
-		meta.Namespace = "default" // kubectl's business
+		meta.Namespace = "default" // as kubectl does
 	}
 	if err != nil {
 		errs = append(errs, &field.Error{Type: field.ErrorTypeTypeInvalid, Field: "metadata", BadValue: field.OmitValueType{}, Detail: admission.Plain(err)})
@@ -91,7 +91,7 @@ func (d *Definition) Check(ctx context.Context, given map[string]any) (map[strin
 		errs = append(errs, apivalidation.ValidateObjectMeta(meta, true, apivalidation.NameIsDNSSubdomain, field.NewPath("metadata"))...)
 	}
 	if err != nil || meta.Name == "" {
-		object["metadata"] = map[string]any{"name": "nameless"} // for the rules about it
+		object["metadata"] = map[string]any{"name": "nameless"} // for rules about metadata
 	}
 	defaulting.PruneNonNullableNullsWithoutDefaults(object, d.structural)
 	defaulting.Default(object, d.structural)
@@ -106,7 +106,7 @@ func (d *Definition) Check(ctx context.Context, given map[string]any) (map[strin
 	for _, e := range rules {
 		remove(object, strings.Split(e.Field, "."))
 	}
-	// Where a map is that may not be, its fields are no news.
+	// A map in the wrong place makes errors for its fields too.
 	errs = slices.DeleteFunc(errs, func(e *field.Error) bool {
 		return slices.ContainsFunc(wrong, func(w *field.Error) bool { return strings.HasPrefix(e.Field, w.Field+".") })
 	})
@@ -118,7 +118,7 @@ func (d *Definition) Check(ctx context.Context, given map[string]any) (map[strin
 	return object, errs
 }
 
-// remove takes a field away; of a list all of it.
+// remove removes a field; if it is in a list, the whole list.
 func remove(object map[string]any, path []string) {
 	name, _, list := strings.Cut(path[0], "[")
 	child, ok := object[name].(map[string]any)
@@ -131,11 +131,11 @@ func remove(object map[string]any, path []string) {
 	remove(child, path[1:])
 }
 
-// wrongType is how the schema speaks of a value of another type.
+// wrongType matches the schema's error for a value of another type.
 var wrongType = regexp.MustCompile(`must be of type (\w+): "(\w+)"$`)
 
-// inWords says what the schema has found so that a person knows what to write;
-// nil if another error says it.
+// inWords rewrites an error of the schema so that a person knows what to write;
+// nil if another error says the same.
 func inWords(e *field.Error) *field.Error {
 	out := *e
 	out.Detail = strings.TrimPrefix(e.Detail, e.Field+" in body ")

@@ -21,8 +21,7 @@ import (
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 )
 
-// What the API server refuses Check refuses, with the same fields, and nothing
-// else.
+// Check refuses exactly what the API server refuses, with the same fields.
 func TestAsTheServer(t *testing.T) {
 	server := kubetest.Start(t)
 	client, err := dynamic.NewForConfig(server.Config)

@@ -1,13 +1,12 @@
-// Package webhook lets the API server ask [admission.Check] about every
-// Configuration that is written.
+// Package webhook is the admission webhook: for every Configuration that is
+// written, the API server asks it, and [admission.Check] decides.
 //
-// [Validator] answers a review. It finds the facts that Check needs: which names
-// are taken, what the user may do, and what the API server says to a trial. A
-// trial asks the API server to create what the controller would make from a
-// spec, as a dry run.
+// [Validator] answers a review. It collects the facts that Check needs: which
+// names are taken, what the user may do, and the results of trials. A trial
+// creates in a dry run what the controller would make from a spec.
 //
-// The keeper has the webhook's certificates renewed (see package certs), and
+// The keeper renews the webhook's certificates (package certs). It also
 // switches the webhook on: it writes it into the ValidatingWebhookConfiguration
-// when it can be reached, and not before. [Setup] adds both to a manager. They
+// once it can be reached, and not before. [Setup] adds both to a manager. They
 // run in every replica.
 package webhook

@@ -2,6 +2,7 @@
 
 package webhook
 
-// floodMemory is what the process may take under a flood: the controller's
-// limit is 256 MiB, and its caches have a part of that. It takes some 130.
-const floodMemory = 200 << 20
+// maxFloodBytes is how much memory the process may use under a flood. The
+// controller's limit is 256 MiB, part of which is for its caches. It uses about
+// 130.
+const maxFloodBytes = 200 << 20

@@ -2,5 +2,5 @@
 
 package webhook
 
-// floodMemory is several times as much where the race detector keeps its books.
-const floodMemory = 512 << 20
+// maxFloodBytes is larger because the race detector needs memory.
+const maxFloodBytes = 512 << 20

@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/admission/webhook/certs"
 )
 
@@ -61,7 +62,7 @@ func TestServed(t *testing.T) {
 	}
 }
 
-// served starts the process and returns who vouches for it.
+// served starts the process and returns its CA.
 func served(t *testing.T, address string) (*exec.Cmd, *x509.CertPool) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestServed$", "-test.v")
@@ -98,7 +99,7 @@ func served(t *testing.T, address string) (*exec.Cmd, *x509.CertPool) {
 	return cmd, roots
 }
 
-// peak is the most memory that a process ever had.
+// peak is the highest memory use of a process.
 func peak(t *testing.T, pid int) int64 {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -118,9 +119,9 @@ func peak(t *testing.T, pid int) int64 {
 	return 0
 }
 
-// Strangers open connections and say nothing, begin reviews and do not go on,
-// and send reviews of a megabyte that are costly to decode, all at once. The
-// API server's reviews are answered all the same, and memory stays bounded.
+// Strangers open connections and send nothing, begin reviews and do not finish
+// them, and send reviews of a megabyte that are costly to decode, all at once.
+// The API server's reviews are still answered, and memory is bounded.
 func TestFlood(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -134,7 +135,7 @@ func TestFlood(t *testing.T) {
 	defer strangers.Wait()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	// stranger connects from an address of its own again and again.
+	// stranger connects from its own address again and again.
 	stranger := func(from string, do func(net.Conn)) {
 		strangers.Go(func() {
 			d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}, Config: &tls.Config{InsecureSkipVerify: true}}
@@ -153,8 +154,8 @@ func TestFlood(t *testing.T) {
 			}
 		})
 	}
-	// As long as may be, and as costly to decode.
-	costly := review(t, admissionv1.Create, strings.Replace(good, "containers:", "x: ["+strings.Repeat("{},", (maxSpec-4096)/3)+"{}]\n      containers:", 1), "")
+	// As long as allowed, and as costly to decode.
+	costly := review(t, admissionv1.Create, strings.Replace(admissiontest.Good, "containers:", "x: ["+strings.Repeat("{},", (maxSpecBytes-4096)/3)+"{}]\n      containers:", 1), "")
 	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", Path, len(costly))
 	untilClosed := func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 	for i := range 60 {
@@ -167,15 +168,15 @@ func TestFlood(t *testing.T) {
 		stranger(from, func(c net.Conn) {
 			_, _ = io.WriteString(c, head)
 			_, _ = c.Write(costly)
-			_ = c.SetReadDeadline(time.Now().Add(timeout))
+			_ = c.SetReadDeadline(time.Now().Add(reviewTimeout))
 			_, _ = http.ReadResponse(bufio.NewReader(c), nil)
 		})
 	}
 
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8}
 	defer transport.CloseIdleConnections()
-	apiServer := &http.Client{Transport: transport, Timeout: timeout}
-	body := review(t, admissionv1.Create, good, "")
+	apiServer := &http.Client{Transport: transport, Timeout: reviewTimeout}
+	body := review(t, admissionv1.Create, admissiontest.Good, "")
 	ask := func() error {
 		resp, err := apiServer.Post("https://"+address+Path, "application/json", bytes.NewReader(body))
 		if err != nil {
@@ -202,7 +203,7 @@ func TestFlood(t *testing.T) {
 	cancel()
 	most := peak(t, cmd.Process.Pid)
 	t.Logf("figure=flood-webhook value=%d unit=MiB; the slowest answer took %s", most>>20, slowest.Round(time.Millisecond))
-	if most > floodMemory {
-		t.Errorf("the process had %d MiB, want at most %d", most>>20, floodMemory>>20)
+	if most > maxFloodBytes {
+		t.Errorf("the process had %d MiB, want at most %d", most>>20, maxFloodBytes>>20)
 	}
 }

@@ -25,17 +25,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/admission/webhook/certs"
 )
 
-// What a user meets: through the API server, CRD and webhook together.
+// What users see, through the API server with CRD and webhook.
 func TestRefused(t *testing.T) {
-	l := newLab(t, nil)
+	l := newFixture(t, nil)
 	p := port(t)
 	l.serve(p, at(p))
 	l.active()
-	l.make(l.configuration("taken", "yard", good))
+	l.make(l.configuration("taken", "yard", admissiontest.Good))
 	inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Name: "cam-a1b2c3", Namespace: "yard"}, Spec: v0.InstanceSpec{ConfigurationName: "cam", Capacity: 1, Nodes: []string{"n"}}}
 	l.make(inst)
 	l.warned.take()
@@ -46,38 +47,38 @@ func TestRefused(t *testing.T) {
 		err          string // empty: accepted
 		warns        string // part of the warnings, "-" for none
 	}{
-		{name: "good", text: good, warns: "-"},
+		{name: "good", text: admissiontest.Good, warns: "-"},
 		{name: "good Job", text: goodJob, warns: "-"},
-		{name: "unknown field in a Pod, as upstream's suite has it", text: good, changes: []string{"containers: => xUnknownSyntheticField: y\n      containers:"},
+		{name: "unknown field in a Pod, as upstream's suite has it", text: admissiontest.Good, changes: []string{"containers: => xUnknownSyntheticField: y\n      containers:"},
 			err: "spec.brokerSpec.brokerPodSpec.xUnknownSyntheticField: Invalid value: this cluster's Kubernetes has no such field"},
-		{name: "unknown field deep in a Pod", text: good, changes: []string{"resources: => resorces: {}\n        resources:"}, err: "brokerPodSpec.containers[0].resorces: Invalid value"},
+		{name: "unknown field deep in a Pod", text: admissiontest.Good, changes: []string{"resources: => resorces: {}\n        resources:"}, err: "brokerPodSpec.containers[0].resorces: Invalid value"},
 		{name: "unknown field deep in a Job", text: goodJob, changes: []string{"image: broker => imag: broker"}, err: "brokerJobSpec.template.spec.containers[0].imag: Invalid value"},
-		{name: "unknown field in a Service", text: good, changes: []string{"port: 80 => port: 80, prt: 1"}, warns: "instanceServiceSpec.ports[0].prt: this cluster's Kubernetes has no such field"},
-		{name: "unknown field outside", text: good, changes: []string{"capacity: 2 => capacty: 2"}, err: `unknown field "spec.capacty"`},
-		{name: "a Pod without an image", text: good, changes: []string{"image: broker => command: [b]"}, err: "brokerPodSpec.containers[0].image: Required value"},
-		{name: "requests without limits", text: good, changes: []string{"limits => requests"}, err: "resources.limits: Required value: Limit must be set"},
+		{name: "unknown field in a Service", text: admissiontest.Good, changes: []string{"port: 80 => port: 80, prt: 1"}, warns: "instanceServiceSpec.ports[0].prt: this cluster's Kubernetes has no such field"},
+		{name: "unknown field outside", text: admissiontest.Good, changes: []string{"capacity: 2 => capacty: 2"}, err: `unknown field "spec.capacty"`},
+		{name: "a Pod without an image", text: admissiontest.Good, changes: []string{"image: broker => command: [b]"}, err: "brokerPodSpec.containers[0].image: Required value"},
+		{name: "requests without limits", text: admissiontest.Good, changes: []string{"limits => requests"}, err: "resources.limits: Required value: Limit must be set"},
 		{name: "a Job that always restarts", text: goodJob, changes: []string{"Never => Always"}, err: "brokerJobSpec.template.spec.restartPolicy: Required value: valid values"},
-		{name: "a Service without ports", text: good, changes: []string{"ports: [{port: 80}] => type: ClusterIP"}, warns: "instanceServiceSpec.ports:"},
-		{name: "a Service spec of another shape", text: good, changes: []string{"ports: [{port: 80}] => ports: 80"}, warns: "instanceServiceSpec: not a ServiceSpec"},
-		{name: "ports of 0, which upstream's suite calls valid", text: good, changes: []string{"port: 80 => port: 0, name: name, targetPort: 0, protocol: TCP"}, warns: "instanceServiceSpec.ports[0].port: 0: must be between 1 and 65535, inclusive: there will be no Service"},
-		{name: "a Pod that the namespace forbids", ns: "guarded", text: good, warns: "brokerPodSpec: would be refused now: violates PodSecurity"},
+		{name: "a Service without ports", text: admissiontest.Good, changes: []string{"ports: [{port: 80}] => type: ClusterIP"}, warns: "instanceServiceSpec.ports:"},
+		{name: "a Service spec of another shape", text: admissiontest.Good, changes: []string{"ports: [{port: 80}] => ports: 80"}, warns: "instanceServiceSpec: not a ServiceSpec"},
+		{name: "ports of 0, which upstream's suite calls valid", text: admissiontest.Good, changes: []string{"port: 80 => port: 0, name: name, targetPort: 0, protocol: TCP"}, warns: "instanceServiceSpec.ports[0].port: 0: must be between 1 and 65535, inclusive: the Service will not be created"},
+		{name: "a Pod that the namespace forbids", ns: "guarded", text: admissiontest.Good, warns: "brokerPodSpec: would be refused now: violates PodSecurity"},
 		{name: "a Job whose Pods the namespace forbids", ns: "guarded", text: goodJob, warns: "brokerJobSpec: would be refused now: violates PodSecurity"},
-		{name: "both brokers", text: good, changes: []string{"brokerPodSpec: => brokerJobSpec: {template: {}}\n    brokerPodSpec:"}, err: "give brokerPodSpec or brokerJobSpec, not both"},
-		{name: "no placeholder", text: good, changes: []string{`"{{PLACEHOLDER}}" => memory`}, warns: "no container asks for"},
-		{name: "bad rule", text: good, changes: []string{"KERNEL== => KERNAL=="}, err: "discoveryDetails: Invalid value: udevRules: rule 1 of 1: column 1:"},
-		{name: "no rules", text: good, changes: []string{`- KERNEL=="video*" =>   []`}, err: "there is no rule"},
-		{name: "rule of another meaning", text: good, changes: []string{`KERNEL=="video*" => ENV{A}=="1", ENV{B}=="2"`}, warns: "must hold together with the ENV{A} before it"},
-		{name: "no slot", text: good, changes: []string{"capacity: 2 => capacity: 0"}, err: "spec.capacity"},
-		{name: "name taken", as: "taken", text: good, err: "metadata.name: Invalid value: belongs to the Configuration yard/taken"},
-		{name: "name of an Instance", as: "cam-a1b2c3", text: good, err: "belongs to an Instance of the Configuration yard/cam"},
-		{name: "name of an Instance to come", as: "taken-00ff00", text: good, err: "metadata.name: Invalid value: can become the name of an Instance of the Configuration yard/taken"},
-		{name: "long name", as: strings.Repeat("x", 57), text: good, err: "at most 56"},
-		{name: "neither value nor source", text: good, changes: []string{"name: udev => discoveryProperties: [{name: A}]\n    name: udev"}, err: "give exactly one of value and valueFrom"},
-		{name: "value and source", text: good, changes: []string{"name: udev => discoveryProperties: [{name: A, value: v, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n    name: udev"},
+		{name: "both brokers", text: admissiontest.Good, changes: []string{"brokerPodSpec: => brokerJobSpec: {template: {}}\n    brokerPodSpec:"}, err: "give brokerPodSpec or brokerJobSpec, not both"},
+		{name: "no placeholder", text: admissiontest.Good, changes: []string{`"{{PLACEHOLDER}}" => memory`}, warns: "no container asks for"},
+		{name: "bad rule", text: admissiontest.Good, changes: []string{"KERNEL== => KERNAL=="}, err: "discoveryDetails: Invalid value: udevRules: rule 1 of 1: column 1:"},
+		{name: "no rules", text: admissiontest.Good, changes: []string{`- KERNEL=="video*" =>   []`}, err: "there is no rule"},
+		{name: "rule of another meaning", text: admissiontest.Good, changes: []string{`KERNEL=="video*" => ENV{A}=="1", ENV{B}=="2"`}, warns: "must hold together with the ENV{A} before it"},
+		{name: "no slot", text: admissiontest.Good, changes: []string{"capacity: 2 => capacity: 0"}, err: "spec.capacity"},
+		{name: "name taken", as: "taken", text: admissiontest.Good, err: "metadata.name: Invalid value: belongs to the Configuration yard/taken"},
+		{name: "name of an Instance", as: "cam-a1b2c3", text: admissiontest.Good, err: "belongs to an Instance of the Configuration yard/cam"},
+		{name: "name of an Instance to come", as: "taken-00ff00", text: admissiontest.Good, err: "metadata.name: Invalid value: can become the name of an Instance of the Configuration yard/taken"},
+		{name: "long name", as: strings.Repeat("x", 57), text: admissiontest.Good, err: "at most 56"},
+		{name: "neither value nor source", text: admissiontest.Good, changes: []string{"name: udev => discoveryProperties: [{name: A}]\n    name: udev"}, err: "give exactly one of value and valueFrom"},
+		{name: "value and source", text: admissiontest.Good, changes: []string{"name: udev => discoveryProperties: [{name: A, value: v, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n    name: udev"},
 			err: "give exactly one of value and valueFrom"},
-		{name: "value and no source, written out", text: good, changes: []string{"name: udev => discoveryProperties: [{name: A, value: v, valueFrom: null}]\n    name: udev"}},
-		{name: "no key", text: good, changes: []string{"name: udev => discoveryProperties: [{name: A, valueFrom: {secretKeyRef: {name: s}}}]\n    name: udev"}, err: "secretKeyRef.key"},
-		{name: "negative grace", text: good, changes: []string{"name: udev => offlineGracePeriod: -1s\n    name: udev"}, err: "must not be negative"},
+		{name: "value and no source, written out", text: admissiontest.Good, changes: []string{"name: udev => discoveryProperties: [{name: A, value: v, valueFrom: null}]\n    name: udev"}},
+		{name: "no key", text: admissiontest.Good, changes: []string{"name: udev => discoveryProperties: [{name: A, valueFrom: {secretKeyRef: {name: s}}}]\n    name: udev"}, err: "secretKeyRef.key"},
+		{name: "negative grace", text: admissiontest.Good, changes: []string{"name: udev => offlineGracePeriod: -1s\n    name: udev"}, err: "must not be negative"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			as, ns := tt.as, tt.ns
@@ -89,10 +90,10 @@ func TestRefused(t *testing.T) {
 			}
 			var err error
 			var warned string
-			for deadline := time.Now().Add(patience); ; {
+			for deadline := time.Now().Add(waitTimeout); ; {
 				err = l.user.Create(t.Context(), l.configuration(as, ns, tt.text, tt.changes...), client.DryRunAll)
 				warned = l.warned.take()
-				if !strings.Contains(warned, "could not be looked up") && !strings.Contains(warned, "could not be tried") {
+				if !strings.Contains(warned, "could not be looked up") && !strings.Contains(warned, "could not be checked") {
 					break
 				}
 				// The API server was too slow for the webhook.
@@ -119,23 +120,23 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Without the webhook nothing new is written, and the user reads who is
-// missing; whatever cleans up goes on.
+// Without the webhook nothing new can be written, and the error names who did
+// not answer; cleaning up still works.
 func TestDown(t *testing.T) {
-	l := newLab(t, nil)
+	l := newFixture(t, nil)
 	ctx := t.Context()
 	// Before the webhook is registered everything passes: Configurations of the
 	// release that installs it are made before its Pods run.
-	l.make(l.configuration("early", "default", good, "KERNEL== => KERNAL=="))
+	l.make(l.configuration("early", "default", admissiontest.Good, "KERNEL== => KERNAL=="))
 	p := port(t)
 	stop := l.serve(p, at(p))
 	l.active()
-	c := l.configuration("cam", "default", good)
+	c := l.configuration("cam", "default", admissiontest.Good)
 	c.SetFinalizers([]string{"example.org/hold"})
 	l.make(c)
 	stop()
 
-	err := l.user.Create(ctx, l.configuration("late", "default", good))
+	err := l.user.Create(ctx, l.configuration("late", "default", admissiontest.Good))
 	if err == nil || !strings.Contains(err.Error(), webhook.WebhookName) {
 		t.Errorf("create: %v, want an error that names %s", err, webhook.WebhookName)
 	}
@@ -169,7 +170,7 @@ func TestDown(t *testing.T) {
 	if err := l.user.Get(ctx, key, c); !apierrors.IsNotFound(err) {
 		t.Errorf("the Configuration is still there: %v", err)
 	}
-	early := l.configuration("early", "default", good)
+	early := l.configuration("early", "default", admissiontest.Good)
 	if err := l.user.Delete(ctx, early); err != nil {
 		t.Errorf("delete one that the webhook would refuse: %v", err)
 	}
@@ -177,16 +178,15 @@ func TestDown(t *testing.T) {
 		t.Error(err)
 	}
 	l.eventually("without the registration all is as before", func() error {
-		return l.user.Create(ctx, l.configuration("later", "default", good), client.DryRunAll)
+		return l.user.Create(ctx, l.configuration("later", "default", admissiontest.Good), client.DryRunAll)
 	})
 }
 
-// Two replicas start at once with an empty Secret: they agree on certificates.
-// Then the certificates come of age, and are renewed while the API server goes
-// on asking.
+// Two replicas start at once with an empty Secret and agree on certificates.
+// Then the certificates are renewed while the API server keeps asking.
 func TestCertificates(t *testing.T) {
-	l := newLab(t, nil)
-	l.clock.Store(int64((certs.LeafLife - 20*24*time.Hour) / time.Second)) // the leaf will have 20 days left
+	l := newFixture(t, nil)
+	l.clock.Store(int64((certs.LeafLifetime - 20*24*time.Hour) / time.Second)) // the leaf will have 20 days left
 	two := ports(t, 2)
 	a, b := two[0], two[1]
 	stopA := l.serve(a, at(a))
@@ -255,10 +255,10 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// Who may write Configurations gets no Pods, Jobs and Services by them, unless
-// that user may make them too.
+// Users who may write Configurations can make Pods, Jobs and Services with them
+// only if they may create these themselves.
 func TestAuthorized(t *testing.T) {
-	l := newLab(t, nil)
+	l := newFixture(t, nil)
 	p := port(t)
 	l.serve(p, at(p), func(o *webhook.Options) { o.AuthorizeSpecs = true })
 	l.active()
@@ -292,17 +292,17 @@ func TestAuthorized(t *testing.T) {
 	create := func(c client.Client, text string) error {
 		return c.Create(t.Context(), l.configuration("x", "default", text), client.DryRunAll)
 	}
-	may("joe, a Pod", create(joe, good), "spec.brokerSpec.brokerPodSpec: Forbidden: joe may not create pods in namespace default")
+	may("joe, a Pod", create(joe, admissiontest.Good), "spec.brokerSpec.brokerPodSpec: Forbidden: joe may not create pods in namespace default")
 	may("joe, a Job", create(joe, goodJob), "spec.brokerSpec.brokerJobSpec: Forbidden: joe may not create jobs in namespace default")
-	may("jane, a Service", create(pods, good), "spec.instanceServiceSpec: Forbidden: jane may not create services in namespace default")
-	if err := create(pods, good); err != nil && strings.Contains(err.Error(), "brokerPodSpec") {
+	may("jane, a Service", create(pods, admissiontest.Good), "spec.instanceServiceSpec: Forbidden: jane may not create services in namespace default")
+	if err := create(pods, admissiontest.Good); err != nil && strings.Contains(err.Error(), "brokerPodSpec") {
 		t.Errorf("jane, a Pod: %v", err)
 	}
-	may("jim", create(all, good), "")
-	may("the admin", create(l.user, good), "")
+	may("jim", create(all, admissiontest.Good), "")
+	may("the admin", create(l.user, admissiontest.Good), "")
 
 	// Who asks the same as another is told, if that one may be seen.
-	l.make(l.configuration("secret", "yard", good), l.configuration("mine", "default", goodJob))
+	l.make(l.configuration("secret", "yard", admissiontest.Good), l.configuration("mine", "default", goodJob))
 	warned := &warnings{}
 	cfg := l.server.ConfigFor("jim")
 	cfg.WarningHandler = warned
@@ -312,7 +312,7 @@ func TestAuthorized(t *testing.T) {
 	}
 	l.eventually("warnings of what asks the same", func() error {
 		l.warned.take()
-		if err := create(l.user, good); err != nil {
+		if err := create(l.user, admissiontest.Good); err != nil {
 			return err
 		}
 		if got := l.warned.take(); !strings.Contains(got, "Configuration yard/secret asks for the same devices") {
@@ -320,23 +320,23 @@ func TestAuthorized(t *testing.T) {
 		}
 		return nil
 	})
-	may("jim, as another namespace", create(jim, good), "")
+	may("jim, as another namespace", create(jim, admissiontest.Good), "")
 	if got := warned.take(); strings.Contains(got, "asks for the same") {
 		t.Errorf("jim is told of another namespace: %q", got)
 	}
-	may("jim, as another one here", create(jim, strings.Replace(good, good[strings.Index(good, "    name: udev"):strings.Index(good, "  brokerSpec")], "    name: mine\n", 1)), "")
+	may("jim, as another one here", create(jim, strings.Replace(admissiontest.Good, admissiontest.Good[strings.Index(admissiontest.Good, "    name: udev"):strings.Index(admissiontest.Good, "  brokerSpec")], "    name: mine\n", 1)), "")
 	if got := warned.take(); !strings.Contains(got, "Configuration mine asks for the same") {
 		t.Errorf("jim reads %q", got)
 	}
 
 	// Of what is there others may change what is not made into Pods.
-	l.make(l.configuration("cam", "default", good))
+	l.make(l.configuration("cam", "default", admissiontest.Good))
 	update := func(c client.Client, change string) error {
-		o := l.configuration("cam", "default", good)
+		o := l.configuration("cam", "default", admissiontest.Good)
 		if err := c.Get(t.Context(), client.ObjectKeyFromObject(o), o); err != nil {
 			return err
 		}
-		o.Object["spec"] = l.configuration("cam", "default", good, change).Object["spec"]
+		o.Object["spec"] = l.configuration("cam", "default", admissiontest.Good, change).Object["spec"]
 		return c.Update(t.Context(), o, client.DryRunAll)
 	}
 	may("joe, the capacity", update(joe, "capacity: 2 => capacity: 3"), "")
@@ -344,7 +344,7 @@ func TestAuthorized(t *testing.T) {
 	may("joe, the Service", update(joe, "port: 80 => port: 81"), "joe may not create services")
 	may("jim, the image", update(all, "image: broker => image: mine"), "")
 
-	// A controller that may not ask refuses, and says what it lacks.
+	// A controller without that right refuses, and says which right it lacks.
 	r := &rbacv1.ClusterRole{}
 	if err := l.user.Get(t.Context(), client.ObjectKey{Name: user}, r); err != nil {
 		t.Fatal(err)
@@ -354,7 +354,7 @@ func TestAuthorized(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.eventually("without the right to ask", func() error {
-		err := create(all, good) // and not what asks the same
+		err := create(all, admissiontest.Good) // and not what asks the same
 		if err == nil || !strings.Contains(err.Error(), "lacks the right to create subjectaccessreviews") {
 			return fmt.Errorf("jim: %v", err)
 		}
@@ -362,10 +362,10 @@ func TestAuthorized(t *testing.T) {
 	})
 }
 
-// While strangers hold as many connections as they get, and begin reviews that
-// do not go on, the API server's reviews are answered.
+// While strangers hold as many connections as they can get, and begin reviews
+// that they do not finish, the API server's reviews are answered.
 func TestFlooded(t *testing.T) {
-	l := newLab(t, nil)
+	l := newFixture(t, nil)
 	p := port(t)
 	l.serve(p, at(p))
 	l.active()
@@ -400,23 +400,23 @@ func TestFlooded(t *testing.T) {
 	}
 	for i := range 10 {
 		began := time.Now()
-		if err := l.user.Create(t.Context(), l.configuration(fmt.Sprintf("cam%d", i), "default", good)); err != nil {
+		if err := l.user.Create(t.Context(), l.configuration(fmt.Sprintf("cam%d", i), "default", admissiontest.Good)); err != nil {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
-		err := l.user.Create(t.Context(), l.configuration("bad", "default", good, "KERNEL== => KERNAL=="))
+		err := l.user.Create(t.Context(), l.configuration("bad", "default", admissiontest.Good, "KERNEL== => KERNAL=="))
 		if !apierrors.IsInvalid(err) {
 			t.Errorf("one that is wrong: %v", err)
 		}
 	}
 }
 
-// With a CA of the user, the Secret is read and never written.
+// If the CA is the user's, the Secret is only read.
 func TestOwnCA(t *testing.T) {
 	mine, _, err := certs.Plan(time.Now(), nil, []string{"127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLab(t, map[string][]byte{certs.Leaf: mine[certs.Leaf], certs.LeafKey: mine[certs.LeafKey]})
+	l := newFixture(t, map[string][]byte{certs.Leaf: mine[certs.Leaf], certs.LeafKey: mine[certs.LeafKey]})
 	was := l.secret(name).ResourceVersion
 	p := port(t)
 	l.serve(p, at(p), func(o *webhook.Options) { o.CABundle = mine[certs.Bundle] })

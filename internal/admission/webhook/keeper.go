@@ -24,15 +24,16 @@ import (
 )
 
 const (
-	// lookInterval is how often a keeper looks at Secret and registration. When
-	// something is missing it looks again after firstRetry, twice that, and so on.
-	lookInterval = time.Minute
-	firstRetry   = time.Second
+	// lookInterval is how often a keeper checks Secret and registration. While
+	// something is missing it retries after firstRetryDelay, twice that, and so
+	// on.
+	lookInterval    = time.Minute
+	firstRetryDelay = time.Second
 )
 
-// keeper keeps the webhook reachable: it has the certificates in the Secret
-// renewed, shows the newest, and registers the webhook once the Service
-// answers. Keepers of several replicas do the same; the first to write wins.
+// keeper keeps the webhook reachable: it renews the certificates in the Secret,
+// serves the newest, and registers the webhook once the Service answers. All
+// replicas have a keeper; the first to write wins.
 type keeper struct {
 	Options
 	live   client.Reader
@@ -43,12 +44,12 @@ type keeper struct {
 	registered bool
 }
 
-// NeedLeaderElection says that every replica keeps.
+// NeedLeaderElection says that the keeper runs in every replica.
 func (k *keeper) NeedLeaderElection() bool { return false }
 
-// Start works until the context ends.
+// Start works until ctx is done.
 func (k *keeper) Start(ctx context.Context) error {
-	retry := backoff.Backoff{First: firstRetry, Max: lookInterval}
+	retry := backoff.Backoff{First: firstRetryDelay, Max: lookInterval}
 	failures, said := 0, ""
 	for {
 		wait := lookInterval
@@ -67,12 +68,12 @@ func (k *keeper) Start(ctx context.Context) error {
 			}
 		}
 		if backoff.Sleep(ctx, wait) != nil {
-			return nil // we are told to end
+			return nil // the program ends
 		}
 	}
 }
 
-// GetCertificate returns what to show to clients.
+// GetCertificate returns the certificate for clients.
 func (k *keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if c := k.shown.Load(); c != nil {
 		return c, nil
@@ -80,7 +81,7 @@ func (k *keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return nil, errors.New("no certificate yet")
 }
 
-// round brings everything up to date, or says what is missing.
+// round updates everything, or says what is missing.
 func (k *keeper) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -100,14 +101,14 @@ func (k *keeper) round(ctx context.Context) error {
 	return k.register(ctx, bundle)
 }
 
-// secret returns the data of the Secret, and renews what must be renewed. If
-// the user gave a bundle, the Secret is the user's too and only read.
+// secret returns the data of the Secret after any renewal. If the user gave a
+// bundle, the Secret is the user's too and only read.
 func (k *keeper) secret(ctx context.Context) (map[string][]byte, error) {
 	s := &corev1.Secret{}
 	key := types.NamespacedName{Namespace: k.Namespace, Name: k.secretName()}
 	if err := k.live.Get(ctx, key, s); err != nil {
 		if apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("the Secret %s is not there: helm upgrade makes it; with a caBundle of your own make it yourself, with %s and %s",
+			return nil, fmt.Errorf("the Secret %s does not exist: helm upgrade creates it; with a caBundle of your own, create it yourself, with %s and %s",
 				key, certs.Leaf, certs.LeafKey)
 		}
 		return nil, fmt.Errorf("read the Secret %s: %w", key, err)
@@ -120,8 +121,8 @@ func (k *keeper) secret(ctx context.Context) (map[string][]byte, error) {
 		return data, err
 	}
 	s.Data = data
-	// With the resourceVersion that was read: if another replica was faster, its
-	// certificates count.
+	// With the resourceVersion that was read: if another replica was faster,
+	// its certificates count.
 	if err := k.writer.Update(ctx, s); err != nil {
 		return nil, fmt.Errorf("renew the certificates in Secret %s: %w", key, err)
 	}
@@ -129,8 +130,8 @@ func (k *keeper) secret(ctx context.Context) (map[string][]byte, error) {
 	return data, nil
 }
 
-// secretName is another than that of upstream's Secret, which no Helm release
-// owns and which would be in the way.
+// secretName differs from the name of upstream's Secret, which belongs to no
+// Helm release and would be in the way.
 func (k *keeper) secretName() string {
 	if k.CABundle != nil {
 		return k.Name
@@ -138,13 +139,13 @@ func (k *keeper) secretName() string {
 	return k.Name + "-certs"
 }
 
-// register writes the webhook into the ValidatingWebhookConfiguration, with
-// the bundle. The first time it waits until the Service answers: from then on
-// no Configuration can be written without an answer.
+// register writes the webhook into the ValidatingWebhookConfiguration, with the
+// bundle. At first it waits until the Service answers, because from then on no
+// Configuration can be written without an answer.
 func (k *keeper) register(ctx context.Context, bundle []byte) error {
 	o := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	if err := k.live.Get(ctx, types.NamespacedName{Name: k.Name}, o); err != nil {
-		return fmt.Errorf("read the ValidatingWebhookConfiguration %s (helm upgrade makes it): %w", k.Name, err)
+		return fmt.Errorf("read the ValidatingWebhookConfiguration %s (helm upgrade creates it): %w", k.Name, err)
 	}
 	want := []admissionregistrationv1.ValidatingWebhook{k.webhook(bundle)}
 	if equality.Semantic.DeepEqual(o.Webhooks, want) {
@@ -183,7 +184,7 @@ func (k *keeper) reach(ctx context.Context, bundle []byte) error {
 		return err
 	}
 	d := tls.Dialer{
-		NetDialer: &net.Dialer{Timeout: timeout},
+		NetDialer: &net.Dialer{Timeout: reviewTimeout},
 		Config:    &tls.Config{RootCAs: roots, ServerName: k.hosts()[0], Time: k.now},
 	}
 	conn, err := d.DialContext(ctx, "tcp", address)
@@ -193,7 +194,7 @@ func (k *keeper) reach(ctx context.Context, bundle []byte) error {
 	return conn.Close()
 }
 
-// address is the Service's, by number: not every cluster has a DNS server.
+// address is the Service's IP address: not every cluster has DNS.
 func (k *keeper) address(ctx context.Context) (string, error) {
 	if k.URL != nil {
 		return k.URL.Host, nil

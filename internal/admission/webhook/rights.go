@@ -13,7 +13,7 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// rightOf is the right to make what is made from a spec.
+// rightOf is the right to create what is made from a spec.
 func rightOf(k workload.Kind) (group, resource string) {
 	switch k {
 	case workload.Pod:
@@ -25,15 +25,15 @@ func rightOf(k workload.Kind) (group, resource string) {
 }
 
 // denial asks the API server whether the user who writes a Configuration may
-// make by hand what the controller will make from a spec of it, with rights that
-// the user may not have. It returns why not, empty if so. If there is no answer,
-// that is a reason, too: who may do it can do it a moment later.
+// create what the controller will create from one of its specs. It returns why
+// not, or "". No answer counts as a denial: who has the right can try again a
+// moment later.
 func denial(ctx context.Context, api client.Writer, who authenticationv1.UserInfo, namespace string, k workload.Kind) string {
 	group, resource := rightOf(k)
 	allowed, err := may(ctx, api, who, authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "create", Group: group, Resource: resource})
 	switch {
 	case err != nil:
-		return fmt.Sprintf("it cannot be found out whether %s may create %s in namespace %s: %v. Try again; "+
+		return fmt.Sprintf("cannot find out whether %s may create %s in namespace %s: %v. Try again;  "+
 			"if this stays, the controller lacks the right to create subjectaccessreviews", admission.Short(who.Username, 100), resource, namespace, err)
 	case allowed:
 		return ""
@@ -42,7 +42,7 @@ func denial(ctx context.Context, api client.Writer, who authenticationv1.UserInf
 		admission.Short(who.Username, 100), resource, namespace)
 }
 
-// mayList tells whether a user may know of the Configurations of all namespaces.
+// mayList reports whether a user may list the Configurations of all namespaces.
 func mayList(ctx context.Context, api client.Writer, who authenticationv1.UserInfo) bool {
 	allowed, err := may(ctx, api, who, authorizationv1.ResourceAttributes{Verb: "list", Group: v0.GroupVersion.Group, Resource: "configurations"})
 	return err == nil && allowed

@@ -15,31 +15,31 @@ import (
 	"github.com/akri-go/akri/bounded"
 )
 
-// Everybody on the Pod network can reach the webhook, and nothing but its
-// address tells the API server from others. So a review takes a place before
-// its body is read, and places are shared fairly between addresses. All reviews
-// of an API server come from one address, which so has most of the places while
-// nobody else asks.
+// Everybody on the Pod network can reach the webhook, and only its address
+// distinguishes the API server. So a review needs a place before its body is
+// read, and places are shared fairly between addresses. All reviews of an API
+// server come from one address, which can have most of the places while nobody
+// else needs any.
 const (
-	// maxReview is the longest body. An object has at most 1.5 MiB in etcd, and
-	// a review has the new and the old one.
-	maxReview = 4 << 20
-	// maxSpec is the longest spec that is looked into: decoded it takes up to a
-	// hundred times its length.
-	maxSpec = 512 << 10
-	// small reviews are worked on many at a time, big ones few.
-	small              = 64 << 10
-	atOnce, ofOne      = 8, 6
-	bigOnes, bigsOfOne = 2, 1
-	waitForPlace       = 2 * time.Second
-	waitForBody        = time.Second
-	answerAtLatest     = timeout - 500*time.Millisecond
+	// maxReviewBytes is the longest body. An object has at most 1.5 MiB in
+	// etcd, and a review has the new and the old one.
+	maxReviewBytes = 4 << 20
+	// maxSpecBytes is the longest spec that is checked: decoded it takes up to
+	// a hundred times its length.
+	maxSpecBytes = 512 << 10
+	// Of small reviews many are handled at a time, of big ones few.
+	maxSmallReviewBytes                    = 64 << 10
+	maxReviews, maxReviewsPerAddress       = 8, 6
+	maxBigReviews, maxBigReviewsPerAddress = 2, 1
+	placeTimeout                           = 2 * time.Second
+	bodyTimeout                            = time.Second
+	answerTimeout                          = reviewTimeout - 500*time.Millisecond
 )
 
-// server serves the webhook in every replica, from before the cache is filled:
-// the manager does so with what is a [webhook.Server].
+// server serves the webhook in every replica, before the cache is filled: the
+// manager does this for any [webhook.Server].
 type server struct {
-	webhook.Server // of the library's only what it measures is used: it has no limits
+	webhook.Server // used for its metrics only: it has no limits
 	address        string
 	certificate    func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	log            *slog.Logger
@@ -47,7 +47,7 @@ type server struct {
 	serving atomic.Bool
 }
 
-// Start serves until the context ends.
+// Start serves until ctx is done.
 func (s *server) Start(ctx context.Context) error {
 	listener, err := bounded.Listen(ctx, s.address, bounded.Limits{})
 	if err != nil {
@@ -73,31 +73,31 @@ func (s *server) ready() error {
 	return nil
 }
 
-// limited lets reviews through to next when there is a place for them, and
-// bounds how long they are and how long they may take to arrive.
+// limited passes reviews to next when there is a place for them, and limits
+// their length and how long they may take to arrive.
 func limited(next http.Handler) http.Handler {
-	all, big := bounded.NewGate(atOnce, ofOne), bounded.NewGate(bigOnes, bigsOfOne)
+	all, big := bounded.NewGate(maxReviews, maxReviewsPerAddress), bounded.NewGate(maxBigReviews, maxBigReviewsPerAddress)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		arrived := time.Now()
 		switch {
 		case r.Method != http.MethodPost:
-			http.Error(w, "reviews come by POST", http.StatusMethodNotAllowed)
+			http.Error(w, "use POST", http.StatusMethodNotAllowed)
 			return
 		case r.ContentLength < 0:
-			http.Error(w, "how long is it?", http.StatusLengthRequired)
+			http.Error(w, "Content-Length is required", http.StatusLengthRequired)
 			return
-		case r.ContentLength > maxReview:
-			http.Error(w, fmt.Sprintf("a review has at most %d bytes", maxReview), http.StatusRequestEntityTooLarge)
+		case r.ContentLength > maxReviewBytes:
+			http.Error(w, fmt.Sprintf("a review has at most %d bytes", maxReviewBytes), http.StatusRequestEntityTooLarge)
 			return
 		}
-		ctx, cancel := context.WithDeadline(r.Context(), arrived.Add(answerAtLatest))
+		ctx, cancel := context.WithDeadline(r.Context(), arrived.Add(answerTimeout))
 		defer cancel()
 		gates := []*bounded.Gate{all}
-		if r.ContentLength > small {
-			gates = []*bounded.Gate{big, all} // whoever waits for big holds no other place
+		if r.ContentLength > maxSmallReviewBytes {
+			gates = []*bounded.Gate{big, all} // while it waits for big it holds no other place
 		}
 		for _, g := range gates {
-			waiting, cancel := context.WithDeadline(ctx, arrived.Add(waitForPlace))
+			waiting, cancel := context.WithDeadline(ctx, arrived.Add(placeTimeout))
 			leave, err := g.Enter(waiting, bounded.Peer(r))
 			cancel()
 			if err != nil {
@@ -106,7 +106,7 @@ func limited(next http.Handler) http.Handler {
 			}
 			defer leave()
 		}
-		if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(waitForBody)); err != nil {
+		if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
 			http.Error(w, "no deadline can be set", http.StatusInternalServerError)
 			return
 		}

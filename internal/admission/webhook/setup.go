@@ -19,43 +19,44 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// WebhookName is what users read when the API server cannot reach the webhook:
-// it names who should have answered.
+// WebhookName appears in the API server's error when it cannot reach the
+// webhook, so it says who should have answered.
 const WebhookName = "akri-controller.configurations.akri.sh"
 
 // servicePort is the Service's port.
 const servicePort = 443
 
-// Options are what the webhook can be told.
+// Options configure the webhook.
 type Options struct {
-	// Name is that of the Service and the ValidatingWebhookConfiguration. The
-	// Secret is <Name>-certs; Service and Secret are in Namespace.
+	// Name is the name of the Service and the ValidatingWebhookConfiguration.
+	// The Secret is <Name>-certs; Service and Secret are in Namespace.
 	Name, Namespace string
-	// Host and Port are where to listen. An empty Host is everywhere.
+	// Host and Port are the listen address. An empty Host is all addresses.
 	Host string
 	Port int
-	// CABundle is the user's own, in PEM: then the Secret is the user's too, and
-	// has the name Name, as upstream's chart wants it.
+	// CABundle is the user's own, in PEM. Then the Secret is the user's too,
+	// and has the name Name, as in upstream's chart.
 	CABundle []byte
-	// AuthorizeSpecs has users asked for the right to make the Pods, Jobs and
-	// Services that are made from what they write.
+	// AuthorizeSpecs checks that users have the right to create the Pods, Jobs
+	// and Services that are made from what they write.
 	AuthorizeSpecs bool
-	// Question says which Configurations of the manager's cache ask the same; see
-	// [Validator].
-	Question func(v0.DiscoveryHandlerInfo) string
-	// URL is where the API server finds the webhook if not through the Service.
+	// DiscoveryDigest tells which Configurations in the manager's cache have
+	// the same discovery request; see [Validator].
+	DiscoveryDigest func(v0.DiscoveryHandlerInfo) string
+	// URL is where the API server reaches the webhook if not through the
+	// Service.
 	URL *url.URL
 	Log *slog.Logger
 	// Now is the clock; nil is the system's.
 	Now func() time.Time
 }
 
-// Setup adds the webhook to a manager. Ready says why the webhook is not served
-// yet, nil if it is.
+// Setup adds the webhook to a manager. Ready returns why the webhook is not
+// served yet, or nil.
 func Setup(mgr manager.Manager, o Options) (ready func() error, err error) {
 	yes := true
 	cfg := rest.CopyConfig(mgr.GetConfig())
-	cfg.WarningHandler = rest.NoWarnings{} // they are about trials
+	cfg.WarningHandler = rest.NoWarnings{} // they would be about trials
 	dryRun, err := client.New(cfg, client.Options{
 		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
 		DryRun: &yes, FieldValidation: metav1.FieldValidationStrict,
@@ -71,7 +72,7 @@ func Setup(mgr manager.Manager, o Options) (ready func() error, err error) {
 		Server: webhook.NewServer(webhook.Options{}), address: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)),
 		certificate: k.GetCertificate, log: o.Log,
 	}
-	v := &Validator{Live: mgr.GetAPIReader(), Cached: mgr.GetClient(), Question: o.Question, DryRun: dryRun, Log: o.Log}
+	v := &Validator{Live: mgr.GetAPIReader(), Cached: mgr.GetClient(), DiscoveryDigest: o.DiscoveryDigest, DryRun: dryRun, Log: o.Log}
 	if o.AuthorizeSpecs {
 		v.Rights = mgr.GetClient()
 	}
@@ -85,14 +86,14 @@ func Setup(mgr manager.Manager, o Options) (ready func() error, err error) {
 	return s.ready, nil
 }
 
-// webhook is what the API server must know. All defaults are written out, so
-// that it can be compared with what is there.
+// webhook is what is registered. All defaults are written out, so that it can
+// be compared with what the API server has.
 //
-// Only what changes the spec is sent: deletions, status, labels and finalizers
+// Only changes of the spec are sent: deletions, status, labels and finalizers
 // never depend on the webhook.
 func (k *keeper) webhook(bundle []byte) admissionregistrationv1.ValidatingWebhook {
 	scope, policy, match := admissionregistrationv1.NamespacedScope, admissionregistrationv1.Fail, admissionregistrationv1.Equivalent
-	effects, seconds := admissionregistrationv1.SideEffectClassNone, int32(timeout/time.Second)
+	effects, seconds := admissionregistrationv1.SideEffectClassNone, int32(reviewTimeout/time.Second)
 	path, port := Path, int32(servicePort)
 	at := admissionregistrationv1.WebhookClientConfig{CABundle: bundle}
 	if k.URL != nil {

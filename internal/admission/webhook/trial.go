@@ -19,13 +19,13 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// faultTypes are those that can be repeated; all others are [field.ErrorTypeInvalid].
+// faultTypes are passed on; all other types become [field.ErrorTypeInvalid].
 var faultTypes = [...]field.ErrorType{
 	field.ErrorTypeRequired, field.ErrorTypeNotSupported, field.ErrorTypeDuplicate,
 	field.ErrorTypeForbidden, field.ErrorTypeTooLong, field.ErrorTypeTooMany,
 }
 
-// trialHash is in the place of a device's hash.
+// trialHash stands for a device's hash.
 const trialHash = "000000"
 
 // trial makes what the controller would make from a spec, for one Instance.
@@ -64,7 +64,7 @@ func trial(s workload.Spec, c *v0.Configuration) (*unstructured.Unstructured, er
 	return out, nil
 }
 
-// trialOwner is the Instance for which trials are made.
+// trialOwner is the Instance that trials are made for.
 func trialOwner(c *v0.Configuration) *v0.Instance {
 	inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: trialInstance(c)}}
 	inst.Spec.ConfigurationName = c.Name
@@ -73,8 +73,8 @@ func trialOwner(c *v0.Configuration) *v0.Instance {
 
 func trialInstance(c *v0.Configuration) string { return v0.InstanceName(c.Name, trialHash) }
 
-// try asks the API server to create something, and to keep nothing. The client
-// must do dry runs with strict validation of fields.
+// try creates an object in a dry run. The client must do dry runs with strict
+// field validation.
 func try(ctx context.Context, dryRun client.Client, s workload.Spec, c *v0.Configuration) (admission.Verdict, bool) {
 	o, err := trial(s, c)
 	if err != nil {
@@ -88,8 +88,8 @@ func try(ctx context.Context, dryRun client.Client, s workload.Spec, c *v0.Confi
 	return verdict, true
 }
 
-// podObjection is why the Pods of a Job would be refused at this moment. Of the
-// Job itself the API server does not say.
+// podObjection is why the Pods of a Job would be refused right now. The API
+// server does not say so of the Job.
 func podObjection(ctx context.Context, dryRun client.Client, s workload.Spec, c *v0.Configuration, resource string) string {
 	t, err := workload.ParseJob(s.Raw)
 	if err != nil {
@@ -107,24 +107,25 @@ func podObjection(ctx context.Context, dryRun client.Client, s workload.Spec, c 
 }
 
 var (
-	// unreadable is how the API server begins when it cannot decode an object.
+	// unreadable matches the API server's error for an object that it cannot
+	// decode.
 	unreadable   = regexp.MustCompile(`(?s)cannot be handled as a \w+: (?:strict decoding error: )?(.*)`)
 	unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 	forbidden    = regexp.MustCompile(`^.* is forbidden: `)
 )
 
-// judge reads the answer to a trial. Resource is what stood in the place of
-// the placeholder.
+// judge interprets the answer to a trial. Resource is what replaced the
+// placeholder.
 func judge(err error, resource string) admission.Verdict {
 	var status apierrors.APIStatus
-	if apierrors.IsBadRequest(err) { // as webhooks of others may answer, too
+	if apierrors.IsBadRequest(err) { // other webhooks may answer that too
 		if m := unreadable.FindStringSubmatch(err.Error()); m != nil {
 			return admission.Verdict{Answered: true, Faults: unknown(m[1])}
 		}
 	}
 	switch {
 	case err == nil, apierrors.IsAlreadyExists(err):
-		// What exists is found last, when all else is well.
+		// That it exists is found last: all else is right.
 		return admission.Verdict{Answered: true}
 	case apierrors.IsInvalid(err) && errors.As(err, &status):
 		v := admission.Verdict{Answered: true}
@@ -142,7 +143,7 @@ func judge(err error, resource string) admission.Verdict {
 			f.Reason = strings.ReplaceAll(c.Message, resource, v0.Placeholder)
 			f.Reason = strings.TrimPrefix(strings.TrimPrefix(f.Reason, f.Type.String()), ": ")
 			if strings.Contains(f.Reason, "already allocated") {
-				v.Objection = f.Reason // of a node port or an address: it may be our own
+				v.Objection = f.Reason // a node port or an address, perhaps of our own Service
 				continue
 			}
 			var within bool

@@ -13,6 +13,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/workload"
 )
 
@@ -56,7 +57,7 @@ func TestJudge(t *testing.T) {
 
 func TestTrial(t *testing.T) {
 	c := &v0.Configuration{}
-	if err := yaml.UnmarshalStrict([]byte(good), c); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(admissiontest.Good), c); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range workload.SpecsOf(c) {

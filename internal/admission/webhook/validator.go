@@ -28,46 +28,46 @@ import (
 const Path = "/validate"
 
 const (
-	// timeout is how long the API server waits for an answer.
-	timeout = 5 * time.Second
-	// inquiry is how long facts are looked for. What was not found by then is
-	// told as a warning.
-	inquiry = 3 * time.Second
-	// glance is how long is looked for what only warnings need.
-	glance = 500 * time.Millisecond
-	// maxHeirs is how many Configurations a warning is given of whose names
-	// Instances can get.
+	// reviewTimeout is how long the API server waits for an answer.
+	reviewTimeout = 5 * time.Second
+	// factsTimeout limits the search for facts. What is not found by then
+	// becomes a warning.
+	factsTimeout = 3 * time.Second
+	// othersTimeout limits the search for what only warnings need.
+	othersTimeout = 500 * time.Millisecond
+	// maxHeirs is how many Configurations a warning names whose names Instances
+	// could get.
 	maxHeirs = 20
 )
 
 // Validator answers reviews of Configurations.
 type Validator struct {
-	// Live reads from the API server, not from a cache: of two Configurations
-	// that are made one after the other the second must see the first.
+	// Live reads from the API server: of two Configurations that are created at
+	// once, the second must see the first.
 	Live client.Reader
-	// Cached reads from a cache, for what may be a moment late. Nil: nothing is
-	// looked up that only warnings need.
+	// Cached reads from a cache, for what may be a moment old. Nil: what only
+	// warnings need is not looked up.
 	Cached client.Reader
-	// Question returns the same for Configurations, as they are written or
-	// cached, that ask the same of the same discovery handler.
-	Question func(v0.DiscoveryHandlerInfo) string
-	// DryRun creates objects with the controller's rights, in a dry run and
-	// with strict validation of fields. Nil: specs are not tried.
+	// DiscoveryDigest returns the same for Configurations, as written or as
+	// cached, with the same discovery request.
+	DiscoveryDigest func(v0.DiscoveryHandlerInfo) string
+	// DryRun creates objects in a dry run, with the controller's rights and
+	// strict field validation. Nil: there are no trials.
 	DryRun client.Client
-	// Rights is asked what users may create. Nil: nobody is asked, and whoever may
-	// write Configurations makes Pods, Jobs and Services by them.
+	// Rights is asked what users may create. Nil: nobody is asked, and whoever
+	// may write Configurations can make Pods, Jobs and Services by them.
 	Rights client.Writer
 	Log    *slog.Logger
 }
 
-// Handle answers one review. Nothing of a Configuration is logged but its name
-// and the paths of fields: values may be secret.
+// Handle answers one review. Of a Configuration it logs only the name and the
+// paths of fields: values may be secret.
 func (v *Validator) Handle(ctx context.Context, req ctrladmission.Request) ctrladmission.Response {
 	create := req.Operation == admissionv1.Create
 	if req.SubResource != "" || !create && req.Operation != admissionv1.Update {
 		return ctrladmission.Allowed("")
 	}
-	ctx, cancel := context.WithTimeout(ctx, inquiry)
+	ctx, cancel := context.WithTimeout(ctx, factsTimeout)
 	defer cancel()
 	c, err := decode(req.Object.Raw, req.Namespace)
 	var old *v0.Configuration
@@ -88,7 +88,7 @@ func (v *Validator) Handle(ctx context.Context, req ctrladmission.Request) ctrla
 }
 
 // decode reads what is checked of a Configuration: its name and spec. The rest
-// may be long, and is nobody's fault here.
+// may be long, and cannot be wrong here.
 func decode(raw []byte, namespace string) (*v0.Configuration, error) {
 	var o struct {
 		Metadata struct{ Name, Namespace string } `json:"metadata"`
@@ -98,8 +98,8 @@ func decode(raw []byte, namespace string) (*v0.Configuration, error) {
 	if err := json.Unmarshal(raw, &o); err != nil {
 		return nil, bad(err)
 	}
-	if n := len(o.Spec); n > maxSpec {
-		return nil, fmt.Errorf("spec: has %d bytes: at most %d can be checked. Make it shorter", n, maxSpec)
+	if n := len(o.Spec); n > maxSpecBytes {
+		return nil, fmt.Errorf("spec: has %d bytes: at most %d can be checked. Make it shorter", n, maxSpecBytes)
 	}
 	c := &v0.Configuration{}
 	if o.Spec != nil {
@@ -122,9 +122,9 @@ func paths(errs field.ErrorList) []string {
 	return out
 }
 
-// facts asks the API server for what Check needs. Questions that get no answer
-// leave gaps: an API server in trouble must not keep users from repairing
-// things, and agents and controller check again what they do.
+// facts asks the API server for what Check needs. What gets no answer becomes a
+// gap: an API server in trouble must not keep users from repairs, and agents
+// and controller check again anyway.
 func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration) admission.Facts {
 	f := admission.Facts{Trials: map[string]admission.Verdict{}, Denials: map[string]string{}}
 	if err := v.names(ctx, c, old, &f); err != nil {
@@ -142,7 +142,7 @@ func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c,
 		}
 		if v.Rights != nil {
 			if f.Denials[path] = denial(ctx, v.Rights, who, c.Namespace, s.Kind); f.Denials[path] != "" {
-				continue // and what a trial says is not for this user
+				continue // a trial's result is not for this user
 			}
 		}
 		if v.DryRun == nil {
@@ -156,7 +156,7 @@ func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c,
 	return f
 }
 
-// names finds whom the name belongs to already.
+// names finds out to whom the name belongs already.
 func (v *Validator) names(ctx context.Context, c, old *v0.Configuration, f *admission.Facts) error {
 	called := func(name string) ([]types.NamespacedName, error) {
 		all := &metav1.PartialObjectMetadataList{}
@@ -203,22 +203,22 @@ func (v *Validator) names(ctx context.Context, c, old *v0.Configuration, f *admi
 	return nil
 }
 
-// others finds Configurations of which the user should know, for warnings
-// only: those that ask the same, if they are in the namespace or the user may list
-// all, and those that have names which Instances can get.
+// others finds Configurations for warnings: those with the same discovery
+// request, if they are in the same namespace or the user may list all, and
+// those whose names Instances could get.
 func (v *Validator) others(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration, f *admission.Facts) {
 	if v.Cached == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, glance)
+	ctx, cancel := context.WithTimeout(ctx, othersTimeout)
 	defer cancel()
 	all := &v0.ConfigurationList{}
 	if err := v.Cached.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
 		v.Log.Warn("cannot look at other Configurations", "error", err)
 		return
 	}
-	question := v.Question(c.Spec.DiscoveryHandler)
-	asked := old != nil && v.Question(old.Spec.DiscoveryHandler) == question
+	digest := v.DiscoveryDigest(c.Spec.DiscoveryHandler)
+	unchanged := old != nil && v.DiscoveryDigest(old.Spec.DiscoveryHandler) == digest
 	var elsewhere []types.NamespacedName
 	for i := range all.Items {
 		o := &all.Items[i]
@@ -230,7 +230,7 @@ func (v *Validator) others(ctx context.Context, who authenticationv1.UserInfo, c
 			f.Heirs = append(f.Heirs, name)
 		}
 		switch {
-		case asked || v.Question(o.Spec.DiscoveryHandler) != question:
+		case unchanged || v.DiscoveryDigest(o.Spec.DiscoveryHandler) != digest:
 		case name.Namespace != c.Namespace:
 			elsewhere = append(elsewhere, name)
 		default:
@@ -242,9 +242,8 @@ func (v *Validator) others(ctx context.Context, who authenticationv1.UserInfo, c
 	}
 }
 
-// parentOf returns the name of the Configuration of which an Instance can have
-// a name; empty if none can. Hashes have six digits, and more where two are the
-// same.
+// parentOf returns the name of the Configuration one of whose Instances could
+// have this name, or "". Hashes have six digits, or more if two collide.
 func parentOf(name string) string {
 	i := strings.LastIndexByte(name, '-')
 	if i < 1 || len(name)-i-1 < 6 || strings.Trim(name[i+1:], "0123456789abcdef") != "" {

@@ -20,28 +20,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	"sigs.k8s.io/yaml"
+
+	"github.com/akri-go/akri/internal/admission/admissiontest"
 )
 
-const good = `
-metadata: {name: cam, namespace: edge}
-spec:
-  capacity: 2
-  discoveryHandler:
-    name: udev
-    discoveryDetails: |
-      udevRules:
-      - KERNEL=="video*"
-  brokerSpec:
-    brokerPodSpec:
-      containers:
-      - name: broker
-        image: broker
-        resources: {limits: {"{{PLACEHOLDER}}": "1"}}
-  instanceServiceSpec:
-    ports: [{port: 80}]
-`
-
-// nobody is an API server that has nothing, or that does not answer.
+// nobody is an API server that is empty, or that does not answer.
 type nobody struct {
 	client.Reader
 	err error
@@ -94,7 +77,7 @@ func ask(t testing.TB, v *Validator, body []byte) *admissionv1.AdmissionResponse
 
 func TestReview(t *testing.T) {
 	const secret = "hunter2"
-	withSecret := strings.Replace(good, "name: udev", "name: udev\n    discoveryProperties: [{name: password, value: "+secret+"}]", 1)
+	withSecret := strings.Replace(admissiontest.Good, "name: udev", "name: udev\n    discoveryProperties: [{name: password, value: "+secret+"}]", 1)
 	bad := strings.Replace(withSecret, "capacity: 2", "capacity: 0", 1)
 	for _, tt := range []struct {
 		name    string
@@ -112,9 +95,9 @@ func TestReview(t *testing.T) {
 		{name: "no old one", body: review(t, admissionv1.Update, withSecret, ""), says: "not a Configuration of akri.sh/v0"},
 		{name: "no JSON", body: []byte("-"), says: "json"},
 		{name: "nothing", says: "empty"},
-		{name: "a spec that is too long", body: review(t, admissionv1.Create, strings.Replace(good, "image: broker", "image: "+strings.Repeat("x", maxSpec), 1), ""), says: "at most 524288 can be checked"},
-		{name: "a long status is not in the way", body: review(t, admissionv1.Create, good+"\nstatus: {nodes: ["+strings.Repeat("{name: n},", 100_000)+"]}", ""), allowed: true},
-		{name: "a crowd of faults", body: review(t, admissionv1.Create, strings.Replace(good, "name: udev", "name: udev\n    discoveryProperties: ["+strings.Repeat("{name: a},", 10_000)+"]", 1), ""), says: "give exactly one"},
+		{name: "a spec that is too long", body: review(t, admissionv1.Create, strings.Replace(admissiontest.Good, "image: broker", "image: "+strings.Repeat("x", maxSpecBytes), 1), ""), says: "at most 524288 can be checked"},
+		{name: "a long status is not in the way", body: review(t, admissionv1.Create, admissiontest.Good+"\nstatus: {nodes: ["+strings.Repeat("{name: n},", 100_000)+"]}", ""), allowed: true},
+		{name: "a crowd of faults", body: review(t, admissionv1.Create, strings.Replace(admissiontest.Good, "name: udev", "name: udev\n    discoveryProperties: ["+strings.Repeat("{name: a},", 10_000)+"]", 1), ""), says: "give exactly one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log bytes.Buffer
@@ -146,11 +129,12 @@ func TestParentOf(t *testing.T) {
 	}
 }
 
-// While as many reviews as may be are worked on, others wait with their bodies
-// unread, and are told to try again before the API server gives up.
+// While the maximum number of reviews is in progress, others wait with their
+// bodies unread, and get the answer to try again before the API server gives
+// up.
 func TestTooMany(t *testing.T) {
-	if waitForPlace+inquiry > timeout || answerAtLatest >= timeout {
-		t.Errorf("they wait for %s, facts for %s; the API server for %s", waitForPlace, inquiry, timeout)
+	if placeTimeout+factsTimeout > reviewTimeout || answerTimeout >= reviewTimeout {
+		t.Errorf("they wait for %s, facts for %s; the API server for %s", placeTimeout, factsTimeout, reviewTimeout)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		inside := 0
@@ -169,19 +153,19 @@ func TestTooMany(t *testing.T) {
 		}
 		for range 20 {
 			send("10.0.0.1", 1000)
-			send("10.0.0.1", maxReview)
+			send("10.0.0.1", maxReviewBytes)
 		}
-		if inside != ofOne {
+		if inside != maxReviewsPerAddress {
 			t.Errorf("%d reviews of one address are worked on at once", inside)
 		}
 		for range 2 {
 			send("10.0.0.2", 1000)
 		}
-		if inside != atOnce {
+		if inside != maxReviews {
 			t.Errorf("%d reviews are worked on at once: there is no room for another address", inside)
 		}
 		late := send("10.0.0.3", 1000)
-		time.Sleep(waitForPlace)
+		time.Sleep(placeTimeout)
 		synctest.Wait()
 		if late.Code != http.StatusTooManyRequests {
 			t.Errorf("one that waited too long is told %d", late.Code)
@@ -191,7 +175,7 @@ func TestTooMany(t *testing.T) {
 		if w := send("10.0.0.3", 1000); w.Code != http.StatusOK {
 			t.Errorf("afterwards: %d", w.Code)
 		}
-		for _, length := range []int64{-1, maxReview + 1} {
+		for _, length := range []int64{-1, maxReviewBytes + 1} {
 			if w := send("10.0.0.3", length); w.Code < 400 {
 				t.Errorf("%d bytes: %d", length, w.Code)
 			}
@@ -212,10 +196,10 @@ type deadlines struct{ *httptest.ResponseRecorder }
 
 func (*deadlines) SetReadDeadline(time.Time) error { return nil }
 
-// Any bytes get an answer, and none makes a value appear in the log.
+// Any input gets an answer, and no value appears in the log.
 func FuzzReview(f *testing.F) {
-	f.Add(review(f, admissionv1.Create, good, ""))
-	f.Add(review(f, admissionv1.Update, good, good))
+	f.Add(review(f, admissionv1.Create, admissiontest.Good, ""))
+	f.Add(review(f, admissionv1.Update, admissiontest.Good, admissiontest.Good))
 	f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"operation":"CREATE","object":{"spec":null}}}`))
 	f.Add([]byte(`{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview"}`))
 	v := &Validator{Live: nobody{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}

@@ -1,9 +1,9 @@
-// Package checkpoint keeps the agent's state over restarts, one file a state.
+// Package checkpoint keeps the agent's state over restarts, one file for each
+// state.
 //
-// A checkpoint is a JSON file with a version and a checksum. It is replaced
-// whole, by a rename: after a crash or a power cut at any moment the file holds
-// the old state or the new one. A file that cannot be used is set aside, never
-// trusted and never in the way.
+// A checkpoint is a JSON file with a version and a checksum. It is replaced as a
+// whole, by a rename: after a crash or a power cut it holds the old state or the
+// new one. A file that cannot be used is renamed and the agent starts without it.
 package checkpoint
 
 import (
@@ -22,25 +22,25 @@ import (
 )
 
 const (
-	// maxSize bounds what is read back, in bytes.
-	maxSize = 64 << 20
-	// keepAside is how many files that were set aside are kept.
-	keepAside = 3
+	// maxBytes bounds what is read back, in bytes.
+	maxBytes = 64 << 20
+	// maxAside is how many renamed files are kept.
+	maxAside = 3
 )
 
-// ErrUnusable is wrapped by the error of [File.Load] for a file that is
-// damaged, or was written by a newer program.
+// ErrUnusable says that a file is damaged or was written by a newer program.
+// Errors of [File.Load] wrap it.
 var ErrUnusable = errors.New("checkpoint is unusable")
 
 // File is the checkpoint of one state. Calls must not overlap.
 type File[T any] struct {
 	// Path of the file. Its folder is made, with mode 0700, if it is missing.
 	Path string
-	// Version of T's form, 1 or more. Count it up when older programs would
+	// Version of T's form, 1 or more. Increase it when older programs would
 	// misread the new form.
 	Version int
-	// Migrate turns the data of an older version into T. It may be nil: then
-	// older data is read as it is.
+	// Migrate turns the data of an older version into T. If it is nil, older data
+	// is read as it is.
 	Migrate func(version int, data json.RawMessage) (T, error)
 }
 
@@ -53,9 +53,9 @@ type envelope struct {
 	Data     json.RawMessage `json:"data"`
 }
 
-// Load returns the saved state. The error is fs.ErrNotExist if there is none,
-// and [ErrUnusable] if the file was renamed to <path>.corrupt-<time>, because
-// it is damaged or of a newer version: start with an empty state. After any
+// Load returns the saved state. The error is fs.ErrNotExist if there is none.
+// It is [ErrUnusable] if the file is damaged or of a newer version and was
+// renamed to <path>.corrupt-<time>: start with an empty state then. After any
 // other error the file is where it was.
 func (f File[T]) Load() (T, error) {
 	var zero T
@@ -74,9 +74,9 @@ func (f File[T]) Load() (T, error) {
 	return zero, fmt.Errorf("%w: %s: %w; kept as %s", ErrUnusable, f.Path, err, filepath.Base(aside))
 }
 
-// Save replaces the saved state. It returns nil when the new one is on the disk.
-// After an error the old one is still there; or the new one, if that it has taken
-// the old one's place may not outlive a power cut.
+// Save replaces the saved state. It returns nil when the new state is on the
+// disk. After an error the file holds the old state, or the new one if only the
+// rename may not survive a power cut.
 func (f File[T]) Save(state T) error {
 	raw, err := f.encode(state)
 	if err != nil {
@@ -97,16 +97,16 @@ func (f File[T]) encode(state T) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(raw) > maxSize {
-		return nil, fmt.Errorf("%d bytes are more than the %d that would be read back", len(raw), maxSize)
+	if len(raw) > maxBytes {
+		return nil, fmt.Errorf("%d bytes are more than the %d that would be read back", len(raw), maxBytes)
 	}
 	return raw, nil
 }
 
 func (f File[T]) decode(raw []byte) (T, error) {
 	var state T
-	if len(raw) > maxSize {
-		return state, fmt.Errorf("it has more than %d bytes", maxSize)
+	if len(raw) > maxBytes {
+		return state, fmt.Errorf("it has more than %d bytes", maxBytes)
 	}
 	var e envelope
 	if err := json.Unmarshal(raw, &e); err != nil {
@@ -142,11 +142,11 @@ func read(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxSize+1))
+	return io.ReadAll(io.LimitReader(file, maxBytes+1))
 }
 
-// replace writes a file so that its name stands for the old or the new content
-// at any moment, and for the new one when it returns nil.
+// replace writes a file. At any moment it has the old or the new content, and the
+// new one once replace returns nil.
 func replace(path string, content []byte) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -160,7 +160,7 @@ func replace(path string, content []byte) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(temp) // a full disk needs the room
+			_ = os.Remove(temp) // the disk may be full
 		}
 	}()
 	_, err = file.Write(content)
@@ -188,22 +188,23 @@ func syncDir(path string) error {
 	return dir.Sync()
 }
 
-// setAside renames the file, and removes the oldest of those that were renamed
-// earlier, so that a file that is damaged again and again does not fill the disk.
+// setAside renames the file. It removes the oldest files that were renamed
+// before, so that a file that is damaged again and again does not fill the
+// disk.
 func (f File[T]) setAside(now time.Time) (string, error) {
 	// Fixed width and UTC, so that names sort by time.
 	aside := f.Path + ".corrupt-" + now.UTC().Format("20060102T150405.000000000Z")
 	if err := os.Rename(f.Path, aside); err != nil {
 		return "", err
 	}
-	entries, err := fs.Glob(os.DirFS(filepath.Dir(f.Path)), filepath.Base(f.Path)+".corrupt-*")
+	files, err := fs.Glob(os.DirFS(filepath.Dir(f.Path)), filepath.Base(f.Path)+".corrupt-*")
 	if err != nil {
 		return aside, nil //nolint:nilerr // only for a bad pattern: nothing to clean up then
 	}
-	slices.Sort(entries)
-	for len(entries) > keepAside {
-		_ = os.Remove(filepath.Join(filepath.Dir(f.Path), entries[0]))
-		entries = entries[1:]
+	slices.Sort(files)
+	for len(files) > maxAside {
+		_ = os.Remove(filepath.Join(filepath.Dir(f.Path), files[0]))
+		files = files[1:]
 	}
 	return aside, nil
 }

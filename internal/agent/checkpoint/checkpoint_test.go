@@ -116,7 +116,7 @@ func TestSetAsideKeepsFew(t *testing.T) {
 	if err := f.Save(state{}); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 2 * keepAside {
+	for i := range 2 * maxAside {
 		if err := os.WriteFile(f.Path, fmt.Appendf(nil, "broken %d", i), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -125,11 +125,11 @@ func TestSetAsideKeepsFew(t *testing.T) {
 		}
 	}
 	aside, _ := filepath.Glob(f.Path + ".corrupt-*")
-	if len(aside) != keepAside {
-		t.Fatalf("%d files were kept, want %d", len(aside), keepAside)
+	if len(aside) != maxAside {
+		t.Fatalf("%d files were kept, want %d", len(aside), maxAside)
 	}
 	for _, path := range aside {
-		if content, _ := os.ReadFile(path); string(content) < fmt.Sprintf("broken %d", keepAside) {
+		if content, _ := os.ReadFile(path); string(content) < fmt.Sprintf("broken %d", maxAside) {
 			t.Errorf("an old file was kept: %q", content)
 		}
 	}

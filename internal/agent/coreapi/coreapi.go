@@ -1,6 +1,6 @@
 // Package coreapi reads the few core objects that an agent needs, without a
-// clientset: Secrets and ConfigMaps that Configurations refer to, and whether
-// a Pod of the node still exists. What a Secret holds is in no error.
+// clientset: the Secrets and ConfigMaps that Configurations refer to, and the
+// names of the node's Pods. No error contains data of a Secret.
 package coreapi
 
 import (
@@ -33,7 +33,7 @@ func New(config *rest.Config, node string) (*Client, error) {
 	scheme := runtime.NewScheme()
 	metav1.AddToGroupVersion(scheme, *c.GroupVersion) // the server's Status: its words are in errors
 	c.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
-	// A Configuration may bring many Secrets, each a read and a watch.
+	// A Configuration may refer to many Secrets, each a read and a watch.
 	c.QPS, c.Burst = 20, 40
 	client, err := rest.RESTClientFor(c)
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *Client) get(ctx context.Context, path, accept string, query url.Values,
 	return true, nil
 }
 
-// body returns an answer; an error has the server's own words.
+// body returns an answer. An error has the server's own words.
 func body(r rest.Result) ([]byte, error) {
 	if err := r.Error(); err != nil {
 		return nil, err
@@ -88,8 +88,8 @@ func (c *Client) Pods(ctx context.Context) (map[types.UID]types.NamespacedName, 
 	return pods, nil
 }
 
-// Owner returns what a Pod of the node goes with: its controlling owner, such as
-// a DaemonSet, or the Pod itself.
+// Owner returns the controlling owner of a Pod, such as a DaemonSet, or the Pod
+// itself if it has none.
 func (c *Client) Owner(ctx context.Context, pod types.NamespacedName) ([]metav1.OwnerReference, error) {
 	var list metav1.PartialObjectMetadataList
 	_, err := c.get(ctx, "/api/v1/namespaces/"+pod.Namespace+"/pods", metadataOnly, url.Values{

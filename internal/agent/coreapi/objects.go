@@ -29,8 +29,8 @@ type object struct {
 	BinaryData map[string][]byte          `json:"binaryData"`
 }
 
-// parse returns the data of an object and its resource version. Errors hold
-// nothing of it.
+// parse returns the data of an object and its resource version. Errors contain
+// nothing of the data.
 func parse(kind string, raw []byte) (data map[string][]byte, version string, err error) {
 	var o object
 	if json.Unmarshal(raw, &o) != nil {
@@ -66,15 +66,15 @@ func (c *Client) about(kind, namespace string) *rest.Request {
 	return c.rest.Get().Namespace(namespace).Resource(resource)
 }
 
-// Read returns what a Secret or ConfigMap (by kind) holds; found is false if it
-// is not there. The data of a ConfigMap are data and binaryData; a key of both
-// is that of data.
+// Read returns the data of a Secret or ConfigMap (by kind); found is false if
+// it does not exist. The data of a ConfigMap is its data and binaryData
+// together; for a key of both, data wins.
 func (c *Client) Read(ctx context.Context, kind, namespace, name string) (data map[string][]byte, found bool, err error) {
 	data, _, err = c.read(ctx, kind, namespace, name)
 	return data, data != nil, err
 }
 
-// read returns no data, not even empty, if the object is not there.
+// read returns nil data, not only empty data, if the object does not exist.
 func (c *Client) read(ctx context.Context, kind, namespace, name string) (data map[string][]byte, version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -89,25 +89,25 @@ func (c *Client) read(ctx context.Context, kind, namespace, name string) (data m
 }
 
 // Watch calls on with a Secret or ConfigMap as it is, and each time that it has
-// changed, until the watch ends; that it does now and then is no error. It
-// needs the verbs get and watch, of that name alone if need be.
+// changed, until the watch ends. Watches end now and then; that is no error.
+// Watch needs the verbs get and watch; a Role may restrict them to that name.
 func (c *Client) Watch(ctx context.Context, kind, namespace, name string, on func(data map[string][]byte, found bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// Each watch of a cluster ends at another time.
-	lasts := 5*time.Minute + rand.N(5*time.Minute)
+	// Random, so that the watches of a cluster's agents do not end together.
+	watchTimeout := 5*time.Minute + rand.N(5*time.Minute)
 	stream, err := c.about(kind, namespace).
 		Param("watch", "true").
 		Param("fieldSelector", fields.OneTermEqualSelector("metadata.name", name).String()).
-		Param("timeoutSeconds", strconv.Itoa(int(lasts.Seconds()))).
+		Param("timeoutSeconds", strconv.Itoa(int(watchTimeout.Seconds()))).
 		Stream(ctx)
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
-	// A read while the watch is open misses nothing, and tells that an object
-	// is not there, of which a watch says nothing. Without list, a watch could
-	// not begin at what was read.
+	// Reading while the watch is open misses nothing. It also finds out that an
+	// object does not exist, which a watch does not say. A watch that begins at
+	// what was read would need the verb list.
 	data, version, err := c.read(ctx, kind, namespace, name)
 	if err != nil {
 		return err

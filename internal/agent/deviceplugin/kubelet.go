@@ -12,11 +12,11 @@ import (
 	"github.com/akri-go/akri/internal/dirwatch"
 )
 
-// The kubelet's socket is watched; looking at it now and then is for the case that
-// events are lost.
-const lookAtKubelet = 30 * time.Second
+// kubeletLookInterval is the time between two looks at the kubelet's socket. It
+// is watched too; the looks are for lost events.
+const kubeletLookInterval = 30 * time.Second
 
-// kubeletID tells one kubelet from the next, by the socket that each makes.
+// kubeletID identifies a kubelet by its socket: each kubelet makes a new one.
 type kubeletID struct {
 	inode   uint64
 	created syscall.Timespec
@@ -34,8 +34,8 @@ func identify(socket string) (kubeletID, error) {
 	return kubeletID{inode: stat.Ino, created: stat.Ctim}, nil
 }
 
-// watchKubelet has everything registered when there is a new kubelet, until ctx
-// is done.
+// watchKubelet registers all resources when there is a new kubelet, until ctx is
+// done.
 func (p *Plugin) watchKubelet(ctx context.Context) {
 	socket := filepath.Join(p.dir, kubeletSocket)
 	watcher := dirwatch.New(p.log, p.dir)
@@ -53,9 +53,9 @@ func (p *Plugin) watchKubelet(ctx context.Context) {
 	}
 }
 
-// waitFor returns when the kubelet's socket was touched or it is time to look.
+// waitFor returns when the kubelet's socket has changed or it is time to look.
 func waitFor(ctx context.Context, watcher *dirwatch.Watcher) {
-	timer := time.NewTimer(lookAtKubelet)
+	timer := time.NewTimer(kubeletLookInterval)
 	defer timer.Stop()
 	for {
 		select {

@@ -61,7 +61,7 @@ func runChild(b *testing.B, args string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	n := newNode(b)
+	n := newFixture(b)
 	n.plugin.queue.ShutDown() // that one has a folder of its own
 	n.plugin.lists.ShutDown()
 	if n.plugin, err = New(Options{Dir: dir, Node: "a", Ledger: n.ledger, HostPaths: n.dev, Logger: n.plugin.log}); err != nil {

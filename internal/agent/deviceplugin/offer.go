@@ -11,7 +11,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/ledger"
 )
 
-// share is the slots of one Instance.
+// share is what a resource has of one Instance: its slots.
 type share struct {
 	instance string // bare name
 	usable   bool
@@ -21,7 +21,7 @@ type share struct {
 }
 
 // startOf spreads nodes over the slots of a shared Instance, so that Pods that
-// start at one time on many nodes do not all want the same slot.
+// start on many nodes at a time do not all want the same slot.
 func startOf(node string, shared bool, slots int) int {
 	if !shared || slots == 0 {
 		return 0
@@ -31,8 +31,9 @@ func startOf(node string, shared bool, slots int) int {
 	return int(h.Sum32() % uint32(slots))
 }
 
-// offerInstance returns what akri.sh/<instance> offers: all slots; healthy are
-// those that are free, or held by this node through this door, and not withheld.
+// offerInstance returns what akri.sh/<instance> offers: all slots. A slot is
+// healthy if it is not withheld, and free or held by this node through this
+// door.
 func offerInstance(s share) []*pluginapi.Device {
 	list := make([]*pluginapi.Device, 0, len(s.slots))
 	for _, slot := range s.slots {
@@ -44,7 +45,7 @@ func offerInstance(s share) []*pluginapi.Device {
 
 // offerConfiguration returns what akri.sh/<configuration> offers: of each
 // Instance the slots that this node's containers use through this door, and one
-// more if there is one, so that a container that asks for several units gets
+// more if it can be had. So a container that asks for several units gets
 // several devices.
 func offerConfiguration(shares []share) []*pluginapi.Device {
 	list := make([]*pluginapi.Device, 0, len(shares))
@@ -56,7 +57,7 @@ func offerConfiguration(shares []share) []*pluginapi.Device {
 				if !slot.Idle {
 					list = append(list, offered(slot.Usage.VirtualDevice, s.usable && !slot.Withheld))
 				} else if !slot.Withheld && slot.Usage.VirtualDevice == slot.ID && (spare < 0 || !s.slots[spare].Idle) {
-					spare = i // ours already: nothing can be lost over it
+					spare = i // this node holds it already: claiming it cannot fail
 				}
 			case toGive(slot) && (spare < 0 || !s.slots[spare].Idle && s.after(i, spare)):
 				spare = i
@@ -72,12 +73,13 @@ func offerConfiguration(shares []share) []*pluginapi.Device {
 // toGive tells whether a new user may have a slot.
 func toGive(slot ledger.Slot) bool { return slot.Usage.Free() && !slot.Withheld }
 
-// after tells whether this node would take slot i later than j through
-// akri.sh/<instance>. The other door takes the last one, so that the two meet
-// only at the end.
+// after tells whether this node takes slot i later than j through
+// akri.sh/<instance>. The other door takes the last slot first, so that the doors
+// compete only for the last ones.
 func (s share) after(i, j int) bool { return s.turn(s.slots[i].Index) > s.turn(s.slots[j].Index) }
 
-// turn is the order in which slots are taken through akri.sh/<instance>.
+// turn returns the place of a slot in the order in which akri.sh/<instance> takes
+// slots.
 func (s share) turn(index int) int {
 	n := len(s.slots)
 	return ((index-s.start)%n + n) % n
@@ -91,10 +93,10 @@ func offered(id string, healthy bool) *pluginapi.Device {
 	return d
 }
 
-// prefer chooses size of the available devices, must among them: slots that
-// this node holds already, then those of its turn. With distinct, it takes one
-// of each Instance at most, and Instances that this node uses least come first;
-// it may then find fewer.
+// prefer chooses size of the available slots, among them those in must. Slots
+// that this node holds come first, then by turn. With distinct it takes at most
+// one slot of each Instance, and Instances that this node uses least come
+// first; it may find fewer than size then.
 func prefer(available, must []string, size int, distinct bool, shares map[string]share) []string {
 	type candidate struct {
 		id, instance string

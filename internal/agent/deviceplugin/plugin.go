@@ -1,32 +1,35 @@
-// Package deviceplugin is the door through which the kubelet's device manager
-// (device plugin API v1beta1) gets slots.
+// Package deviceplugin offers the slots of devices to the kubelet as extended
+// resources, by the device plugin API v1beta1.
 //
-// Two kinds of resource are offered: akri.sh/<instance> has all slots of one
-// Instance, akri.sh/<configuration> one slot of each Instance of a Configuration
-// that has one to spare. The device ids of both are slot ids. What is healthy is
-// what this node may claim, or has claimed through that resource; see
-// [ledger.Ledger], which is asked before anything is granted.
+// There are two kinds of resource, the doors of package api/v0:
+// akri.sh/<instance> has all slots of one Instance; akri.sh/<configuration> has
+// one free slot of each Instance of a Configuration. The device ids of both are
+// slot ids. A slot is healthy if this node may claim it, or has claimed it
+// through that resource. The [ledger.Ledger] is asked before a container gets
+// anything.
 //
 // # Endpoints
 //
-// Each resource has an endpoint: a socket whose name the kubelet is told when
-// the resource is registered, and over which it then calls back. All endpoints
-// share one server (package quietgrpc); a call is for the resource at whose
-// socket it arrived.
+// Each resource has an endpoint: a socket on which the kubelet calls. The
+// kubelet is told its name when the resource is registered. All endpoints share
+// one server (package quietgrpc); a call is for the resource at whose socket it
+// arrived.
 //
-// Two traits of the kubelet (pkg/kubelet/cm/devicemanager of v1.37) shape this:
+// The kubelet (pkg/kubelet/cm/devicemanager of v1.37) has two traits that shape
+// this:
 //
 //   - It calls ListAndWatch once per registration and forgets the endpoint when
 //     that stream ends (plugin/v1beta1/handler.go, runClient). So a resource is
-//     registered as long as the stream lasts, and a stream that ended means:
-//     register again. Nobody connects to the socket after that, so it is closed.
-//   - It refuses a second registration under a socket name that it has, and
-//     forgets to clean up after that (manager.go, PluginConnected; handler.go,
-//     connectClient). So each registration has a socket name of its own.
+//     registered as long as the stream lasts, and is registered again when it
+//     has ended. Once the stream is open nobody else connects, so the socket is
+//     closed.
+//   - It refuses a second registration under a socket name that it has, and does
+//     not clean up after that (manager.go, PluginConnected; handler.go,
+//     connectClient). So each registration has a new socket name.
 //
-// When it starts it deletes all sockets in its folder and makes kubelet.sock
-// anew (manager.go, CleanupPluginDirectory); a new kubelet.sock is a new kubelet,
-// with which everything is registered again.
+// When the kubelet starts, it deletes all sockets in its folder and makes a new
+// kubelet.sock (manager.go, CleanupPluginDirectory). So a new kubelet.sock is a
+// new kubelet, and everything is registered again.
 package deviceplugin
 
 import (
@@ -48,15 +51,15 @@ import (
 	"github.com/akri-go/akri/internal/agent/ledger"
 )
 
-// Ledger is what the door needs to know of claims. [ledger.Ledger] is one.
+// Ledger holds the claims. [ledger.Ledger] is one.
 type Ledger interface {
 	Slots(instance types.NamespacedName) []ledger.Slot
 	Claim(ctx context.Context, door v0.Door, slotIDs []string) error
 }
 
-// HostPaths judge once more what of the node a container is to get, and return
-// the device with the paths that the runtime is to be told. [hostpath.Rules] are
-// such.
+// HostPaths check the device nodes and mounts that a container is to get, and
+// return the device with the paths that the runtime is told. [hostpath.Rules] do
+// that.
 type HostPaths interface {
 	Resolve(discovery.Device) (discovery.Device, error)
 }
@@ -80,10 +83,10 @@ type Options struct {
 	Ledger    Ledger
 	HostPaths HostPaths
 	Logger    *slog.Logger
-	// Allocated, if not nil, is told of each answer. It must return soon.
+	// Allocated, if not nil, is called after each Allocate. It must return soon.
 	Allocated func(Allocation)
-	// Room, if not nil, returns when the node has time for a registration, or
-	// ctx is done. A crowd of new resources waits for it, for some seconds.
+	// Room, if not nil, returns when there is time for a registration, or ctx is
+	// done. A crowd of new resources waits for it for some seconds.
 	Room func(ctx context.Context)
 }
 
@@ -104,16 +107,16 @@ type Plugin struct {
 
 	mu      sync.Mutex
 	devices map[types.NamespacedName]inventory.Device
-	// resources by name. The first of each is offered; the others, of other
-	// namespaces or of the other kind, wait until it is gone.
+	// resources by name. Of each name the first is offered. The others, of other
+	// namespaces or through the other door, wait until it is gone.
 	resources map[string][]*resource
 	// endpoints by path of their socket.
 	endpoints map[string]*endpoint
-	// kubelet is the one that is there; zero if none is.
+	// kubelet is the current kubelet; zero if there is none.
 	kubelet kubeletID
-	// crowded is since when resources have waited to be registered without a gap.
+	// crowded is since when there have always been resources to register.
 	crowded time.Time
-	// silent is set while the kubelet's socket is there but nobody answers.
+	// silent is set while the kubelet's socket exists but nobody answers.
 	silent bool
 	// conn is the connection to the kubelet connTo, or nil.
 	conn   *grpc.ClientConn
@@ -127,28 +130,28 @@ const (
 	defaultDir    = "/var/lib/kubelet/device-plugins"
 
 	// Back-off of registrations that fail.
-	firstRetry = 100 * time.Millisecond
-	lastRetry  = 30 * time.Second
+	firstRetryDelay = 100 * time.Millisecond
+	maxRetryDelay   = 30 * time.Second
 )
 
-// Beat returns once the Plugin's state can be had.
+// Beat returns once the Plugin's lock can be had.
 func (p *Plugin) Beat(context.Context) {
 	p.mu.Lock()
-	//lint:ignore SA2001 to have had it is all
+	//lint:ignore SA2001 it only checks that mu can be locked
 	p.mu.Unlock()
 }
 
-// New returns a Plugin. Run it; tell it of devices before or after. Have the
-// ledger call [Plugin.SlotsChanged].
+// New returns a Plugin. Call its Run, tell it of devices before or after that,
+// and have the ledger call [Plugin.SlotsChanged].
 func New(o Options) (*Plugin, error) {
 	if o.Dir == "" {
 		o.Dir = defaultDir
 	}
-	if longest := filepath.Join(o.Dir, socketName()); len(longest) > maxSocketPath {
-		return nil, fmt.Errorf("device plugin folder %s: its path is too long for sockets, by %d bytes", o.Dir, len(longest)-maxSocketPath)
+	if longest := filepath.Join(o.Dir, socketName()); len(longest) > maxSocketPathBytes {
+		return nil, fmt.Errorf("device plugin folder %s: its path is too long for sockets, by %d bytes", o.Dir, len(longest)-maxSocketPathBytes)
 	}
 	if o.HostPaths == nil {
-		return nil, errors.New("device plugin: nobody judges host paths")
+		return nil, errors.New("device plugin: HostPaths is missing")
 	}
 	if o.Allocated == nil {
 		o.Allocated = func(Allocation) {}
@@ -159,7 +162,7 @@ func New(o Options) (*Plugin, error) {
 	return &Plugin{
 		dir: filepath.Clean(o.Dir), node: o.Node, ledger: o.Ledger, paths: o.HostPaths, log: o.Logger, allocated: o.Allocated, room: o.Room,
 		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetry, lastRetry)),
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](firstRetryDelay, maxRetryDelay)),
 		lists:     workqueue.NewTypedDelayingQueue[*endpoint](),
 		devices:   make(map[types.NamespacedName]inventory.Device),
 		resources: make(map[string][]*resource),
@@ -208,8 +211,8 @@ func (p *Plugin) DeviceGone(d inventory.Device) {
 	}
 }
 
-// SlotsChanged has the slots of an Instance looked at again. It may be called at
-// any time; see [ledger.Ledger.Subscribe].
+// SlotsChanged says that the slots of an Instance have changed. It may be
+// called at any time; see [ledger.Ledger.Subscribe].
 func (p *Plugin) SlotsChanged(instance types.NamespacedName) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -224,8 +227,8 @@ func (p *Plugin) SlotsChanged(instance types.NamespacedName) {
 	}
 }
 
-// Nudge has one list sent to the kubelet that it has already. After each list
-// the kubelet writes down which containers use what; see package podresources.
+// Nudge sends one list to the kubelet again. After each list the kubelet writes
+// its checkpoint; see package podresources.
 func (p *Plugin) Nudge() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -250,7 +253,8 @@ type resource struct {
 	current, next *endpoint
 }
 
-// wake has a resource's list looked at again. The caller holds mu.
+// wake queues a resource's list, to be sent if it has changed. The caller holds
+// mu.
 func (p *Plugin) wake(r *resource) {
 	for _, e := range []*endpoint{r.current, r.next} {
 		if e != nil {
@@ -266,7 +270,7 @@ func resourcesOf(d inventory.Device) map[v0.Door]string {
 	}
 }
 
-// offered returns the resource that has a name. The caller holds mu.
+// offered returns the resource that is offered under a name. The caller holds mu.
 func (p *Plugin) offered(name string) *resource {
 	if all := p.resources[name]; len(all) > 0 {
 		return all[0]
@@ -291,7 +295,7 @@ func (p *Plugin) join(d inventory.Device) {
 	}
 }
 
-// leave takes a device out of its resources. The caller holds mu.
+// leave removes a device from its resources. The caller holds mu.
 func (p *Plugin) leave(d inventory.Device) {
 	for door, name := range resourcesOf(d) {
 		r := p.find(name, door, d.Instance.Namespace)

@@ -55,8 +55,8 @@ func (l links) Resolve(d discovery.Device) (discovery.Device, error) {
 	return d, nil
 }
 
-// node is a plugin with the real ledger.
-type node struct {
+// fixture is a plugin with the real ledger.
+type fixture struct {
 	t      testing.TB
 	dir    string
 	dev    links
@@ -66,14 +66,14 @@ type node struct {
 	stop   func()
 }
 
-func newNode(t testing.TB) *node {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kubelet") // short: t.TempDir may be too long for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	n := &node{t: t, dir: dir, dev: links{}}
+	n := &fixture{t: t, dir: dir, dev: links{}}
 	log := slog.New(slog.DiscardHandler)
 	n.ledger = ledger.New(ledger.Options{
 		Node:     "a",
@@ -91,7 +91,7 @@ func newNode(t testing.TB) *node {
 	return n
 }
 
-func (n *node) run() {
+func (n *fixture) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- n.plugin.Run(ctx) }()
@@ -105,14 +105,14 @@ func (n *node) run() {
 	n.t.Cleanup(func() { n.stop() })
 }
 
-func (n *node) changed(devices ...inventory.Device) {
+func (n *fixture) changed(devices ...inventory.Device) {
 	for _, d := range devices {
 		n.ledger.DeviceChanged(d)
 		n.plugin.DeviceChanged(d)
 	}
 }
 
-func (n *node) gone(d inventory.Device) {
+func (n *fixture) gone(d inventory.Device) {
 	n.ledger.DeviceGone(d)
 	n.plugin.DeviceGone(d)
 }
@@ -130,7 +130,7 @@ func camera(hash string, capacity int) inventory.Device {
 }
 
 func TestDevicesComeAndGo(t *testing.T) {
-	n := newNode(t)
+	n := newFixture(t)
 	k := startKubelet(t, n.dir)
 	a, b := camera("00000a", 2), camera("00000b", 1)
 	n.changed(a) // before it runs
@@ -159,7 +159,7 @@ func TestDevicesComeAndGo(t *testing.T) {
 }
 
 func TestAllocate(t *testing.T) {
-	n := newNode(t)
+	n := newFixture(t)
 	k := startKubelet(t, n.dir)
 	a, b := camera("00000a", 2), camera("00000b", 2)
 	n.changed(a, b)
@@ -235,7 +235,7 @@ func TestAllocate(t *testing.T) {
 // A device node is looked at when a container gets it: a container gets what it
 // leads to then, or nothing, and a device that is not right is not claimed.
 func TestAllocateLooksAtDeviceNodes(t *testing.T) {
-	n := newNode(t)
+	n := newFixture(t)
 	n.dev["/dev/00000a"], n.dev["/dev/00000b"] = "/dev/ttyUSB7", ""
 	k := startKubelet(t, n.dir)
 	n.changed(camera("00000a", 1), camera("00000b", 1))
@@ -258,7 +258,7 @@ func TestAllocateLooksAtDeviceNodes(t *testing.T) {
 }
 
 func TestKubeletRestarts(t *testing.T) {
-	n := newNode(t)
+	n := newFixture(t)
 	n.changed(camera("00000a", 1))
 	n.run() // before there is a kubelet
 	offers := []string{"cam-00000a: cam-00000a-0", "cam: cam-00000a-0"}
@@ -310,7 +310,7 @@ func (g *garbling) Slots(instance types.NamespacedName) []ledger.Slot {
 // The kubelet asks for a list before it has answered the registration, and the
 // list cannot be sent: the resource is registered anew.
 func TestListCannotBeSent(t *testing.T) {
-	n := newNode(t)
+	n := newFixture(t)
 	g := &garbling{Ledger: n.ledger}
 	g.left.Store(2)
 	n.plugin.ledger = g
@@ -323,7 +323,7 @@ func TestListCannotBeSent(t *testing.T) {
 }
 
 func TestDeadSocketsAreRemoved(t *testing.T) {
-	n := newNode(t)
+	n := newFixture(t)
 	dead := filepath.Join(n.dir, "akri-dead.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead, Net: "unix"})
 	if err != nil {
@@ -357,7 +357,7 @@ func TestDeadSocketsAreRemoved(t *testing.T) {
 }
 
 func TestNudge(t *testing.T) {
-	n := newNode(t)
+	n := newFixture(t)
 	k := startKubelet(t, n.dir)
 	n.changed(camera("00000a", 1))
 	n.run()
@@ -377,7 +377,7 @@ func TestNudge(t *testing.T) {
 }
 
 func TestNamesInUse(t *testing.T) {
-	n := newNode(t)
+	n := newFixture(t)
 	k := startKubelet(t, n.dir)
 	n.run()
 	first, second := camera("00000a", 1), camera("00000b", 1)
@@ -396,7 +396,7 @@ func TestPathTooLong(t *testing.T) {
 }
 
 func TestPreferredAllocation(t *testing.T) {
-	n := newNode(t)
+	n := newFixture(t)
 	k := startKubelet(t, n.dir)
 	n.changed(camera("00000a", 2), camera("00000b", 1))
 	n.run()
@@ -439,8 +439,8 @@ func TestAwaitRoom(t *testing.T) {
 			return time.Since(began)
 		}
 		for range 2 {
-			if d := crowd(); d != roomPatience {
-				t.Errorf("a hundred resources waited %v, want %v", d, roomPatience)
+			if d := crowd(); d != roomTimeout {
+				t.Errorf("a hundred resources waited %v, want %v", d, roomTimeout)
 			}
 		}
 	})

@@ -22,22 +22,22 @@ import (
 )
 
 const (
-	socketPrefix  = "akri-"
-	socketSuffix  = ".sock"
-	maxSocketPath = 107 // sun_path in unix(7), less the final NUL
+	socketPrefix       = "akri-"
+	socketSuffix       = ".sock"
+	maxSocketPathBytes = 107 // sun_path in unix(7), less the final NUL
 
-	// registrars is how many registrations run at a time. The kubelet takes
-	// them in parallel but writes a checkpoint after each; a few keep it busy
-	// and leave it room to admit Pods.
+	// registrars is how many registrations run at a time. The kubelet accepts
+	// them in parallel but writes a checkpoint after each. A few keep it busy
+	// and leave it time to admit Pods.
 	registrars = 4
 
 	// registerTimeout bounds a registration; the kubelet itself waits 10 s for
 	// the socket (plugin/v1beta1/client.go, dial).
 	registerTimeout = 15 * time.Second
-	// roomPatience bounds how long a registration waits for others' work. The
-	// kubelet spends more on a resource than the API server on an Instance, and
-	// they often share their cores.
-	roomPatience = 10 * time.Second
+	// roomTimeout bounds how long registrations wait for Instances to be
+	// written. The kubelet spends more on a resource than the API server on an
+	// Instance, and they often share their cores.
+	roomTimeout = 10 * time.Second
 	// streamTimeout bounds the time from a registration to ListAndWatch.
 	streamTimeout = 10 * time.Second
 )
@@ -70,15 +70,15 @@ type endpoint struct {
 	again bool
 }
 
-// socketName returns a new name for a socket, which is short and says nothing:
-// the names of resources may be too long.
+// socketName returns a new name for a socket. It is random, because names of
+// resources may be too long.
 func socketName() string {
 	var random [8]byte
 	rand.Read(random[:]) // never fails, see crypto/rand
 	return socketPrefix + hex.EncodeToString(random[:]) + socketSuffix
 }
 
-// removeDeadSockets removes what an agent that was killed has left.
+// removeDeadSockets removes the sockets of an agent that was killed.
 func (p *Plugin) removeDeadSockets() {
 	names, err := fs.Glob(os.DirFS(p.dir), socketPrefix+"*"+socketSuffix)
 	if err != nil {
@@ -92,7 +92,7 @@ func (p *Plugin) removeDeadSockets() {
 		}
 		conn, err := net.DialTimeout("unix", path, time.Second)
 		if err == nil {
-			conn.Close() // another agent's, alive
+			conn.Close() // of another agent that runs
 			continue
 		}
 		if errors.Is(err, syscall.ECONNREFUSED) {
@@ -123,13 +123,13 @@ func (p *Plugin) registerQueued(ctx context.Context, s *server) {
 	}
 }
 
-// awaitRoom lets a crowd of resources wait, at most roomPatience for all of it.
+// awaitRoom makes a crowd of resources wait, at most roomTimeout for all of it.
 func (p *Plugin) awaitRoom(ctx context.Context) {
 	p.mu.Lock()
 	if p.crowded.IsZero() {
 		p.crowded = time.Now()
 	}
-	left := roomPatience - time.Since(p.crowded)
+	left := roomTimeout - time.Since(p.crowded)
 	p.mu.Unlock()
 	if left > 0 {
 		ctx, cancel := context.WithTimeout(ctx, left)
@@ -143,8 +143,8 @@ func (p *Plugin) awaitRoom(ctx context.Context) {
 	}
 }
 
-// logFailure logs why a resource could not be registered; once for all if nobody
-// answers.
+// logFailure logs why a resource could not be registered; only once if the
+// kubelet does not answer.
 func (p *Plugin) logFailure(resource string, err error) {
 	if status.Code(err) != codes.Unavailable {
 		p.log.Warn("cannot register with the kubelet; trying again", "resource", resource, "error", err)
@@ -159,8 +159,8 @@ func (p *Plugin) logFailure(resource string, err error) {
 	}
 }
 
-// ensureRegistered registers the resource of a name, if there is one that is not
-// registered with the kubelet that is there now.
+// ensureRegistered registers the resource of a name, unless it is registered with
+// the current kubelet.
 func (p *Plugin) ensureRegistered(ctx context.Context, s *server, name string) error {
 	p.mu.Lock()
 	r, kubelet := p.offered(name), p.kubelet
@@ -201,7 +201,7 @@ func (p *Plugin) ensureRegistered(ctx context.Context, s *server, name string) e
 		if ctx.Err() == nil && p.offered(name) == r {
 			return errors.New("its list could not be sent")
 		}
-		return nil // nobody wants it any more
+		return nil // it is no longer wanted
 	}
 	if err != nil {
 		p.closeEndpoint(e)
@@ -222,10 +222,10 @@ func (e *endpoint) serves(kubelet kubeletID) bool {
 	return e != nil && e.kubelet == kubelet && e.state == streaming
 }
 
-// retry has a resource registered again. The caller holds mu.
+// retry queues a resource to be registered again. The caller holds mu.
 func (p *Plugin) retry(e *endpoint) {
-	if p.endpoints[e.path] == e { // else nobody wants it
-		p.queue.AddAfter(e.resource.name, firstRetry)
+	if p.endpoints[e.path] == e { // else it is no longer wanted
+		p.queue.AddAfter(e.resource.name, firstRetryDelay)
 	}
 }
 
@@ -258,8 +258,8 @@ func (p *Plugin) register(e *endpoint) error {
 	return err
 }
 
-// dial returns the connection to a kubelet. It is one for all registrations, and
-// closes by itself when it is not used.
+// dial returns the connection to a kubelet. All registrations share it, and it
+// closes when it is not used.
 func (p *Plugin) dial(kubelet kubeletID) (*grpc.ClientConn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -271,7 +271,7 @@ func (p *Plugin) dial(kubelet kubeletID) (*grpc.ClientConn, error) {
 		grpc.WithAuthority("localhost"),
 		grpc.WithIdleTimeout(time.Minute),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: firstRetry, Multiplier: 2, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			Backoff:           backoff.Config{BaseDelay: firstRetryDelay, Multiplier: 2, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 2 * time.Second,
 		}),
 	)

@@ -75,7 +75,7 @@ func (s *server) GetDevicePluginOptions(context.Context, *pluginapi.Empty) (*plu
 	return &pluginapi.DevicePluginOptions{GetPreferredAllocationAvailable: true}, nil
 }
 
-// shares returns the slots of a resource's Instances, sorted by name.
+// shares returns the slots of a resource's Instances, sorted by Instance.
 func (p *Plugin) shares(r *resource) []share {
 	p.mu.Lock()
 	shares := make([]share, 0, len(r.members))
@@ -156,7 +156,7 @@ func (p *Plugin) allocate(ctx context.Context, r *resource, req *pluginapi.Alloc
 				return nil, told, err
 			}
 		}
-		// Not when they were reported: a link may lead elsewhere by now.
+		// Checked again: since the report, a link may lead elsewhere.
 		for i, s := range slots {
 			if slots[i].Device.Reported, err = p.paths.Resolve(s.Device.Reported); err != nil {
 				return nil, told, fmt.Errorf("allocate slot %s: %w", s.ID, err)
@@ -192,7 +192,7 @@ func (p *Plugin) resolve(r *resource, ids []string) ([]grant.Slot, error) {
 		}
 		d := p.devices[name]
 		if !d.Usable {
-			why := "its handler has not reported it since this node or its agent has started"
+			why := "its handler has not reported it since this node or its agent started"
 			if d.State == v0.DeviceOffline {
 				why = d.Reason
 			}
@@ -209,8 +209,8 @@ func distinctInstances(slots []grant.Slot) error {
 	for _, s := range slots {
 		name := s.Device.Instance.Name
 		if other, ok := seen[name]; ok {
-			return fmt.Errorf("slots %s and %s are of one device, and a container that asks for several units of %s gets several devices; "+
-				"not as many are free on this node", other, s.ID, v0.ResourceName(s.Device.Configuration))
+			return fmt.Errorf("slots %s and %s are of one device, but a container that asks for several units of %s gets as many devices; "+
+				"fewer are free on this node", other, s.ID, v0.ResourceName(s.Device.Configuration))
 		}
 		seen[name] = s.ID
 	}

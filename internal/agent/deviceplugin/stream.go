@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// listGap is the least time between two lists of a resource: the kubelet
-	// writes its checkpoint after each.
-	listGap = 100 * time.Millisecond
+	// minListInterval is the shortest time between two lists of a resource: the
+	// kubelet writes its checkpoint after each.
+	minListInterval = 100 * time.Millisecond
 
 	// senders is how many lists are sent at a time.
 	senders = 4
@@ -26,12 +26,12 @@ const (
 
 // watcher is the kubelet's ListAndWatch call at an endpoint.
 type watcher struct {
-	// mu is held while a list is sent, and before the plugin's mu. Call is nil
-	// before the call and after it.
+	// mu is held while a list is sent, and locked before the plugin's mu. call is
+	// nil before and after the kubelet's call.
 	mu   sync.Mutex
 	call *quietgrpc.Watch
 
-	// last is the digest of the list that was sent last, and sent when.
+	// last is the digest of the list that was sent last, and sent is when.
 	last [sha256.Size]byte
 	sent time.Time
 }
@@ -39,7 +39,7 @@ type watcher struct {
 // listAndWatch is the full name of the method.
 const listAndWatch = "/v1beta1.DevicePlugin/ListAndWatch"
 
-// startWatch has the list of a resource sent at once, and again when it changes.
+// startWatch sends the list of a resource, now and when it changes.
 func (s *server) startWatch(call *quietgrpc.Watch) error {
 	e, err := s.endpointAt(call.LocalAddr)
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *server) startWatch(call *quietgrpc.Watch) error {
 	call.OnEnd = func() { p.watchEnds(e) }
 	context.AfterFunc(e.ctx, func() { call.Close(nil) })
 	close(e.started)
-	// Nobody else is to connect; the kubelet stays connected.
+	// Nobody else may connect. The kubelet stays connected.
 	e.listener.Close()
 	p.lists.Add(e)
 	return nil
@@ -87,7 +87,7 @@ func (p *Plugin) sendQueued() {
 		}
 		if err := p.send(e); err != nil {
 			p.log.Warn("cannot send a list to the kubelet", "resource", e.resource.name, "error", err)
-			e.cancel() // ends the call; then it is registered anew
+			e.cancel() // ends the call; then it is registered again
 		}
 		p.lists.Done(e)
 	}
@@ -101,9 +101,9 @@ func (p *Plugin) send(e *endpoint) error {
 	if w.call == nil {
 		return nil
 	}
-	wait := listGap - time.Since(w.sent)
+	wait := minListInterval - time.Since(w.sent)
 	if w.call.Busy() {
-		wait = listGap // the kubelet is slow; it gets the latest
+		wait = minListInterval // the kubelet is slow; it gets the latest
 	}
 	if wait > 0 {
 		p.lists.AddAfter(e, wait)

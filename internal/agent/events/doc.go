@@ -1,8 +1,8 @@
-// Package events writes Events on Configurations and on the node: few, and
-// never more than the object's share.
+// Package events writes Kubernetes Events about Configurations and the node,
+// within a rate limit for each object.
 //
-// What is of one kind and comes within a second is one Event with a count. Each
-// object has a bucket of ten Events that fills by one in thirty seconds, and the
-// same warning is not repeated for ten minutes. Events are a courtesy: one that
-// cannot be written is dropped.
+// Events of one kind that come within a second become one Event with a count.
+// Each object has a token bucket of ten Events that gets one back every thirty
+// seconds, and the same warning is not repeated for ten minutes. Nothing
+// depends on Events: one that cannot be written is dropped.
 package events

@@ -27,7 +27,8 @@ const (
 const (
 	// collectDelay is how long an Event waits for more of its kind.
 	collectDelay = time.Second
-	// bucketSize and refillInterval are the bucket of each object.
+	// bucketSize is how many Events an object's bucket has, and refillInterval
+	// how long one takes to come back.
 	bucketSize     = 10
 	refillInterval = 30 * time.Second
 	// repeatInterval is how long the same warning is not repeated.
@@ -38,14 +39,14 @@ const (
 
 // Limits of events.k8s.io/v1.
 const (
-	maxNote              = 1024
-	maxReportingInstance = 128
-	// maxName leaves room for what makes an Event's name unique.
-	maxName = 200
+	maxNoteBytes              = 1024
+	maxReportingInstanceBytes = 128
+	// maxNameBytes leaves room for what makes an Event's name unique.
+	maxNameBytes = 200
 )
 
-// maxQuoted bounds what a note quotes of a device's id.
-const maxQuoted = 64
+// maxQuotedBytes bounds what a note quotes of a device's id.
+const maxQuotedBytes = 64
 
 // API writes Events. [kubeclient.Client] is one.
 type API interface {
@@ -82,7 +83,7 @@ type Writer struct {
 	serial uint64
 }
 
-// topic is what waits to be said of one object.
+// topic is what waits to be written about one object.
 type topic struct {
 	tokens  float64
 	filled  time.Time
@@ -90,7 +91,7 @@ type topic struct {
 	said    map[kind]time.Time
 }
 
-// kind tells Events apart that are not put together.
+// kind identifies Events that become one.
 type kind struct{ reason, note string }
 
 // bundle is one Event in the making.
@@ -110,7 +111,7 @@ func New(api API, node string, log *slog.Logger) *Writer {
 // Found says that a device was found and has an Instance.
 func (w *Writer) Found(d inventory.Device) {
 	w.add(Of(d), kind{reason: DeviceFound}, bundle{
-		one:  fmt.Sprintf("found device %q on node %s: Instance %s", shorten.Text(d.Reported.ID, maxQuoted), w.node, d.Instance.Name),
+		one:  fmt.Sprintf("found device %q on node %s: Instance %s", shorten.Text(d.Reported.ID, maxQuotedBytes), w.node, d.Instance.Name),
 		many: "devices found on node " + w.node,
 	})
 }
@@ -118,14 +119,14 @@ func (w *Writer) Found(d inventory.Device) {
 // Lost says that a device has left the node.
 func (w *Writer) Lost(d inventory.Device) {
 	w.add(Of(d), kind{reason: DeviceLost}, bundle{
-		one:  fmt.Sprintf("device %q left node %s: it was Instance %s", shorten.Text(d.Reported.ID, maxQuoted), w.node, d.Instance.Name),
+		one:  fmt.Sprintf("device %q left node %s: it was Instance %s", shorten.Text(d.Reported.ID, maxQuotedBytes), w.node, d.Instance.Name),
 		many: "devices left node " + w.node,
 	})
 }
 
-// Warn reports a problem. The same one is not repeated for ten minutes.
+// Warn writes a warning. The same warning is not repeated for ten minutes.
 func (w *Writer) Warn(r Regarding, reason, note string) {
-	note = shorten.Text(note, maxNote-len(w.node)-16)
+	note = shorten.Text(note, maxNoteBytes-len(w.node)-16)
 	w.add(r, kind{reason, note}, bundle{warning: true, one: fmt.Sprintf("node %s: %s", w.node, note)})
 }
 
@@ -181,7 +182,8 @@ func (w *Writer) Run(ctx context.Context) {
 	}
 }
 
-// due takes out what is to be written now, and tells when to look again.
+// due removes and returns the Events to write now, and returns when to look
+// again.
 func (w *Writer) due(now time.Time) (due []kubeclient.Event, next time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -242,16 +244,16 @@ func (w *Writer) event(r Regarding, k kind, b *bundle, now time.Time) kubeclient
 		object = kubeclient.EventRegarding{APIVersion: "v1", Kind: "Node", Name: w.node, UID: w.node}
 		namespace = metav1.NamespaceDefault
 	}
-	name := strings.TrimRight(object.Name[:min(len(object.Name), maxName)], ".-") + "." + strconv.FormatInt(now.UnixNano(), 16) + strconv.FormatUint(w.serial, 16)
+	name := strings.TrimRight(object.Name[:min(len(object.Name), maxNameBytes)], ".-") + "." + strconv.FormatInt(now.UnixNano(), 16) + strconv.FormatUint(w.serial, 16)
 	return kubeclient.Event{
 		Metadata:            kubeclient.EventMeta{Name: name, Namespace: namespace},
 		EventTime:           metav1.NewMicroTime(now),
 		ReportingController: v0.ResourcePrefix + "/agent",
-		ReportingInstance:   shorten.Text(w.node, maxReportingInstance),
+		ReportingInstance:   shorten.Text(w.node, maxReportingInstanceBytes),
 		Action:              "Discover",
 		Reason:              k.reason,
 		Regarding:           object,
-		Note:                shorten.Text(note, maxNote),
+		Note:                shorten.Text(note, maxNoteBytes),
 		Type:                level,
 	}
 }

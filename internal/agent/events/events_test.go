@@ -133,7 +133,7 @@ func TestWriter(t *testing.T) {
 		// Limits of the API hold whatever comes.
 		w.Warn(r, "X", strings.Repeat("ü", 5000))
 		wait(2 * time.Second)
-		if notes := api.notes(); len(notes) != 1 || len(notes[0]) > maxNote {
+		if notes := api.notes(); len(notes) != 1 || len(notes[0]) > maxNoteBytes {
 			t.Errorf("a long note: %d events", len(notes))
 		}
 		wait(time.Hour)

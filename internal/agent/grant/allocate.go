@@ -18,8 +18,8 @@ func (g Grant) AllocateResponse() *pluginapi.ContainerAllocateResponse {
 	return r
 }
 
-// FromAllocateResponse returns the grant that a response was made of, by an
-// agent of any version or by upstream's. What has no place in a grant is left out.
+// FromAllocateResponse returns the grant of a response, which may be from an
+// agent of any version or of upstream. What a Grant cannot have is left out.
 func FromAllocateResponse(r *pluginapi.ContainerAllocateResponse) Grant {
 	g := Grant{Env: r.GetEnvs()}
 	for _, m := range r.GetMounts() {

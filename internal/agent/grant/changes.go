@@ -10,14 +10,13 @@ import (
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// Changes returns what is no longer so of what a container was given for some
-// slots, by slot and in words. Device returns the device behind a slot, if it is
-// known what a container would be given of it now. Reading tells of a property
-// that it does not count.
+// Changes returns, in words by slot, what has changed since a container was
+// given these slots. Device returns the device of a slot, if it is known what a
+// container would get of it now. Reading tells that a property does not count.
 //
-// Device nodes and mounts count by their paths, however they were come by;
-// properties if the handler reports another value now: one that is new or gone
-// ends nothing, and brokerProperties reach the next Pod, as they always have.
+// Device nodes and mounts are compared by their paths. A property has changed
+// if the handler reports another value; one that is new or gone does not count.
+// Nor do changed brokerProperties: only the next Pod gets those.
 func Changes(given Grant, slots []string,
 	device func(slotID string) (inventory.Device, bool), reading func(d inventory.Device, key string) bool) map[string]string {
 
@@ -58,15 +57,15 @@ func Changes(given Grant, slots []string,
 	return out
 }
 
-// difference is what a device is, other than a container was given it.
+// difference is how a device differs from what a container was given.
 type difference struct {
 	nodes, nodesGone   []string // paths on the node
 	mounts, mountsGone []string
 	keys               []string // of properties
 }
 
-// blame says of what is gone that it was that of the slots which have something
-// else instead, or of all if none has.
+// blame assigns the paths that are gone to the slots that have new ones
+// instead, or to all slots if none has.
 func blame(known map[string]*difference, gone []string, of func(*difference) ([]string, *[]string)) {
 	instead := false
 	for _, c := range known {
@@ -96,8 +95,8 @@ func mountPaths(g Grant) map[string]string {
 	return paths
 }
 
-// missing returns the paths on the node that are in a and not, at the same place
-// in the container, in b.
+// missing returns the paths on the node that a has and b does not have at the
+// same path in the container.
 func missing(a, b map[string]string) []string {
 	var out []string
 	for at, path := range a {
@@ -109,8 +108,8 @@ func missing(a, b map[string]string) []string {
 	return out
 }
 
-// otherValues returns the properties of which a container has another value
-// than the handler reports.
+// otherValues returns the properties whose value in a container is not the one
+// that the handler reports.
 func otherValues(envs map[string]string, d inventory.Device, reading func(key string) bool) []string {
 	suffix := ""
 	if hash := d.Hash(); hash != "" {
@@ -148,7 +147,7 @@ func (c *difference) String() string {
 	return shorten.Text(strings.Join(parts, "; "), v0.MaxChange)
 }
 
-// list names a few of what may be many.
+// list joins the first few names.
 func list(names []string) string {
 	const few = 3
 	if len(names) > few {

@@ -1,7 +1,7 @@
-// Package grant says what a container gets with slots of devices, and what of it
-// is no longer so.
+// Package grant decides what a container gets with slots of devices, and what has
+// changed since it got that.
 //
-// [Of] answers for all doors, and for the comparison with what a container was
-// given before ([Changes]): a difference between the two would replace brokers
-// for ever.
+// Both use [Of]: what containers get, and the comparison with what a container
+// got before ([Changes]). If the two differed, brokers would be replaced for
+// ever.
 package grant

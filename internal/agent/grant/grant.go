@@ -15,8 +15,8 @@ import (
 type Slot struct {
 	ID    string
 	Index int
-	// Device is what the slot is of, with the paths on the node that the
-	// runtime is to be told.
+	// Device is the slot's device, with the paths on the node that the runtime is
+	// told.
 	Device inventory.Device
 }
 
@@ -29,9 +29,9 @@ type Grant struct {
 }
 
 // Of returns what a container with these slots gets: for each property KEY of
-// each device KEY_<HASH>, and KEY with the value of the lowest slot; the mounts
-// and device nodes of all devices. It fails if two devices want different things
-// at one path.
+// each device the variable KEY_<HASH>, and KEY with the value of the lowest
+// slot; and the mounts and device nodes of all devices. It fails if two devices
+// want different things at one path.
 func Of(slots []Slot) (Grant, error) {
 	slots = slices.Clone(slots)
 	slices.SortFunc(slots, func(a, b Slot) int {
@@ -79,14 +79,14 @@ func byPath[T any](m map[string]T) (sorted []T) {
 	return sorted
 }
 
-// validEnv tells whether a property can be an environment variable: a runtime
-// refuses a container for others.
+// validEnv tells whether a property can be an environment variable: runtimes
+// refuse containers with others.
 func validEnv(key, value string) bool {
 	return key != "" && !strings.ContainsAny(key, "=\x00") && !strings.Contains(value, "\x00")
 }
 
-// addMount adds a mount. One folder of the node that is mounted twice at one
-// path is writable if either is.
+// addMount adds a mount. If the same mount is there already, it is writable if
+// either is.
 func addMount(mounts map[string]discovery.Mount, m discovery.Mount) error {
 	if other, ok := mounts[m.ContainerPath]; ok {
 		if other.HostPath != m.HostPath {
@@ -99,8 +99,8 @@ func addMount(mounts map[string]discovery.Mount, m discovery.Mount) error {
 	return nil
 }
 
-// addNode adds a device node. One that is there already has the permissions of
-// both.
+// addNode adds a device node. If the same node is there already, it gets the
+// permissions of both.
 func addNode(nodes map[string]discovery.DeviceSpec, d discovery.DeviceSpec) error {
 	if other, ok := nodes[d.ContainerPath]; ok {
 		if other.HostPath != d.HostPath {

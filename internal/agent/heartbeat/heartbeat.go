@@ -1,9 +1,9 @@
-// Package heartbeat is the agent's sign of life: a Lease in the namespace of the
-// release that it renews. The controller says of a node whose Lease is not
-// renewed that its agent does not respond; nothing is deleted for that.
+// Package heartbeat renews the agent's Lease in the namespace of the release.
+// If a node's Lease is not renewed, the controller says that its agent does not
+// respond; it deletes nothing because of that.
 //
-// The agent depends on none of it: without an API server, or without the right
-// to write the Lease, all else goes on.
+// The agent does not depend on the Lease: without an API server, or without the
+// right to write it, the rest goes on.
 package heartbeat
 
 import (
@@ -21,16 +21,17 @@ import (
 )
 
 const (
-	// Interval is the time between two renewals.
-	Interval = 10 * time.Second
-	// Duration is how long the Lease is good for: two renewals may be missed.
-	Duration = 3 * Interval
-	// hurry is the time between tries while a renewal fails.
-	hurry = 2 * time.Second
-	// forbidden is the longest time between tries while it is not allowed. It
-	// begins with hurry and doubles: an API server that starts forbids for a
-	// moment what it allows as soon as it has read its roles.
-	forbidden = time.Minute
+	// RenewInterval is the time between two renewals.
+	RenewInterval = 10 * time.Second
+	// LeaseDuration is how long the Lease is valid: two renewals may be missed.
+	LeaseDuration = 3 * RenewInterval
+	// retryInterval is the time between tries while a renewal fails.
+	retryInterval = 2 * time.Second
+	// maxForbiddenInterval is the longest time between tries while the renewal
+	// is forbidden. It begins with retryInterval and doubles: an API server
+	// that starts forbids for a moment what it allows once it has read its
+	// roles.
+	maxForbiddenInterval = time.Minute
 )
 
 // Options are what a heartbeat needs.
@@ -40,17 +41,17 @@ type Options struct {
 	Namespace string
 	// Apply writes the Lease; see [kubeclient.Client.ApplyLease].
 	Apply func(ctx context.Context, l kubeclient.Lease, manager string) error
-	// Owner is asked for what the Lease goes with: the agents' DaemonSet.
+	// Owner returns the Lease's owner: the agents' DaemonSet.
 	Owner  func(ctx context.Context) ([]metav1.OwnerReference, error)
 	Logger *slog.Logger
 }
 
-// Run renews the Lease until ctx is done. It is left as it is then: an agent that
-// is replaced is back before it runs out.
+// Run renews the Lease until ctx is done. It does not release it: an agent that
+// is replaced is back before the Lease expires.
 func Run(ctx context.Context, o Options) error {
 	var owners []metav1.OwnerReference
 	owned := false
-	trouble, pause := "", hurry
+	trouble, pause := "", retryInterval
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -62,27 +63,27 @@ func Run(ctx context.Context, o Options) error {
 		var err error
 		if !owned {
 			if owners, err = o.Owner(ctx); err != nil {
-				err = fmt.Errorf("find what the Lease goes with: %w", err)
+				err = fmt.Errorf("find the owner of the Lease: %w", err)
 			}
 			owned = err == nil
 		}
 		if owned {
 			err = o.Apply(ctx, o.lease(owners), publish.FactsManager(o.Node))
 		}
-		wait := Interval
+		wait := RenewInterval
 		switch {
 		case err == nil:
-			trouble, pause = "", hurry
+			trouble, pause = "", retryInterval
 		case ctx.Err() != nil:
 			return nil
 		case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsNotFound(err):
-			wait, pause = pause, min(2*pause, forbidden)
-			if wait > Interval && trouble != err.Error() {
-				o.Logger.Warn("the agent cannot renew its Lease, so nobody is told when it ends; the chart's roles and policies of this release allow it", "error", err)
+			wait, pause = pause, min(2*pause, maxForbiddenInterval)
+			if wait > RenewInterval && trouble != err.Error() {
+				o.Logger.Warn("the agent cannot renew its Lease, so nobody notices if the agent fails; update the roles and policies with this release's chart", "error", err)
 				trouble = err.Error()
 			}
 		default:
-			wait = hurry
+			wait = retryInterval
 			o.Logger.Debug("Lease not renewed; trying again", "error", err)
 		}
 		timer.Reset(wait)
@@ -98,7 +99,7 @@ func (o Options) lease(owners []metav1.OwnerReference) kubeclient.Lease {
 		},
 		Spec: kubeclient.LeaseSpec{
 			HolderIdentity:       o.Node,
-			LeaseDurationSeconds: int32(Duration / time.Second),
+			LeaseDurationSeconds: int32(LeaseDuration / time.Second),
 			RenewTime:            metav1.NewMicroTime(time.Now().UTC()),
 		},
 	}

@@ -9,16 +9,17 @@ import (
 	"syscall"
 )
 
-// errUnseen is for what lies in a folder of the node's root that this process
+// errUnseen says that a path is in a folder of the node's root that this process
 // does not see.
 var errUnseen = errors.New("the agent does not see this folder of the node")
 
 const maxLinks = 40 // as the kernel has it
 
-// follow returns where a clean path leads when all symbolic links are followed,
-// as the node has them, and what is there; nil for the root. If that is not
-// there or not seen, it is where the links lead that are. It does not go where
-// processes see something of their own.
+// follow resolves all symbolic links of a clean path, as on the node. It
+// returns the resolved path and what is there; nil for the root. If something
+// on the way does not exist or is not seen, it returns the path as far as links
+// could be resolved, and an error. It refuses places that differ between
+// processes.
 func (r *Rules) follow(p string) (string, fs.FileInfo, error) {
 	var info fs.FileInfo
 	at, rest, links := "/", strings.Split(p[1:], "/"), 0
@@ -34,7 +35,7 @@ func (r *Rules) follow(p string) (string, fs.FileInfo, error) {
 		}
 		next := path.Join(at, element)
 		if own, ok := inside(next, ofProcesses()); ok {
-			return "", nil, fmt.Errorf("leads to %s, which depends on who looks", own)
+			return "", nil, fmt.Errorf("leads to %s, which differs between processes", own)
 		}
 		var err error
 		if info, err = fs.Lstat(r.node, next[1:]); err != nil {
@@ -69,7 +70,7 @@ func (r *Rules) follow(p string) (string, fs.FileInfo, error) {
 	return at, info, nil
 }
 
-// bare takes call and path out of an error: the path is not the node's.
+// bare removes call and path from an error: the path is not the node's.
 func bare(err error) error {
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

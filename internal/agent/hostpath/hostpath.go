@@ -1,15 +1,16 @@
-// Package hostpath judges what of the node handlers want containers to have:
-// device nodes and mounts.
+// Package hostpath checks the device nodes and mounts that handlers want
+// containers to have.
 //
-// A device node must be one, in a folder that is allowed for device nodes; a
-// mount must come from a folder that the operator has named. The container
-// runtime follows symbolic links, in its own process: below /dev/fd it finds the
-// files that it has open itself. So links are followed here as well, and judged
-// where they end, and the runtime is told the end.
+// A device node must be in a folder that is allowed for device nodes, and a
+// mount in a folder that the operator has named. The container runtime follows
+// symbolic links in its own process: below /dev/fd it would find the files that
+// it has open. So links are resolved here, the result is checked, and the
+// runtime is told the resolved path.
 //
-// It is judged twice. When a handler reports, [Rules.Check] refuses what is known
-// to be wrong; what is not there yet may come. When a container is to get it,
-// [Rules.Resolve] wants all of it to be there and right.
+// Paths are checked twice. When a handler reports a device, [Rules.Check]
+// refuses what is known to be wrong; what does not exist yet may come. When a
+// container is to get the device, [Rules.Resolve] requires everything to exist
+// and be right.
 package hostpath
 
 import (
@@ -31,9 +32,9 @@ type Options struct {
 	// Devices are the folders that device nodes may be in; nil means
 	// [DefaultDevices], an empty list none.
 	Devices []string
-	// Mounts are what may be mounted, itself or what is below it.
+	// Mounts are the paths that may be mounted, and what is below them.
 	Mounts []string
-	// Root is where this process sees the node's root, as far as it does; ""
+	// Root is where this process sees the node's root folder, or a part of it; ""
 	// means "/".
 	Root string
 }
@@ -41,7 +42,7 @@ type Options struct {
 // DefaultDevices are the folders that device nodes may be in.
 func DefaultDevices() []string { return []string{"/dev"} }
 
-// Rules judge paths. They do not change, and may be used by several goroutines.
+// Rules check paths. They do not change, and may be used by several goroutines.
 type Rules struct {
 	devices, mounts []string // clean and absolute
 	node            fs.FS    // from the node's root; has [fs.ReadLinkFS]
@@ -78,31 +79,31 @@ func folders(list []string) ([]string, error) {
 		}
 		p = path.Clean(p)
 		if own, ok := inside(p, ofProcesses()); ok {
-			return nil, fmt.Errorf("%s cannot be allowed: what is in %s depends on who looks", p, own)
+			return nil, fmt.Errorf("%s cannot be allowed: %s differs between processes", p, own)
 		}
 		all = append(all, p)
 	}
 	return all, nil
 }
 
-// ofProcesses are places that show each process something of its own. They are
-// never allowed, nor links through them.
+// ofProcesses are places that differ between processes. They are never allowed,
+// nor are links through them.
 func ofProcesses() []string {
 	return []string{"/proc", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/core"}
 }
 
-// noDevices are what /dev holds besides devices. To allow /dev does not allow
-// them: they must be named.
+// noDevices are in /dev but no devices. Allowing /dev does not allow them: they
+// must be named.
 func noDevices() []string {
 	return []string{"/dev/shm", "/dev/mqueue", "/dev/hugepages", "/dev/pts", "/dev/log"}
 }
 
-// Check returns a device with clean paths, or what is wrong with it as far as
-// that can be known now.
+// Check returns a device with clean paths, or what is already known to be wrong
+// with it.
 func (r *Rules) Check(d discovery.Device) (discovery.Device, error) { return r.judge(d, false) }
 
-// Resolve returns a device with the paths that the runtime is to be told. All of
-// them must be there.
+// Resolve returns a device with the paths that the runtime is told. All of them
+// must exist.
 func (r *Rules) Resolve(d discovery.Device) (discovery.Device, error) { return r.judge(d, true) }
 
 func (r *Rules) judge(d discovery.Device, now bool) (discovery.Device, error) {
@@ -138,7 +139,7 @@ func (r *Rules) mount(m *discovery.Mount, now bool) (err error) {
 	}
 	end, _, err := r.follow(m.HostPath)
 	switch unseen, missing := errors.Is(err, errUnseen), errors.Is(err, fs.ErrNotExist); {
-	case unseen, missing && !now: // of what is not seen, whoever allowed it knows the links
+	case unseen, missing && !now: // who allowed a mount that is not seen here knows its links
 	case missing:
 		return fmt.Errorf("%s is not there", show(m.HostPath))
 	case err != nil:
@@ -163,8 +164,8 @@ func (r *Rules) device(s *discovery.DeviceSpec, now bool) (err error) {
 	if err := allowed(s.HostPath, r.devices, "agent.allowedHostPaths"); err != nil {
 		return err
 	}
-	if slices.Contains(r.devices, s.HostPath) { // a runtime would add all nodes below it
-		return fmt.Errorf("%s is a folder of many", show(s.HostPath))
+	if slices.Contains(r.devices, s.HostPath) { // the runtime would add all nodes in it
+		return fmt.Errorf("%s is a folder, not a device node", show(s.HostPath))
 	}
 	if !isPermissions(s.Permissions) {
 		return fmt.Errorf("%s: permissions %s: want one or more of r, w and m", show(s.HostPath), show(s.Permissions))
@@ -184,10 +185,10 @@ func (r *Rules) device(s *discovery.DeviceSpec, now bool) (err error) {
 	case missing && now:
 		return fmt.Errorf("%s is not there: it was unplugged, or the agent does not see the node's folder (--host-root)", show(s.HostPath))
 	case !missing && (info == nil || info.Mode()&fs.ModeDevice == 0):
-		return fmt.Errorf("%s is no device node", show(s.HostPath))
+		return fmt.Errorf("%s is not a device node", show(s.HostPath))
 	}
-	// Each container has some device nodes by the runtime: what stands there
-	// must be what everybody takes it for.
+	// The runtime gives some device nodes to every container. Only the same node
+	// may be at their paths.
 	if what, ok := inside(s.ContainerPath, standard()); ok && s.ContainerPath != end {
 		return fmt.Errorf("%s: %s would hide the container's %s", show(s.HostPath), show(s.ContainerPath), what)
 	}
@@ -200,7 +201,7 @@ func (r *Rules) device(s *discovery.DeviceSpec, now bool) (err error) {
 // allowed tells whether p is in one of the folders, which value sets.
 func allowed(p string, folders []string, value string) error {
 	if own, ok := inside(p, ofProcesses()); ok {
-		return fmt.Errorf("%s cannot be given away: what is in %s depends on who looks", show(p), own)
+		return fmt.Errorf("%s is never allowed: %s differs between processes", show(p), own)
 	}
 	if p == "/" {
 		return errors.New("the root folder is not allowed")
@@ -215,12 +216,12 @@ func allowed(p string, folders []string, value string) error {
 	case len(folders) == 0:
 		return fmt.Errorf("%s is not in an allowed folder: there is none (%s)", show(p), value)
 	case isSpecial:
-		return fmt.Errorf("%s is not in an allowed folder: %s is no device, and not named (%s)", show(p), special, value)
+		return fmt.Errorf("%s is not in an allowed folder: %s is not a device and must be named itself (%s)", show(p), special, value)
 	}
 	return fmt.Errorf("%s is not in an allowed folder (%s: %s)", show(p), value, strings.Join(folders, ", "))
 }
 
-// hides tells what of a container's own something at p would hide.
+// hides returns which of a container's own files something at p would hide.
 func hides(p string) (what string, ok bool) {
 	for _, own := range []string{"/proc", "/sys", "/etc", "/usr", "/bin", "/sbin", "/var/run", "/run/secrets"} {
 		if within(p, own) || within(own, p) {
@@ -233,7 +234,7 @@ func hides(p string) (what string, ok bool) {
 	return p, p == "/dev"
 }
 
-// standard are the entries of /dev that every container has.
+// standard are the files in /dev that every container has.
 func standard() []string {
 	return []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx",
 		"/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/core"}
@@ -254,15 +255,16 @@ func inside(p string, folders []string) (string, bool) {
 	return "", false
 }
 
-const maxPath = 4095 // PATH_MAX less the final NUL
+const maxPathBytes = 4095 // PATH_MAX less the final NUL
 
-// clean wants an absolute path other than the root, without "..".
+// clean returns a clean path. It must be absolute, without "..", and not the
+// root.
 func clean(p string) (string, error) {
 	switch {
 	case !path.IsAbs(p):
 		return "", fmt.Errorf("%s is not absolute", show(p))
-	case len(p) > maxPath:
-		return "", fmt.Errorf("%s has %d bytes, at most %d are allowed", show(p), len(p), maxPath)
+	case len(p) > maxPathBytes:
+		return "", fmt.Errorf("%s has %d bytes, at most %d are allowed", show(p), len(p), maxPathBytes)
 	case !utf8.ValidString(p) || strings.ContainsFunc(p, unicode.IsControl):
 		return "", fmt.Errorf("%s has control characters or is not UTF-8", show(p))
 	}
@@ -289,5 +291,5 @@ func isPermissions(s string) bool {
 	return true
 }
 
-// show quotes text from outside, its beginning at least.
+// show quotes the beginning of a text from outside.
 func show(s string) string { return fmt.Sprintf("%.64q", s) }

@@ -71,7 +71,7 @@ func mount(host, container string) discovery.Device {
 }
 
 func TestDeviceNodes(t *testing.T) {
-	const own, none = "depends on who looks", "is no device node"
+	const own, none = "differs between processes", "is not a device node"
 	for _, test := range []judged{
 		{"/dev/video0", "", "/dev/video0"},
 		{"/dev//bus/./usb/001/002", "", "/dev/bus/usb/001/002"},
@@ -85,7 +85,7 @@ func TestDeviceNodes(t *testing.T) {
 		{"/dev/gone", "", "!is not there"},
 		{"/dev/bus/usb/009/001", "", "!is not there"},
 
-		{"/dev", "folder of many", "!folder of many"},
+		{"/dev", "is a folder", "!is a folder"},
 		{"/dev/bus/usb", none, "!" + none},
 		{"/dev/notes", none, "!" + none},
 		{"/dev/to-usb", none, "!" + none},
@@ -97,11 +97,11 @@ func TestDeviceNodes(t *testing.T) {
 		{"/dev/core", own, "!" + own},
 		{"/dev/to-proc", own, "!" + own},
 		{"/proc/1/root/dev/sda", own, "!" + own},
-		{"/dev/pts/0", "not named", "!not named"},
-		{"/dev/shm/file", "not named", "!not named"},
-		{"/dev/mqueue/x", "not named", "!not named"},
-		{"/dev/hugepages/x", "not named", "!not named"},
-		{"/dev/log", "not named", "!not named"},
+		{"/dev/pts/0", "must be named", "!must be named"},
+		{"/dev/shm/file", "must be named", "!must be named"},
+		{"/dev/mqueue/x", "must be named", "!must be named"},
+		{"/dev/hugepages/x", "must be named", "!must be named"},
+		{"/dev/log", "must be named", "!must be named"},
 		{"/dev/to-shm", "leads elsewhere", "!leads elsewhere"},
 		{"/dev/to-etc", "leads elsewhere", "!leads elsewhere"},
 		{"/dev/to-opt", "leads elsewhere", "!leads elsewhere"},
@@ -138,7 +138,7 @@ func TestMounts(t *testing.T) {
 		judged
 	}{
 		{"", judged{"/run/udev", "agent.allowedMounts", "!there is none"}},
-		{"", judged{"/dev/fd/12", "depends on who looks", "!depends on who looks"}},
+		{"", judged{"/dev/fd/12", "differs between processes", "!differs between processes"}},
 		{"", judged{"/dev/shm", "agent.allowedMounts", "!there is none"}},
 		{"/srv/x", judged{"/srv/x", "", "/srv/x"}},
 		{"/srv/x", judged{"/srv/x/lib/a", "", "/srv/x/lib/a"}},
@@ -146,22 +146,22 @@ func TestMounts(t *testing.T) {
 		{"/srv/x", judged{"/srv/x/later", "", "!is not there"}},
 		{"/srv/x", judged{"/srv/x/out", "leads elsewhere", "!leads elsewhere"}},
 		{"/srv/x", judged{"/srv/x/out/shadow", "leads elsewhere", "!leads elsewhere"}},
-		{"/srv/x", judged{"/srv/x/proc", "depends on who looks", "!depends on who looks"}},
+		{"/srv/x", judged{"/srv/x/proc", "differs between processes", "!differs between processes"}},
 		{"/srv/x", judged{"/srv/xy", "not in an allowed folder", "!not in an allowed folder"}},
 		// Not seen: the operator's word counts.
 		{"/opt/x", judged{"/opt/x/y", "", "/opt/x/y"}},
 		// A part of /dev that is no device must be named itself.
 		{"/dev", judged{"/dev/bus", "", "/dev/bus"}},
-		{"/dev", judged{"/dev/shm", "not named", "!not named"}},
+		{"/dev", judged{"/dev/shm", "must be named", "!must be named"}},
 		{"/dev", judged{"/dev/mine/file", "leads elsewhere", "!leads elsewhere"}},
 		{"/dev", judged{"/dev/to-opt", "leads elsewhere", "!leads elsewhere"}},
 		{"/dev", judged{"/dev/to-root", "root folder", "!root folder"}},
 		{"/dev/shm", judged{"/dev/shm/file", "", "/dev/shm/file"}},
 		{"/", judged{"/srv/x/out", "", "/etc"}},
 		{"/", judged{"/dev/to-root", "root folder", "!root folder"}},
-		{"/", judged{"/dev/shm", "not named", "!not named"}},
-		{"/", judged{"/proc/1/root", "depends on who looks", "!depends on who looks"}},
-		{"/", judged{"/dev/fd/12", "depends on who looks", "!depends on who looks"}},
+		{"/", judged{"/dev/shm", "must be named", "!must be named"}},
+		{"/", judged{"/proc/1/root", "differs between processes", "!differs between processes"}},
+		{"/", judged{"/dev/fd/12", "differs between processes", "!differs between processes"}},
 	} {
 		o := Options{}
 		if test.allowed != "" {
@@ -275,7 +275,7 @@ func TestRealDevices(t *testing.T) {
 		t.Errorf("/dev/null: %v, %v", got, err)
 	}
 	for path, want := range map[string]string{
-		"/dev/null/x": "not a directory", "/dev/fd/0": "depends on who looks", "/dev/shm": "not named", "/dev/nosuchthing": "is not there",
+		"/dev/null/x": "not a directory", "/dev/fd/0": "differs between processes", "/dev/shm": "must be named", "/dev/nosuchthing": "is not there",
 	} {
 		if _, err := r.Resolve(deviceNode(path, "/dev/x", "rw")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
@@ -298,7 +298,7 @@ func TestRealDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
-		"/dev/null": "too many links", "/dev/out": "too many links", "/dev/fd7/0": "depends on who looks",
+		"/dev/null": "too many links", "/dev/out": "too many links", "/dev/fd7/0": "differs between processes",
 	} {
 		if _, err := r.Resolve(deviceNode(path, "/dev/x", "rw")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)

@@ -7,22 +7,22 @@ import (
 	"github.com/akri-go/akri/internal/agent/registry"
 )
 
-// DefaultBudget is how many bytes the lists of all handlers may take, about. The
-// agent has them once more where it writes them down.
-const DefaultBudget = 24 << 20
+// DefaultBudgetBytes is about how many bytes the lists of all handlers may
+// take. While the agent saves them, it has them twice.
+const DefaultBudgetBytes = 24 << 20
 
-// holding is what a handler makes the inventory hold: a list, or devices that
-// are no longer listed and whose grace period runs.
+// holding is what a handler makes the inventory hold: the list of an endpoint, or
+// the devices that are no longer listed and whose grace period runs.
 type holding struct {
 	handler  string
-	endpoint string // "" for the latter
+	endpoint string // "" for devices that are no longer listed
 	bytes    int
 }
 
-// admit tells whether there is room for a list of want bytes: of what other names
-// leave of the budget a name may have half, and of what other endpoints leave of
-// that, an endpoint half. So no handler leaves others nothing, however much it
-// reports.
+// admit returns nil if there is room for a list of want bytes. A handler name may
+// have half of what other names leave of the budget, and an endpoint half of what
+// its name's other endpoints leave of that. So every handler leaves some to
+// others, however much it reports.
 func admit(budget int, held []holding, handler, endpoint string, want int) error {
 	otherNames, otherEndpoints, own := 0, 0, want
 	for _, h := range held {
@@ -51,12 +51,12 @@ func sizeOf(devices []discovery.Device) (bytes int) {
 	return bytes
 }
 
-// held says what there is, but for the list that an endpoint has for q.
-func (v *Inventory) held(q *request, endpoint string) (held []holding) {
-	for _, other := range v.requests {
-		for name, s := range other.sources {
-			if other != q || name != endpoint {
-				held = append(held, holding{s.Handler, name, s.size})
+// held returns all that is held, except the list of the endpoint for c.
+func (v *Inventory) held(c *configuration, endpoint string) (held []holding) {
+	for _, other := range v.configurations {
+		for name, s := range other.lists {
+			if other != c || name != endpoint {
+				held = append(held, holding{s.Handler, name, s.bytes})
 			}
 		}
 		missing := 0
@@ -72,22 +72,22 @@ func (v *Inventory) held(q *request, endpoint string) (held []holding) {
 	return held
 }
 
-// makeRoom tells whether a report can be kept. Lists of the same name that nobody
-// stands by any more give way to it.
-func (v *Inventory) makeRoom(q *request, endpoint string, want int) error {
-	err := admit(v.opts.Budget, v.held(q, endpoint), q.Handler, endpoint, want)
+// makeRoom returns nil if a report can be kept. Lost lists of the same name make
+// room for it.
+func (v *Inventory) makeRoom(c *configuration, endpoint string, want int) error {
+	err := admit(v.opts.BudgetBytes, v.held(c, endpoint), c.Handler, endpoint, want)
 	if err == nil {
 		return nil
 	}
 	forgot := false
-	for name, s := range q.sources {
-		if s.Lost && s.Handler == q.Handler && name != endpoint {
-			delete(q.sources, name)
+	for name, s := range c.lists {
+		if s.Lost && s.Handler == c.Handler && name != endpoint {
+			delete(c.lists, name)
 			forgot = true
 		}
 	}
 	if forgot {
-		err = admit(v.opts.Budget, v.held(q, endpoint), q.Handler, endpoint, want)
+		err = admit(v.opts.BudgetBytes, v.held(c, endpoint), c.Handler, endpoint, want)
 	}
 	return err
 }

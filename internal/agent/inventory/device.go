@@ -1,9 +1,11 @@
 // Package inventory turns the reports of handlers into the devices of a node.
 //
-// A sighting is a device as one handler endpoint reports it now; a [Device] is
-// what all its sightings say together, plus the past: a device that is no longer
-// reported stays for its grace period, one whose handler is gone for longer, and
-// all of them over restarts. [Plan] decides that, over plain values.
+// For each [Configuration] it has the last [List] of each handler endpoint. Of
+// these lists [Plan] makes [Device]s. A device that is no longer reported stays
+// for its grace period; one whose handler is gone stays longer. The lists are
+// saved, so devices also outlive a restart of the agent.
+//
+// Of several endpoints that list one device, the holder is the one that counts.
 package inventory
 
 import (
@@ -17,9 +19,9 @@ import (
 	"github.com/akri-go/akri/discovery"
 )
 
-// Device is one device that this node knows, with all that the steps after
-// the inventory need: it becomes an Instance, or a node's share of one. Values
-// are not changed once they were handed on.
+// Device is one device of this node, with all that the steps after the inventory
+// need. It becomes an Instance, or this node's part of a shared one. A value is
+// not changed once it was passed on.
 type Device struct {
 	// Instance is the namespace and name of the device's Instance.
 	Instance types.NamespacedName `json:"instance"`
@@ -37,26 +39,27 @@ type Device struct {
 	Capacity         int               `json:"-"`
 	BrokerProperties map[string]string `json:"-"`
 
-	// State is Offline while the device is missing and its grace period runs;
-	// Reason ([v0.ReasonNotReported], …) says why, Since when it began. They
-	// are zero for a device that is online.
+	// State is Offline while the device is missing and its grace period runs.
+	// Reason ([v0.ReasonNotReported], …) says why, and Since when that began;
+	// both are zero for a device that is online.
 	State  v0.DeviceState `json:"state"`
 	Reason string         `json:"reason,omitempty"`
 	Since  time.Time      `json:"since,omitzero"`
 
-	// ReportedAt is when the report came that made the device what it is now;
-	// zero if it was none, but a restart, a grace period, an edit.
+	// ReportedAt is when the report came that changed the device; zero if
+	// something else did: a restart, a grace period, an edit of the
+	// Configuration.
 	ReportedAt time.Time `json:"-"`
 
-	// Usable tells whether a container may be given the device now: it is
-	// online, and its mounts and device nodes are known to be of this boot.
+	// Usable tells whether containers may get the device now: it is online, and
+	// its mounts and device nodes are known to be of this boot.
 	Usable bool `json:"-"`
 }
 
 // Hash returns the six hexadecimal digits of the Instance's name.
 func (d Device) Hash() string { return v0.HashOf(d.Instance.Name) }
 
-// Properties returns the device's properties overlaid by the Configuration's:
+// Properties returns the device's properties with the Configuration's on top:
 // what the Instance shows and containers get.
 func (d Device) Properties() map[string]string {
 	all := make(map[string]string, len(d.Reported.Properties)+len(d.BrokerProperties))

@@ -16,8 +16,8 @@ import (
 	"github.com/akri-go/akri/internal/logging"
 )
 
-// Statuses is told what this node has to say of a Configuration, each time
-// that it has changed.
+// Statuses is told this node's entry in the status of a Configuration each time
+// that it changes.
 type Statuses interface {
 	ConfigurationStatus(configuration types.NamespacedName, owner types.UID, entry v0.ConfigurationNode)
 }
@@ -29,12 +29,12 @@ type Options struct {
 	// Consumers are told of devices, in this order.
 	Consumers []Consumer
 	Statuses  Statuses
-	// Warn, if it is not nil, is told what the user should hear of besides:
-	// handlers that refuse, devices that were left out.
+	// Warn, if not nil, is told what users should hear of as an Event: handlers
+	// that refuse, devices that were left out.
 	Warn func(configuration types.NamespacedName, owner types.UID, reason, note string)
-	// Vet returns those of some devices that may be, and why others may not. What
-	// is not from a handler now goes through it: what is restored or adopted was
-	// vetted by an earlier agent's rules, or by nobody.
+	// Vet returns the devices that are allowed, and why the others are not.
+	// Devices that are restored or adopted go through it: they were checked by
+	// an earlier agent's rules, or never.
 	Vet func([]discovery.Device) (good []discovery.Device, refused error)
 	// UpTime is the clock of all grace periods.
 	UpTime *UpTime
@@ -42,9 +42,9 @@ type Options struct {
 	Store  checkpoint.Store[State]
 	BootID string
 	Logger *slog.Logger
-	// Budget is how many bytes the lists of all handlers may take;
-	// [DefaultBudget] if it is 0.
-	Budget int
+	// BudgetBytes is how many bytes the lists of all handlers may take;
+	// [DefaultBudgetBytes] if it is 0.
+	BudgetBytes int
 }
 
 // Inventory holds the devices of a node. It implements [registry.Observer].
@@ -52,38 +52,38 @@ type Options struct {
 type Inventory struct {
 	opts Options
 
-	mu       sync.Mutex
-	requests map[types.NamespacedName]*request
-	dirty    bool // the store is behind
-	changes  int  // how many states there were
+	mu             sync.Mutex
+	configurations map[types.NamespacedName]*configuration
+	dirty          bool // the store is behind
+	changes        int  // how many states were taken to be saved
 
-	// saving is held while the store is written, after mu if both are; saved is
-	// which of the states the store has.
+	// saving is held while the store is written, and locked after mu. saved is
+	// the number of the state that the store has.
 	saving     sync.Mutex
 	saved      int
 	unwritable logging.Trouble
 
-	// wake has room for one: something for Run to do.
+	// wake holds one value while Run has something to do.
 	wake chan struct{}
 	beat chan struct{}
 }
 
-type request struct {
-	Request
-	sources map[string]Source
-	known   map[string]Known
-	next    time.Duration
-	// holders and names were restored, or adopted; taken is what the API says.
+type configuration struct {
+	Configuration
+	lists map[string]List
+	known map[string]Known
+	next  time.Duration
+	// holders and names were restored or adopted; taken is what the API says.
 	holders, names, taken map[string]string
-	// failures holds what each endpoint could not do; "" stands for there
-	// being none.
+	// failures says by endpoint why it does not answer; "" stands for no endpoint
+	// being registered.
 	failures map[string]registry.Failure
 	refused  map[string]error
-	// barred are devices of before that may not be any more.
+	// barred are restored devices that are no longer allowed.
 	barred map[identity]bool
 	status v0.ConfigurationNode
 	warned string // what was warned of last
-	// heard is when the report came that is being worked off; zero if none is.
+	// heard is when the report came that is being handled; zero if none is.
 	heard time.Time
 	// collisions are those of the last plan.
 	collisions []error
@@ -93,79 +93,79 @@ var _ registry.Observer = (*Inventory)(nil)
 
 // New returns an empty inventory.
 func New(opts Options) *Inventory {
-	if opts.Budget == 0 {
-		opts.Budget = DefaultBudget
+	if opts.BudgetBytes == 0 {
+		opts.BudgetBytes = DefaultBudgetBytes
 	}
 	return &Inventory{
-		opts:       opts,
-		requests:   map[types.NamespacedName]*request{},
-		unwritable: logging.Trouble{What: "cannot save the inventory; a restart will start from an older one"},
-		wake:       make(chan struct{}, 1),
-		beat:       make(chan struct{}),
+		opts:           opts,
+		configurations: map[types.NamespacedName]*configuration{},
+		unwritable:     logging.Trouble{What: "cannot save the inventory; a restart will start from an older one"},
+		wake:           make(chan struct{}, 1),
+		beat:           make(chan struct{}),
 	}
 }
 
-// SetRequest brings a Configuration, new or changed. If the question changed,
-// its devices stay until the new one is answered.
-func (v *Inventory) SetRequest(r Request) {
+// SetConfiguration brings a new or changed Configuration. If its request changed,
+// its devices stay until the new request is answered.
+func (v *Inventory) SetConfiguration(r Configuration) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	q := v.requests[r.Configuration]
-	if q == nil {
-		q = newRequest(r)
-		v.requests[r.Configuration] = q
+	c := v.configurations[r.Name]
+	if c == nil {
+		c = newConfiguration(r)
+		v.configurations[r.Name] = c
 	}
-	if q.Question != r.Question {
+	if c.RequestID != r.RequestID {
 		up, _ := v.opts.UpTime.Elapsed()
-		for name, s := range q.sources {
+		for name, s := range c.lists {
 			if !s.Lost {
 				s.Lost, s.LostAt, s.Alone = true, up, false
-				q.sources[name] = s
+				c.lists[name] = s
 			}
 		}
-		clear(q.failures)
-		clear(q.refused)
+		clear(c.failures)
+		clear(c.refused)
 	}
-	q.Request = r
-	v.plan(q)
+	c.Configuration = r
+	v.plan(c)
 }
 
-func newRequest(r Request) *request {
-	return &request{
-		Request:  r,
-		sources:  map[string]Source{},
-		known:    map[string]Known{},
-		failures: map[string]registry.Failure{},
-		refused:  map[string]error{},
-		barred:   map[identity]bool{},
-		names:    map[string]string{},
-		taken:    map[string]string{},
+func newConfiguration(r Configuration) *configuration {
+	return &configuration{
+		Configuration: r,
+		lists:         map[string]List{},
+		known:         map[string]Known{},
+		failures:      map[string]registry.Failure{},
+		refused:       map[string]error{},
+		barred:        map[identity]bool{},
+		names:         map[string]string{},
+		taken:         map[string]string{},
 	}
 }
 
-// DropRequest says that a Configuration is gone: so are its devices.
-func (v *Inventory) DropRequest(configuration types.NamespacedName) {
+// DropConfiguration says that a Configuration is gone, and with it its devices.
+func (v *Inventory) DropConfiguration(configuration types.NamespacedName) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.drop(configuration)
 }
 
 func (v *Inventory) drop(configuration types.NamespacedName) {
-	q := v.requests[configuration]
-	if q == nil {
+	c := v.configurations[configuration]
+	if c == nil {
 		return
 	}
-	delete(v.requests, configuration)
-	v.tellGone(devicesOf(q.known))
+	delete(v.configurations, configuration)
+	v.tellGone(devicesOf(c.known))
 	v.changed()
 }
 
-// Retain drops all requests but those of the given Configurations. It is
-// called once the Configurations of the cluster are known.
+// Retain drops all Configurations except the given ones. It is called once the
+// Configurations of the cluster are known.
 func (v *Inventory) Retain(configurations map[types.NamespacedName]bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for name := range v.requests {
+	for name := range v.configurations {
 		if !configurations[name] {
 			v.drop(name)
 		}
@@ -176,79 +176,80 @@ func (v *Inventory) Retain(configurations map[types.NamespacedName]bool) {
 func (v *Inventory) Device(instance types.NamespacedName) (Device, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, q := range v.requests {
-		if k, ok := q.known[instance.Name]; ok && q.Configuration.Namespace == instance.Namespace {
+	for _, c := range v.configurations {
+		if k, ok := c.known[instance.Name]; ok && c.Name.Namespace == instance.Namespace {
 			return k.Device, true
 		}
 	}
 	return Device{}, false
 }
 
-// Named says that in the API the Instance of a name is that of the device with
-// this id; "" is one that this node cannot have. That was found because it is in
-// the way of d. It tells whether d is called otherwise now, or is gone.
+// Named says that in the API the Instance with this name belongs to the device
+// with this id; "" is a device that this node cannot have. It was found because
+// it is in the way of d. Named returns true if d now has another name, or is
+// gone.
 func (v *Inventory) Named(d Device, name, id string) (moved bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	q := v.requests[types.NamespacedName{Namespace: d.Instance.Namespace, Name: d.Configuration}]
-	if q == nil {
+	c := v.configurations[types.NamespacedName{Namespace: d.Instance.Namespace, Name: d.Configuration}]
+	if c == nil {
 		return true
 	}
-	maps.DeleteFunc(q.taken, func(_, other string) bool { return id != "" && other == id }) // the last word counts
-	q.taken[name] = id
-	v.plan(q)
-	return q.known[d.Instance.Name].Reported.ID != d.Reported.ID
+	maps.DeleteFunc(c.taken, func(_, other string) bool { return id != "" && other == id }) // the last word counts
+	c.taken[name] = id
+	v.plan(c)
+	return c.known[d.Instance.Name].Reported.ID != d.Reported.ID
 }
 
-// plan decides anew and tells what has changed.
-func (v *Inventory) plan(q *request) {
+// plan decides again and tells the consumers what has changed.
+func (v *Inventory) plan(c *configuration) {
 	up, _ := v.opts.UpTime.Elapsed()
 	out := Plan(Input{
-		Node:    v.opts.Node,
-		Request: q.Request,
-		Sources: slices.Collect(maps.Values(q.sources)),
-		Known:   q.known,
-		Holders: q.holders,
-		Names:   q.names,
-		Taken:   q.taken,
-		Now:     time.Now(),
-		Up:      up,
-		Limit:   registry.DefaultLimits().Devices,
+		Node:          v.opts.Node,
+		Configuration: c.Configuration,
+		Lists:         slices.Collect(maps.Values(c.lists)),
+		Known:         c.known,
+		Holders:       c.holders,
+		Names:         c.names,
+		Taken:         c.taken,
+		Now:           time.Now(),
+		Up:            up,
+		Limit:         registry.DefaultLimits().Devices,
 	})
 	for _, endpoint := range out.Expired {
-		delete(q.sources, endpoint)
-		delete(q.refused, endpoint)
+		delete(c.lists, endpoint)
+		delete(c.refused, endpoint)
 	}
-	left := devicesOf(q.known)
+	left := devicesOf(c.known)
 	left = slices.DeleteFunc(left, func(d Device) bool {
 		_, stays := out.Devices[d.Instance.Name]
 		return stays
 	})
 	for i := range left {
-		left[i].ReportedAt = q.heard
+		left[i].ReportedAt = c.heard
 	}
 	v.tellGone(left)
 	for _, name := range slices.Sorted(maps.Keys(out.Devices)) {
-		old, before := q.known[name]
+		old, before := c.known[name]
 		if now := out.Devices[name].Device; !before || !equal(old.Device, now) {
-			now.ReportedAt = q.heard
+			now.ReportedAt = c.heard
 			for _, c := range v.opts.Consumers {
 				c.DeviceChanged(now)
 			}
 		}
 	}
-	q.known, q.next = out.Devices, out.Next
-	q.collisions = out.Collisions
-	if q.next != 0 {
+	c.known, c.next = out.Devices, out.Next
+	c.collisions = out.Collisions
+	if c.next != 0 {
 		v.changed() // Run has a new deadline to wait for
 	}
-	if s := q.summary(v.opts.Node); s != q.status {
-		q.status = s
-		v.opts.Statuses.ConfigurationStatus(q.Configuration, q.Owner, s)
+	if s := c.summary(v.opts.Node); s != c.status {
+		c.status = s
+		v.opts.Statuses.ConfigurationStatus(c.Name, c.Owner, s)
 	}
-	if reason, note := q.problem(); note != q.warned {
-		if q.warned = note; note != "" && v.opts.Warn != nil {
-			v.opts.Warn(q.Configuration, q.Owner, reason, note)
+	if reason, note := c.problem(); note != c.warned {
+		if c.warned = note; note != "" && v.opts.Warn != nil {
+			v.opts.Warn(c.Name, c.Owner, reason, note)
 		}
 	}
 }
@@ -262,9 +263,9 @@ func devicesOf(known map[string]Known) []Device {
 	return devices
 }
 
-// tellGone says that devices are gone, and has that on disk before: an agent
-// that is killed now must not bring them back when it starts. New ones can wait:
-// their Instances and their handlers know them too.
+// tellGone says that devices are gone, after it has saved that: an agent that is
+// killed now must not bring them back when it starts. New devices need not be
+// saved first: their Instances and handlers know them too.
 func (v *Inventory) tellGone(devices []Device) {
 	if len(devices) == 0 {
 		return

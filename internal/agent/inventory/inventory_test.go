@@ -90,12 +90,12 @@ func vet(devices []discovery.Device) (good []discovery.Device, refused error) {
 	return good, refused
 }
 
-func ask(v *Inventory, question string) {
-	v.SetRequest(Request{Configuration: cfg, Owner: "uid", Handler: "h", Question: question, Capacity: 1})
+func ask(v *Inventory, request string) {
+	v.SetConfiguration(Configuration{Name: cfg, Owner: "uid", Handler: "h", RequestID: request, Capacity: 1})
 }
 
-func report(v *Inventory, question, endpoint string, ids ...string) {
-	v.Reported(registry.Report{Configuration: cfg, Question: question, Endpoint: endpoint, Devices: devices(ids...)})
+func report(v *Inventory, request, endpoint string, ids ...string) {
+	v.Reported(registry.Report{Configuration: cfg, RequestID: request, Endpoint: endpoint, Devices: devices(ids...)})
 }
 
 func want(t *testing.T, r *recorder, what string) {
@@ -115,9 +115,9 @@ func TestReportsBecomeDevices(t *testing.T) {
 	want(t, r, "")
 	report(v, "q", "e", "y")
 	want(t, r, "-x")
-	report(v, "another question", "e")
+	report(v, "another request", "e")
 	want(t, r, "")
-	v.DropRequest(cfg)
+	v.DropConfiguration(cfg)
 	want(t, r, "-y")
 	report(v, "q", "e", "z")
 	want(t, r, "")
@@ -134,7 +134,7 @@ func TestRestartLosesNothing(t *testing.T) {
 	want(t, r, "+x Online usable=true, +y Online usable=true")
 	v.Retain(map[types.NamespacedName]bool{cfg: true})
 	ask(v, "q")
-	v.Failed(registry.Failure{Configuration: cfg, Question: "q", Err: errors.New("no handler")})
+	v.Failed(registry.Failure{Configuration: cfg, RequestID: "q", Err: errors.New("no handler")})
 	want(t, r, "")
 	report(v, "q", "e", "x")
 	want(t, r, "-y")
@@ -162,7 +162,7 @@ func TestKilledWhileADeviceLeaves(t *testing.T) {
 		kept string
 	}{
 		"no longer reported":  {func(v *Inventory) { report(v, "q", "e", "y") }, "+y Online usable=true"},
-		"no longer asked for": {func(v *Inventory) { v.DropRequest(cfg) }, ""},
+		"no longer asked for": {func(v *Inventory) { v.DropConfiguration(cfg) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := &memory{}
@@ -226,17 +226,18 @@ func TestRestartWithoutItsConfiguration(t *testing.T) {
 	want(t, r, "-x")
 }
 
-// A handler comes back at another address, before and after a restart of the agent.
+// A handler comes back at another address, before and after a restart of the
+// agent.
 func TestHandlerThatMoves(t *testing.T) {
 	store := &memory{}
 	v, r, _ := start(t, store, "boot")
 	move := func(endpoint string, registration int, ids ...string) {
-		v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: endpoint, Registration: registration, Alone: true, Devices: devices(ids...)})
+		v.Reported(registry.Report{Configuration: cfg, RequestID: "q", Endpoint: endpoint, Registration: registration, Alone: true, Devices: devices(ids...)})
 	}
 	ask(v, "q")
 	move("here", 1, "x", "y")
 	r.take()
-	v.Lost(registry.Loss{Configuration: cfg, Question: "q", Endpoint: "here", Alone: true, Registration: 1})
+	v.Lost(registry.Loss{Configuration: cfg, RequestID: "q", Endpoint: "here", Alone: true, Registration: 1})
 	want(t, r, "")
 	move("there", 2, "y")
 	want(t, r, "-x")
@@ -252,7 +253,7 @@ func TestHandlerThatMoves(t *testing.T) {
 // lists that nobody stands by give way.
 func TestBudget(t *testing.T) {
 	v, r, _ := start(t, nil, "")
-	v.opts.Budget = 40 * registry.Size(devices("00")[0]) // ten devices for one handler
+	v.opts.BudgetBytes = 40 * registry.Size(devices("00")[0]) // ten devices for one handler
 	ask(v, "q")
 	list := func(n int) (ids []string) {
 		for i := range n {
@@ -261,7 +262,7 @@ func TestBudget(t *testing.T) {
 		return ids
 	}
 	try := func(endpoint string, n int) error {
-		return v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: endpoint, Devices: devices(list(n)...)})
+		return v.Reported(registry.Report{Configuration: cfg, RequestID: "q", Endpoint: endpoint, Devices: devices(list(n)...)})
 	}
 	if err := try("e", 10); err != nil {
 		t.Fatal(err)
@@ -274,32 +275,32 @@ func TestBudget(t *testing.T) {
 	if err := try("other", 6); err == nil {
 		t.Error("another endpoint got more than half of what is left")
 	}
-	v.Lost(registry.Loss{Configuration: cfg, Question: "q", Endpoint: "e"})
+	v.Lost(registry.Loss{Configuration: cfg, RequestID: "q", Endpoint: "e"})
 	if err := try("other", 10); err != nil {
 		t.Errorf("what was lost does not give way: %v", err)
 	}
 }
 
-func TestEditedQuestionKeepsDevicesUntilAnswered(t *testing.T) {
+func TestEditedRequestKeepsDevicesUntilAnswered(t *testing.T) {
 	v, r, _ := start(t, nil, "")
 	ask(v, "q")
 	report(v, "q", "e", "x", "y")
 	r.take()
 	ask(v, "q2")
-	v.Lost(registry.Loss{Configuration: cfg, Question: "q", Endpoint: "e"})
+	v.Lost(registry.Loss{Configuration: cfg, RequestID: "q", Endpoint: "e"})
 	report(v, "q", "e")
 	want(t, r, "")
 	report(v, "q2", "e", "y", "z")
 	want(t, r, "-x, +z Online usable=true")
 }
 
-func TestRefusedQuestionEndsTheOldAnswers(t *testing.T) {
+func TestRefusedRequestEndsTheOldAnswers(t *testing.T) {
 	v, r, _ := start(t, nil, "")
 	ask(v, "q")
 	report(v, "q", "e", "x")
 	r.take()
 	ask(v, "q2")
-	v.Failed(registry.Failure{Configuration: cfg, Question: "q2", Endpoint: "e", Final: true, Err: errors.New("bad rule")})
+	v.Failed(registry.Failure{Configuration: cfg, RequestID: "q2", Endpoint: "e", Final: true, Err: errors.New("bad rule")})
 	want(t, r, "-x")
 	if s := r.status(); s.State != v0.DiscoveryFailed || !strings.Contains(s.Message, "bad rule") {
 		t.Errorf("status %+v, want Failed with the reason", s)
@@ -316,7 +317,7 @@ func TestHandlerGoneForFiveReachableMinutes(t *testing.T) {
 		ask(v, "q")
 		report(v, "q", "e", "x")
 		r.take()
-		v.Lost(registry.Loss{Configuration: cfg, Question: "q", Endpoint: "e"})
+		v.Lost(registry.Loss{Configuration: cfg, RequestID: "q", Endpoint: "e"})
 		time.Sleep(4 * time.Minute)
 		up.Set(false)
 		time.Sleep(time.Hour)
@@ -387,7 +388,7 @@ func TestSavesOfAReading(t *testing.T) {
 		for i := range 36_000 {
 			d := devices("x")
 			d[0].Properties = map[string]string{"LEVEL": fmt.Sprint(i)}
-			if err := v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "e", Devices: d}); err != nil {
+			if err := v.Reported(registry.Report{Configuration: cfg, RequestID: "q", Endpoint: "e", Devices: d}); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(100 * time.Millisecond) // fake
@@ -395,7 +396,7 @@ func TestSavesOfAReading(t *testing.T) {
 		if n := disk.saves.Load(); n < 100 || n > 130 {
 			t.Errorf("%d writes in an hour", n)
 		}
-		time.Sleep(2 * mostInterval) // fake
+		time.Sleep(2 * maxSaveInterval) // fake
 		disk.saves.Store(0)
 		report(v, "q", "e", "x", "y")
 		time.Sleep(2 * saveInterval) // fake

@@ -8,11 +8,11 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// name decides what the Instances of the devices that are there are called. A
-// device has the first of its names (see [v0.NthDeviceHash]) that is no other's.
-// Who is there first keeps its name; of those that come at once, the one with the
-// lower id chooses first. Names that the API says are another's are not used, and
-// if it says that one is this device's, that is it: so all nodes that see a shared
+// name decides the names of the Instances of the devices that are there. A device
+// gets the first of its names (see [v0.NthDeviceHash]) that no other device has.
+// Devices keep their names; of several new ones, the device with the lowest id
+// chooses first. A name that another device has in the API is not used. A name
+// that this device has in the API is used, so that all nodes that see a shared
 // device agree.
 func (p *planner) name() {
 	used := make(map[string]identity, len(p.in.Known))
@@ -51,8 +51,8 @@ func (p *planner) name() {
 	}
 }
 
-// choose returns the first name of a device that is free, and which it is; those
-// that it is said to have had come first. It is -1 if there is none.
+// choose returns the first free name of a device, and its number; names that the
+// device is known to have had are tried first. n is -1 if none is free.
 func (p *planner) choose(id identity, given string, used map[string]identity) (name string, n int) {
 	free := func(name string) bool {
 		_, is := used[name]
@@ -71,13 +71,13 @@ func (p *planner) choose(id identity, given string, used map[string]identity) (n
 	return "", -1
 }
 
-// othersInstance tells whether the API has another device under a name.
+// othersInstance tells whether a name belongs to another device in the API.
 func (p *planner) othersInstance(name string, id identity) bool {
 	is, known := p.in.Taken[name]
 	return known && is != id.id
 }
 
-// nth tells which name of a device this is, or -1.
+// nth returns which of the device's names this is, or -1.
 func (p *planner) nth(name string, id identity) int {
 	if name == "" {
 		return -1
@@ -91,5 +91,5 @@ func (p *planner) nth(name string, id identity) int {
 }
 
 func (p *planner) nameOf(id identity, n int) string {
-	return v0.InstanceName(p.in.Request.Configuration.Name, v0.NthDeviceHash(id.id, p.in.Node, id.shared, n))
+	return v0.InstanceName(p.in.Configuration.Name.Name, v0.NthDeviceHash(id.id, p.in.Node, id.shared, n))
 }

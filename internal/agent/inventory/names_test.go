@@ -55,8 +55,8 @@ func TestNames(t *testing.T) {
 		{name: "the API says what cannot be", list: []string{a}, known: known(first, a), taken: map[string]string{"c-000000": a}, want: []string{first, a}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			out := Plan(Input{Node: "n", Request: requestFor("c", 0), Known: c.known, Names: c.saved, Taken: c.taken,
-				Sources: []Source{{Endpoint: "e", Devices: devices(c.list...)}}})
+			out := Plan(Input{Node: "n", Configuration: requestFor("c", 0), Known: c.known, Names: c.saved, Taken: c.taken,
+				Lists: []List{{Endpoint: "e", Devices: devices(c.list...)}}})
 			want := map[string]string{}
 			for i := 0; i < len(c.want); i += 2 {
 				want[c.want[i]] = c.want[i+1]
@@ -79,7 +79,7 @@ func TestNames(t *testing.T) {
 	for n := range 1 + v0.OtherDeviceHashes {
 		taken[name(a, n)] = ""
 	}
-	out := Plan(Input{Node: "n", Request: requestFor("c", 0), Taken: taken, Sources: []Source{{Endpoint: "e", Devices: devices(a, "other")}}})
+	out := Plan(Input{Node: "n", Configuration: requestFor("c", 0), Taken: taken, Lists: []List{{Endpoint: "e", Devices: devices(a, "other")}}})
 	if got := states(out.Devices); got != "other=Online" || len(out.Collisions) != 1 || !strings.Contains(out.Collisions[0].Error(), a) {
 		t.Errorf("got %q, %v", got, out.Collisions)
 	}
@@ -91,7 +91,7 @@ func TestNamesOfManyDevices(t *testing.T) {
 	for i := range 10_000 {
 		ids = append(ids, fmt.Sprintf("/devices/virtual/block/zram%d", i))
 	}
-	out := Plan(Input{Node: "n", Request: requestFor("c", 0), Sources: []Source{{Endpoint: "e", Devices: devices(ids...)}}})
+	out := Plan(Input{Node: "n", Configuration: requestFor("c", 0), Lists: []List{{Endpoint: "e", Devices: devices(ids...)}}})
 	others := 0
 	for _, k := range out.Devices {
 		if k.Nth > 0 {

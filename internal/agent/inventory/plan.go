@@ -13,73 +13,73 @@ import (
 	"github.com/akri-go/akri/discovery"
 )
 
-// HandlerGrace is how long devices stay whose handler is gone, or is connected
-// but silent. Only time in which the API server was reachable counts: a node
-// that is cut off loses nothing.
+// HandlerGrace is how long devices stay after their handler is gone, or while it
+// is connected but silent. Only time in which the API server is reachable counts:
+// a node that is cut off loses nothing.
 const HandlerGrace = 5 * time.Minute
 
-// holderGrace is how long the endpoint that has a device is waited for, while
-// others list the device too: a handler or an agent that starts anew takes
-// less.
+// holderGrace is how long a device waits for its holder to come back before
+// another endpoint that lists it takes over. A handler or an agent needs less
+// than that to restart.
 const holderGrace = 30 * time.Second
 
-// Source is the last complete list of one handler endpoint for a request.
-type Source struct {
+// List is the last complete list of devices of one handler endpoint for a
+// request.
+type List struct {
 	Endpoint string `json:"endpoint"`
-	// Handler is the name that the endpoint was asked under, and Question
-	// what it was asked.
-	Handler  string             `json:"handler"`
-	Question string             `json:"question"`
-	Shared   bool               `json:"shared"`
-	Devices  []discovery.Device `json:"devices"`
+	// Handler is the name that the endpoint was asked under, and RequestID what
+	// it was asked.
+	Handler   string             `json:"handler"`
+	RequestID string             `json:"question"`
+	Shared    bool               `json:"shared"`
+	Devices   []discovery.Device `json:"devices"`
 
-	// Lost means that the endpoint does not stand by its list any more: its
-	// stream has ended, or the list is from before this agent started, or
-	// answers an earlier question. LostAt is when, by the clock of
-	// [Input.Up].
+	// Lost means that the list is no longer certain: the endpoint's stream has
+	// ended, or the list is older than this agent, or it answers an earlier
+	// request. LostAt is since when, by the clock of [Input.Up].
 	Lost   bool          `json:"-"`
 	LostAt time.Duration `json:"-"`
-	// Void means that paths in the list may mean something else by now: they
-	// are of an earlier boot, or not known at all.
+	// Void means that the paths in the list cannot be used: they are of an
+	// earlier boot, or not known at all.
 	Void bool `json:"void,omitempty"`
 
-	// Registration is the number of the endpoint's registration, or of the last
-	// of any when it was lost. Alone means that no other endpoint of its name was
-	// registered then, or, in a list that was restored, when it reported.
+	// Registration is the number of the endpoint's registration or, of a lost
+	// list, of the last registration of any endpoint by then. Alone means that
+	// no other endpoint of its name was registered then (of a restored list:
+	// when it was reported).
 	Registration int  `json:"-"`
 	Alone        bool `json:"alone,omitempty"`
 
-	size int // of Devices in memory
+	bytes int // of Devices in memory
 }
 
 // Known is a device together with how long it has been missing.
 type Known struct {
 	Device
-	// Nth tells which of its names the Instance has: see [v0.NthDeviceHash].
+	// Nth is which of its names the Instance has: see [v0.NthDeviceHash].
 	Nth int
-	// Holder is the endpoint that has the device, of those that list it: the
-	// first that did.
+	// Holder is the endpoint whose listing of the device counts: the first that
+	// listed it.
 	Holder string
-	// Missing means that no source lists the device, since MissingAt by the
-	// clock of [Input.Up].
+	// Missing means that no list has the device, since MissingAt by the clock of
+	// [Input.Up].
 	Missing   bool
 	MissingAt time.Duration
 }
 
 // Input is all that decides which devices one Configuration has on this node.
 type Input struct {
-	Node string
-	// Configuration is the request's; the rest of it is in Request.
-	Request Request
-	Sources []Source
+	Node          string
+	Configuration Configuration
+	Lists         []List
 	// Known holds the devices so far, by the names of their Instances.
 	Known map[string]Known
-	// Holders and Names tell who had devices that are not known yet, and what
-	// their Instances were called if not by their first name: from before a
-	// restart, by the ids of devices.
+	// Holders and Names are from before a restart, by device id: who held a
+	// device that is not known yet, and the name of its Instance unless it is
+	// the first.
 	Holders, Names map[string]string
-	// Taken says, of names of Instances, the id of the device that has it in the
-	// API; "" if that is none that this node could have.
+	// Taken maps names of Instances to the ids of the devices that have them in
+	// the API; "" is a device that this node cannot have.
 	Taken map[string]string
 	// Now is put into what changed. Up is the clock of the grace periods.
 	Now time.Time
@@ -94,28 +94,25 @@ type Output struct {
 	Devices map[string]Known
 	// Expired are endpoints whose lists are to be forgotten.
 	Expired []string
-	// Collisions tell of devices that were left out because all names that
-	// their Instances may have are taken, or because they are too many.
+	// Collisions say which devices were left out because all names that their
+	// Instances may have are taken, or because there are too many devices.
 	Collisions []error
-	// Next is the time by the clock of [Input.Up] at which the decision will
-	// change by itself; zero if it will not.
+	// Next is the time, by the clock of [Input.Up], at which the decision changes
+	// without new input; zero if it does not.
 	Next time.Duration
 }
 
 // Plan decides which devices one Configuration has on this node:
 //
-//   - one that a source lists is there. If several do, it is as the one has it
-//     that listed it first, for as long as that does, so that a handler that
-//     comes later cannot change a device of others. While that one is lost, it
-//     is waited for; after [holderGrace] it is as another source has it that
-//     stands by its list;
-//   - one that no source lists any more is offline for its grace period;
-//   - a lost source counts for [HandlerGrace]; what only it listed goes then,
-//     without a second grace period; but if it was the only one of its name, and
-//     one that has registered since then has given its list, it counts no more: the
-//     handler has come back at another place.
-//
-// What their Instances are called, name decides.
+//   - A device that is in a list is online. If it is in several, the list of
+//     its holder counts, so that a handler that comes later cannot change
+//     another's device. If the holder's list is lost for [holderGrace], another
+//     list that is not lost counts.
+//   - A device that is no longer in any list is offline for its grace period.
+//   - A lost list counts for [HandlerGrace]. Devices that only it has go then,
+//     without another grace period. It counts no longer if its endpoint was the
+//     only one of the name and one that registered since has reported: then the
+//     handler has come back at another endpoint.
 func Plan(in Input) Output {
 	p := planner{
 		in: in, out: Output{Devices: make(map[string]Known, len(in.Known))},
@@ -124,8 +121,8 @@ func Plan(in Input) Output {
 	for name, k := range in.Known {
 		p.was[identityOf(k)] = name
 	}
-	sources := slices.Clone(in.Sources)
-	slices.SortStableFunc(sources, func(a, b Source) int {
+	lists := slices.Clone(in.Lists)
+	slices.SortStableFunc(lists, func(a, b List) int {
 		if a.Lost != b.Lost {
 			if b.Lost {
 				return -1
@@ -135,8 +132,8 @@ func Plan(in Input) Output {
 		return cmp.Compare(a.Endpoint, b.Endpoint)
 	})
 	expired := map[identity]bool{}
-	for _, s := range sources {
-		if superseded(s, sources, in.Request.Question) {
+	for _, s := range lists {
+		if superseded(s, lists, in.Configuration.RequestID) {
 			p.out.Expired = append(p.out.Expired, s.Endpoint)
 			continue
 		}
@@ -165,16 +162,17 @@ func Plan(in Input) Output {
 	return p.out
 }
 
-// superseded tells whether a lost source's handler has come back at another
-// endpoint. Where there were two of a name it is not known which: then it is not.
-func superseded(s Source, all []Source, question string) bool {
-	return s.Lost && s.Alone && slices.ContainsFunc(all, func(other Source) bool {
-		return !other.Lost && other.Handler == s.Handler && other.Question == question && other.Registration > s.Registration
+// superseded tells whether the handler of a lost list has come back at another
+// endpoint. If there were two endpoints of the name, nobody knows which came
+// back: then the list is not superseded.
+func superseded(s List, all []List, requestID string) bool {
+	return s.Lost && s.Alone && slices.ContainsFunc(all, func(other List) bool {
+		return !other.Lost && other.Handler == s.Handler && other.RequestID == requestID && other.Registration > s.Registration
 	})
 }
 
-// cut leaves out what is beyond the limit: devices that are missing first, then
-// new ones. Which ones does not depend on who reports first.
+// cut leaves out devices beyond the limit: those that are missing first, then new
+// ones. The result does not depend on the order of reports.
 func (p *planner) cut() {
 	if p.in.Limit == 0 || len(p.out.Devices) <= p.in.Limit {
 		return
@@ -208,12 +206,12 @@ func (p *planner) cut() {
 type planner struct {
 	in  Input
 	out Output
-	// was has the names of what is known.
+	// was has the names of the known devices.
 	was  map[identity]string
 	seen map[identity]sighting
 }
 
-// identity is what makes a device, within a request and on a node.
+// identity identifies a device of a Configuration on a node.
 type identity struct {
 	id     string
 	shared bool
@@ -221,7 +219,7 @@ type identity struct {
 
 func identityOf(k Known) identity { return identity{k.Reported.ID, k.Shared} }
 
-// sighting is a device as one source lists it: the one that counts.
+// sighting is a device as the list has it that counts.
 type sighting struct {
 	device discovery.Device
 	rank   rank
@@ -229,19 +227,19 @@ type sighting struct {
 	holder string
 }
 
-// rank orders the sources of one device; the lowest counts.
+// rank orders the lists that have a device; the lowest rank counts.
 type rank int
 
 const (
-	holds  rank = iota // the holder, there or waited for
-	stands             // another that stands by its list
-	held               // the holder, lost for long
+	holds  rank = iota // the holder's, not lost, or not for long
+	stands             // another's, not lost
+	held               // the holder's, lost for long
 	lost
 )
 
-// rank returns that of a source for a device that it lists, and whether it is
-// the device's holder.
-func (p *planner) rank(id identity, s Source) (r rank, holder bool) {
+// rank returns the rank of a list for a device that is in it, and whether its
+// endpoint is the device's holder.
+func (p *planner) rank(id identity, s List) (r rank, holder bool) {
 	was := p.in.Holders[id.id]
 	if name, ok := p.was[id]; ok {
 		was = p.in.Known[name].Holder
@@ -258,9 +256,9 @@ func (p *planner) rank(id identity, s Source) (r rank, holder bool) {
 	return lost, holder
 }
 
-// see takes up a device that a source lists. A holder that is lost stays the
-// holder: if it comes back, it has the device again.
-func (p *planner) see(s Source, d discovery.Device) {
+// see notes a device of a list. A holder stays the holder while its list is lost:
+// if it comes back, its list counts again.
+func (p *planner) see(s List, d discovery.Device) {
 	id := identity{d.ID, s.Shared}
 	rank, holder := p.rank(id, s)
 	one, again := p.seen[id]
@@ -276,12 +274,12 @@ func (p *planner) see(s Source, d discovery.Device) {
 	p.seen[id] = one
 }
 
-// take has a device be there, by the nth of its names.
+// take puts a device into the output, under the nth of its names.
 func (p *planner) take(name string, n int, id identity, one sighting) {
-	r := p.in.Request
+	r := p.in.Configuration
 	p.out.Devices[name] = Known{Nth: n, Holder: one.holder, Device: Device{
-		Instance:         types.NamespacedName{Namespace: r.Configuration.Namespace, Name: name},
-		Configuration:    r.Configuration.Name,
+		Instance:         types.NamespacedName{Namespace: r.Name.Namespace, Name: name},
+		Configuration:    r.Name.Name,
 		Owner:            r.Owner,
 		Reported:         one.device,
 		Shared:           id.shared,
@@ -292,9 +290,9 @@ func (p *planner) take(name string, n int, id identity, one sighting) {
 	}}
 }
 
-// miss decides on a known device that no source lists.
+// miss decides on a known device that is in no list.
 func (p *planner) miss(name string, k Known) {
-	r := p.in.Request
+	r := p.in.Configuration
 	if !k.Missing {
 		k.Missing, k.MissingAt = true, p.in.Up
 		k.State, k.Reason, k.Since = v0.DeviceOffline, v0.ReasonNotReported, p.in.Now

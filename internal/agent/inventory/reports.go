@@ -10,42 +10,42 @@ import (
 func (v *Inventory) Reported(r registry.Report) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	q := v.requests[r.Configuration]
-	if q == nil || q.Question != r.Question {
-		return nil // an answer to a question of the past
+	c := v.configurations[r.Configuration]
+	if c == nil || c.RequestID != r.RequestID {
+		return nil // an answer to an earlier request
 	}
 	size := sizeOf(r.Devices)
-	if err := v.makeRoom(q, r.Endpoint, size); err != nil {
+	if err := v.makeRoom(c, r.Endpoint, size); err != nil {
 		return err
 	}
-	for name, s := range q.sources {
-		outdated := s.Question != r.Question && s.Handler != q.Handler
+	for name, s := range c.lists {
+		outdated := s.RequestID != r.RequestID && s.Handler != c.Handler
 		if outdated || s.adopted() {
-			delete(q.sources, name)
+			delete(c.lists, name)
 		}
 	}
-	q.sources[r.Endpoint] = Source{
-		Endpoint: r.Endpoint,
-		Handler:  q.Handler,
-		Question: r.Question,
-		Shared:   r.Shared,
-		Devices:  r.Devices,
-		size:     size,
+	c.lists[r.Endpoint] = List{
+		Endpoint:  r.Endpoint,
+		Handler:   c.Handler,
+		RequestID: r.RequestID,
+		Shared:    r.Shared,
+		Devices:   r.Devices,
+		bytes:     size,
 
 		Registration: r.Registration,
 		Alone:        r.Alone,
 	}
-	delete(q.failures, r.Endpoint)
-	delete(q.failures, "")
-	delete(q.refused, r.Endpoint)
-	delete(q.refused, adoptedLocal)
-	delete(q.refused, adoptedShared)
+	delete(c.failures, r.Endpoint)
+	delete(c.failures, "")
+	delete(c.refused, r.Endpoint)
+	delete(c.refused, adoptedLocal)
+	delete(c.refused, adoptedShared)
 	if r.Refused != nil {
-		q.refused[r.Endpoint] = r.Refused
+		c.refused[r.Endpoint] = r.Refused
 	}
-	q.heard = r.Received
-	v.plan(q)
-	q.heard = time.Time{}
+	c.heard = r.Received
+	v.plan(c)
+	c.heard = time.Time{}
 	v.changed()
 	return nil
 }
@@ -54,41 +54,41 @@ func (v *Inventory) Reported(r registry.Report) error {
 func (v *Inventory) Failed(f registry.Failure) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	q := v.requests[f.Configuration]
-	if q == nil || q.Question != f.Question {
+	c := v.configurations[f.Configuration]
+	if c == nil || c.RequestID != f.RequestID {
 		return
 	}
 	if f.Endpoint != "" {
-		delete(q.failures, "")
+		delete(c.failures, "")
 	}
-	q.failures[f.Endpoint] = f
+	c.failures[f.Endpoint] = f
 	if f.Final {
-		// The handler is there and refuses: what it said to an earlier
-		// question is no answer to this one.
-		for name, s := range q.sources {
-			if s.Question != f.Question {
-				delete(q.sources, name)
+		// The handler is there and refuses: what it reported for an earlier
+		// request is no answer to this one.
+		for name, s := range c.lists {
+			if s.RequestID != f.RequestID {
+				delete(c.lists, name)
 			}
 		}
 	}
-	v.plan(q)
+	v.plan(c)
 }
 
 // Lost implements [registry.Observer].
 func (v *Inventory) Lost(l registry.Loss) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	q := v.requests[l.Configuration]
-	if q == nil || q.Question != l.Question {
+	c := v.configurations[l.Configuration]
+	if c == nil || c.RequestID != l.RequestID {
 		return
 	}
-	if s, ok := q.sources[l.Endpoint]; ok && !s.Lost {
+	if s, ok := c.lists[l.Endpoint]; ok && !s.Lost {
 		up, _ := v.opts.UpTime.Elapsed()
 		s.Lost, s.LostAt, s.Alone, s.Registration = true, up, l.Alone, l.Registration
-		q.sources[l.Endpoint] = s
+		c.lists[l.Endpoint] = s
 	} else { // it is no longer registered
-		delete(q.failures, l.Endpoint)
-		delete(q.refused, l.Endpoint)
+		delete(c.failures, l.Endpoint)
+		delete(c.refused, l.Endpoint)
 	}
-	v.plan(q)
+	v.plan(c)
 }

@@ -20,7 +20,7 @@ func (v *Inventory) changed() {
 func (v *Inventory) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	saves := pace.Pace{Least: saveInterval, Most: mostInterval}
+	saves := pace.Pace{MinInterval: saveInterval, MaxInterval: maxSaveInterval}
 	for {
 		select {
 		case <-ctx.Done():
@@ -38,12 +38,12 @@ func (v *Inventory) Run(ctx context.Context) error {
 }
 
 const (
-	// saveInterval is the time between two writes of the store; it is for
-	// restarts.
+	// saveInterval is the time between two writes of the store, which is only
+	// read after a restart.
 	saveInterval = time.Second
-	// mostInterval is what it doubles to while something changes all the time, a
-	// reading perhaps: nodes have disks that can be written so often and no more.
-	mostInterval = 32 * time.Second
+	// maxSaveInterval is what that time doubles to while something changes all
+	// the time, such as a reading: disks wear out.
+	maxSaveInterval = 32 * time.Second
 )
 
 // due ends the grace periods that are over and returns how long to wait for
@@ -53,13 +53,13 @@ func (v *Inventory) due() time.Duration {
 	defer v.mu.Unlock()
 	up, counting := v.opts.UpTime.Elapsed()
 	wait := time.Hour
-	for _, q := range v.requests {
-		if q.next != 0 && q.next <= up {
-			v.plan(q)
+	for _, c := range v.configurations {
+		if c.next != 0 && c.next <= up {
+			v.plan(c)
 			v.dirty = true
 		}
-		if q.next != 0 {
-			wait = min(wait, q.next-up)
+		if c.next != 0 {
+			wait = min(wait, c.next-up)
 		}
 	}
 	if !counting {

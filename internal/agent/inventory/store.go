@@ -15,69 +15,70 @@ import (
 const StateVersion = 1
 
 // State is what an inventory keeps on disk: the last lists of the handlers, by
-// request. Devices follow from them.
+// Configuration. Devices follow from them.
 type State struct {
-	// BootID is the kernel's; paths of local devices are void under another.
-	BootID   string         `json:"bootID"`
-	Requests []StoredSource `json:"requests"`
+	// BootID is the kernel's; under another one paths of local devices are void.
+	BootID         string                `json:"bootID"`
+	Configurations []StoredConfiguration `json:"requests"`
 }
 
-// StoredSource is one request as it was, with the lists for it.
-type StoredSource struct {
-	Configuration    types.NamespacedName `json:"configuration"`
+// StoredConfiguration is a Configuration with its lists, as they were.
+type StoredConfiguration struct {
+	Name             types.NamespacedName `json:"configuration"`
 	Owner            types.UID            `json:"owner"`
 	Handler          string               `json:"handler"`
-	Question         string               `json:"question"`
+	RequestID        string               `json:"question"`
 	Capacity         int                  `json:"capacity"`
 	BrokerProperties map[string]string    `json:"brokerProperties,omitempty"`
-	Sources          []Source             `json:"sources"`
-	// Holders are those of devices, by their ids, if there is more than one
-	// source. Names are those of Instances that have not their first name.
+	Lists            []List               `json:"sources"`
+	// Holders are the holders of devices, by device id, if there is more than one
+	// list. Names are those of Instances that do not have their first name.
 	Holders map[string]string `json:"holders,omitempty"`
 	Names   map[string]string `json:"names,omitempty"`
 }
 
-// Endpoints of devices that are known from the API server only.
+// Endpoints of devices that only the API server knows.
 const (
 	adoptedLocal  = "adopted:local"
 	adoptedShared = "adopted:shared"
 )
 
-func (s Source) adopted() bool { return s.Endpoint == adoptedLocal || s.Endpoint == adoptedShared }
+func (s List) adopted() bool { return s.Endpoint == adoptedLocal || s.Endpoint == adoptedShared }
 
-// Restore starts from what the store holds. Devices that may still be are there
-// at once; they are checked when their handlers report, or expire as if those
-// were lost now.
+// Restore starts from what the store holds. Devices that are still allowed are
+// there at once, as if their handlers were lost now: they stay until these report
+// or HandlerGrace is over.
 func (v *Inventory) Restore() {
 	state, _ := checkpoint.Restore(v.opts.Store, v.opts.Logger, "starting without the saved devices; they are found anew")
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, r := range state.Requests {
-		q := newRequest(Request{
-			Configuration:    r.Configuration,
+	for _, r := range state.Configurations {
+		c := newConfiguration(Configuration{
+			Name:             r.Name,
 			Owner:            r.Owner,
 			Handler:          r.Handler,
-			Question:         r.Question,
+			RequestID:        r.RequestID,
 			Capacity:         max(1, r.Capacity),
 			BrokerProperties: r.BrokerProperties,
 		})
-		for _, s := range r.Sources {
+		for _, s := range r.Lists {
 			s.Lost = true
-			s.size = sizeOf(s.Devices)
-			s.Alone, s.Registration = s.Alone && len(r.Sources) == 1, 0
+			s.bytes = sizeOf(s.Devices)
+			s.Alone, s.Registration = s.Alone && len(r.Lists) == 1, 0
 			s.Void = s.Void || !s.Shared && state.BootID != v.opts.BootID
-			v.vet(q, &s)
-			q.sources[s.Endpoint] = s
+			v.vet(c, &s)
+			c.lists[s.Endpoint] = s
 		}
-		v.requests[r.Configuration] = q
-		q.holders = r.Holders
-		maps.Copy(q.names, r.Names)
-		v.plan(q)
+		v.configurations[r.Name] = c
+		c.holders = r.Holders
+		maps.Copy(c.names, r.Names)
+		v.plan(c)
 	}
 }
 
-// vet takes out of a list of before what may not be any more, and notes why.
-func (v *Inventory) vet(q *request, s *Source) {
+// vet removes from a restored list the devices that are no longer allowed, and
+// notes why.
+func (v *Inventory) vet(c *configuration, s *List) {
 	good, refused := v.opts.Vet(s.Devices)
 	if refused == nil {
 		return
@@ -88,37 +89,38 @@ func (v *Inventory) vet(q *request, s *Source) {
 	}
 	for _, d := range s.Devices {
 		if !fine[d.ID] {
-			q.barred[identity{d.ID, s.Shared}] = true
+			c.barred[identity{d.ID, s.Shared}] = true
 		}
 	}
 	s.Devices = good
-	q.refused[s.Endpoint] = refused
-	v.opts.Logger.Warn("devices of before are refused", "configuration", q.Configuration.String(), "endpoint", s.Endpoint, "refused", refused)
+	c.refused[s.Endpoint] = refused
+	v.opts.Logger.Warn("restored devices are refused", "configuration", c.Name.String(), "endpoint", s.Endpoint, "refused", refused)
 }
 
-// Adopt takes up devices of this node that the API server has and the store
-// does not. They stay as restored ones do, but no container can be given one
-// before a handler has reported it. It is called once all requests are set:
-// devices of none, and those that handlers no longer report, are gone.
+// Adopt takes over devices of this node that the API server has and the store
+// does not. They stay as restored devices do, but no container gets one before
+// a handler has reported it. Call it once all Configurations are set: devices
+// of other Configurations, and devices that handlers no longer report, are
+// gone.
 func (v *Inventory) Adopt(devices []Device) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	fresh := map[types.NamespacedName][]Device{}
 	for _, d := range devices {
 		name := types.NamespacedName{Namespace: d.Instance.Namespace, Name: d.Configuration}
-		q := v.requests[name]
-		if q == nil {
+		c := v.configurations[name]
+		if c == nil {
 			v.tellGone([]Device{d})
 			continue
 		}
-		if _, known := q.known[d.Instance.Name]; !known {
+		if _, known := c.known[d.Instance.Name]; !known {
 			fresh[name] = append(fresh[name], d)
 		}
 	}
 	up, _ := v.opts.UpTime.Elapsed()
 	for name, devices := range fresh {
-		q := v.requests[name]
-		if answered(q) { // what the handlers do not list is not there
+		c := v.configurations[name]
+		if answered(c) { // devices that the handlers do not list are gone
 			v.tellGone(devices)
 			continue
 		}
@@ -127,35 +129,35 @@ func (v *Inventory) Adopt(devices []Device) {
 			if d.Shared {
 				endpoint = adoptedShared
 			}
-			if q.barred[identityOf(Known{Device: d})] {
+			if c.barred[identityOf(Known{Device: d})] {
 				continue // restored, and refused
 			}
-			q.names[d.Reported.ID] = d.Instance.Name
+			c.names[d.Reported.ID] = d.Instance.Name
 			// An Instance does not tell a handler's properties from the user's.
 			d.Reported.Properties = maps.Clone(d.Reported.Properties)
-			for key := range q.BrokerProperties {
+			for key := range c.BrokerProperties {
 				delete(d.Reported.Properties, key)
 			}
-			s := q.sources[endpoint]
-			s.Endpoint, s.Handler, s.Shared = endpoint, q.Handler, d.Shared
+			s := c.lists[endpoint]
+			s.Endpoint, s.Handler, s.Shared = endpoint, c.Handler, d.Shared
 			s.Lost, s.LostAt, s.Void = true, up, true
 			s.Devices = append(s.Devices, d.Reported)
-			s.size = sizeOf(s.Devices)
-			q.sources[endpoint] = s
+			s.bytes = sizeOf(s.Devices)
+			c.lists[endpoint] = s
 		}
 		for _, endpoint := range []string{adoptedLocal, adoptedShared} {
-			if s, ok := q.sources[endpoint]; ok {
-				v.vet(q, &s)
-				q.sources[endpoint] = s
+			if s, ok := c.lists[endpoint]; ok {
+				v.vet(c, &s)
+				c.lists[endpoint] = s
 			}
 		}
-		v.tellGone(slices.DeleteFunc(devices, func(d Device) bool { return !q.barred[identityOf(Known{Device: d})] }))
-		v.plan(q)
+		v.tellGone(slices.DeleteFunc(devices, func(d Device) bool { return !c.barred[identityOf(Known{Device: d})] }))
+		v.plan(c)
 	}
 }
 
-func answered(q *request) bool {
-	for _, s := range q.sources {
+func answered(c *configuration) bool {
+	for _, s := range c.lists {
 		if !s.Lost {
 			return true
 		}
@@ -163,7 +165,7 @@ func answered(q *request) bool {
 	return false
 }
 
-// save brings the store up to date if it is behind, and tells whether it did.
+// save writes the store if it is out of date, and tells whether it tried.
 func (v *Inventory) save() bool {
 	v.mu.Lock()
 	state, number, ok := v.unsaved()
@@ -176,7 +178,8 @@ func (v *Inventory) save() bool {
 	return ok
 }
 
-// unsaved returns what the store lacks, if anything. The caller holds mu.
+// unsaved returns the state to save, if the store is out of date. The caller
+// holds mu.
 func (v *Inventory) unsaved() (state State, number int, ok bool) {
 	if !v.dirty || v.opts.Store == nil {
 		v.dirty = false
@@ -187,8 +190,8 @@ func (v *Inventory) unsaved() (state State, number int, ok bool) {
 	return v.state(), v.changes, true
 }
 
-// store saves a state unless a later one is saved already, and tells whether
-// that succeeded.
+// store saves a state unless a later one is saved already. It returns false if
+// that failed.
 func (v *Inventory) store(state State, number int) bool {
 	v.saving.Lock()
 	defer v.saving.Unlock()
@@ -206,28 +209,28 @@ func (v *Inventory) store(state State, number int) bool {
 
 func (v *Inventory) state() State {
 	state := State{BootID: v.opts.BootID}
-	for _, name := range slices.SortedFunc(maps.Keys(v.requests), compareNames) {
-		q := v.requests[name]
-		r := StoredSource{
-			Configuration:    q.Configuration,
-			Owner:            q.Owner,
-			Handler:          q.Handler,
-			Question:         q.Question,
-			Capacity:         q.Capacity,
-			BrokerProperties: q.BrokerProperties,
+	for _, name := range slices.SortedFunc(maps.Keys(v.configurations), compareNames) {
+		c := v.configurations[name]
+		r := StoredConfiguration{
+			Name:             c.Name,
+			Owner:            c.Owner,
+			Handler:          c.Handler,
+			RequestID:        c.RequestID,
+			Capacity:         c.Capacity,
+			BrokerProperties: c.BrokerProperties,
 		}
-		for _, endpoint := range slices.Sorted(maps.Keys(q.sources)) {
-			if s := q.sources[endpoint]; !s.adopted() {
-				r.Sources = append(r.Sources, sorted(s))
+		for _, endpoint := range slices.Sorted(maps.Keys(c.lists)) {
+			if s := c.lists[endpoint]; !s.adopted() {
+				r.Lists = append(r.Lists, sorted(s))
 			}
 		}
-		if len(r.Sources) > 1 {
-			r.Holders = make(map[string]string, len(q.known))
-			for _, k := range q.known {
+		if len(r.Lists) > 1 {
+			r.Holders = make(map[string]string, len(c.known))
+			for _, k := range c.known {
 				r.Holders[k.Reported.ID] = k.Holder
 			}
 		}
-		for name, k := range q.known {
+		for name, k := range c.known {
 			if k.Nth > 0 {
 				if r.Names == nil {
 					r.Names = make(map[string]string)
@@ -235,14 +238,14 @@ func (v *Inventory) state() State {
 				r.Names[k.Reported.ID] = name
 			}
 		}
-		state.Requests = append(state.Requests, r)
+		state.Configurations = append(state.Configurations, r)
 	}
 	return state
 }
 
-// sorted returns a source with its devices in the order of their ids, so that
-// what is stored does not depend on the order of a report.
-func sorted(s Source) Source {
+// sorted returns a list with its devices in the order of their ids, so that what
+// is stored does not depend on the order of a report.
+func sorted(s List) List {
 	s.Devices = slices.SortedFunc(slices.Values(s.Devices), func(a, b discovery.Device) int {
 		return cmp.Compare(a.ID, b.ID)
 	})

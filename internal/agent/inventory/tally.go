@@ -16,17 +16,17 @@ type Tally struct {
 	Answered, Shared bool
 }
 
-// Tally returns one for each request.
+// Tally returns one for each Configuration.
 func (v *Inventory) Tally() []Tally {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	all := make([]Tally, 0, len(v.requests))
-	for name, q := range v.requests {
+	all := make([]Tally, 0, len(v.configurations))
+	for name, c := range v.configurations {
 		t := Tally{Configuration: name}
-		for _, s := range q.sources {
+		for _, s := range c.lists {
 			t.Answered, t.Shared = true, s.Shared
 		}
-		for _, k := range q.known {
+		for _, k := range c.known {
 			t.Answered, t.Shared = true, k.Shared
 			if k.State == v0.DeviceOnline {
 				t.Online++
@@ -39,7 +39,7 @@ func (v *Inventory) Tally() []Tally {
 	return all
 }
 
-// Beat returns once Run has come by, or when ctx is done.
+// Beat returns once Run has received it, or when ctx is done.
 func (v *Inventory) Beat(ctx context.Context) {
 	select {
 	case v.beat <- struct{}{}:

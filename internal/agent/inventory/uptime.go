@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// UpTime counts the time in which the API server could be reached. The zero
-// value stands at zero and does not count until it is told to.
+// UpTime counts the time in which the API server was reachable. The zero value
+// is at zero and does not count until Set(true).
 type UpTime struct {
 	mu    sync.Mutex
 	total time.Duration

@@ -15,7 +15,7 @@ import (
 // one that lives; nor by being faster when the agent starts anew.
 func TestALaterHandlerChangesNothing(t *testing.T) {
 	says := func(v *Inventory, endpoint string) {
-		v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: endpoint,
+		v.Reported(registry.Report{Configuration: cfg, RequestID: "q", Endpoint: endpoint,
 			Devices: []discovery.Device{{ID: "x", Properties: map[string]string{"OF": endpoint}}}})
 	}
 	of := func(v *Inventory) string {
@@ -41,10 +41,10 @@ func TestALaterHandlerChangesNothing(t *testing.T) {
 	says(v, "/var/lib/akri/udev.sock")
 	want(t, r, "")
 
-	v.Lost(registry.Loss{Configuration: cfg, Question: "q", Endpoint: "/var/lib/akri/udev.sock"})
+	v.Lost(registry.Loss{Configuration: cfg, RequestID: "q", Endpoint: "/var/lib/akri/udev.sock"})
 	want(t, r, "")
 	says(v, "/var/lib/akri/udev.sock")
-	v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "/var/lib/akri/udev.sock"})
+	v.Reported(registry.Report{Configuration: cfg, RequestID: "q", Endpoint: "/var/lib/akri/udev.sock"})
 	if got := of(v); got != "/var/lib/akri/aaa0.sock" {
 		t.Errorf("x is as of %s, but aaa0.sock alone lists it", got)
 	}
@@ -57,7 +57,7 @@ func TestRestoredDevicesAreVetted(t *testing.T) {
 	v, _, _ := start(t, store, "boot")
 	ask(v, "q")
 	bad := discovery.Device{ID: "x", Properties: map[string]string{"BAD": ""}}
-	v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "e", Devices: append(devices("y"), bad)})
+	v.Reported(registry.Report{Configuration: cfg, RequestID: "q", Endpoint: "e", Devices: append(devices("y"), bad)})
 	v.save()
 
 	v, r, _ := start(t, store, "boot")
@@ -91,12 +91,13 @@ func TestAdoptedDevicesAreVetted(t *testing.T) {
 	}
 
 	v, r, _ = start(t, nil, "")
-	v.SetRequest(Request{Configuration: cfg, Owner: "uid", Handler: "h", Question: "q", BrokerProperties: map[string]string{"BAD": "of the user"}})
+	v.SetConfiguration(Configuration{Name: cfg, Owner: "uid", Handler: "h", RequestID: "q", BrokerProperties: map[string]string{"BAD": "of the user"}})
 	v.Adopt([]Device{adopted("x", map[string]string{"BAD": "of the user"})})
 	want(t, r, "+x Online usable=false")
 }
 
-// Names that are not the first stay over a restart, with a checkpoint and without.
+// Names that are not the first stay over a restart, with a checkpoint and
+// without.
 func TestNamesStay(t *testing.T) {
 	a, b := collide(t)
 	other := func(id string) Device {

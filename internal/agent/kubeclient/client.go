@@ -1,12 +1,12 @@
 // Package kubeclient is the agent's small client of the API server.
 //
-// It speaks of Configurations, Instances and Events, in JSON, and of nothing
-// else: a clientset or a dynamic informer would cost more memory than all the
-// rest of the agent. What is kept of watched objects is trimmed.
+// It only knows Configurations, Instances, Events and Leases, in JSON: a
+// clientset or a dynamic informer would take more memory than the rest of the
+// agent. Watched objects are trimmed before they are kept.
 //
-// Nothing here assumes that the API server answers. Requests end after
-// [RequestTimeout]; watches resume by themselves; [Client.Reachable] says how
-// it is now, and [Client.OnReachable] tells of changes.
+// Nothing here assumes that the API server answers. Requests time out after
+// [RequestTimeout] and watches resume by themselves. [Client.Reachable] tells
+// whether the server answers, and [Client.OnReachable] tells of changes.
 package kubeclient
 
 import (
@@ -29,7 +29,7 @@ import (
 const (
 	// RequestTimeout bounds every request but watches.
 	RequestTimeout = 15 * time.Second
-	// shortTimeout bounds those that are of no use if they are late.
+	// shortTimeout bounds requests that are of no use if they are late.
 	shortTimeout = 5 * time.Second
 )
 
@@ -44,8 +44,8 @@ type Client struct {
 
 var _ reach.Party = (*Client)(nil)
 
-// New returns a client; [Client.Run] must run for Reachable to be kept true.
-// The rate limit of cfg is taken out: callers bound what they send.
+// New returns a client. [Client.Run] must run so that Reachable is up to date.
+// The rate limit of cfg is removed: callers bound what they send.
 func New(cfg *rest.Config, log *slog.Logger) (*Client, error) {
 	scheme := runtime.NewScheme()
 	if err := v0.AddToScheme(scheme); err != nil {
@@ -73,16 +73,16 @@ func New(cfg *rest.Config, log *slog.Logger) (*Client, error) {
 // outcome. It is false until the first answer.
 func (c *Client) Reachable() bool { return c.monitor.Reachable() }
 
-// OnReachable calls f, from [Client.Run], with what Reachable says at the start
-// and after each change. Quick changes may be told as one. It must be called
-// before Run; f must return soon.
+// OnReachable makes [Client.Run] call f with what Reachable returns, at the
+// start and after each change. Quick changes may be told as one. It must be
+// called before Run; f must return soon.
 func (c *Client) OnReachable(f func(bool)) { c.monitor.OnReachable(f) }
 
-// Run asks an API server that does not answer, again and again, until it does,
-// and tells the listeners. It returns nil once ctx is done.
+// Run pings an API server that does not answer until it does, and tells the
+// listeners. It returns nil once ctx is done.
 func (c *Client) Run(ctx context.Context) error {
 	c.monitor.Run(ctx, func(ctx context.Context) {
-		ctx, cancel := bounded(ctx, shortTimeout)
+		ctx, cancel := withTimeout(ctx, shortTimeout)
 		defer cancel()
 		if err := c.Ping(ctx); err != nil {
 			c.log.Debug("API server probed", "error", err)
@@ -91,15 +91,15 @@ func (c *Client) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ping makes a request that needs more of the API server than a listening
-// socket: a read of what the agent lives on.
+// Ping makes a request that needs a working API server, not only a listening
+// socket: it reads a Configuration.
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.rest.Get().Resource(v0.ConfigurationsResource).Param("limit", "1").DoRaw(ctx)
 	return err
 }
 
-// bounded limits a request in time. Client-go's own words about it are dropped:
-// what matters of an error is in the error.
-func bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+// withTimeout bounds a request in time. It also silences client-go's log: what
+// matters is in the error.
+func withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(klog.NewContext(ctx, logr.Discard()), timeout)
 }

@@ -7,8 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Event is an events.k8s.io/v1 Event, as far as the agent writes it. The type
-// is our own since that of k8s.io/api brings all of the core API with it.
+// Event is an events.k8s.io/v1 Event, as far as the agent writes it. The type of
+// k8s.io/api would link the whole core API.
 type Event struct {
 	metav1.TypeMeta     `json:",inline"`
 	Metadata            EventMeta        `json:"metadata"`
@@ -39,7 +39,7 @@ type EventRegarding struct {
 
 // CreateEvent writes an Event.
 func (c *Client) CreateEvent(ctx context.Context, e Event) error {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	e.APIVersion, e.Kind = "events.k8s.io/v1", "Event"
 	body, err := json.Marshal(e)

@@ -30,9 +30,9 @@ type LeaseSpec struct {
 	RenewTime            metav1.MicroTime `json:"renewTime"`
 }
 
-// ApplyLease makes a Lease what it is to be.
+// ApplyLease writes a Lease by a forced server-side apply.
 func (c *Client) ApplyLease(ctx context.Context, l Lease, manager string) error {
-	ctx, cancel := bounded(ctx, shortTimeout)
+	ctx, cancel := withTimeout(ctx, shortTimeout)
 	defer cancel()
 	l.APIVersion, l.Kind = "coordination.k8s.io/v1", "Lease"
 	body, err := json.Marshal(l)

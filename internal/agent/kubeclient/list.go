@@ -11,10 +11,9 @@ import (
 )
 
 // list reads a list and calls each with its objects, one after the other. Only
-// one is in memory at a time, however many there are and however large: what
-// is kept of them is up to each.
+// one of them is in memory at a time; each decides what to keep.
 func list[V any, T object[V]](ctx context.Context, c *Client, resource string, options metav1.ListOptions, each func(T)) (metav1.ListMeta, error) {
-	ctx, cancel := bounded(ctx, listTimeout)
+	ctx, cancel := withTimeout(ctx, listTimeout)
 	defer cancel()
 	body, err := c.rest.Get().Resource(resource).VersionedParams(&options, c.params).Stream(ctx)
 	if err != nil {
@@ -31,7 +30,7 @@ func list[V any, T object[V]](ctx context.Context, c *Client, resource string, o
 // readList reads a list in JSON.
 func readList[V any, T object[V]](r io.Reader, each func(T)) (metav1.ListMeta, error) {
 	var meta metav1.ListMeta
-	var item json.RawMessage // its memory is used again
+	var item json.RawMessage // its memory is reused
 	d := json.NewDecoder(r)
 	if err := expect(d, json.Delim('{')); err != nil {
 		return meta, err

@@ -34,10 +34,10 @@ func subresources(s string) []string {
 	return []string{s}
 }
 
-// ApplyInstance applies, and returns the Instance as it is then. Errors are
-// those of the API server ([apierrors]).
+// ApplyInstance applies, and returns the resulting Instance. Errors are those
+// of the API server ([apierrors]).
 func (c *Client) ApplyInstance(ctx context.Context, name types.NamespacedName, a Apply) (*v0.Instance, error) {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	out := new(v0.Instance)
 	err := c.rest.Patch(types.ApplyPatchType).
@@ -52,11 +52,10 @@ func (c *Client) ApplyInstance(ctx context.Context, name types.NamespacedName, a
 	return out, nil
 }
 
-// PatchInstance applies a JSON patch (RFC 6902) in the name of a field
-// manager, and returns the Instance as it is then. A failed test is an error
-// of reason Invalid.
+// PatchInstance applies a JSON patch (RFC 6902) under a field manager, and
+// returns the resulting Instance. A failed test is an error of reason Invalid.
 func (c *Client) PatchInstance(ctx context.Context, name types.NamespacedName, subresource, manager string, patch []byte) (*v0.Instance, error) {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	out := new(v0.Instance)
 	err := c.rest.Patch(types.JSONPatchType).
@@ -71,9 +70,9 @@ func (c *Client) PatchInstance(ctx context.Context, name types.NamespacedName, s
 }
 
 // DeleteInstance deletes an Instance if it still has this UID and resource
-// version. It tells whether it is gone; a finalizer may hold it.
+// version. gone is false if a finalizer keeps it.
 func (c *Client) DeleteInstance(ctx context.Context, name types.NamespacedName, uid types.UID, resourceVersion string) (gone bool, err error) {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	body, err := json.Marshal(metav1.DeleteOptions{
 		TypeMeta:      metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"},
@@ -86,7 +85,7 @@ func (c *Client) DeleteInstance(ctx context.Context, name types.NamespacedName, 
 		Resource(v0.InstancesResource).Namespace(name.Namespace).Name(name.Name).
 		Body(body).Do(ctx)
 	if err := result.Error(); err != nil {
-		return false, err // with the server's words, which Raw leaves out
+		return false, err // with the server's message, which Raw leaves out
 	}
 	raw, err := result.Raw()
 	if err != nil {
@@ -99,9 +98,9 @@ func (c *Client) DeleteInstance(ctx context.Context, name types.NamespacedName, 
 	return answer.Kind == "Status", nil
 }
 
-// GetInstance reads an Instance; nil if it is not there.
+// GetInstance reads an Instance; nil if it does not exist.
 func (c *Client) GetInstance(ctx context.Context, name types.NamespacedName) (*v0.Instance, error) {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	out := new(v0.Instance)
 	err := c.rest.Get().Resource(v0.InstancesResource).Namespace(name.Namespace).Name(name.Name).Do(ctx).Into(out)
@@ -114,7 +113,7 @@ func (c *Client) GetInstance(ctx context.Context, name types.NamespacedName) (*v
 	return out, nil
 }
 
-// pageSize bounds what the API server answers at once to EachInstance.
+// pageSize is how many Instances EachInstance reads in one request.
 const pageSize = 500
 
 // EachInstance calls f with every Instance that the selector matches, in all
@@ -132,10 +131,10 @@ func (c *Client) EachInstance(ctx context.Context, selector string, f func(*v0.I
 	}
 }
 
-// GetConfiguration reads a Configuration, trimmed as those of
-// [Client.WatchConfigurations]; nil if it is not there.
+// GetConfiguration reads a Configuration; nil if it does not exist. It has no
+// specs of brokers and Services, managedFields and conditions.
 func (c *Client) GetConfiguration(ctx context.Context, name types.NamespacedName) (*v0.Configuration, error) {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	out := new(v0.Configuration)
 	err := c.rest.Get().Resource(v0.ConfigurationsResource).Namespace(name.Namespace).Name(name.Name).Do(ctx).Into(out)
@@ -149,10 +148,9 @@ func (c *Client) GetConfiguration(ctx context.Context, name types.NamespacedName
 	return out, nil
 }
 
-// ApplyConfigurationStatus applies to the status subresource of a
-// Configuration.
+// ApplyConfigurationStatus applies to the status subresource of a Configuration.
 func (c *Client) ApplyConfigurationStatus(ctx context.Context, name types.NamespacedName, manager string, body []byte) error {
-	ctx, cancel := bounded(ctx, RequestTimeout)
+	ctx, cancel := withTimeout(ctx, RequestTimeout)
 	defer cancel()
 	return c.rest.Patch(types.ApplyPatchType).
 		Resource(v0.ConfigurationsResource).Namespace(name.Namespace).Name(name.Name).SubResource("status").

@@ -25,38 +25,38 @@ import (
 // listTimeout bounds a list, which may be long.
 const listTimeout = time.Minute
 
-// rewatch is how long a broken watch waits before it is tried again. It
-// starts and ends lower than client-go's: what was plugged while the API server
-// was away should appear soon after.
+// rewatch is the back-off of a broken watch. It is shorter than client-go's:
+// devices that were plugged in while the API server was away should appear soon
+// after.
 func rewatch() *wait.Backoff {
 	return &wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 4 * time.Second}
 }
 
-// Handler is told of the objects of a watch. Calls do not overlap and must
-// return soon. The handler owns what it is given.
-type Handler[T any] interface {
+// Observer is told of the objects of a watch. Calls do not overlap and must
+// return soon. The observer owns the objects.
+type Observer[T any] interface {
 	// Replaced brings the complete list as of a resource version: at the
 	// start, and when a watch could not be resumed.
 	Replaced(all []T, resourceVersion string)
 	// Changed brings a new or changed object.
 	Changed(T)
-	// Deleted brings the last state of an object that is gone, or that the
-	// selector no longer matches, with the resource version of that change.
+	// Deleted brings the last state of an object that is gone or no longer
+	// matches the selector, with the resource version of that change.
 	Deleted(T)
 }
 
 // WatchInstances follows the Instances of all namespaces that a label selector
 // matches until ctx is done. Each is trimmed by trim before it is kept.
-func (c *Client) WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h Handler[*v0.Instance]) {
+func (c *Client) WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h Observer[*v0.Instance]) {
 	follow(ctx, c, v0.InstancesResource, selector, trim, h, func(meta metav1.ListMeta, items []v0.Instance) runtime.Object {
 		return &v0.InstanceList{ListMeta: meta, Items: items}
 	})
 }
 
-// WatchConfigurations follows the Configurations of all namespaces until ctx
-// is done. It calls set with the complete list at the start and each time that
-// a specification has changed; the objects are shared and must not be changed.
-// They come without broker and Service specs, status and managedFields.
+// WatchConfigurations follows the Configurations of all namespaces until ctx is
+// done. It calls set with the complete list at the start and each time that a
+// spec has changed. The objects are shared and must not be changed. They have
+// no broker and Service specs, status and managedFields.
 func (c *Client) WatchConfigurations(ctx context.Context, set func(all []*v0.Configuration)) {
 	h := &configurations{set: set, all: map[types.NamespacedName]*v0.Configuration{}}
 	trim := func(c *v0.Configuration) { bare(trimConfiguration(c)) }
@@ -74,7 +74,7 @@ func trimConfiguration(c *v0.Configuration) *v0.Configuration {
 	return c
 }
 
-// bare drops the status too: it grows with the number of nodes.
+// bare also drops the status, which grows with the number of nodes.
 func bare(c *v0.Configuration) { c.Status = v0.ConfigurationStatus{} }
 
 // configurations collects a watch into complete lists.
@@ -117,10 +117,9 @@ type object[V any] interface {
 	metav1.Object
 }
 
-// follow runs client-go's reflector straight onto a handler: no queue, no
-// second copy of the objects. Each object is trimmed before the next one is
-// read, in a list as in a watch.
-func follow[V any, T object[V]](ctx context.Context, c *Client, resource, selector string, trim func(T), h Handler[T], newList func(metav1.ListMeta, []V) runtime.Object) {
+// follow runs client-go's reflector directly on an observer, without a queue or a
+// second copy of the objects. Each object is trimmed before the next one is read.
+func follow[V any, T object[V]](ctx context.Context, c *Client, resource, selector string, trim func(T), h Observer[T], newList func(metav1.ListMeta, []V) runtime.Object) {
 	says := &complaint{log: c.log.With("watch", resource, "selector", selector)}
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
@@ -140,18 +139,17 @@ func follow[V any, T object[V]](ctx context.Context, c *Client, resource, select
 			return w, err
 		},
 	}
-	// The reflector's own words are many while the server is away; complaint
-	// says the same once.
+	// The reflector logs a lot while the server is away; complaint logs it once.
 	quiet := logr.Discard()
-	r := cache.NewReflectorWithOptions(lw, T(new(V)), &sink[V, T]{handler: h, trim: trim},
+	r := cache.NewReflectorWithOptions(lw, T(new(V)), &sink[V, T]{observer: h, trim: trim},
 		cache.ReflectorOptions{Name: resource, Logger: &quiet, Backoff: rewatch()})
 	r.RunWithContext(klog.NewContext(ctx, quiet))
 }
 
 // sink is the store that a reflector writes to.
 type sink[V any, T object[V]] struct {
-	handler Handler[T]
-	trim    func(T)
+	observer Observer[T]
+	trim     func(T)
 }
 
 func (s *sink[V, T]) take(o any) (T, bool) {
@@ -166,14 +164,14 @@ func (s *sink[V, T]) Add(o any) error { return s.Update(o) }
 
 func (s *sink[V, T]) Update(o any) error {
 	if t, ok := s.take(o); ok {
-		s.handler.Changed(t)
+		s.observer.Changed(t)
 	}
 	return nil
 }
 
 func (s *sink[V, T]) Delete(o any) error {
 	if t, ok := s.take(o); ok {
-		s.handler.Deleted(t)
+		s.observer.Deleted(t)
 	}
 	return nil
 }
@@ -185,7 +183,7 @@ func (s *sink[V, T]) Replace(objects []any, resourceVersion string) error {
 			all = append(all, t)
 		}
 	}
-	s.handler.Replaced(all, resourceVersion)
+	s.observer.Replaced(all, resourceVersion)
 	return nil
 }
 

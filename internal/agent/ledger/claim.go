@@ -14,12 +14,12 @@ import (
 )
 
 // Claim takes slots for this node through a door: all of them, or none if it
-// returns an error. Slots that it holds through that door already are granted
-// again, even without an API server. The error wraps [ErrTaken] if somebody else
-// has a slot, or this node through its other door.
+// returns an error. Slots that the node already holds through that door are
+// granted again, even without an API server. The error wraps [ErrTaken] if
+// another node holds a slot, or this node through its other door.
 //
-// A claim that was granted is on disk, and for a shared device in its Instance.
-// Error texts are for the user of the Pod.
+// A granted claim is on disk and, for a shared device, in its Instance. Errors
+// are for the user of the Pod.
 func (l *Ledger) Claim(ctx context.Context, door v0.Door, slotIDs []string) error {
 	l.writes.Lock()
 	r, err := l.reserve(door, slotIDs)
@@ -30,7 +30,7 @@ func (l *Ledger) Claim(ctx context.Context, door v0.Door, slotIDs []string) erro
 	defer func() { l.notify(append(r.woken, instancesOf(r.take)...)...) }()
 	switch {
 	case len(r.shared) > 0:
-		// Not held over the API call: others can claim, free and look.
+		// Unlocked during the API call, so that others can claim, free and look.
 		l.writes.Unlock()
 		err = l.claimShared(ctx, r)
 	case len(r.take) > 0 || !l.isSaved():
@@ -53,18 +53,17 @@ func (l *Ledger) Claim(ctx context.Context, door v0.Door, slotIDs []string) erro
 type reservation struct {
 	// take are slots that are pending for it, sorted.
 	take []Claim
-	// confirm are slots of shared devices that this node holds, as far as it
-	// knows without the API: while it was cut off, it may have been taken for
-	// lost.
+	// confirm are slots of shared devices that this node holds as far as it knows
+	// without the API. While it was cut off, it may have been considered lost.
 	confirm []Claim
 	// shared are the Instances of shared devices with slots in these, sorted.
 	shared []types.NamespacedName
-	// woken have slots that were about to be freed and are not now.
+	// woken have slots that were about to be freed and now are not.
 	woken []types.NamespacedName
 }
 
-// reserve checks that the slots can be had, and makes those that this node does
-// not hold yet pending.
+// reserve checks that the slots can be claimed, and marks those that this node
+// does not hold yet as pending.
 func (l *Ledger) reserve(door v0.Door, slotIDs []string) (reservation, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,7 +119,7 @@ func (l *Ledger) reserve(door v0.Door, slotIDs []string) (reservation, error) {
 }
 
 // planClaim decides whether this node can have slot i of an instance through a
-// door. Held means that it has it already.
+// door. held means that it has the slot already.
 func planClaim(node string, in *instance, i int, door v0.Door) (held bool, err error) {
 	if in == nil || in.device == nil {
 		return false, fmt.Errorf("node %s has no such device now", node)
@@ -135,7 +134,7 @@ func planClaim(node string, in *instance, i int, door v0.Door) (held bool, err e
 		case !elsewhere:
 			return true, nil
 		}
-		// While this node was lost its slot was given to another.
+		// While this node was considered lost, another node got its slot.
 	}
 	if elsewhere {
 		return false, fmt.Errorf("%w: node %s holds it", ErrTaken, other.Node)
@@ -150,13 +149,13 @@ func planClaim(node string, in *instance, i int, door v0.Door) (held bool, err e
 		return false, fmt.Errorf("%w: node %s is claiming it for another container", ErrTaken, node)
 	}
 	if in.keptBack()[i] {
-		return false, fmt.Errorf("%w: the device has %d slots now and as many are held, some from when it had more", ErrTaken, in.device.capacity)
+		return false, fmt.Errorf("%w: the device now has %d slots and as many are held, some from when it had more", ErrTaken, in.device.capacity)
 	}
 	return false, nil
 }
 
-// claimShared wins the slots in the API and then grants them all. First the API,
-// then the disk: after a crash between the two the Instance says that this node
+// claimShared claims the slots in the API and then grants them all. The API
+// comes first: after a crash before the save, the Instance says that this node
 // holds the slots, and [Ledger.Observed] takes them over.
 func (l *Ledger) claimShared(ctx context.Context, r reservation) error {
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
@@ -174,7 +173,7 @@ func (l *Ledger) claimShared(ctx context.Context, r reservation) error {
 		tried = append(tried, name)
 		err = l.recorder.Claim(ctx, name, l.startClaiming(name, r.take))
 		if err != nil && l.mayDoWithout(name, r, err) {
-			l.log.Warn("slot that this node holds is used again; the API could not be asked", "instance", name, "error", err)
+			l.log.Warn("a slot that this node holds is granted again without asking the API", "instance", name, "error", err)
 			err = nil
 		}
 		if err != nil {
@@ -191,8 +190,8 @@ func (l *Ledger) claimShared(ctx context.Context, r reservation) error {
 }
 
 // mayDoWithout tells whether the slots of an instance can be granted although
-// the API could not be asked: this node holds all of them already, and nothing
-// says that the Instance disagrees.
+// the API could not be asked: this node holds all of them already, and its
+// Instance is not known to disagree.
 func (l *Ledger) mayDoWithout(name types.NamespacedName, r reservation, err error) bool {
 	if errors.Is(err, ErrTaken) {
 		return false
@@ -209,8 +208,9 @@ func (l *Ledger) mayDoWithout(name types.NamespacedName, r reservation, err erro
 	})
 }
 
-// startClaiming returns this node's part of an instance's usage with the slots
-// that are being claimed, and holds back what else there is to record.
+// startClaiming returns this node's part of an instance's usage, with the slots
+// that are being claimed. Until stopClaiming nothing else of the instance is
+// recorded.
 func (l *Ledger) startClaiming(name types.NamespacedName, take []Claim) map[string]v0.Usage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -225,8 +225,8 @@ func (l *Ledger) startClaiming(name types.NamespacedName, take []Claim) map[stri
 	return usage
 }
 
-// stopClaiming records what was held back. After a failure that takes back what
-// the claim may have written.
+// stopClaiming records what has changed meanwhile. After a failure that undoes
+// what the claim may have written.
 func (l *Ledger) stopClaiming(instances []types.NamespacedName, r reservation, failed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -234,7 +234,8 @@ func (l *Ledger) stopClaiming(instances []types.NamespacedName, r reservation, f
 		in := l.instances[name.Name]
 		in.claiming = false
 		if failed {
-			// The Instance may show them as ours until the recorder is done.
+			// The Instance may have them as this node's until the recorder is
+			// done.
 			for _, c := range r.take {
 				if c.Instance == name {
 					in.release(c.Slot)
@@ -262,7 +263,7 @@ func (l *Ledger) grant(take []Claim) error {
 		in.held[c.Slot] = c.holder()
 	}
 	for _, name := range instancesOf(take) {
-		// A shared claim that stands in the API already need not be recorded.
+		// A shared claim is in the API already and need not be recorded.
 		if in := l.instances[name.Name]; !in.claiming {
 			l.record(in)
 		}

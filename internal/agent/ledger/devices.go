@@ -36,8 +36,8 @@ func (l *Ledger) DeviceChanged(d inventory.Device) {
 func (l *Ledger) arrive(in *instance, namespace string, facts device) {
 	back := in.device == nil
 	if in.namespace != namespace {
-		// Claims of containers that outlived another Configuration of this
-		// name: they use the same device.
+		// Containers that outlived another Configuration of this name have claims
+		// of the same device.
 		in.namespace = namespace
 		in.others, in.released, in.seen = nil, nil, false
 		l.changes++

@@ -45,13 +45,12 @@ func (c Claim) compare(d Claim) int {
 
 func (c Claim) validate() error {
 	if c.Instance.Name == "" || c.Slot < 0 || c.Door != v0.DoorInstance && c.Door != v0.DoorConfiguration {
-		return fmt.Errorf("claim on slot %d of %q through door %q makes no sense", c.Slot, c.Instance, c.Door)
+		return fmt.Errorf("claim on slot %d of %q through door %q is not valid", c.Slot, c.Instance, c.Door)
 	}
 	return nil
 }
 
-// resource returns the resource by which a slot of an Instance is had through a
-// door.
+// resource returns the resource of a door, for an Instance.
 func resource(instance string, door v0.Door) string {
 	if door == v0.DoorConfiguration {
 		return v0.ResourceName(configurationOf(instance))
@@ -73,7 +72,7 @@ type holder struct {
 	door v0.Door
 	// virtual is Claim.VirtualDevice.
 	virtual string
-	// idle is since when the kubelet has not used it; zero if it does.
+	// idle is since when the kubelet has not used it; zero while it does.
 	idle time.Time
 	// missing tells that the Instance was last seen without it.
 	missing bool
@@ -93,20 +92,19 @@ type instance struct {
 
 	// device is nil if the device is not on this node.
 	device *device
-	// waiting has devices of other namespaces that want this name.
+	// waiting has the devices of other namespaces with this name.
 	waiting map[string]device
 
 	held map[int]holder
-	// pending are slots that are being claimed. They are not free, but not
-	// granted either.
+	// pending are slots that are being claimed: neither free nor granted.
 	pending map[int]v0.Door
 	// others are slots that other nodes hold.
 	others map[int]v0.Usage
-	// released are slots that were freed here, while the last known state of
-	// the Instance still has them as ours.
+	// released are slots that were freed here, but that this node still holds
+	// in the last known state of the Instance.
 	released map[int]bool
-	// seen tells that the Instance was, and not that it is gone; exists that it
-	// may be there, since a claim on it was tried.
+	// seen tells that the Instance was seen, and not that it is gone. exists
+	// tells that it may be there, since a claim on it was tried.
 	seen, exists bool
 
 	// claiming is set while the recorder's Claim runs for this Instance, and
@@ -114,7 +112,7 @@ type instance struct {
 	claiming, recordLater bool
 }
 
-// instance returns the entry for a name and makes it if need be. The caller
+// instance returns the instance of a name and makes it if need be. The caller
 // holds mu.
 func (l *Ledger) instance(name types.NamespacedName) *instance {
 	in := l.instances[name.Name]
@@ -131,7 +129,7 @@ func (l *Ledger) instance(name types.NamespacedName) *instance {
 	return in
 }
 
-// forget drops an entry that says nothing. The caller holds mu.
+// forget drops an instance of which nothing is known. The caller holds mu.
 func (l *Ledger) forget(in *instance) {
 	if in.device == nil && !in.seen && len(in.held)+len(in.pending)+len(in.others)+len(in.released)+len(in.waiting) == 0 {
 		delete(l.instances, in.bare)
@@ -142,7 +140,7 @@ func (in *instance) name() types.NamespacedName {
 	return types.NamespacedName{Namespace: in.namespace, Name: in.bare}
 }
 
-// slot returns slot i as it is.
+// slot returns slot i as it is now.
 func (in *instance) slot(node string, i int) Slot {
 	s := Slot{ID: v0.SlotID(in.bare, i), Index: i}
 	if h, ok := in.held[i]; ok {
@@ -155,16 +153,15 @@ func (in *instance) slot(node string, i int) Slot {
 	return s
 }
 
-// withheld tells whether slot i would be refused to whoever asks for it,
-// although nobody else holds it by now, as far as this node knows. A refused
-// slot must not be offered: the scheduler would send one Pod after the other to
-// fail here.
+// withheld tells whether a claim of slot i would be refused, although no other
+// node holds it as far as this node knows. Such a slot must not be offered: the
+// scheduler would send one Pod after the other here, and all would fail.
 //
 // A slot that is held here may also be another node's, which got it while this
-// one was taken for lost. And of a shared device, only its Instance tells who
-// holds what: as long as that was not seen since the agent has started, its
-// slots are nobody's to have, but for those that this node holds when the
-// arbiter is known to be away ([Ledger.mayDoWithout]).
+// node was considered lost. And only the Instance of a shared device tells who
+// holds its slots: until the agent has seen it, they are withheld. The
+// exception are slots that this node holds while the arbiter is known to be
+// away ([Ledger.mayDoWithout]).
 func (in *instance) withheld(i int, cutOff bool) bool {
 	_, held := in.held[i]
 	if _, elsewhere := in.others[i]; held && elsewhere {
@@ -173,9 +170,9 @@ func (in *instance) withheld(i int, cutOff bool) bool {
 	return in.device.shared && !in.seen && !(held && cutOff)
 }
 
-// keptBack returns the free slots that nobody may have although their index is
-// below the capacity: since it shrank, as many are held beyond it. They are the
-// last ones that are free, so that all nodes keep back the same.
+// keptBack returns the free slots that nobody may have although they are below
+// the capacity: the capacity has shrunk, and as many slots beyond it are held.
+// They are the last free ones, so that all nodes keep back the same slots.
 func (in *instance) keptBack() map[int]bool {
 	used := make(map[int]bool)
 	for i := range in.held {

@@ -1,22 +1,24 @@
 // Package ledger is the one owner of this node's claims.
 //
-// A claim is a slot of an Instance that this node holds through one of its
-// doors. Three records of it exist, and the ledger keeps them in step:
+// A claim is a slot of an Instance that this node holds through a door: one of
+// the two resources that offer it. A claim is recorded in three places, and the
+// ledger keeps them in step:
 //
-//   - its own, in memory and in a checkpoint on disk: a claim is granted when
-//     it is saved, so it outlives the agent;
+//   - The ledger itself, in memory and in a checkpoint on disk. A claim is
+//     granted when it is saved, so it outlives the agent.
 //   - spec.deviceUsage of the Instance, through a [Recorder]: what other nodes
-//     see. For a shared device a claim must be won there first; for a local
-//     device it follows when it can, so the node works without an API server;
-//   - the kubelet's list of what its containers use ([View]): the truth on this
-//     node. What it uses is held here; what it does not use for [Grace] is freed.
+//     see. A claim of a shared device must succeed there first. A claim of a
+//     local device is written there when that is possible, so the node works
+//     without an API server.
+//   - The kubelet's list of what containers use ([View]). A slot that the kubelet
+//     uses is held; one that it has not used for [IdleGrace] is freed.
 //
-// A slot's holder is this node through a door, another node, or nobody. Claims
-// of a device that has left stay until the kubelet no longer uses them: the
-// device may come back under the same name.
+// The holder of a slot is this node through a door, another node, or nobody.
+// Claims of a device that has left stay until the kubelet no longer uses them:
+// the device may come back under the same name.
 //
-// The kubelet knows slots by name alone, without a namespace, so that is what
-// identifies an Instance here; see [Ledger.DeviceChanged].
+// The kubelet knows slots by name only, without a namespace. So names without a
+// namespace identify Instances here; see [Ledger.DeviceChanged].
 package ledger
 
 import (
@@ -35,25 +37,23 @@ import (
 	"github.com/akri-go/akri/internal/logging"
 )
 
-// ErrTaken is wrapped by errors that say that somebody else holds a slot.
+// ErrTaken says that somebody else holds a slot. Errors wrap it.
 var ErrTaken = errors.New("slot is taken")
 
-// Recorder writes this node's claims to spec.deviceUsage of Instances. Claims
-// maps slot ids to holders and is always complete: slots of this node that it
-// does not have are to be freed. An empty map frees all. The Instance need not
-// exist (any more).
+// Recorder writes this node's claims to spec.deviceUsage of Instances. claims
+// maps slot ids to holders and is always complete: this node's slots that are
+// not in it are freed. The Instance need not exist.
 //
-// For one Instance, a call replaces what earlier calls said, and the ledger
-// does not call Record while Claim runs.
+// A call replaces what earlier calls said of the Instance. The ledger does not
+// call Record for an Instance while Claim runs.
 type Recorder interface {
-	// Claim returns nil when claims stand in the Instance. It fails with
-	// [ErrTaken] if another node has one of them, and with another error if
-	// that cannot be known, such as without an API server. It does not retry
-	// past ctx. After an error the ledger calls Record with the claims that
-	// remain.
+	// Claim returns nil when the Instance has the claims. The error wraps
+	// [ErrTaken] if another node holds one of the slots; it is another error if
+	// nobody can say, as without an API server. Claim ends with ctx. After an
+	// error the ledger calls Record with the claims that remain.
 	Claim(ctx context.Context, instance types.NamespacedName, claims map[string]v0.Usage) error
-	// Record notes that claims are to be written, again and again until they
-	// are. It returns at once and does not call back.
+	// Record notes claims to write, and retries until they are written. It
+	// returns at once and does not call back.
 	Record(instance types.NamespacedName, claims map[string]v0.Usage)
 }
 
@@ -67,8 +67,8 @@ type State struct {
 const StateVersion = 1
 
 const (
-	// Grace is how long the kubelet must not use a slot before it is freed.
-	Grace = 20 * time.Second
+	// IdleGrace is how long a slot must be unused before it is freed.
+	IdleGrace = 20 * time.Second
 
 	// claimTimeout bounds a claim in the API. The kubelet admits no other Pod
 	// meanwhile (kubelet/allocation/allocation_manager.go, AddPod).
@@ -98,8 +98,8 @@ type Ledger struct {
 
 	// api is held while a claim is made in the API. Lock order: api, writes, mu.
 	api chan struct{}
-	// writes is held from the decision on a change of claims until it is saved
-	// and in instances.
+	// writes is held from the decision on a change of claims until the change is
+	// saved and in instances.
 	writes     sync.Mutex
 	unwritable logging.Trouble
 
@@ -109,14 +109,15 @@ type Ledger struct {
 	// cutOff tells that the arbiter of shared slots is known to be away.
 	cutOff      bool
 	subscribers []func(types.NamespacedName)
-	// changes counts changes of claims, and saved is its value in the checkpoint.
+	// changes counts changes of claims; saved is its value in the checkpoint.
 	changes, saved uint64
 }
 
 var _ inventory.Consumer = (*Ledger)(nil)
 
-// New returns a Ledger with the claims of the checkpoint. One that cannot be
-// read is logged: its claims come back from the Instances and the kubelet.
+// New returns a Ledger with the claims of the checkpoint. If that cannot be
+// read, New logs it, and the claims come back from the Instances and the
+// kubelet.
 func New(o Options) *Ledger {
 	l := &Ledger{
 		node:       o.Node,
@@ -139,8 +140,8 @@ func New(o Options) *Ledger {
 	return l
 }
 
-// Subscribe has fn called after the slots of an Instance have changed. Calls may
-// overlap; fn must return soon. Subscribe before anything else.
+// Subscribe makes the ledger call fn after the slots of an Instance have changed.
+// Calls may overlap; fn must return soon. Subscribe before anything else.
 func (l *Ledger) Subscribe(fn func(instance types.NamespacedName)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -168,8 +169,8 @@ func (l *Ledger) Claims() []Claim {
 	return l.claims()
 }
 
-// ArbiterReachable tells whether the arbiter of shared slots can be asked; see
-// package reach. Until the first call nothing is known.
+// ArbiterReachable says whether the arbiter of shared slots is reachable; see
+// package reach. Until the first call that is unknown.
 func (l *Ledger) ArbiterReachable(up bool) {
 	l.mu.Lock()
 	var changed []types.NamespacedName
@@ -185,8 +186,8 @@ func (l *Ledger) ArbiterReachable(up bool) {
 	l.notify(changed...)
 }
 
-// record hands the claims of an instance to the recorder, or leaves that to the
-// claim that is being made. The caller holds mu, so that calls are in order.
+// record passes the claims of an instance to the recorder; while a claim of it is
+// being made, only after that. The caller holds mu, so that calls are in order.
 func (l *Ledger) record(in *instance) {
 	if in.claiming {
 		in.recordLater = true
@@ -212,7 +213,7 @@ func (l *Ledger) save(add, drop []Claim) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		l.changes++ // what is on the disk now is not known
+		l.changes++ // what is on the disk is unknown
 		return err
 	}
 	l.saved = changes

@@ -39,14 +39,14 @@ func saved(t *testing.T, m *memory) []Claim {
 	return state.Claims
 }
 
-// notes is a Recorder that notes the calls.
-type notes struct {
+// recorder is a Recorder that notes the calls.
+type recorder struct {
 	mu    sync.Mutex
 	calls []string
 	claim func(ctx context.Context, instance types.NamespacedName) error
 }
 
-func (n *notes) add(call string, instance types.NamespacedName, claims map[string]v0.Usage) {
+func (n *recorder) add(call string, instance types.NamespacedName, claims map[string]v0.Usage) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	parts := []string{call, instance.String()}
@@ -56,7 +56,7 @@ func (n *notes) add(call string, instance types.NamespacedName, claims map[strin
 	n.calls = append(n.calls, strings.Join(parts, " "))
 }
 
-func (n *notes) Claim(ctx context.Context, instance types.NamespacedName, claims map[string]v0.Usage) error {
+func (n *recorder) Claim(ctx context.Context, instance types.NamespacedName, claims map[string]v0.Usage) error {
 	n.add("claim", instance, claims)
 	if n.claim != nil {
 		return n.claim(ctx, instance)
@@ -64,12 +64,12 @@ func (n *notes) Claim(ctx context.Context, instance types.NamespacedName, claims
 	return nil
 }
 
-func (n *notes) Record(instance types.NamespacedName, claims map[string]v0.Usage) {
+func (n *recorder) Record(instance types.NamespacedName, claims map[string]v0.Usage) {
 	n.add("record", instance, claims)
 }
 
 // want checks the calls since the last check.
-func (n *notes) want(t *testing.T, want ...string) {
+func (n *recorder) want(t *testing.T, want ...string) {
 	t.Helper()
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -106,7 +106,7 @@ func wantSlots(t *testing.T, l *Ledger, want ...string) {
 }
 
 func TestLocalDevice(t *testing.T) {
-	store, rec := &memory{}, &notes{}
+	store, rec := &memory{}, &recorder{}
 	l := open(store, rec)
 	l.DeviceChanged(newDevice("ns", cam.Name, false, 2))
 	rec.want(t)
@@ -156,10 +156,10 @@ func TestLocalDevice(t *testing.T) {
 	}
 	rec.want(t)
 	used.Uses = used.Uses[:1]
-	if next := l.Reconcile(now, used); next != Grace {
-		t.Errorf("next = %v, want %v", next, Grace)
+	if next := l.Reconcile(now, used); next != IdleGrace {
+		t.Errorf("next = %v, want %v", next, IdleGrace)
 	}
-	if next := l.Reconcile(now.Add(Grace), used); next != 0 {
+	if next := l.Reconcile(now.Add(IdleGrace), used); next != 0 {
 		t.Errorf("next = %v, want none", next)
 	}
 	rec.want(t, "record ns/cam-0000a1 -0=a")
@@ -168,7 +168,7 @@ func TestLocalDevice(t *testing.T) {
 }
 
 func TestSharedDevice(t *testing.T) {
-	store, rec := &memory{}, &notes{}
+	store, rec := &memory{}, &recorder{}
 	l := open(store, rec)
 	l.DeviceChanged(newDevice("ns", cam.Name, true, 3))
 	l.DeviceChanged(newDevice("ns", "dog-0000a1", true, 1))
@@ -241,7 +241,7 @@ func TestSharedDevice(t *testing.T) {
 // is given up; what there is to record meanwhile comes after it.
 func TestHangingClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rec := &notes{}
+		rec := &recorder{}
 		l := open(&memory{}, rec)
 		l.DeviceChanged(newDevice("ns", cam.Name, true, 3))
 		l.DeviceChanged(newDevice("ns", "dog-0000a1", false, 1))
@@ -266,7 +266,7 @@ func TestHangingClaim(t *testing.T) {
 		}
 		wantSlots(t, l, "-0=a", "-1=a", "-2=a")
 		rec.calls = nil
-		l.Reconcile(time.Now().Add(Grace), View{Complete: true, Uses: []Use{{"akri.sh/dog", "dog-0000a1-0"}}})
+		l.Reconcile(time.Now().Add(IdleGrace), View{Complete: true, Uses: []Use{{"akri.sh/dog", "dog-0000a1-0"}}})
 		rec.want(t)
 		for range 2 {
 			if err := <-done; !errors.Is(err, context.DeadlineExceeded) {
@@ -281,7 +281,7 @@ func TestHangingClaim(t *testing.T) {
 }
 
 func TestTakeOverFromTheInstance(t *testing.T) {
-	store, rec := &memory{}, &notes{}
+	store, rec := &memory{}, &recorder{}
 	l := open(store, rec)
 	l.DeviceChanged(newDevice("ns", cam.Name, false, 2))
 	l.Observed(cam, map[string]v0.Usage{
@@ -300,14 +300,14 @@ func TestTakeOverFromTheInstance(t *testing.T) {
 	if slots := l.Slots(cam); !slots[0].Idle || slots[1].Idle {
 		t.Errorf("idle slots: %+v, want the first", slots)
 	}
-	l.Reconcile(now.Add(Grace), view)
+	l.Reconcile(now.Add(IdleGrace), view)
 	rec.want(t, "record ns/cam-0000a1 -1=a")
 	wantSlots(t, l, "-0=", "-1=a")
 }
 
 // A slot that is about to be freed and claimed again starts a new grace.
 func TestClaimedAgainWhileIdle(t *testing.T) {
-	l := open(&memory{}, &notes{})
+	l := open(&memory{}, &recorder{})
 	l.DeviceChanged(newDevice("ns", cam.Name, false, 1))
 	var changes int
 	l.Subscribe(func(types.NamespacedName) { changes++ })
@@ -325,14 +325,14 @@ func TestClaimedAgainWhileIdle(t *testing.T) {
 	if changes != 1 {
 		t.Errorf("%d changes were told, want 1", changes)
 	}
-	l.Reconcile(now.Add(Grace), View{Complete: true})
+	l.Reconcile(now.Add(IdleGrace), View{Complete: true})
 	wantSlots(t, l, "-0=a")
-	l.Reconcile(now.Add(2*Grace), View{Complete: true})
+	l.Reconcile(now.Add(2*IdleGrace), View{Complete: true})
 	wantSlots(t, l, "-0=")
 }
 
 func TestReconcileOnAFullDisk(t *testing.T) {
-	store, rec := &memory{}, &notes{}
+	store, rec := &memory{}, &recorder{}
 	l := open(store, rec)
 	l.DeviceChanged(newDevice("ns", cam.Name, false, 2))
 	if err := l.Claim(t.Context(), inst, []string{"cam-0000a1-0"}); err != nil {
@@ -342,10 +342,10 @@ func TestReconcileOnAFullDisk(t *testing.T) {
 	view := View{Complete: true, Uses: []Use{{"akri.sh/cam-0000a1", "cam-0000a1-1"}}}
 	l.Reconcile(now, View{Complete: true})
 	store.Fail(errors.New("no space left on device"))
-	l.Reconcile(now.Add(Grace), view)
+	l.Reconcile(now.Add(IdleGrace), view)
 	wantSlots(t, l, "-0=a", "-1=a") // nothing freed, what is used is held
 	store.Fail(nil)
-	l.Reconcile(now.Add(Grace), view)
+	l.Reconcile(now.Add(IdleGrace), view)
 	wantSlots(t, l, "-0=", "-1=a")
 	if diff := cmp.Diff([]Claim{{Instance: cam, Slot: 1, Door: inst}}, saved(t, store)); diff != "" {
 		t.Error(diff)
@@ -353,7 +353,7 @@ func TestReconcileOnAFullDisk(t *testing.T) {
 }
 
 func TestSameNameInTwoNamespaces(t *testing.T) {
-	l := open(&memory{}, &notes{})
+	l := open(&memory{}, &recorder{})
 	first, second := newDevice("ns", cam.Name, false, 1), newDevice("other", cam.Name, false, 2)
 	l.DeviceChanged(first)
 	l.DeviceChanged(second)
@@ -381,19 +381,19 @@ func TestSameNameInTwoNamespaces(t *testing.T) {
 // The real store, with a file that is damaged.
 func TestCheckpointFile(t *testing.T) {
 	file := checkpoint.File[State]{Path: filepath.Join(t.TempDir(), "claims.json"), Version: StateVersion}
-	l := open(file, &notes{})
+	l := open(file, &recorder{})
 	l.DeviceChanged(newDevice("ns", cam.Name, false, 1))
 	if err := l.Claim(t.Context(), conf, []string{"cam-0000a1-0"}); err != nil {
 		t.Fatal(err)
 	}
 	want := l.Claims()
-	if diff := cmp.Diff(want, open(file, &notes{}).Claims()); diff != "" {
+	if diff := cmp.Diff(want, open(file, &recorder{}).Claims()); diff != "" {
 		t.Errorf("claims after a restart (-want +got):\n%s", diff)
 	}
 	if err := file.Save(State{Claims: append(want, Claim{Slot: -1})}); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, open(file, &notes{}).Claims()); diff != "" {
+	if diff := cmp.Diff(want, open(file, &recorder{}).Claims()); diff != "" {
 		t.Errorf("claims without the senseless one (-want +got):\n%s", diff)
 	}
 }
@@ -420,7 +420,7 @@ func TestWithheld(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			disk := checkpointtest.Holding(State{Claims: []Claim{{Instance: cam, Slot: 0, Door: inst}, {Instance: cam, Slot: 1, Door: inst}}})
-			l := open(disk, &notes{})
+			l := open(disk, &recorder{})
 			l.DeviceChanged(newDevice("ns", "cam-0000a1", test.shared, 4))
 			for _, up := range test.up {
 				l.ArbiterReachable(up)
@@ -446,7 +446,7 @@ func TestWithheld(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	var log bytes.Buffer
 	store := &memory{}
-	l := New(Options{Node: "n", Store: store, Recorder: &notes{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	l := New(Options{Node: "n", Store: store, Recorder: &recorder{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	store.Fail(syscall.ENOSPC)
 	l.changes++ // than the checkpoint has
 	for range 10 {

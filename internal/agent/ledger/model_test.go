@@ -337,7 +337,7 @@ func runModel(t *testing.T, input []byte) {
 		for name := range m.api {
 			m.ledger.Observed(name, m.api[name])
 		}
-		m.now = m.now.Add(Grace)
+		m.now = m.now.Add(IdleGrace)
 		m.ledger.Reconcile(m.now, View{Complete: true})
 	}
 	m.flush()

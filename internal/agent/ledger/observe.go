@@ -8,11 +8,10 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// Observed tells what spec.deviceUsage of an Instance says, complete; nil (and
-// not only empty) if the Instance was deleted. Entries of other nodes are taken
-// as they are. Of this node's entries those that are unknown here are taken
-// over, since a container may use them; where there are differences the claims
-// are recorded again.
+// Observed brings all of an Instance's spec.deviceUsage; nil, not only empty,
+// if the Instance was deleted. Slots of other nodes are believed. Slots of this
+// node that are unknown here are taken over, since a container may use them. If
+// the Instance differs from the claims, these are recorded again.
 func (l *Ledger) Observed(name types.NamespacedName, usage map[string]v0.Usage) {
 	l.mu.Lock()
 	in := l.instance(name)
@@ -53,21 +52,21 @@ func (l *Ledger) Observed(name types.NamespacedName, usage map[string]v0.Usage) 
 	}
 }
 
-// observedPlan is what follows from an Instance's usage.
+// observedPlan is the decision on an Instance's usage.
 type observedPlan struct {
 	others   map[int]v0.Usage
 	released map[int]bool
-	// confirmed are slots held here that the Instance has as ours.
+	// confirmed are slots held here that this node holds in the Instance too.
 	confirmed map[int]bool
-	// adopt are slots that the Instance has as ours and that are unknown here.
+	// adopt are slots that this node holds in the Instance and that are unknown
+	// here.
 	adopt map[int]holder
-	// contested are slots held here that the Instance newly has as another
-	// node's.
+	// contested are slots held here that another node has got in the Instance.
 	contested map[int]string
-	// differs tells that the claims, with the adopted ones, are not those of
-	// the Instance.
+	// differs tells that the claims, with the adopted ones, are not those of the
+	// Instance.
 	differs bool
-	// changed tells that slots look different from here now.
+	// changed tells that the slots have changed for this node.
 	changed bool
 }
 
@@ -83,8 +82,8 @@ func planObserved(node string, in *instance, usage map[string]v0.Usage) observed
 		h, held := in.held[i]
 		_, pending := in.pending[i]
 		if u.Node != node {
-			// Nobody else can use a local device: such an entry is a mistake,
-			// and must not cost a slot.
+			// Nobody else can use a local device: such a value is a mistake and
+			// must not cost a slot.
 			if in.device == nil || in.device.shared {
 				plan.others[i] = u
 				if held && in.others[i] != u {
@@ -100,7 +99,7 @@ func planObserved(node string, in *instance, usage map[string]v0.Usage) observed
 		case held:
 			plan.differs = true
 		case pending:
-			// The claim that is being made, maybe before its answer.
+			// The claim that is being made; its answer may still be on the way.
 			ours--
 		case in.released[i]:
 			set(&plan.released, i, true)

@@ -52,7 +52,7 @@ func TestPlanClaim(t *testing.T) {
 		"lost to another node":     {in: here, slot: 9, door: inst, says: "node b holds it", taken: true},
 		"beyond capacity":          {in: here, slot: 4, door: inst, says: "has 4 slots"},
 		"one of two that are left": {in: shrunk, slot: 1, door: inst},
-		"kept back":                {in: shrunk, slot: 2, door: inst, says: "has 4 slots now and as many are held", taken: true},
+		"kept back":                {in: shrunk, slot: 2, door: inst, says: "now has 4 slots and as many are held", taken: true},
 		"kept back, the last":      {in: shrunk, slot: 3, door: conf, says: "as many are held", taken: true},
 		"unknown instance":         {in: nil, slot: 0, door: inst, says: "no such device"},
 		"gone device":              {in: &instance{held: map[int]holder{0: {door: inst}}}, slot: 0, door: inst, says: "no such device"},
@@ -109,7 +109,7 @@ func TestPlanReconcile(t *testing.T) {
 		},
 		"newly unused": {
 			claims: []Claim{claim(0, inst)},
-			want:   reconcilePlan{marks: []mark{{claim(0, inst), now}}, next: Grace},
+			want:   reconcilePlan{marks: []mark{{claim(0, inst), now}}, next: IdleGrace},
 		},
 		"unused within grace": {
 			claims: []Claim{claim(0, inst), claim(1, inst)}, idle: []time.Time{ago(5 * time.Second), ago(19 * time.Second)},
@@ -119,8 +119,8 @@ func TestPlanReconcile(t *testing.T) {
 			},
 		},
 		"unused for the grace": {
-			claims: []Claim{claim(0, inst)}, idle: []time.Time{ago(Grace)},
-			want: reconcilePlan{free: []Claim{claim(0, inst)}, marks: []mark{{claim(0, inst), ago(Grace)}}},
+			claims: []Claim{claim(0, inst)}, idle: []time.Time{ago(IdleGrace)},
+			want: reconcilePlan{free: []Claim{claim(0, inst)}, marks: []mark{{claim(0, inst), ago(IdleGrace)}}},
 		},
 		"blind: nothing is freed, and the grace starts anew": {
 			claims: []Claim{claim(0, inst)}, idle: []time.Time{ago(time.Hour)}, blind: true,

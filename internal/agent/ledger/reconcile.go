@@ -20,13 +20,13 @@ type Use struct {
 // View is what the kubelet says.
 type View struct {
 	Uses []Use
-	// Complete means that a slot that is not in Uses is not used. If it is
-	// false nothing is freed.
+	// Complete means that slots that are not in Uses are not used. If it is
+	// false, nothing is freed.
 	Complete bool
 }
 
-// Reconcile brings the claims in line with what the kubelet said at a time. It
-// returns after how long the next claim can be freed, 0 if none.
+// Reconcile adapts the claims to what the kubelet says. It returns after how
+// long the next claim can be freed, 0 if none can.
 func (l *Ledger) Reconcile(now time.Time, view View) (next time.Duration) {
 	l.writes.Lock()
 	l.mu.Lock()
@@ -37,9 +37,9 @@ func (l *Ledger) Reconcile(now time.Time, view View) (next time.Duration) {
 		err := l.save(plan.adopt, plan.free)
 		l.unwritable.Is(l.log, err)
 		if err != nil {
-			// What containers use is held, saved or not. The others stay
-			// claimed: freeing them here but not on disk would bring them back
-			// after a restart, when another node may have them.
+			// Slots that containers use are held, saved or not. The others stay
+			// claimed: if they were freed here but not on disk, they would come
+			// back after a restart, when another node may hold them.
 			plan.free = nil
 		}
 	}
@@ -56,8 +56,8 @@ func (l *Ledger) Reconcile(now time.Time, view View) (next time.Duration) {
 	return plan.next
 }
 
-// isSaved tells whether the checkpoint is up to date. It may not be after a
-// claim was taken over from an Instance, or a save has failed.
+// isSaved tells whether the checkpoint is up to date. It is not after a claim
+// was taken over from an Instance, or a save has failed.
 func (l *Ledger) isSaved() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,8 +83,8 @@ func (l *Ledger) snapshot() snapshot {
 	return s
 }
 
-// apply puts a plan that was saved into effect, and returns the instances that
-// have changed.
+// apply carries out a plan that was saved, and returns the instances that have
+// changed.
 func (l *Ledger) apply(plan reconcilePlan) []types.NamespacedName {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +129,7 @@ func (l *Ledger) apply(plan reconcilePlan) []types.NamespacedName {
 
 // snapshot is the state that planReconcile decides on.
 type snapshot struct {
-	// claims are sorted, and idle says since when each has been unused.
+	// claims are sorted; idle says since when each has been unused.
 	claims []Claim
 	idle   []time.Time
 	// pending are the ids of slots that are being claimed.
@@ -176,8 +176,8 @@ func planReconcile(now time.Time, s snapshot, view View) reconcilePlan {
 		delete(uses, u)
 		c, ok := claimOf(s.instances, u)
 		if !ok || s.pending[c.ID()] || used[c.ID()] {
-			// Not ours, on its way, or in use through both doors: then one
-			// claim is all there can be.
+			// Unknown, being claimed, or in use through both doors: then there
+			// can only be one claim.
 			continue
 		}
 		used[c.ID()] = true
@@ -199,13 +199,13 @@ func planReconcile(now time.Time, s snapshot, view View) reconcilePlan {
 			plan.marks = append(plan.marks, mark{c, idle})
 			continue
 		}
-		left := Grace - now.Sub(idle)
+		left := IdleGrace - now.Sub(idle)
 		if left <= 0 {
 			plan.free = append(plan.free, c)
 		} else if plan.next == 0 || left < plan.next {
 			plan.next = left
 		}
-		// Freed ones too, in case that freeing fails.
+		// Also of freed claims, in case that freeing fails.
 		plan.marks = append(plan.marks, mark{c, idle})
 	}
 	return plan

@@ -17,18 +17,18 @@ type Slot struct {
 	Usage v0.Usage
 	// Here tells that the holder is this node.
 	Here bool
-	// Idle tells that this node holds the slot, but that the kubelet no longer
-	// uses it: it is about to be freed.
+	// Idle tells that this node holds the slot and the kubelet no longer uses
+	// it: it is about to be freed.
 	Idle bool
-	// Withheld tells that nobody new may have the slot, free or held here as it
-	// is: the capacity shrank and slots beyond it are held instead, or see
-	// [instance.withheld].
+	// Withheld tells that nobody else may get the slot, although it is free or
+	// held here: the capacity has shrunk and slots beyond it are held instead,
+	// or see [instance.withheld].
 	Withheld bool
 }
 
 // Slots returns the slots of an Instance whose device is on this node, in
-// order, and nil for others. Slots beyond the capacity are there while this node
-// holds them.
+// order, and nil for others. Slots beyond the capacity are included while this
+// node holds them.
 func (l *Ledger) Slots(name types.NamespacedName) []Slot {
 	l.mu.Lock()
 	defer l.mu.Unlock()

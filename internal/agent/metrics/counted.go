@@ -8,7 +8,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// collector counts devices and handlers when it is asked.
+// collector counts devices and handlers when Prometheus asks.
 type collector struct {
 	from                                Counted
 	instances, devices, handlers, reach *prometheus.Desc
@@ -43,8 +43,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	type shared struct{ configuration, shared string }
 	type state struct{ configuration, state string }
 	instances, devices := map[shared]int{}, map[state]int{}
-	// Of two namespaces with a Configuration of one name both may have devices
-	// for a moment.
+	// For a moment Configurations of one name in two namespaces may both have
+	// devices.
 	for _, t := range c.from.Devices() {
 		name := text(t.Configuration.Name)
 		if t.Answered {

@@ -1,11 +1,11 @@
-// Package metrics is what an agent tells Prometheus of its work. docs/metrics.md
-// says what each means.
+// Package metrics has the agent's Prometheus metrics. docs/metrics.md describes
+// them.
 //
-// What can be counted when it is asked for (devices, handlers) is: it cannot
-// drift. The rest comes by the hooks of the steps. Labels are names of
-// Configurations and of handlers; a series goes when the last Configuration
-// that it is about does, so their number is bounded by the Configurations, and
-// for registered handlers by the registry's limits.
+// Devices and handlers are counted when Prometheus asks, so their numbers
+// cannot drift. The steps of the agent report the rest through hooks. Labels
+// are names of Configurations and handlers. A series is removed with the last
+// Configuration that it is about, so the Configurations bound their number, and
+// the registry's limits that of registered handlers.
 package metrics
 
 import (
@@ -41,10 +41,10 @@ type Metrics struct {
 	refusals       *prometheus.CounterVec
 
 	mu sync.Mutex
-	// configurations and handlers are what may be told of; nil before the
-	// Configurations are known, when everything may.
+	// configurations and handlers are those that may have series; nil before the
+	// Configurations are known, when all may.
 	configurations, handlers map[string]bool
-	// early are those that were told of before.
+	// early are those that got series before that.
 	early struct{ configurations, handlers map[string]bool }
 }
 
@@ -55,7 +55,8 @@ func NewRegistry() *prometheus.Registry {
 	return r
 }
 
-// Histogram returns what adds histograms of the built-in handlers to a registry.
+// Histogram returns the function that adds histograms of built-in handlers to a
+// registry.
 func Histogram(r prometheus.Registerer) func(handlermetrics.Definition) (observe func(time.Duration), err error) {
 	return func(d handlermetrics.Definition) (func(time.Duration), error) {
 		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: d.Name, Help: d.Help, Buckets: d.Buckets})
@@ -66,7 +67,7 @@ func Histogram(r prometheus.Registerer) func(handlermetrics.Definition) (observe
 	}
 }
 
-// Counted is what is counted when it is asked for.
+// Counted is what is counted when Prometheus asks.
 type Counted struct {
 	Devices   func() []inventory.Tally
 	Endpoints func() map[string]int // by handler name
@@ -105,7 +106,7 @@ func New(r prometheus.Registerer, c Counted) (*Metrics, error) {
 		}, []string{"reason"}),
 	}
 	m.early.configurations, m.early.handlers = map[string]bool{}, map[string]bool{}
-	// Series of which all values are known start at zero.
+	// Series whose labels are known start at zero.
 	for _, result := range []string{granted, denied} {
 		m.claims.WithLabelValues(result)
 	}
@@ -133,20 +134,20 @@ func (m *Metrics) SetConfigurations(all []*v0.Configuration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.configurations == nil {
-		// An agent that starts from its checkpoint has answers before it has
-		// heard of the Configurations.
+		// An agent that starts from its checkpoint gets answers before it knows
+		// the Configurations.
 		m.configurations, m.handlers = m.early.configurations, m.early.handlers
 	}
 	drop(m.responseTime.MetricVec, "configuration", m.configurations, configurations)
 	drop(m.responseResult.MetricVec, "discovery_handler_name", m.handlers, handlers)
-	for name := range handlers { // a counter that is not there yet cannot be seen to rise
+	for name := range handlers { // from zero, so that Prometheus sees the first increase
 		m.responseResult.WithLabelValues(text(name), success)
 		m.responseResult.WithLabelValues(text(name), fail)
 	}
 	m.configurations, m.handlers = configurations, handlers
 }
 
-// drop removes the series of names that are not there any more.
+// drop removes the series of names that no longer exist.
 func drop(series *prometheus.MetricVec, label string, before, now map[string]bool) {
 	for name := range before {
 		if !now[name] {
@@ -159,7 +160,7 @@ func drop(series *prometheus.MetricVec, label string, before, now map[string]boo
 func (m *Metrics) Answered(a registry.Answer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// A call may end when its Configuration is gone already.
+	// A call may end after its Configuration was deleted.
 	if m.configurations != nil && !m.configurations[a.Configuration.Name] || m.handlers != nil && !m.handlers[a.Handler] {
 		return
 	}
@@ -199,5 +200,5 @@ func (m *Metrics) Allocated(a deviceplugin.Allocation) {
 	m.claims.WithLabelValues(result).Add(float64(len(a.Slots)))
 }
 
-// text makes a label's value of what may not be UTF-8.
+// text returns a valid label value: UTF-8.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

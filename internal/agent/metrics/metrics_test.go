@@ -28,14 +28,14 @@ func configurations(handler string, names ...string) []*v0.Configuration {
 	return all
 }
 
-// node is what an agent would have to count.
-type node struct {
+// fixture is what an agent would have to count.
+type fixture struct {
 	tally     []inventory.Tally
 	endpoints map[string]int
 	reachable bool
 }
 
-func start(t *testing.T, n *node) (*Metrics, *prometheus.Registry) {
+func start(t *testing.T, n *fixture) (*Metrics, *prometheus.Registry) {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
 	m, err := New(r, Counted{
@@ -84,7 +84,7 @@ func shows(t *testing.T, r *prometheus.Registry, metric, want string) {
 }
 
 func TestDevicesAndHandlers(t *testing.T) {
-	n := &node{endpoints: map[string]int{}}
+	n := &fixture{endpoints: map[string]int{}}
 	_, r := start(t, n)
 	shows(t, r, "akri_instance_count", "")
 	shows(t, r, "akri_api_server_reachable", "0")
@@ -110,7 +110,7 @@ func TestDevicesAndHandlers(t *testing.T) {
 }
 
 func TestAnswers(t *testing.T) {
-	m, r := start(t, &node{})
+	m, r := start(t, &fixture{})
 	answer := func(configuration, handler string, err error) {
 		m.Answered(registry.Answer{Configuration: types.NamespacedName{Namespace: "ns", Name: configuration}, Handler: handler, Took: time.Second, Err: err})
 	}
@@ -139,7 +139,7 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestHooks(t *testing.T) {
-	m, r := start(t, &node{})
+	m, r := start(t, &fixture{})
 	shows(t, r, "akri_slot_claims_total", "denied 0, granted 0")
 	m.Allocated(deviceplugin.Allocation{Slots: []string{"a-0", "b-0"}})
 	m.Allocated(deviceplugin.Allocation{Slots: []string{"a-0"}, Err: errors.New("taken")})

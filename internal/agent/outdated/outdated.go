@@ -1,17 +1,17 @@
-// Package outdated finds the containers of this node that were given a device
-// as it no longer is.
+// Package outdated finds the containers of this node whose device has changed
+// since they got it.
 //
-// A container keeps what it was given when its Pod was admitted: device nodes,
-// mounts, environment. The kubelet writes that down and starts the container
-// with it again, in place, for as long as the Pod is there. A device may change
-// meanwhile under its id: it was plugged in again and has another number, two
-// have swapped theirs, a camera has another address. Only a new Pod is given
-// what is there now.
+// A container keeps what it got when its Pod was admitted: device nodes,
+// mounts, environment. The kubelet writes that to its checkpoint, and starts
+// the container with it again as long as the Pod exists. Meanwhile a device may
+// change and keep its id: it was plugged in again and has another number, two
+// have swapped their numbers, a camera has another address. Only a new Pod gets
+// the device as it is now.
 //
-// So what the kubelet wrote down is compared with what a container would be
-// given now, each time that a device in use has changed, and when the agent
-// starts: it need not have been there when it happened. What differs is said in
-// status.nodes of the Instance; what follows from it the controller decides.
+// So the kubelet's checkpoint is compared with what a container would get now:
+// each time that a device in use has changed, and when the agent starts, since
+// the device may have changed while there was no agent. Differences go to
+// status.nodes of the Instance. What to do about them is up to the controller.
 package outdated
 
 import (
@@ -36,30 +36,31 @@ import (
 )
 
 const (
-	// soon is how long after a change a look is taken: changes come in groups,
-	// and the kubelet writes down an allocation after it was answered.
-	soon = 500 * time.Millisecond
-	// rare is how long it becomes while a device changes all the time.
-	rare = 8 * time.Second
-	// retry is when a look that failed is taken again.
-	retry = 10 * time.Second
-	// never is when a look is taken that nothing asks for.
-	never = 24 * time.Hour
+	// lookDelay is the time from a change to the next comparison: changes come in
+	// groups, and the kubelet writes its checkpoint after it got the answer.
+	lookDelay = 500 * time.Millisecond
+	// maxLookDelay is what lookDelay grows to while a device changes all the
+	// time.
+	maxLookDelay = 8 * time.Second
+	// retryDelay is the time from a comparison that failed to the next.
+	retryDelay = 10 * time.Second
+	// idleDelay is the time to the next comparison if nothing happens.
+	idleDelay = 24 * time.Hour
 )
 
 // Options are what a Finder needs.
 type Options struct {
 	// Claims are the slots that this node holds.
 	Claims func() []ledger.Claim
-	// Given returns what containers were given; see [podresources.Watcher].
+	// Given returns what containers got; see [podresources.Watcher].
 	Given func() ([]podresources.Given, error)
 	// Pods asks the API server for the Pods of this node that have not ended.
 	Pods func(ctx context.Context) (map[types.UID]types.NamespacedName, error)
-	// Resolve returns a device as containers are given it now; see
+	// Resolve returns a device as containers get it now; see
 	// [hostpath.Rules.Resolve].
 	Resolve func(discovery.Device) (discovery.Device, error)
-	// Tell is told of an Instance with slots of this node which of them are
-	// outdated: none, or as many as there are. It must return soon.
+	// Tell is told which slots of an Instance and of this node are outdated:
+	// all of them, or none. It must return soon.
 	Tell   func(instance types.NamespacedName, slots []v0.OutdatedSlot)
 	Logger *slog.Logger
 }
@@ -73,7 +74,7 @@ type Finder struct {
 	devices  map[types.NamespacedName]inventory.Device
 	readings readings
 
-	// told is what was told last. Only Run uses it.
+	// told is what Tell was told last. Only Run uses it.
 	told map[types.NamespacedName][]v0.OutdatedSlot
 	// trouble is what was logged last, so that it is logged once.
 	trouble string
@@ -91,8 +92,8 @@ func New(o Options) *Finder {
 	}
 }
 
-// Kick has a look taken soon: slots have changed hands. It may be called at any
-// time.
+// Kick asks for a comparison soon, because slots have new holders. It may be
+// called at any time.
 func (f *Finder) Kick() {
 	select {
 	case f.kick <- struct{}{}:
@@ -120,20 +121,20 @@ func (f *Finder) DeviceGone(d inventory.Device) {
 	f.Kick()
 }
 
-// Run looks after each kick until ctx is done. Call it once.
+// Run compares after each kick until ctx is done. Call it once.
 func (f *Finder) Run(ctx context.Context) error {
-	timer := time.NewTimer(soon)
+	timer := time.NewTimer(lookDelay)
 	defer timer.Stop()
-	due := time.Now().Add(soon)
-	looks := pace.Pace{Least: soon, Most: rare}
+	due := time.Now().Add(lookDelay)
+	looks := pace.Pace{MinInterval: lookDelay, MaxInterval: maxLookDelay}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-f.kick:
-			// Never later than was meant: kicks may come without end, by a
-			// device that changes all the time.
-			if wait := max(soon, looks.Wait(time.Now())); time.Until(due) > wait {
+			// Kicks do not delay a comparison that is due earlier: they may come
+			// without end, from a device that changes all the time.
+			if wait := max(lookDelay, looks.Wait(time.Now())); time.Until(due) > wait {
 				due = time.Now().Add(wait)
 				timer.Reset(wait)
 			}
@@ -144,10 +145,10 @@ func (f *Finder) Run(ctx context.Context) error {
 		wait := f.untilQuiet()
 		if err := f.look(ctx); err != nil && ctx.Err() == nil {
 			if f.trouble != err.Error() {
-				f.opts.Logger.Warn("cannot tell which containers hold a device as it no longer is; trying again", "error", err)
+				f.opts.Logger.Warn("cannot tell which containers have an outdated device; trying again", "error", err)
 			}
 			f.trouble = err.Error()
-			wait = retry
+			wait = retryDelay
 		} else {
 			f.trouble = ""
 		}
@@ -156,7 +157,7 @@ func (f *Finder) Run(ctx context.Context) error {
 	}
 }
 
-// untilQuiet returns when to look though nothing happens: when a property that
+// untilQuiet returns when to compare if nothing happens: when a property that
 // was a reading counts again.
 func (f *Finder) untilQuiet() time.Duration {
 	f.mu.Lock()
@@ -164,7 +165,7 @@ func (f *Finder) untilQuiet() time.Duration {
 	if wait := f.readings.next(time.Now()); wait > 0 {
 		return wait
 	}
-	return never
+	return idleDelay
 }
 
 // look compares once.
@@ -185,9 +186,9 @@ func (f *Finder) look(ctx context.Context) error {
 	return unresolved
 }
 
-// current returns the devices in use of which it is known what containers are
-// given now: one that is offline, or not heard of since the start, is not among
-// them. The error is about those that could not be looked at.
+// current returns the devices in use, as containers get them now. Devices that
+// are offline or were not reported since the start are left out. The error is
+// about devices whose paths could not be resolved.
 func (f *Finder) current(held map[types.NamespacedName]map[string]ledger.Use) (now map[types.NamespacedName]inventory.Device, unresolved error) {
 	now = map[types.NamespacedName]inventory.Device{}
 	f.mu.Lock()
@@ -216,7 +217,7 @@ func (f *Finder) find(ctx context.Context, held map[types.NamespacedName]map[str
 	}
 	given, err := f.opts.Given()
 	if err != nil {
-		return nil, fmt.Errorf("read what the kubelet has given to containers: %w", err)
+		return nil, fmt.Errorf("read what containers got from the kubelet: %w", err)
 	}
 	byName := make(map[string]inventory.Device, len(now))
 	for name, d := range now {
@@ -250,7 +251,7 @@ func (f *Finder) find(ctx context.Context, held map[types.NamespacedName]map[str
 	for _, o := range all {
 		pod, ok := pods[types.UID(o.slot.PodUID)]
 		if !ok {
-			continue // the kubelet's record may have Pods that are gone
+			continue // the kubelet's checkpoint may have Pods that are gone
 		}
 		o.slot.PodNamespace, o.slot.PodName = pod.Namespace, pod.Name
 		found[o.instance] = append(found[o.instance], o.slot)
@@ -276,8 +277,8 @@ func (f *Finder) compare(g podresources.Given, byName map[string]inventory.Devic
 	)
 }
 
-// tell passes on what is new. Of a device that is not among those of now nothing
-// is known: what was said stays said.
+// tell tells what is new. Of a device that is not in now nothing is known: what
+// was told stays.
 func (f *Finder) tell(held map[types.NamespacedName]map[string]ledger.Use, now map[types.NamespacedName]inventory.Device, found map[types.NamespacedName][]v0.OutdatedSlot) {
 	for name := range now {
 		slots := found[name]
@@ -290,7 +291,7 @@ func (f *Finder) tell(held map[types.NamespacedName]map[string]ledger.Use, now m
 		f.told[name] = slots
 		f.opts.Tell(name, slots)
 		for _, s := range slots {
-			f.opts.Logger.Warn("a container holds a device as it no longer is",
+			f.opts.Logger.Warn("a container has an outdated device",
 				"slot", s.Slot, "pod", s.PodNamespace+"/"+s.PodName, "change", s.Change)
 		}
 	}

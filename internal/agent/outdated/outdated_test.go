@@ -40,8 +40,8 @@ func given(pod types.UID, node string, envs map[string]string) podresources.Give
 	}
 }
 
-// world is what a Finder looks at.
-type world struct {
+// fixture is what a Finder looks at.
+type fixture struct {
 	mu     sync.Mutex
 	claims []ledger.Claim
 	given  []podresources.Given
@@ -52,7 +52,7 @@ type world struct {
 	told   []string
 }
 
-func (w *world) finder() *Finder {
+func (w *fixture) finder() *Finder {
 	return New(Options{
 		Claims: func() []ledger.Claim { w.mu.Lock(); defer w.mu.Unlock(); return w.claims },
 		Given: func() ([]podresources.Given, error) {
@@ -66,7 +66,7 @@ func (w *world) finder() *Finder {
 			defer w.mu.Unlock()
 			return w.pods, w.err
 		},
-		// A link leads where the world says; else a path is its own end.
+		// A link leads where the fixture says; else a path is its own end.
 		Resolve: func(d discovery.Device) (discovery.Device, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -93,7 +93,7 @@ func (w *world) finder() *Finder {
 	})
 }
 
-func (w *world) want(t *testing.T, want ...string) {
+func (w *fixture) want(t *testing.T, want ...string) {
 	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -103,8 +103,8 @@ func (w *world) want(t *testing.T, want ...string) {
 	w.told = nil
 }
 
-func plain() *world {
-	return &world{
+func plain() *fixture {
+	return &fixture{
 		claims: []ledger.Claim{{Instance: cam, Slot: 0, Door: v0.DoorInstance}},
 		given:  []podresources.Given{given("u1", "/dev/x0", nil)},
 		pods:   map[types.UID]types.NamespacedName{"u1": {Namespace: "ns", Name: "p"}},
@@ -120,7 +120,7 @@ func TestReplug(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- f.Run(ctx) }()
 		step := func() {
-			time.Sleep(2 * soon) // fake
+			time.Sleep(2 * lookDelay) // fake
 			synctest.Wait()
 		}
 
@@ -168,7 +168,7 @@ func TestLink(t *testing.T) {
 			w.links["/dev/link"] = to
 			w.mu.Unlock()
 			f.Kick()
-			time.Sleep(2 * soon) // fake
+			time.Sleep(2 * lookDelay) // fake
 			synctest.Wait()
 		}
 
@@ -184,7 +184,7 @@ func TestLink(t *testing.T) {
 		w.mu.Lock()
 		w.links["/dev/link"] = "/dev/x0"
 		w.mu.Unlock()
-		time.Sleep(retry + soon) // fake: it looks again by itself
+		time.Sleep(retryDelay + lookDelay) // fake: it looks again by itself
 		synctest.Wait()
 		w.want(t, "cam-00000a:")
 		cancel()
@@ -204,13 +204,13 @@ func TestCutOff(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- f.Run(ctx) }()
 		f.DeviceChanged(device("/dev/x1", nil))
-		time.Sleep(3 * retry)
+		time.Sleep(3 * retryDelay)
 		synctest.Wait()
 		w.want(t)
 		w.mu.Lock()
 		w.err = nil
 		w.mu.Unlock()
-		time.Sleep(2 * retry)
+		time.Sleep(2 * retryDelay)
 		synctest.Wait()
 		w.want(t, "cam-00000a: cam-00000a-0 ns/p u1 device node /dev/x1 instead of /dev/x0")
 		cancel()
@@ -222,21 +222,21 @@ func TestLook(t *testing.T) {
 	changed := "cam-00000a: cam-00000a-0 ns/p u1 device node /dev/x1 instead of /dev/x0"
 	for _, tt := range []struct {
 		name   string
-		change func(*world, *inventory.Device)
+		change func(*fixture, *inventory.Device)
 		want   []string
 		reads  int
 	}{
-		{"changed while the agent was away", func(*world, *inventory.Device) {}, []string{changed}, 1},
-		{"nobody holds a slot", func(w *world, _ *inventory.Device) { w.claims = nil }, nil, 0},
-		{"not heard of since the start", func(_ *world, d *inventory.Device) { d.Usable = false }, nil, 0},
-		{"a Pod that is gone", func(w *world, _ *inventory.Device) { w.pods = nil }, []string{"cam-00000a:"}, 1},
-		{"through the other door", func(w *world, _ *inventory.Device) { w.claims[0].Door = v0.DoorConfiguration }, []string{"cam-00000a:"}, 1},
-		{"a slot that nobody holds any more", func(w *world, _ *inventory.Device) { w.claims[0].Slot = 1 }, []string{"cam-00000a:"}, 1},
-		{"upstream's number of a slot", func(w *world, _ *inventory.Device) {
+		{"changed while the agent was away", func(*fixture, *inventory.Device) {}, []string{changed}, 1},
+		{"nobody holds a slot", func(w *fixture, _ *inventory.Device) { w.claims = nil }, nil, 0},
+		{"not heard of since the start", func(_ *fixture, d *inventory.Device) { d.Usable = false }, nil, 0},
+		{"a Pod that is gone", func(w *fixture, _ *inventory.Device) { w.pods = nil }, []string{"cam-00000a:"}, 1},
+		{"through the other door", func(w *fixture, _ *inventory.Device) { w.claims[0].Door = v0.DoorConfiguration }, []string{"cam-00000a:"}, 1},
+		{"a slot that nobody holds any more", func(w *fixture, _ *inventory.Device) { w.claims[0].Slot = 1 }, []string{"cam-00000a:"}, 1},
+		{"upstream's number of a slot", func(w *fixture, _ *inventory.Device) {
 			w.claims[0].Door, w.claims[0].VirtualDevice = v0.DoorConfiguration, "0"
 			w.given[0].Resource, w.given[0].Slots = "akri.sh/cam", []string{"0"}
 		}, []string{"cam-00000a:"}, 1},
-		{"nothing is on record", func(w *world, _ *inventory.Device) { w.given = nil }, []string{"cam-00000a:"}, 1},
+		{"nothing is on record", func(w *fixture, _ *inventory.Device) { w.given = nil }, []string{"cam-00000a:"}, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, d := plain(), device("/dev/x1", nil)
@@ -294,13 +294,13 @@ func TestKickedWithoutEnd(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- f.Run(ctx) }()
 		f.DeviceChanged(device("/dev/x0", nil))
-		time.Sleep(2 * soon) // fake
+		time.Sleep(2 * lookDelay) // fake
 		f.DeviceChanged(device("/dev/x1", nil))
 		for i := range 10 {
 			other := device("/dev/y0", map[string]string{"LEVEL": fmt.Sprint(i)})
 			other.Instance.Name = "cam-00000b"
 			f.DeviceChanged(other)
-			time.Sleep(soon / 5) // fake
+			time.Sleep(lookDelay / 5) // fake
 		}
 		w.want(t, "cam-00000a:", "cam-00000a: cam-00000a-0 ns/p u1 device node /dev/x1 instead of /dev/x0")
 		w.mu.Lock()
@@ -310,10 +310,10 @@ func TestKickedWithoutEnd(t *testing.T) {
 			other := device("/dev/y0", map[string]string{"LEVEL": fmt.Sprint(i)})
 			other.Instance.Name = "cam-00000b"
 			f.DeviceChanged(other)
-			time.Sleep(soon / 5) // fake
+			time.Sleep(lookDelay / 5) // fake
 		}
 		if w.reads < 60 || w.reads > 90 {
-			t.Errorf("the kubelet's record was read %d times in %v", w.reads, 1200*soon)
+			t.Errorf("the kubelet's record was read %d times in %v", w.reads, 1200*lookDelay)
 		}
 		cancel()
 		<-done

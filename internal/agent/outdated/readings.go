@@ -8,16 +8,16 @@ import (
 
 const (
 	// readingAfter is how often a property must have changed, each time within
-	// readingWindow of the last, to be taken for a reading.
+	// readingWindow of the last, to count as a reading.
 	readingAfter  = 3
 	readingWindow = time.Hour
 )
 
-// readings knows which properties are readings: a counter, a signal's strength.
-// They say how a device fares, not which it is or where, so that a container
-// with another value of it is not outdated; brokers would be replaced for ever.
-// A property is one once it has changed three times, and until it has been quiet
-// for an hour. This is forgotten when the agent ends.
+// readings knows which properties are readings, such as a counter or the
+// strength of a signal. They do not say which device it is or where, so another
+// value does not make a container outdated: brokers would be replaced for ever.
+// A property is a reading once it has changed three times, and until it has not
+// changed for an hour. Readings are not saved.
 type readings map[types.NamespacedName]map[string]changes
 
 type changes struct {
@@ -25,7 +25,7 @@ type changes struct {
 	last  time.Time
 }
 
-// note takes in a device's properties as they were and are.
+// note compares the properties of a device before and after a change.
 func (r readings) note(instance types.NamespacedName, was, now map[string]string, at time.Time) {
 	for key, value := range now {
 		old, ok := was[key]
@@ -51,7 +51,7 @@ func (r readings) is(instance types.NamespacedName, key string, at time.Time) bo
 	return c.count >= readingAfter && at.Sub(c.last) <= readingWindow
 }
 
-// next returns when the next property ends to be a reading, if all stay quiet; 0
+// next returns when the next property stops being a reading, if none changes; 0
 // if there is none.
 func (r readings) next(at time.Time) time.Duration {
 	var next time.Duration

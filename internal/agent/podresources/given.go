@@ -12,7 +12,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/grant"
 )
 
-// Given is what one container was given of one resource.
+// Given is what one container got of one resource.
 type Given struct {
 	Pod      types.UID
 	Resource string // akri.sh/…
@@ -22,9 +22,9 @@ type Given struct {
 	Grant grant.Grant
 }
 
-// Given returns what containers were given, by the kubelet's own record; it may
-// still have Pods that are gone. Whoever gave it is in there: an agent of an
-// earlier version, or upstream's. What cannot be read of it is left out.
+// Given returns what containers got, from the kubelet's checkpoint; it may
+// still have Pods that are gone. They may have got it from an earlier version
+// of this agent, or from upstream's. What cannot be read is left out.
 func (w *Watcher) Given() ([]Given, error) {
 	records, _, err := readCheckpoint(w.Checkpoint)
 	if errors.Is(err, fs.ErrNotExist) {

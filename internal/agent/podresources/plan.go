@@ -16,7 +16,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/ledger"
 )
 
-// planList returns the slots of a list, and why the list may lack some.
+// planList returns the slots of a list, and why the list may be incomplete.
 func planList(pods []*podresourcesapi.PodResources, self types.NamespacedName, kubeletAge time.Duration) (uses []ledger.Use, trouble string) {
 	listed := false
 	for _, pod := range pods {
@@ -35,7 +35,7 @@ func planList(pods []*podresourcesapi.PodResources, self types.NamespacedName, k
 	switch {
 	case self.Name != "" && !listed:
 		return uses, "the kubelet does not list the agent's own Pod, so it may not know all Pods yet; no slot is freed"
-	case self.Name == "" && len(pods) == 0 && kubeletAge < settled:
+	case self.Name == "" && len(pods) == 0 && kubeletAge < settledAge:
 		return uses, "the kubelet has just started and lists no Pods; no slot is freed"
 	}
 	return uses, ""
@@ -43,7 +43,7 @@ func planList(pods []*podresourcesapi.PodResources, self types.NamespacedName, k
 
 func ours(resource string) bool { return strings.HasPrefix(resource, v0.ResourcePrefix+"/") }
 
-// missing tells whether a claim is not used.
+// missing tells whether there is a claim that is not used.
 func missing(claims []ledger.Claim, uses []ledger.Use) bool {
 	used := make(map[ledger.Use]bool, len(uses))
 	for _, u := range uses {
@@ -57,21 +57,21 @@ func missing(claims []ledger.Claim, uses []ledger.Use) bool {
 	return false
 }
 
-// entry is a slot in the device manager's checkpoint.
-type entry struct {
+// podUse is a slot in the kubelet's checkpoint, and the Pod that uses it.
+type podUse struct {
 	pod types.UID
 	use ledger.Use
 }
 
-// writtenOnly returns the slots of entries that are not in uses, but of Pods
-// that have not ended as far as is known. Doubtful are those among them of Pods
-// of which nobody knows.
-func writtenOnly(entries []entry, uses []ledger.Use, active func(types.UID) (active, known bool)) (more, doubtful []ledger.Use) {
+// writtenOnly returns the slots that are only in the checkpoint, not in uses,
+// unless their Pods are known to have ended. doubtful are those of them whose
+// Pods nobody knows.
+func writtenOnly(written []podUse, uses []ledger.Use, active func(types.UID) (active, known bool)) (more, doubtful []ledger.Use) {
 	used := make(map[ledger.Use]bool, len(uses))
 	for _, u := range uses {
 		used[u] = true
 	}
-	for _, e := range entries {
+	for _, e := range written {
 		if used[e.use] {
 			continue
 		}
@@ -88,12 +88,11 @@ func writtenOnly(entries []entry, uses []ledger.Use, active func(types.UID) (act
 	return more, doubtful
 }
 
-// maxCheckpoint bounds what is read of the file, in bytes. An entry has what
-// Allocate answered.
-const maxCheckpoint = 64 << 20
+// maxCheckpointBytes bounds what is read of the checkpoint. It contains the
+// answers to Allocate.
+const maxCheckpointBytes = 64 << 20
 
-// readCheckpoint reads the device manager's file, and returns when it was
-// written.
+// readCheckpoint reads the kubelet's checkpoint, and returns when it was written.
 func readCheckpoint(path string) ([]record, time.Time, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -104,12 +103,12 @@ func readCheckpoint(path string) ([]record, time.Time, error) {
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	raw, err := io.ReadAll(io.LimitReader(file, maxCheckpoint+1))
+	raw, err := io.ReadAll(io.LimitReader(file, maxCheckpointBytes+1))
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	if len(raw) > maxCheckpoint {
-		return nil, time.Time{}, fmt.Errorf("%s has more than %d bytes", path, maxCheckpoint)
+	if len(raw) > maxCheckpointBytes {
+		return nil, time.Time{}, fmt.Errorf("%s has more than %d bytes", path, maxCheckpointBytes)
 	}
 	records, err := parseCheckpoint(raw)
 	if err != nil {
@@ -118,7 +117,7 @@ func readCheckpoint(path string) ([]record, time.Time, error) {
 	return records, info.ModTime(), nil
 }
 
-// record is what one container has of one resource, in the form of
+// record is what one container has of one resource, as in
 // cm/devicemanager/checkpoint/checkpoint.go.
 type record struct {
 	PodUID       types.UID
@@ -142,19 +141,19 @@ func parseCheckpoint(raw []byte) ([]record, error) {
 	return slices.DeleteFunc(content.Data.PodDeviceEntries, func(r record) bool { return !ours(r.ResourceName) }), nil
 }
 
-// entriesOf returns the single slots of records.
-func entriesOf(records []record) []entry {
-	var entries []entry
+// podUses returns the slots of records.
+func podUses(records []record) []podUse {
+	var uses []podUse
 	for _, r := range records {
 		for _, id := range r.DeviceIDs {
-			entries = append(entries, entry{r.PodUID, ledger.Use{Resource: r.ResourceName, ID: id}})
+			uses = append(uses, podUse{r.PodUID, ledger.Use{Resource: r.ResourceName, ID: id}})
 		}
 	}
-	return entries
+	return uses
 }
 
-// deviceIDs are written as lists per NUMA node, and by kubelets before 1.20 as
-// one list.
+// deviceIDs are written as a list per NUMA node; kubelets before 1.20 wrote one
+// list.
 type deviceIDs []string
 
 func (d *deviceIDs) UnmarshalJSON(raw []byte) error {

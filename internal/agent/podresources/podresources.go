@@ -1,25 +1,26 @@
-// Package podresources learns from the kubelet which slots containers use.
+// Package podresources finds out from the kubelet which slots containers use.
 //
-// There are two sources, and each alone is wrong at times (files are those of
+// The kubelet tells that in two ways, and each can be wrong (files are those of
 // pkg/kubelet in Kubernetes v1.37):
 //
-//   - The PodResources API lists the devices of active Pods. It leaves ordinary
-//     init containers out (apis/podresources/server_v1.go, List), and after a
-//     restart of the kubelet it lists nothing, without an error, until the Pods
-//     have come from the API server. So a list is complete only if it is
-//     plausible: with the agent's own Pod in it, if it runs in one.
-//   - The device manager's checkpoint file has init containers too. It is written
-//     when something is allocated and when a plugin sends a list
-//     (cm/devicemanager/manager.go, writeCheckpoint), not when a Pod ends, so it
-//     may name Pods that are gone. It is read when a claim is not in the list. A
-//     slot that only it names counts as used, unless the API server says that the
-//     Pod has ended. If nobody can say, the kubelet is nudged to write it again;
-//     answering List it has just dropped Pods that ended (UpdateAllocatedDevices).
+//   - The PodResources API lists the devices of active Pods. It leaves out
+//     ordinary init containers (apis/podresources/server_v1.go, List). After a
+//     restart of the kubelet it lists nothing, without an error, until the
+//     kubelet has the Pods from the API server. So a list only counts as
+//     complete if the agent's own Pod is in it, if it runs in one.
+//   - The device manager's checkpoint also has init containers. The kubelet
+//     writes it when it allocates and when a plugin sends a list
+//     (cm/devicemanager/manager.go, writeCheckpoint), but not when a Pod ends.
+//     So it may have Pods that are gone. It is read when a claim is not in the
+//     list. A slot that is only in the checkpoint counts as used, unless the
+//     API server says that the Pod has ended. If nobody can say that, the
+//     kubelet is nudged to write the checkpoint again: when it answers List, it
+//     drops Pods that have ended (UpdateAllocatedDevices).
 //
-// What comes out is a [ledger.View].
+// The result is a [ledger.View].
 //
-// The file also holds the answers that containers got to Allocate, which is what
-// they are started with again, in place: see [Watcher.Given].
+// The checkpoint also has the answers to Allocate, with which the kubelet starts
+// containers again: see [Watcher.Given].
 package podresources
 
 import (
@@ -43,21 +44,21 @@ import (
 )
 
 const (
-	// Interval is the time between two looks.
-	Interval = 10 * time.Second
-	// soon is how long after a change another look is taken: changes come in
+	// LookInterval is the time between two looks.
+	LookInterval = 10 * time.Second
+	// lookDelay is the time from a change to the next look: changes come in
 	// groups.
-	soon = time.Second
+	lookDelay = time.Second
 	// listTimeout bounds a List.
 	listTimeout = 5 * time.Second
-	// maxList bounds the list, in bytes, as the kubelet's own client does.
-	maxList = 16 << 20
-	// settled is the age at which a kubelet without Pods is believed.
-	settled = 2 * time.Minute
-	// stale is the age at which the checkpoint file is asked to be written again
-	// while it is the only one to name a slot. It is asked at once when a slot
-	// leaves the list.
-	stale = time.Minute
+	// maxListBytes bounds the list, in bytes, as the kubelet's own client does.
+	maxListBytes = 16 << 20
+	// settledAge is the age from which a kubelet without Pods is believed.
+	settledAge = 2 * time.Minute
+	// staleAge is the age at which the kubelet is nudged to write its
+	// checkpoint again, while a slot is only in the checkpoint. When a slot
+	// leaves the list, the kubelet is nudged at once.
+	staleAge = time.Minute
 
 	defaultSocket     = "/var/lib/kubelet/pod-resources/kubelet.sock"
 	defaultCheckpoint = "/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint"
@@ -99,8 +100,8 @@ type Watcher struct {
 	kick   chan struct{}
 	// trouble is what was logged last, so that it is logged once.
 	trouble string
-	// doubtful are the slots that only the checkpoint file named last time, of
-	// Pods of which nobody knew.
+	// doubtful are the slots that were only in the checkpoint last time, and
+	// whose Pods nobody knew.
 	doubtful []ledger.Use
 }
 
@@ -115,9 +116,9 @@ func New(o Options) (*Watcher, error) {
 	conn, err := grpc.NewClient("unix://"+o.Socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithAuthority("localhost"),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxList)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxListBytes)),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: time.Second, Multiplier: 2, Jitter: 0.2, MaxDelay: Interval / 2},
+			Backoff:           backoff.Config{BaseDelay: time.Second, Multiplier: 2, Jitter: 0.2, MaxDelay: LookInterval / 2},
 			MinConnectTimeout: listTimeout,
 		}),
 	)
@@ -132,7 +133,7 @@ func New(o Options) (*Watcher, error) {
 	}, nil
 }
 
-// Kick has a look taken soon. It may be called at any time.
+// Kick asks for a look soon. It may be called at any time.
 func (w *Watcher) Kick() {
 	select {
 	case w.kick <- struct{}{}:
@@ -140,8 +141,8 @@ func (w *Watcher) Kick() {
 	}
 }
 
-// Run looks at once and then every [Interval], sooner after [Watcher.Kick] or if
-// a slot can be freed sooner, until ctx is done. Call it once.
+// Run looks at once and then every [LookInterval], sooner after [Watcher.Kick]
+// or if a slot can be freed sooner, until ctx is done. Call it once.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer w.close()
 	for ctx.Err() == nil {
@@ -151,8 +152,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-timer.C:
 		case <-w.kick:
-			if soon < wait {
-				timer.Reset(soon)
+			if lookDelay < wait {
+				timer.Reset(lookDelay)
 			}
 			select {
 			case <-ctx.Done():
@@ -164,10 +165,9 @@ func (w *Watcher) Run(ctx context.Context) error {
 	return nil
 }
 
-// look asks the kubelet once, and returns when to look again.
+// look asks the kubelet once, and returns how long to wait before the next look.
 func (w *Watcher) look(ctx context.Context) time.Duration {
-	// This text is part of the interface: upstream's tests look for it, in images
-	// with a shell, which log so much.
+	// Do not change this text: upstream's tests look for it.
 	w.Logger.Debug("reclaiming unused slots - start")
 	callCtx, cancel := context.WithTimeout(ctx, listTimeout)
 	list, err := w.client.List(callCtx, &podresourcesapi.ListPodResourcesRequest{})
@@ -176,18 +176,18 @@ func (w *Watcher) look(ctx context.Context) time.Duration {
 		if ctx.Err() == nil {
 			w.complain(fmt.Sprintf("the kubelet does not list what its containers use; no slot is freed: %v", err))
 		}
-		return Interval
+		return LookInterval
 	}
 	view, trouble := w.view(ctx, list)
 	w.complain(trouble)
 	next := w.Ledger.Reconcile(time.Now(), view)
-	if next > 0 && next < Interval {
+	if next > 0 && next < LookInterval {
 		return next
 	}
-	return Interval
+	return LookInterval
 }
 
-// complain logs a trouble when it begins, and when it ends.
+// complain logs a problem when it begins and when it ends.
 func (w *Watcher) complain(trouble string) {
 	switch {
 	case trouble == w.trouble:
@@ -199,8 +199,8 @@ func (w *Watcher) complain(trouble string) {
 	w.trouble = trouble
 }
 
-// view makes a view of what the kubelet has listed, and says why it is not
-// complete if it is not.
+// view makes a view of the kubelet's list. If it is not complete, trouble says
+// why.
 func (w *Watcher) view(ctx context.Context, list *podresourcesapi.ListPodResourcesResponse) (view ledger.View, trouble string) {
 	view.Uses, trouble = planList(list.PodResources, w.Self, w.kubeletAge())
 	view.Complete = trouble == ""
@@ -216,17 +216,17 @@ func (w *Watcher) view(ctx context.Context, list *podresourcesapi.ListPodResourc
 		view.Complete = false
 		return view, fmt.Sprintf("the kubelet's record of init containers cannot be read; no slot is freed: %v", err)
 	}
-	more, doubtful := writtenOnly(entriesOf(records), view.Uses, w.asker(ctx))
+	more, doubtful := writtenOnly(podUses(records), view.Uses, w.asker(ctx))
 	view.Uses = append(view.Uses, more...)
 	news := slices.ContainsFunc(doubtful, func(u ledger.Use) bool { return !slices.Contains(w.doubtful, u) })
-	if w.doubtful = doubtful; w.Nudge != nil && (news || len(doubtful) > 0 && time.Since(written) > stale) {
+	if w.doubtful = doubtful; w.Nudge != nil && (news || len(doubtful) > 0 && time.Since(written) > staleAge) {
 		w.Nudge()
 	}
 	return view, trouble
 }
 
-// kubeletAge returns for how long the kubelet has been there: it makes its
-// socket anew when it starts.
+// kubeletAge returns how long the kubelet has been running: when it starts, it
+// makes a new socket.
 func (w *Watcher) kubeletAge() time.Duration {
 	info, err := os.Stat(w.Socket)
 	if err != nil {
@@ -235,8 +235,8 @@ func (w *Watcher) kubeletAge() time.Duration {
 	return time.Since(info.ModTime())
 }
 
-// asker returns a function that says what the API server knows of a Pod, which
-// asks for all Pods once, if at all.
+// asker returns a function that tells what the API server knows of a Pod. It
+// asks for all Pods once, when it is first called.
 func (w *Watcher) asker(ctx context.Context) func(uid types.UID) (active, known bool) {
 	ask := sync.OnceValues(func() (map[types.UID]types.NamespacedName, error) {
 		if w.ActivePods == nil {

@@ -90,7 +90,7 @@ func TestPlanList(t *testing.T) {
 }
 
 func TestWrittenOnly(t *testing.T) {
-	entries := []entry{
+	entries := []podUse{
 		{"listed", use("akri.sh/cam", "0")}, {"active", use("akri.sh/cam", "1")}, {"ended", use("akri.sh/cam", "2")},
 		{"unknown", use("akri.sh/cam", "3")}, {"active", use("akri.sh/cam", "1")},
 	}
@@ -116,12 +116,12 @@ func TestParseCheckpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := entriesOf(records)
-	want := []entry{
+	got := podUses(records)
+	want := []podUse{
 		{"u1", use("akri.sh/cam", "cam-0000a1-0")}, {"u1", use("akri.sh/cam", "cam-0000a2-0")}, {"u3", use("akri.sh/cam", "cam-0000a3-0")},
 	}
-	less := cmpopts.SortSlices(func(a, b entry) bool { return a.use.ID < b.use.ID })
-	if diff := cmp.Diff(want, got, less, cmp.AllowUnexported(entry{})); diff != "" {
+	less := cmpopts.SortSlices(func(a, b podUse) bool { return a.use.ID < b.use.ID })
+	if diff := cmp.Diff(want, got, less, cmp.AllowUnexported(podUse{})); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
 	for _, bad := range []string{"", "{}", "[]", `{"Data":1}`, `{"Data":{"PodDeviceEntries":[{"ResourceName":"akri.sh/x","DeviceIDs":7}]}}`} {
@@ -138,7 +138,7 @@ func FuzzParseCheckpoint(f *testing.F) {
 	f.Add([]byte(written))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		records, err := parseCheckpoint(raw)
-		entries := entriesOf(records)
+		entries := podUses(records)
 		if err != nil && len(entries) > 0 {
 			t.Error("entries with an error")
 		}
@@ -182,16 +182,16 @@ func (k *fakeKubelet) serve(t *testing.T, socket string) {
 	})
 }
 
-// book is a Ledger that notes views.
-type book struct {
+// fakeLedger is a Ledger that notes views.
+type fakeLedger struct {
 	claims []ledger.Claim
 	views  chan ledger.View
 	next   time.Duration
 }
 
-func (b *book) Claims() []ledger.Claim { return b.claims }
+func (b *fakeLedger) Claims() []ledger.Claim { return b.claims }
 
-func (b *book) Reconcile(_ time.Time, view ledger.View) time.Duration {
+func (b *fakeLedger) Reconcile(_ time.Time, view ledger.View) time.Duration {
 	b.views <- view
 	return b.next
 }
@@ -209,7 +209,7 @@ func TestWatcher(t *testing.T) {
 	dir := socketDir(t)
 	kubelet := &fakeKubelet{pods: []*podresourcesapi.PodResources{pod("agent"), pod("b", "akri.sh/cam=cam-0000a1-0")}}
 	kubelet.serve(t, filepath.Join(dir, "s"))
-	books := &book{views: make(chan ledger.View), next: time.Millisecond}
+	books := &fakeLedger{views: make(chan ledger.View), next: time.Millisecond}
 	var log bytes.Buffer
 	w, err := New(Options{
 		Socket: filepath.Join(dir, "s"), Checkpoint: filepath.Join(dir, "checkpoint"),
@@ -319,7 +319,7 @@ func TestInitContainers(t *testing.T) {
 			}
 			nudged := false
 			w := &Watcher{Options: Options{
-				Checkpoint: path, Self: self, Ledger: &book{claims: test.claims}, Logger: slog.New(slog.DiscardHandler),
+				Checkpoint: path, Self: self, Ledger: &fakeLedger{claims: test.claims}, Logger: slog.New(slog.DiscardHandler),
 				ActivePods: test.active, Nudge: func() { nudged = true },
 			}}
 			if test.known {
@@ -327,7 +327,7 @@ func TestInitContainers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, e := range entriesOf(records) {
+				for _, e := range podUses(records) {
 					w.doubtful = append(w.doubtful, e.use)
 				}
 			}
@@ -350,14 +350,14 @@ func TestKubeletFails(t *testing.T) {
 	kubelet := &fakeKubelet{err: errors.New("not ready")}
 	kubelet.serve(t, filepath.Join(dir, "s"))
 	var log bytes.Buffer
-	w, err := New(Options{Socket: filepath.Join(dir, "s"), Ledger: &book{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	w, err := New(Options{Socket: filepath.Join(dir, "s"), Ledger: &fakeLedger{}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.close()
 	for range 2 {
-		if wait := w.look(t.Context()); wait != Interval {
-			t.Errorf("next look in %v, want %v", wait, Interval)
+		if wait := w.look(t.Context()); wait != LookInterval {
+			t.Errorf("next look in %v, want %v", wait, LookInterval)
 		}
 	}
 	if n := strings.Count(log.String(), "not ready"); n != 1 {

@@ -14,11 +14,11 @@ import (
 	"github.com/akri-go/akri/internal/backoff"
 )
 
-// Adopt waits until the Instances are known and returns the devices of those
-// that have this node among their nodes: what the node had before, as far as
-// the API server knows. Mounts and device nodes are not known, so no container
-// can be given one of them. Instances without the full device id are left out:
-// upstream's agents made them; see [legacyGrace].
+// Adopt waits until the Instances are known and returns the devices of those that
+// have this node among their nodes: what the node had before, as far as the API
+// server knows. Their mounts and device nodes are not known, so containers cannot
+// get them yet. Instances without the full device id are left out: upstream's
+// agents made them; see [legacyGrace].
 func (p *Publisher) Adopt(ctx context.Context) ([]inventory.Device, error) {
 	select {
 	case <-p.ready:
@@ -76,15 +76,15 @@ func isName(name, configuration, id, node string, shared bool) bool {
 	return false
 }
 
-// legacyGrace is how long an Instance that upstream's agent of this node has
-// made may wait for a handler to report its device, counted while the API
-// server is reachable. It is as long as the devices of a lost handler stay.
+// legacyGrace is how long an Instance that upstream's agent of this node made
+// waits for a handler to report its device, counted while the API server is
+// reachable. The devices of a lost handler stay as long.
 const legacyGrace = 5 * time.Minute
 
-// legacyRun takes over what upstream's agent of this node has made. Its
-// Instances have none of our labels, so the watches do not show them. Those
-// whose device a handler reports get their labels like any Instance that is not
-// as it should be; the others are left in the end, as upstream's agent would.
+// legacyRun takes over the Instances that upstream's agent of this node made.
+// They have none of our labels, so the watches do not show them. Those whose
+// device a handler reports get their labels like any Instance that is not as it
+// should be; this node leaves the others in the end, as upstream's agent would.
 func (p *Publisher) legacyRun(ctx context.Context) {
 	select {
 	case <-p.ready:
@@ -146,7 +146,7 @@ func (p *Publisher) legacyList(ctx context.Context) error {
 		if p.observed[name] == nil {
 			p.see(o, true)
 		}
-		if e := p.entries[name]; e == nil || e.word == Unknown {
+		if g := p.goals[name]; g == nil || g.word == Unknown {
 			p.legacy[name] = true
 		}
 		p.mu.Unlock()

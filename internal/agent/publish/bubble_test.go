@@ -45,7 +45,7 @@ func TestRefusedDoesNotStarve(t *testing.T) {
 		if warnings == 0 || warnings > 60 {
 			t.Errorf("%d Events about it", warnings)
 		}
-		time.Sleep(backoffMost)
+		time.Sleep(maxRetryDelay)
 		synctest.Wait()
 		if !f.has(numbered(0).Instance) {
 			t.Error("it is not tried again")

@@ -23,43 +23,42 @@ var (
 	ErrNoInstance = errors.New("the device has no Instance with this node")
 )
 
-// claimRequest is a call of Claim that waits.
-type claimRequest struct {
+// pendingClaim is a call of Claim that waits for its answer.
+type pendingClaim struct {
 	ctx    context.Context
 	claims map[string]v0.Usage
-	done   chan error // room for one
-	// looked tells that a refusal was checked against the live Instance.
+	done   chan error // holds one value
+	// looked tells that a refusal was checked with the live Instance.
 	looked bool
 }
 
-// Claim makes the slots of an Instance that this node holds to be claims, all
-// of them, by slot id, and returns once the API server has said yes. If another
-// node holds one of the slots nothing changes, and the error wraps [ledger.ErrTaken].
-// Other errors: [ErrUnreachable], [ErrNoInstance], those of ctx and of the API
-// server; then the slots may or may not have been taken for a moment, and will
-// be as before.
+// Claim writes the slots of an Instance that this node holds: all of them, by
+// slot id. It returns nil once the API server has accepted them. If another
+// node holds one of the slots nothing changes, and the error wraps
+// [ledger.ErrTaken]. Other errors are [ErrUnreachable], [ErrNoInstance], those
+// of ctx and of the API server. After these the slots may have been taken for a
+// moment, and become what they were before.
 //
-// Claims of one Instance come one after the other: the caller of a second one
-// knows the outcome of the first. The claims of a successful call are kept as
-// if recorded ([Publisher.Record]).
+// Calls for one Instance must not overlap. The claims of a successful call are
+// kept as if they were recorded ([Publisher.Record]).
 func (p *Publisher) Claim(ctx context.Context, instance types.NamespacedName, claims map[string]v0.Usage) error {
-	r := &claimRequest{ctx: ctx, claims: copyClaims(claims), done: make(chan error, 1)}
+	pc := &pendingClaim{ctx: ctx, claims: copyClaims(claims), done: make(chan error, 1)}
 	p.mu.Lock()
-	e := p.entry(instance)
-	if e.request != nil {
+	g := p.goal(instance)
+	if g.pending != nil {
 		p.mu.Unlock()
 		return fmt.Errorf("claim slots of instance %s: another claim is under way", instance)
 	}
-	e.request = r
+	g.pending = pc
 	p.mu.Unlock()
 	p.queue.Add(instance)
 	select {
-	case err := <-r.done:
+	case err := <-pc.done:
 		return err
 	case <-ctx.Done():
-		p.withdraw(instance, r)
+		p.withdraw(instance, pc)
 		select {
-		case err := <-r.done: // it was answered meanwhile
+		case err := <-pc.done: // it was answered meanwhile
 			return err
 		default:
 			return ctx.Err()
@@ -67,42 +66,42 @@ func (p *Publisher) Claim(ctx context.Context, instance types.NamespacedName, cl
 	}
 }
 
-// withdraw takes back a request that nobody waits for any more. What of it was
-// written is put right.
-func (p *Publisher) withdraw(instance types.NamespacedName, r *claimRequest) {
+// withdraw ends a call that nobody waits for any longer. What it has written is
+// undone.
+func (p *Publisher) withdraw(instance types.NamespacedName, pc *pendingClaim) {
 	p.mu.Lock()
-	if e := p.entries[instance]; e != nil && e.request == r {
-		e.request = nil
+	if g := p.goals[instance]; g != nil && g.pending == pc {
+		g.pending = nil
 	}
 	p.mu.Unlock()
 	p.queue.Add(instance)
 }
 
-// waiting returns the request that waits for an Instance, or nil.
-func (p *Publisher) waiting(name types.NamespacedName) *claimRequest {
+// waiting returns the claim that waits for an Instance, or nil.
+func (p *Publisher) waiting(name types.NamespacedName) *pendingClaim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.entries[name]; e != nil {
-		return e.request
+	if g := p.goals[name]; g != nil {
+		return g.pending
 	}
 	return nil
 }
 
-// urgent tells whether somebody waits for an Instance.
+// urgent tells whether a claim waits for an Instance.
 func (p *Publisher) urgent(name types.NamespacedName) bool { return p.waiting(name) != nil }
 
-// claim writes until the Instance shows the claims of a request, and returns
-// nil then, or why it will not.
-func (p *Publisher) claim(ctx context.Context, name types.NamespacedName, r *claimRequest) error {
+// claim writes until the Instance has the claims of a call. It returns nil then,
+// or why it cannot have them.
+func (p *Publisher) claim(ctx context.Context, name types.NamespacedName, pc *pendingClaim) error {
 	for range maxRounds {
-		if err := r.ctx.Err(); err != nil {
+		if err := pc.ctx.Err(); err != nil {
 			return err
 		}
 		want, have := p.look(name)
-		want.Claims = r.claims
+		want.Claims = pc.claims
 		d := p.decide(want, have)
 		if want.isRead() && (len(d.Writes) == 0 || len(d.Taken) > 0) {
-			if err := p.verdict(ctx, name, r, d, have); err != errAgain {
+			if err := p.verdict(ctx, name, pc, d, have); err != errAgain {
 				return err
 			}
 			continue
@@ -117,15 +116,15 @@ func (p *Publisher) claim(ctx context.Context, name types.NamespacedName, r *cla
 	return errRestless(name)
 }
 
-// verdict tells what has become of a request when there is nothing to write
-// for it, or nothing that may be written.
-func (p *Publisher) verdict(ctx context.Context, name types.NamespacedName, r *claimRequest, d Decision, have *v0.Instance) error {
-	beyond, claims := p.beyond(name, r, d)
+// verdict returns the answer to a call when there is nothing to write for it, or
+// nothing that may be written.
+func (p *Publisher) verdict(ctx context.Context, name types.NamespacedName, pc *pendingClaim, d Decision, have *v0.Instance) error {
+	beyond, claims := p.beyond(name, pc, d)
 	if len(d.Taken)+len(beyond) == 0 && holds(have, claims) {
 		return nil
 	}
-	if !r.looked {
-		r.looked = true
+	if !pc.looked {
+		pc.looked = true
 		if !p.opts.Arbiter.Reachable() {
 			return ErrUnreachable
 		}
@@ -153,15 +152,15 @@ func (p *Publisher) verdict(ctx context.Context, name types.NamespacedName, r *c
 	}
 }
 
-// beyond returns the slots beyond the capacity that a request wants and that
-// were not held before, and its claims without those that were: containers have
-// them from when there were more slots.
-func (p *Publisher) beyond(name types.NamespacedName, r *claimRequest, d Decision) (fresh []string, claims map[string]v0.Usage) {
-	claims = maps.Clone(r.claims)
+// beyond returns the slots beyond the capacity that a call wants and that were
+// not held before. It also returns the call's claims without those that were:
+// their containers have them from when there were more slots.
+func (p *Publisher) beyond(name types.NamespacedName, pc *pendingClaim, d Decision) (fresh []string, claims map[string]v0.Usage) {
+	claims = maps.Clone(pc.claims)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, slot := range d.Beyond {
-		if e := p.entries[name]; e != nil && e.claims[slot] == r.claims[slot] {
+		if g := p.goals[name]; g != nil && g.claims[slot] == pc.claims[slot] {
 			delete(claims, slot)
 		} else {
 			fresh = append(fresh, slot)
@@ -170,7 +169,7 @@ func (p *Publisher) beyond(name types.NamespacedName, r *claimRequest, d Decisio
 	return fresh, claims
 }
 
-// holds tells whether an Instance shows all claims.
+// holds tells whether an Instance has all claims.
 func holds(o *v0.Instance, claims map[string]v0.Usage) bool {
 	if o == nil || o.DeletionTimestamp != nil {
 		return len(claims) == 0
@@ -183,29 +182,29 @@ func holds(o *v0.Instance, claims map[string]v0.Usage) bool {
 	return true
 }
 
-// answer ends a request. If it failed, what was wanted before counts again.
-func (p *Publisher) answer(name types.NamespacedName, r *claimRequest, err error) {
+// answer ends a call. If it failed, the claims of before count again.
+func (p *Publisher) answer(name types.NamespacedName, pc *pendingClaim, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := p.entries[name]
-	if e == nil || e.request != r {
+	g := p.goals[name]
+	if g == nil || g.pending != pc {
 		return // withdrawn
 	}
-	e.request = nil
+	g.pending = nil
 	if err == nil {
-		e.claims = maps.Clone(r.claims)
+		g.claims = maps.Clone(pc.claims)
 	}
-	r.done <- err
+	pc.done <- err
 }
 
-// giveUp answers all requests when the Publisher ends.
+// giveUp answers all calls when the Publisher ends.
 func (p *Publisher) giveUp() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, e := range p.entries {
-		if e.request != nil {
-			e.request.done <- context.Canceled
-			e.request = nil
+	for _, g := range p.goals {
+		if g.pending != nil {
+			g.pending.done <- context.Canceled
+			g.pending = nil
 		}
 	}
 }

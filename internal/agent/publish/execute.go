@@ -15,8 +15,8 @@ import (
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 )
 
-// errNoOwner says that the Configuration is gone, or another of that name is
-// there.
+// errNoOwner says that the Configuration is gone, or was replaced by another with
+// its name.
 var errNoOwner = errors.New("its Configuration is gone")
 
 // execute does the writes in order.
@@ -36,9 +36,9 @@ func (p *Publisher) execute(ctx context.Context, name types.NamespacedName, writ
 			p.opts.Written(name, w.Verb, time.Since(start))
 		}
 		p.mu.Lock()
-		if e := p.entries[name]; e != nil {
-			e.wrote = true
-			e.moved(p.opts.Node, have, o)
+		if g := p.goals[name]; g != nil {
+			g.wrote = true
+			g.moved(p.opts.Node, have, o)
 		}
 		if o == nil {
 			p.vanish(name, w.UID)
@@ -54,15 +54,15 @@ func (p *Publisher) execute(ctx context.Context, name types.NamespacedName, writ
 	return nil
 }
 
-// moved notes whether a write has taken the node into the Instance or out.
-func (e *entry) moved(node string, have, now *v0.Instance) {
+// moved notes whether a write has added the node to the Instance or removed it.
+func (g *goal) moved(node string, have, now *v0.Instance) {
 	was := have != nil && slices.Contains(have.Spec.Nodes, node)
 	is := now != nil && slices.Contains(now.Spec.Nodes, node)
-	e.joined = e.joined || !was && is
-	e.left = e.left || was && !is && e.word == Gone
+	g.joined = g.joined || !was && is
+	g.left = g.left || was && !is && g.word == Gone
 }
 
-// send makes the request. It returns nil if the Instance is gone then.
+// send sends a write. It returns nil if the Instance is gone afterwards.
 func (p *Publisher) send(ctx context.Context, name types.NamespacedName, w Write) (*v0.Instance, error) {
 	manager := FactsManager(p.opts.Node)
 	if w.Slots {
@@ -94,12 +94,12 @@ func (p *Publisher) send(ctx context.Context, name types.NamespacedName, w Write
 	}
 }
 
-// explain decides what an error means. Whatever may come of an outdated view
-// is looked at again, live.
+// explain decides what an error means. If the view may be outdated, it reads the
+// Instance live.
 func (p *Publisher) explain(ctx context.Context, name types.NamespacedName, w Write, have *v0.Instance, err error) error {
 	err = fmt.Errorf("%s instance %s: %w", w.Verb, name, err)
-	// What a node gives up may be what the Instance must have, and nobody else
-	// owns; the node policies may say so before the schema does.
+	// The Instance may need what the node gives up, if nobody else owns it. The
+	// schema refuses that, or the node policies before it.
 	needed := w.leaves() && (apierrors.IsInvalid(err) || apierrors.IsForbidden(err))
 	conflict := apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsInvalid(err)
 	if !conflict && !needed {
@@ -126,17 +126,17 @@ func (p *Publisher) explain(ctx context.Context, name types.NamespacedName, w Wr
 		return errAgain
 	case needed:
 		p.mu.Lock()
-		p.entry(name).hard = true
+		p.goal(name).hard = true
 		p.mu.Unlock()
 		return errAgain
 	}
 	return err
 }
 
-// checkOwner makes sure, live, that the Configuration is there.
+// checkOwner reads live whether the Configuration is there.
 func (p *Publisher) checkOwner(ctx context.Context, name types.NamespacedName, uid types.UID) error {
 	p.mu.Lock()
-	configuration := types.NamespacedName{Namespace: name.Namespace, Name: p.entry(name).device.Configuration}
+	configuration := types.NamespacedName{Namespace: name.Namespace, Name: p.goal(name).device.Configuration}
 	p.mu.Unlock()
 	c, err := p.opts.API.GetConfiguration(ctx, configuration)
 	switch {

@@ -115,7 +115,7 @@ func (f *fakeAPI) EachInstance(_ context.Context, _ string, each func(*v0.Instan
 	return nil
 }
 
-func (f *fakeAPI) WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h kubeclient.Handler[*v0.Instance]) {
+func (f *fakeAPI) WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h kubeclient.Observer[*v0.Instance]) {
 	var all []*v0.Instance
 	f.mu.Lock()
 	for _, o := range f.objects {

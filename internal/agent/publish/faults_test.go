@@ -18,7 +18,7 @@ import (
 )
 
 func TestDeletedByHand(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	for _, shared := range []bool{false, true} {
 		d := s.device("node-a", "camera", shared, nil)
@@ -36,7 +36,7 @@ func TestDeletedByHand(t *testing.T) {
 
 // TestLabelsTakenOff has somebody edit an Instance out of the watch.
 func TestLabelsTakenOff(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	d := s.device("node-a", "camera", false, nil)
 	a.DeviceChanged(d)
@@ -56,8 +56,8 @@ func TestLabelsTakenOff(t *testing.T) {
 func (n *testNode) problem(name types.NamespacedName) string {
 	n.Publisher.mu.Lock()
 	defer n.Publisher.mu.Unlock()
-	if e := n.entries[name]; e != nil {
-		return e.problem
+	if g := n.goals[name]; g != nil {
+		return g.problem
 	}
 	return ""
 }
@@ -65,7 +65,7 @@ func (n *testNode) problem(name types.NamespacedName) string {
 // TestConfigurationDeleted: the garbage collector and the publisher do not
 // fight.
 func TestConfigurationDeleted(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	d := s.device("node-a", "camera", false, nil)
 	a.DeviceChanged(d)
@@ -100,7 +100,7 @@ func TestConfigurationDeleted(t *testing.T) {
 // TestConfigurationReplaced has the new Configuration known before the old
 // Instance is collected.
 func TestConfigurationReplaced(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a, b := startNode(t, "node-a"), startNode(t, "node-b")
 	for _, n := range []*testNode{a, b} {
 		n.DeviceChanged(s.device(n.name, "camera", true, nil))
@@ -124,7 +124,7 @@ func TestConfigurationReplaced(t *testing.T) {
 }
 
 func TestNamespaceTerminating(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	// Something that holds the namespace in termination.
 	s.post("/api/v1/namespaces/"+s.name+"/configmaps", map[string]any{
@@ -151,7 +151,7 @@ func TestNamespaceTerminating(t *testing.T) {
 }
 
 func TestCollision(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	d := s.device("node-a", "camera", false, map[string]string{"K": "1"})
 	// Another id with this hash: in our watch, and out of it.
@@ -201,7 +201,7 @@ func TestCollision(t *testing.T) {
 // TestUpstreamsInstance takes over what upstream's agent has left: managers,
 // free slots with "", a finalizer, no labels.
 func TestUpstreamsInstance(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	ours := s.device("node-a", "camera", false, map[string]string{"K": "1"})
 	name := ours.Instance.Name
 	s0, s1, s2 := v0.SlotID(name, 0), v0.SlotID(name, 1), v0.SlotID(name, 2)
@@ -268,7 +268,7 @@ func TestUpstreamsInstance(t *testing.T) {
 }
 
 func TestAPIServerAway(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a, b := startNode(t, "node-a"), startNode(t, "node-b")
 	stays, leaves := s.device("node-a", "stays", false, nil), s.device("node-a", "leaves", false, nil)
 	comes := s.device("node-a", "comes", false, nil)
@@ -325,7 +325,7 @@ func TestAPIServerAway(t *testing.T) {
 }
 
 func TestConfigurationStatus(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a, b := startNode(t, "node-a"), startNode(t, "node-b")
 	name := types.NamespacedName{Namespace: s.name, Name: "cam"}
 	read := func() []v0.ConfigurationNode {
@@ -382,7 +382,7 @@ func TestConfigurationStatus(t *testing.T) {
 
 type eventSeen struct{ Reason, Note, Type string }
 
-func (s *space) events() []eventSeen {
+func (s *fixture) events() []eventSeen {
 	s.t.Helper()
 	raw, err := s.admin.Get().AbsPath("/apis/events.k8s.io/v1/namespaces/" + s.name + "/events").DoRaw(s.t.Context())
 	if err != nil {
@@ -396,7 +396,7 @@ func (s *space) events() []eventSeen {
 }
 
 func TestEvents(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	const n = 30
 	for i := range n {
@@ -437,7 +437,7 @@ func TestEvents(t *testing.T) {
 // An Event on the node is one that the API server takes and kubectl describe
 // node finds: by the node's name as uid.
 func TestEventOnTheNode(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-events.example.com")
 	a.says.Warn(events.Regarding{Node: true}, "DiscoveryHandlerRefused", "it may not register")
 	s.eventually("an Event", func() error {
@@ -453,9 +453,10 @@ func TestEventOnTheNode(t *testing.T) {
 	})
 }
 
-// TestStatusSubresourceMissing has a cluster whose CRDs have no status subresource.
+// TestStatusSubresourceMissing has a cluster whose CRDs have no status
+// subresource.
 func TestStatusSubresourceMissing(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	for _, crd := range []string{"instances", "configurations"} {
 		path := "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/" + crd + ".akri.sh"
 		set := func(ctx context.Context, value string) {

@@ -20,7 +20,7 @@ import (
 )
 
 // makeAs has the agent of a node make an Instance of a device in its own way.
-func (s *space) makeAs(node string, d inventory.Device, change func(*Object)) {
+func (s *fixture) makeAs(node string, d inventory.Device, change func(*Object)) {
 	s.t.Helper()
 	p := planner{node: node, want: Want{Instance: d.Instance, Word: Present, Device: d}}
 	o := p.full("", int64(d.Capacity), d.Properties())
@@ -43,7 +43,7 @@ func (s *space) makeAs(node string, d inventory.Device, change func(*Object)) {
 func TestNameOfAnothersDevice(t *testing.T) {
 	for name, shared := range map[string]bool{"local": false, "shared": true} {
 		t.Run(name, func(t *testing.T) {
-			s := newSpace(t)
+			s := newFixture(t)
 			a := startNode(t, "node-a")
 			d := s.device("node-a", "usb/1-2", false, map[string]string{"K": "1"})
 			theirs := d
@@ -75,7 +75,7 @@ func TestNameOfAnothersDevice(t *testing.T) {
 // The garbage collector removes an Instance whose owner is not the Configuration,
 // and its device gets one of its own.
 func TestOwnerOfAnotherUID(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	d := s.device("node-a", "camera", true, nil)
 	s.makeAs("node-x", d, func(o *Object) { o.Metadata.OwnerReferences[0].UID = "00000000-0000-0000-0000-000000000000" })
@@ -90,7 +90,7 @@ func TestOwnerOfAnotherUID(t *testing.T) {
 // the watch, and until one of them is its own.
 func TestFloodOfOthersInstances(t *testing.T) {
 	const flood = 40
-	s := newSpace(t)
+	s := newFixture(t)
 	defer s.delete(s.path("instances")) // agents of the tests that follow would see them
 	text := strings.Repeat("x", 32_000)
 	properties := map[string]string{}

@@ -16,7 +16,7 @@ import (
 )
 
 func TestLocalDevice(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	d := s.device("node-a", "usb/1-2", false, map[string]string{"DEV": "/dev/video0", "OLD": "x"})
 
@@ -82,7 +82,7 @@ func TestLocalDevice(t *testing.T) {
 }
 
 func TestUnchangedIsNotWritten(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a, b := startNode(t, "node-a"), startNode(t, "node-b")
 	local := s.device("node-a", "local", false, map[string]string{"K": "1"})
 	onA := s.device("node-a", "camera", true, map[string]string{"K": "1"})
@@ -154,7 +154,7 @@ func TestUnchangedIsNotWritten(t *testing.T) {
 }
 
 func TestSharedJoinChangeLeave(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a, b := startNode(t, "node-a"), startNode(t, "node-b")
 	onA := s.device("node-a", "camera", true, map[string]string{"URL": "rtsp://x", "OLD": "1"})
 	onB := s.device("node-b", "camera", true, map[string]string{"URL": "rtsp://x", "OLD": "1"})
@@ -211,7 +211,7 @@ func TestSharedJoinChangeLeave(t *testing.T) {
 // TestLeaderLeavesAlone has the leader leave while nobody else owns what an
 // Instance must have.
 func TestLeaderLeavesAlone(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	d := s.device("node-a", "camera", true, map[string]string{"K": "1"})
 	a.DeviceChanged(d)
@@ -228,7 +228,7 @@ func TestLeaderLeavesAlone(t *testing.T) {
 }
 
 func TestPropertiesDiffer(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a, b := startNode(t, "node-a"), startNode(t, "node-b")
 	onA := s.device("node-a", "camera", true, map[string]string{"URL": "one", "A": "1"})
 	onB := s.device("node-b", "camera", true, map[string]string{"URL": "two", "B": "1"})
@@ -265,7 +265,7 @@ func TestPropertiesDiffer(t *testing.T) {
 }
 
 func TestRacingClaims(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	nodes := []*testNode{startNode(t, "node-a"), startNode(t, "node-b"), startNode(t, "node-c")}
 	const slots = 8
 	var instance = s.device("node-a", "camera", true, nil).Instance
@@ -324,7 +324,7 @@ func TestRacingClaims(t *testing.T) {
 }
 
 func TestForeignClaimsAreNotStolen(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a, b := startNode(t, "node-a"), startNode(t, "node-b")
 	onA, onB := s.device("node-a", "camera", true, nil), s.device("node-b", "camera", true, nil)
 	s0, s1 := v0.SlotID(onA.Instance.Name, 0), v0.SlotID(onA.Instance.Name, 1)
@@ -376,7 +376,7 @@ func TestForeignClaimsAreNotStolen(t *testing.T) {
 }
 
 func TestClaimWithoutInstance(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	d := s.device("node-a", "camera", true, nil)
 	err := a.Claim(t.Context(), d.Instance, map[string]v0.Usage{v0.SlotID(d.Instance.Name, 0): a.usageOf()})

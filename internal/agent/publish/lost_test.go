@@ -13,7 +13,7 @@ import (
 )
 
 // lose does to an Instance what the controller does when a node is lost.
-func (s *space) lose(name types.NamespacedName, lost string) {
+func (s *fixture) lose(name types.NamespacedName, lost string) {
 	s.t.Helper()
 	s.eventually("node "+lost+" leaves", func() error {
 		o := s.instance(name)
@@ -41,7 +41,7 @@ func (s *space) lose(name types.NamespacedName, lost string) {
 }
 
 // becomes waits until an Instance has these nodes and slots.
-func (s *space) becomes(name types.NamespacedName, usage map[string]string, nodes ...string) *v0.Instance {
+func (s *fixture) becomes(name types.NamespacedName, usage map[string]string, nodes ...string) *v0.Instance {
 	s.t.Helper()
 	return s.eventuallyInstance("nodes and slots", name, func(o *v0.Instance) error {
 		if fmt.Sprint(o.Spec.DeviceUsage) != fmt.Sprint(usage) {
@@ -51,7 +51,7 @@ func (s *space) becomes(name types.NamespacedName, usage map[string]string, node
 	})
 }
 
-func (s *space) healthy(n *testNode, name types.NamespacedName) {
+func (s *fixture) healthy(n *testNode, name types.NamespacedName) {
 	s.t.Helper()
 	if p := n.problem(name); p != "" {
 		s.t.Errorf("node %s has the problem %q", n.name, p)
@@ -62,7 +62,7 @@ func (s *space) healthy(n *testNode, name types.NamespacedName) {
 // took it out, and another node has its slot. When it is back it joins again,
 // last, and steals nothing.
 func TestLostNodeIsBack(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a, b := startNode(t, "node-a"), startNode(t, "node-b")
 	onA := s.device("node-a", "camera", true, map[string]string{"K": "of a"})
 	onB := s.device("node-b", "camera", true, map[string]string{"K": "of b"})
@@ -119,7 +119,7 @@ func TestLostNodeIsBack(t *testing.T) {
 // TestLostNodeGoesOn: only its kubelet had stopped. It takes its place and its
 // slot again at once.
 func TestLostNodeGoesOn(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a, b := startNode(t, "node-a"), startNode(t, "node-b")
 	onA, onB := s.device("node-a", "camera", true, nil), s.device("node-b", "camera", true, nil)
 	name := onA.Instance
@@ -137,7 +137,7 @@ func TestLostNodeGoesOn(t *testing.T) {
 // TestLostLocalDevice: the Instance of the one node that has the device was
 // deleted while the node was away.
 func TestLostLocalDevice(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	a := startNode(t, "node-a")
 	d := s.device("node-a", "usb/1-2", false, map[string]string{"K": "1"})
 	slot := v0.SlotID(d.Instance.Name, 0)

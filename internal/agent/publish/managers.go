@@ -10,8 +10,8 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// maxManager is the API server's limit for the name of a field manager.
-const maxManager = 128
+// maxManagerBytes is the API server's limit for the name of a field manager.
+const maxManagerBytes = 128
 
 // FactsManager returns the field manager for what a node sees.
 func FactsManager(node string) string { return manager("akri-agent/", node) }
@@ -21,17 +21,17 @@ func SlotsManager(node string) string { return manager("akri-slots/", node) }
 
 // manager shortens names that are too long, keeping their start readable.
 func manager(prefix, node string) string {
-	if len(prefix)+len(node) <= maxManager {
+	if len(prefix)+len(node) <= maxManagerBytes {
 		return prefix + node
 	}
 	sum := sha256.Sum256([]byte(node))
 	hash := hex.EncodeToString(sum[:8])
-	return prefix + node[:maxManager-len(prefix)-1-len(hash)] + "-" + hash
+	return prefix + node[:maxManagerBytes-len(prefix)-1-len(hash)] + "-" + hash
 }
 
-// trimmer returns the function that takes out of an Instance what a node does
-// not need. Of managedFields it leaves the node's own entry, and that only on
-// shared Instances: it says what would be lost if another node left.
+// trimmer returns the function that removes from an Instance what a node does not
+// need. Of managedFields it keeps only the node's own entry, and only on shared
+// Instances: that entry says what would be lost if another node left.
 func trimmer(node string) func(*v0.Instance) {
 	own := FactsManager(node)
 	return func(o *v0.Instance) {
@@ -51,14 +51,14 @@ func trimmer(node string) func(*v0.Instance) {
 	}
 }
 
-// owned is the part of an Instance that a node's facts own.
+// owned says which fields of an Instance a node's facts own.
 type owned struct {
 	any        bool
 	capacity   bool
 	properties map[string]bool
 }
 
-// ownedBy reads the entry that trimmer has left.
+// ownedBy reads the entry that trimmer has kept.
 func ownedBy(node string, o *v0.Instance) owned {
 	own := FactsManager(node)
 	for _, m := range o.ManagedFields {

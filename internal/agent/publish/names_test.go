@@ -18,7 +18,7 @@ import (
 )
 
 // sees gives a node an inventory, and returns what makes it report ids.
-func (s *space) sees(n *testNode, shared bool) func(ids ...string) {
+func (s *fixture) sees(n *testNode, shared bool) func(ids ...string) {
 	up := &inventory.UpTime{}
 	up.Set(true)
 	inv := inventory.New(inventory.Options{
@@ -29,20 +29,20 @@ func (s *space) sees(n *testNode, shared bool) func(ids ...string) {
 	n.inventory = inv
 	n.mu.Unlock()
 	cam := types.NamespacedName{Namespace: s.name, Name: "cam"}
-	request := inventory.Request{Configuration: cam, Owner: s.owner, Handler: "h", Question: "q", Capacity: 2,
+	request := inventory.Configuration{Name: cam, Owner: s.owner, Handler: "h", RequestID: "q", Capacity: 2,
 		OfflineGracePeriod: &metav1.Duration{}}
-	inv.SetRequest(request)
+	inv.SetConfiguration(request)
 	return func(ids ...string) {
 		var devices []discovery.Device
 		for _, id := range ids {
 			devices = append(devices, discovery.Device{ID: id})
 		}
-		inv.Reported(registry.Report{Configuration: cam, Question: "q", Endpoint: "e", Shared: shared, Devices: devices})
+		inv.Reported(registry.Report{Configuration: cam, RequestID: "q", Endpoint: "e", Shared: shared, Devices: devices})
 	}
 }
 
 // has waits until these are the Instances: by name the id and the nodes.
-func (s *space) has(want map[string]string) {
+func (s *fixture) has(want map[string]string) {
 	s.t.Helper()
 	s.eventually(fmt.Sprintf("Instances %v", want), func() error {
 		raw, err := s.admin.Get().AbsPath(s.path("instances")).DoRaw(s.t.Context())
@@ -65,7 +65,7 @@ func (s *space) has(want map[string]string) {
 // Two devices with one hash are two Instances, the same on all nodes, whichever
 // a node sees first, and also when the one that was first is gone.
 func TestSharedDevicesThatCollide(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	seen, a, b := map[string]string{}, "", ""
 	for i := 0; a == ""; i++ {
 		b = fmt.Sprintf("camera-%d", i)
@@ -100,7 +100,7 @@ func TestSharedDevicesThatCollide(t *testing.T) {
 // The name of a local device may be that of another node's, or of a
 // Configuration: the device has its next name.
 func TestLocalDeviceWhoseNameIsTaken(t *testing.T) {
-	s := newSpace(t)
+	s := newFixture(t)
 	name := func(node string, n int) string { return v0.InstanceName("cam", v0.NthDeviceHash("x", node, false, n)) }
 	s.apply(name("node-a", 0), "akri-agent/node-z", map[string]any{
 		"apiVersion": "akri.sh/v0", "kind": "Instance",

@@ -17,13 +17,13 @@ import (
 // observation is an Instance as it was last seen.
 type observation struct {
 	object *v0.Instance
-	// written tells that it is the answer to a write of ours: the watch may
-	// not have come that far.
+	// written tells that it is the answer to a write of this node: the watch may
+	// still be behind it.
 	written bool
 }
 
-// unread is what is kept of an Instance that is of no concern to this node:
-// whether the watch of shared ones has it, and whose device it is.
+// unread is what is kept of an Instance that does not concern this node: whether
+// the watch of shared ones has it, and of which device it is.
 type unread struct {
 	shared bool
 	device deviceDigest
@@ -44,8 +44,9 @@ func newer(a, b string) bool {
 	return err != nil || c > 0
 }
 
-// concerns tells whether an Instance has anything of a node: its name, its
-// slots, its word, or what upstream's agent has left.
+// concerns tells whether an Instance has anything of a node: its name in
+// spec.nodes, slots, an entry in the status, or the finalizer of upstream's
+// agent.
 func concerns(node string, o *v0.Instance) bool {
 	if slices.Contains(o.Spec.Nodes, node) || slices.Contains(o.Finalizers, node) {
 		return true
@@ -63,13 +64,13 @@ func concerns(node string, o *v0.Instance) bool {
 	return false
 }
 
-// trimWatched takes out of a watched Instance what this node does not need. Of
-// one that does not concern it, and that it wants nothing of, it leaves the
-// name and the id of the device: any node may make many and large ones, and every
-// agent sees the shared ones. If it comes to matter it is read then.
+// trimWatched removes from a watched Instance what this node does not need. Of an
+// Instance that does not concern it, and for which it has no goal, it keeps the
+// name and the device's id: a node may make many large ones, and every agent sees
+// the shared ones. If the Instance matters later, it is read then.
 func (p *Publisher) trimWatched(o *v0.Instance) {
 	p.mu.Lock()
-	wanted := p.entries[nameOf(o)] != nil
+	wanted := p.goals[nameOf(o)] != nil
 	p.mu.Unlock()
 	if wanted || concerns(p.opts.Node, o) {
 		p.trim(o)
@@ -84,15 +85,15 @@ func (p *Publisher) trimWatched(o *v0.Instance) {
 // nameOnly tells whether that is all that was left of an Instance.
 func nameOnly(o *v0.Instance) bool { return o.Spec.ConfigurationName == "" }
 
-// source takes in one of the watches.
-type source struct {
+// watchObserver takes in one of the two watches.
+type watchObserver struct {
 	p      *Publisher
 	shared bool
 	once   bool
 }
 
 // covers tells whether the watch would show an object.
-func (s *source) covers(o *v0.Instance) bool {
+func (s *watchObserver) covers(o *v0.Instance) bool {
 	if s.shared {
 		return o.Labels[v0.LabelShared] == "true"
 	}
@@ -101,11 +102,11 @@ func (s *source) covers(o *v0.Instance) bool {
 
 // watched tells whether one of the watches would show an object.
 func (p *Publisher) watched(o *v0.Instance) bool {
-	return (&source{p: p, shared: true}).covers(o) || (&source{p: p}).covers(o)
+	return (&watchObserver{p: p, shared: true}).covers(o) || (&watchObserver{p: p}).covers(o)
 }
 
-// Replaced implements [kubeclient.Handler].
-func (s *source) Replaced(all []*v0.Instance, resourceVersion string) {
+// Replaced implements [kubeclient.Observer].
+func (s *watchObserver) Replaced(all []*v0.Instance, resourceVersion string) {
 	var names []types.NamespacedName
 	listed := make(map[types.NamespacedName]bool, len(all))
 	for _, o := range all {
@@ -145,12 +146,12 @@ func (s *source) Replaced(all []*v0.Instance, resourceVersion string) {
 	}
 }
 
-// Changed implements [kubeclient.Handler].
-func (s *source) Changed(o *v0.Instance) {
+// Changed implements [kubeclient.Observer].
+func (s *watchObserver) Changed(o *v0.Instance) {
 	s.p.mu.Lock()
 	was := s.p.observed[nameOf(o)]
 	if was != nil && !newer(o.ResourceVersion, was.object.ResourceVersion) {
-		// Our own write, or what came before it.
+		// This node's write, or an earlier state.
 		if o.ResourceVersion == was.object.ResourceVersion {
 			was.written = false
 			s.p.letGo(nameOf(o))
@@ -163,8 +164,8 @@ func (s *source) Changed(o *v0.Instance) {
 	s.p.observedChange(nameOf(o))
 }
 
-// Deleted implements [kubeclient.Handler].
-func (s *source) Deleted(o *v0.Instance) {
+// Deleted implements [kubeclient.Observer].
+func (s *watchObserver) Deleted(o *v0.Instance) {
 	s.p.mu.Lock()
 	was := s.p.observed[nameOf(o)]
 	if was != nil && (was.object.UID != o.UID || was.written && newer(was.object.ResourceVersion, o.ResourceVersion)) {
@@ -177,7 +178,7 @@ func (s *source) Deleted(o *v0.Instance) {
 }
 
 // see notes an Instance of the watch. The caller holds p.mu.
-func (s *source) see(o *v0.Instance) {
+func (s *watchObserver) see(o *v0.Instance) {
 	if !nameOnly(o) {
 		s.p.see(o, false)
 		return
@@ -185,16 +186,16 @@ func (s *source) see(o *v0.Instance) {
 	name := nameOf(o)
 	delete(s.p.observed, name)
 	s.p.unread[name] = unread{shared: s.shared, device: digest(o.Annotations[v0.AnnotationDeviceID])}
-	if e := s.p.entries[name]; e != nil {
-		e.vanished = false
+	if g := s.p.goals[name]; g != nil {
+		g.vanished = false
 	}
 }
 
-// letGo keeps of an Instance only that it is there, if it is of no concern any
-// more. The caller holds p.mu.
+// letGo reduces an Instance that no longer concerns this node to its name. The
+// caller holds p.mu.
 func (p *Publisher) letGo(name types.NamespacedName) {
 	was := p.observed[name]
-	if was == nil || was.written || p.entries[name] != nil || concerns(p.opts.Node, was.object) {
+	if was == nil || was.written || p.goals[name] != nil || concerns(p.opts.Node, was.object) {
 		return
 	}
 	delete(p.observed, name)
@@ -210,8 +211,8 @@ func (p *Publisher) see(o *v0.Instance, written bool) {
 	name := nameOf(o)
 	p.observed[name] = &observation{object: o, written: written}
 	delete(p.unread, name)
-	if e := p.entries[name]; e != nil {
-		e.vanished = false
+	if g := p.goals[name]; g != nil {
+		g.vanished = false
 	}
 }
 
@@ -224,18 +225,18 @@ func (p *Publisher) vanish(name types.NamespacedName, uid types.UID) {
 	}
 	delete(p.observed, name)
 	delete(p.unread, name)
-	if e := p.entries[name]; e != nil {
-		e.vanished = true
+	if g := p.goals[name]; g != nil {
+		g.vanished = true
 	}
 }
 
-// observedChange follows up on a change of an Instance.
+// observedChange queues an Instance that has changed.
 func (p *Publisher) observedChange(name types.NamespacedName) {
 	p.changes.add(name)
 	p.mu.Lock()
-	e := p.entries[name]
+	g := p.goals[name]
 	p.mu.Unlock()
-	if e != nil {
+	if g != nil {
 		p.queue.Add(name)
 	}
 }
@@ -266,7 +267,7 @@ func (p *Publisher) refresh(ctx context.Context, name types.NamespacedName) (*v0
 	return o, nil
 }
 
-// tell brings the holders of an Instance's slots to the ledger.
+// tell tells the ledger the holders of an Instance's slots.
 func (p *Publisher) tell(name types.NamespacedName, last map[types.NamespacedName]map[string]v0.Usage) {
 	if p.opts.Observed == nil {
 		return
@@ -295,7 +296,7 @@ func (p *Publisher) tell(name types.NamespacedName, last map[types.NamespacedNam
 	p.opts.Observed(name, maps.Clone(now))
 }
 
-// changes is a set of names that somebody works off.
+// changes is a set of names that are to be handled.
 type changes struct {
 	mu    sync.Mutex
 	names map[types.NamespacedName]bool

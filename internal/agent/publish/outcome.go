@@ -16,18 +16,19 @@ import (
 )
 
 const (
-	// settle is how long properties must differ before it is said: when a
-	// Configuration changes, nodes hear of it at slightly different times.
-	settle = 3 * time.Second
+	// settleDelay is how long properties must differ before the status says so:
+	// when a Configuration changes, nodes hear of it at slightly different
+	// times.
+	settleDelay = 3 * time.Second
 
-	// backoffFirst and backoffMost are how long a failed write waits at first and
-	// at most, and backoffJitter is the part of it that is random.
-	backoffFirst  = 100 * time.Millisecond
-	backoffMost   = 30 * time.Second
-	backoffJitter = 0.25
+	// firstRetryDelay and maxRetryDelay are how long a failed write waits at
+	// first and at most, and retryJitter is the part of it that is random.
+	firstRetryDelay = 100 * time.Millisecond
+	maxRetryDelay   = 30 * time.Second
+	retryJitter     = 0.25
 )
 
-// park puts an Instance aside until the API server is reachable.
+// park keeps an Instance aside until the API server is reachable.
 func (p *Publisher) park(name types.NamespacedName) {
 	p.mu.Lock()
 	p.parked[name] = true
@@ -40,47 +41,47 @@ func (p *Publisher) park(name types.NamespacedName) {
 // done follows up when nothing is left to write.
 func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have *v0.Instance) {
 	if d.Name != "" && p.opts.Named != nil && p.opts.Named(want.Device, d.Name, d.ID) {
-		p.opts.Logger.Info("device is called otherwise", "device", want.Device.Reported.ID, "not", name, "because", d.Problem)
-		p.queue.Add(name) // which is wanted no more
+		p.opts.Logger.Info("device gets another Instance name", "device", want.Device.Reported.ID, "not", name, "reason", d.Problem)
+		p.queue.Add(name) // which is no longer wanted
 		return
 	}
 	p.mu.Lock()
-	e := p.entries[name]
-	if e == nil {
+	g := p.goals[name]
+	if g == nil {
 		p.mu.Unlock()
 		return
 	}
-	e.failures = 0
+	g.failures = 0
 	var again time.Duration
 	switch {
 	case !d.Differs:
-		e.differs = time.Time{}
-	case e.differs.IsZero():
-		e.differs = time.Now()
-		again = settle + 10*time.Millisecond
+		g.differs = time.Time{}
+	case g.differs.IsZero():
+		g.differs = time.Now()
+		again = settleDelay + 10*time.Millisecond
 	}
 	problem := ""
 	if d.Problem != nil {
 		problem = d.Problem.Error()
-		again = backoff.Jitter(backoffMost, backoffJitter)
-		if have != nil && !p.watched(have) { // then it is to be read again
+		again = backoff.Jitter(maxRetryDelay, retryJitter)
+		if have != nil && !p.watched(have) { // read it again then
 			delete(p.observed, name)
 			p.unread[name] = unread{}
 		}
 	}
-	report := problem != "" && problem != e.problem
-	e.problem = problem
-	found, lost, device := e.joined && e.word == Present, e.left, e.device
-	e.joined, e.left = false, false
-	if e.changes == want.changes {
-		if e.wrote && d.Problem == nil && !e.reported.IsZero() && p.opts.Published != nil {
-			p.opts.Published(time.Since(e.reported))
+	report := problem != "" && problem != g.problem
+	g.problem = problem
+	found, lost, device := g.joined && g.word == Present, g.left, g.device
+	g.joined, g.left = false, false
+	if g.changes == want.changes {
+		if g.wrote && d.Problem == nil && !g.reported.IsZero() && p.opts.Published != nil {
+			p.opts.Published(time.Since(g.reported))
 		}
-		e.reported, e.wrote = time.Time{}, false
+		g.reported, g.wrote = time.Time{}, false
 	}
-	idle := e.word == Gone || e.word == Unknown && have == nil && len(e.claims) == 0
-	if idle && e.changes == want.changes && e.request == nil {
-		delete(p.entries, name)
+	idle := g.word == Gone || g.word == Unknown && have == nil && len(g.claims) == 0
+	if idle && g.changes == want.changes && g.pending == nil {
+		delete(p.goals, name)
 		p.letGo(name)
 	}
 	p.mu.Unlock()
@@ -109,13 +110,13 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 		return
 	}
 	p.mu.Lock()
-	e := p.entry(name)
-	e.failures++
-	wait := backoff.Backoff{First: backoffFirst, Max: backoffMost, Jitter: backoffJitter}.Delay(e.failures)
-	// One that is outdated, or races, is refused once.
-	lasting := e.failures > 3
-	report := e.problem != err.Error()
-	e.problem = err.Error()
+	g := p.goal(name)
+	g.failures++
+	wait := backoff.Backoff{First: firstRetryDelay, Max: maxRetryDelay, Jitter: retryJitter}.Delay(g.failures)
+	// A write that is outdated or races is refused once or twice.
+	lasting := g.failures > 3
+	report := g.problem != err.Error()
+	g.problem = err.Error()
 	p.mu.Unlock()
 	refused := apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsConflict(err) || apierrors.IsRequestEntityTooLargeError(err)
 	if refused && lasting && !terminating(err) {
@@ -123,7 +124,7 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 	}
 	switch {
 	case errors.Is(err, errNoOwner), terminating(err):
-		// It will go away with its device; nothing to complain of.
+		// It goes away with its device: no reason to warn.
 		p.opts.Logger.Debug("instance not written", "instance", name, "error", err)
 	case !report:
 	case refused:
@@ -135,8 +136,8 @@ func (p *Publisher) failed(ctx context.Context, name types.NamespacedName, want 
 	p.queue.AddAfter(name, wait)
 }
 
-// refuse says in its Configuration's status why a device is not published, or,
-// if why is empty, no longer.
+// refuse says in the Configuration's status why a device is not published; if why
+// is "", that is no longer said.
 func (p *Publisher) refuse(name types.NamespacedName, d inventory.Device, why string) {
 	if d.Configuration != "" {
 		p.status.refuse(types.NamespacedName{Namespace: name.Namespace, Name: d.Configuration}, name.Name, why)

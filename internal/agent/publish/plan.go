@@ -20,7 +20,7 @@ import (
 type Word int
 
 const (
-	// Unknown: nothing yet, as after a start. Facts stay as they are.
+	// Unknown: nothing yet, as after a start. The facts stay as they are.
 	Unknown Word = iota
 	// Present: this node has the device.
 	Present
@@ -37,28 +37,28 @@ type Want struct {
 	// Claims are all slots that this node holds, by slot id. Nil means that
 	// they are not known yet: those in the Instance stay as they are.
 	Claims map[string]v0.Usage
-	// Outdated are those of them whose containers were given the device as it
-	// no longer is. Nil means that this is not known.
+	// Outdated are the slots of Claims whose containers have the device as it was
+	// before. Nil means that this is not known.
 	Outdated []v0.OutdatedSlot
 
-	// NameTaken tells that a Configuration has the Instance's name, so that
-	// their resources would be one.
+	// NameTaken tells that a Configuration has the Instance's name: both would be
+	// the same resource.
 	NameTaken bool
-	// Elsewhere is an Instance of the device by another of its names, which
-	// counts if there is none by this one; or nil.
+	// Elsewhere is an Instance of the device under another of its names, or
+	// nil. It counts if there is none under this one.
 	Elsewhere *v0.Instance
-	// Vanished tells that the Instance was there and is gone, not by this
-	// node's doing: it is made again only if its Configuration still is.
+	// Vanished tells that the Instance was deleted, and not by this node: it is
+	// created again only if its Configuration is still there.
 	Vanished bool
 	// Settled tells that the properties have differed long enough to say so.
 	Settled bool
-	// Hard tells that giving up what this node owns was refused, since nobody
-	// else owns what the Instance must have: only the node's name goes.
+	// Hard tells that giving up the fields of this node was refused, because the
+	// Instance needs them and nobody else owns them: only the node's name goes.
 	Hard bool
 
-	changes int // of the entry that this was read from
-	// unread is an Instance to be read before anything is decided: this one, or
-	// one that may be of the device by another of its names. Zero if there is none.
+	changes int // of the goal that this was read from
+	// unread is an Instance that must be read first: this one, or one that may be
+	// of the device under another of its names. Zero if there is none.
 	unread types.NamespacedName
 }
 
@@ -69,22 +69,22 @@ func (w Want) isRead() bool { return w.unread == types.NamespacedName{} }
 type Decision struct {
 	// Writes are to be done in this order.
 	Writes []Write
-	// Problem says why nothing is written of a device that is there. If it is
-	// that an Instance is another device's, or is the device's by another name,
-	// Name is that Instance's, and ID the id of the device that has it; "" if
+	// Problem says why nothing is written for a device that is there. If an
+	// Instance belongs to another device, or the device has one under another
+	// name, Name is that Instance's name, and ID the id of its device; "" if
 	// this node cannot have that device.
 	Problem  error
 	Name, ID string
-	// Taken lists the slots of Want.Claims that others hold.
+	// Taken are the slots of Want.Claims that other nodes hold.
 	Taken []string
-	// Beyond lists those that the Instance has no more slots for.
+	// Beyond are the slots of Want.Claims beyond the Instance's capacity.
 	Beyond []string
 	// Differs tells that this node sees other properties than the leader.
 	Differs bool
 }
 
-// Plan decides what a node writes of one Instance, given what it wants and the
-// Instance as it is; have is nil if there is none. Now is put into what changed.
+// Plan decides what a node writes to one Instance, given what it wants and the
+// Instance as it is; have is nil if there is none. Now is for timestamps.
 func Plan(node string, want Want, have *v0.Instance, now time.Time) Decision {
 	p := planner{node: node, want: want, have: have, now: now}
 	switch {
@@ -137,7 +137,7 @@ func (p *planner) write(w Write) {
 	p.out.Writes = append(p.out.Writes, w)
 }
 
-// full returns the facts of this node about its device.
+// full returns all facts of this node about its device.
 func (p *planner) full(uid types.UID, capacity int64, properties map[string]string) *Object {
 	d := p.want.Device
 	o := newObject(p.want.Instance, uid)
@@ -171,8 +171,8 @@ func labels(node string, d inventory.Device) map[string]string {
 	return l
 }
 
-// create makes the Instance. It is never forced: if there is one that the
-// watch did not show, the conflict says so.
+// create creates the Instance. It is not forced: if there is one that the watch
+// did not show, the API server answers with a conflict.
 func (p *planner) create() {
 	d := p.want.Device
 	w := Write{Verb: Apply, Object: p.full("", int64(d.Capacity), d.Properties())}
@@ -182,7 +182,7 @@ func (p *planner) create() {
 	p.write(w)
 }
 
-// facts brings the Instance to what this node sees of the device.
+// facts makes the Instance show what this node sees of the device.
 func (p *planner) facts() {
 	d, o := p.want.Device, p.have
 	properties := d.Properties()
@@ -197,8 +197,8 @@ func (p *planner) facts() {
 		}
 	}
 	if !right {
-		// What is too much goes with this, if it is ours; if not, the next
-		// round takes it away.
+		// Properties that are too many go with this write if this node owns them;
+		// if not, the next round removes them.
 		p.write(Write{Verb: Apply, Force: true, UID: o.UID, Object: p.full(o.UID, int64(d.Capacity), properties)})
 		return
 	}
@@ -217,9 +217,9 @@ func (p *planner) facts() {
 	}
 }
 
-// follow joins an Instance that another node leads: the values that are there
-// are repeated, for those properties that this node has too, or has repeated
-// before: only the leader takes properties away.
+// follow joins an Instance that another node leads. It applies the values that
+// are there, of the properties that this node has too or has applied before:
+// only the leader removes properties.
 func (p *planner) follow(properties map[string]string) {
 	d, o := p.want.Device, p.have
 	p.out.Differs = o.Spec.Capacity != int64(d.Capacity) || !maps.Equal(properties, o.Spec.BrokerProperties)
@@ -237,7 +237,8 @@ func (p *planner) follow(properties map[string]string) {
 	}
 }
 
-// frameIsRight tells whether all but capacity and properties is as it should be.
+// frameIsRight tells whether all is as it should be, except capacity and
+// properties.
 func (p *planner) frameIsRight() bool {
 	d, o := p.want.Device, p.have
 	for k, v := range labels(p.node, d) {
@@ -253,7 +254,8 @@ func (p *planner) frameIsRight() bool {
 		slices.Contains(o.Spec.Nodes, p.node)
 }
 
-// leave takes this node out of the Instance, or deletes it after the last.
+// leave removes this node from the Instance, or deletes the Instance if no other
+// node has it.
 func (p *planner) leave() {
 	o := p.have
 	at := slices.Index(o.Spec.Nodes, p.node)
@@ -261,7 +263,7 @@ func (p *planner) leave() {
 		p.write(Write{Verb: Delete, UID: o.UID, ResourceVersion: o.ResourceVersion})
 		return
 	}
-	p.claims(p.want.Claims) // what containers still use stays held
+	p.claims(p.want.Claims) // slots that containers still use stay held
 	switch {
 	case at < 0:
 	case ownedBy(p.node, o).any && !p.want.Hard:
@@ -269,11 +271,11 @@ func (p *planner) leave() {
 	default:
 		p.write(Write{Verb: Patch, UID: o.UID, Ops: removeNode(at, p.node)})
 	}
-	p.entry(nil)
+	p.setEntry(nil)
 }
 
-// dropFinalizer removes what upstream's agent of this node has left: nobody
-// else would, and the Instance could never go.
+// dropFinalizer removes the finalizer of upstream's agent of this node. Nobody
+// else would, and the Instance could never be deleted.
 func (p *planner) dropFinalizer() {
 	if at := slices.Index(p.have.Finalizers, p.node); at >= 0 {
 		path := jsonpatch.Pointer("metadata", "finalizers", strconv.Itoa(at))
@@ -281,7 +283,7 @@ func (p *planner) dropFinalizer() {
 	}
 }
 
-// maxQuoted bounds what errors quote of names from outside.
-const maxQuoted = 64
+// maxQuotedBytes bounds what errors quote of names from outside.
+const maxQuotedBytes = 64
 
-func quoted(s string) string { return shorten.Text(s, maxQuoted) }
+func quoted(s string) string { return shorten.Text(s, maxQuotedBytes) }

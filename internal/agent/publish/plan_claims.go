@@ -8,9 +8,9 @@ import (
 	"github.com/akri-go/akri/internal/jsonpatch"
 )
 
-// claims brings this node's keys of deviceUsage to the given set; nil leaves
-// them as they are. Slots of other nodes are never touched, nor is a slot
-// claimed on an Instance that this node is not in, or is leaving.
+// claims makes this node's keys of deviceUsage the given set; nil leaves them as
+// they are. It never touches slots of other nodes, and claims no slot of an
+// Instance that this node is not in, or is leaving.
 //
 // Slots beyond the capacity are kept, and not claimed anew.
 //
@@ -39,15 +39,15 @@ func (p *planner) claims(claims map[string]v0.Usage) {
 		case !here:
 			continue
 		case live == "" && !within(o, slot):
-			// A container that holds it from when there were more; with it,
-			// none of the node's claims would be taken.
+			// A container has it from when there were more slots. With it in the
+			// apply, none of the node's claims would be accepted.
 			p.out.Beyond = append(p.out.Beyond, slot)
 			continue
 		case !exists:
 			fresh = true
 		case live == "":
-			// Upstream's way to say free: the key is somebody's, and an
-			// apply would conflict with it.
+			// Upstream marks free slots so. Somebody owns the key, and an apply
+			// would conflict with it.
 			ops = append(ops, jsonpatch.RemoveIf(path, live)...)
 			fresh = true
 		case usage(live).Node == p.node:
@@ -81,7 +81,7 @@ func within(o *v0.Instance, slot string) bool {
 	return ok && int64(i) < o.Spec.Capacity
 }
 
-// usage reads a value of deviceUsage. What cannot be read is held by somebody.
+// usage reads a value of deviceUsage. A value that cannot be read counts as held.
 func usage(value string) v0.Usage {
 	u, err := v0.ParseUsage(value)
 	if err != nil {
@@ -90,9 +90,9 @@ func usage(value string) v0.Usage {
 	return u
 }
 
-// mayClaim tells whether this node can take slots: it sees the device, or saw it
-// before a restart. A slot that is taken on the way out would be lost when the
-// last node deletes the Instance.
+// mayClaim tells whether this node may take slots: it sees the device, or saw it
+// before a restart. A slot that it took while leaving would be lost when the last
+// node deletes the Instance.
 func (p *planner) mayClaim() bool {
 	return p.want.Word == Present || p.want.Word == Unknown && slices.Contains(p.have.Spec.Nodes, p.node)
 }

@@ -19,7 +19,7 @@ func TestPlanOutdated(t *testing.T) {
 	said := with(plain, func(o *v0.Instance) {
 		o.Status.Nodes = []v0.InstanceNode{{
 			Name: "a", State: v0.DeviceOnline, Reason: v0.ReasonDeviceChanged,
-			Message: "slots whose containers were given the device as it was: 1", Outdated: []v0.OutdatedSlot{old},
+			Message: "slots whose containers have the device as it was before: 1", Outdated: []v0.OutdatedSlot{old},
 		}}
 	})
 	want := func(slots []v0.OutdatedSlot, change ...func(*Want)) Want {
@@ -36,13 +36,13 @@ func TestPlanOutdated(t *testing.T) {
 		{name: "none", want: want([]v0.OutdatedSlot{}), have: plain},
 		{
 			name: "one", want: want([]v0.OutdatedSlot{old}), have: plain,
-			writes: []string{`apply status force uid-1 a=Online/DeviceChanged "slots whose containers were given the device as it was: 1" p:moved`},
+			writes: []string{`apply status force uid-1 a=Online/DeviceChanged "slots whose containers have the device as it was before: 1" p:moved`},
 		},
 		{name: "said already", want: want([]v0.OutdatedSlot{old}), have: said},
 		{name: "not known since the start", want: want(nil), have: said},
 		{
 			name: "another change", want: want([]v0.OutdatedSlot{{Slot: slot, PodName: "p", PodUID: "u", Change: "moved on"}}), have: said,
-			writes: []string{`apply status force uid-1 a=Online/DeviceChanged "slots whose containers were given the device as it was: 1" p:moved on`},
+			writes: []string{`apply status force uid-1 a=Online/DeviceChanged "slots whose containers have the device as it was before: 1" p:moved on`},
 		},
 		{name: "replaced", want: want([]v0.OutdatedSlot{}), have: said, writes: []string{remove}},
 		{

@@ -12,14 +12,14 @@ import (
 	"github.com/akri-go/akri/internal/agent/inventory"
 )
 
-// Problems of a device whose Instance's name is taken.
+// Problems of a device whose Instance's name is in use.
 var (
 	ErrCollision = errors.New("the Instance belongs to another device")
 	ErrForeign   = errors.New("the Instance belongs to another owner")
 	ErrElsewhere = errors.New("the device has an Instance already")
 )
 
-// problem looks for another device or owner behind the same name.
+// problem notes if the Instance belongs to another device or owner.
 func (p *planner) problem() {
 	d, o := p.want.Device, p.have
 	owner := metav1.GetControllerOf(o)
@@ -31,8 +31,8 @@ func (p *planner) problem() {
 	case owner != nil && (owner.Kind != "Configuration" || owner.Name != d.Configuration):
 		p.out.Problem = fmt.Errorf("instance %s: %w: %s %s", o.Name, ErrForeign, owner.Kind, quoted(owner.Name))
 	case d.Shared != o.Spec.Shared || !d.Shared && len(o.Spec.Nodes) > 0 && !slices.Contains(o.Spec.Nodes, p.node):
-		// A name has the node's in it if the device is local: the other one is
-		// there by a rare chance, or to keep this one out.
+		// The node's name is part of a local device's hash: the other Instance
+		// has this name by a rare chance, or to keep this device out.
 		p.out.Problem = fmt.Errorf("instance %s: %w: node %s made it under the name of a device of node %s; if it has no such device, delete that Instance",
 			o.Name, ErrForeign, quoted(strings.Join(o.Spec.Nodes, ", ")), p.node)
 	case known && id != d.Reported.ID:
@@ -48,8 +48,8 @@ func (p *planner) problem() {
 	}
 }
 
-// isOf tells whether an Instance is of a device of the same Configuration that
-// this node could have, whichever that is.
+// isOf tells whether an Instance is of some device of the same Configuration that
+// this node could have.
 func isOf(node string, d inventory.Device, o *v0.Instance) bool {
 	owner := metav1.GetControllerOf(o)
 	return o.Spec.ConfigurationName == d.Configuration && o.Spec.Shared == d.Shared &&
@@ -57,8 +57,8 @@ func isOf(node string, d inventory.Device, o *v0.Instance) bool {
 		(d.Shared || slices.Contains(o.Spec.Nodes, node))
 }
 
-// replaceStale leaves an Instance of an earlier Configuration of that name; the
-// last node deletes it, or the garbage collector, whichever is first.
+// replaceStale leaves an Instance of an earlier Configuration of that name. The
+// last node or the garbage collector deletes it, whichever is first.
 func (p *planner) replaceStale() bool {
 	o, d := p.have, p.want.Device
 	owner := metav1.GetControllerOf(o)

@@ -14,7 +14,8 @@ import (
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// status says in status.nodes what there is to say beyond "online".
+// status writes this node's entry of status.nodes, if it has more to say than
+// that the device is online.
 func (p *planner) status() {
 	d := p.want.Device
 	var e *v0.InstanceNode
@@ -34,18 +35,18 @@ func (p *planner) status() {
 		if e == nil {
 			e = &v0.InstanceNode{
 				Name: p.node, State: v0.DeviceOnline, Reason: v0.ReasonDeviceChanged,
-				Message: fmt.Sprintf("slots whose containers were given the device as it was: %d", len(slots)), Since: seconds(p.now),
+				Message: fmt.Sprintf("slots whose containers have the device as it was before: %d", len(slots)), Since: seconds(p.now),
 			}
 		}
 		e.Outdated = slots
 	} else if e != nil {
 		e.Outdated = nil
 	}
-	p.entry(e)
+	p.setEntry(e)
 }
 
-// outdated returns the outdated slots that this node still holds. As long as
-// they are not known, those that are said stay said.
+// outdated returns the outdated slots that this node still holds. While they are
+// not known, those in the status stay.
 func (p *planner) outdated() []v0.OutdatedSlot {
 	slots := p.want.Outdated
 	if at := p.entryIndex(); slots == nil && at >= 0 {
@@ -72,8 +73,8 @@ func (p *planner) entryIndex() int {
 	return slices.IndexFunc(p.have.Status.Nodes, func(n v0.InstanceNode) bool { return n.Name == p.node })
 }
 
-// entry brings this node's entry of status.nodes to e, or away if e is nil.
-func (p *planner) entry(e *v0.InstanceNode) {
+// setEntry writes this node's entry of status.nodes, or removes it if e is nil.
+func (p *planner) setEntry(e *v0.InstanceNode) {
 	o, at := p.have, p.entryIndex()
 	switch {
 	case e == nil && at < 0:
@@ -90,17 +91,17 @@ func (p *planner) entry(e *v0.InstanceNode) {
 	}
 }
 
-// sameEntry compares entries. When a difference was first noticed does not
-// matter; when a device went offline does.
+// sameEntry compares entries. The time since when a device differs does not
+// matter; the time since when it is offline does.
 func (p *planner) sameEntry(a, b v0.InstanceNode) bool {
 	return a.State == b.State && a.Reason == b.Reason && a.Message == b.Message && slices.Equal(a.Outdated, b.Outdated) &&
 		(b.State == v0.DeviceOnline || a.Since.Equal(b.Since))
 }
 
-// maxMessage is the limit of the message in the CRD.
-const maxMessage = 1024
+// maxMessageBytes is the limit of the message in the CRD.
+const maxMessageBytes = 1024
 
-// difference names what this node sees otherwise than the leader, without the
+// difference names what differs between this node and the leader, without the
 // values, which may be long.
 func (p *planner) difference() string {
 	d, o := p.want.Device, p.have
@@ -124,10 +125,10 @@ func (p *planner) difference() string {
 	if len(keys) > 0 {
 		parts = append(parts, "properties "+strings.Join(keys, ", "))
 	}
-	return shorten.Text(fmt.Sprintf("other than node %s: %s", quoted(o.Spec.Nodes[0]), strings.Join(parts, "; ")), maxMessage)
+	return shorten.Text(fmt.Sprintf("differs from node %s: %s", quoted(o.Spec.Nodes[0]), strings.Join(parts, "; ")), maxMessageBytes)
 }
 
-// seconds is the precision that the API has.
+// seconds returns a time with the precision of the API.
 func seconds(t time.Time) *metav1.Time {
 	if t.IsZero() {
 		return nil

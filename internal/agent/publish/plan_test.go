@@ -314,7 +314,7 @@ func TestPlanShared(t *testing.T) {
 	leads := published("b", d, "b", "a")
 	differ := v0.InstanceNode{
 		Name: "b", State: v0.DeviceOnline, Reason: v0.ReasonPropertiesDiffer,
-		Message: "other than node a: capacity 2; properties K", Since: seconds(time.Unix(3, 0)),
+		Message: "differs from node a: capacity 2; properties K", Since: seconds(time.Unix(3, 0)),
 	}
 	other := with(led, func(o *v0.Instance) { o.Spec.BrokerProperties["K"], o.Spec.Capacity = "9", 3 })
 
@@ -337,7 +337,7 @@ func TestPlanShared(t *testing.T) {
 		{name: "differs: not said at once", want: want, have: other, differs: true},
 		{
 			name: "differs: said once settled", want: settled, have: other, differs: true,
-			writes: []string{`apply status force uid-1 b=Online/PropertiesDiffer "other than node a: capacity 2; properties K"`},
+			writes: []string{`apply status force uid-1 b=Online/PropertiesDiffer "differs from node a: capacity 2; properties K"`},
 		},
 		{
 			name: "differs: said already", want: settled, differs: true,

@@ -26,7 +26,7 @@ type API interface {
 	DeleteInstance(ctx context.Context, name types.NamespacedName, uid types.UID, resourceVersion string) (gone bool, err error)
 	GetInstance(ctx context.Context, name types.NamespacedName) (*v0.Instance, error)
 	EachInstance(ctx context.Context, selector string, f func(*v0.Instance)) error
-	WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h kubeclient.Handler[*v0.Instance])
+	WatchInstances(ctx context.Context, selector string, trim func(*v0.Instance), h kubeclient.Observer[*v0.Instance])
 	GetConfiguration(ctx context.Context, name types.NamespacedName) (*v0.Configuration, error)
 	ApplyConfigurationStatus(ctx context.Context, name types.NamespacedName, manager string, body []byte) error
 }
@@ -36,7 +36,7 @@ type Arbiter interface {
 	Reachable() bool
 }
 
-// Events is told what users should hear of. [events.Writer] is one.
+// Events tells users. [events.Writer] is one.
 type Events interface {
 	Found(inventory.Device)
 	Lost(inventory.Device)
@@ -51,21 +51,21 @@ type Options struct {
 	Arbiter Arbiter
 	Events  Events // nil for none
 	Logger  *slog.Logger
-	// Observed, if set, brings all slots of an Instance that are not free, by
+	// Observed, if set, is told all slots of an Instance that are not free, by
 	// slot id, each time that they have changed; nil when the Instance is gone.
 	// Of several quick changes only the last may be told. Calls do not overlap,
 	// and are not made from within a call to the Publisher.
 	Observed func(instance types.NamespacedName, usage map[string]v0.Usage)
-	// Workers is how many requests may be under way at once; default 16.
+	// Workers is how many requests may be in flight at a time; default 16.
 	Workers int
-	// Named, if set, is told that the Instance of a name is that of the device
-	// with an id, "" for one that this node cannot have, when that is in the way
-	// of device d. It tells whether d is called otherwise now.
+	// Named, if set, is told when the Instance with a name is in the way of
+	// device d: it belongs to the device with that id, or to one that this node
+	// cannot have if id is "". It returns true if d now has another name.
 	Named func(d inventory.Device, name, id string) bool
 	// Written, if set, is told of each write that succeeded, for metrics.
 	Written func(instance types.NamespacedName, verb Verb, took time.Duration)
-	// Published, if set, is told how long after a report an Instance was what
-	// the report said, for metrics.
+	// Published, if set, is told how long it took from a report until the
+	// Instance was written, for metrics.
 	Published func(took time.Duration)
 }
 
@@ -79,10 +79,10 @@ type Publisher struct {
 	room   room
 
 	mu       sync.Mutex
-	entries  map[types.NamespacedName]*entry
+	goals    map[types.NamespacedName]*goal
 	observed map[types.NamespacedName]*observation
-	// unread are Instances that are there and not observed, since they are of no
-	// concern to this node.
+	// unread are Instances that are there and not observed, because they do not
+	// concern this node.
 	unread   map[types.NamespacedName]unread
 	parked   map[types.NamespacedName]bool
 	legacy   map[types.NamespacedName]bool
@@ -100,23 +100,24 @@ var (
 	_ ledger.Recorder    = (*Publisher)(nil)
 )
 
-// entry is what is wanted of one Instance, and how it goes.
-type entry struct {
+// goal is what is wanted of one Instance, and how far that is.
+type goal struct {
 	changes  int // how often what is wanted has changed
 	word     Word
 	device   inventory.Device
 	claims   map[string]v0.Usage // nil: not known
 	outdated []v0.OutdatedSlot   // nil: not known
-	request  *claimRequest       // a caller of Claim waits
+	pending  *pendingClaim       // a caller of Claim waits
 	vanished bool
 	hard     bool
 	differs  time.Time // since when the properties differ
 	problem  string    // what was reported last
 	failures int
-	// joined and left tell what our writes have done since the last Event.
+	// joined and left tell what this node's writes have done since the last
+	// Event.
 	joined, left bool
 	// reported is when the first report came that is not written yet, zero if
-	// there is none, and wrote that something was written since.
+	// there is none; wrote tells that something was written since.
 	reported time.Time
 	wrote    bool
 }
@@ -135,7 +136,7 @@ func New(opts Options) *Publisher {
 	p := &Publisher{
 		opts:     opts,
 		trim:     trimmer(opts.Node),
-		entries:  map[types.NamespacedName]*entry{},
+		goals:    map[types.NamespacedName]*goal{},
 		observed: map[types.NamespacedName]*observation{},
 		unread:   map[types.NamespacedName]unread{},
 		parked:   map[types.NamespacedName]bool{},
@@ -163,7 +164,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		v0.LabelShared + "=true",
 	}
 	for i, selector := range selectors {
-		h := &source{p: p, shared: i == 1}
+		h := &watchObserver{p: p, shared: i == 1}
 		g.Go(func() error {
 			p.opts.API.WatchInstances(ctx, selector, p.trimWatched, h)
 			return nil
@@ -209,8 +210,8 @@ func (p *Publisher) APIReachable(up bool) {
 	p.status.retry()
 }
 
-// SetConfigurations brings the Configurations of the cluster: an Instance must
-// not have the name of one, since resources have no namespace.
+// SetConfigurations brings the Configurations of the cluster. An Instance must
+// not have the name of one, because resources have no namespace.
 func (p *Publisher) SetConfigurations(all []*v0.Configuration) {
 	names := make(map[string]bool, len(all))
 	for _, c := range all {
@@ -218,7 +219,7 @@ func (p *Publisher) SetConfigurations(all []*v0.Configuration) {
 	}
 	var changed []types.NamespacedName
 	p.mu.Lock()
-	for name := range p.entries {
+	for name := range p.goals {
 		if names[name.Name] != p.names[name.Name] {
 			changed = append(changed, name)
 		}
@@ -238,51 +239,51 @@ func (p *Publisher) DeviceGone(d inventory.Device) { p.deviceSays(d, Gone) }
 
 func (p *Publisher) deviceSays(d inventory.Device, word Word) {
 	p.mu.Lock()
-	e := p.entry(d.Instance)
-	if e.word != word || e.device.Owner != d.Owner {
-		e.failures, e.hard = 0, false
+	g := p.goal(d.Instance)
+	if g.word != word || g.device.Owner != d.Owner {
+		g.failures, g.hard = 0, false
 	}
-	if e.reported.IsZero() {
-		e.reported, e.wrote = d.ReportedAt, false
+	if g.reported.IsZero() {
+		g.reported, g.wrote = d.ReportedAt, false
 	}
-	e.changes++
-	e.word, e.device = word, d
+	g.changes++
+	g.word, g.device = word, d
 	delete(p.legacy, d.Instance)
 	p.mu.Unlock()
 	p.queue.Add(d.Instance)
 }
 
-// entry returns the entry of an Instance, made if there is none. The caller
+// goal returns the goal of an Instance, and makes it if there is none. The caller
 // holds p.mu.
-func (p *Publisher) entry(name types.NamespacedName) *entry {
-	e := p.entries[name]
-	if e == nil {
-		e = &entry{}
-		p.entries[name] = e
+func (p *Publisher) goal(name types.NamespacedName) *goal {
+	g := p.goals[name]
+	if g == nil {
+		g = &goal{}
+		p.goals[name] = g
 	}
-	return e
+	return g
 }
 
 // Record says which slots of an Instance this node holds: all of them, by slot
 // id. They are written soon, and again if they get lost, but never taken from
-// another node; what comes of it is told to [Options.Observed]. Before the first Record
+// another node; [Options.Observed] is told the result. Before the first Record
 // (or Claim) of an Instance its slots stay as they are.
 func (p *Publisher) Record(instance types.NamespacedName, claims map[string]v0.Usage) {
 	p.mu.Lock()
-	e := p.entry(instance)
-	e.changes++
-	e.claims = copyClaims(claims)
+	g := p.goal(instance)
+	g.changes++
+	g.claims = copyClaims(claims)
 	p.mu.Unlock()
 	p.queue.Add(instance)
 }
 
 // Outdated says which slots of an Instance are held by containers of this node
-// that were given the device as it no longer is: all of them, or none.
+// that have the device as it was before: all of them, or none.
 func (p *Publisher) Outdated(instance types.NamespacedName, slots []v0.OutdatedSlot) {
 	p.mu.Lock()
-	e := p.entry(instance)
-	e.changes++
-	e.outdated = append([]v0.OutdatedSlot{}, slots...) // not nil
+	g := p.goal(instance)
+	g.changes++
+	g.outdated = append([]v0.OutdatedSlot{}, slots...) // not nil
 	p.mu.Unlock()
 	p.queue.Add(instance)
 }

@@ -7,8 +7,8 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// newQueue returns a queue in which urgent names (a container waits for them)
-// come before the others, each in their order.
+// newQueue returns a queue in which urgent names, for which a container waits,
+// come before the others. Each kind is in its order.
 func newQueue(urgent func(types.NamespacedName) bool) workqueue.TypedDelayingInterface[types.NamespacedName] {
 	return workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[types.NamespacedName]{
 		Queue: workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[types.NamespacedName]{

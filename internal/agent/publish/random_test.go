@@ -23,7 +23,7 @@ import (
 func TestManyNodesAtRandom(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	s := newSpace(t)
+	s := newFixture(t)
 	const steps, slots = 60, 4
 	ids := []string{"one", "two", "three"}
 	type believes struct {

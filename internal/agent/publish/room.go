@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// room lets others wait while a crowd of Instances is to be written.
+// room makes others wait while many Instances are to be written.
 type room struct {
 	mu sync.Mutex
 	// made is closed when there is room again; nil if nobody waits.
@@ -22,7 +22,7 @@ func (p *Publisher) Room(ctx context.Context) {
 		return
 	}
 	p.room.mu.Lock()
-	// Each name that waits is taken from the queue later, and then noticed.
+	// Each name that waits is taken from the queue later, which taken notices.
 	if p.queue.Len() <= p.opts.Workers {
 		p.room.mu.Unlock()
 		return
@@ -38,7 +38,7 @@ func (p *Publisher) Room(ctx context.Context) {
 	}
 }
 
-// taken notices that a name was taken from the queue.
+// taken notes that a name was taken from the queue.
 func (p *Publisher) taken() {
 	if p.queue.Len() > p.opts.Workers {
 		return

@@ -22,10 +22,10 @@ import (
 )
 
 const (
-	// statusDelay lets a burst of changes become one write, statusEvery is
-	// the least time between two writes to one Configuration.
-	statusDelay = 200 * time.Millisecond
-	statusEvery = time.Second
+	// statusDelay lets a burst of changes become one write. statusInterval is the
+	// shortest time between two writes to one Configuration.
+	statusDelay    = 200 * time.Millisecond
+	statusInterval = time.Second
 )
 
 // statuses writes this node's entry in the status of Configurations.
@@ -35,20 +35,20 @@ type statuses struct {
 	log  *slog.Logger
 
 	mu     sync.Mutex
-	wanted map[types.NamespacedName]*statusEntry
-	// refused are the devices of Configurations that have no Instance, by its
-	// name, and why.
+	wanted map[types.NamespacedName]*statusGoal
+	// refused says by Configuration and name of the Instance why a device has
+	// none.
 	refused map[types.NamespacedName]map[string]string
 	queue   workqueue.TypedDelayingInterface[types.NamespacedName]
 	missing bool // the CRD has no status subresource
 }
 
-type statusEntry struct {
+type statusGoal struct {
 	owner types.UID
-	// said is what the inventory says, and entry what is written: with the
-	// devices that were refused.
+	// said is the inventory's entry; entry is what is written, with the refused
+	// devices added.
 	said, entry v0.ConfigurationNode
-	// known is the entry as the API server has it, if that was looked at.
+	// known is the entry as the API server has it, if it was read.
 	known    *v0.ConfigurationNode
 	wrote    time.Time
 	failures int
@@ -58,7 +58,7 @@ type statusEntry struct {
 func newStatuses(api API, node string, log *slog.Logger) *statuses {
 	return &statuses{
 		api: api, node: node, log: log,
-		wanted:  map[types.NamespacedName]*statusEntry{},
+		wanted:  map[types.NamespacedName]*statusGoal{},
 		refused: map[types.NamespacedName]map[string]string{},
 		queue:   workqueue.NewTypedDelayingQueue[types.NamespacedName](),
 	}
@@ -69,17 +69,17 @@ func (s *statuses) set(name types.NamespacedName, owner types.UID, entry v0.Conf
 	s.mu.Lock()
 	w := s.wanted[name]
 	if w == nil || w.owner != owner {
-		w = &statusEntry{owner: owner}
+		w = &statusGoal{owner: owner}
 		s.wanted[name] = w
 	}
 	w.said, w.entry = entry, withRefused(entry, s.refused[name])
-	wait := max(statusDelay, statusEvery-time.Since(w.wrote))
+	wait := max(statusDelay, statusInterval-time.Since(w.wrote))
 	s.mu.Unlock()
 	s.queue.AddAfter(name, wait)
 }
 
-// refuse notes why a device of a Configuration has no Instance; empty if it has
-// one, or is gone.
+// refuse notes why a device of a Configuration has no Instance; "" if it has one,
+// or is gone.
 func (s *statuses) refuse(name types.NamespacedName, instance, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +100,7 @@ func (s *statuses) refuse(name types.NamespacedName, instance, why string) {
 	}
 	if w := s.wanted[name]; w != nil {
 		w.entry = withRefused(w.said, all)
-		s.queue.AddAfter(name, max(statusDelay, statusEvery-time.Since(w.wrote)))
+		s.queue.AddAfter(name, max(statusDelay, statusInterval-time.Since(w.wrote)))
 	}
 }
 
@@ -115,7 +115,7 @@ func withRefused(entry v0.ConfigurationNode, refused map[string]string) v0.Confi
 		}
 		entry.Message = says
 	}
-	entry.Message = shorten.Text(entry.Message, maxMessage)
+	entry.Message = shorten.Text(entry.Message, maxMessageBytes)
 	return entry
 }
 
@@ -152,10 +152,11 @@ func (s *statuses) run(ctx context.Context) {
 	}
 }
 
-// errForget says that there is nothing to write to any more.
+// errForget says that there is no longer anything to write to.
 var errForget = errors.New("the Configuration is gone")
 
-// write brings one entry up to date and tells how long to wait for another try.
+// write writes one entry if need be, and returns how long to wait before another
+// try.
 func (s *statuses) write(ctx context.Context, name types.NamespacedName) time.Duration {
 	s.mu.Lock()
 	w := s.wanted[name]
@@ -163,7 +164,7 @@ func (s *statuses) write(ctx context.Context, name types.NamespacedName) time.Du
 		s.mu.Unlock()
 		return 0
 	}
-	if wait := statusEvery - time.Since(w.wrote); wait > 0 {
+	if wait := statusInterval - time.Since(w.wrote); wait > 0 {
 		s.mu.Unlock()
 		return wait
 	}
@@ -201,10 +202,10 @@ func (s *statuses) write(ctx context.Context, name types.NamespacedName) time.Du
 	}
 	w.known = nil
 	w.failures++
-	return backoff.Backoff{First: 2 * statusEvery, Max: backoffMost, Jitter: backoffJitter}.Delay(w.failures)
+	return backoff.Backoff{First: 2 * statusInterval, Max: maxRetryDelay, Jitter: retryJitter}.Delay(w.failures)
 }
 
-// bring writes an entry unless it is there, and returns it as it is then.
+// bring writes an entry unless it is there already, and returns it.
 func (s *statuses) bring(ctx context.Context, name types.NamespacedName, owner types.UID, entry v0.ConfigurationNode, known *v0.ConfigurationNode) (*v0.ConfigurationNode, error) {
 	if known == nil {
 		c, err := s.api.GetConfiguration(ctx, name)

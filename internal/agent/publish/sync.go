@@ -13,11 +13,11 @@ import (
 	"github.com/akri-go/akri/internal/agent/inventory"
 )
 
-// maxRounds bounds how often one Instance is planned again at once; after that
-// it waits as if it had failed.
+// maxRounds bounds how often one Instance is planned in a row; after that it
+// waits as if it had failed.
 const maxRounds = 16
 
-// errAgain asks for another plan at once: the Instance was not as thought.
+// errAgain asks for another plan at once: the Instance has changed.
 var errAgain = errors.New("the Instance has changed meanwhile")
 
 func (p *Publisher) work(ctx context.Context) {
@@ -32,12 +32,12 @@ func (p *Publisher) work(ctx context.Context) {
 	}
 }
 
-// reconcile brings one Instance to what is wanted, or arranges another try. A
-// claim that waits comes first.
+// reconcile makes one Instance what is wanted, or arranges another try. A claim
+// that waits comes first.
 func (p *Publisher) reconcile(ctx context.Context, name types.NamespacedName) {
 	for range maxRounds {
-		if r := p.waiting(name); r != nil {
-			p.answer(name, r, p.claim(ctx, name, r))
+		if pc := p.waiting(name); pc != nil {
+			p.answer(name, pc, p.claim(ctx, name, pc))
 		} else if p.publish(ctx, name) {
 			return
 		}
@@ -51,8 +51,8 @@ func errRestless(name types.NamespacedName) error {
 	return fmt.Errorf("instance %s: it changed %d times in a row while it was written", name, maxRounds)
 }
 
-// publish makes one step for what is wanted of an Instance, and tells whether
-// that was all for now.
+// publish makes one step towards what is wanted of an Instance. It returns true
+// if nothing more is to be done now.
 func (p *Publisher) publish(ctx context.Context, name types.NamespacedName) (done bool) {
 	want, have := p.look(name)
 	d := p.decide(want, have)
@@ -81,20 +81,20 @@ func (p *Publisher) look(name types.NamespacedName) (Want, *v0.Instance) {
 	if o := p.observed[name]; o != nil {
 		have = o.object
 	}
-	e := p.entries[name]
-	if e == nil {
+	g := p.goals[name]
+	if g == nil {
 		return want, have
 	}
-	want.Word, want.Device, want.Claims, want.Outdated = e.word, e.device, e.claims, e.outdated
-	want.changes = e.changes
+	want.Word, want.Device, want.Claims, want.Outdated = g.word, g.device, g.claims, g.outdated
+	want.changes = g.changes
 	want.NameTaken = p.names[name.Name]
 	if _, ok := p.unread[name]; ok {
 		want.unread = name
-	} else if have == nil && e.word == Present {
-		want.Elsewhere, want.unread = p.elsewhere(e.device)
+	} else if have == nil && g.word == Present {
+		want.Elsewhere, want.unread = p.elsewhere(g.device)
 	}
-	want.Vanished, want.Hard = e.vanished, e.hard
-	want.Settled = !e.differs.IsZero() && time.Since(e.differs) >= settle
+	want.Vanished, want.Hard = g.vanished, g.hard
+	want.Settled = !g.differs.IsZero() && time.Since(g.differs) >= settleDelay
 	return want, have
 }
 
@@ -119,9 +119,10 @@ func (p *Publisher) advance(ctx context.Context, name types.NamespacedName, want
 	return p.execute(ctx, name, d.Writes, have)
 }
 
-// elsewhere looks for an Instance of a device by another of its names: another
-// node may have had a reason for it that this one does not know. One that has to
-// be read to know is returned as unread. The caller holds p.mu.
+// elsewhere looks for an Instance of a device under another of its names:
+// another node may have had a reason for it that this node does not know. An
+// Instance that must be read first is returned as unread. The caller holds
+// p.mu.
 func (p *Publisher) elsewhere(d inventory.Device) (found *v0.Instance, unread types.NamespacedName) {
 	for n := range 1 + v0.OtherDeviceHashes {
 		name := types.NamespacedName{
@@ -143,8 +144,8 @@ func (p *Publisher) elsewhere(d inventory.Device) (found *v0.Instance, unread ty
 // leaves tells whether this node is about to delete an Instance. The caller
 // holds p.mu.
 func (p *Publisher) leaves(name types.NamespacedName) bool {
-	e, o := p.entries[name], p.observed[name].object
-	return e != nil && e.word == Gone && len(o.Spec.Nodes) < 2
+	g, o := p.goals[name], p.observed[name].object
+	return g != nil && g.word == Gone && len(o.Spec.Nodes) < 2
 }
 
 func (p *Publisher) statusMissing() bool {

@@ -16,8 +16,8 @@ type Verb string
 const (
 	// Apply is a server-side apply.
 	Apply Verb = "apply"
-	// Patch is a JSON patch (RFC 6902): what takes fields away, whoever owns
-	// them. Its tests make it fail if the object is not as it was thought.
+	// Patch is a JSON patch (RFC 6902). It removes fields whoever owns them. Its
+	// tests make it fail if the object has changed.
 	Patch Verb = "patch"
 	// Delete deletes.
 	Delete Verb = "delete"
@@ -33,8 +33,8 @@ type Write struct {
 	Status bool
 	// Force is for Apply.
 	Force bool
-	// Owner, if it is set, is the UID that the Configuration must have, live,
-	// for the write to happen.
+	// Owner, if set, is the UID that the Configuration must have; it is read live
+	// before the write.
 	Owner types.UID
 	// UID is a precondition of all but the first Apply; ResourceVersion one
 	// of Delete.
@@ -50,8 +50,8 @@ func (w Write) leaves() bool {
 	return w.Verb == Apply && !w.Slots && !w.Status && w.Object.Spec == nil
 }
 
-// Object is the part of an Instance that is applied. What is left out is given
-// up if the manager owned it.
+// Object is the part of an Instance that is applied. Fields that are left out are
+// given up if the manager owned them.
 type Object struct {
 	metav1.TypeMeta `json:",inline"`
 	Metadata        ObjectMeta    `json:"metadata"`
@@ -85,12 +85,12 @@ type ObjectStatus struct {
 	Nodes []v0.InstanceNode `json:"nodes,omitempty"`
 }
 
-// removeNode returns what takes spec.nodes[i] away.
+// removeNode returns the steps that remove spec.nodes[i].
 func removeNode(i int, node string) []jsonpatch.Op {
 	return jsonpatch.RemoveIf(jsonpatch.Pointer("spec", "nodes", strconv.Itoa(i)), node)
 }
 
-// newObject returns an Object with the names filled in and nothing else.
+// newObject returns an Object with only the names filled in.
 func newObject(name types.NamespacedName, uid types.UID) *Object {
 	return &Object{
 		TypeMeta: metav1.TypeMeta{APIVersion: v0.GroupVersion.String(), Kind: "Instance"},

@@ -1,18 +1,15 @@
-// Package reach says whom the agent can ask right now.
+// Package reach tells whether the agent can reach the API and the arbiter.
 //
-// There are two questions, and each part of the agent asks one of them:
+//   - The API is the API server that the agent was given. While it is not
+//     reachable, writes wait and grace periods stand still: the kubelet gets a
+//     handler's Pod from the same server, so without it a handler that is gone
+//     cannot come back.
+//   - The arbiter decides which node gets a slot of a shared device. While it
+//     is not reachable, no new slots of shared devices are granted; slots that
+//     this node holds already are granted again without asking.
 //
-//   - Can the API be asked? This is about the API server that the agent has
-//     been given. What is to be written waits while it cannot be, and grace
-//     periods stand still: the kubelet hears of a handler's Pod from the same
-//     server, so without it a handler that is gone cannot come back.
-//   - Can the arbiter be asked? The arbiter decides which node gets a slot of a
-//     shared device. While it cannot be asked no new slot of one is granted,
-//     and what this node holds already is given again without asking.
+// If all nodes use one API server, it is the arbiter too. An edge node has an API
+// server of its own, which answers while the cloud, the arbiter, is away.
 //
-// With one API server for all nodes it is the arbiter too. Behind the local API
-// server of an edge node the answers differ: the local one goes on answering
-// while the cloud, which is the arbiter, is away.
-//
-// A [Monitor] finds the answer for one server.
+// A [Monitor] watches one server.
 package reach

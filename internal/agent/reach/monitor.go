@@ -9,28 +9,28 @@ import (
 	"time"
 )
 
-// probeInterval is how often a server that is away is asked, about.
+// probeInterval is about how often a server that does not answer is probed.
 const probeInterval = time.Second
 
-// Monitor knows from the requests that pass whether a server answers. The zero
+// Monitor learns from the agent's requests whether a server answers. The zero
 // value is not usable; see [NewMonitor].
 type Monitor struct {
 	listeners []func(up bool)
 
 	mu sync.Mutex
 	up bool
-	// changed has room for one: up may have changed.
+	// changed holds one value when up may have changed.
 	changed chan struct{}
 }
 
 var _ Party = (*Monitor)(nil)
 
-// NewMonitor returns a Monitor of a server that is taken to be away until it
+// NewMonitor returns a Monitor of a server that counts as unreachable until it
 // answers.
 func NewMonitor() *Monitor { return &Monitor{changed: make(chan struct{}, 1)} }
 
 // Reachable implements [Party]: it tells whether the server answered the last
-// request that had an outcome.
+// request that has ended.
 func (m *Monitor) Reachable() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -55,7 +55,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// note draws the conclusion from one request.
+// note learns from one request.
 func (m *Monitor) note(req *http.Request, resp *http.Response, err error) {
 	switch {
 	case err == nil:
@@ -63,12 +63,12 @@ func (m *Monitor) note(req *http.Request, resp *http.Response, err error) {
 		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 			m.set(false)
 		case http.StatusInternalServerError:
-			// As likely a webhook that fails as a server that does: says nothing.
+			// It may be a failing webhook: that says nothing about the server.
 		default:
 			m.set(true)
 		}
 	case errors.Is(req.Context().Err(), context.Canceled):
-		// the caller lost interest
+		// the caller ended the request
 	default:
 		m.set(false)
 	}
@@ -87,8 +87,8 @@ func (m *Monitor) set(up bool) {
 	}
 }
 
-// Run tells the listeners, and calls probe again and again while the server is
-// away, until ctx is done. Probe makes a request through [Monitor.Transport].
+// Run tells the listeners, and calls probe repeatedly while the server does not
+// answer, until ctx is done. probe makes a request through [Monitor.Transport].
 func (m *Monitor) Run(ctx context.Context, probe func(context.Context)) {
 	told, first := false, true
 	timer := time.NewTimer(0)

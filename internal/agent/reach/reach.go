@@ -1,21 +1,21 @@
 package reach
 
-// Party is somebody whom the agent asks. A [Monitor] is one.
+// Party is a server that the agent asks. A [Monitor] is one.
 type Party interface {
-	// Reachable tells whether the party can be asked, as far as is known.
+	// Reachable tells whether the party answers, as far as is known.
 	Reachable() bool
-	// OnReachable has f called with what Reachable says, once and after each
-	// change. It must be called before the party is watched; f must return
+	// OnReachable makes the party call f with what Reachable returns, once and
+	// after each change. Call it before the party is watched; f must return
 	// soon. Quick changes may be told as one.
 	OnReachable(f func(up bool))
 }
 
-// Parties are those whom the agent asks.
+// Parties are the servers that the agent asks.
 type Parties struct {
 	// API is the API server that the agent reads from and writes to.
 	API Party
-	// Arbiter decides on slots of shared devices. It is not reachable when API
-	// is not: it is asked through it.
+	// Arbiter decides on slots of shared devices. It is asked through API, so
+	// it is not reachable when API is not.
 	Arbiter Party
 }
 

@@ -28,13 +28,13 @@ func (a address) String() string {
 	return a.dial
 }
 
-// maxAddress is more than any socket path or host name needs.
-const maxAddress = 512
+// maxAddressBytes is more than a socket's path or a host name needs.
+const maxAddressBytes = 512
 
-// parseAddress reads the endpoint of a registration. Sockets must be in dir: a
-// handler shall not have the agent, which is root, talk to others.
+// parseAddress reads the endpoint of a registration. Sockets must be in dir: the
+// agent is root, and a handler must not make it connect elsewhere.
 func parseAddress(kind pb.RegisterDiscoveryHandlerRequest_EndpointType, endpoint, dir string) (address, error) {
-	if len(endpoint) > maxAddress || !printable(endpoint) {
+	if len(endpoint) > maxAddressBytes || !printable(endpoint) {
 		return address{}, fmt.Errorf("endpoint %s: too long or not printable", show(endpoint))
 	}
 	var a address

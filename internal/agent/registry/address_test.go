@@ -123,7 +123,7 @@ func TestBound(t *testing.T) {
 		{"Udev", 3, ""},
 		{"other", 3, ""},
 	} {
-		err := bound(process{uid: test.uid}, test.name, uids)
+		err := admitName(process{uid: test.uid}, test.name, uids)
 		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s as %d: %v, want %q", test.name, test.uid, err, test.says)
 		}

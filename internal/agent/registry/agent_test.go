@@ -15,9 +15,9 @@ import (
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 )
 
-// patience is how long these tests, which run real processes, wait for what
+// waitTimeout is how long these tests, which run real processes, wait for what
 // must happen.
-const patience = 30 * time.Second
+const waitTimeout = 30 * time.Second
 
 // await waits until condition, which is asked after each change, holds.
 type await struct {
@@ -65,7 +65,7 @@ func (o *await) Lost(l Loss) {
 
 func (o *await) until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitTimeout)
 	for {
 		o.mu.Lock()
 		ok, changed := condition(), o.changed
@@ -78,7 +78,7 @@ func (o *await) until(t *testing.T, what string, condition func() bool) {
 		case <-timeout:
 			o.mu.Lock()
 			defer o.mu.Unlock()
-			t.Fatalf("waited %s for: %s\nreports %v\nfailures %v\nlost %v", patience, what, o.reports, o.fails, o.lost)
+			t.Fatalf("waited %s for: %s\nreports %v\nfailures %v\nlost %v", waitTimeout, what, o.reports, o.fails, o.lost)
 		}
 	}
 }
@@ -151,7 +151,7 @@ func startAgent(t *testing.T, dir string, change func(*Options)) *agent {
 // that they can.
 func (a *agent) says(t *testing.T, text string) {
 	t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitTimeout)
 	for {
 		err := a.Serving()
 		if text == "" && err == nil || text != "" && err != nil && strings.Contains(err.Error(), text) {

@@ -7,38 +7,38 @@ import (
 	"github.com/akri-go/akri/internal/unixsock"
 )
 
-// maxConnections is how many processes may be about to register at a time.
+// maxConnections is how many processes may be registering at a time.
 const maxConnections = 64
 
-// bounded keeps the number of connections small. It never turns a new one away:
-// of those who have most, the oldest goes. So whoever opens many and is idle keeps
-// nobody else from registering, which takes a moment.
-type bounded struct {
+// limitedListener bounds the number of connections. It never refuses a new one:
+// the peer that has most loses its oldest. So a peer that opens many and leaves
+// them idle does not keep others from registering, which takes a moment.
+type limitedListener struct {
 	*unixsock.Listener
 
 	mu   sync.Mutex
-	open []*counted // the oldest first
+	open []*limitedConn // the oldest first
 }
 
 // peerID is who is at the other end. In a container all pids may be 0.
 type peerID struct{ uid, pid int }
 
-type counted struct {
+type limitedConn struct {
 	*net.UnixConn
-	from *bounded
+	from *limitedListener
 	who  peerID
 }
 
-func (b *bounded) Accept() (net.Conn, error) {
+func (b *limitedListener) Accept() (net.Conn, error) {
 	conn, err := b.AcceptUnix()
 	if err != nil {
 		return nil, err
 	}
 	p := identify(conn)
-	c := &counted{UnixConn: conn, from: b, who: peerID{p.uid, p.pid}}
+	c := &limitedConn{UnixConn: conn, from: b, who: peerID{p.uid, p.pid}}
 	b.mu.Lock()
 	b.open = append(b.open, c)
-	var victim *counted
+	var victim *limitedConn
 	if len(b.open) > maxConnections {
 		who := make([]peerID, len(b.open))
 		for i, c := range b.open {
@@ -54,7 +54,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 }
 
 // Close may be called more than once.
-func (c *counted) Close() error {
+func (c *limitedConn) Close() error {
 	c.from.mu.Lock()
 	for i, other := range c.from.open {
 		if other == c {
@@ -66,8 +66,8 @@ func (c *counted) Close() error {
 	return c.UnixConn.Close()
 }
 
-// oldestOfMost returns which connection has to go: the first of the process that
-// has most, of the user that has most.
+// oldestOfMost returns which connection has to go: the oldest of the process that
+// has most, among those of the user that has most.
 func oldestOfMost(open []peerID) int {
 	users, processes := map[int]int{}, map[peerID]int{}
 	for _, who := range open {

@@ -14,9 +14,9 @@ import (
 	"github.com/akri-go/akri/discovery/wire"
 )
 
-// Two bytes on the wire make an empty device of more than a hundred in memory,
-// so a report of 16 MiB could fill a gigabyte. Reports are therefore received
-// as bytes and counted before they are decoded, one device at a time.
+// An empty device takes two bytes on the wire and more than a hundred in memory,
+// so a report of 16 MiB could fill a gigabyte. Reports are therefore received as
+// bytes, and their devices are counted before they are decoded one at a time.
 
 // rawCodec sends messages as usual and receives them as bytes.
 type rawCodec struct{}
@@ -54,7 +54,7 @@ const (
 	fieldNote        = 15
 )
 
-// decode reads and vets a DiscoverResponse; the results are those of [vet].
+// decode reads and checks a DiscoverResponse. It returns what [vet] returns.
 func decode(r rules, raw []byte) (good []discovery.Device, refused, err error) {
 	n, err := count(raw, fieldDevices)
 	if err != nil {
@@ -95,7 +95,7 @@ func decodeDevice(r rules, raw []byte) (discovery.Device, error) {
 	if err != nil {
 		return discovery.Device{}, err
 	}
-	// check says it in its own words where the device can be decoded.
+	// Up to twice the limits the device is decoded, and check says what is wrong.
 	if n[fieldProperties] > 2*r.Properties || n[fieldMounts] > 2*r.Mounts || n[fieldDeviceSpecs] > 2*r.DeviceSpecs {
 		return discovery.Device{}, fmt.Errorf("%d properties, %d mounts and %d device nodes; at most %d, %d and %d are allowed",
 			n[fieldProperties], n[fieldMounts], n[fieldDeviceSpecs], r.Properties, r.Mounts, r.DeviceSpecs)
@@ -107,7 +107,7 @@ func decodeDevice(r rules, raw []byte) (discovery.Device, error) {
 	return wire.Device(&m), nil
 }
 
-// count tells how often each field up to last is there.
+// count returns how often each field occurs, up to the number last.
 func count(raw []byte, last protowire.Number) ([fieldDeviceSpecs + 1]int, error) {
 	var n [fieldDeviceSpecs + 1]int
 	err := fields(raw, func(number protowire.Number, _ []byte) {

@@ -8,22 +8,23 @@ import (
 	"syscall"
 )
 
-// dirMode: owner and group may do everything, what is made inside belongs to the
-// group, and only who made it may remove it, or the owner of the directory: one
-// handler cannot take another's socket away, nor the agent's.
+// dirMode lets owner and group do everything. What is made inside belongs to the
+// group, and only its owner or the directory's may remove it: a handler cannot
+// remove the socket of another, nor the agent's.
 const (
 	dirMode = fs.ModeSticky | fs.ModeSetgid | 0o770
 	allMode = fs.ModeSticky | fs.ModeSetgid | fs.ModePerm
 )
 
-// prepareDir makes the directory and gives it to the group, if gid is not below
-// zero. A process that owns the directory and is in the group needs no
+// prepareDir makes the directory and, unless gid is negative, gives it to the
+// group. A process that owns the directory and is in the group needs no
 // capabilities for that.
 func prepareDir(path string, gid int) error {
 	if err := os.MkdirAll(path, 0o770); err != nil {
 		return fmt.Errorf("prepare directory of the handlers: %w", err)
 	}
-	// What is opened is what is changed, whatever becomes of the path.
+	// Opened once and changed by its descriptor, even if the path leads
+	// elsewhere.
 	dir, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if err != nil {
 		return fmt.Errorf("prepare directory of the handlers: %w", err)

@@ -25,8 +25,8 @@ func member(uid uint32) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: group}}
 }
 
-// TestUnprivilegedAgent is no test but the agent of others: root, in the group, and
-// without any capability, as in its container.
+// TestUnprivilegedAgent is no test but the agent of others: root, in the group,
+// and without any capability, as in its container.
 func TestUnprivilegedAgent(t *testing.T) {
 	dir := os.Getenv("REGISTRY_TEST_AGENT")
 	if dir == "" {
@@ -166,7 +166,7 @@ func startProgram(t *testing.T, who *syscall.SysProcAttr, name string, args ...s
 	})
 	return func(text string) {
 		t.Helper()
-		timeout := time.After(patience)
+		timeout := time.After(waitTimeout)
 		var said []string
 		for {
 			select {

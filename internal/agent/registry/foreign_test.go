@@ -86,8 +86,8 @@ func (f *foreign) do(format string, args ...any) {
 		if strings.HasPrefix(answer, "error") {
 			f.t.Fatalf("%s: %s", format, answer)
 		}
-	case <-time.After(patience):
-		f.t.Fatalf("%s: no answer within %s", format, patience)
+	case <-time.After(waitTimeout):
+		f.t.Fatalf("%s: no answer within %s", format, waitTimeout)
 	}
 }
 
@@ -95,7 +95,7 @@ func (f *foreign) do(format string, args ...any) {
 // that were waited for.
 func (f *foreign) says(prefix string) string {
 	f.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitTimeout)
 	for {
 		for i, fact := range f.told {
 			if strings.HasPrefix(fact, prefix) {
@@ -110,7 +110,7 @@ func (f *foreign) says(prefix string) string {
 			}
 			f.told = append(f.told, fact)
 		case <-timeout:
-			f.t.Fatalf("waited %s for %q, it said %q", patience, prefix, f.told)
+			f.t.Fatalf("waited %s for %q, it said %q", waitTimeout, prefix, f.told)
 		}
 	}
 }
@@ -125,7 +125,7 @@ func testForeignHandler(t *testing.T, binary string) {
 	dir := shortDir(t)
 	socket := filepath.Join(dir, "foreign.sock")
 	a := startAgent(t, dir, nil)
-	a.Ask(question("c", "foreign", "what is there?"))
+	a.Ask(requestOf("c", "foreign", "what is there?"))
 	f := startForeign(t, binary, "-directory", dir)
 	f.says("registered")
 	if got, want := f.says("asked"), `asked "what is there?"`; got != want {
@@ -177,7 +177,7 @@ func testForeignHandler(t *testing.T, binary string) {
 	a.stop()
 	f.says("dropped")
 	a = startAgent(t, dir, nil)
-	a.Ask(question("c", "foreign", "again"))
+	a.Ask(requestOf("c", "foreign", "again"))
 	a.o.devices(t, "c", socket, "fourth")
 
 	// A mix of shared and local devices is refused.
@@ -186,16 +186,16 @@ func testForeignHandler(t *testing.T, binary string) {
 		t.Errorf("got %s", got)
 	}
 
-	// A question that is refused.
+	// A request that is refused.
 	f.do("refuse I do not know that")
-	a.Ask(question("d", "foreign", "x"))
+	a.Ask(requestOf("d", "foreign", "x"))
 	a.o.failure(t, "d", socket, "I do not know that")
 }
 
 func testForeignHandlerOverNetwork(t *testing.T, binary string) {
 	dir := shortDir(t)
 	a := startAgent(t, dir, nil)
-	a.Ask(question("c", "foreign", ""))
+	a.Ask(requestOf("c", "foreign", ""))
 	f := startForeign(t, binary, "-directory", dir, "-address", "127.0.0.1:0", "-devices", "camera")
 	address := strings.TrimPrefix(f.says("listening"), "listening ")
 	a.o.devices(t, "c", "http://"+strings.TrimPrefix(address, "http://"), "camera")

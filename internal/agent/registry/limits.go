@@ -2,8 +2,8 @@ package registry
 
 // Limits bound what handlers may make the agent hold.
 type Limits struct {
-	// Devices is how many devices a report may list. A longer report is
-	// refused as a whole; for all other limits only the device is.
+	// Devices is how many devices a report may list. A longer report is refused
+	// as a whole; the other limits only refuse the device.
 	Devices int
 	// MessageBytes is the size of a report on the wire. A handler that sends
 	// more loses its stream.
@@ -11,7 +11,7 @@ type Limits struct {
 	// ReportBytes is what a report may take in memory, by [Size]. A larger one is
 	// refused as a whole.
 	ReportBytes int
-	// InFlightBytes is how much may be under way from all handlers together.
+	// InFlightBytes bounds what may be in flight from all handlers together.
 	InFlightBytes int
 
 	IDBytes       int // of a device's id

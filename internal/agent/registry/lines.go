@@ -8,12 +8,12 @@ import (
 	"github.com/akri-go/akri/internal/logging"
 )
 
-// maxLines bounds of how many places it is remembered what was logged.
+// maxLines bounds the number of places whose log lines are counted.
 const maxLines = 4096
 
-// say logs what an endpoint has done, of a question if that is not the zero name.
-// Handlers may do all of it as often as they like, and come back under the same
-// place with nothing remembered: so it is counted here. The caller holds r.mu.
+// say logs what an endpoint did, for the request of a Configuration unless the
+// name is zero. Handlers may do it as often as they like, and may register again
+// to be forgotten. So lines are counted by place. The caller holds r.mu.
 func (r *Registry) say(e *endpoint, configuration types.NamespacedName, level slog.Level, text string, args ...any) {
 	at := place{configuration, e.id}
 	s := r.lines[at]

@@ -16,11 +16,11 @@ import (
 // another setting, has few lines logged; another handler's are not missing.
 func TestLogOfAHandlerThatDoesAllItCan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		var log bytes.Buffer
 		r.log = slog.New(slog.NewTextHandler(&log, nil))
 		f := r.endpoint("h", "/h", false)
-		r.Ask(question("c", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
 		c, _ := r.next(f)
 		for i := range 1000 {
 			c.on([]discovery.Device{{ID: "a"}}, fmt.Errorf("device b%d: no", i), nil)

@@ -7,16 +7,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// mailbox holds what the observer has not been told yet. It keeps one entry per
-// question and endpoint, whatever happens meanwhile: the newest list, or that
-// the endpoint was lost, and then the newest failure.
+// mailbox holds what the observer has not been told yet. It keeps one message
+// per request and endpoint, however much happens: the newest report, or that the
+// endpoint was lost, and the newest failure after that.
 type mailbox struct {
 	filled chan struct{}
 	beat   chan struct{}
 
-	mu      sync.Mutex
-	order   []place
-	entries map[place]*entry
+	mu       sync.Mutex
+	order    []place
+	messages map[place]*message
 }
 
 type place struct {
@@ -24,39 +24,39 @@ type place struct {
 	endpoint      string
 }
 
-type entry struct {
+type message struct {
 	report  *Report
 	lost    *Loss
 	failure *Failure
 }
 
 func newMailbox() *mailbox {
-	return &mailbox{filled: make(chan struct{}, 1), beat: make(chan struct{}), entries: make(map[place]*entry)}
+	return &mailbox{filled: make(chan struct{}, 1), beat: make(chan struct{}), messages: make(map[place]*message)}
 }
 
-// reported overtakes a loss and a failure that were not told.
+// reported replaces a loss and a failure that were not told.
 func (m *mailbox) reported(r Report) {
-	m.change(place{r.Configuration, r.Endpoint}, func(e *entry) { *e = entry{report: &r} })
+	m.change(place{r.Configuration, r.Endpoint}, func(msg *message) { *msg = message{report: &r} })
 }
 
 func (m *mailbox) failed(f Failure) {
-	m.change(place{f.Configuration, f.Endpoint}, func(e *entry) { e.failure = &f })
+	m.change(place{f.Configuration, f.Endpoint}, func(msg *message) { msg.failure = &f })
 }
 
-// lost takes back what was not told.
+// lost replaces all that was not told.
 func (m *mailbox) lost(l Loss) {
-	m.change(place{l.Configuration, l.Endpoint}, func(e *entry) { *e = entry{lost: &l} })
+	m.change(place{l.Configuration, l.Endpoint}, func(msg *message) { *msg = message{lost: &l} })
 }
 
-func (m *mailbox) change(p place, do func(*entry)) {
+func (m *mailbox) change(p place, do func(*message)) {
 	m.mu.Lock()
-	e := m.entries[p]
-	if e == nil {
-		e = new(entry)
-		m.entries[p] = e
+	msg := m.messages[p]
+	if msg == nil {
+		msg = new(message)
+		m.messages[p] = msg
 		m.order = append(m.order, p)
 	}
-	do(e)
+	do(msg)
 	m.mu.Unlock()
 	select {
 	case m.filled <- struct{}{}:
@@ -64,15 +64,14 @@ func (m *mailbox) change(p place, do func(*entry)) {
 	}
 }
 
-// forget drops what is to be told of a configuration, from one endpoint or
-// from all for which drop says so.
+// forget drops the messages for which drop returns true.
 func (m *mailbox) forget(drop func(place) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	kept := m.order[:0]
 	for _, p := range m.order {
 		if drop(p) {
-			delete(m.entries, p)
+			delete(m.messages, p)
 			continue
 		}
 		kept = append(kept, p)
@@ -81,7 +80,7 @@ func (m *mailbox) forget(drop func(place) bool) {
 	m.order = kept
 }
 
-func (m *mailbox) next() *entry {
+func (m *mailbox) next() *message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.order) == 0 {
@@ -89,30 +88,30 @@ func (m *mailbox) next() *entry {
 	}
 	p := m.order[0]
 	m.order = m.order[1:]
-	e := m.entries[p]
-	delete(m.entries, p)
-	return e
+	msg := m.messages[p]
+	delete(m.messages, p)
+	return msg
 }
 
-// deliver tells the observer until ctx is done, and refused of reports that it
-// does not keep.
+// deliver tells the observer until ctx is done. It calls refused for reports that
+// the observer does not keep.
 func (m *mailbox) deliver(ctx context.Context, o Observer, refused func(Report, error)) {
 	for {
 		for {
-			e := m.next()
-			if e == nil || ctx.Err() != nil {
+			msg := m.next()
+			if msg == nil || ctx.Err() != nil {
 				break
 			}
-			if e.lost != nil {
-				o.Lost(*e.lost)
+			if msg.lost != nil {
+				o.Lost(*msg.lost)
 			}
-			if e.report != nil {
-				if err := o.Reported(*e.report); err != nil {
-					refused(*e.report, err)
+			if msg.report != nil {
+				if err := o.Reported(*msg.report); err != nil {
+					refused(*msg.report, err)
 				}
 			}
-			if e.failure != nil {
-				o.Failed(*e.failure)
+			if msg.failure != nil {
+				o.Failed(*msg.failure)
 			}
 		}
 		select {

@@ -2,16 +2,16 @@ package registry
 
 import "strings"
 
-// A property becomes an environment variable of whatever program a broker is.
-// By some names that is steered: what is loaded into it, whom it trusts, where
-// it looks. A handler must not use those; what a Configuration's own
-// brokerProperties are called, its author decides. Upper and lower case are the
-// same, because programs read both (http_proxy).
+// A property becomes an environment variable of the broker, which may be any
+// program. Some variables steer programs: they decide what is loaded, whom to
+// trust and where to look. A handler must not use these names; for a
+// Configuration's own brokerProperties its author decides. Upper and lower case
+// count as the same, because programs read both (http_proxy).
 //
-// No list can know what every program reads. This one has what is read without
-// the program's author having asked for it: by the loader and the C library, by
-// shells and the runtimes of languages, by libraries for networks, graphics and
-// sound, and by clients of the platform. docs/write-a-handler.md lists it.
+// No list can have what every program reads. This one has the variables that are
+// read although the program's author did not ask for it: by the loader and the C
+// library, shells and language runtimes, libraries for networks, graphics and
+// sound, and clients of the platform. docs/write-a-handler.md lists them.
 
 // steeringNames are whole names.
 func steeringNames() []string {
@@ -39,8 +39,8 @@ func steeringEnds() []string {
 	return []string{"_PROXY", "_OPTIONS", "_OPTS", "_PRELOAD", "_CA_BUNDLE"}
 }
 
-// steers tells whether programs are steered by a variable of this name, and by
-// which part of it.
+// steers tells whether a variable of this name steers programs, and which part of
+// the name says so.
 func steers(name string) (by string, ok bool) {
 	name = strings.ToUpper(name)
 	for _, whole := range steeringNames() {

@@ -33,7 +33,7 @@ func TestNotes(t *testing.T) {
 		{[]string{"a"}, "", ""},
 		{[]string{"a"}, "left /dev/sda out", "left /dev/sda out"},
 		{[]string{"a", "a"}, "left\n/dev/sda out", `device "a": is listed more than once, the first counts; left /dev/sda out`},
-		{nil, strings.Repeat("x", 2*maxErrorLen), strings.Repeat("x", maxErrorLen-3) + "…"},
+		{nil, strings.Repeat("x", 2*maxErrorBytes), strings.Repeat("x", maxErrorBytes-3) + "…"},
 	} {
 		m := &pb.DiscoverResponse{Note: tt.note}
 		var devices []discovery.Device

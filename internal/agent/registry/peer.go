@@ -28,8 +28,8 @@ type process struct {
 
 func (process) AuthType() string { return "peercred" }
 
-// admit tells whether a process may register handlers: root, the agent's own
-// user, the users given and members of the group.
+// admit returns nil if a process may register handlers: root, the agent's own
+// user, the given users and members of the group.
 func admit(p process, uids []int, gid int) error {
 	switch {
 	case p.err != nil:
@@ -45,17 +45,17 @@ func (r *Registry) admit(p process) error {
 	return admit(p, append([]int{os.Geteuid()}, r.opts.PeerUIDs...), r.opts.SocketGID)
 }
 
-// bound tells whether a process may register handlers of a name.
-func bound(p process, name string, uids map[string][]int) error {
-	bound, ok := uids[name]
+// admitName returns nil if a process may register handlers of a name.
+func admitName(p process, name string, uids map[string][]int) error {
+	allowed, ok := uids[name]
 	switch {
-	case !ok, slices.Contains(bound, p.uid):
+	case !ok, slices.Contains(allowed, p.uid):
 		return nil
-	case len(bound) == 0:
+	case len(allowed) == 0:
 		return fmt.Errorf("no process may register a handler %s on this node (agent.handlerUIDs); use another name", show(name))
 	}
 	return fmt.Errorf("user %d may not register a handler %s on this node, only %s may (agent.handlerUIDs); "+
-		"run the handler as such a user (runAsUser) or change the value", p.uid, show(name), users(bound))
+		"run the handler as such a user (runAsUser) or change the value", p.uid, show(name), users(allowed))
 }
 
 func users(uids []int) string {
@@ -66,7 +66,7 @@ func users(uids []int) string {
 	return strings.Join(words, ", ")
 }
 
-// peerCredentials has gRPC ask the kernel who connects.
+// peerCredentials makes gRPC ask the kernel who connects.
 type peerCredentials struct{}
 
 var _ credentials.TransportCredentials = peerCredentials{}

@@ -54,7 +54,7 @@ func TestWhoMayRegister(t *testing.T) {
 				o.SocketGID = group
 				o.Refused = func(r Refusal) { refusals <- r }
 			})
-			a.Ask(question("c", "foreign", ""))
+			a.Ask(requestOf("c", "foreign", ""))
 			a.o.failure(t, "c", "", "no discovery handler")
 			a.says(t, "") // it runs
 			info, err := os.Stat(dir)

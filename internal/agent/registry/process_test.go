@@ -33,16 +33,16 @@ func TestServedHandler(t *testing.T) {
 	stop := serve(t, dir, h) // before the agent
 
 	a := startAgent(t, dir, nil)
-	a.Ask(question("c", "debugEcho", echoDetails))
+	a.Ask(requestOf("c", "debugEcho", echoDetails))
 	a.o.devices(t, "c", socket, "one", "two")
 	offline(true)
 	a.o.devices(t, "c", socket)
 	offline(false)
 	a.o.devices(t, "c", socket, "one", "two")
-	a.Ask(question("d", "debugEcho", "nonsense"))
+	a.Ask(requestOf("d", "debugEcho", "nonsense"))
 	a.o.failure(t, "d", socket, "discoveryDetails")
 	a.o.until(t, "a final failure", func() bool { return a.o.fails["d "+socket].Final })
-	a.Drop(question("d", "", "").Configuration)
+	a.Drop(requestOf("d", "", "").Configuration)
 
 	// The handler restarts.
 	stop()
@@ -60,7 +60,7 @@ func TestServedHandler(t *testing.T) {
 	// The agent restarts.
 	a.stop()
 	a = startAgent(t, dir, nil)
-	a.Ask(question("c", "debugEcho", echoDetails))
+	a.Ask(requestOf("c", "debugEcho", echoDetails))
 	a.o.devices(t, "c", socket, "one", "two")
 
 	// The agent's socket is removed.
@@ -78,7 +78,7 @@ func TestBuiltinAndNetworkHandler(t *testing.T) {
 	dir := shortDir(t)
 	h, offline := echo(t, dir)
 	a := startAgent(t, dir, nil)
-	a.Ask(question("c", "debugEcho", echoDetails))
+	a.Ask(requestOf("c", "debugEcho", echoDetails))
 	a.o.failure(t, "c", "", "no discovery handler")
 	if err := a.Builtin(h); err != nil {
 		t.Fatal(err)
@@ -192,8 +192,8 @@ func TestEndpointThatIsALink(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := startAgent(t, dir, nil)
-	a.Ask(question("c", "h", ""))
-	if err := a.add(&endpoint{name: "h", id: link, source: a.remote(address{network: "unix", dial: link, dir: dir}), patience: socketPatience}); err != nil {
+	a.Ask(requestOf("c", "h", ""))
+	if err := a.add(&endpoint{name: "h", id: link, client: a.remote(address{network: "unix", dial: link, dir: dir}), grace: socketGrace}); err != nil {
 		t.Fatal(err)
 	}
 	a.o.failure(t, "c", link, "is not a socket")
@@ -224,7 +224,7 @@ func TestAgentTakesItsName(t *testing.T) {
 			}
 			h, _ := echo(t, dir)
 			a := startAgent(t, dir, nil)
-			a.Ask(question("c", "debugEcho", echoDetails))
+			a.Ask(requestOf("c", "debugEcho", echoDetails))
 			serve(t, dir, h)
 			a.o.devices(t, "c", filepath.Join(dir, "debugEcho.sock"), "one", "two")
 		})
@@ -289,7 +289,7 @@ func TestIdleConnections(t *testing.T) {
 	h, _ := echo(t, dir)
 	began := time.Now()
 	serve(t, dir, h)
-	a.Ask(question("c", "debugEcho", echoDetails))
+	a.Ask(requestOf("c", "debugEcho", echoDetails))
 	a.o.devices(t, "c", filepath.Join(dir, "debugEcho.sock"), "one", "two")
 	if took := time.Since(began); took > 4*time.Second { // less than it takes to give up on silent ones
 		t.Errorf("registering took %s", took)
@@ -355,7 +355,7 @@ func TestDeadSocketsAreRemoved(t *testing.T) {
 // gone waits until a file is not there any more.
 func gone(t *testing.T, path string) {
 	t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitTimeout)
 	for {
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			return
@@ -396,7 +396,7 @@ func TestWithoutInotify(t *testing.T) {
 	h, offline := echo(t, dir)
 	serve(t, dir, h)
 	a := startAgent(t, dir, nil)
-	a.Ask(question("c", "debugEcho", echoDetails))
+	a.Ask(requestOf("c", "debugEcho", echoDetails))
 	a.o.devices(t, "c", socket, "one", "two")
 	offline(true)
 	a.o.devices(t, "c", socket)
@@ -410,7 +410,7 @@ func TestWithoutInotify(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
+		for deadline := time.Now().Add(waitTimeout); ; <-time.After(5 * time.Millisecond) {
 			if now, err := os.Lstat(path); err == nil && (!os.SameFile(now, before) || !now.ModTime().Equal(before.ModTime())) {
 				break
 			}

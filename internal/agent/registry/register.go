@@ -16,8 +16,8 @@ var (
 	errFull  = errors.New("too many registrations")
 )
 
-// add registers an endpoint and has it asked. If it is registered already, it
-// is kept, and its streams that wait ask at once.
+// add registers an endpoint and sends requests to it. If it is registered
+// already, it is kept, and those of its streams that wait ask at once.
 func (r *Registry) add(e *endpoint) error {
 	err := r.tryAdd(e, nil)
 	if err == nil {
@@ -30,8 +30,8 @@ func (r *Registry) add(e *endpoint) error {
 	return r.tryAdd(e, dead)
 }
 
-// tryAdd lets e take the place of endpoints that are dead. All in one step: what
-// is taken over at once was never without a handler.
+// tryAdd registers e in the place of dead endpoints. It does so in one step, so
+// that no request is without a handler in between.
 func (r *Registry) tryAdd(e *endpoint, dead []*endpoint) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -46,7 +46,7 @@ func (r *Registry) tryAdd(e *endpoint, dead []*endpoint) error {
 			r.again(known)
 			return nil
 		} else if known != nil && len(h.endpoints) == 1 {
-			r.remove(known) // the handler was started anew, with another setting
+			r.remove(known) // the handler was restarted with another setting
 			h = nil
 		}
 	}
@@ -66,35 +66,36 @@ func (r *Registry) tryAdd(e *endpoint, dead []*endpoint) error {
 	e.registration = r.registrations
 	h.endpoints[e.id] = e
 	r.say(e, types.NamespacedName{}, slog.LevelInfo, "handler registered", "shared", e.shared)
-	for _, a := range r.questions {
-		if a.Handler == e.name {
-			r.mail.forget(func(p place) bool { return p.configuration == a.Configuration && p.endpoint == "" })
-			r.open(a, e)
+	for _, req := range r.requests {
+		if req.Handler == e.name {
+			r.mail.forget(func(p place) bool { return p.configuration == req.Configuration && p.endpoint == "" })
+			r.open(req, e)
 		}
 	}
 	return nil
 }
 
-// again is for an endpoint that registered again. A stream of it that lives is
-// kept: an end of its connection would have ended it, and handlers register
-// again whenever any of their streams was dropped.
+// again handles an endpoint that registered again. Its live streams are kept: if
+// the connection had ended, they would have too. Handlers register again whenever
+// one of their streams was dropped.
 func (r *Registry) again(e *endpoint) {
 	e.since = time.Time{}
-	for _, a := range r.questions {
-		if s := a.streams[e]; s != nil {
+	for _, req := range r.requests {
+		if s := req.streams[e]; s != nil {
 			s.wakeUp()
 		}
 	}
 }
 
-// dead finds the endpoints that stand in e's way and that nobody answers at.
+// dead returns the endpoints that keep e from being registered and at which
+// nobody answers.
 func (r *Registry) dead(e *endpoint) []*endpoint {
 	r.mu.Lock()
-	var doubtful []*endpoint
+	var inTheWay []*endpoint
 	for name, h := range r.handlers {
 		if name == e.name || r.handlers[e.name] == nil {
 			for _, other := range h.endpoints {
-				doubtful = append(doubtful, other)
+				inTheWay = append(inTheWay, other)
 			}
 		}
 	}
@@ -106,12 +107,12 @@ func (r *Registry) dead(e *endpoint) []*endpoint {
 	var dead []*endpoint
 	var checks sync.WaitGroup
 	slots := make(chan struct{}, 16)
-	for _, other := range doubtful {
+	for _, other := range inTheWay {
 		checks.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			// No time left is no sign of death.
-			if err := other.source.check(ctx); err != nil && ctx.Err() == nil {
+			// Running out of time does not mean that it is dead.
+			if err := other.client.check(ctx); err != nil && ctx.Err() == nil {
 				mu.Lock()
 				dead = append(dead, other)
 				mu.Unlock()

@@ -19,11 +19,11 @@ import (
 // Socket is the name of the agent's socket in the directory of the handlers.
 const Socket = "agent-registration.sock"
 
-// How long an endpoint that cannot be reached stays registered. A socket that
-// is gone or refuses has no process behind it; the network may come back.
+// How long an endpoint that cannot be reached stays registered. A socket that is
+// gone or refuses has no process behind it; a network may come back.
 const (
-	socketPatience  = 30 * time.Second
-	networkPatience = 10 * time.Minute
+	socketGrace  = 30 * time.Second
+	networkGrace = 10 * time.Minute
 )
 
 // Options say how a Registry works. Dir and Observer are needed.
@@ -48,11 +48,12 @@ type Options struct {
 	// HandlerUIDs bind names of handlers: only processes of these users may
 	// register one of such a name. An empty list is nobody.
 	HandlerUIDs map[string][]int
-	// Refused, if not nil, is told of each registration that was refused. It
+	// Refused, if not nil, is called for each registration that was refused. It
 	// must return soon.
 	Refused func(Refusal)
-	// Answered, if not nil, is told once of each call of a handler: when it has
-	// answered, or has ended without. It must return soon and not call back.
+	// Answered, if not nil, is called once for each call of a handler: when it
+	// has answered, or has ended without an answer. It must return soon and not
+	// call back.
 	Answered func(Answer)
 }
 
@@ -63,15 +64,15 @@ type Registry struct {
 	rules rules
 	mail  *mailbox
 
-	// touched and refused have room for one: the folder has changed, a socket in
-	// it refuses.
+	// touched says that the folder has changed, refused that a socket in it
+	// refuses. Both hold one value.
 	touched, refused chan struct{}
 
 	// mu is never held while handlers or the observer are called.
 	mu            sync.Mutex
 	ctx           context.Context // nil before Run
 	running       sync.WaitGroup  // streams
-	questions     map[types.NamespacedName]*asked
+	requests      map[types.NamespacedName]*request
 	handlers      map[string]*handler
 	trouble       error          // why handlers cannot register
 	inFlight      map[string]int // bytes that may be under way, by handler name
@@ -79,12 +80,12 @@ type Registry struct {
 	starved       bool           // a stream was not opened, for want of room
 	lines         map[place]*logging.Sparing
 
-	turn chan struct{} // has room for one: who decodes a report
+	turn chan struct{} // holds one value while a report is decoded
 }
 
-// asked is a question and who is being asked.
-type asked struct {
-	Question
+// request is a request and the streams that ask it.
+type request struct {
+	Request
 	id      string
 	streams map[*endpoint]*stream
 }
@@ -100,16 +101,16 @@ type endpoint struct {
 	name         string // of the handler
 	id           string
 	shared       bool
-	source       source
+	client       client
 	registration int // its number
 	streams      int // how many there are; guarded by Registry.mu
-	// patience is how long it may be unreachable, since when it has been that.
-	// since is guarded by Registry.mu.
-	patience time.Duration
-	since    time.Time
+	// grace is how long it may be unreachable, and since is when that began.
+	// Registry.mu guards since.
+	grace time.Duration
+	since time.Time
 }
 
-// New makes a Registry; Run sets it going.
+// New returns a Registry. Call its Run.
 func New(o Options) (*Registry, error) {
 	if o.Observer == nil || !filepath.IsAbs(o.Dir) {
 		return nil, fmt.Errorf("registry: want an observer and an absolute directory, got %q", o.Dir)
@@ -132,24 +133,24 @@ func New(o Options) (*Registry, error) {
 		o.HostPaths = paths
 	}
 	return &Registry{
-		opts:      o,
-		log:       o.Logger,
-		rules:     rules{Limits: o.Limits.orDefault(), paths: o.HostPaths},
-		mail:      newMailbox(),
-		touched:   make(chan struct{}, 1),
-		refused:   make(chan struct{}, 1),
-		trouble:   errNotYet,
-		inFlight:  make(map[string]int),
-		turn:      make(chan struct{}, 1),
-		questions: make(map[types.NamespacedName]*asked),
-		handlers:  make(map[string]*handler),
-		lines:     make(map[place]*logging.Sparing),
+		opts:     o,
+		log:      o.Logger,
+		rules:    rules{Limits: o.Limits.orDefault(), paths: o.HostPaths},
+		mail:     newMailbox(),
+		touched:  make(chan struct{}, 1),
+		refused:  make(chan struct{}, 1),
+		trouble:  errNotYet,
+		inFlight: make(map[string]int),
+		turn:     make(chan struct{}, 1),
+		requests: make(map[types.NamespacedName]*request),
+		handlers: make(map[string]*handler),
+		lines:    make(map[place]*logging.Sparing),
 	}, nil
 }
 
-// Run prepares the directory, takes registrations and asks, until ctx is done;
-// then it returns nil, when all handlers' calls have ended. It can be called
-// once. That it ends is no news of devices: the observer is not told of losses.
+// Run prepares the directory, takes registrations and sends requests until ctx is
+// done. It returns nil once all calls of handlers have ended. Call it once. Its
+// end says nothing about devices: the observer is not told of losses then.
 func (r *Registry) Run(ctx context.Context) error {
 	if err := r.start(ctx); err != nil {
 		return err
@@ -170,13 +171,13 @@ func (r *Registry) start(ctx context.Context) error {
 		return errors.New("registry: Run was called twice")
 	}
 	r.ctx = ctx
-	for _, a := range r.questions {
-		r.askAll(a)
+	for _, req := range r.requests {
+		r.askAll(req)
 	}
 	return nil
 }
 
-// ending tells whether the streams are being ended, as all else is.
+// ending tells whether the registry is being stopped.
 func (r *Registry) ending() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -186,14 +187,14 @@ func (r *Registry) ending() bool {
 // stop waits for the streams, whose context is done.
 func (r *Registry) stop() {
 	r.mu.Lock()
-	//lint:ignore SA2001 a barrier: whoever opens a stream holds mu, and from here on none is opened
+	//lint:ignore SA2001 a barrier: streams are opened under mu, and from here on none is
 	r.mu.Unlock()
 	r.running.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range r.handlers {
 		for _, e := range h.endpoints {
-			e.source.close()
+			e.client.close()
 		}
 	}
 }
@@ -204,7 +205,7 @@ func (r *Registry) Builtin(h discovery.Handler) error {
 		name:   h.Name(),
 		id:     "builtin:" + h.Name(),
 		shared: h.Shared(),
-		source: builtin{handler: h, rules: r.rules},
+		client: builtin{handler: h, rules: r.rules},
 	})
 }
 
@@ -226,17 +227,17 @@ func (r *Registry) Serving() error {
 	return r.trouble
 }
 
-// Beat returns once the observer can be told something, or when ctx is done.
+// Beat returns once the observer can be called, or when ctx is done.
 func (r *Registry) Beat(ctx context.Context) {
 	r.mu.Lock()
-	//lint:ignore SA2001 to have had it is all
+	//lint:ignore SA2001 it only checks that mu can be locked
 	r.mu.Unlock()
 	r.mail.pass(ctx)
 }
 
 // The functions below are called with r.mu held.
 
-// drop forgets an endpoint that nothing takes the place of.
+// drop forgets an endpoint that nothing replaces.
 func (r *Registry) drop(e *endpoint) {
 	r.remove(e)
 	r.orphaned(e.name)
@@ -251,22 +252,22 @@ func (r *Registry) remove(e *endpoint) {
 	if len(h.endpoints) == 0 {
 		delete(r.handlers, e.name)
 	}
-	for _, a := range r.questions {
-		s := a.streams[e]
+	for _, req := range r.requests {
+		s := req.streams[e]
 		if s != nil {
 			s.cancel()
 			r.release(s)
-			delete(a.streams, e)
+			delete(req.streams, e)
 			if s.answered || s.told != "" {
 				r.lost(s)
 			}
 		}
 	}
-	e.source.close()
+	e.client.close()
 	r.openWaiting()
 }
 
-// remote returns what asks at an address.
+// remote returns a client for an address.
 func (r *Registry) remote(a address) *remote {
 	return &remote{address: a, rules: r.rules, inTurn: func(ctx context.Context, do func()) error {
 		select {
@@ -281,14 +282,14 @@ func (r *Registry) remote(a address) *remote {
 	}}
 }
 
-// orphaned says so to those who ask a handler that has no endpoint.
+// orphaned fails the requests to a handler that has no endpoint left.
 func (r *Registry) orphaned(name string) {
 	if r.handlers[name] != nil {
 		return
 	}
-	for _, a := range r.questions {
-		if a.Handler == name {
-			r.nobody(a)
+	for _, req := range r.requests {
+		if req.Handler == name {
+			r.nobody(req)
 		}
 	}
 }

@@ -15,11 +15,11 @@ import (
 
 func TestReportsAndLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.Ask(question("c", "h", "x"))
+		r := newFixture(t)
+		r.Ask(requestOf("c", "h", "x"))
 		r.want(`c:  fails: no discovery handler "h" is registered o`)
 
-		// A new endpoint wakes the question that waits.
+		// A new endpoint wakes the request that waits.
 		f := r.endpoint("h", "/h", false)
 		c, after := r.next(f)
 		if after != 0 || c.req.Details != "x" {
@@ -40,7 +40,7 @@ func TestReportsAndLoss(t *testing.T) {
 		c.end <- errors.New("broken")
 		r.want("c: /h lost", "c: /h fails: broken")
 		c, after = r.next(f)
-		if after < firstPause/2 || after > firstPause {
+		if after < firstRetryDelay/2 || after > firstRetryDelay {
 			t.Errorf("asked again after %s", after)
 		}
 		c.report("a", "b")
@@ -50,9 +50,9 @@ func TestReportsAndLoss(t *testing.T) {
 
 func TestOneEndpointFailsTheOtherAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		one, two := r.endpoint("h", "/1", true), r.endpoint("h", "/2", true)
-		r.Ask(question("c", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
 		bad, _ := r.next(one)
 		good, _ := r.next(two)
 		good.report("a")
@@ -70,12 +70,12 @@ func TestOneEndpointFailsTheOtherAnswers(t *testing.T) {
 
 func TestPausesGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		f := r.endpoint("h", "/h", false)
-		r.Ask(question("c", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
 		c, _ := r.next(f)
 		var after time.Duration
-		for pause := firstPause; pause < longestPause; pause *= 2 {
+		for pause := firstRetryDelay; pause < maxRetryDelay; pause *= 2 {
 			c.end <- errors.New("broken")
 			if c, after = r.next(f); after < pause/2 || after > pause {
 				t.Errorf("asked after %s, want between %s and %s", after, pause/2, pause)
@@ -83,20 +83,20 @@ func TestPausesGrow(t *testing.T) {
 		}
 		for range 3 {
 			c.end <- errors.New("broken")
-			if c, after = r.next(f); after < longestPause/2 || after > longestPause {
-				t.Errorf("asked after %s, want at most %s", after, longestPause)
+			if c, after = r.next(f); after < maxRetryDelay/2 || after > maxRetryDelay {
+				t.Errorf("asked after %s, want at most %s", after, maxRetryDelay)
 			}
 		}
 		// A handler that reports and ends at once gets no shorter pauses.
 		c.report("a")
 		c.end <- errors.New("broken")
-		if c, after = r.next(f); after < longestPause/2 {
+		if c, after = r.next(f); after < maxRetryDelay/2 {
 			t.Errorf("asked after %s", after)
 		}
 		// One that lived longer does.
-		time.Sleep(longestPause + time.Second)
+		time.Sleep(maxRetryDelay + time.Second)
 		c.end <- errors.New("broken")
-		if _, after = r.next(f); after > firstPause {
+		if _, after = r.next(f); after > firstRetryDelay {
 			t.Errorf("asked after %s", after)
 		}
 	})
@@ -104,11 +104,11 @@ func TestPausesGrow(t *testing.T) {
 
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		f := r.endpoint("h", "/h", false)
-		r.Ask(question("c", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
 		c, _ := r.next(f)
-		time.Sleep(silence - time.Second)
+		time.Sleep(silentAfter - time.Second)
 		r.want("")
 		time.Sleep(2 * time.Second)
 		r.want("c: /h is silent: connected, but nothing was reported with")
@@ -124,11 +124,11 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-func TestRefusedQuestionIsNotAskedAgain(t *testing.T) {
+func TestInvalidRequestIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		f := r.endpoint("h", "/h", false)
-		r.Ask(question("c", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
 		c, _ := r.next(f)
 		c.end <- discovery.Invalid("bad rule")
 		r.want("c: /h refuses: bad rule")
@@ -142,29 +142,29 @@ func TestRefusedQuestionIsNotAskedAgain(t *testing.T) {
 		c.end <- discovery.Invalid("bad rule")
 		r.want("")
 
-		r.Ask(question("c", "h", "y"))
+		r.Ask(requestOf("c", "h", "y"))
 		c, _ = r.next(f)
 		c.report("a")
 		r.want("c: /h reports [a]")
 	})
 }
 
-func TestQuestionChanges(t *testing.T) {
+func TestRequestChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		f := r.endpoint("h", "/h", false)
-		r.Ask(question("c", "h", "x"))
-		r.Ask(question("d", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
+		r.Ask(requestOf("d", "h", "x"))
 		c, _ := r.next(f)
 		d, _ := r.next(f)
 		c.report("a")
 		d.report("a")
 		r.o.told()
 
-		r.Ask(question("c", "h", "x"))
-		r.idle(f, time.Hour) // the same question
+		r.Ask(requestOf("c", "h", "x"))
+		r.idle(f, time.Hour) // the same request
 
-		r.Ask(question("c", "h", "y"))
+		r.Ask(requestOf("c", "h", "y"))
 		c2, _ := r.next(f)
 		if c2.req.Details != "y" {
 			t.Errorf("asked %q", c2.req.Details)
@@ -172,7 +172,7 @@ func TestQuestionChanges(t *testing.T) {
 		if c, d = owner(c, d); d.ctx.Err() != nil {
 			t.Error("the other Configuration's stream was ended")
 		}
-		c.report("late") // of the old question
+		c.report("late") // of the old request
 		r.want("")
 		c2.report("b")
 		r.want("c: /h reports [b]")
@@ -180,7 +180,7 @@ func TestQuestionChanges(t *testing.T) {
 		r.Drop(types.NamespacedName{Namespace: "default", Name: "c"})
 		synctest.Wait()
 		if c2.ctx.Err() == nil {
-			t.Error("the stream of the dropped question goes on")
+			t.Error("the stream of the dropped request goes on")
 		}
 		c2.report("late")
 		r.idle(f, time.Hour)
@@ -199,9 +199,9 @@ func owner(a, b *call) (ended, going *call) {
 
 func TestUnreachableEndpointIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		f := r.endpoint("h", "/h", false)
-		r.Ask(question("c", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
 		c, _ := r.next(f)
 		c.report("a")
 		r.o.told()
@@ -220,7 +220,7 @@ func TestUnreachableEndpointIsDropped(t *testing.T) {
 			}
 			c, _ = r.next(f)
 		}
-		if d := time.Since(began); d < socketPatience || d > socketPatience+longestPause {
+		if d := time.Since(began); d < socketGrace || d > socketGrace+maxRetryDelay {
 			t.Errorf("dropped after %s", d)
 		}
 		r.want("c: /h lost", "c: /h fails: cannot connect: connection refused",
@@ -236,9 +236,9 @@ func TestUnreachableEndpointIsDropped(t *testing.T) {
 
 func TestRegisteringAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		f := r.endpoint("h", "/h", false)
-		r.Ask(question("c", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
 		c, _ := r.next(f)
 		c.report("a")
 		r.want("c: /h reports [a]")
@@ -275,7 +275,7 @@ func TestRegisteringAgain(t *testing.T) {
 
 func TestSharedMix(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		one := r.endpoint("h", "/1", false)
 		one.alive = true
 		if err := r.again("h", "/2", true); !errors.Is(err, errMixed) {
@@ -284,7 +284,7 @@ func TestSharedMix(t *testing.T) {
 		r.endpoint("other", "/3", true)
 
 		// The only one may change its mind: it is a new process.
-		r.Ask(question("c", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
 		c, _ := r.next(one)
 		c.report("a")
 		r.o.told()
@@ -308,7 +308,7 @@ func TestSharedMix(t *testing.T) {
 
 func TestNumberOfEndpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		first := r.endpoint("h", "/first", false)
 		first.alive = true
 		for n := range r.rules.Endpoints - 1 {
@@ -324,7 +324,7 @@ func TestNumberOfEndpoints(t *testing.T) {
 		for n := range r.rules.Names - 1 {
 			r.endpoint(fmt.Sprint("name", n), "/x", false).alive = true
 		}
-		r.handlers["h"].endpoints["/more"].source.(*fake).alive = true
+		r.handlers["h"].endpoints["/more"].client.(*fake).alive = true
 		if err := r.again("one more", "/x", false); !errors.Is(err, errFull) {
 			t.Errorf("one name too many: %v", err)
 		}
@@ -334,9 +334,9 @@ func TestNumberOfEndpoints(t *testing.T) {
 // An observer that is slow gets the newest list, not all.
 func TestSlowObserver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		f := r.endpoint("h", "/h", false)
-		r.Ask(question("c", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
 		c, _ := r.next(f)
 		block := make(chan struct{})
 		r.o.block = block
@@ -377,8 +377,8 @@ func TestStopTellsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := newFake()
-		r.Ask(question("c", "h", "x")) // before it runs
-		if err := r.add(&endpoint{name: "h", id: "/h", source: f}); err != nil {
+		r.Ask(requestOf("c", "h", "x")) // before it runs
+		if err := r.add(&endpoint{name: "h", id: "/h", client: f}); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -395,7 +395,7 @@ func TestStopTellsNothing(t *testing.T) {
 		cancel()
 		r.stop()
 		<-done
-		r.Ask(question("d", "h", "x"))
+		r.Ask(requestOf("d", "h", "x"))
 		if got := o.told(); got != "" {
 			t.Errorf("told %q", got)
 		}

@@ -7,38 +7,39 @@ import (
 	"github.com/akri-go/akri/discovery"
 )
 
-// What handlers may make the agent hold is bounded for all of them together, and
-// shared out by one rule: of what the others leave, each may take half. So there
-// is always something left for one that comes later, however much one takes.
+// What all handlers together may make the agent hold is bounded. One rule shares
+// it out: each may take half of what the others leave. So something is always
+// left for a handler that comes later.
 
-// Share returns how much one may hold of a total of which others hold some.
+// Share returns how much one may hold of a total if the others hold so much.
 func Share(total, others int) int { return max(0, total-others) / 2 }
 
-// Costs of being asked, in bytes that may have arrived and are not a report yet.
+// What a handler can make the agent hold before there is a report, in bytes.
 const (
-	// connectionCost is for an endpoint: windows, buffers, goroutines.
-	connectionCost = 96 << 10
-	// firstMessage is what a report may have at first. A handler that sends more
-	// is asked again, with room for four times as much, if there is.
-	firstMessage = 16 << 10
+	// connectionBytes is for an endpoint: windows, buffers, goroutines.
+	connectionBytes = 96 << 10
+	// firstMessageBytes is what a report may have at first. A handler that
+	// sends more is asked again with room for four times as much, if there is
+	// room.
+	firstMessageBytes = 16 << 10
 )
 
 // Size returns about how many bytes of memory a device takes.
 func Size(d discovery.Device) int {
 	const (
-		fixed = 160 // the device itself, its map, its allocations
-		entry = 64  // two strings in a map
-		item  = 56  // of a list
+		deviceBytes   = 160 // the device itself, its map, its allocations
+		propertyBytes = 64  // two strings in a map
+		itemBytes     = 56  // of a list
 	)
-	n := fixed + len(d.ID)
+	n := deviceBytes + len(d.ID)
 	for key, value := range d.Properties {
-		n += entry + len(key) + len(value)
+		n += propertyBytes + len(key) + len(value)
 	}
 	for _, m := range d.Mounts {
-		n += item + len(m.ContainerPath) + len(m.HostPath)
+		n += itemBytes + len(m.ContainerPath) + len(m.HostPath)
 	}
 	for _, s := range d.DeviceSpecs {
-		n += item + len(s.ContainerPath) + len(s.HostPath) + len(s.Permissions)
+		n += itemBytes + len(s.ContainerPath) + len(s.HostPath) + len(s.Permissions)
 	}
 	return n
 }
@@ -54,8 +55,8 @@ func (e notKept) Unwrap() error { return e.err }
 
 // The functions below are called with r.mu held.
 
-// take reserves n bytes of what may arrive from handlers of a name, if with them
-// it has no more than its share, less what is kept for others of the name.
+// take reserves n bytes for what arrives from handlers of a name. It fails if the
+// name would then have more than its share, less what kept returns of the share.
 func (r *Registry) take(name string, n int, kept func(share int) int) error {
 	others := 0
 	for other, bytes := range r.inFlight {
@@ -66,7 +67,7 @@ func (r *Registry) take(name string, n int, kept func(share int) int) error {
 	may := Share(r.rules.InFlightBytes, others)
 	may -= kept(may)
 	if r.inFlight[name]+n > may {
-		return fmt.Errorf("handlers of the name %s may have %d bytes under way to this agent, and need %d more than the %d that they have: "+
+		return fmt.Errorf("handlers of the name %s may have %d bytes in flight to this agent, and need %d more than the %d that they have: "+
 			"have them report less, or to fewer Configurations, or run fewer of them", show(name), may, n, r.inFlight[name])
 	}
 	r.inFlight[name] += n
@@ -81,27 +82,27 @@ func (r *Registry) give(name string, n int) {
 
 // reserve takes what a new stream needs.
 func (r *Registry) reserve(s *stream) error {
-	n := firstMessage
+	n := firstMessageBytes
 	if s.endpoint.streams == 0 {
-		n += connectionCost
+		n += connectionBytes
 	}
 	if err := r.take(s.endpoint.name, n, func(int) int { return 0 }); err != nil {
 		r.starved = true
 		return err
 	}
 	s.endpoint.streams++
-	s.limit = firstMessage
+	s.limit = firstMessageBytes
 	return nil
 }
 
-// release gives it back, and opens streams that have waited for room.
+// release gives back what a stream has.
 func (r *Registry) release(s *stream) {
 	if s.limit == 0 {
 		return
 	}
 	n := s.limit
 	if s.endpoint.streams--; s.endpoint.streams == 0 {
-		n += connectionCost
+		n += connectionBytes
 	}
 	s.limit = 0
 	r.give(s.endpoint.name, n)
@@ -113,15 +114,16 @@ func (r *Registry) openWaiting() {
 		return
 	}
 	r.starved = false
-	for _, a := range r.questions {
-		r.askAll(a)
+	for _, req := range r.requests {
+		r.askAll(req)
 	}
 }
 
 func half(n int) int { return n / 2 }
 
-// grow makes more room for a stream's reports: in one half of what its name may
-// have, so that large reports leave room to ask others. It is called without r.mu.
+// grow makes more room for a stream's reports, within half of what its name may
+// have: so large reports leave room for other requests. It is called without
+// r.mu.
 func (r *Registry) grow(s *stream) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

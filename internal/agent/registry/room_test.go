@@ -28,9 +28,9 @@ func TestShare(t *testing.T) {
 // asked again later, and not at once because it registers again.
 func TestReportThatIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		f := r.endpoint("h", "/h", false)
-		r.Ask(question("c", "h", "x"))
+		r.Ask(requestOf("c", "h", "x"))
 		r.o.full = errors.New("no room")
 		c, _ := r.next(f)
 		c.report("a")
@@ -41,7 +41,7 @@ func TestReportThatIsNotKept(t *testing.T) {
 		if err := r.again("h", "/h", false); err != nil {
 			t.Fatal(err)
 		}
-		r.idle(f, longestPause/2-time.Second)
+		r.idle(f, maxRetryDelay/2-time.Second)
 		r.o.full = nil
 		c, _ = r.next(f)
 		c.report("a")
@@ -53,17 +53,17 @@ func TestReportThatIsNotKept(t *testing.T) {
 // once there is room.
 func TestStreamsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.rules.InFlightBytes = 4 * (connectionCost + 3*firstMessage)
+		r := newFixture(t)
+		r.rules.InFlightBytes = 4 * (connectionBytes + 3*firstMessageBytes)
 		greedy, modest := newFake(), newFake()
 		for name, f := range map[string]*fake{"greedy": greedy, "modest": modest} {
-			if err := r.add(&endpoint{name: name, id: "/" + name, source: f, patience: socketPatience}); err != nil {
+			if err := r.add(&endpoint{name: name, id: "/" + name, client: f, grace: socketGrace}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		waits := 0
 		for n := range 20 {
-			r.Ask(question(fmt.Sprintf("c%d", n), "greedy", "x"))
+			r.Ask(requestOf(fmt.Sprintf("c%d", n), "greedy", "x"))
 		}
 		for _, line := range strings.Split(r.o.told(), "\n") {
 			if strings.Contains(line, "/greedy fails: handlers of the name") {
@@ -73,24 +73,25 @@ func TestStreamsAreBounded(t *testing.T) {
 		if waits == 0 || waits == 20 {
 			t.Fatalf("%d of 20 wait for room", waits)
 		}
-		r.Ask(question("m", "modest", "x"))
+		r.Ask(requestOf("m", "modest", "x"))
 		r.next(modest)
 		asked := 0
 		for ; asked < 20-waits; asked++ {
 			r.next(greedy)
 		}
 		r.idle(greedy, time.Hour)
-		r.Drop(question("m", "", "").Configuration)
-		r.Drop(question("c0", "", "").Configuration)
+		r.Drop(requestOf("m", "", "").Configuration)
+		r.Drop(requestOf("c0", "", "").Configuration)
 		r.next(greedy)
 	})
 }
 
-// A loss tells what is needed to know whether the handler has come back elsewhere.
+// A loss tells what is needed to know whether the handler has come back
+// elsewhere.
 func TestLossSaysWhetherAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.Ask(question("c", "h", "x"))
+		r := newFixture(t)
+		r.Ask(requestOf("c", "h", "x"))
 		a := r.endpoint("h", "/a", false)
 		c, _ := r.next(a)
 		c.report("x")

@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	maxRegistration = 16 << 10 // bytes
-	maxHandlerName  = 253      // bytes
-	refusalPause    = time.Minute
+	maxRegistrationBytes = 16 << 10 // bytes
+	maxHandlerNameBytes  = 253      // bytes
+	refusalInterval      = time.Minute
 )
 
 // Refusal tells of a registration that was refused.
@@ -36,7 +36,7 @@ type Refusal struct {
 	// Reason is the kind of refusal, one of the constants.
 	Reason string
 	Err    error
-	// Repeated means that the like of it was told of less than a minute ago.
+	// Repeated means that a similar one was told less than a minute ago.
 	Repeated bool
 }
 
@@ -55,17 +55,18 @@ var reasons = map[codes.Code]string{
 	codes.ResourceExhausted:  TooMany,
 }
 
-// serving is how long the agent waits before it tries again to have its socket.
-var serving = backoff.Backoff{First: firstPause, Max: 2 * time.Second}
+// socketRetry is how long the agent waits before it tries to make its socket
+// again.
+var socketRetry = backoff.Backoff{First: firstRetryDelay, Max: 2 * time.Second}
 
 var (
 	errSocketLost = errors.New("the agent's socket was removed")
 	errNotYet     = errors.New("the socket is not made yet")
 )
 
-// serve takes registrations until ctx is done. Whatever is wrong with the socket
-// or its folder, it tries again: others may write in the folder, and what they
-// do there must not end the agent.
+// serve takes registrations until ctx is done. Whatever goes wrong with the
+// socket or its folder, it tries again: others can write in the folder, and
+// what they do there must not end the agent.
 func (r *Registry) serve(ctx context.Context) {
 	for failures, told := 0, ""; ; {
 		began := time.Now()
@@ -74,7 +75,7 @@ func (r *Registry) serve(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(began) > serving.Max {
+		if time.Since(began) > socketRetry.Max {
 			failures, told = 0, ""
 		}
 		failures++
@@ -82,19 +83,19 @@ func (r *Registry) serve(ctx context.Context) {
 			told = text
 			r.log.Warn("handlers cannot register, trying again", "directory", r.opts.Dir, "error", text)
 		}
-		if backoff.Sleep(ctx, serving.Delay(failures)) != nil {
+		if backoff.Sleep(ctx, socketRetry.Delay(failures)) != nil {
 			return
 		}
 	}
 }
 
-// serveOnce has the socket and takes registrations until it is lost.
+// serveOnce makes the socket and takes registrations until the socket is lost.
 func (r *Registry) serveOnce(ctx context.Context) error {
 	if err := prepareDir(r.opts.Dir, r.opts.SocketGID); err != nil {
 		return err
 	}
-	// An agent runs as root, ours perhaps as another user: a live socket of
-	// anybody else is none of an agent.
+	// An agent runs as root or as this process's user: a live socket of anybody
+	// else is not an agent's.
 	listener, err := unixsock.Take(filepath.Join(r.opts.Dir, Socket), 0o660, func(uid int) bool {
 		return uid == 0 || uid == os.Geteuid()
 	})
@@ -103,7 +104,7 @@ func (r *Registry) serveOnce(ctx context.Context) error {
 	}
 	server := grpc.NewServer(
 		grpc.Creds(peerCredentials{}),
-		grpc.MaxRecvMsgSize(maxRegistration),
+		grpc.MaxRecvMsgSize(maxRegistrationBytes),
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.MaxConcurrentStreams(8),
 		grpc.ConnectionTimeout(5*time.Second),
@@ -114,7 +115,7 @@ func (r *Registry) serveOnce(ctx context.Context) error {
 	pb.RegisterRegistrationServer(server, &registrar{registry: r})
 	group, ctx := errgroup.WithContext(ctx)
 	r.notServing(nil)
-	group.Go(func() error { return server.Serve(&bounded{Listener: listener}) })
+	group.Go(func() error { return server.Serve(&limitedListener{Listener: listener}) })
 	group.Go(func() error { return r.awaitLoss(ctx, listener) })
 	group.Go(func() error {
 		<-ctx.Done()
@@ -131,7 +132,7 @@ func (r *Registry) notServing(why error) {
 	r.trouble = why
 }
 
-// awaitLoss returns when ctx is done or listener's file is not its own.
+// awaitLoss returns when ctx is done or the listener has lost its file.
 func (r *Registry) awaitLoss(ctx context.Context, listener *unixsock.Listener) error {
 	for !listener.Lost() {
 		select {
@@ -152,35 +153,35 @@ type registrar struct {
 
 func (g *registrar) RegisterDiscoveryHandler(ctx context.Context, m *pb.RegisterDiscoveryHandlerRequest) (*pb.Empty, error) {
 	if g.registry.ending() {
-		// A stream that has just been dropped makes its handler register again. Taken
-		// here, it would not register with the agent that comes next.
+		// A handler whose stream was dropped registers again. If this agent
+		// accepted that, the handler would not register with the next agent.
 		return nil, status.Error(codes.Unavailable, "the agent is ending: register with the next one")
 	}
 	who := caller(ctx)
 	if err := g.registry.admit(who); err != nil {
 		return nil, g.refuse(who, m, codes.PermissionDenied, err)
 	}
-	if name := m.GetName(); name == "" || len(name) > maxHandlerName || !printable(name) {
+	if name := m.GetName(); name == "" || len(name) > maxHandlerNameBytes || !printable(name) {
 		return nil, g.refuse(who, m, codes.InvalidArgument,
-			fmt.Errorf("name %s: want 1 to %d printable characters", show(name), maxHandlerName))
+			fmt.Errorf("name %s: want 1 to %d printable characters", show(name), maxHandlerNameBytes))
 	}
-	if err := bound(who, m.GetName(), g.registry.opts.HandlerUIDs); err != nil {
+	if err := admitName(who, m.GetName(), g.registry.opts.HandlerUIDs); err != nil {
 		return nil, g.refuse(who, m, codes.PermissionDenied, err)
 	}
 	address, err := parseAddress(m.GetEndpointType(), m.GetEndpoint(), g.registry.opts.Dir)
 	if err != nil {
 		return nil, g.refuse(who, m, codes.InvalidArgument, err)
 	}
-	patience := networkPatience
+	patience := networkGrace
 	if address.network == "unix" {
-		patience = socketPatience
+		patience = socketGrace
 	}
 	err = g.registry.add(&endpoint{
-		name:     m.GetName(),
-		id:       address.String(),
-		shared:   m.GetShared(),
-		source:   g.registry.remote(address),
-		patience: patience,
+		name:   m.GetName(),
+		id:     address.String(),
+		shared: m.GetShared(),
+		client: g.registry.remote(address),
+		grace:  patience,
 	})
 	switch {
 	case errors.Is(err, errMixed):
@@ -191,7 +192,7 @@ func (g *registrar) RegisterDiscoveryHandler(ctx context.Context, m *pb.Register
 	return &pb.Empty{}, nil
 }
 
-// refuse makes the answer and tells of it.
+// refuse reports a refusal and returns the error to answer with.
 func (g *registrar) refuse(who process, m *pb.RegisterDiscoveryHandlerRequest, code codes.Code, err error) error {
 	refusal := Refusal{
 		Handler: show(m.GetName()), Endpoint: show(m.GetEndpoint()),
@@ -206,7 +207,7 @@ func (g *registrar) refuse(who process, m *pb.RegisterDiscoveryHandlerRequest, c
 	return status.Error(code, err.Error())
 }
 
-// refusalFilter lets each kind of refusal through once in refusalPause.
+// refusalFilter lets each kind of refusal through once in refusalInterval.
 type refusalFilter struct {
 	mu   sync.Mutex
 	last map[refusalKind]time.Time
@@ -222,7 +223,7 @@ func (f *refusalFilter) news(r Refusal) bool {
 	defer f.mu.Unlock()
 	now := time.Now()
 	for kind, at := range f.last {
-		if now.Sub(at) >= refusalPause {
+		if now.Sub(at) >= refusalInterval {
 			delete(f.last, kind)
 		}
 	}

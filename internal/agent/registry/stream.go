@@ -17,33 +17,33 @@ import (
 )
 
 const (
-	firstPause   = 100 * time.Millisecond
-	longestPause = 30 * time.Second
-	// manyFailures is a number after which pauses are the longest.
+	firstRetryDelay = 100 * time.Millisecond
+	maxRetryDelay   = 30 * time.Second
+	// manyFailures is a number of failures after which delays are the longest.
 	manyFailures = 10
-	// silence is how long an answer may take before it is mentioned.
-	silence = 30 * time.Second
+	// silentAfter is how long an answer may take before its absence is reported.
+	silentAfter = 30 * time.Second
 )
 
-// errSilent goes with Failure.Silent. It is no accusation: handlers made for
-// upstream Akri say nothing as long as they find nothing.
+// errSilent goes with Failure.Silent. It need not be an error: handlers made for
+// upstream Akri say nothing until they find a device.
 var errSilent = fmt.Errorf("connected, but nothing was reported within %s; "+
-	"handlers made for upstream Akri report nothing until they find a device", silence)
+	"handlers made for upstream Akri report nothing until they find a device", silentAfter)
 
-// stream is one question to one endpoint. It asks again, with growing pauses,
+// stream is one request to one endpoint. It asks again, with growing delays,
 // until its context is done.
 type stream struct {
 	registry *Registry
-	question Question
-	id       string // of the question
+	request  Request
+	id       string // of the request
 	endpoint *endpoint
 	cancel   context.CancelFunc
-	wake     chan struct{} // ends a pause; holds one
+	wake     chan struct{} // ends a wait; holds one value
 
 	// Guarded by Registry.mu.
 	attempt  int // counts calls
 	began    time.Time
-	counted  bool              // the outcome of the current call was told
+	counted  bool              // Answered was called for the current call
 	answered bool              // the current call has reported something
 	told     string            // the failure that the observer knows of, "" if none
 	digest   [sha256.Size]byte // of the devices that were reported last
@@ -53,9 +53,9 @@ type stream struct {
 }
 
 func (s *stream) run(ctx context.Context) {
-	log := s.registry.log.With("configuration", s.question.Configuration.String(), "handler", s.endpoint.name, "endpoint", s.endpoint.id)
+	log := s.registry.log.With("configuration", s.request.Configuration.String(), "handler", s.endpoint.name, "endpoint", s.endpoint.id)
 	log.Debug("asking")
-	pauses := backoff.Backoff{First: firstPause, Max: longestPause, Jitter: 0.5}
+	delays := backoff.Backoff{First: firstRetryDelay, Max: maxRetryDelay, Jitter: 0.5}
 	for failures := 0; ; {
 		began := time.Now()
 		err := s.ask(ctx)
@@ -63,19 +63,19 @@ func (s *stream) run(ctx context.Context) {
 			return
 		}
 		s.registry.ended(s, err)
-		if time.Since(began) > longestPause {
+		if time.Since(began) > maxRetryDelay {
 			failures = 0
 		}
-		var retry <-chan time.Time // never, if the question itself was refused
+		var retry <-chan time.Time // never, if the request is invalid
 		var timer *time.Timer
 		wake := s.wake
 		if errors.As(err, new(notKept)) {
-			// We have hung up, and handlers register again for that.
+			// This side ended the call, and handlers register again for that.
 			failures, wake = manyFailures, nil
 		}
 		if !discovery.IsInvalid(err) {
 			failures++
-			timer = time.NewTimer(pauses.Delay(failures))
+			timer = time.NewTimer(delays.Delay(failures))
 			retry = timer.C
 		}
 		select {
@@ -97,10 +97,10 @@ func (s *stream) ask(ctx context.Context) error {
 	ctx, hangUp := context.WithCancelCause(ctx)
 	defer hangUp(nil)
 	attempt := s.registry.begin(s, hangUp)
-	timer := time.AfterFunc(silence, func() { s.registry.silent(s, attempt) })
+	timer := time.AfterFunc(silentAfter, func() { s.registry.silent(s, attempt) })
 	defer timer.Stop()
 	for {
-		err := s.endpoint.source.ask(ctx, s.question.Request, s.registry.limitOf(s), func(devices []discovery.Device, refused, err error) {
+		err := s.endpoint.client.ask(ctx, s.request.Request, s.registry.limitOf(s), func(devices []discovery.Device, refused, err error) {
 			timer.Stop()
 			s.registry.answered(s, devices, refused, err)
 		})
@@ -117,9 +117,9 @@ func (s *stream) ask(ctx context.Context) error {
 	}
 }
 
-// wakeUp has a stream that pauses ask at once, and one that asks do without
-// its next pause: its handler has registered again, so it may be another
-// process, and this one's end not known yet.
+// wakeUp makes a stream that waits ask at once, and one that asks skip its next
+// wait. Its handler has registered again, so it may be a new process, and the end
+// of the old one may not be known yet.
 func (s *stream) wakeUp() { wakeUp(s.wake) }
 
 // begin notes that a call begins.
@@ -143,22 +143,22 @@ func (r *Registry) limitOf(s *stream) int {
 func (r *Registry) refuse(report Report, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a := r.questions[report.Configuration]
-	if a == nil || a.id != report.Question {
+	req := r.requests[report.Configuration]
+	if req == nil || req.id != report.RequestID {
 		return
 	}
-	for e, s := range a.streams {
+	for e, s := range req.streams {
 		if e.id == report.Endpoint && s.hangUp != nil {
 			s.hangUp(notKept{err})
 		}
 	}
 }
 
-// current tells whether s is still wanted. What others say is not passed on.
+// current tells whether s is still wanted: only then is what it says passed on.
 // The caller holds r.mu.
 func (r *Registry) current(s *stream) bool {
-	a := r.questions[s.question.Configuration]
-	return a != nil && a.streams[s.endpoint] == s && r.ctx.Err() == nil
+	req := r.requests[s.request.Configuration]
+	return req != nil && req.streams[s.endpoint] == s && r.ctx.Err() == nil
 }
 
 // answered passes a report on.
@@ -183,12 +183,12 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 		return
 	}
 	if !s.answered || s.refused != why {
-		r.say(s.endpoint, s.question.Configuration, slog.LevelInfo, "devices reported", "devices", len(devices), "refused", why)
+		r.say(s.endpoint, s.request.Configuration, slog.LevelInfo, "devices reported", "devices", len(devices), "refused", why)
 	}
 	s.answered, s.told, s.digest, s.refused = true, "", digest, why
 	r.mail.reported(Report{
-		Configuration: s.question.Configuration,
-		Question:      s.id,
+		Configuration: s.request.Configuration,
+		RequestID:     s.id,
 		Endpoint:      s.endpoint.id,
 		Shared:        s.endpoint.shared,
 		Registration:  s.endpoint.registration,
@@ -199,8 +199,8 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 	})
 }
 
-// digestOf tells lists apart, in whatever order they are. The lists themselves are
-// the observer's to keep.
+// digestOf returns a digest of a list that does not depend on its order. Only the
+// observer keeps the lists themselves.
 func digestOf(devices []discovery.Device) [sha256.Size]byte {
 	sums := make([][sha256.Size]byte, len(devices))
 	for i, d := range devices {
@@ -225,14 +225,14 @@ func digestOf(devices []discovery.Device) [sha256.Size]byte {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// count tells what became of the current call, once. The caller holds r.mu.
+// count calls Answered for the current call, once. The caller holds r.mu.
 func (r *Registry) count(s *stream, err error) {
 	if s.counted {
 		return
 	}
 	s.counted = true
 	r.opts.Answered(Answer{
-		Configuration: s.question.Configuration,
+		Configuration: s.request.Configuration,
 		Handler:       s.endpoint.name,
 		Took:          time.Since(s.began),
 		Err:           err,
@@ -247,8 +247,8 @@ func (r *Registry) silent(s *stream, attempt int) {
 	}
 }
 
-// ended notes that a call has ended, and drops an endpoint that could not be
-// reached for long.
+// ended notes that a call has ended, and drops an endpoint that was unreachable
+// for too long.
 func (r *Registry) ended(s *stream, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -269,18 +269,18 @@ func (r *Registry) ended(s *stream, err error) {
 	if s.endpoint.since.IsZero() {
 		s.endpoint.since = time.Now()
 	}
-	if gone := time.Since(s.endpoint.since); gone >= s.endpoint.patience {
-		r.log.Warn("endpoint dropped: it could not be reached for long, and may register again",
+	if gone := time.Since(s.endpoint.since); gone >= s.endpoint.grace {
+		r.log.Warn("endpoint dropped: it was unreachable for too long; it may register again",
 			"handler", s.endpoint.name, "endpoint", s.endpoint.id, "for", gone.String())
 		r.drop(s.endpoint)
 	}
 }
 
-// lost tells that what s reported is stood by no more. The caller holds r.mu.
+// lost says that what s reported is no longer certain. The caller holds r.mu.
 func (r *Registry) lost(s *stream) {
 	r.mail.lost(Loss{
-		Configuration: s.question.Configuration,
-		Question:      s.id,
+		Configuration: s.request.Configuration,
+		RequestID:     s.id,
 		Endpoint:      s.endpoint.id,
 		Alone:         r.alone(s.endpoint),
 		Registration:  r.registrations,
@@ -294,12 +294,12 @@ func (r *Registry) alone(e *endpoint) bool {
 	return h == nil || len(h.endpoints) == 0 || len(h.endpoints) == 1 && h.endpoints[e.id] == e
 }
 
-// tell passes a failure on if it is news. The caller holds r.mu.
+// tell passes a failure on if it is new. The caller holds r.mu.
 func (r *Registry) tell(s *stream, f Failure) {
 	if text := f.Err.Error(); text != s.told {
 		s.told = text
-		r.say(s.endpoint, s.question.Configuration, slog.LevelWarn, "handler does not answer as it should", "error", text)
-		f.Configuration, f.Question, f.Endpoint = s.question.Configuration, s.id, s.endpoint.id
+		r.say(s.endpoint, s.request.Configuration, slog.LevelWarn, "handler does not answer as it should", "error", text)
+		f.Configuration, f.RequestID, f.Endpoint = s.request.Configuration, s.id, s.endpoint.id
 		r.mail.failed(f)
 	}
 }

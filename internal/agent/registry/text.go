@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	maxShown    = 64  // bytes of an id or a path in a text
-	maxReasons  = 5   // of refused devices that a text names
-	maxErrorLen = 512 // bytes of a handler's own words
+	maxShownBytes = 64  // bytes of an id or a path in a text
+	maxReasons    = 5   // of refused devices that a text names
+	maxErrorBytes = 512 // bytes of a handler's own words
 )
 
 // show quotes text from outside, its beginning at least.
 func show(s string) string {
-	if len(s) > maxShown {
-		s = shorten.Text(s, maxShown)
+	if len(s) > maxShownBytes {
+		s = shorten.Text(s, maxShownBytes)
 	}
 	return strconv.Quote(s)
 }
 
-// words makes one printable line of bounded length of a handler's own words.
+// words turns what a handler said into one printable line of bounded length.
 func words(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, shorten.Text(s, maxErrorLen))
+	}, shorten.Text(s, maxErrorBytes))
 }
 
 // refusals are reasons why devices were left out.

@@ -12,20 +12,19 @@ import (
 )
 
 const (
-	// sweepPause is how long after a change the folder is looked through, so that
-	// many changes cost one look.
-	sweepPause = time.Second
-	// sweepAgain is when it is looked through again while there are sockets of
-	// which nobody would tell us that their process has ended.
-	sweepAgain = 10 * time.Second
-	// sweepEntries bounds a look.
-	sweepEntries = 4096
+	// sweepDelay is how long after a change the folder is swept, so that many
+	// changes cost one sweep.
+	sweepDelay = time.Second
+	// sweepInterval is the time between sweeps while there are sockets whose
+	// processes could end without this agent hearing of it.
+	sweepInterval = 10 * time.Second
+	// maxSweepEntries bounds a sweep.
+	maxSweepEntries = 4096
 )
 
-// tidy watches the folder until ctx is done: for the agent's own socket, and for
-// dead ones. Only their owner and the owner of the folder may remove them, and a
-// handler may come back as another user, as those of upstream Akri do, which ran
-// as root.
+// tidy watches the folder until ctx is done: for the agent's own socket and for
+// dead ones. Only the owner of a dead socket or of the folder may remove it, and
+// the handler may come back as another user: those of upstream Akri ran as root.
 func (r *Registry) tidy(ctx context.Context) {
 	watcher := dirwatch.New(r.log, r.opts.Dir)
 	defer watcher.Close()
@@ -33,9 +32,9 @@ func (r *Registry) tidy(ctx context.Context) {
 	defer timer.Stop()
 	due := time.Now()
 	soon := func() {
-		if time.Until(due) > sweepPause {
-			due = time.Now().Add(sweepPause)
-			timer.Reset(sweepPause)
+		if time.Until(due) > sweepDelay {
+			due = time.Now().Add(sweepDelay)
+			timer.Reset(sweepDelay)
 		}
 	}
 	told := map[string]string{}
@@ -51,7 +50,7 @@ func (r *Registry) tidy(ctx context.Context) {
 		case <-timer.C:
 			wait := time.Hour
 			if r.sweep(told) {
-				wait = sweepAgain
+				wait = sweepInterval
 			}
 			due = time.Now().Add(wait)
 			timer.Reset(wait)
@@ -59,14 +58,15 @@ func (r *Registry) tidy(ctx context.Context) {
 	}
 }
 
-// sweep removes the dead sockets of the folder, and tells whether there are some
-// that may be dead later. What cannot be asked or removed is told of once.
+// sweep removes the dead sockets of the folder, and tells whether there are
+// sockets that may be dead later. Those that cannot be asked or removed are
+// logged once.
 func (r *Registry) sweep(told map[string]string) (again bool) {
 	folder, err := os.Open(r.opts.Dir)
 	if err != nil {
 		return false // serve says so
 	}
-	entries, _ := folder.ReadDir(sweepEntries)
+	entries, _ := folder.ReadDir(maxSweepEntries)
 	folder.Close()
 	answering := r.answering()
 	seen := map[string]bool{}
@@ -98,14 +98,14 @@ func (r *Registry) sweep(told map[string]string) (again bool) {
 	return again
 }
 
-// answering returns the endpoints with a stream that has reported: its end will
-// be known at once.
+// answering returns the endpoints with a stream that has reported: if they end,
+// the agent notices at once.
 func (r *Registry) answering() map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ids := map[string]bool{}
-	for _, a := range r.questions {
-		for e, s := range a.streams {
+	for _, req := range r.requests {
+		for e, s := range req.streams {
 			if s.answered {
 				ids[e.id] = true
 			}

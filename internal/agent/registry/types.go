@@ -1,13 +1,13 @@
 // Package registry knows the discovery handlers of a node and asks them.
 //
-// A handler registers an [Endpoint]: a socket or network address (or, for one
-// built into the agent, a Go value) under a handler name. A [Question] is what
-// one Configuration asks all endpoints of a name. Each endpoint answers with a
-// stream of [Report]s, the complete list of devices that it sees now. What a
-// handler sends is vetted against [Limits] before anybody else sees it.
+// A handler registers an endpoint under its name: a socket, a network address
+// or, for a handler built into the agent, a Go value. A [Request] is what one
+// Configuration asks all endpoints of a name. Each endpoint answers with a stream
+// of [Report]s; a report is the complete list of devices that it sees now. What a
+// handler sends is checked against [Limits] before anybody else sees it.
 //
-// The registry keeps no devices: reports go to an [Observer], in order per
-// question and endpoint.
+// The registry keeps no devices. It passes reports to an [Observer], in order for
+// each request and endpoint.
 package registry
 
 import (
@@ -23,37 +23,36 @@ import (
 	"github.com/akri-go/akri/discovery"
 )
 
-// Question is one Configuration's request to the handlers of a name.
-type Question struct {
-	// Configuration is the namespace and name, which identify the question:
-	// one Configuration asks one question at a time.
+// Request is what one Configuration asks the handlers of a name.
+type Request struct {
+	// Configuration identifies the request: a Configuration has one at a time.
 	Configuration types.NamespacedName
-	// UID is that of the Configuration: one that was deleted and made again
-	// asks anew.
+	// UID is the Configuration's: one that was deleted and created again makes
+	// another request.
 	UID types.UID
 	// Handler is the name that handlers register with.
 	Handler string
-	// Request is what they are asked.
-	Request discovery.Request
-	// Salt is not asked, but is part of the ID: where properties are secret, a
-	// random one keeps others from trying out which values lead to that ID.
+	// Request is what is sent to them.
+	discovery.Request
+	// Salt is not sent, but is part of the ID. Where properties are secret, a
+	// random salt keeps others from guessing the values by their ID.
 	Salt string
 }
 
-// ID tells questions apart: it changes when the answer could.
-func (q Question) ID() string {
+// ID identifies the request: it changes whenever the answer could change.
+func (req Request) ID() string {
 	h := sha256.New()
-	add(h, string(q.UID), q.Handler, q.Request.Details)
-	names := make([]string, 0, len(q.Request.Properties))
-	for name := range q.Request.Properties {
+	add(h, string(req.UID), req.Handler, req.Request.Details)
+	names := make([]string, 0, len(req.Request.Properties))
+	for name := range req.Request.Properties {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	if q.Salt != "" {
-		add(h, "", q.Salt)
+	if req.Salt != "" {
+		add(h, "", req.Salt)
 	}
 	for _, name := range names {
-		value := q.Request.Properties[name]
+		value := req.Request.Properties[name]
 		if value == nil {
 			add(h, name, "absent")
 			continue
@@ -73,57 +72,56 @@ func add(h hash.Hash, fields ...string) {
 	}
 }
 
-// Report is the complete list of devices that one endpoint sees for a question.
+// Report is the complete list of devices that one endpoint sees for a request.
 type Report struct {
 	Configuration types.NamespacedName
-	// Question is the [Question.ID] that was answered.
-	Question string
-	// Endpoint identifies who answered: the registered address, or
-	// "builtin:<name>".
+	// RequestID is the [Request.ID] that was answered.
+	RequestID string
+	// Endpoint tells who answered: the registered address, or "builtin:<name>".
 	Endpoint string
 	Shared   bool
-	// Registration is the number of the endpoint's registration: later ones have
-	// higher ones. Alone tells that no other endpoint of its name is registered.
+	// Registration is the number of the endpoint's registration; numbers rise.
+	// Alone tells that no other endpoint of its name is registered.
 	Registration int
 	Alone        bool
 	// Devices have distinct ids.
 	Devices []discovery.Device
 	// Received is when it came.
 	Received time.Time
-	// Refused says what was left out and why, here or by the handler itself (its
-	// note); it is nil if nothing was.
+	// Refused says which devices were left out and why, by the agent or by the
+	// handler itself (in its note); nil if none was.
 	Refused error
 }
 
-// Answer tells what became of one call of a handler.
+// Answer tells how one call of a handler went.
 type Answer struct {
 	Configuration types.NamespacedName
 	Handler       string
-	// Took is the time until the first report, if there was one that could be
-	// used; otherwise Err says why not.
+	// Took is the time until the first usable report; if there was none, Err says
+	// why.
 	Took time.Duration
 	Err  error
 }
 
-// Failure says that an endpoint, or all of a name, cannot answer a question now.
+// Failure says that an endpoint, or all of a name, cannot answer a request now.
 type Failure struct {
 	Configuration types.NamespacedName
-	Question      string
+	RequestID     string
 	// Endpoint is "" if no endpoint of that name is registered.
 	Endpoint string
 	Err      error
-	// Final means that asking again is of no use: the question itself was
-	// refused ([discovery.IsInvalid], gRPC InvalidArgument).
+	// Final means that asking again is of no use: the handler refused the request
+	// as invalid ([discovery.IsInvalid], gRPC InvalidArgument).
 	Final bool
-	// Silent means that the endpoint is connected but has not answered yet. It
-	// need not be a fault: upstream's handlers send no empty first list.
+	// Silent means that the endpoint is connected but has not answered yet. That
+	// need not be an error: upstream's handlers do not send an empty first list.
 	Silent bool
 }
 
 // Loss says that the stream of an endpoint that had reported has ended.
 type Loss struct {
 	Configuration types.NamespacedName
-	Question      string
+	RequestID     string
 	Endpoint      string
 	// Alone tells that no other endpoint of its name was registered then, and
 	// Registration is the number of the last registration of any.
@@ -134,14 +132,14 @@ type Loss struct {
 // Observer is told what handlers say. Calls do not overlap, and must return
 // soon.
 type Observer interface {
-	// Reported brings a new complete list from an endpoint. After an error, which
-	// says why there is no room for it, the endpoint is asked again later.
+	// Reported brings a new complete list from an endpoint. An error says why
+	// there is no room for it; the endpoint is then asked again later.
 	Reported(Report) error
 	// Failed says why an endpoint does not answer. What it reported before
 	// stays true until it is Lost or reports again.
 	Failed(Failure)
 	// Lost says that the stream of an endpoint that had reported has ended:
-	// nothing is known of its devices from now on. It comes again when the
-	// endpoint is no longer registered: then its failures are void, too.
+	// from now on nothing is known of its devices. It is called again when the
+	// endpoint is no longer registered; its failures no longer count then.
 	Lost(Loss)
 }

@@ -22,8 +22,8 @@ type rules struct {
 	paths HostPaths
 }
 
-// vetting collects the devices of one report that comply, and says why others
-// do not.
+// vetting collects the devices of one report that comply, and why the others do
+// not.
 type vetting struct {
 	rules   rules
 	devices []discovery.Device
@@ -48,8 +48,8 @@ func vet(r rules, devices []discovery.Device) (good []discovery.Device, refused,
 	return v.devices, v.refused.err(), nil
 }
 
-// Vet returns those of some devices that comply with the rules of today, and why
-// others do not: for what is known of earlier reports.
+// Vet returns the devices that comply with the current rules, and why the others
+// do not. It is for devices of earlier reports.
 func (r *Registry) Vet(devices []discovery.Device) (good []discovery.Device, refused error) {
 	good, refused, err := vet(r.rules, devices)
 	if err != nil {
@@ -89,8 +89,7 @@ func (r rules) tooMany(n int) error {
 	return nil
 }
 
-// check says what is wrong with a device. It replaces slices of d by ones with
-// clean paths.
+// check returns what is wrong with a device. It cleans the paths in d.
 func (r rules) check(d *discovery.Device) error {
 	switch {
 	case d.ID == "":

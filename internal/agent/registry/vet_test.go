@@ -77,7 +77,7 @@ func TestVetDevice(t *testing.T) {
 		{"mount", mount("/srv/x", "/x"), ""},
 		{"mount elsewhere", mount("/etc", "/x"), "not in an allowed folder"},
 		{"device node", node("/dev/video0", "/dev/video0", "rwm"), ""},
-		{"what is no device node", node("/dev/fd/12", "/dev/x", "rwm"), "depends on who looks"},
+		{"what is not a device node", node("/dev/fd/12", "/dev/x", "rwm"), "differs between processes"},
 
 		{"too many mounts", discovery.Device{ID: "a", Mounts: make([]discovery.Mount, 65)}, "65 mounts"},
 		{"too many device nodes", discovery.Device{ID: "a", DeviceSpecs: make([]discovery.DeviceSpec, 65)}, "65 device nodes"},

@@ -17,16 +17,16 @@ import (
 	"github.com/akri-go/akri/internal/logging"
 )
 
-// Registry is where questions go.
+// Registry takes the requests.
 type Registry interface {
-	Ask(registry.Question)
+	Ask(registry.Request)
 	Drop(configuration types.NamespacedName)
 }
 
-// Inventory is told what the answers will belong to.
+// Inventory is told to which Configurations the answers belong.
 type Inventory interface {
-	SetRequest(inventory.Request)
-	DropRequest(configuration types.NamespacedName)
+	SetConfiguration(inventory.Configuration)
+	DropConfiguration(configuration types.NamespacedName)
 	Retain(configurations map[types.NamespacedName]bool)
 }
 
@@ -34,57 +34,58 @@ type Inventory interface {
 // Store and Warn.
 type Options struct {
 	Node string
-	// Objects is where discoveryProperties come from, and Namespaces where
+	// API is where discoveryProperties come from, and Namespaces where
 	// they may, besides a Configuration's own namespace.
-	Objects    Objects
+	API        API
 	Namespaces Namespaces
 	Registry   Registry
 	Inventory  Inventory
 	Statuses   inventory.Statuses
-	// Store keeps the questions over restarts; nil for none.
+	// Store keeps the requests over restarts; nil for none.
 	Store checkpoint.Store[State]
-	// Warn, if it is not nil, tells the user why a Configuration is not asked for.
+	// Warn, if not nil, tells the user why no request is made for a
+	// Configuration.
 	Warn   func(configuration types.NamespacedName, owner types.UID, reason, note string)
 	Logger *slog.Logger
 }
 
-// Reasons of what is warned of.
+// Reasons of warnings.
 const (
 	reasonRefused    = "ConfigurationRefused"
 	reasonProperties = "PropertiesNotResolved"
 )
 
-// Asker keeps the registry's questions and the inventory's requests in step
-// with the Configurations of the cluster, and with the Secrets and ConfigMaps
-// that these refer to.
+// Asker keeps the registry's requests and the inventory's Configurations in
+// step with the Configurations of the cluster, and with the Secrets and
+// ConfigMaps that these refer to.
 type Asker struct {
 	opts    Options
-	sources *sources
-	// salt is mixed into the ids of questions with secrets. They are logged
-	// and stored, and must not serve to try out what the secret may be.
+	objects *objectCache
+	// salt is mixed into the ids of requests with secrets. Ids are logged and
+	// stored, and must not help to guess the secret.
 	salt string
 	// input holds the newest list of Configurations until Run takes it.
 	input chan []*v0.Configuration
 	beat  chan struct{}
-	// Synced is closed once the first list has been worked off.
+	// Synced is closed once the first list has been handled.
 	Synced   chan struct{}
 	restored atomic.Bool
 
 	// What follows belongs to Run.
-	asked   map[types.NamespacedName]*asked
+	active  map[types.NamespacedName]*active
 	refused map[types.NamespacedName]refused
 	dirty   bool // the store is behind
 
 	unwritable logging.Trouble
 }
 
-// asked is a Configuration that is asked for, or will be when its properties
+// active is a Configuration whose request is made, or will be when its properties
 // are known.
-type asked struct {
-	question     registry.Question
-	id           string // of the question; "" if none is asked
-	confidential bool   // the question holds what Secrets hold
-	request      inventory.Request
+type active struct {
+	request       registry.Request
+	id            string // of the request; "" if none is made
+	confidential  bool   // the request has values from Secrets
+	configuration inventory.Configuration
 }
 
 type refused struct {
@@ -97,12 +98,12 @@ type refused struct {
 func New(opts Options) *Asker {
 	return &Asker{
 		opts:       opts,
-		sources:    newSources(opts.Objects, opts.Logger),
+		objects:    newObjectCache(opts.API, opts.Logger),
 		salt:       rand.Text(),
 		input:      make(chan []*v0.Configuration, 1),
 		beat:       make(chan struct{}),
 		Synced:     make(chan struct{}),
-		asked:      map[types.NamespacedName]*asked{},
+		active:     map[types.NamespacedName]*active{},
 		refused:    map[types.NamespacedName]refused{},
 		unwritable: logging.Trouble{What: "cannot save what handlers are asked; a restart without an API server asks what was saved last"},
 	}
@@ -118,8 +119,8 @@ func (a *Asker) Set(all []*v0.Configuration) {
 	a.input <- all
 }
 
-// Started tells whether it is known what to ask: by the Configurations of the
-// cluster, or by the store.
+// Started tells whether it is known what to ask, from the Configurations of the
+// cluster or from the store.
 func (a *Asker) Started() bool {
 	select {
 	case <-a.Synced:
@@ -129,7 +130,7 @@ func (a *Asker) Started() bool {
 	}
 }
 
-// Beat returns once Run has come by, or when ctx is done.
+// Beat returns once Run has received it, or when ctx is done.
 func (a *Asker) Beat(ctx context.Context) {
 	select {
 	case a.beat <- struct{}{}:
@@ -137,7 +138,7 @@ func (a *Asker) Beat(ctx context.Context) {
 	}
 }
 
-// saveDelay puts changes together that come one after the other.
+// saveDelay is how long a change waits to be saved together with others.
 const saveDelay = time.Second
 
 // Run works until ctx is done.
@@ -148,7 +149,7 @@ func (a *Asker) Run(ctx context.Context) error {
 		saves   = time.NewTimer(time.Hour)
 	)
 	defer saves.Stop()
-	defer a.sources.stop()
+	defer a.objects.stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -163,7 +164,7 @@ func (a *Asker) Run(ctx context.Context) error {
 			continue
 		case current = <-a.input:
 			a.follow(ctx, current)
-		case <-a.sources.changed:
+		case <-a.objects.changed:
 			if !synced {
 				continue
 			}
@@ -180,7 +181,7 @@ func (a *Asker) Run(ctx context.Context) error {
 	}
 }
 
-// follow has the objects watched that the Configurations refer to.
+// follow watches the objects that the Configurations refer to.
 func (a *Asker) follow(ctx context.Context, all []*v0.Configuration) {
 	wanted, _ := Plan(all)
 	refs := map[Ref]bool{}
@@ -189,7 +190,7 @@ func (a *Asker) follow(ctx context.Context, all []*v0.Configuration) {
 			refs[ref] = true
 		}
 	}
-	a.sources.want(ctx, refs)
+	a.objects.want(ctx, refs)
 }
 
 // sync asks what is new and drops what is gone.
@@ -202,14 +203,14 @@ func (a *Asker) sync(all []*v0.Configuration, first bool) {
 	if first {
 		a.opts.Inventory.Retain(stays)
 	}
-	for name := range a.asked {
+	for name := range a.active {
 		if !stays[name] {
 			a.drop(name)
 		}
 	}
 	for _, c := range wanted {
 		name := nameOf(c)
-		if d := a.asked[name]; d != nil && d.request.Owner != c.UID {
+		if act := a.active[name]; act != nil && act.configuration.Owner != c.UID {
 			a.drop(name) // deleted and made again
 		}
 		a.ask(c)
@@ -232,19 +233,19 @@ func (a *Asker) sync(all []*v0.Configuration, first bool) {
 }
 
 func (a *Asker) drop(name types.NamespacedName) {
-	delete(a.asked, name)
+	delete(a.active, name)
 	a.dirty = true
 	a.opts.Registry.Drop(name)
-	a.opts.Inventory.DropRequest(name)
+	a.opts.Inventory.DropConfiguration(name)
 	a.opts.Logger.Info("configuration dropped", "configuration", name)
 }
 
-// ask asks for a Configuration if that differs from what is asked already.
-// While its properties cannot be resolved the question of before goes on.
+// ask makes the request of a Configuration unless it is made already. While its
+// properties cannot be resolved, the earlier request stays.
 func (a *Asker) ask(c *v0.Configuration) {
-	was := a.asked[nameOf(c)]
-	now := &asked{request: inventory.Request{
-		Configuration:      nameOf(c),
+	was := a.active[nameOf(c)]
+	now := &active{configuration: inventory.Configuration{
+		Name:               nameOf(c),
 		Owner:              c.UID,
 		Generation:         c.Generation,
 		Handler:            c.Spec.DiscoveryHandler.Name,
@@ -252,53 +253,54 @@ func (a *Asker) ask(c *v0.Configuration) {
 		BrokerProperties:   c.Spec.BrokerProperties,
 		OfflineGracePeriod: c.Spec.DiscoveryHandler.OfflineGracePeriod,
 	}}
-	values, err := Resolve(c, a.opts.Namespaces, a.sources.known)
+	values, err := Resolve(c, a.opts.Namespaces, a.objects.known)
 	if err != nil {
 		if was != nil {
-			now.question, now.id, now.confidential = was.question, was.id, was.confidential
+			now.request, now.id, now.confidential = was.request, was.id, was.confidential
 		}
 		if err != errWaiting {
-			now.request.Trouble = err.Error()
+			now.configuration.Trouble = err.Error()
 		}
 	} else {
 		now.confidential = Confidential(c)
-		now.question = registry.Question{
+		now.request = registry.Request{
 			Configuration: nameOf(c),
 			UID:           c.UID,
 			Handler:       c.Spec.DiscoveryHandler.Name,
 			Request:       discovery.Request{Details: c.Spec.DiscoveryHandler.DiscoveryDetails, Properties: values},
 		}
 		if now.confidential {
-			now.question.Salt = a.salt
+			now.request.Salt = a.salt
 		}
-		now.id = now.question.ID()
+		now.id = now.request.ID()
 	}
 	if now.id != "" {
-		now.request.Handler, now.request.Question = now.question.Handler, now.id
+		now.configuration.Handler, now.configuration.RequestID = now.request.Handler, now.id
 	}
-	if was != nil && was.id == now.id && was.request.Generation == now.request.Generation &&
-		was.request.Trouble == now.request.Trouble {
+	if was != nil && was.id == now.id && was.configuration.Generation == now.configuration.Generation &&
+		was.configuration.Trouble == now.configuration.Trouble {
 		return
 	}
-	if t := now.request.Trouble; t != "" && (was == nil || was.request.Trouble != t) {
+	if t := now.configuration.Trouble; t != "" && (was == nil || was.configuration.Trouble != t) {
 		a.warn(c, reasonProperties, t)
 	}
 	a.put(now, was == nil || was.id != now.id)
 }
 
-// put asks, and says what the answers belong to.
-func (a *Asker) put(d *asked, ask bool) {
-	a.asked[d.request.Configuration] = d
+// put makes a request if ask is true, and tells the inventory what the answers
+// belong to.
+func (a *Asker) put(act *active, ask bool) {
+	a.active[act.configuration.Name] = act
 	a.dirty = true
 	// The inventory first: an answer must find its request.
-	a.opts.Inventory.SetRequest(d.request)
-	if ask && d.id != "" {
-		a.opts.Registry.Ask(d.question)
-		a.opts.Logger.Info("asking handlers", "configuration", d.request.Configuration, "handler", d.question.Handler, "question", d.id)
+	a.opts.Inventory.SetConfiguration(act.configuration)
+	if ask && act.id != "" {
+		a.opts.Registry.Ask(act.request)
+		a.opts.Logger.Info("asking handlers", "configuration", act.configuration.Name, "handler", act.request.Handler, "request", act.id)
 	}
 }
 
-// fail says at the Configuration why it is not asked for.
+// fail says in the Configuration's status why no request is made for it.
 func (a *Asker) fail(c *v0.Configuration, err error) {
 	a.warn(c, reasonRefused, err.Error())
 	a.opts.Statuses.ConfigurationStatus(nameOf(c), c.UID, v0.ConfigurationNode{

@@ -22,7 +22,8 @@ import (
 	"github.com/akri-go/akri/internal/agent/registry"
 )
 
-// cluster holds objects by "Kind namespace/name"; no data means that there is none.
+// cluster holds objects by "Kind namespace/name"; no data means that there is
+// none.
 type cluster struct {
 	mu              sync.Mutex
 	data            map[string]map[string][]byte
@@ -104,37 +105,37 @@ func (c *cluster) open() int {
 	return c.watches
 }
 
-// journal notes what an Asker does.
-type journal struct {
+// recorder notes what an Asker does.
+type recorder struct {
 	mu  sync.Mutex
 	log []string
 }
 
-func (j *journal) note(format string, args ...any) {
+func (j *recorder) note(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.log = append(j.log, fmt.Sprintf(format, args...))
 }
 
-func (j *journal) Ask(q registry.Question) {
-	text := "ask " + q.Configuration.String()
+func (j *recorder) Ask(req registry.Request) {
+	text := "ask " + req.Configuration.String()
 	for _, name := range slices.Sorted(func(yield func(string) bool) {
-		for name := range q.Request.Properties {
+		for name := range req.Request.Properties {
 			if !yield(name) {
 				return
 			}
 		}
 	}) {
-		text += fmt.Sprintf(" %s=%s", name, q.Request.Properties[name])
+		text += fmt.Sprintf(" %s=%s", name, req.Request.Properties[name])
 	}
 	j.note("%s", text)
 }
 
-func (j *journal) Drop(c types.NamespacedName) { j.note("drop %s", c) }
+func (j *recorder) Drop(c types.NamespacedName) { j.note("drop %s", c) }
 
-func (j *journal) SetRequest(r inventory.Request) {
-	text := fmt.Sprintf("set %s cap=%d", r.Configuration, r.Capacity)
-	if r.Question == "" {
+func (j *recorder) SetConfiguration(r inventory.Configuration) {
+	text := fmt.Sprintf("set %s cap=%d", r.Name, r.Capacity)
+	if r.RequestID == "" {
 		text += " unasked"
 	}
 	if r.Trouble != "" {
@@ -143,16 +144,16 @@ func (j *journal) SetRequest(r inventory.Request) {
 	j.note("%s", text)
 }
 
-func (j *journal) DropRequest(types.NamespacedName)       {}
-func (j *journal) Retain(c map[types.NamespacedName]bool) { j.note("retain %d", len(c)) }
-func (j *journal) ConfigurationStatus(c types.NamespacedName, _ types.UID, e v0.ConfigurationNode) {
+func (j *recorder) DropConfiguration(types.NamespacedName) {}
+func (j *recorder) Retain(c map[types.NamespacedName]bool) { j.note("retain %d", len(c)) }
+func (j *recorder) ConfigurationStatus(c types.NamespacedName, _ types.UID, e v0.ConfigurationNode) {
 	j.note("status %s %s", c, e.State)
 }
-func (j *journal) warn(c types.NamespacedName, _ types.UID, reason, _ string) {
+func (j *recorder) warn(c types.NamespacedName, _ types.UID, reason, _ string) {
 	j.note("warn %s %s", c, reason)
 }
 
-func (j *journal) take() string {
+func (j *recorder) take() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := strings.Join(j.log, ", ")
@@ -163,18 +164,18 @@ func (j *journal) take() string {
 // disk is what is on disk.
 type disk = checkpointtest.Memory[State]
 
-// rig is an Asker at work.
-type rig struct {
-	*journal
+// fixture is an Asker at work.
+type fixture struct {
+	*recorder
 	t       *testing.T
 	asker   *Asker
 	cluster *cluster
 	stop    func()
 }
 
-func startAsker(t *testing.T, c *cluster, store checkpoint.Store[State]) *rig {
-	j := &journal{}
-	r := &rig{journal: j, t: t, cluster: c, asker: New(Options{Node: "n", Objects: c, Registry: j, Inventory: j, Statuses: j,
+func startAsker(t *testing.T, c *cluster, store checkpoint.Store[State]) *fixture {
+	j := &recorder{}
+	r := &fixture{recorder: j, t: t, cluster: c, asker: New(Options{Node: "n", API: c, Registry: j, Inventory: j, Statuses: j,
 		Store: store, Warn: j.warn, Logger: slog.New(slog.DiscardHandler)})}
 	r.asker.Restore()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -188,7 +189,7 @@ func startAsker(t *testing.T, c *cluster, store checkpoint.Store[State]) *rig {
 }
 
 // set brings Configurations and checks what is done then.
-func (r *rig) set(want string, all ...*v0.Configuration) {
+func (r *fixture) set(want string, all ...*v0.Configuration) {
 	r.t.Helper()
 	r.asker.Set(all)
 	r.does(want)
@@ -200,7 +201,7 @@ func settle() {
 	synctest.Wait()
 }
 
-func (r *rig) does(want string) {
+func (r *fixture) does(want string) {
 	r.t.Helper()
 	settle()
 	if got := r.take(); got != want {
@@ -246,44 +247,44 @@ func withSecret(c *v0.Configuration, from *v0.DiscoveryPropertySource) *v0.Confi
 
 func TestAskerFollowsSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		world := newCluster()
-		r := startAsker(t, world, nil)
+		api := newCluster()
+		r := startAsker(t, api, nil)
 		s := withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", false))
 		r.set("retain 1, set a/s cap=1 unasked, warn a/s PropertiesNotResolved, set a/s cap=1 unasked trouble", s)
-		world.set("Secret a/s", "one")
+		api.set("Secret a/s", "one")
 		r.does("set a/s cap=1, ask a/s P=one")
-		world.set("Secret a/s", "one")
+		api.set("Secret a/s", "one")
 		r.does("")
-		world.set("Secret a/other", "x")
+		api.set("Secret a/other", "x")
 		r.does("")
-		world.set("Secret a/s", "two")
+		api.set("Secret a/s", "two")
 		r.does("set a/s cap=1, ask a/s P=two")
 
 		// A Secret that is deleted takes nothing away.
-		world.set("Secret a/s", "")
+		api.set("Secret a/s", "")
 		r.does("warn a/s PropertiesNotResolved, set a/s cap=1 trouble")
 		bigger := s.DeepCopy()
 		bigger.Generation, bigger.Spec.Capacity = 2, 7
 		r.set("set a/s cap=7 trouble", bigger)
-		world.set("Secret a/s", "two")
-		r.does("set a/s cap=7") // the same question: it is not asked again
-		world.set("Secret a/s", "three")
+		api.set("Secret a/s", "two")
+		r.does("set a/s cap=7") // the same request: it is not asked again
+		api.set("Secret a/s", "three")
 		r.does("set a/s cap=7, ask a/s P=three")
 
 		// One watch an object, however many Configurations refer to it.
 		t2 := withSecret(configuration("a", "t", "5", 0), fromSecret("a", "s", "k", false))
 		r.set("set a/t cap=1, ask a/t P=three", bigger, t2)
-		if n := world.open(); n != 1 {
+		if n := api.open(); n != 1 {
 			t.Errorf("%d watches of one object", n)
 		}
 		r.set("drop a/s", t2)
-		if n := world.open(); n != 1 {
+		if n := api.open(); n != 1 {
 			t.Errorf("%d watches of an object that is needed", n)
 		}
 		plain := t2.DeepCopy()
 		plain.Generation, plain.Spec.DiscoveryHandler.DiscoveryProperties = 2, nil
 		r.set("set a/t cap=1, ask a/t", plain)
-		if n := world.open(); n != 0 {
+		if n := api.open(); n != 0 {
 			t.Errorf("%d watches of an object that nobody needs", n)
 		}
 		r.stop()
@@ -292,28 +293,28 @@ func TestAskerFollowsSecrets(t *testing.T) {
 
 func TestAskerReadsWhatItMayNotWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		world := newCluster()
-		world.set("Secret a/s", "one")
-		world.may(false, false)
-		r := startAsker(t, world, nil)
+		api := newCluster()
+		api.set("Secret a/s", "one")
+		api.may(false, false)
+		r := startAsker(t, api, nil)
 		r.set("retain 1, set a/s cap=1 unasked, warn a/s PropertiesNotResolved, set a/s cap=1 unasked trouble",
 			withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", false)))
-		world.may(true, false)
-		time.Sleep(lastPause)
+		api.may(true, false)
+		time.Sleep(maxRetryDelay)
 		r.does("set a/s cap=1, ask a/s P=one")
-		world.set("Secret a/s", "two")
+		api.set("Secret a/s", "two")
 		r.does("")
-		time.Sleep(pollMost)
+		time.Sleep(maxPollInterval)
 		r.does("set a/s cap=1, ask a/s P=two")
 		// The right to watch is noticed.
-		world.may(true, true)
-		time.Sleep(pollMost)
+		api.may(true, true)
+		time.Sleep(maxPollInterval)
 		r.does("")
-		world.set("Secret a/s", "three")
+		api.set("Secret a/s", "three")
 		r.does("set a/s cap=1, ask a/s P=three")
 		// And so is that all rights are taken; what is known goes on.
-		world.may(false, false)
-		time.Sleep(pollMost)
+		api.may(false, false)
+		time.Sleep(maxPollInterval)
 		r.does("warn a/s PropertiesNotResolved, set a/s cap=1 trouble")
 		r.stop()
 	})
@@ -321,11 +322,11 @@ func TestAskerReadsWhatItMayNotWatch(t *testing.T) {
 
 func TestRestartWithoutAPIServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		world := newCluster()
-		world.set("Secret a/s", "hunter2")
-		world.set("ConfigMap a/m", "open")
+		api := newCluster()
+		api.set("Secret a/s", "hunter2")
+		api.set("ConfigMap a/m", "open")
 		store := &disk{}
-		r := startAsker(t, world, store)
+		r := startAsker(t, api, store)
 		one := configuration("a", "c", "1", time.Hour)
 		one.Spec.Capacity, one.Spec.BrokerProperties = 3, map[string]string{"B": "x"}
 		one.Spec.DiscoveryHandler.DiscoveryDetails = "details"
@@ -351,7 +352,7 @@ func TestRestartWithoutAPIServer(t *testing.T) {
 			t.Errorf("the store holds %s", s)
 		}
 
-		r = startAsker(t, world, store)
+		r = startAsker(t, api, store)
 		r.does("set a/c cap=3, ask a/c E= M=open P=v, set a/gone cap=1, ask a/gone")
 		if !r.asker.Started() {
 			t.Error("not started, though there is a store")
@@ -362,7 +363,7 @@ func TestRestartWithoutAPIServer(t *testing.T) {
 
 		// An empty store is one: there was nothing to ask.
 		empty := &disk{}
-		r = startAsker(t, world, empty)
+		r = startAsker(t, api, empty)
 		r.set("retain 0")
 		r.stop()
 		if empty.JSON() == nil {
@@ -371,27 +372,27 @@ func TestRestartWithoutAPIServer(t *testing.T) {
 	})
 }
 
-// Two agents, or one that was restarted, give a question with a secret
+// Two agents, or one that was restarted, make a request with a secret
 // different ids: an id must not serve to try out passwords.
 func TestIDsOfSecretsAreSalted(t *testing.T) {
 	ids := map[string]map[string]bool{}
 	for range 2 {
 		synctest.Test(t, func(t *testing.T) {
-			world := newCluster()
-			world.set("Secret a/s", "one")
-			world.set("ConfigMap a/s", "one")
-			r := startAsker(t, world, nil)
+			api := newCluster()
+			api.set("Secret a/s", "one")
+			api.set("ConfigMap a/s", "one")
+			r := startAsker(t, api, nil)
 			r.asker.Set([]*v0.Configuration{
 				withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", false)),
 				withSecret(configuration("a", "m", "5", 0), fromConfigMap("", "s", "k", false)),
 			})
 			settle()
 			r.stop()
-			for name, d := range r.asker.asked {
+			for name, act := range r.asker.active {
 				if ids[name.Name] == nil {
 					ids[name.Name] = map[string]bool{}
 				}
-				ids[name.Name][d.id] = true
+				ids[name.Name][act.id] = true
 			}
 		})
 	}
@@ -402,23 +403,23 @@ func TestIDsOfSecretsAreSalted(t *testing.T) {
 
 func TestTooManySources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		world := newCluster()
-		s := newSources(world, slog.New(slog.DiscardHandler))
+		api := newCluster()
+		c := newObjectCache(api, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		refs := map[Ref]bool{}
-		for i := range maxSources + 1 {
+		for i := range maxObjects + 1 {
 			refs[Ref{secret, "ns", fmt.Sprintf("s%04d", i)}] = true
 		}
-		s.want(ctx, refs)
+		c.want(ctx, refs)
 		settle()
-		if n := world.open(); n != maxSources {
-			t.Errorf("%d watches, want %d", n, maxSources)
+		if n := api.open(); n != maxObjects {
+			t.Errorf("%d watches, want %d", n, maxObjects)
 		}
-		if got := s.known(Ref{secret, "ns", fmt.Sprintf("s%04d", maxSources)}); got.Err != errTooMany {
+		if got := c.known(Ref{secret, "ns", fmt.Sprintf("s%04d", maxObjects)}); got.Err != errTooMany {
 			t.Errorf("one too many is %+v", got)
 		}
 		cancel()
-		s.stop()
+		c.stop()
 	})
 }
 

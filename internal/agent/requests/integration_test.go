@@ -73,16 +73,16 @@ func TestSecretsWithRBAC(t *testing.T) {
 		t.Fatal(err)
 	}
 	counted := &countsReads{Client: core}
-	s := newSources(counted, slog.New(slog.DiscardHandler))
+	c := newObjectCache(counted, slog.New(slog.DiscardHandler))
 	run, cancel := context.WithCancel(ctx)
-	defer s.stop()
+	defer c.stop()
 	defer cancel()
 	one := Ref{secret, "default", "one"}
-	is := func(what string, check func(Source) error) {
+	is := func(what string, check func(Object) error) {
 		t.Helper()
 		deadline := time.After(2 * time.Minute)
 		for {
-			now := s.known(one)
+			now := c.known(one)
 			err := check(now)
 			if err == nil {
 				return
@@ -90,13 +90,13 @@ func TestSecretsWithRBAC(t *testing.T) {
 			select {
 			case <-deadline:
 				t.Fatalf("%s: %v", what, err)
-			case <-s.changed:
+			case <-c.changed:
 			case <-time.After(100 * time.Millisecond):
 			}
 		}
 	}
-	holds := func(value string) func(Source) error {
-		return func(now Source) error {
+	holds := func(value string) func(Object) error {
+		return func(now Object) error {
 			if !now.Known || now.Err != nil || now.Found != (value != "") || string(now.Data["k"]) != value {
 				return fmt.Errorf("known=%v found=%v err=%v, and not what it should be", now.Known, now.Found, now.Err)
 			}
@@ -106,14 +106,14 @@ func TestSecretsWithRBAC(t *testing.T) {
 
 	write("one", "first")
 	write("two", "other")
-	s.want(run, map[Ref]bool{one: true})
-	is("without a right", func(now Source) error {
+	c.want(run, map[Ref]bool{one: true})
+	is("without a right", func(now Object) error {
 		if now.Err == nil {
 			return fmt.Errorf("no error")
 		}
 		cfg := configuration("default", "c", "1", 0)
 		cfg = withSecret(cfg, fromSecret("", "one", "k", false))
-		_, err := Resolve(cfg, nil, s.known)
+		_, err := Resolve(cfg, nil, c.known)
 		for _, part := range []string{"agent.discoveryProperties.rbac", `User "agent" cannot`} {
 			if err == nil || !strings.Contains(err.Error(), part) {
 				return fmt.Errorf("error %v has no %q", err, part)
@@ -128,8 +128,8 @@ func TestSecretsWithRBAC(t *testing.T) {
 	is("a change, without watch", holds("second"))
 	// Get and watch of that one name are enough for a watch.
 	grant([]string{"one"}, "get", "watch")
-	s.want(run, nil)
-	s.want(run, map[Ref]bool{one: true})
+	c.want(run, nil)
+	c.want(run, map[Ref]bool{one: true})
 	is("with watch", holds("second"))
 	reads := counted.reads.Load()
 	write("one", "third")

@@ -1,15 +1,16 @@
 // Package requests turns the Configurations of the cluster into what this
 // node's handlers are asked.
 //
-// A Configuration is asked for unless it is refused: the resources of a node
-// have no namespace, so of two Configurations with one name only one can have
-// them ([Plan]). Its discoveryProperties are resolved before ([Resolve]), and again
-// when a Secret or ConfigMap that they refer to changes: a value that has become
-// another makes another question. While they cannot be resolved, what was asked
-// before stays asked.
+// Each Configuration becomes a [registry.Request] unless it is refused:
+// resources of a node have no namespace, so of two Configurations with one name
+// only one can have them ([Plan]). Its discoveryProperties are resolved first
+// ([Resolve]), and again when a Secret or ConfigMap that they refer to changes:
+// another value makes another request. While they cannot be resolved, the
+// earlier request stays.
 //
-// Questions are kept on disk ([State]), so that an agent that starts without an
-// API server asks them again; those with values from Secrets are not.
+// Requests are saved on disk ([State]), so that an agent that starts without an
+// API server can make them again. Requests with values from Secrets are not
+// saved.
 package requests
 
 import (
@@ -22,16 +23,17 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// Refusal says why a Configuration is not asked for.
+// Refusal says why no request is made for a Configuration.
 type Refusal struct {
 	Configuration *v0.Configuration
 	Reason        error
 }
 
-// Plan decides which Configurations are asked for. Of several with one name it
-// is the oldest, then the one with the lowest UID. Those that are being
-// deleted are neither asked for nor refused.
-func Plan(all []*v0.Configuration) (asked []*v0.Configuration, refused []Refusal) {
+// Plan decides for which Configurations requests are made. Of several with one
+// name it is the oldest, and of those that are equally old the one with the
+// lowest UID. Configurations that are being deleted are neither wanted nor
+// refused.
+func Plan(all []*v0.Configuration) (wanted []*v0.Configuration, refused []Refusal) {
 	all = slices.Clone(all)
 	slices.SortFunc(all, func(a, b *v0.Configuration) int {
 		return cmp.Or(
@@ -59,10 +61,10 @@ func Plan(all []*v0.Configuration) (asked []*v0.Configuration, refused []Refusal
 				v0.ResourceName(c.Name), first.Namespace, first.Name)})
 		default:
 			owner[c.Name] = c
-			asked = append(asked, c)
+			wanted = append(wanted, c)
 		}
 	}
-	return asked, refused
+	return wanted, refused
 }
 
 func nameOf(c *v0.Configuration) types.NamespacedName {

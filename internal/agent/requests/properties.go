@@ -23,13 +23,13 @@ type Ref struct {
 
 func (r Ref) String() string { return r.Kind + " " + r.Namespace + "/" + r.Name }
 
-// Source is what is known of such an object.
-type Source struct {
+// Object is what is known of a Secret or ConfigMap.
+type Object struct {
 	// Known means that it was read: Found tells whether it is there, and Data
 	// what it holds.
 	Known, Found bool
 	Data         map[string][]byte
-	// Err says why it could not be read, at last.
+	// Err says why the last read failed.
 	Err error
 }
 
@@ -41,7 +41,7 @@ func (n Namespaces) allow(namespace string) bool {
 	return slices.Contains(n, namespace) || slices.Contains(n, "*")
 }
 
-// errWaiting says that a property's source was not read yet.
+// errWaiting says that an object has not been read yet.
 var errWaiting = errors.New("what a property refers to is not known yet")
 
 // References returns the objects that a Configuration's discoveryProperties
@@ -66,11 +66,11 @@ func Confidential(c *v0.Configuration) bool {
 	})
 }
 
-// Resolve returns the values of a Configuration's discoveryProperties. A
-// property with neither value nor source is nil; one whose source is missing
-// is left out if it is optional. Errors name what is missing and what helps,
-// never a value; errWaiting means that a source is not known yet.
-func Resolve(c *v0.Configuration, allowed Namespaces, known func(Ref) Source) (map[string][]byte, error) {
+// Resolve returns the values of a Configuration's discoveryProperties. A property
+// with neither value nor valueFrom is nil. One whose object or key is missing is
+// left out if it is optional. Errors name what is missing and what helps, never a
+// value; errWaiting means that an object has not been read yet.
+func Resolve(c *v0.Configuration, allowed Namespaces, known func(Ref) Object) (map[string][]byte, error) {
 	properties := c.Spec.DiscoveryHandler.DiscoveryProperties
 	if len(properties) == 0 {
 		return nil, nil
@@ -122,19 +122,19 @@ func refOf(own string, from *v0.DiscoveryPropertySource, allowed Namespaces) (Re
 	return ref, selector, nil
 }
 
-func lookUp(own string, from *v0.DiscoveryPropertySource, allowed Namespaces, known func(Ref) Source) (value []byte, found bool, err error) {
+func lookUp(own string, from *v0.DiscoveryPropertySource, allowed Namespaces, known func(Ref) Object) (value []byte, found bool, err error) {
 	ref, selector, err := refOf(own, from, allowed)
 	if err != nil {
 		return nil, false, err
 	}
-	source := known(ref)
+	object := known(ref)
 	switch {
-	case source.Err != nil:
-		return nil, false, unreadable(ref, source.Err)
-	case !source.Known:
+	case object.Err != nil:
+		return nil, false, unreadable(ref, object.Err)
+	case !object.Known:
 		return nil, false, errWaiting
 	}
-	if value, found = source.Data[selector.Key]; found && source.Found {
+	if value, found = object.Data[selector.Key]; found && object.Found {
 		return value, true, nil
 	}
 	if selector.Optional {
@@ -143,7 +143,7 @@ func lookUp(own string, from *v0.DiscoveryPropertySource, allowed Namespaces, kn
 	return nil, false, fmt.Errorf("%s with key %q is not there, and not optional", ref, selector.Key)
 }
 
-// unreadable says what helps.
+// unreadable returns an error that says what helps.
 func unreadable(ref Ref, err error) error {
 	if !apierrors.IsForbidden(err) {
 		return fmt.Errorf("read %s: %w", ref, err)

@@ -27,10 +27,10 @@ func forbidden(resource, name string) error {
 
 func TestResolve(t *testing.T) {
 	value := "v"
-	is := func(data string) Source {
-		return Source{Known: true, Found: true, Data: map[string][]byte{"k": []byte(data)}}
+	is := func(data string) Object {
+		return Object{Known: true, Found: true, Data: map[string][]byte{"k": []byte(data)}}
 	}
-	cluster := map[string]Source{
+	cluster := map[string]Object{
 		"Secret ns/s":            is("hidden"),
 		"Secret ns/gone":         {Known: true},
 		"Secret ns/new":          {},
@@ -79,7 +79,7 @@ func TestResolve(t *testing.T) {
 			cfg := configuration("ns", "c", "1", 0)
 			cfg.Spec.DiscoveryHandler.DiscoveryProperties = []v0.DiscoveryProperty{{Name: "P", Value: c.value, ValueFrom: c.from}}
 			asked := map[Ref]bool{}
-			got, err := Resolve(cfg, c.allowed, func(r Ref) Source {
+			got, err := Resolve(cfg, c.allowed, func(r Ref) Object {
 				asked[r] = true
 				return cluster[r.String()]
 			})
@@ -120,7 +120,7 @@ func TestResolveTellsTheWorst(t *testing.T) {
 		{Name: "A", ValueFrom: fromSecret("", "new", "k", false)},
 		{Name: "B", ValueFrom: fromSecret("", "gone", "k", false)},
 	}
-	_, err := Resolve(cfg, nil, func(r Ref) Source { return Source{Known: r.Name == "gone"} })
+	_, err := Resolve(cfg, nil, func(r Ref) Object { return Object{Known: r.Name == "gone"} })
 	if err == nil || !strings.Contains(err.Error(), "property B") {
 		t.Errorf("error %v, want that of B", err)
 	}

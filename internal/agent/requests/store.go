@@ -16,15 +16,16 @@ import (
 // StateVersion is that of [State], for its checkpoint.
 const StateVersion = 1
 
-// State is what an Asker keeps on disk: what handlers were asked, so that an
-// agent that starts without an API server asks it again. Questions with
-// properties from a Secret are not in it.
+// State is what an Asker keeps on disk: the requests, so that an agent that
+// starts without an API server makes them again. Requests with properties from
+// a Secret are not in it.
 type State struct {
-	Questions []StoredQuestion `json:"questions"`
+	Requests []StoredRequest `json:"questions"`
 }
 
-// StoredQuestion is one question, with what its answers belong to.
-type StoredQuestion struct {
+// StoredRequest is one request, with the Configuration that its answers belong
+// to.
+type StoredRequest struct {
 	Configuration      types.NamespacedName `json:"configuration"`
 	Owner              types.UID            `json:"owner"`
 	Generation         int64                `json:"generation"`
@@ -36,27 +37,27 @@ type StoredQuestion struct {
 	OfflineGracePeriod *metav1.Duration     `json:"offlineGracePeriod,omitempty"`
 }
 
-// Restore asks what the store holds, before the Configurations are known. It is
-// called before Run, if at all.
+// Restore makes the requests of the store, before the Configurations are known.
+// It is called before Run, if at all.
 func (a *Asker) Restore() {
-	state, found := checkpoint.Restore(a.opts.Store, a.opts.Logger, "starting without the saved questions; handlers are asked once the API server answers")
+	state, found := checkpoint.Restore(a.opts.Store, a.opts.Logger, "starting without the saved requests; handlers are asked once the API server answers")
 	if !found {
 		return
 	}
 	a.restored.Store(true)
-	for _, s := range state.Questions {
-		q := registry.Question{
+	for _, s := range state.Requests {
+		req := registry.Request{
 			Configuration: s.Configuration,
 			UID:           s.Owner,
 			Handler:       s.Handler,
 			Request:       discovery.Request{Details: s.Details, Properties: s.Properties},
 		}
-		a.put(&asked{question: q, id: q.ID(), request: inventory.Request{
-			Configuration:      s.Configuration,
+		a.put(&active{request: req, id: req.ID(), configuration: inventory.Configuration{
+			Name:               s.Configuration,
 			Owner:              s.Owner,
 			Generation:         s.Generation,
 			Handler:            s.Handler,
-			Question:           q.ID(),
+			RequestID:          req.ID(),
 			Capacity:           max(1, s.Capacity),
 			BrokerProperties:   s.BrokerProperties,
 			OfflineGracePeriod: s.OfflineGracePeriod,
@@ -65,7 +66,7 @@ func (a *Asker) Restore() {
 	a.dirty = false
 }
 
-// save brings the store up to date if it is behind, and tells whether it is.
+// save writes the store if it is out of date. It returns false if that failed.
 func (a *Asker) save() bool {
 	if !a.dirty || a.opts.Store == nil {
 		return true
@@ -80,22 +81,22 @@ func (a *Asker) save() bool {
 }
 
 func (a *Asker) state() State {
-	state := State{Questions: []StoredQuestion{}}
-	for _, name := range slices.SortedFunc(maps.Keys(a.asked), compareNames) {
-		d := a.asked[name]
-		if d.id == "" || d.confidential {
+	state := State{Requests: []StoredRequest{}}
+	for _, name := range slices.SortedFunc(maps.Keys(a.active), compareNames) {
+		act := a.active[name]
+		if act.id == "" || act.confidential {
 			continue
 		}
-		state.Questions = append(state.Questions, StoredQuestion{
+		state.Requests = append(state.Requests, StoredRequest{
 			Configuration:      name,
-			Owner:              d.request.Owner,
-			Generation:         d.request.Generation,
-			Handler:            d.question.Handler,
-			Details:            d.question.Request.Details,
-			Properties:         d.question.Request.Properties,
-			Capacity:           d.request.Capacity,
-			BrokerProperties:   d.request.BrokerProperties,
-			OfflineGracePeriod: d.request.OfflineGracePeriod,
+			Owner:              act.configuration.Owner,
+			Generation:         act.configuration.Generation,
+			Handler:            act.request.Handler,
+			Details:            act.request.Request.Details,
+			Properties:         act.request.Request.Properties,
+			Capacity:           act.configuration.Capacity,
+			BrokerProperties:   act.configuration.BrokerProperties,
+			OfflineGracePeriod: act.configuration.OfflineGracePeriod,
 		})
 	}
 	return state

@@ -1,4 +1,4 @@
-// Package celltest is for tests of what runs in cells.
+// Package celltest helps tests of what runs in cells.
 package celltest
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/akri-go/akri/internal/cell"
 )
 
-// Remains notes what belongs to a lab now and returns a function that fails the
-// test for all of it that is still there.
+// Remains notes what belongs to a lab now. It returns a function that fails the
+// test if any of it is left.
 func Remains(t *testing.T, lab cell.Lab) func() {
 	t.Helper()
 	members, err := processes(lab)

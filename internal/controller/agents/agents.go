@@ -1,14 +1,15 @@
-// Package agents knows which agents respond.
+// Package agents finds out which agents respond.
 //
-// An agent renews a Lease in the namespace of the release every 10 s
-// (internal/agent/heartbeat). One whose Lease has stood still for 30 s is silent:
-// it has ended, hangs, or is cut off, and what its node's entries say is old. That
-// is said, within 40 s: in conditions (package status), columns and metrics.
-// Nothing is deleted for it; package node looks after lost nodes.
+// Every 10 s an agent renews a Lease in the namespace of the release
+// (internal/agent/heartbeat). If the Lease does not change for 30 s, the agent
+// is silent: it has ended, hangs, or is cut off, and what it wrote into
+// status.nodes is out of date. Conditions (package status), columns and metrics
+// say so within 40 s. Nothing is deleted; lost nodes are package node's
+// business.
 //
-// A node that never had a Lease says nothing: its agent may be older, or must not
-// write one. Leases are listed, by their metadata alone, and not watched: their
-// versions are all that counts, and a watch would bring each renewal by itself.
+// A node that never had a Lease is not silent: its agent may be older than
+// Leases, or may not write them. The Leases are listed as metadata and not
+// watched: only their versions matter, and a watch would deliver each renewal.
 package agents
 
 import (
@@ -31,44 +32,46 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// leftOver is how long the Lease of a node that is gone is kept.
-const leftOver = 5 * time.Minute
+// leaseRetention is how long the Lease of a deleted node is kept.
+const leaseRetention = 5 * time.Minute
 
-// Watcher looks at the Leases. It is a manager's Runnable that needs leadership.
+// Watcher watches the Leases. It is a manager's Runnable that needs leadership.
 type Watcher struct {
 	// Live reads from the API server, Client writes to it.
 	Live   client.Reader
 	Client client.Client
-	// Namespace is that of the release; empty means that nobody looks.
+	// Namespace is the release's; if it is empty, nothing is watched.
 	Namespace string
 	Log       *slog.Logger
-	// Changed is told of nodes whose agent has fallen silent or speaks again.
+	// Changed is called with the nodes whose agent fell silent or responds
+	// again.
 	Changed func(ctx context.Context, nodes []string)
-	// Every and Now are for tests; zero is [Every] and time.Now.
-	Every time.Duration
-	Now   func() time.Time
+	// LookInterval and Now are set by tests; zero means [LookInterval] and
+	// time.Now.
+	LookInterval time.Duration
+	Now          func() time.Time
 
 	mu      sync.Mutex
 	beats   beats
 	trouble string
 }
 
-// Silent tells whether the agent of a node does not respond.
+// Silent reports whether the agent of a node does not respond.
 func (w *Watcher) Silent(node string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.beats.nodes[node].silent
 }
 
-// Start looks until ctx is done.
+// Start watches the Leases until ctx is done.
 func (w *Watcher) Start(ctx context.Context) error {
 	if w.Namespace == "" {
-		w.Log.Info("agents that do not respond are not noticed: the namespace of the release is not known; set POD_NAMESPACE")
+		w.Log.Info("agents that do not respond go unnoticed: the release's namespace is unknown; set POD_NAMESPACE")
 		return nil
 	}
-	every := w.Every
+	every := w.LookInterval
 	if every == 0 {
-		every = Every
+		every = LookInterval
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -97,7 +100,7 @@ func (w *Watcher) now() time.Time {
 }
 
 func (w *Watcher) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, Every)
+	ctx, cancel := context.WithTimeout(ctx, LookInterval)
 	defer cancel()
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(coordinationv1.SchemeGroupVersion.WithKind("LeaseList"))
@@ -127,14 +130,14 @@ func (w *Watcher) look(ctx context.Context) error {
 	}
 	var errs []error
 	for node, since := range silent {
-		if now.Sub(since) >= leftOver {
+		if now.Sub(since) >= leaseRetention {
 			errs = append(errs, w.tidy(ctx, node, leases[node] != ""))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// tidy removes the Lease of a node that is gone.
+// tidy deletes the Lease of a node that no longer exists.
 func (w *Watcher) tidy(ctx context.Context, node string, there bool) error {
 	err := w.Client.Get(ctx, types.NamespacedName{Name: node}, &corev1.Node{}, client.UnsafeDisableDeepCopy)
 	if !apierrors.IsNotFound(err) {
@@ -143,7 +146,7 @@ func (w *Watcher) tidy(ctx context.Context, node string, there bool) error {
 	if there {
 		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: v0.AgentLease(node)}}
 		if err := client.IgnoreNotFound(w.Client.Delete(ctx, lease)); err != nil {
-			return fmt.Errorf("delete the Lease of node %s, which is gone: %w", node, err)
+			return fmt.Errorf("delete the Lease of deleted node %s: %w", node, err)
 		}
 	}
 	w.mu.Lock()
@@ -158,8 +161,8 @@ var up = prometheus.NewDesc("akri_agent_up", "1 if the agent of the node has ren
 // Describe implements prometheus.Collector.
 func (w *Watcher) Describe(ch chan<- *prometheus.Desc) { ch <- up }
 
-// Collect implements prometheus.Collector. A replica that does not act has looked
-// at nothing and says nothing.
+// Collect implements prometheus.Collector. A replica that is not the leader
+// reports nothing.
 func (w *Watcher) Collect(ch chan<- prometheus.Metric) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -172,7 +175,7 @@ func (w *Watcher) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// Names returns nodes in words, sorted, the first few of them.
+// Names lists the first few nodes, sorted, and says how many more there are.
 func Names(nodes []string) string {
 	const few = 5
 	nodes = slices.Clone(nodes)

@@ -7,35 +7,35 @@ import (
 )
 
 const (
-	// Every is the time between two looks at the Leases.
-	Every = 5 * time.Second
-	// patience is how long a Lease may stand still: what agents say that it is
-	// good for.
-	patience = 30 * time.Second
-	// maxGap is the longest time between two looks that counts as having looked
-	// all the while.
-	maxGap = 3 * Every
+	// LookInterval is the time between two looks at the Leases.
+	LookInterval = 5 * time.Second
+	// silentAfter is how long a Lease may stay unchanged: the duration that the
+	// agents write into it.
+	silentAfter = 30 * time.Second
+	// maxLookGap is the longest gap between two looks that still counts as
+	// continuous observation.
+	maxLookGap = 3 * LookInterval
 )
 
-// beat is one agent's Lease as it was last seen to move.
+// beat is the last change of one agent's Lease.
 type beat struct {
 	version string // resourceVersion
 	moved   time.Time
 	silent  bool
 }
 
-// beats are those of all agents, by node. Times are of the controller's own
-// clock, so that no other clock matters.
+// beats holds the Leases of all agents, by node. Times are from the
+// controller's own clock, so other clocks do not matter.
 type beats struct {
 	nodes map[string]beat
-	last  time.Time // when we looked last
+	last  time.Time // the last look
 }
 
-// observe takes in the Leases that there are, node to resourceVersion, and
-// returns the nodes whose agent has fallen silent or speaks again. After a time
-// in which nobody could look all agents have their time anew.
+// observe records the current Leases, node to resourceVersion, and returns the
+// nodes whose agent fell silent or responds again. After a gap in observation
+// all agents get the full time again.
 func (b *beats) observe(leases map[string]string, now time.Time) (changed []string) {
-	fresh := now.Sub(b.last) > maxGap
+	fresh := now.Sub(b.last) > maxLookGap
 	b.last = now
 	if b.nodes == nil {
 		b.nodes = map[string]beat{}
@@ -47,14 +47,14 @@ func (b *beats) observe(leases map[string]string, now time.Time) (changed []stri
 	}
 	for node, was := range b.nodes {
 		is := was
-		// One that was deleted stands still too.
+		// A deleted Lease is an unchanged one.
 		version, there := leases[node]
 		switch {
 		case there && version != was.version:
 			is = beat{version: version, moved: now}
 		case fresh && !was.silent:
 			is.moved = now
-		case now.Sub(was.moved) >= patience:
+		case now.Sub(was.moved) >= silentAfter:
 			is.silent = true
 		}
 		b.nodes[node] = is
@@ -69,7 +69,7 @@ func (b *beats) observe(leases map[string]string, now time.Time) (changed []stri
 // forget drops a node.
 func (b *beats) forget(node string) { delete(b.nodes, node) }
 
-// silent returns the silent nodes, and since when their Leases stand still.
+// silent returns the silent nodes, and since when their Leases are unchanged.
 func (b *beats) silent() map[string]time.Time {
 	out := map[string]time.Time{}
 	for node, is := range maps.All(b.nodes) {

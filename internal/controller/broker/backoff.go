@@ -13,8 +13,8 @@ import (
 	"github.com/akri-go/akri/internal/backoff"
 )
 
-// AnnotationFailures holds, on a broker Pod, the failures that came before it:
-// a JSON object from node to [Failure]. It is how back-off outlives a restart
+// AnnotationFailures is set on a broker Pod and holds the failures before it,
+// as a JSON object from node to [Failure]. It lets back-off survive a restart
 // of the controller.
 const AnnotationFailures = "akri.sh/broker-failures"
 
@@ -22,12 +22,12 @@ const (
 	// firstDelay doubles with each failure until it is maxDelay.
 	firstDelay = 10 * time.Second
 	maxDelay   = 5 * time.Minute
-	// calm is how long a node must have gone without a failure, or a broker
-	// must have run, for the count to start again at one.
-	calm = 10 * time.Minute
-	// maxRemembered bounds the annotation.
-	maxRemembered = 16
-	// maxFailuresBytes bounds what is read back from it: users can edit it.
+	// failureResetPeriod is how long a node must be without failures, or a
+	// broker must have run, for the count to start again at one.
+	failureResetPeriod = 10 * time.Minute
+	// maxRememberedNodes bounds the annotation written.
+	maxRememberedNodes = 16
+	// maxFailuresBytes bounds the annotation read: users can edit it.
 	maxFailuresBytes = 16 << 10
 )
 
@@ -35,9 +35,9 @@ const (
 type Failure struct {
 	// Count is the number of failures in a row, at least 1.
 	Count int `json:"count"`
-	// Last is when the latest was.
+	// Last is the time of the latest failure.
 	Last time.Time `json:"last"`
-	// Pod is the one that failed last, so that it is counted once.
+	// Pod is the latest Pod that failed, so that it is counted once.
 	Pod types.UID `json:"pod,omitempty"`
 }
 
@@ -46,38 +46,39 @@ func (f Failure) delay() time.Duration {
 	return backoff.Backoff{First: firstDelay, Max: maxDelay}.Delay(f.Count)
 }
 
-// wait returns how long the node is still held back.
+// wait returns how long the node is still in back-off.
 func (f Failure) wait(now time.Time) time.Duration {
 	if f.Count == 0 {
 		return 0
 	}
-	// A time in the future is another machine's clock; it must not hold the
-	// node back for longer than the delay.
+	// A time in the future comes from another machine's clock. It must not
+	// delay the node for longer than the back-off.
 	return min(f.Last.Add(f.delay()).Sub(now), f.delay())
 }
 
-// History is the failures of an Instance's brokers by node.
+// History holds the failures of an Instance's brokers by node.
 type History map[string]Failure
 
 // add counts a failure of a Pod at a time, unless it was counted already, and
-// tells whether it was new.
+// add counts a failure of a Pod unless it was counted before, and reports
+// whether it was new.
 func (h History) add(node string, pod types.UID, at time.Time, ran time.Duration) bool {
 	f := h[node]
 	if f.Pod == pod && f.Count > 0 {
 		return false
 	}
-	if ran >= calm || at.Sub(f.Last) >= calm {
+	if ran >= failureResetPeriod || at.Sub(f.Last) >= failureResetPeriod {
 		f.Count = 0
 	}
 	if at.Before(f.Last) {
-		at = f.Last // another clock; the newest entry must stay the newest
+		at = f.Last // another clock: the newest failure must stay the newest
 	}
 	h[node] = Failure{Count: min(f.Count+1, 1000), Last: at, Pod: pod}
 	return true
 }
 
-// merge takes over the entries of another history that are newer. Those of
-// the future are dropped: users can edit the annotation, and clocks differ.
+// merge adds the failures of another history that are newer. Those in the
+// future are dropped: users can edit the annotation, and clocks differ.
 func (h History) merge(o History, now time.Time) {
 	for node, f := range o {
 		if f.Count > 0 && f.Last.After(h[node].Last) && f.Last.Before(now.Add(time.Minute)) {
@@ -86,14 +87,14 @@ func (h History) merge(o History, now time.Time) {
 	}
 }
 
-// forget drops what is too old to matter.
+// forget drops failures that are too old to matter.
 func (h History) forget(now time.Time) {
 	maps.DeleteFunc(h, func(_ string, f Failure) bool {
-		return f.Count <= 0 || now.Sub(f.Last) > calm+maxDelay
+		return f.Count <= 0 || now.Sub(f.Last) > failureResetPeriod+maxDelay
 	})
 }
 
-// record writes the history on a Pod that is about to be made.
+// record writes the history to a Pod that is about to be created.
 func (h History) record(pod metav1.Object) {
 	if s := h.encode(); s != "" {
 		notes := maps.Clone(pod.GetAnnotations())
@@ -105,19 +106,19 @@ func (h History) record(pod metav1.Object) {
 	}
 }
 
-// encode returns the annotation's value, or "" if there is nothing to say.
-// The latest entries are kept if there are too many.
+// encode returns the annotation's value, or "" if there are no failures. If
+// there are too many, it keeps the latest.
 func (h History) encode() string {
 	if len(h) == 0 {
 		return ""
 	}
 	keep := h
-	if len(h) > maxRemembered {
+	if len(h) > maxRememberedNodes {
 		nodes := slices.SortedFunc(maps.Keys(h), func(a, b string) int {
 			return h[b].Last.Compare(h[a].Last)
 		})
 		keep = History{}
-		for _, n := range nodes[:maxRemembered] {
+		for _, n := range nodes[:maxRememberedNodes] {
 			keep[n] = h[n]
 		}
 	}
@@ -132,7 +133,7 @@ func (h History) encode() string {
 	return string(b)
 }
 
-// decodeHistory reads the annotation's value.
+// decodeHistory parses the annotation's value.
 func decodeHistory(s string) (History, error) {
 	if s == "" {
 		return nil, nil

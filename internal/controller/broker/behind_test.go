@@ -24,7 +24,7 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// behind reads from a cache that stays as it is and writes to the API server.
+// behind reads from a frozen cache and writes to the API server.
 type behind struct {
 	client.Client
 	cache client.Reader
@@ -45,8 +45,8 @@ type noEvents struct{}
 
 func (noEvents) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {}
 
-// The scheduler finds a place for a Pod that is to be deleted because it has
-// none, and the cache does not show it yet.
+// The scheduler binds a Pod that is about to be deleted for lack of a slot, and
+// the cache does not show it yet.
 func TestPlacedMeanwhile(t *testing.T) {
 	scheme, err := view.Scheme()
 	if err != nil {
@@ -111,8 +111,8 @@ func TestPlacedMeanwhile(t *testing.T) {
 				if heldBack == placed {
 					t.Errorf("placed: %t, and its node is held back: %t", placed, heldBack)
 				}
-				if placed && got.RequeueAfter != cacheBehind {
-					t.Errorf("looks again after %s, want %s", got.RequeueAfter, cacheBehind)
+				if placed && got.RequeueAfter != cacheBehindDelay {
+					t.Errorf("looks again after %s, want %s", got.RequeueAfter, cacheBehindDelay)
 				}
 				want := pod.Name
 				if !placed {
@@ -142,7 +142,7 @@ func TestPlacedMeanwhile(t *testing.T) {
 	}
 }
 
-// waitingPod makes a broker for which the scheduler has found no room for a while.
+// waitingPod makes a broker that has been unschedulable for a while.
 func waitingPod(t *testing.T, api client.Client, inst *v0.Instance, node string, since time.Duration) *corev1.Pod {
 	t.Helper()
 	one := corev1.ResourceList{corev1.ResourceName(v0.ResourceName(inst.Name)): resource.MustParse("1")}

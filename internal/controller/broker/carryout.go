@@ -19,17 +19,17 @@ import (
 )
 
 const (
-	// nameTaken is how long to wait when a Pod that is not ours has the name.
-	nameTaken = time.Minute
-	// cacheBehind is how long to wait for the cache to show what the API
-	// server has.
-	cacheBehind = 100 * time.Millisecond
+	// nameTakenDelay is how long to wait when another Pod has the name.
+	nameTakenDelay = time.Minute
+	// cacheBehindDelay is how long to wait for the cache to catch up with the
+	// API server.
+	cacheBehindDelay = 100 * time.Millisecond
 )
 
-// errBehind means that a Pod is not as the plan saw it.
+// errBehind means that a Pod has changed since the plan was made.
 var errBehind = errors.New("the cache is behind")
 
-// carryOut does what a plan says, and returns when to plan again.
+// carryOut carries out a plan, and returns when to plan again.
 func (r *Reconciler) carryOut(ctx context.Context, inst *v0.Instance, want desired, result Result, mem *memory) (time.Duration, error) {
 	key := client.ObjectKeyFromObject(inst)
 	for _, n := range mem.fresh(result.Notes) {
@@ -42,7 +42,7 @@ func (r *Reconciler) carryOut(ctx context.Context, inst *v0.Instance, want desir
 	}
 	before := mem.history
 	mem.history = result.History
-	again, behind := result.Again, false
+	again, behind := result.RequeueAfter, false
 	var errs []error
 	for _, a := range result.Actions {
 		if a.Delete != nil {
@@ -59,7 +59,7 @@ func (r *Reconciler) carryOut(ctx context.Context, inst *v0.Instance, want desir
 			continue
 		}
 		if behind {
-			continue // it was to have the place of a Pod that stays
+			continue // its slot was to come from a Pod that stays
 		}
 		wait, err := r.createPod(ctx, inst, want, a, mem)
 		if err != nil {
@@ -68,7 +68,7 @@ func (r *Reconciler) carryOut(ctx context.Context, inst *v0.Instance, want desir
 		again = loop.Sooner(again, wait)
 	}
 	if behind {
-		again = loop.Sooner(again, cacheBehind)
+		again = loop.Sooner(again, cacheBehindDelay)
 	}
 	return again, errors.Join(errs...)
 }
@@ -89,14 +89,14 @@ func podRef(namespace, name string, uid types.UID) *corev1.Pod {
 	}
 }
 
-// deletePod deletes one Pod, and only the very one that the plan saw; one that
-// has no place only as the plan saw it, else the error is errBehind. Inst is nil
-// if the Instance is gone; there is nothing then to hang an Event on.
+// deletePod deletes exactly the Pod that the plan saw. A Pod that is not bound
+// is deleted only if it is unchanged; otherwise the error is errBehind. Inst is
+// nil if the Instance is gone; then there is no Event.
 func (r *Reconciler) deletePod(ctx context.Context, key types.NamespacedName, inst *v0.Instance, a Action) error {
 	pod := podRef(key.Namespace, a.Delete.Name, a.Delete.UID)
 	only := client.Preconditions{UID: &pod.UID}
 	if a.unplaced() {
-		// It may be bound, and even run: agents tell of a slot within
+		// By now it may be bound or even running: agents report a slot within
 		// milliseconds, and the watches of Pods and Instances are not in step.
 		only.ResourceVersion = &a.Delete.Version
 	}
@@ -105,7 +105,7 @@ func (r *Reconciler) deletePod(ctx context.Context, key types.NamespacedName, in
 		return errBehind
 	}
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // it, or at least this one, is gone
+		return nil // gone, or replaced
 	}
 	if err != nil {
 		return fmt.Errorf("delete broker Pod %s/%s: %w", pod.Namespace, pod.Name, err)
@@ -117,8 +117,8 @@ func (r *Reconciler) deletePod(ctx context.Context, key types.NamespacedName, in
 	return nil
 }
 
-// createPod makes one Pod. The wait that it returns is when to try again if
-// nothing else happens.
+// createPod creates one Pod. It returns when to try again if nothing else
+// happens.
 func (r *Reconciler) createPod(ctx context.Context, inst *v0.Instance, want desired, a Action, mem *memory) (time.Duration, error) {
 	config := client.ObjectKeyFromObject(want.config)
 	if wait := r.Refusals.try(config, want.pod.Hash, r.now()); wait > 0 {
@@ -143,7 +143,7 @@ func (r *Reconciler) createPod(ctx context.Context, inst *v0.Instance, want desi
 	case apierrors.IsAlreadyExists(err):
 		return r.nameExists(ctx, inst, name, a.Node, mem)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return 0, nil // all of this is about to go
+		return 0, nil // the namespace is being deleted
 	case view.Temporary(err):
 		return 0, fmt.Errorf("create broker Pod %s/%s: %w", key.Namespace, name, err)
 	}
@@ -151,7 +151,7 @@ func (r *Reconciler) createPod(ctx context.Context, inst *v0.Instance, want desi
 	return r.Refusals.try(config, want.pod.Hash, r.now()), nil
 }
 
-// nameExists finds out what has the name of a Pod that was to be made.
+// nameExists handles a name that is taken: it finds out by what.
 func (r *Reconciler) nameExists(ctx context.Context, inst *v0.Instance, name, node string, mem *memory) (time.Duration, error) {
 	pod := &corev1.Pod{}
 	err := r.Live.Get(ctx, types.NamespacedName{Namespace: inst.Namespace, Name: name}, pod)
@@ -172,14 +172,14 @@ func (r *Reconciler) nameExists(ctx context.Context, inst *v0.Instance, name, no
 			return time.Second, nil
 		}
 		return time.Second, r.deletePod(ctx, client.ObjectKeyFromObject(inst), inst, Action{
-			Node: node, Delete: &f, Reason: ReasonOldInstance, Message: "it belongs to an earlier Instance of this name",
+			Node: node, Delete: &f, Reason: ReasonOldInstance, Message: "it belongs to an earlier Instance of the same name",
 		})
 	}
 	if mem.taken != name {
 		mem.taken = name
-		message := fmt.Sprintf("Pod %s is there already and is not a broker: delete or rename it", name)
+		message := fmt.Sprintf("Pod %s already exists and is not a broker: delete or rename it", name)
 		r.Log.Warn("broker", "instance", client.ObjectKeyFromObject(inst), "pod", name, "reason", ReasonNameTaken, "message", message)
 		r.event(inst, podRef(inst.Namespace, name, pod.UID), corev1.EventTypeWarning, ReasonNameTaken, "%s", message)
 	}
-	return nameTaken, nil
+	return nameTakenDelay, nil
 }

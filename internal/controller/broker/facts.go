@@ -13,8 +13,8 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// maxWhy bounds what is repeated of other programs' messages.
-const maxWhy = 300
+// maxWhyBytes bounds what is quoted from other programs' messages.
+const maxWhyBytes = 300
 
 // instanceFacts reads what Plan needs from an Instance.
 func instanceFacts(inst *v0.Instance) *Instance {
@@ -43,11 +43,11 @@ func instanceFacts(inst *v0.Instance) *Instance {
 	}
 	for id, value := range inst.Spec.DeviceUsage {
 		if _, ok := v0.SlotIndex(inst.Name, id); !ok {
-			continue // not one of its slots, whatever it says
+			continue // not one of its slots
 		}
 		u, err := v0.ParseUsage(value)
 		if err != nil {
-			f.Usage = append(f.Usage, v0.Usage{}) // somebody has it
+			f.Usage = append(f.Usage, v0.Usage{}) // held by somebody unknown
 			continue
 		}
 		if !u.Free() {
@@ -57,8 +57,8 @@ func instanceFacts(inst *v0.Instance) *Instance {
 	return f
 }
 
-// podFacts reads what Plan needs from a broker Pod. Nodes are those of the
-// Instance: a label may hold only a shortened name.
+// podFacts reads what Plan needs from a broker Pod. Nodes are the Instance's: a
+// label may hold only a shortened name.
 func podFacts(pod *corev1.Pod, nodes []string) Pod {
 	f := Pod{
 		Name:        pod.Name,
@@ -75,7 +75,7 @@ func podFacts(pod *corev1.Pod, nodes []string) Pod {
 		f.Owner = ref.UID
 		f.Quantity = workload.Quantity(&pod.Spec, corev1.ResourceName(v0.ResourceName(ref.Name)))
 	}
-	// What cannot be read is as if it were not there: the count starts anew.
+	// What cannot be read is ignored: the count starts again.
 	f.Failures, _ = decodeHistory(pod.Annotations[AnnotationFailures])
 	if pod.Status.StartTime != nil {
 		f.Started = pod.Status.StartTime.Time
@@ -117,7 +117,7 @@ func podNode(pod *corev1.Pod, nodes []string) string {
 	return label
 }
 
-// wasDenied tells whether the kubelet refused to admit the Pod.
+// wasDenied reports whether the kubelet refused to admit the Pod.
 func wasDenied(pod *corev1.Pod) bool {
 	if pod.Status.Phase != corev1.PodFailed {
 		return false
@@ -130,7 +130,7 @@ func wasDenied(pod *corev1.Pod) bool {
 	}
 }
 
-// endedAt returns when the Pod ended, as well as it is known.
+// endedAt returns when the Pod ended, as far as that is known.
 func endedAt(pod *corev1.Pod) time.Time {
 	var at time.Time
 	for _, c := range pod.Status.ContainerStatuses {
@@ -152,7 +152,7 @@ func endedAt(pod *corev1.Pod) time.Time {
 	return at
 }
 
-// why tells people why a Pod ended.
+// why says why a Pod ended, for people.
 func why(pod *corev1.Pod) string {
 	parts := []string{strings.ToLower(string(pod.Status.Phase))}
 	if pod.Status.Reason != "" {
@@ -170,5 +170,5 @@ func why(pod *corev1.Pod) string {
 			parts = append(parts, s)
 		}
 	}
-	return shorten.Text(strings.Join(parts, ", "), maxWhy)
+	return shorten.Text(strings.Join(parts, ", "), maxWhyBytes)
 }

@@ -18,7 +18,7 @@ func instance(name string, shared bool, nodes ...string) *v0.Instance {
 	}
 }
 
-// Only slots that an Instance can have are somebody's.
+// Only slots that an Instance can have count as held.
 func TestInstanceFacts(t *testing.T) {
 	inst := instance("cam-1", true, "a", "b")
 	inst.Spec.Capacity = 4
@@ -31,8 +31,8 @@ func TestInstanceFacts(t *testing.T) {
 	for _, u := range f.Usage {
 		held[u.Node]++
 	}
-	// One that cannot be read is somebody's; one beyond the capacity is from
-	// when there was more.
+	// A value that cannot be read counts as held by somebody. A slot beyond the
+	// capacity is from when the capacity was larger.
 	if d := cmp.Diff(map[string]int{"a": 1, "b": 2, "": 1}, held); d != "" {
 		t.Errorf("slots held (-want +got):\n%s", d)
 	}

@@ -6,10 +6,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// AnnotationJob stands on an Instance and holds the hash of the brokerJobSpec
-// that a Job was made from. A Job is made once for an Instance and a spec; the
-// annotation is how that is known when the Job is gone, by
-// ttlSecondsAfterFinished or by hand. Remove it to have the Job made again.
+// AnnotationJob is set on an Instance and holds the hash of the brokerJobSpec
+// that its Job was made from. An Instance gets one Job for each spec; the
+// annotation remembers that when the Job is gone, through
+// ttlSecondsAfterFinished or by hand. Remove it to get a new Job.
 const AnnotationJob = "akri.sh/broker-job-hash"
 
 // Job is what PlanJobs needs to know of a broker Job.
@@ -20,27 +20,27 @@ type Job struct {
 	SpecHash    string // empty if upstream's controller made it
 	Terminating bool
 	Created     time.Time
-	// Active are its Pods that have not ended; Over means that it makes none
-	// any more, or for now.
+	// Active is the number of its Pods that have not ended; Over means that it
+	// has ended or is suspended.
 	Active int32
 	Over   bool
 }
 
-// stuckAfter is how long a Job may take to make its first Pod, and stuckAgain
-// how often the namespace is asked about one that has none.
+// firstPodTimeout is how long a Job may take to create its first Pod.
+// stuckCheckInterval is how often the reason is looked for if there is none.
 const (
-	stuckAfter = 10 * time.Second
-	stuckAgain = 30 * time.Second
+	firstPodTimeout    = 10 * time.Second
+	stuckCheckInterval = 30 * time.Second
 )
 
-// stuck tells whether a Job should have a Pod and has none; if it is too early
-// to say, when to look again.
+// stuck reports whether a Job should have a Pod and has none; if it is too
+// early to say, it returns when to look again.
 func (j Job) stuck(now time.Time) (bool, time.Duration) {
 	if j.Terminating || j.Over || j.Active > 0 {
 		return false, 0
 	}
-	if left := stuckAfter - now.Sub(j.Created); left > 0 {
-		return false, min(left, stuckAfter)
+	if left := firstPodTimeout - now.Sub(j.Created); left > 0 {
+		return false, min(left, firstPodTimeout)
 	}
 	return true, 0
 }
@@ -53,7 +53,7 @@ type JobState struct {
 	Hash string
 	// Name that a new Job would have.
 	Name string
-	// Hold keeps what is there and makes nothing.
+	// Hold means: change nothing.
 	Hold bool
 	Jobs []Job
 	// Made is the value of [AnnotationJob].
@@ -64,12 +64,12 @@ type JobState struct {
 type JobPlan struct {
 	Delete []Job
 	Create bool
-	// Made is the value that [AnnotationJob] shall have when the rest is done.
+	// Made is the value for [AnnotationJob] once the rest is done.
 	Made string
 }
 
 // PlanJobs decides about the broker Jobs of one Instance: one Job for each
-// spec, made once. Jobs of another spec are deleted, one of upstream's
+// spec, created once. Jobs of another spec are deleted. A Job of upstream's
 // controller counts as made from the first spec that is seen with it.
 func PlanJobs(s JobState) JobPlan {
 	out := JobPlan{Made: s.Made}
@@ -96,14 +96,15 @@ func PlanJobs(s JobState) JobPlan {
 	case current:
 		out.Made = s.Hash
 	case s.Made == s.Hash || taken || !online(s.Instance):
-		// Made before; or the name becomes free, or the device is back, first.
+		// Made before; or the name must become free, or the device come back,
+		// first.
 	default:
 		out.Create, out.Made = true, s.Hash
 	}
 	return out
 }
 
-// online tells whether any node sees the device now.
+// online reports whether any node sees the device now.
 func online(inst *Instance) bool {
 	for _, n := range inst.Nodes {
 		if !inst.Offline[n] {

@@ -56,7 +56,7 @@ func TestPlanJobs(t *testing.T) {
 	}
 }
 
-// A Job without a Pod is looked into when it should have one.
+// A Job without a Pod is examined once it should have one.
 func TestStuck(t *testing.T) {
 	t0 := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for name, tt := range map[string]struct {
@@ -65,11 +65,11 @@ func TestStuck(t *testing.T) {
 		again time.Duration
 	}{
 		"made just now": {Job{Created: t0.Add(-3 * time.Second)}, false, 7 * time.Second},
-		"clocks differ": {Job{Created: t0.Add(time.Hour)}, false, stuckAfter},
+		"clocks differ": {Job{Created: t0.Add(time.Hour)}, false, firstPodTimeout},
 		"has a Pod":     {Job{Active: 1}, false, 0},
 		"has ended":     {Job{Over: true}, false, 0},
 		"goes":          {Job{Terminating: true}, false, 0},
-		"stuck":         {Job{Created: t0.Add(-stuckAfter)}, true, 0},
+		"stuck":         {Job{Created: t0.Add(-firstPodTimeout)}, true, 0},
 	} {
 		if stuck, again := tt.job.stuck(t0); stuck != tt.stuck || again != tt.again {
 			t.Errorf("%s: %v, again in %s", name, stuck, again)
@@ -77,7 +77,7 @@ func TestStuck(t *testing.T) {
 	}
 }
 
-// A thousand Jobs that are stuck cost one question per Configuration.
+// A thousand stuck Jobs cost one request per Configuration.
 func TestLook(t *testing.T) {
 	config, t0 := types.NamespacedName{Name: "cam"}, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	r := NewRefusals(func(types.NamespacedName) {})
@@ -88,7 +88,7 @@ func TestLook(t *testing.T) {
 			asked++
 		}
 	}
-	if asked != 1 || r.look(config, "h", t0.Add(stuckAgain)) != 0 {
+	if asked != 1 || r.look(config, "h", t0.Add(stuckCheckInterval)) != 0 {
 		t.Errorf("asked %d times at once", asked)
 	}
 	r.refuse(config, "h", "forbidden", t0)

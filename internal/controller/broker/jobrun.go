@@ -42,7 +42,7 @@ func (r *Reconciler) listJobs(ctx context.Context, key types.NamespacedName) ([]
 	return jobs, nil
 }
 
-// reconcileJobs does for Jobs what the rest of Reconcile does for Pods.
+// reconcileJobs does for Jobs what Reconcile does for Pods.
 func (r *Reconciler) reconcileJobs(ctx context.Context, inst *v0.Instance, want desired) (time.Duration, error) {
 	key := client.ObjectKeyFromObject(inst)
 	jobs, err := r.listJobs(ctx, key)
@@ -68,8 +68,8 @@ func (r *Reconciler) reconcileJobs(ctx context.Context, inst *v0.Instance, want 
 			return wait, errors.Join(append(errs, err)...)
 		}
 	}
-	// The record comes after the Job: if we die in between, the Job is found
-	// and the record made then.
+	// The annotation is written after the Job is created: if we crash in
+	// between, the Job is found and the annotation written then.
 	if plan.Made != state.Made && !state.Instance.Deleting {
 		errs = append(errs, r.recordJob(ctx, inst, plan.Made))
 	}
@@ -77,8 +77,8 @@ func (r *Reconciler) reconcileJobs(ctx context.Context, inst *v0.Instance, want 
 	return wait, errors.Join(append(errs, err)...)
 }
 
-// createJob makes the Job of an Instance, and tells whether it is there now
-// or else when to try again.
+// createJob creates the Job of an Instance. It reports whether the Job exists
+// now, or else when to try again.
 func (r *Reconciler) createJob(ctx context.Context, inst *v0.Instance, want desired) (bool, time.Duration, error) {
 	config := client.ObjectKeyFromObject(want.config)
 	if wait := r.Refusals.try(config, want.job.Hash, r.now()); wait > 0 {
@@ -93,7 +93,7 @@ func (r *Reconciler) createJob(ctx context.Context, inst *v0.Instance, want desi
 	err = r.Client.Create(ctx, job, client.FieldOwner(view.FieldManager))
 	switch {
 	case err == nil:
-		// Unless its Pods were refused: watchJobs tells.
+		// Unless its Pods were refused: that is for watchJobs to say.
 		if _, refusal := r.Refusals.Verdict(config); refusal == "" {
 			r.Refusals.accept(config, want.job.Hash)
 		}
@@ -101,9 +101,9 @@ func (r *Reconciler) createJob(ctx context.Context, inst *v0.Instance, want desi
 		r.Events.Eventf(inst, jobRef(inst.Namespace, name, job.GetUID()), corev1.EventTypeNormal, "BrokerJobCreated", "RunBroker", "created Job %s", name)
 		return true, 0, nil
 	case apierrors.IsAlreadyExists(err):
-		// Ours, if the cache is behind: then its event is on the way, else a
-		// stranger's, and there is nothing to do but to look again.
-		return false, nameTaken, nil
+		// If it is ours, the cache is behind and its event is on the way. If
+		// not, all we can do is look again.
+		return false, nameTakenDelay, nil
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return false, 0, nil
 	case view.Temporary(err):
@@ -131,7 +131,7 @@ func (r *Reconciler) deleteJobs(ctx context.Context, key types.NamespacedName) e
 	}
 	err = r.Live.Get(ctx, key, &v0.Instance{})
 	if err == nil {
-		return nil // made a moment ago; its event is on the way
+		return nil // just created; its event is on the way
 	}
 	if !apierrors.IsNotFound(err) {
 		return fmt.Errorf("read Instance %s: %w", key, err)
@@ -163,14 +163,14 @@ func (r *Reconciler) recordJob(ctx context.Context, inst *v0.Instance, hash stri
 	u.SetKind("Instance")
 	u.SetNamespace(inst.Namespace)
 	u.SetName(inst.Name)
-	u.SetUID(inst.UID) // never bring back a deleted Instance
+	u.SetUID(inst.UID) // do not create a deleted Instance again
 	if hash != "" {
 		u.SetAnnotations(map[string]string{AnnotationJob: hash})
 	}
 	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u),
 		client.FieldOwner(view.FieldManager), client.ForceOwnership)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // it was deleted meanwhile
+		return nil // deleted in the meantime
 	}
 	if err != nil {
 		return fmt.Errorf("record Job on Instance %s/%s: %w", inst.Namespace, inst.Name, err)

@@ -14,7 +14,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
-// jobOver tells whether a Job has ended or is suspended.
+// jobOver reports whether a Job has ended or is suspended.
 func jobOver(j *batchv1.Job) bool {
 	for _, c := range j.Status.Conditions {
 		switch c.Type {
@@ -27,10 +27,10 @@ func jobOver(j *batchv1.Job) bool {
 	return false
 }
 
-// watchJobs finds out why a Job has no Pod. The API server takes a Job whose
-// Pods the namespace forbids (Pod Security, a quota); only the Job controller
-// hears of it, and says so in Events that expire. So the API server is asked in a
-// dry run. The wait is when to look again.
+// watchJobs finds out why a Job has no Pod. The API server accepts a Job whose
+// Pods the namespace forbids (Pod Security, a quota). Only the Job controller
+// gets the error, and reports it in Events that expire. So we create such a Pod
+// in a dry run. It returns when to look again.
 func (r *Reconciler) watchJobs(ctx context.Context, inst *v0.Instance, want desired, jobs []Job) (time.Duration, error) {
 	if want.job == nil || want.hold {
 		return 0, nil
@@ -53,13 +53,13 @@ func (r *Reconciler) watchJobs(ctx context.Context, inst *v0.Instance, want desi
 		}
 		pod, err := want.job.Pod(inst)
 		if err != nil {
-			return 0, nil // it was found usable: another generation is on the way
+			return 0, nil // accepted before; another generation is on the way
 		}
 		err = r.Client.Create(ctx, pod, client.DryRunAll, client.FieldOwner(view.FieldManager))
 		switch {
 		case err == nil, apierrors.IsAlreadyExists(err):
 			r.Refusals.accept(config, want.job.Hash)
-			return stuckAgain, nil
+			return stuckCheckInterval, nil
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 			return 0, nil
 		case view.Temporary(err):

@@ -9,16 +9,16 @@ import (
 )
 
 const (
-	// maxConfigurations bounds the series of a Latency: Configurations beyond
-	// it share one whose label is otherConfigurations.
+	// maxConfigurations bounds the series of a Latency: further Configurations
+	// share the label otherConfigurations.
 	maxConfigurations   = 100
 	otherConfigurations = "(other)"
 )
 
-// Latency is the metric akri_instance_to_broker_seconds: from the creation of
-// an Instance to its first broker Pod running, as this controller saw it. It
-// counts Instances that were made while it acted and whose broker it made
-// itself; brokers that are Jobs are not in it.
+// Latency is the metric akri_instance_to_broker_seconds: the time from the
+// creation of an Instance to its first running broker Pod. It counts Instances
+// that were created while this controller was the leader and whose broker it
+// created itself. Job brokers are not counted.
 type Latency struct {
 	seconds *prometheus.HistogramVec
 
@@ -46,7 +46,7 @@ func (l *Latency) Describe(ch chan<- *prometheus.Desc) { l.seconds.Describe(ch) 
 // Collect implements prometheus.Collector.
 func (l *Latency) Collect(ch chan<- prometheus.Metric) { l.seconds.Collect(ch) }
 
-// observe adds one Instance of a Configuration. A nil Latency takes it as well.
+// observe adds one Instance of a Configuration. A nil Latency ignores it.
 func (l *Latency) observe(configuration string, took time.Duration) {
 	if l == nil {
 		return
@@ -61,20 +61,20 @@ func (l *Latency) observe(configuration string, took time.Duration) {
 	l.seconds.WithLabelValues(configuration).Observe(took.Seconds())
 }
 
-// firstRun finds out when the first broker of an Instance runs.
+// firstRun measures the time until the first broker of an Instance runs.
 type firstRun struct {
-	from time.Time // zero: not to be measured, or done with
+	from time.Time // zero: not measured, or done
 	made map[types.UID]bool
 }
 
-// begin starts the measure of an Instance that was created at a time known to
-// the second, and that is seen now for the first time. Started is since when
-// this controller acts; what is older is not measured.
+// begin starts measuring an Instance that is seen now for the first time.
+// Created has a resolution of one second. Started is since when this controller
+// is the leader; older Instances are not measured.
 func begin(created, started, now time.Time) firstRun {
 	if created.Before(started.Truncate(time.Second)) {
 		return firstRun{}
 	}
-	// It was made in the second that begins at created.
+	// It was created within the second that begins at created.
 	from := now
 	if latest := created.Add(time.Second); latest.Before(from) {
 		from = latest
@@ -82,15 +82,15 @@ func begin(created, started, now time.Time) firstRun {
 	return firstRun{from: from, made: map[types.UID]bool{}}
 }
 
-// add notes a Pod that this controller has made.
+// add records a Pod that this controller has created.
 func (f *firstRun) add(pod types.UID) {
 	if !f.from.IsZero() {
 		f.made[pod] = true
 	}
 }
 
-// observe looks at the brokers as they are now, and returns how long the first
-// one took, once.
+// observe looks at the current brokers, and returns once how long the first one
+// took.
 func (f *firstRun) observe(pods []Pod, now time.Time) (took time.Duration, ok bool) {
 	if f.from.IsZero() {
 		return 0, false
@@ -103,7 +103,8 @@ func (f *firstRun) observe(pods []Pod, now time.Time) (took time.Duration, ok bo
 			*f = firstRun{}
 			return took, true
 		default:
-			// It has run, or another made it: nobody knows since when.
+			// It has ended, or another controller created it: the time is
+			// unknown.
 			*f = firstRun{}
 			return 0, false
 		}

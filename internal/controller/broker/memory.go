@@ -7,27 +7,27 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// goneFor is how long the slots of a broker that vanished count as ours: the
-// agent's grace period of 20 s, and some.
-const goneFor = 30 * time.Second
+// slotReleasePeriod is how long the slots of a vanished broker count as ours:
+// the agent's grace period of 20 s, and some.
+const slotReleasePeriod = 30 * time.Second
 
-// memory is what the reconciler keeps of one Instance between two looks at it:
-// what the cache does not show yet, and what nothing in the API shows.
+// memory is what the reconciler remembers of one Instance: what the cache does
+// not show yet, and what nothing in the API shows.
 type memory struct {
 	uid     types.UID // of the Instance
-	hash    string    // of the spec that the history is about
+	hash    string    // of the spec that the history belongs to
 	history History
-	// bound are the nodes that had a broker which may hold slots; gone is
-	// when it was missing first.
+	// bound are the nodes that had a broker which may hold slots; gone is when
+	// it was first missing.
 	bound map[string]bool
 	gone  map[string]time.Time
-	// created are Pods that were made and that the cache did not show yet, by
-	// name; deleted are those that were deleted.
+	// created are Pods that were created but are not in the cache yet, by name;
+	// deleted are those that were deleted.
 	created map[string]types.UID
 	deleted map[types.UID]bool
-	// noted are the notes of the last plan, so that each is told once.
+	// noted are the notes of the last plan, so that each is reported once.
 	noted map[Note]bool
-	// taken is the name for which a foreign Pod was reported last.
+	// taken is the name for which a foreign Pod was last reported.
 	taken string
 	first firstRun
 }
@@ -43,8 +43,8 @@ func newMemory(uid types.UID) *memory {
 	}
 }
 
-// observe takes in the Pods that are there now, and marks those that were
-// deleted but do not show it yet.
+// observe records the current Pods, and marks those that were deleted but do
+// not show it yet.
 func (m *memory) observe(pods []Pod, now time.Time) {
 	there := map[types.UID]bool{}
 	bound := map[string]bool{}
@@ -65,11 +65,11 @@ func (m *memory) observe(pods []Pod, now time.Time) {
 	}
 	m.bound = bound
 	maps.DeleteFunc(m.gone, func(n string, at time.Time) bool {
-		return bound[n] || now.Sub(at) > goneFor
+		return bound[n] || now.Sub(at) > slotReleasePeriod
 	})
 }
 
-// unfail forgets what a plan made of a Pod that did not fail.
+// unfail takes back a failure that a plan counted for a Pod that did not fail.
 func (m *memory) unfail(pod *Pod, before History) {
 	if m.history[pod.Node].Pod != pod.UID {
 		return
@@ -90,7 +90,7 @@ func (m *memory) goneNodes() map[string]bool {
 	return out
 }
 
-// fresh returns the notes that the last plan did not have, and keeps these.
+// fresh returns the notes that the last plan did not have, and remembers all.
 func (m *memory) fresh(notes []Note) []Note {
 	var out []Note
 	next := make(map[Note]bool, len(notes))

@@ -23,7 +23,7 @@ func TestMemoryOfVanishedBrokers(t *testing.T) {
 		t.Error("its successor is there")
 	}
 	m.observe(nil, t0.Add(3*time.Second))
-	m.observe(nil, t0.Add(3*time.Second+goneFor+1))
+	m.observe(nil, t0.Add(3*time.Second+slotReleasePeriod+1))
 	if gone("a") {
 		t.Error("it is gone for long")
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// Collector offers the metric akri_broker_pod_count: the broker Pods that
-// have not ended, by Configuration and node. It is counted anew from the cache
-// at each scrape, so it cannot drift.
+// Collector provides the metric akri_broker_pod_count: the broker Pods that
+// have not ended, by Configuration and node. It counts from the cache at each
+// scrape, so it cannot drift.
 type Collector struct {
 	pods    client.Reader
 	elected <-chan struct{}
@@ -25,8 +25,8 @@ type Collector struct {
 
 var _ prometheus.Collector = (*Collector)(nil)
 
-// NewCollector returns a collector that reads Pods from a cache. It says
-// nothing before elected is closed: of several replicas one counts.
+// NewCollector returns a collector that reads Pods from a cache. It reports
+// nothing until elected is closed, so only one replica counts.
 func NewCollector(pods client.Reader, elected <-chan struct{}, log *slog.Logger) *Collector {
 	return &Collector{
 		pods: pods, elected: elected, log: log,

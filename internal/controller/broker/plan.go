@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// patience is how long a broker of a shared Instance waits for room on its
-// node before another node is tried.
-const patience = 30 * time.Second
+// schedulingTimeout is how long a broker of a shared Instance stays
+// unschedulable before another node is tried.
+const schedulingTimeout = 30 * time.Second
 
-// restless is the age under which a broker whose device has changed counts as a
-// failure: a device that changes all the time has its brokers held back.
-const restless = time.Minute
+// quickChangeAge is the age under which a broker whose device has changed
+// counts as failed, so that a device that changes all the time is slowed down.
+const quickChangeAge = time.Minute
 
 // Plan decides what to do about the broker Pods of one Instance. It is a pure
-// function: the same state gives the same plan, and a plan that was carried
-// out leads to a state whose plan is empty.
+// function: the same state gives the same plan, and carrying out a plan leads
+// to a state whose plan is empty.
 func Plan(s State) Result {
 	p := &planner{State: s, doomed: map[*Pod]bool{}}
 	switch {
@@ -44,13 +44,12 @@ func Plan(s State) Result {
 	return p.out
 }
 
-// planner holds a plan in the making. The steps of Plan are its methods, in
-// that order.
+// planner is a plan in progress. Its methods are the steps of Plan, in this
+// order.
 type planner struct {
 	State
 	out Result
-	// doomed Pods are to be deleted by this plan. They occupy their node all
-	// the same.
+	// doomed Pods are deleted by this plan. They still occupy their node.
 	doomed map[*Pod]bool
 	slots  slots
 }
@@ -75,20 +74,21 @@ func (p *planner) note(why Reason, pod, format string, args ...any) {
 	p.out.Notes = append(p.out.Notes, Note{why, pod, fmt.Sprintf(format, args...)})
 }
 
-// again asks for another plan after a while.
+// again asks for another plan after d.
 func (p *planner) again(d time.Duration) {
 	d = max(d, time.Millisecond)
-	if p.out.Again == 0 || d < p.out.Again {
-		p.out.Again = d
+	if p.out.RequeueAfter == 0 || d < p.out.RequeueAfter {
+		p.out.RequeueAfter = d
 	}
 }
 
-// live tells whether a Pod is there and is to stay.
+// live reports whether a Pod exists and stays.
 func (p *planner) live(pod *Pod) bool {
 	return !pod.Terminating && !p.doomed[pod] && pod.Phase != Ended
 }
 
-// outdated tells whether a Pod was made from another spec than the one wanted.
+// outdated reports whether a Pod was made from another spec than the wanted
+// one.
 func (p *planner) outdated(pod *Pod) bool {
 	return pod.SpecHash != "" && p.Spec != nil && pod.SpecHash != p.Spec.Hash
 }
@@ -101,7 +101,7 @@ func (p *planner) nodes() []string {
 	return p.Instance.Nodes
 }
 
-// history joins what is remembered with what the Pods say.
+// history merges what is remembered with what the Pods say.
 func (p *planner) history() {
 	h := maps.Clone(p.History)
 	if h == nil {
@@ -116,7 +116,7 @@ func (p *planner) history() {
 	p.out.History = h
 }
 
-// sweep removes the Pods that have no place any more.
+// sweep deletes the Pods that no longer have a place.
 func (p *planner) sweep() {
 	here := map[string]bool{}
 	for _, n := range p.nodes() {
@@ -127,9 +127,9 @@ func (p *planner) sweep() {
 		pod := &p.Pods[i]
 		switch {
 		case pod.Owner != p.Instance.UID:
-			p.delete(pod, ReasonOldInstance, "it belongs to an earlier Instance of this name")
+			p.delete(pod, ReasonOldInstance, "it belongs to an earlier Instance of the same name")
 		case !here[pod.Node]:
-			p.delete(pod, ReasonNodeLeft, "node %s does not see the device any more", pod.Node)
+			p.delete(pod, ReasonNodeLeft, "node %s no longer sees the device", pod.Node)
 		case pod.Terminating:
 		case best[pod.Node] == nil:
 			best[pod.Node] = pod
@@ -139,12 +139,12 @@ func (p *planner) sweep() {
 				keep, drop = pod, keep
 			}
 			best[pod.Node] = keep
-			p.delete(drop, ReasonDuplicate, "Pod %s is there for node %s too", keep.Name, keep.Node)
+			p.delete(drop, ReasonDuplicate, "Pod %s already runs on node %s", keep.Name, keep.Node)
 		}
 	}
 }
 
-// comparePods puts the Pod first that is rather kept.
+// comparePods sorts the Pod first that should rather be kept.
 func comparePods(a, b *Pod) int {
 	rank := func(p *Pod) int {
 		switch {
@@ -161,9 +161,9 @@ func comparePods(a, b *Pod) int {
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
 }
 
-// changed removes the Pods that were given the device as it no longer is: it has
-// another device node by now, or another address. The agent of the node says so,
-// and is heard of Pods that run there and hold a slot.
+// changed deletes the Pods whose device has changed since they got it: it has
+// another device node by now, or another address. The agent of the node says
+// so; it is believed only about Pods that run there and hold a slot.
 func (p *planner) changed() {
 	for i := range p.Pods {
 		pod := &p.Pods[i]
@@ -171,14 +171,14 @@ func (p *planner) changed() {
 		if change == "" || pod.Quantity == 0 || pod.Terminating || p.doomed[pod] || p.Instance.Offline[pod.RunsOn] {
 			continue
 		}
-		if p.Now.Sub(pod.Created) < restless {
+		if p.Now.Sub(pod.Created) < quickChangeAge {
 			p.out.History.add(pod.Node, pod.UID, p.Now, 0)
 		}
 		p.delete(pod, ReasonDeviceChanged, "the device has changed since the Pod got it: %s", change)
 	}
 }
 
-// ended counts failures and removes the Pods whose back-off is over.
+// ended counts failures and deletes the Pods whose back-off is over.
 func (p *planner) ended() {
 	for i := range p.Pods {
 		pod := &p.Pods[i]
@@ -210,7 +210,7 @@ func (p *planner) ended() {
 		}
 		switch {
 		case p.Instance.Offline[pod.Node]:
-			// Its successor could not be made now.
+			// A replacement could not be created now.
 		case elsewhere:
 			p.delete(pod, ReasonReplaced, "it was denied by node %s", pod.Node)
 		case wait <= 0:
@@ -228,8 +228,8 @@ func endWord(pod *Pod) string {
 	return "ended"
 }
 
-// move gives up on nodes that have had no room for a while, if another node
-// can be tried.
+// move gives up on nodes where a Pod was unschedulable for a while, if another
+// node can be tried.
 func (p *planner) move() {
 	if !p.Instance.Shared {
 		return
@@ -240,8 +240,8 @@ func (p *planner) move() {
 		if !p.live(pod) || pod.Bound || pod.Unschedulable.IsZero() {
 			continue
 		}
-		if left := patience - p.Now.Sub(pod.Unschedulable); left > 0 {
-			p.again(min(left, patience))
+		if left := schedulingTimeout - p.Now.Sub(pod.Unschedulable); left > 0 {
+			p.again(min(left, schedulingTimeout))
 			continue
 		}
 		back := p.slots.taken[pod]
@@ -252,12 +252,12 @@ func (p *planner) move() {
 		}
 		moved++
 		p.out.History.add(pod.Node, pod.UID, p.Now, 0)
-		p.note(ReasonUnschedulable, pod.Name, "no room on node %s for %s: trying another node", pod.Node, patience)
+		p.note(ReasonUnschedulable, pod.Name, "no room on node %s for %s: trying another node", pod.Node, schedulingTimeout)
 		p.delete(pod, ReasonReplaced, "node %s had no room for it", pod.Node)
 	}
 }
 
-// candidates returns the nodes on which a broker could be made now, best
+// candidates returns the nodes on which a broker could be created now, best
 // first.
 func (p *planner) candidates() []string {
 	taken := map[string]bool{}
@@ -291,15 +291,15 @@ func (p *planner) candidates() []string {
 	return fit
 }
 
-// spread orders the nodes differently for each Instance, so that not all
-// Instances begin with the same node.
+// spread gives each Instance its own order of nodes, so that not all Instances
+// start with the same node.
 func spread(instance, node string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(instance + "/" + node))
 	return h.Sum32()
 }
 
-// fill makes the brokers that are missing.
+// fill creates the missing brokers.
 func (p *planner) fill() {
 	if p.Spec.Quantity > p.Instance.Capacity {
 		p.note(ReasonTooFewSlots, "", "a broker takes %d slots and the Instance has %d: lower the quantity of the placeholder or raise capacity", p.Spec.Quantity, p.Instance.Capacity)

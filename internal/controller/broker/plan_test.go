@@ -142,7 +142,7 @@ func TestPlan(t *testing.T) {
 		{"Instance gone, Pods on their way out", State{Pods: []Pod{pod("a", running, terminating)}, Now: t0}, nil, 0},
 		{"Instance being deleted", with(pods(local(1), pod("a", running)), func(s *State) { s.Instance.Deleting = true }),
 			[]string{"-pod-a InstanceGone"}, 0},
-		{"no broker wanted any more", with(pods(local(1), pod("a", running)), func(s *State) { s.Spec = nil }),
+		{"broker no longer wanted", with(pods(local(1), pod("a", running)), func(s *State) { s.Spec = nil }),
 			[]string{"-pod-a BrokerNotWanted"}, 0},
 		{"Configuration unknown: nothing is concluded",
 			with(pods(local(1), pod("a", running)), func(s *State) { s.Spec, s.Hold = nil, true }), nil, 0},
@@ -302,8 +302,8 @@ func TestPlan(t *testing.T) {
 			if d := cmp.Diff(tt.want, brief(got)); d != "" {
 				t.Errorf("actions (-want +got):\n%s", d)
 			}
-			if got.Again != tt.again {
-				t.Errorf("again in %s, want %s", got.Again, tt.again)
+			if got.RequeueAfter != tt.again {
+				t.Errorf("again in %s, want %s", got.RequeueAfter, tt.again)
 			}
 			if after := fmt.Sprintf("%+v %+v", tt.state, tt.state.Instance); after != before {
 				t.Errorf("Plan changed its input:\n%s\n%s", before, after)
@@ -329,7 +329,7 @@ func TestPlanNotes(t *testing.T) {
 	}
 }
 
-// The count of failures outlives the controller in the Pods' annotations.
+// The count of failures survives the controller in the Pods' annotations.
 func TestBackoffIsRebuilt(t *testing.T) {
 	s := local(1)
 	now, h := t0, History{}
@@ -339,12 +339,12 @@ func TestBackoffIsRebuilt(t *testing.T) {
 		p.EndedAt, p.Started = now, now
 		s.Pods, s.Now, s.History = []Pod{p}, now, nil // a controller without memory
 		r := Plan(s)
-		delays = append(delays, r.Again)
+		delays = append(delays, r.RequeueAfter)
 		again, err := decodeHistory(r.History.encode())
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, now = again, now.Add(r.Again)
+		h, now = again, now.Add(r.RequeueAfter)
 	}
 	var want []time.Duration
 	for _, sec := range []int{10, 20, 40, 80, 160, 300, 300, 300} {
@@ -355,8 +355,8 @@ func TestBackoffIsRebuilt(t *testing.T) {
 	}
 }
 
-// A failure that a slow clock puts before the one before it counts all the
-// same, also when the plan is made anew while its Pod is on its way out.
+// A failure that a slow clock dates before the previous one still counts, also
+// when the plan is made again while its Pod is being deleted.
 func TestFailureOfASlowClock(t *testing.T) {
 	s := local(1)
 	s.Pods = []Pod{pod("a", failed(30*time.Second), after(History{"a": {Count: 1, Last: ago(21 * time.Second)}}))}
@@ -371,7 +371,7 @@ func TestFailureOfASlowClock(t *testing.T) {
 	}
 }
 
-// Not all Instances begin with the same node.
+// Not all Instances start with the same node.
 func TestSpread(t *testing.T) {
 	count := map[string]int{}
 	for i := range 300 {

@@ -21,13 +21,13 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// Reconciler keeps the brokers of each Instance as [Plan] and [PlanJobs] say.
-// Requests name Instances.
+// Reconciler keeps the brokers of each Instance as [Plan] and [PlanJobs]
+// decide. Requests name Instances.
 type Reconciler struct {
 	// Client reads from the cache of package view and writes to the API.
 	Client client.Client
-	// Live reads from the API server. It is asked where the cache may be
-	// behind and a mistake would cost a broker.
+	// Live reads from the API server. It is used where a stale cache would cost
+	// a broker.
 	Live     client.Reader
 	Events   loop.Recorder
 	Log      *slog.Logger
@@ -38,7 +38,7 @@ type Reconciler struct {
 
 	mu      sync.Mutex
 	memory  map[types.NamespacedName]*memory
-	started time.Time // when this controller began to act
+	started time.Time // since when this controller is the leader
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
@@ -52,7 +52,7 @@ type desired struct {
 	job  *workload.JobTemplate
 }
 
-// Reconcile looks at one Instance and does what is to be done.
+// Reconcile reconciles one Instance.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	inst := &v0.Instance{}
 	err := r.Client.Get(ctx, req.NamespacedName, inst)
@@ -99,7 +99,7 @@ func (r *Reconciler) now() time.Time {
 	return time.Now()
 }
 
-// begin notes when this controller began to act.
+// begin notes since when this controller is the leader.
 func (r *Reconciler) begin(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -108,7 +108,7 @@ func (r *Reconciler) begin(now time.Time) {
 	}
 }
 
-// remember returns the memory of an Instance. The work queue sees to it that
+// remember returns the memory of an Instance. The work queue guarantees that
 // only one worker has it at a time.
 func (r *Reconciler) remember(inst *v0.Instance) *memory {
 	key, now := client.ObjectKeyFromObject(inst), r.now()
@@ -128,11 +128,11 @@ func (r *Reconciler) remember(inst *v0.Instance) *memory {
 }
 
 // cleanUp deletes the brokers of an Instance that is gone. Their owner
-// references would do that too, but not as soon.
+// references would do the same, but later.
 func (r *Reconciler) cleanUp(ctx context.Context, key types.NamespacedName, list *corev1.PodList) error {
 	if len(list.Items) > 0 {
 		// The two watches are not in step: the Pods may belong to an Instance
-		// that the cache does not show yet.
+		// that is not in the cache yet.
 		err := r.Live.Get(ctx, key, &v0.Instance{})
 		if err == nil {
 			return nil // its event is on the way
@@ -169,8 +169,7 @@ func (r *Reconciler) desired(ctx context.Context, inst *v0.Instance) (desired, e
 	}
 	d := desired{config: config}
 	if ref := workload.OwnerConfiguration(inst); ref != nil && ref.UID != config.UID || config.DeletionTimestamp != nil {
-		// The Instance belongs to a Configuration that is gone or going; it
-		// will go too.
+		// The Configuration is gone or being deleted; the Instance will follow.
 		d.hold = true
 		return d, nil
 	}
@@ -196,7 +195,7 @@ func (r *Reconciler) desired(ctx context.Context, inst *v0.Instance) (desired, e
 	return d, nil
 }
 
-// specsOf returns the JSON of a Configuration's broker specs; nil if absent.
+// specsOf returns a Configuration's broker specs as JSON; nil if absent.
 func specsOf(config *v0.Configuration) (pod, job []byte) {
 	b := config.Spec.BrokerSpec
 	if b == nil {
@@ -205,7 +204,7 @@ func specsOf(config *v0.Configuration) (pod, job []byte) {
 	return workload.Raw(b.BrokerPodSpec), workload.Raw(b.BrokerJobSpec)
 }
 
-// refused records a broker spec that cannot be used, and says so once.
+// refused records a broker spec that cannot be used, and reports it once.
 func (r *Reconciler) refused(config *v0.Configuration, hash, message string) {
 	message = shorten.Text(message, 900)
 	if !r.Refusals.refuse(client.ObjectKeyFromObject(config), hash, message, r.now()) {
@@ -215,7 +214,7 @@ func (r *Reconciler) refused(config *v0.Configuration, hash, message string) {
 	r.Events.Eventf(config, nil, corev1.EventTypeWarning, "BrokerSpecRefused", "CreateBroker", "%s", message)
 }
 
-// state gathers what the plan depends on.
+// state collects what the plan depends on.
 func (r *Reconciler) state(ctx context.Context, inst *v0.Instance, want desired, list *corev1.PodList, mem *memory) (State, error) {
 	now := r.now()
 	s := State{Instance: instanceFacts(inst), Hold: want.hold, Now: now}
@@ -248,7 +247,7 @@ func (r *Reconciler) state(ctx context.Context, inst *v0.Instance, want desired,
 	return s, nil
 }
 
-// addUnseen adds Pods that were made a moment ago and are not in the cache.
+// addUnseen adds Pods that were just created and are not in the cache yet.
 func (r *Reconciler) addUnseen(ctx context.Context, inst *v0.Instance, s *State, mem *memory) error {
 	seen := map[types.UID]bool{}
 	for i := range s.Pods {
@@ -262,7 +261,7 @@ func (r *Reconciler) addUnseen(ctx context.Context, inst *v0.Instance, s *State,
 		pod := &corev1.Pod{}
 		err := r.Live.Get(ctx, types.NamespacedName{Namespace: inst.Namespace, Name: name}, pod)
 		if apierrors.IsNotFound(err) || err == nil && pod.UID != uid {
-			delete(mem.created, name) // gone before we saw it
+			delete(mem.created, name) // deleted before we saw it
 			continue
 		}
 		if err != nil {

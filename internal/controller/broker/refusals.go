@@ -10,13 +10,13 @@ import (
 // Refusals remembers which Configurations have a broker spec that cannot be
 // used: it does not parse, or the API server refuses what is made from it.
 //
-// All Instances of a Configuration share one back-off, so that a spec that is
-// refused for a thousand devices costs one request per back-off. It lives in
+// All Instances of a Configuration share one back-off, so a spec that is
+// refused for a thousand devices costs one request per back-off. It is kept in
 // memory: after a restart the spec is tried again at once.
 type Refusals struct {
 	mu   sync.Mutex
 	spec map[types.NamespacedName]*verdict
-	// changed gets the Configurations whose verdict changed.
+	// changed is called with each Configuration whose verdict changed.
 	changed func(types.NamespacedName)
 }
 
@@ -34,7 +34,7 @@ func NewRefusals(changed func(configuration types.NamespacedName)) *Refusals {
 }
 
 // Verdict returns what is known of a Configuration's broker spec: whether it
-// was tried since the start, and if it was refused, why.
+// was tried since the start, and why it was refused, if it was.
 func (r *Refusals) Verdict(configuration types.NamespacedName) (tried bool, refusal string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,8 +45,8 @@ func (r *Refusals) Verdict(configuration types.NamespacedName) (tried bool, refu
 	return true, v.message
 }
 
-// try returns 0 if something may be made from the spec now, and else how long
-// to wait. Of several that ask while a spec is refused, one is let through.
+// try returns 0 if the spec may be tried now, or else how long to wait. While a
+// spec is refused, one of several callers gets through.
 func (r *Refusals) try(configuration types.NamespacedName, hash string, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,9 +62,8 @@ func (r *Refusals) try(configuration types.NamespacedName, hash string, now time
 	return 0
 }
 
-// look returns 0 if it may be found out now whether something that was made
-// from the spec can work, and else how long to wait. Of several that ask, one is
-// let through.
+// look returns 0 if a check may be made now whether something made from the
+// spec can work, or else how long to wait. One of several callers gets through.
 func (r *Refusals) look(configuration types.NamespacedName, hash string, now time.Time) time.Duration {
 	if wait := r.try(configuration, hash, now); wait > 0 {
 		return wait
@@ -75,14 +74,14 @@ func (r *Refusals) look(configuration types.NamespacedName, hash string, now tim
 	if v == nil || v.hash != hash || v.message != "" {
 		return 0
 	}
-	if left := stuckAgain - now.Sub(v.last); left > 0 {
-		return min(left, stuckAgain)
+	if left := stuckCheckInterval - now.Sub(v.last); left > 0 {
+		return min(left, stuckCheckInterval)
 	}
 	v.last = now
 	return 0
 }
 
-// refuse records that a spec cannot be used and tells whether that is news.
+// refuse records that a spec cannot be used, and reports whether that is new.
 func (r *Refusals) refuse(configuration types.NamespacedName, hash, message string, now time.Time) bool {
 	r.mu.Lock()
 	v := r.spec[configuration]
@@ -100,7 +99,7 @@ func (r *Refusals) refuse(configuration types.NamespacedName, hash, message stri
 	return news
 }
 
-// accept records that a spec is good.
+// accept records that a spec can be used.
 func (r *Refusals) accept(configuration types.NamespacedName, hash string) {
 	r.mu.Lock()
 	v := r.spec[configuration]
@@ -114,7 +113,7 @@ func (r *Refusals) accept(configuration types.NamespacedName, hash string) {
 	}
 }
 
-// clear drops what is known of a Configuration that is gone or has no broker.
+// clear forgets a Configuration that is gone or has no broker.
 func (r *Refusals) clear(configuration types.NamespacedName) {
 	r.mu.Lock()
 	_, news := r.spec[configuration]

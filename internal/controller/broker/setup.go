@@ -20,12 +20,12 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
-// workers is how many Instances are looked at at the same time: enough to
-// hide the time that the API server takes for a write.
+// workers is how many Instances are reconciled at the same time: enough to hide
+// the latency of writes to the API server.
 const workers = 8
 
-// SetupWithManager makes the manager run the reconciler. The indexes of
-// package view must be there.
+// SetupWithManager adds the reconciler to the manager. The indexes of package
+// view must be registered.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	// Runs once this replica is elected.
 	err := mgr.Add(manager.RunnableFunc(func(context.Context) error {
@@ -36,7 +36,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		return fmt.Errorf("set up controller broker: %w", err)
 	}
 	return loop.Loop{
-		Name: "broker", Workers: workers, FirstRetry: 50 * time.Millisecond, Reconciler: r,
+		Name: "broker", Workers: workers, FirstRetryDelay: 50 * time.Millisecond, Reconciler: r,
 		Watch: func(b *builder.Builder) {
 			b.For(&v0.Instance{}).
 				Owns(&corev1.Pod{}).
@@ -54,12 +54,13 @@ func (r *Reconciler) ofConfiguration(ctx context.Context, o client.Object) []rec
 	return loop.Instances(ctx, r.Client, r.Log, client.InNamespace(o.GetNamespace()), client.MatchingFields{view.ByConfiguration: o.GetName()})
 }
 
-// ofNode returns the Instances that a node sees and that have a choice of nodes.
+// ofNode returns the Instances that a node sees and that have a choice of
+// nodes.
 func (r *Reconciler) ofNode(ctx context.Context, o client.Object) []reconcile.Request {
 	return loop.Instances(ctx, r.Client, r.Log, client.MatchingFields{view.ByNode: o.GetName()})
 }
 
-// usable tells whether a node can be chosen.
+// usable reports whether a node can be chosen.
 func usable(o client.Object) bool {
 	node, ok := o.(*corev1.Node)
 	return ok && view.NodeUsable(node)

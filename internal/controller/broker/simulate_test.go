@@ -12,9 +12,9 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// world is a small model of what surrounds Plan: a scheduler and kubelets
+// simulation is a small model of what surrounds Plan: a scheduler and kubelets
 // that grant slots first come, first served, and agents that free them late.
-type world struct {
+type simulation struct {
 	State
 	mem    *memory
 	serial int
@@ -25,7 +25,7 @@ type world struct {
 	others map[string]int64
 }
 
-func (w *world) used() (n int64) {
+func (w *simulation) used() (n int64) {
 	for _, q := range w.claims {
 		n += q
 	}
@@ -38,8 +38,8 @@ func (w *world) used() (n int64) {
 	return n
 }
 
-// usage writes down who holds what, as agents do.
-func (w *world) usage() {
+// usage records who holds what, as agents do.
+func (w *simulation) usage() {
 	var u []v0.Usage
 	add := func(node string, n int64) {
 		for range n {
@@ -58,8 +58,8 @@ func (w *world) usage() {
 	w.Instance.Usage = u
 }
 
-// kubernetes lets scheduler, kubelets and garbage collection do their work.
-func (w *world) kubernetes() {
+// kubernetes runs a round of scheduler, kubelets and garbage collection.
+func (w *simulation) kubernetes() {
 	w.Pods = slices.DeleteFunc(w.Pods, func(p Pod) bool {
 		if !p.Terminating {
 			return false
@@ -91,7 +91,7 @@ func (w *world) kubernetes() {
 }
 
 // act carries out a plan.
-func (w *world) act(t *testing.T, r Result) {
+func (w *simulation) act(t *testing.T, r Result) {
 	t.Helper()
 	for _, a := range r.Actions {
 		i := slices.IndexFunc(w.Pods, func(p Pod) bool {
@@ -117,8 +117,8 @@ func (w *world) act(t *testing.T, r Result) {
 	}
 }
 
-// Whatever the state it starts from, following the plan ends in one in which
-// there is nothing to do and as many brokers run as there is room for.
+// From any state, following the plans ends in a state in which nothing is to be
+// done and as many brokers run as there is room for.
 func TestPlanSettles(t *testing.T) {
 	for seed := range uint64(3000) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
@@ -126,7 +126,7 @@ func TestPlanSettles(t *testing.T) {
 		for i := range 1 + rnd.IntN(5) {
 			nodes = append(nodes, fmt.Sprint("n", i))
 		}
-		w := &world{
+		w := &simulation{
 			State: shared(int64(rnd.IntN(7)), nodes...), mem: newMemory(owner),
 			claims: map[types.UID]int64{}, stale: map[string]int64{}, others: map[string]int64{},
 		}
@@ -166,8 +166,8 @@ func TestPlanSettles(t *testing.T) {
 				quiet++
 			}
 			step := 5 * time.Second
-			if r.Again > 0 {
-				step = r.Again
+			if r.RequeueAfter > 0 {
+				step = r.RequeueAfter
 			}
 			w.Now = w.Now.Add(step)
 			if rnd.IntN(3) == 0 {

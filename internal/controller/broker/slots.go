@@ -2,18 +2,18 @@ package broker
 
 import "slices"
 
-// slots is the account of an Instance's slots while a plan is made.
+// slots keeps account of an Instance's slots while a plan is made.
 //
-// Every held slot lies in the pool of the node that holds it. A broker takes
-// what its node's pool has, and the rest from the free slots. What remains in
-// the pools belongs to others.
+// Every held slot is in the pool of the node that holds it. A broker first
+// takes from its node's pool, then from the free slots. What remains in the
+// pools belongs to others.
 type slots struct {
-	// unlimited if the device is local: the one broker waits for its slot on
-	// the one node, and the scheduler says so.
+	// unlimited is set if the device is local: the one broker waits for its
+	// slot on the one node, and the scheduler reports it.
 	unlimited bool
 	free      int64
 	pool      map[string]int64
-	// reuse marks nodes whose pool is left over from a broker of ours.
+	// reuse marks nodes whose pool is left over from one of our brokers.
 	reuse map[string]bool
 	// taken is what an existing Pod took from the free slots.
 	taken map[*Pod]int64
@@ -27,20 +27,20 @@ func (s *slots) reusable(node string) int64 {
 	return s.pool[node]
 }
 
-// enough tells whether a new broker on a node finds its slots.
+// enough reports whether a new broker on a node finds its slots.
 func (s *slots) enough(node string, quantity int64) bool {
 	return s.unlimited || quantity == 0 || quantity-min(quantity, s.reusable(node)) <= s.free
 }
 
-// take books a new broker on a node.
+// take books the slots of a new broker on a node.
 func (s *slots) take(node string, quantity int64) {
 	old := min(quantity, s.reusable(node))
 	s.pool[node] -= old
 	s.free -= quantity - old
 }
 
-// spend books the slots of the Pods that are there, and removes those that
-// wait for a slot that is not to be had.
+// spend books the slots of the existing Pods, and deletes those that wait for a
+// slot that will not become free.
 func (p *planner) spend() {
 	p.slots = slots{
 		unlimited: !p.Instance.Shared,
@@ -64,8 +64,8 @@ func (p *planner) spend() {
 	var pods []*Pod
 	for i := range p.Pods {
 		pod := &p.Pods[i]
-		// A Pod without place here, or that will be gone before it takes
-		// anything, takes nothing.
+		// A Pod that has no place here, or is deleted before it takes anything,
+		// takes nothing.
 		if pod.Owner != p.Instance.UID || !slices.Contains(p.Instance.Nodes, pod.Node) ||
 			!pod.Bound && (pod.Terminating || p.doomed[pod]) {
 			continue
@@ -94,7 +94,7 @@ func (p *planner) spend() {
 		}
 		p.slots.pool[pod.Node] -= held
 		if pod.Phase == Ended {
-			// Its place is kept for its successor as far as there is one.
+			// As much of its place as possible is kept for its replacement.
 			need = max(0, min(need, p.slots.free))
 		}
 		p.slots.free -= need

@@ -16,14 +16,14 @@ type Instance struct {
 	Capacity int64
 	// Nodes are those that see the device.
 	Nodes []string
-	// Offline are the nodes whose grace period runs: brokers stay there, new
-	// ones are not made.
+	// Offline are the nodes that are in their grace period: brokers stay there,
+	// and no new ones are created.
 	Offline map[string]bool
-	// Outdated are the Pods that were given the device as it no longer is, by
-	// the node that says so, with what has changed.
+	// Outdated are the Pods whose device has changed since they got it, by the
+	// node that says so, with what has changed.
 	Outdated map[string]map[types.UID]string
-	// Usage are the slots that somebody holds. One whose value could not be
-	// read has an empty Node.
+	// Usage are the slots that are held. If a value cannot be read, its Node is
+	// empty.
 	Usage []v0.Usage
 	// Deleting means that it has a deletion timestamp.
 	Deleting bool
@@ -33,12 +33,12 @@ type Instance struct {
 type Spec struct {
 	// Hash identifies the broker spec.
 	Hash string
-	// Quantity is the number of slots that one Pod takes. A Pod that takes
-	// none is not limited by capacity.
+	// Quantity is the number of slots that one Pod takes. If it is 0, capacity
+	// does not limit the brokers.
 	Quantity int64
 }
 
-// Phase of a broker Pod, as far as Plan tells them apart.
+// Phase of a broker Pod, as far as Plan distinguishes them.
 type Phase int
 
 const (
@@ -66,21 +66,20 @@ type Pod struct {
 	Created  time.Time
 	Phase    Phase
 	Ready    bool
-	// Bound means that the scheduler gave it its node, RunsOn.
+	// Bound means that the scheduler has assigned the node RunsOn.
 	Bound  bool
 	RunsOn string
 	// Terminating means that it has a deletion timestamp.
 	Terminating bool
-	// Unschedulable is since when the scheduler finds no room; zero if it
-	// did not say so.
+	// Unschedulable is since when the scheduler says so; zero if it does not.
 	Unschedulable time.Time
-	// Started and EndedAt bound the time that it ran; zero if unknown.
+	// Started and EndedAt are when it began to run and ended; zero if unknown.
 	Started, EndedAt time.Time
 	// Denied means that it ended because the kubelet did not admit it.
 	Denied bool
 	// Why it ended, for people.
 	Why string
-	// Failures came before it.
+	// Failures are those that came before it.
 	Failures History
 }
 
@@ -90,23 +89,23 @@ type State struct {
 	Instance *Instance
 	// Spec is nil if no broker Pods are wanted.
 	Spec *Spec
-	// Hold keeps what is there and makes nothing: the spec is broken, was
-	// refused by the API server, or its Configuration is not known.
+	// Hold means: change nothing. The spec is broken, was refused by the API
+	// server, or its Configuration is unknown.
 	Hold bool
 	Pods []Pod
-	// Usable are the nodes that are ready and take Pods. It is asked for
-	// shared Instances only: a local one has no choice.
+	// Usable are the nodes that are ready and accept Pods. It is filled only
+	// for shared Instances: a local one has no choice.
 	Usable map[string]bool
-	// Gone are the nodes from which a broker that held slots vanished a
-	// moment ago: the agent frees them with a delay, and grants them to a new
-	// broker on the same node at once.
+	// Gone are the nodes where a broker that held slots vanished a moment ago.
+	// The agent frees such slots late, but grants them to a new broker on the
+	// same node at once.
 	Gone map[string]bool
 	// History holds the failures that the controller remembers.
 	History History
 	Now     time.Time
 }
 
-// Reason says why something is done; it is the reason of the Event too.
+// Reason says why something is done. It is also the reason of the Event.
 type Reason string
 
 // Reasons of actions and notes.
@@ -128,8 +127,8 @@ const (
 	ReasonNameTaken     Reason = "BrokerNameTaken"
 )
 
-// Action is one thing to do: create a Pod on Node, or, if Delete is set,
-// delete that Pod.
+// Action is one thing to do: create a Pod on Node or, if Delete is set, delete
+// that Pod.
 type Action struct {
 	Node   string
 	Delete *Pod
@@ -138,26 +137,26 @@ type Action struct {
 	Message string
 }
 
-// unplaced tells whether a Pod is deleted because it has no place. It may have
-// got one since.
+// unplaced reports whether a Pod is deleted because it has no place. It may
+// have been bound since.
 func (a Action) unplaced() bool {
 	return a.Delete != nil && !a.Delete.Bound && (a.Reason == ReasonNoSlot || a.Reason == ReasonReplaced)
 }
 
-// Note is something that people should know and that changes nothing.
+// Note is something that people should know. It changes nothing.
 type Note struct {
 	Reason  Reason
 	Pod     string
 	Message string
 }
 
-// Result is what a plan says.
+// Result is a plan.
 type Result struct {
 	// Actions in the order in which to do them.
 	Actions []Action
 	Notes   []Note
-	// Again is when to plan anew though nothing changes; 0 is never.
-	Again time.Duration
+	// RequeueAfter is when to plan again if nothing changes; 0 is never.
+	RequeueAfter time.Duration
 	// History is what to remember.
 	History History
 }

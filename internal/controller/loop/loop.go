@@ -1,8 +1,8 @@
-// Package loop is what the reconcilers of the controller have in common: how a
+// Package loop is what the controller's reconcilers have in common: how a
 // manager runs them, and how changes of objects become requests.
 //
-// A loop is one reconciler with what wakes it. It works on several requests at a
-// time, never on the same one twice, and tries a request that failed again after
+// A loop is one reconciler with its watches. It works on several requests at a
+// time, but never twice on the same one. A request that failed is retried with
 // a delay that doubles.
 package loop
 
@@ -20,32 +20,31 @@ import (
 )
 
 const (
-	// timeout is how long one request may take.
-	timeout = time.Minute
-	// lastRetry is the longest time after which a request that failed is tried
-	// again.
-	lastRetry = 30 * time.Second
+	// requestTimeout bounds the work on one request.
+	requestTimeout = time.Minute
+	// maxRetryDelay is the longest delay between two retries.
+	maxRetryDelay = 30 * time.Second
 )
 
 // Loop is one control loop.
 type Loop struct {
-	// Name is unique in the controller; it is in logs and metrics.
+	// Name is unique in the controller; it appears in logs and metrics.
 	Name string
 	// Workers is how many requests are worked on at a time.
 	Workers int
-	// FirstRetry is when a request that failed for the first time is tried again.
-	FirstRetry time.Duration
-	// Watch says what wakes the loop.
+	// FirstRetryDelay is the delay before the first retry.
+	FirstRetryDelay time.Duration
+	// Watch adds the watches that trigger the loop.
 	Watch      func(*builder.Builder)
 	Reconciler reconcile.Reconciler
 }
 
-// AddTo has a manager run the loop once this replica is elected.
+// AddTo adds the loop to a manager, which runs it while it is the leader.
 func (l Loop) AddTo(mgr ctrl.Manager) error {
 	b := ctrl.NewControllerManagedBy(mgr).Named(l.Name).WithOptions(controller.Options{
 		MaxConcurrentReconciles: l.Workers,
-		ReconciliationTimeout:   timeout,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](l.FirstRetry, lastRetry),
+		ReconciliationTimeout:   requestTimeout,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](l.FirstRetryDelay, maxRetryDelay),
 		NewQueue:                quietQueue,
 	})
 	l.Watch(b)
@@ -55,9 +54,9 @@ func (l Loop) AddTo(mgr ctrl.Manager) error {
 	return nil
 }
 
-// quietQueue is the queue that a controller has by default, without metrics: a
-// queue with metrics wakes up twice a second to bring them up to date, which was
-// most of the CPU time of a controller that had nothing to do.
+// quietQueue is the default queue of a controller, without metrics. A queue with
+// metrics wakes up twice a second to update them, which took most of the CPU time
+// of an idle controller.
 func quietQueue(
 	_ string, limiter workqueue.TypedRateLimiter[reconcile.Request],
 ) workqueue.TypedRateLimitingInterface[reconcile.Request] {
@@ -67,12 +66,12 @@ func quietQueue(
 	})
 }
 
-// Recorder makes Events; the manager's recorder is one.
+// Recorder creates Events; the manager\'s recorder is one.
 type Recorder interface {
 	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
 }
 
-// Sooner returns the shorter of two waits, of which 0 means none.
+// Sooner returns the shorter of two delays, where 0 means none.
 func Sooner(a, b time.Duration) time.Duration {
 	if a == 0 || b != 0 && b < a {
 		return b

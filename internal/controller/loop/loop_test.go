@@ -28,7 +28,7 @@ func TestSooner(t *testing.T) {
 	}
 }
 
-// Whatever object comes, the request is right or there is none.
+// For any object there is the right request or none.
 func TestRequests(t *testing.T) {
 	inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "cam-1"}, Spec: v0.InstanceSpec{ConfigurationName: "cam"}}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Labels: map[string]string{"of": "x"}}}

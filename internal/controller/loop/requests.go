@@ -14,7 +14,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// For wakes a loop with the requests that an object leads to.
+// For triggers a loop with the requests that belong to an object.
 func For(requests func(client.Object) []reconcile.Request) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(_ context.Context, o client.Object) []reconcile.Request { return requests(o) })
 }
@@ -44,8 +44,8 @@ func Labelled(label string) func(client.Object) []reconcile.Request {
 	}
 }
 
-// Instances names the Instances in a cache. Its error is only logged: nobody
-// could try again.
+// Instances names the Instances in a cache. An error is only logged, since a
+// watch has no retry.
 func Instances(ctx context.Context, cache client.Reader, log *slog.Logger, which ...client.ListOption) []reconcile.Request {
 	list := &v0.InstanceList{}
 	if err := cache.List(ctx, list, append(which, client.UnsafeDisableDeepCopy)...); err != nil {
@@ -59,13 +59,13 @@ func Instances(ctx context.Context, cache client.Reader, log *slog.Logger, which
 	return out
 }
 
-// Changed lets objects through that come or go, and those of which what is
-// looked at has changed.
+// Changed passes objects that are created or deleted, and those whose value of
+// look has changed.
 func Changed[T comparable](look func(client.Object) T) predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return look(e.ObjectOld) != look(e.ObjectNew) }}
 }
 
-// Gone lets only objects through that are gone.
+// Gone passes only objects that are deleted.
 func Gone() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },

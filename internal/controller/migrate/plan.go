@@ -1,15 +1,14 @@
-// Package migrate takes away what upstream's agents have left on objects and
-// nobody else would remove: finalizers.
+// Package migrate removes finalizers that upstream's agents have left behind.
 //
-// Upstream's agents put a finalizer on every Configuration and Instance, whose
-// text is the bare name of their node. Each removes only its own, so that one
-// whose node is gone for good, or has another agent now, holds the object for
-// ever. Our agents set none; they remove their own node's from the Instances
+// Upstream's agents put a finalizer on every Configuration and Instance: the
+// bare name of their node. Each agent removes only its own. If its node is gone
+// for good, or runs one of our agents now, the object could never be deleted.
+// Our agents set no finalizers. They remove their own node's from Instances
 // that they take over, but may not write Configurations.
 //
-// All else of upstream's that must be taken over is done where it is used:
-// Instances in internal/agent/publish, brokers and Services in the packages
-// beside this one.
+// Everything else that upstream left is taken over where it is used: Instances
+// in internal/agent/publish, brokers and Services in the packages beside this
+// one.
 package migrate
 
 import (
@@ -29,16 +28,17 @@ type State struct {
 	// Deleting means that the object has a deletion timestamp.
 	Deleting bool
 	// Exists tells whether there is a node.
+	// Exists reports whether there is a node of that name.
 	Exists func(node string) bool
-	// Ours tells whether an agent of ours runs on a node, as far as the object
-	// says.
+	// Ours reports whether one of our agents runs on a node, as far as the
+	// object says.
 	Ours func(node string) bool
 }
 
 // Plan returns the finalizers to remove, in their order.
 //
 // While an upstream agent may still run on the node, its finalizer stays until
-// the object is deleted: it would only put it there again.
+// the object is deleted: the agent would only add it again.
 func Plan(s State) []string {
 	var out []string
 	for _, f := range s.Finalizers {
@@ -49,18 +49,18 @@ func Plan(s State) []string {
 	return out
 }
 
-// isNode tells whether a finalizer may be the name of a node. Those of others
-// have a domain and a slash, except two of Kubernetes.
+// isNode reports whether a finalizer may be the name of a node. Other
+// finalizers have a domain and a slash, except two of Kubernetes.
 func isNode(finalizer string) bool {
 	return !strings.Contains(finalizer, "/") &&
 		finalizer != metav1.FinalizerDeleteDependents && finalizer != metav1.FinalizerOrphanDependents
 }
 
 // Patch returns the JSON patch that removes finalizers from those that an
-// object has. It fails on the API server if they have changed meanwhile.
+// object has. The API server rejects it if they have changed.
 func Patch(finalizers, remove []string) ([]byte, error) {
 	var ops []jsonpatch.Op
-	// From the end, so that the indexes stay true.
+	// Backward, so that the indexes stay right.
 	for i, f := range slices.Backward(finalizers) {
 		if slices.Contains(remove, f) {
 			ops = append(ops, jsonpatch.RemoveIf(jsonpatch.Pointer("metadata", "finalizers", strconv.Itoa(i)), f)...)

@@ -29,7 +29,7 @@ type Reconciler struct {
 	Log    *slog.Logger
 }
 
-// SetupWithManager makes the manager run the reconciler.
+// SetupWithManager adds the reconciler to the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	for _, k := range []struct {
 		name string
@@ -40,10 +40,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		{"instance-finalizers", func() client.Object { return &v0.Instance{} }, &v0.InstanceList{}},
 	} {
 		err := loop.Loop{
-			Name: k.name, Workers: 1, FirstRetry: 100 * time.Millisecond,
+			Name: k.name, Workers: 1, FirstRetryDelay: 100 * time.Millisecond,
 			Watch: func(b *builder.Builder) {
 				b.For(k.new(), builder.WithPredicates(predicate.NewPredicateFuncs(marked))).
-					// A node that goes leaves its finalizers behind.
+					// A deleted node leaves its finalizers behind.
 					Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.ofNode(k.all)), builder.WithPredicates(loop.Gone()))
 			},
 			Reconciler: reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
@@ -57,7 +57,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// marked tells whether an object may have a finalizer of upstream's.
+// marked reports whether an object may have a finalizer of upstream's.
 func marked(o client.Object) bool { return slices.ContainsFunc(o.GetFinalizers(), isNode) }
 
 // ofNode returns the objects that have a node's finalizer.
@@ -119,16 +119,15 @@ func (r *Reconciler) reconcile(ctx context.Context, req reconcile.Request, o cli
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
-		// Also when the finalizers have changed meanwhile: then the next try
-		// finds them so.
+		// This includes a conflict: the retry then reads the new finalizers.
 		return fmt.Errorf("remove finalizers of upstream's agents from %s: %w", req.NamespacedName, err)
 	}
 	r.Log.Info("finalizers of upstream's agents removed", "kind", kindOf(o), "name", req.NamespacedName, "finalizers", remove)
 	return nil
 }
 
-// ours tells whether our agent of a node has said something in the status of a
-// Configuration. Of Instances our agents remove their finalizers themselves.
+// ours reports whether one of our agents has written a node's status into a
+// Configuration. From Instances our agents remove the finalizers themselves.
 func ours(o client.Object, node string) bool {
 	c, ok := o.(*v0.Configuration)
 	return ok && slices.ContainsFunc(c.Status.Nodes, func(n v0.ConfigurationNode) bool { return n.Name == node })

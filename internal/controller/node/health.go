@@ -11,40 +11,39 @@ import (
 )
 
 const (
-	// holdFirst is for how long a node is left alone when its agent has come
-	// back by itself; it doubles each time until it is holdMax.
-	holdFirst = time.Minute
-	holdMax   = 64 * time.Minute
-	// forgetAfter bounds the memory of nodes that nobody asks about any more.
+	// firstHoldPeriod is how long a node is left alone when its agent has come
+	// back by itself. It doubles each time, up to maxHoldPeriod.
+	firstHoldPeriod = time.Minute
+	maxHoldPeriod   = 64 * time.Minute
+	// forgetAfter bounds the memory of nodes that no longer matter.
 	forgetAfter = 3 * time.Hour
 )
 
-// health remembers of the nodes that are not ready, or gone, how long they
-// have been seen so.
+// health remembers for how long nodes have been seen not ready or gone.
 type health struct {
-	// maxGap is the longest time between two looks that counts: if there is
-	// more, nobody knows what was in between.
-	maxGap time.Duration
+	// maxLookGap is the longest time between two looks that counts: in a longer
+	// gap anything may have happened.
+	maxLookGap time.Duration
 
 	mu    sync.Mutex
 	nodes map[string]*absence
 }
 
-// absence is one time without interruption that a node was away or gone.
+// absence is one uninterrupted time in which a node was away or gone.
 type absence struct {
-	uid    types.UID // of the Node; empty if it is gone
-	away   time.Duration
-	hold   time.Duration
-	seen   time.Time // the last look; zero after an interruption
-	looked time.Time
-	// comebacks is how often the node's agent came back.
+	uid     types.UID // of the Node; empty if it is gone
+	awayFor time.Duration
+	holdFor time.Duration
+	seen    time.Time // the last look; zero after an interruption
+	looked  time.Time
+	// comebacks is how often the node's agent came back by itself.
 	comebacks int
 	// left are the Instances that the node was removed from.
 	left map[types.NamespacedName]bool
 }
 
-// look notes that a node was seen to be away, or gone if there is no UID, and
-// returns what is known of it.
+// look records that a node was seen away, or gone if uid is empty, and returns
+// what is known of it.
 func (h *health) look(name string, uid types.UID, now time.Time) Node {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -57,16 +56,16 @@ func (h *health) look(name string, uid types.UID, now time.Time) Node {
 		}
 		h.nodes[name] = a
 	}
-	if gap := now.Sub(a.seen); !a.seen.IsZero() && gap > 0 && gap <= h.maxGap {
-		a.away += gap
-		a.hold = max(0, a.hold-gap)
+	if gap := now.Sub(a.seen); !a.seen.IsZero() && gap > 0 && gap <= h.maxLookGap {
+		a.awayFor += gap
+		a.holdFor = max(0, a.holdFor-gap)
 	}
 	a.seen, a.looked = now, now
 	return a.node(name)
 }
 
 func (a *absence) node(name string) Node {
-	return Node{Name: name, Gone: a.uid == "", Away: a.away, Hold: a.hold}
+	return Node{Name: name, Gone: a.uid == "", AwayFor: a.awayFor, HoldFor: a.holdFor}
 }
 
 // interrupt makes the time until the next look not count.
@@ -78,8 +77,8 @@ func (h *health) interrupt(name string) {
 	}
 }
 
-// forget ends an absence, and tells whether the node was removed from Instances
-// during it.
+// forget ends an absence, and reports whether the node was removed from
+// Instances in it.
 func (h *health) forget(name string) (lost bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,7 +87,7 @@ func (h *health) forget(name string) (lost bool) {
 	return a != nil && (len(a.left) > 0 || a.comebacks > 0)
 }
 
-// lost returns those of the nodes that are lost, as far as is known.
+// lost returns which of the nodes are lost, as far as is known.
 func (h *health) lost(names []string, g Grace) map[string]bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -104,7 +103,7 @@ func (h *health) lost(names []string, g Grace) map[string]bool {
 	return out
 }
 
-// removed notes that a node was removed from an Instance.
+// removed records that a node was removed from an Instance.
 func (h *health) removed(name string, instance types.NamespacedName) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -113,9 +112,9 @@ func (h *health) removed(name string, instance types.NamespacedName) {
 	}
 }
 
-// cameBack tells whether a node, which is in an Instance now, had been removed
-// from it during its absence: only its agent can have put it back. The node is
-// left alone then for the time that is returned.
+// cameBack reports whether a node that an Instance names was removed from it
+// earlier in this absence: only its agent can have added it again. The node is
+// then left alone for the time that is returned.
 func (h *health) cameBack(name string, instance types.NamespacedName) (time.Duration, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -124,7 +123,7 @@ func (h *health) cameBack(name string, instance types.NamespacedName) (time.Dura
 		return 0, false
 	}
 	a.comebacks++
-	a.hold = backoff.Backoff{First: holdFirst, Max: holdMax}.Delay(a.comebacks)
+	a.holdFor = backoff.Backoff{First: firstHoldPeriod, Max: maxHoldPeriod}.Delay(a.comebacks)
 	clear(a.left)
-	return a.hold, true
+	return a.holdFor, true
 }

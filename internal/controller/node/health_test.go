@@ -9,11 +9,11 @@ import (
 
 func TestOnlySeenTimeCounts(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	h := &health{maxGap: 15 * time.Second}
+	h := &health{maxLookGap: 15 * time.Second}
 	look := func(uid types.UID, after, want time.Duration) {
 		t.Helper()
 		now = now.Add(after)
-		if n := h.look("a", uid, now); n.Away != want || n.Gone != (uid == "") {
+		if n := h.look("a", uid, now); n.AwayFor != want || n.Gone != (uid == "") {
 			t.Errorf("%+v, want %s", n, want)
 		}
 	}
@@ -38,14 +38,14 @@ func TestOnlySeenTimeCounts(t *testing.T) {
 
 func TestComebacks(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	h := &health{maxGap: time.Hour}
+	h := &health{maxLookGap: time.Hour}
 	g := Grace{Node: time.Minute}
 	inst := types.NamespacedName{Namespace: "d", Name: "i"}
 	h.look("a", "", now)
 	if _, back := h.cameBack("a", inst); back || !h.lost([]string{"a", "b"}, g)["a"] {
 		t.Error("a node that is gone is lost at once")
 	}
-	want := holdFirst
+	want := firstHoldPeriod
 	for range 9 {
 		h.removed("a", inst)
 		hold, back := h.cameBack("a", inst)
@@ -56,12 +56,12 @@ func TestComebacks(t *testing.T) {
 			t.Error("one comeback counts twice")
 		}
 		now = now.Add(hold)
-		if n := h.look("a", "", now); n.Hold > 0 && hold <= h.maxGap {
+		if n := h.look("a", "", now); n.HoldFor > 0 && hold <= h.maxLookGap {
 			t.Errorf("%+v is still held", n)
 		}
 		h.look("a", "", now.Add(time.Second))
 		now = now.Add(time.Second)
-		want = min(2*want, holdMax)
+		want = min(2*want, maxHoldPeriod)
 	}
 	if !h.forget("a") || h.forget("a") {
 		t.Error("one absence ends once")
@@ -69,7 +69,7 @@ func TestComebacks(t *testing.T) {
 }
 
 func TestForgotten(t *testing.T) {
-	h := &health{maxGap: time.Second}
+	h := &health{maxLookGap: time.Second}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	h.look("a", "", now)
 	h.look("b", "", now.Add(forgetAfter+time.Second))

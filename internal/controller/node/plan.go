@@ -12,24 +12,23 @@ import (
 	"github.com/akri-go/akri/internal/jsonpatch"
 )
 
-// Node is what is known of the node that a plan is about.
+// Node is what is known of a node.
 type Node struct {
 	Name string
 	// Gone means that there is no Node object.
 	Gone bool
-	// Away is how long the node has been seen not ready.
-	Away time.Duration
-	// Hold is for how long yet nothing may be done, because the node's agent
-	// has shown that it works.
-	Hold time.Duration
+	// AwayFor is how long the node has been seen not ready.
+	AwayFor time.Duration
+	// HoldFor is how much longer the node is left alone, because its agent has
+	// shown that it works.
+	HoldFor time.Duration
 }
 
 // Grace says how long a node may be away; zero is for ever.
 type Grace struct {
 	// Node is for a node that is not the last of an Instance, and for slots.
 	Node time.Duration
-	// Last is for the last nodes of an Instance; it is at least as long as
-	// Node.
+	// Last is for the last node of an Instance; at least as long as Node.
 	Last time.Duration
 }
 
@@ -40,60 +39,59 @@ type Instance struct {
 	// Nodes and Usage are spec.nodes and spec.deviceUsage.
 	Nodes []string
 	Usage map[string]string
-	// Entries are the names in status.nodes.
-	Entries []string
+	// StatusNodes are the names in status.nodes.
+	StatusNodes []string
 }
 
 // State is all that a plan depends on.
 type State struct {
 	Node     Node
 	Instance Instance
-	// Lost are other nodes that are lost as well.
+	// Lost are the other nodes that are lost.
 	Lost  map[string]bool
 	Grace Grace
 }
 
-// Result is what a plan says.
+// Result is a plan.
 type Result struct {
-	// Delete means that no node is left: delete the Instance. Nothing else
-	// is to be done then.
+	// Delete means: no node is left, delete the Instance and do nothing else.
 	Delete bool
-	// Leave means that the node leaves spec.nodes.
+	// Leave means: remove the node from spec.nodes.
 	Leave bool
 	// Free are the slots to remove from spec.deviceUsage, sorted.
 	Free []string
-	// Clear means that the node's entry leaves status.nodes.
+	// Clear means: remove the node from status.nodes.
 	Clear bool
-	// Again is when to plan anew though nothing else changes; 0 is never.
-	Again time.Duration
+	// RequeueAfter is when to plan again if nothing changes; 0 is never.
+	RequeueAfter time.Duration
 }
 
-// Nothing tells whether nothing is to be done now.
+// Nothing reports whether there is nothing to do now.
 func (r Result) Nothing() bool { return !r.Delete && !r.Leave && len(r.Free) == 0 && !r.Clear }
 
-// Lost tells whether a node is lost.
+// Lost reports whether a node is lost.
 func (n Node) Lost(g Grace) bool {
-	return n.Hold <= 0 && (n.Gone || g.Node > 0 && n.Away >= g.Node)
+	return n.HoldFor <= 0 && (n.Gone || g.Node > 0 && n.AwayFor >= g.Node)
 }
 
-// Plan decides what one node's absence means to one Instance that names it.
+// Plan decides what a node's absence means to one Instance that names it.
 func Plan(s State) Result {
 	var (
 		out  Result
 		n    = s.Node
 		here = slices.Contains(s.Instance.Nodes, n.Name)
 		held = heldBy(n.Name, s.Instance.Usage)
-		told = slices.Contains(s.Instance.Entries, n.Name)
+		told = slices.Contains(s.Instance.StatusNodes, n.Name)
 	)
 	switch {
 	case !here && len(held) == 0 && !told:
 		return out
-	case n.Hold > 0:
-		out.Again = n.Hold
+	case n.HoldFor > 0:
+		out.RequeueAfter = n.HoldFor
 		return out
 	case !n.Lost(s.Grace):
 		if s.Grace.Node > 0 {
-			out.Again = s.Grace.Node - n.Away
+			out.RequeueAfter = s.Grace.Node - n.AwayFor
 		}
 		return out
 	}
@@ -102,8 +100,8 @@ func Plan(s State) Result {
 		switch {
 		case s.Grace.Last <= 0:
 			return out
-		case n.Away < last:
-			out.Again = last - n.Away
+		case n.AwayFor < last:
+			out.RequeueAfter = last - n.AwayFor
 			return out
 		}
 	}
@@ -115,13 +113,13 @@ func Plan(s State) Result {
 	return out
 }
 
-// seenByOthers tells whether a node that is not lost sees the device too.
+// seenByOthers reports whether a node that is not lost also sees the device.
 func (s State) seenByOthers() bool {
 	return slices.ContainsFunc(s.Instance.Nodes, func(n string) bool { return n != s.Node.Name && !s.Lost[n] })
 }
 
 // heldBy returns the slots that a node holds, sorted. Values that cannot be
-// read are not ours to judge.
+// read are skipped.
 func heldBy(node string, usage map[string]string) []string {
 	var out []string
 	for _, slot := range slices.Sorted(maps.Keys(usage)) {
@@ -132,9 +130,9 @@ func heldBy(node string, usage map[string]string) []string {
 	return out
 }
 
-// Patch returns the JSON patch that makes an Instance lose what a plan for it
-// says; nil if that is nothing. It fails on the API server unless the Instance
-// is the very one, and as, the plan was made for.
+// Patch returns the JSON patch that carries out a plan on its Instance; nil if
+// there is nothing to do. The API server rejects it if the Instance has changed
+// since the plan.
 func Patch(s State, r Result) ([]byte, error) {
 	var ops []jsonpatch.Op
 	if r.Leave {
@@ -153,9 +151,9 @@ func Patch(s State, r Result) ([]byte, error) {
 	}, ops...))
 }
 
-// EntryPatch returns the JSON patch that removes entry i of status.nodes,
-// which is of the node given, from the object of that UID.
-func EntryPatch(uid types.UID, i int, node string) ([]byte, error) {
+// StatusNodePatch returns the JSON patch that removes element i of
+// status.nodes, which is the node's, from the object with that UID.
+func StatusNodePatch(uid types.UID, i int, node string) ([]byte, error) {
 	path := jsonpatch.Pointer("status", "nodes", strconv.Itoa(i))
 	return jsonpatch.Encode([]jsonpatch.Op{
 		jsonpatch.SameUID(uid),

@@ -21,17 +21,17 @@ import (
 )
 
 const (
-	// lookEvery is the longest time between two looks at a node, and late is
-	// by how much a look may be late and still count.
-	lookEvery = 10 * time.Second
-	late      = 5 * time.Second
-	// witnesses is how many nodes are asked for at most that the cache has
-	// as ready.
-	witnesses = 5
+	// lookInterval is the longest time between two looks at a node. A look may
+	// be late by maxLookDelay and still count.
+	lookInterval = 10 * time.Second
+	maxLookDelay = 5 * time.Second
+	// maxWitnesses is how many nodes that the cache has as ready are read at
+	// most.
+	maxWitnesses = 5
 )
 
-// Reconciler removes lost nodes from Instances, as [Plan] says. Requests name
-// nodes.
+// Reconciler removes lost nodes from Instances, as [Plan] decides. Requests
+// name nodes.
 type Reconciler struct {
 	// Client reads from the cache of package view and writes to the API.
 	Client client.Client
@@ -48,7 +48,7 @@ type Reconciler struct {
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
 
-// Reconcile looks at one node and does what is to be done.
+// Reconcile reconciles one node.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	name := req.Name
 	cached := &corev1.Node{}
@@ -90,7 +90,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		errs = append(errs, err)
 		again = loop.Sooner(again, wait)
 	}
-	if node.Gone && node.Hold <= 0 {
+	if node.Gone && node.HoldFor <= 0 {
 		for _, c := range configurations {
 			errs = append(errs, r.configuration(ctx, c, name))
 		}
@@ -108,7 +108,7 @@ func (r *Reconciler) now() time.Time {
 	return time.Now()
 }
 
-// forget notes that a node is not away any more.
+// forget notes that a node is no longer away.
 func (r *Reconciler) forget(name string) {
 	if r.health.forget(name) {
 		r.Log.Info("a lost node is back", "node", name)
@@ -118,13 +118,13 @@ func (r *Reconciler) forget(name string) {
 // interval is how often a node that is away is looked at.
 func (r *Reconciler) interval() time.Duration {
 	if r.Grace.Node <= 0 {
-		return lookEvery
+		return lookInterval
 	}
-	return min(lookEvery, max(r.Grace.Node/6, 50*time.Millisecond))
+	return min(lookInterval, max(r.Grace.Node/6, 50*time.Millisecond))
 }
 
-// look asks the API server how a node is. Nothing counts if the node is ready
-// after all, or if no other one is.
+// look reads a node from the API server. It does not count if the node is ready
+// after all, or if no other node is.
 func (r *Reconciler) look(ctx context.Context, name string) (n Node, counts bool, err error) {
 	witness, err := r.witness(ctx, name)
 	if err != nil {
@@ -148,7 +148,7 @@ func (r *Reconciler) look(ctx context.Context, name string) (n Node, counts bool
 	return r.health.look(name, uid, r.now()), true, nil
 }
 
-// witness tells whether another node is ready.
+// witness reports whether another node is ready.
 func (r *Reconciler) witness(ctx context.Context, than string) (bool, error) {
 	list := &corev1.NodeList{}
 	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
@@ -156,7 +156,7 @@ func (r *Reconciler) witness(ctx context.Context, than string) (bool, error) {
 	}
 	asked := 0
 	for i := range list.Items {
-		if n := &list.Items[i]; n.Name != than && view.NodeReady(n) && asked < witnesses {
+		if n := &list.Items[i]; n.Name != than && view.NodeReady(n) && asked < maxWitnesses {
 			asked++
 			live, err := r.node(ctx, n.Name)
 			if err != nil {
@@ -195,16 +195,15 @@ func (r *Reconciler) state(inst *v0.Instance, n Node) State {
 		},
 	}
 	for _, e := range inst.Status.Nodes {
-		s.Instance.Entries = append(s.Instance.Entries, e.Name)
+		s.Instance.StatusNodes = append(s.Instance.StatusNodes, e.Name)
 	}
 	return s
 }
 
-// instance does what is to be done about one Instance, and returns when to
-// look again; 0 is never.
+// instance reconciles one Instance, and returns when to look again; 0 is never.
 func (r *Reconciler) instance(ctx context.Context, cached *v0.Instance, n Node) (time.Duration, error) {
 	if result := Plan(r.state(cached, n)); result.Nothing() {
-		return result.Again, nil
+		return result.RequeueAfter, nil
 	}
 	key := client.ObjectKeyFromObject(cached)
 	inst := &v0.Instance{}
@@ -214,11 +213,11 @@ func (r *Reconciler) instance(ctx context.Context, cached *v0.Instance, n Node) 
 	state := r.state(inst, n)
 	result := Plan(state)
 	if result.Nothing() || inst.DeletionTimestamp != nil {
-		return result.Again, nil
+		return result.RequeueAfter, nil
 	}
 	if result.Delete || result.Leave || len(result.Free) > 0 {
 		if hold, back := r.health.cameBack(n.Name, key); back {
-			r.Log.Warn("a lost node's agent goes on: the node is left alone", "node", n.Name, "instance", key, "for", hold)
+			r.Log.Warn("the agent of a lost node still runs: the node is left alone", "node", n.Name, "instance", key, "for", hold)
 			return hold, nil
 		}
 		if err := r.remove(ctx, inst, state, result); err != nil {
@@ -227,16 +226,16 @@ func (r *Reconciler) instance(ctx context.Context, cached *v0.Instance, n Node) 
 		r.health.removed(n.Name, key)
 	}
 	if result.Clear {
-		return 0, r.clear(ctx, &v0.Instance{}, key, inst.UID, slices.Index(state.Instance.Entries, n.Name), n.Name)
+		return 0, r.clear(ctx, &v0.Instance{}, key, inst.UID, slices.Index(state.Instance.StatusNodes, n.Name), n.Name)
 	}
 	return 0, nil
 }
 
-// remove takes a node out of an Instance, or deletes it.
+// remove removes a node from an Instance, or deletes the Instance.
 func (r *Reconciler) remove(ctx context.Context, inst *v0.Instance, s State, result Result) error {
 	key, why := client.ObjectKeyFromObject(inst), "is gone"
 	if !s.Node.Gone {
-		why = "has not been ready for " + s.Node.Away.Round(time.Second).String()
+		why = "has not been ready for " + s.Node.AwayFor.Round(time.Second).String()
 	}
 	if result.Delete {
 		err := r.Client.Delete(ctx, inst, client.Preconditions{UID: &inst.UID, ResourceVersion: &inst.ResourceVersion})
@@ -262,17 +261,17 @@ func (r *Reconciler) remove(ctx context.Context, inst *v0.Instance, s State, res
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
-		return fmt.Errorf("take lost node %s out of Instance %s: %w", s.Node.Name, key, err)
+		return fmt.Errorf("remove lost node %s from Instance %s: %w", s.Node.Name, key, err)
 	}
-	r.Log.Warn("lost node taken out of an Instance", "instance", key, "node", s.Node.Name, "why", why, "freed", result.Free)
+	r.Log.Warn("lost node removed from an Instance", "instance", key, "node", s.Node.Name, "why", why, "freed", result.Free)
 	r.Events.Eventf(inst, nil, corev1.EventTypeWarning, "NodeLost", "RemoveNode",
-		"node %s %s: it no longer counts among those that see the device; slots freed: %d", s.Node.Name, why, len(result.Free))
+		"node %s %s: removed from the nodes that see the device; slots freed: %d", s.Node.Name, why, len(result.Free))
 	return nil
 }
 
-// clear removes an entry of status.nodes.
+// clear removes an element of status.nodes.
 func (r *Reconciler) clear(ctx context.Context, o client.Object, key types.NamespacedName, uid types.UID, i int, node string) error {
-	patch, err := EntryPatch(uid, i, node)
+	patch, err := StatusNodePatch(uid, i, node)
 	if err != nil {
 		return err
 	}
@@ -280,12 +279,12 @@ func (r *Reconciler) clear(ctx context.Context, o client.Object, key types.Names
 	o.SetName(key.Name)
 	err = r.Client.Status().Patch(ctx, o, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(view.FieldManager))
 	if err = client.IgnoreNotFound(err); err != nil { // gone, or the CRD has no status
-		return fmt.Errorf("remove the entry of lost node %s from the status of %s: %w", node, key, err)
+		return fmt.Errorf("remove lost node %s from status.nodes of %s: %w", node, key, err)
 	}
 	return nil
 }
 
-// configurations returns those that have a node's entry in their status.
+// configurations returns those whose status names a node.
 func (r *Reconciler) configurations(ctx context.Context, node string) ([]types.NamespacedName, error) {
 	list := &v0.ConfigurationList{}
 	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
@@ -300,8 +299,8 @@ func (r *Reconciler) configurations(ctx context.Context, node string) ([]types.N
 	return out, nil
 }
 
-// configuration removes the entry of a node that is gone: there is no agent to
-// do it.
+// configuration removes a node that is gone from status.nodes: there is no
+// agent to do it.
 func (r *Reconciler) configuration(ctx context.Context, key types.NamespacedName, node string) error {
 	c := &v0.Configuration{}
 	if err := r.Live.Get(ctx, key, c); err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
-// world is an API server, a cache of it that may be behind, and a clock.
-type world struct {
+// fixture is an API server, a cache of it that may be stale, and a clock.
+type fixture struct {
 	client.Client // the API server
 	t             *testing.T
 	cache         client.Client // nil: it shows what the API server has
@@ -31,19 +31,19 @@ type world struct {
 	events        int
 }
 
-func newWorld(t *testing.T, objects ...client.Object) *world {
+func newWorld(t *testing.T, objects ...client.Object) *fixture {
 	t.Helper()
-	w := &world{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	w := &fixture{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	w.Client = w.build(objects)
 	w.r = &Reconciler{
 		Client: behind{w}, Live: w, Events: w, Log: slog.New(slog.DiscardHandler),
 		Grace: Grace{Node: time.Minute, Last: 5 * time.Minute}, Now: func() time.Time { return w.now },
 	}
-	w.r.health.maxGap = w.r.interval() + late
+	w.r.health.maxLookGap = w.r.interval() + maxLookDelay
 	return w
 }
 
-func (w *world) build(objects []client.Object) client.Client {
+func (w *fixture) build(objects []client.Object) client.Client {
 	scheme, err := view.Scheme()
 	if err != nil {
 		w.t.Fatal(err)
@@ -58,8 +58,8 @@ func (w *world) build(objects []client.Object) client.Client {
 		}).Build()
 }
 
-// freeze makes the cache stay as it is.
-func (w *world) freeze() {
+// freeze makes the cache stop updating.
+func (w *fixture) freeze() {
 	var all []client.Object
 	nodes, instances := &corev1.NodeList{}, &v0.InstanceList{}
 	for _, list := range []client.ObjectList{nodes, instances} {
@@ -76,25 +76,25 @@ func (w *world) freeze() {
 	w.cache = w.build(all)
 }
 
-func (w *world) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+func (w *fixture) Get(ctx context.Context, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 	if w.away {
 		return apierrors.NewTimeoutError("away", 1)
 	}
 	return w.Client.Get(ctx, key, o, opts...)
 }
 
-func (w *world) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {
+func (w *fixture) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {
 	w.events++
 }
 
 // behind reads from the cache and writes to the API server.
-type behind struct{ *world }
+type behind struct{ *fixture }
 
 func (b behind) reader() client.Client {
 	if b.cache != nil {
 		return b.cache
 	}
-	return b.world.Client
+	return b.fixture.Client
 }
 
 func (b behind) Get(ctx context.Context, key client.ObjectKey, o client.Object, _ ...client.GetOption) error {
@@ -111,8 +111,8 @@ func (b behind) List(ctx context.Context, list client.ObjectList, opts ...client
 	return b.reader().List(ctx, list, keep...)
 }
 
-// pass lets the reconciler look at a node for a while, as often as it asks to.
-func (w *world) pass(node string, d time.Duration) {
+// pass makes the reconciler look at a node for a while, as often as it asks.
+func (w *fixture) pass(node string, d time.Duration) {
 	w.t.Helper()
 	for end := w.now.Add(d); ; {
 		res, err := w.r.Reconcile(w.t.Context(), reconcile.Request{NamespacedName: types.NamespacedName{Name: node}})
@@ -131,8 +131,9 @@ func (w *world) pass(node string, d time.Duration) {
 	}
 }
 
-// want checks spec.nodes and spec.deviceUsage; no nodes means no Instance.
-func (w *world) want(name string, usage map[string]string, nodes ...string) {
+// want checks spec.nodes and spec.deviceUsage; no nodes means that there is no
+// Instance.
+func (w *fixture) want(name string, usage map[string]string, nodes ...string) {
 	w.t.Helper()
 	inst := &v0.Instance{}
 	err := w.Client.Get(w.t.Context(), client.ObjectKey{Namespace: "d", Name: name}, inst)
@@ -155,7 +156,7 @@ func (w *world) want(name string, usage map[string]string, nodes ...string) {
 	}
 }
 
-func (w *world) ready(name string, ready bool) {
+func (w *fixture) ready(name string, ready bool) {
 	w.t.Helper()
 	n := &corev1.Node{}
 	if err := w.Client.Get(w.t.Context(), client.ObjectKey{Name: name}, n); err != nil {
@@ -224,7 +225,7 @@ func TestOutageDoesNotCount(t *testing.T) {
 	w.want("both", nil, "b")
 }
 
-// If no node is ready, something else is wrong than all of them.
+// If no node is ready, the fault is elsewhere.
 func TestMassOutage(t *testing.T) {
 	w := newWorld(t, kubeNode("a", "1", false), kubeNode("b", "2", false), instance("both", nil, "a", "b"),
 		instance("gone", nil, "c"))
@@ -293,7 +294,7 @@ func TestStaleCache(t *testing.T) {
 	})
 }
 
-func (w *world) set(name string, change func(*v0.Instance)) {
+func (w *fixture) set(name string, change func(*v0.Instance)) {
 	w.t.Helper()
 	inst := &v0.Instance{}
 	if err := w.Client.Get(w.t.Context(), client.ObjectKey{Namespace: "d", Name: name}, inst); err != nil {
@@ -305,8 +306,8 @@ func (w *world) set(name string, change func(*v0.Instance)) {
 	}
 }
 
-// An agent whose kubelet has stopped takes its place again: the two must not
-// fight about it.
+// An agent whose kubelet has stopped joins again: controller and agent must not
+// fight.
 func TestAgentGoesOn(t *testing.T) {
 	w := newWorld(t, kubeNode("a", "1", false), kubeNode("b", "2", true), instance("both", nil, "a", "b"))
 	w.pass("a", 61*time.Second)
@@ -320,7 +321,7 @@ func TestAgentGoesOn(t *testing.T) {
 	w.want("both", nil, "b")
 }
 
-// What nobody can be is as good as gone.
+// A name that no node can have counts as gone.
 func TestNoNodeOfThisName(t *testing.T) {
 	w := newWorld(t, kubeNode("b", "2", true), instance("one", map[string]string{"one-0": "No Node"}, "b"))
 	w.pass("No Node", time.Second)

@@ -16,34 +16,33 @@ import (
 // ResourceState is all that a plan about a Node's resources depends on.
 type ResourceState struct {
 	Capacity, Allocatable corev1.ResourceList
-	// Known tells whether there is an Instance or a Configuration of a name.
+	// Known reports whether an Instance or Configuration has a name.
 	Known func(name string) bool
-	// Since is when a resource was found to be left over; see ResourceResult.
+	// Since is when a resource was first found left over; see ResourceResult.
 	Since map[corev1.ResourceName]time.Time
-	// After is how long it must have been that.
-	After time.Duration
-	Now   time.Time
+	// Retention is how long a left-over resource is kept.
+	Retention time.Duration
+	Now       time.Time
 }
 
-// ResourceResult is what such a plan says.
+// ResourceResult is a plan about a Node's resources.
 type ResourceResult struct {
 	// Remove are the resources to remove, sorted.
 	Remove []corev1.ResourceName
 	// Since is what to remember for the next plan.
 	Since map[corev1.ResourceName]time.Time
-	// Again is when to plan anew though nothing changes; 0 is never.
-	Again time.Duration
+	// RequeueAfter is when to plan again if nothing changes; 0 is never.
+	RequeueAfter time.Duration
 }
 
-// PlanResources finds the resources of a Node that nothing stands for any
-// more. A resource is left over if it is ours, its capacity and what can be
-// allocated of it are 0, and neither an Instance nor a Configuration has its
-// name.
+// PlanResources finds the left-over resources of a Node. A resource is left
+// over if it is ours, its capacity and what can be allocated of it are 0, and
+// neither an Instance nor a Configuration has its name.
 //
-// The kubelet keeps the capacity of a device plugin that went for 5 minutes,
-// since it may come back; then it writes 0, once, and forgets it. Until then
-// it would write again what is removed. So the capacity must be 0, and must
-// have been left over for a while.
+// When a device plugin is gone, the kubelet keeps the capacity for 5 minutes,
+// since it may come back. Then it writes 0 once and forgets the resource; until
+// then it would restore what is removed. So the capacity must be 0, and have
+// been left over for a while.
 func PlanResources(s ResourceState) ResourceResult {
 	var out ResourceResult
 	for _, name := range leftOver(s.Capacity, s.Allocatable, s.Known) {
@@ -51,9 +50,9 @@ func PlanResources(s ResourceState) ResourceResult {
 		if !known || since.After(s.Now) {
 			since = s.Now
 		}
-		if left := s.After - s.Now.Sub(since); left > 0 {
-			if out.Again == 0 || left < out.Again {
-				out.Again = left
+		if left := s.Retention - s.Now.Sub(since); left > 0 {
+			if out.RequeueAfter == 0 || left < out.RequeueAfter {
+				out.RequeueAfter = left
 			}
 		} else {
 			out.Remove = append(out.Remove, name)
@@ -66,7 +65,7 @@ func PlanResources(s ResourceState) ResourceResult {
 	return out
 }
 
-// zero returns our resources of a Node of which there is nothing, sorted.
+// zero returns our resources of a Node whose value is 0, sorted.
 func zero(capacity, allocatable corev1.ResourceList) []corev1.ResourceName {
 	var out []corev1.ResourceName
 	names := slices.AppendSeq(slices.Collect(maps.Keys(capacity)), maps.Keys(allocatable))
@@ -86,9 +85,9 @@ func leftOver(capacity, allocatable corev1.ResourceList, known func(string) bool
 	})
 }
 
-// ResourcePatch returns the JSON patch for the status of a Node that removes
-// resources. It fails on the API server if one of them is not 0, or if the
-// Node is another one.
+// ResourcePatch returns the JSON patch that removes resources from the status
+// of a Node. The API server rejects it if one of them is not 0, or if the Node
+// was replaced.
 func ResourcePatch(uid types.UID, capacity, allocatable corev1.ResourceList, names []corev1.ResourceName) ([]byte, error) {
 	ops := []jsonpatch.Op{jsonpatch.SameUID(uid)}
 	for _, name := range names {

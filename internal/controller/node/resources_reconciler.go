@@ -23,14 +23,14 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
-// Resources removes what [PlanResources] says from the status of Nodes.
+// Resources removes what [PlanResources] finds from the status of Nodes.
 // Requests name nodes.
 type Resources struct {
 	// Client reads from the cache of package view and writes to the API.
 	Client client.Client
 	Log    *slog.Logger
-	// After is how long a resource must have been left over.
-	After time.Duration
+	// Retention is how long a left-over resource is kept.
+	Retention time.Duration
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
@@ -40,11 +40,11 @@ type Resources struct {
 
 var _ reconcile.Reconciler = (*Resources)(nil)
 
-// SetupWithManager makes the manager run the reconciler.
+// SetupWithManager adds the reconciler to the manager.
 func (r *Resources) SetupWithManager(mgr ctrl.Manager) error {
 	gone := builder.WithPredicates(loop.Gone())
 	return loop.Loop{
-		Name: "node-resources", Workers: workers, FirstRetry: firstRetry, Reconciler: r,
+		Name: "node-resources", Workers: workers, FirstRetryDelay: firstRetryDelay, Reconciler: r,
 		Watch: func(b *builder.Builder) {
 			b.For(&corev1.Node{}, builder.WithPredicates(hasZero())).
 				Watches(&v0.Instance{}, handler.EnqueueRequestsFromMapFunc(r.nodesWith), gone).
@@ -53,8 +53,7 @@ func (r *Resources) SetupWithManager(mgr ctrl.Manager) error {
 	}.AddTo(mgr)
 }
 
-// hasZero lets through Nodes with resources of ours of which there is nothing,
-// now or before.
+// hasZero passes Nodes with resources of ours that are 0 now or were before.
 func hasZero() predicate.Predicate {
 	has := func(o client.Object) bool {
 		n, ok := o.(*corev1.Node)
@@ -66,8 +65,8 @@ func hasZero() predicate.Predicate {
 	}
 }
 
-// nodesWith returns the nodes that have nothing of the resource of an Instance
-// or Configuration, which is gone. Its time begins now.
+// nodesWith returns the nodes where the resource of a deleted Instance or
+// Configuration is 0. Their time starts again now.
 func (r *Resources) nodesWith(ctx context.Context, o client.Object) []reconcile.Request {
 	list := &corev1.NodeList{}
 	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
@@ -87,7 +86,7 @@ func (r *Resources) nodesWith(ctx context.Context, o client.Object) []reconcile.
 	return out
 }
 
-// Reconcile looks at one Node and does what is to be done.
+// Reconcile reconciles one Node.
 func (r *Resources) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	node := &corev1.Node{}
 	err := r.Client.Get(ctx, req.NamespacedName, node, client.UnsafeDisableDeepCopy)
@@ -105,11 +104,11 @@ func (r *Resources) Reconcile(ctx context.Context, req reconcile.Request) (recon
 	result := PlanResources(ResourceState{
 		Capacity: node.Status.Capacity, Allocatable: node.Status.Allocatable,
 		Known: func(name string) bool { return known[name] },
-		Since: r.remembered(req.Name), After: r.After, Now: r.now(),
+		Since: r.remembered(req.Name), Retention: r.Retention, Now: r.now(),
 	})
 	r.remember(req.Name, result.Since)
 	if len(result.Remove) == 0 {
-		return reconcile.Result{RequeueAfter: result.Again}, nil
+		return reconcile.Result{RequeueAfter: result.RequeueAfter}, nil
 	}
 	patch, err := ResourcePatch(node.UID, node.Status.Capacity, node.Status.Allocatable, result.Remove)
 	if err != nil {
@@ -122,11 +121,11 @@ func (r *Resources) Reconcile(ctx context.Context, req reconcile.Request) (recon
 		return reconcile.Result{}, fmt.Errorf("remove left-over resources %v from Node %s: %w", result.Remove, node.Name, err)
 	}
 	r.Log.Info("left-over resources removed", "node", node.Name, "resources", result.Remove)
-	// If the kubelet writes one of them again, that is a new beginning.
+	// If the kubelet writes one of them again, its time starts again.
 	for _, name := range result.Remove {
 		r.anew(req.Name, name)
 	}
-	return reconcile.Result{RequeueAfter: result.Again}, nil
+	return reconcile.Result{RequeueAfter: result.RequeueAfter}, nil
 }
 
 func (r *Resources) now() time.Time {
@@ -161,7 +160,7 @@ func (r *Resources) remembered(node string) map[corev1.ResourceName]time.Time {
 	return maps.Clone(r.since[node])
 }
 
-// anew forgets how long a resource has been left over.
+// anew restarts the time for which a resource has been left over.
 func (r *Resources) anew(node string, name corev1.ResourceName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

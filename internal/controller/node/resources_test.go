@@ -32,20 +32,20 @@ func TestPlanResources(t *testing.T) {
 		{"the plugin has gone: its grace period runs", list("akri.sh/old", "2"), list("akri.sh/old", "0"), ago(time.Hour), ResourceResult{}},
 		{"an Instance stands for it", list("akri.sh/known", "0"), list("akri.sh/known", "0"), since{"akri.sh/known": now.Add(-time.Hour)}, ResourceResult{}},
 		{"found just now", list("akri.sh/old", "0"), list("akri.sh/old", "0"), nil,
-			ResourceResult{Since: ago(0), Again: 6 * time.Minute}},
+			ResourceResult{Since: ago(0), RequeueAfter: 6 * time.Minute}},
 		{"not long enough", list("akri.sh/old", "0"), list("akri.sh/old", "0"), ago(2 * time.Minute),
-			ResourceResult{Since: ago(2 * time.Minute), Again: 4 * time.Minute}},
+			ResourceResult{Since: ago(2 * time.Minute), RequeueAfter: 4 * time.Minute}},
 		{"the clock was set back", list("akri.sh/old", "0"), nil, ago(-time.Hour),
-			ResourceResult{Since: ago(0), Again: 6 * time.Minute}},
+			ResourceResult{Since: ago(0), RequeueAfter: 6 * time.Minute}},
 		{"long enough", list("akri.sh/old", "0", "akri.sh/known", "0", "cpu", "0"), list("akri.sh/old", "0"), ago(6 * time.Minute),
 			ResourceResult{Remove: []corev1.ResourceName{"akri.sh/old"}, Since: ago(6 * time.Minute)}},
 		{"of several kinds", list("akri.sh/old", "0"), list("akri.sh/new", "0"), ago(time.Hour),
-			ResourceResult{Remove: []corev1.ResourceName{"akri.sh/old"}, Again: 6 * time.Minute,
+			ResourceResult{Remove: []corev1.ResourceName{"akri.sh/old"}, RequeueAfter: 6 * time.Minute,
 				Since: since{"akri.sh/old": now.Add(-time.Hour), "akri.sh/new": now}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := PlanResources(ResourceState{
-				Capacity: tt.capacity, Allocatable: tt.alloc, Since: tt.since, After: 6 * time.Minute, Now: now,
+				Capacity: tt.capacity, Allocatable: tt.alloc, Since: tt.since, Retention: 6 * time.Minute, Now: now,
 				Known: func(name string) bool { return name == "known" },
 			})
 			if d := cmp.Diff(tt.want, got); d != "" {

@@ -15,19 +15,19 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
-// workers is how many nodes each loop of this package works on at a time, and
-// firstRetry when it tries again what has failed.
+// Each loop of this package works on this many nodes at a time, and retries
+// after this delay at first.
 const (
-	workers    = 4
-	firstRetry = 50 * time.Millisecond
+	workers         = 4
+	firstRetryDelay = 50 * time.Millisecond
 )
 
-// SetupWithManager makes the manager run the reconciler. The indexes of
-// package view must be there.
+// SetupWithManager adds the reconciler to the manager. The indexes of package
+// view must be registered.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
-	r.health.maxGap = r.interval() + late
+	r.health.maxLookGap = r.interval() + maxLookDelay
 	return loop.Loop{
-		Name: "node", Workers: workers, FirstRetry: firstRetry, Reconciler: r,
+		Name: "node", Workers: workers, FirstRetryDelay: firstRetryDelay, Reconciler: r,
 		Watch: func(b *builder.Builder) {
 			b.For(&corev1.Node{}, builder.WithPredicates(loop.Changed(readinessOf))).
 				Watches(&v0.Instance{}, loop.For(nodesOfInstance)).
@@ -36,7 +36,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}.AddTo(mgr)
 }
 
-// readiness is whether a Node is ready, and which one of its name it is.
+// readiness is whether a Node is ready, and its UID.
 type readiness struct {
 	ready bool
 	uid   types.UID
@@ -60,8 +60,7 @@ func nodesOfInstance(o client.Object) []reconcile.Request {
 	return out
 }
 
-// nodesOfConfiguration returns the nodes that have an entry in a
-// Configuration's status.
+// nodesOfConfiguration returns the nodes in a Configuration's status.
 func nodesOfConfiguration(o client.Object) []reconcile.Request {
 	c, ok := o.(*v0.Configuration)
 	if !ok {

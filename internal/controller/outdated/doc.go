@@ -1,14 +1,13 @@
-// Package outdated looks after Pods of users that hold a device as it no longer
-// is.
+// Package outdated handles users' Pods whose device has changed since they got
+// it.
 //
-// An agent says in status.nodes of an Instance which Pods of its node were given
-// the device before it changed under its id. Brokers are replaced (package
-// broker). All others are their users': an Event on the Pod says what has
-// changed, a condition of the Instance names it (package status), and a Pod that
-// has the annotation akri.sh/evict-on-change: "true" is evicted, so that what
-// made it makes it anew. Pods of Jobs are among these: a Job that is half done is
-// its user's business.
+// An agent lists in status.nodes of an Instance which Pods on its node got the
+// device before it changed under its id. Brokers are replaced (package broker).
+// All other Pods belong to users: an Event on the Pod says what has changed,
+// and a condition of the Instance names the Pod (package status). A Pod with
+// the annotation akri.sh/evict-on-change: "true" is evicted, so that its owner
+// makes a new one. Pods of Jobs are users' Pods here: a Job may be half done.
 //
-// An agent is heard about Pods that run on its own node and ask for the
-// Instance's slots, and about no others.
+// An agent is believed only about Pods that run on its own node and ask for the
+// Instance's slots.
 package outdated

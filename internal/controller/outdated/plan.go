@@ -13,17 +13,16 @@ import (
 type Decision int
 
 const (
-	// Ignore: it is gone, about to go, a broker, or not what the agent can
-	// speak of.
+	// Ignore it: it is gone, being deleted, a broker, or not the agent's to
+	// report.
 	Ignore Decision = iota
 	// Tell its user.
 	Tell
-	// Evict it, and tell.
+	// Evict it, and tell its user.
 	Evict
 )
 
-// Plan decides about the Pod that node says holds a slot of an Instance as it no
-// longer is.
+// Plan decides about a Pod that node reports as outdated.
 func Plan(inst *v0.Instance, node v0.InstanceNode, slot v0.OutdatedSlot, pod *corev1.Pod) Decision {
 	ref := workload.OwnerInstance(pod)
 	switch {
@@ -34,7 +33,7 @@ func Plan(inst *v0.Instance, node v0.InstanceNode, slot v0.OutdatedSlot, pod *co
 		!asksFor(&pod.Spec, v0.ResourceName(inst.Name), v0.ResourceName(inst.Spec.ConfigurationName)):
 		return Ignore
 	case node.State == v0.DeviceOffline:
-		return Tell // what comes in its place would find no device
+		return Tell // its replacement would find no device
 	case pod.Annotations[v0.AnnotationEvictOnChange] == "true":
 		return Evict
 	default:
@@ -42,7 +41,7 @@ func Plan(inst *v0.Instance, node v0.InstanceNode, slot v0.OutdatedSlot, pod *co
 	}
 }
 
-// asksFor tells whether a container of a Pod has one of the resources.
+// asksFor reports whether a container of a Pod requests one of the resources.
 func asksFor(spec *corev1.PodSpec, resources ...string) bool {
 	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range list {

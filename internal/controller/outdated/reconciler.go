@@ -24,40 +24,40 @@ import (
 )
 
 const (
-	// reason is that of the Events.
+	// reason is the reason of the Events.
 	reason = "DeviceChanged"
-	// again is when a Pod that stays is looked at again: it may have been
-	// annotated.
-	again = time.Minute
-	// refused is when an eviction is tried again that a disruption budget did
-	// not allow.
-	refused = 10 * time.Second
+	// lookInterval is how often a Pod that stays is looked at again: it may be
+	// annotated later.
+	lookInterval = time.Minute
+	// evictionRetryDelay is the delay after a disruption budget refused an
+	// eviction.
+	evictionRetryDelay = 10 * time.Second
 )
 
-// Reconciler does what [Plan] says. Requests name Instances.
+// Reconciler carries out [Plan]. Requests name Instances.
 type Reconciler struct {
 	// Client reads from the cache of package view and writes to the API.
 	Client client.Client
-	// Live reads from the API server: the cache has no Pods of users.
+	// Live reads from the API server: the cache has no users' Pods.
 	Live   client.Reader
 	Events loop.Recorder
 	Log    *slog.Logger
 
 	mu sync.Mutex
-	// told are the changes that were told of, by Instance.
+	// told are the changes that were reported, by Instance.
 	told map[types.NamespacedName]map[v0.OutdatedSlot]bool
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
 
-// SetupWithManager makes the manager run the reconciler.
+// SetupWithManager adds the reconciler to the manager.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	concerned := predicate.NewPredicateFuncs(func(o client.Object) bool {
 		inst, ok := o.(*v0.Instance)
 		return ok && (anyOutdated(inst) || r.knows(client.ObjectKeyFromObject(inst)))
 	})
 	return loop.Loop{
-		Name: "outdated", Workers: 2, FirstRetry: 100 * time.Millisecond, Reconciler: r,
+		Name: "outdated", Workers: 2, FirstRetryDelay: 100 * time.Millisecond, Reconciler: r,
 		Watch: func(b *builder.Builder) { b.For(&v0.Instance{}, builder.WithPredicates(concerned)) },
 	}.AddTo(mgr)
 }
@@ -77,7 +77,7 @@ func (r *Reconciler) knows(key types.NamespacedName) bool {
 	return len(r.told[key]) > 0
 }
 
-// Reconcile looks at one Instance and does what is to be done.
+// Reconcile reconciles one Instance.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	inst := &v0.Instance{}
 	err := r.Client.Get(ctx, req.NamespacedName, inst, client.UnsafeDisableDeepCopy)
@@ -114,7 +114,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	return result, nil
 }
 
-// pod looks after one Pod, and returns when to look again.
+// pod handles one Pod, and returns when to look again.
 func (r *Reconciler) pod(ctx context.Context, inst *v0.Instance, node v0.InstanceNode, slot v0.OutdatedSlot) (time.Duration, error) {
 	pod := &corev1.Pod{}
 	key := types.NamespacedName{Namespace: slot.PodNamespace, Name: slot.PodName}
@@ -127,7 +127,7 @@ func (r *Reconciler) pod(ctx context.Context, inst *v0.Instance, node v0.Instanc
 	switch Plan(inst, node, slot, pod) {
 	case Tell:
 		r.tell(inst, slot, pod, false)
-		return again, nil
+		return lookInterval, nil
 	case Evict:
 		r.tell(inst, slot, pod, true)
 		return r.evict(ctx, pod)
@@ -135,7 +135,7 @@ func (r *Reconciler) pod(ctx context.Context, inst *v0.Instance, node v0.Instanc
 	return 0, nil
 }
 
-// tell makes an Event, once for each change.
+// tell creates an Event, once for each change.
 func (r *Reconciler) tell(inst *v0.Instance, slot v0.OutdatedSlot, pod *corev1.Pod, evict bool) {
 	key := client.ObjectKeyFromObject(inst)
 	r.mu.Lock()
@@ -151,7 +151,7 @@ func (r *Reconciler) tell(inst *v0.Instance, slot v0.OutdatedSlot, pod *corev1.P
 	if known {
 		return
 	}
-	r.Log.Warn("a Pod holds a device as it no longer is", "instance", key, "pod", client.ObjectKeyFromObject(pod), "change", slot.Change)
+	r.Log.Warn("the device of a Pod has changed since the Pod got it", "instance", key, "pod", client.ObjectKeyFromObject(pod), "change", slot.Change)
 	about := &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
@@ -170,10 +170,10 @@ func (r *Reconciler) evict(ctx context.Context, pod *corev1.Pod) (time.Duration,
 		r.Log.Info("Pod evicted: its device has changed", "pod", key)
 		return 0, nil
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return 0, nil // it, or at least this one, is gone
+		return 0, nil // gone, or replaced
 	case apierrors.IsTooManyRequests(err):
 		r.Log.Info("Pod not evicted yet", "pod", key, "why", err)
-		return refused, nil
+		return evictionRetryDelay, nil
 	}
 	return 0, fmt.Errorf("evict Pod %s: %w", key, err)
 }

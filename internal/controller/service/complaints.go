@@ -8,13 +8,13 @@ import (
 )
 
 // Complaints remembers what is wrong with the Services of Configurations, for
-// the conditions. It lives in memory: after a restart all are tried again.
+// the conditions. It is kept in memory: after a restart all are tried again.
 type Complaints struct {
 	mu    sync.Mutex
 	about map[subjectKey]complaint
-	// fine are Configurations of which a Service is as it should be.
+	// fine are Configurations that have a Service without complaint.
 	fine map[types.NamespacedName]bool
-	// changed gets the Configurations about which something else is said.
+	// changed is called with Configurations whose verdict may have changed.
 	changed func(types.NamespacedName)
 }
 
@@ -28,9 +28,8 @@ type complaint struct {
 	reason, message string
 }
 
-// NewComplaints returns an empty memory. Changed is called, without locks
-// held, with each Configuration whose verdict may have changed; it must not
-// block.
+// NewComplaints returns an empty memory. Changed is called, without locks held,
+// with each Configuration whose verdict may have changed; it must not block.
 func NewComplaints(changed func(configuration types.NamespacedName)) *Complaints {
 	return &Complaints{
 		about: map[subjectKey]complaint{}, fine: map[types.NamespacedName]bool{}, changed: changed,
@@ -38,8 +37,8 @@ func NewComplaints(changed func(configuration types.NamespacedName)) *Complaints
 }
 
 // Verdict returns what is wrong with the Services of a Configuration, and
-// whether any was tried since the start. Of several complaints it is the one
-// about the first name.
+// whether any was tried since the start. If there are several complaints, it
+// returns the first by name.
 func (c *Complaints) Verdict(configuration types.NamespacedName) (tried bool, reason, message string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,7 +58,7 @@ func before(a, b subjectKey) bool {
 	return cmp.Or(cmp.Compare(b.kind, a.kind), cmp.Compare(a.name.Name, b.name.Name)) < 0
 }
 
-// wrong notes what is wrong with the Service of a subject.
+// wrong records a complaint about the Service of a subject.
 func (c *Complaints) wrong(s subjectKey, configuration types.NamespacedName, reason, message string) {
 	c.note(configuration, func() bool {
 		now := complaint{configuration, reason, message}
@@ -69,7 +68,7 @@ func (c *Complaints) wrong(s subjectKey, configuration types.NamespacedName, rea
 	})
 }
 
-// right notes that the Service of a subject is as it should be.
+// right records that the Service of a subject is right.
 func (c *Complaints) right(s subjectKey, configuration types.NamespacedName) {
 	c.note(configuration, func() bool {
 		_, news := c.about[s]
@@ -80,7 +79,7 @@ func (c *Complaints) right(s subjectKey, configuration types.NamespacedName) {
 	})
 }
 
-// drop forgets a subject that is gone or has no Service to have.
+// drop forgets a subject that is gone or needs no Service.
 func (c *Complaints) drop(s subjectKey) {
 	if c == nil {
 		return

@@ -6,14 +6,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// linger is how long a Service stays when its last backend is gone but
-// another may come.
-const linger = 30 * time.Second
+// lingerPeriod is how long a Service stays when its last backend is gone but
+// another is expected.
+const lingerPeriod = 30 * time.Second
 
-// Backends is how the Pods of a Service fare.
+// Backends counts the Pods of a Service.
 type Backends struct {
-	// Running Pods, and Left: those that have not ended, running or not,
-	// being deleted or not.
+	// Running Pods; Left are those that have not ended, running or not, being
+	// deleted or not.
 	Running, Left int
 }
 
@@ -24,8 +24,8 @@ type Existing struct {
 	Ours bool
 	// Owner is the UID of the subject that it was made for.
 	Owner types.UID
-	// Hash is that of the spec that it was written from; empty if upstream's
-	// controller made it.
+	// Hash is of the spec that it was made from; empty if upstream's controller
+	// made it.
 	Hash        string
 	Terminating bool
 }
@@ -37,13 +37,12 @@ type State struct {
 	Subject types.UID
 	// Hash of the Service that is wanted; empty if none is.
 	Hash string
-	// Hold keeps what is there: the spec is broken.
+	// Hold means: change nothing, the spec is broken.
 	Hold     bool
 	Backends Backends
-	// Expected means that brokers are wanted, so that one that is missing
-	// will come back.
+	// Expected means that brokers are wanted, so a missing one will come back.
 	Expected bool
-	// Empty is since when there has been no backend; zero if there is one.
+	// Empty is since when there is no backend; zero if there is one.
 	Empty    time.Time
 	Existing *Existing
 	Now      time.Time
@@ -63,11 +62,11 @@ const (
 	Conflict
 )
 
-// Result is what a plan says.
+// Result is a plan.
 type Result struct {
 	Verb Verb
-	// Again is when to plan anew though nothing changes; 0 is never.
-	Again time.Duration
+	// RequeueAfter is when to plan again if nothing changes; 0 is never.
+	RequeueAfter time.Duration
 }
 
 // Plan decides about one Service.
@@ -87,15 +86,16 @@ func Plan(s State) Result {
 	case s.Hash == "":
 		return remove()
 	case ours && s.Existing.Owner != s.Subject:
-		// The Service of an earlier subject goes, and its end brings us back.
+		// The Service of an earlier subject is deleted, which triggers us
+		// again.
 		return remove()
 	}
 	if s.Backends.Left == 0 {
 		if !ours || !s.Expected {
 			return remove()
 		}
-		if left := linger - s.Now.Sub(s.Empty); left > 0 {
-			return Result{Again: min(left, linger)}
+		if left := lingerPeriod - s.Now.Sub(s.Empty); left > 0 {
+			return Result{RequeueAfter: min(left, lingerPeriod)}
 		}
 		return remove()
 	}
@@ -106,7 +106,7 @@ func Plan(s State) Result {
 		}
 		return Result{Verb: Conflict}
 	case s.Existing == nil && s.Backends.Running == 0:
-		return Result{} // made when the first one runs
+		return Result{} // created when the first one runs
 	case s.Existing != nil && (s.Existing.Terminating || s.Existing.Hash == s.Hash):
 		return Result{}
 	}

@@ -34,7 +34,7 @@ func TestPlan(t *testing.T) {
 		{"changed while none runs", State{Subject: "i", Hash: "h", Backends: waits, Existing: ours(stale)}, Apply, 0},
 		{"upstream made it", State{Subject: "i", Hash: "h", Backends: runs, Existing: ours(upstream)}, Apply, 0},
 		{"on its way out", State{Subject: "i", Hash: "h", Backends: runs, Existing: ours(going, stale)}, Keep, 0},
-		{"not wanted any more", State{Subject: "i", Backends: runs, Existing: ours()}, Delete, 0},
+		{"no longer wanted", State{Subject: "i", Backends: runs, Existing: ours()}, Delete, 0},
 		{"not wanted, on its way out", State{Subject: "i", Existing: ours(going)}, Keep, 0},
 		{"broken spec keeps the old one", State{Subject: "i", Hold: true, Existing: ours()}, Keep, 0},
 		{"subject gone", State{Existing: ours(), Backends: runs}, Delete, 0},
@@ -51,8 +51,8 @@ func TestPlan(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.state.Now = t0
-			if got := Plan(tt.state); got.Verb != tt.want || got.Again != tt.again {
-				t.Errorf("verb %d again in %s, want %d, %s", got.Verb, got.Again, tt.want, tt.again)
+			if got := Plan(tt.state); got.Verb != tt.want || got.RequeueAfter != tt.again {
+				t.Errorf("verb %d again in %s, want %d, %s", got.Verb, got.RequeueAfter, tt.want, tt.again)
 			}
 		})
 	}

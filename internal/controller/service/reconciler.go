@@ -21,13 +21,13 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// retry is when to look again at what somebody else has to set right: a
+// retryDelay is when to retry after a problem that somebody else must fix: a
 // foreign Service, or a spec that the API server refuses. An edit of the
-// Configuration is seen at once.
-const retry = 5 * time.Minute
+// Configuration triggers a retry at once.
+const retryDelay = 5 * time.Minute
 
-// Reconciler keeps Services as [Plan] says. Requests name a subject; there is
-// one Reconciler for Instances and one for Configurations.
+// Reconciler keeps Services as [Plan] decides. Requests name a subject. There
+// is one Reconciler for Instances and one for Configurations.
 type Reconciler struct {
 	// Client reads from the cache of package view and writes to the API.
 	Client client.Client
@@ -35,7 +35,7 @@ type Reconciler struct {
 	Live   client.Reader
 	Events loop.Recorder
 	Log    *slog.Logger
-	// Complaints get what is wrong; nil for nobody.
+	// Complaints record what is wrong; may be nil.
 	Complaints *Complaints
 	// Kind of the subjects.
 	Kind Kind
@@ -46,20 +46,20 @@ type Reconciler struct {
 	memory map[types.NamespacedName]*memory
 }
 
-// Kind tells the two kinds of subjects apart.
+// Kind is the kind of a subject.
 type Kind int
 
 const (
-	// OfInstance Services are over the brokers of one Instance.
+	// OfInstance Services select the brokers of one Instance.
 	OfInstance Kind = iota
-	// OfConfiguration Services are over all brokers of a Configuration.
+	// OfConfiguration Services select all brokers of a Configuration.
 	OfConfiguration
 )
 
-// memory is what is kept of a subject between two looks at it.
+// memory is what is remembered of a subject.
 type memory struct {
 	empty time.Time // since when there has been no backend
-	// told is the last complaint, and until when what it is about is left alone.
+	// told is the last complaint, and until when there is no retry.
 	told    string
 	hash    string
 	blocked time.Time
@@ -88,7 +88,7 @@ func (r *Reconciler) newSubject() client.Object {
 	return &v0.Instance{}
 }
 
-// Reconcile looks at the Service of one subject and does what is to be done.
+// Reconcile reconciles the Service of one subject.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	sub, err := r.subject(ctx, req.NamespacedName)
 	if err != nil {
@@ -134,12 +134,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	switch result.Verb {
 	case Apply:
 		if wait := mem.blocked.Sub(state.Now); wait > 0 && mem.hash == state.Hash {
-			return reconcile.Result{RequeueAfter: min(wait, retry)}, nil
+			return reconcile.Result{RequeueAfter: min(wait, retryDelay)}, nil
 		}
-		result.Again, err = r.apply(ctx, sub, want, state.Existing, mem)
+		result.RequeueAfter, err = r.apply(ctx, sub, want, state.Existing, mem)
 	case Delete:
 		if sub.object == nil {
-			// The watches are not in step: the cache may not show it yet.
+			// The watches are not in step: it may not be in the cache yet.
 			if there, err := r.subjectExists(ctx, req.NamespacedName); there || err != nil {
 				return reconcile.Result{}, err
 			}
@@ -147,8 +147,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		err = r.delete(ctx, req.Namespace, workload.ServiceName(req.Name), state.Existing.UID)
 	case Conflict:
 		r.complain(sub, mem, "ServiceNameTaken", fmt.Sprintf(
-			"Service %s is there already and was not made for this %s: delete or rename it", workload.ServiceName(req.Name), r.kindName()))
-		result.Again = retry
+			"Service %s already exists and was not made for this %s: delete or rename it", workload.ServiceName(req.Name), r.kindName()))
+		result.RequeueAfter = retryDelay
 	}
 	if err != nil {
 		return reconcile.Result{}, err
@@ -158,7 +158,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 		delete(r.memory, req.NamespacedName)
 		r.mu.Unlock()
 	}
-	return reconcile.Result{RequeueAfter: result.Again}, nil
+	return reconcile.Result{RequeueAfter: result.RequeueAfter}, nil
 }
 
 func (r *Reconciler) kindName() string {
@@ -189,7 +189,7 @@ func (r *Reconciler) remember(key types.NamespacedName) *memory {
 	return m
 }
 
-// subject reads the object that a Service is for, and what is wanted for it.
+// subject reads a subject, and what is wanted for it.
 func (r *Reconciler) subject(ctx context.Context, key types.NamespacedName) (subject, error) {
 	var sub subject
 	configKey := key
@@ -207,7 +207,7 @@ func (r *Reconciler) subject(ctx context.Context, key types.NamespacedName) (sub
 	}
 	config := &v0.Configuration{}
 	if err := r.Client.Get(ctx, configKey, config, client.UnsafeDisableDeepCopy); err != nil {
-		sub.hold = true // nothing is known of what is wanted
+		sub.hold = true // what is wanted is unknown
 		return sub, ignoreNotFound(err, "read Configuration", configKey)
 	}
 	sub.config = config
@@ -230,7 +230,8 @@ func (r *Reconciler) subject(ctx context.Context, key types.NamespacedName) (sub
 	return sub, nil
 }
 
-// subjectExists asks the API server whether a subject is there to stay.
+// subjectExists asks the API server whether a subject exists and is not being
+// deleted.
 func (r *Reconciler) subjectExists(ctx context.Context, key types.NamespacedName) (bool, error) {
 	o := r.newSubject()
 	if err := r.Live.Get(ctx, key, o); err != nil {
@@ -271,14 +272,14 @@ func (r *Reconciler) backends(ctx context.Context, key types.NamespacedName) (Ba
 	return b, nil
 }
 
-// isBackend tells whether a Pod carries all labels of a broker.
+// isBackend reports whether a Pod carries all labels of a broker.
 func isBackend(o client.Object) bool {
 	l := o.GetLabels()
 	return l[v0.LabelController] == v0.ControllerName && l[v0.LabelConfiguration] != "" && l[v0.LabelInstance] != ""
 }
 
-// existing returns the Service that has the subject's name, or nil. The cache
-// does not hold foreign Services, so before one is made the API server is
+// existing returns the Service that has the subject's name, or nil. Foreign
+// Services are not in the cache, so before one is created the API server is
 // asked.
 func (r *Reconciler) existing(ctx context.Context, key types.NamespacedName, s State) (*Existing, error) {
 	name := types.NamespacedName{Namespace: key.Namespace, Name: workload.ServiceName(key.Name)}
@@ -305,11 +306,11 @@ func (r *Reconciler) existing(ctx context.Context, key types.NamespacedName, s S
 	return e, nil
 }
 
-// apply writes the Service. The wait is when to try again if nothing changes.
+// apply writes the Service. It returns when to try again if nothing changes.
 func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.Unstructured, old *Existing, mem *memory) (time.Duration, error) {
 	opts := []client.ApplyOption{client.FieldOwner(view.FieldManager)}
 	if old != nil {
-		// This very Service, whoever else has written to it.
+		// This Service and no later one, whoever else has written to it.
 		want.SetUID(old.UID)
 		opts = append(opts, client.ForceOwnership)
 	}
@@ -332,13 +333,13 @@ func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.
 	case view.Temporary(err):
 		return 0, fmt.Errorf("apply Service %s: %w", key, err)
 	}
-	mem.hash, mem.blocked = hash, r.now().Add(retry)
+	mem.hash, mem.blocked = hash, r.now().Add(retryDelay)
 	r.complain(sub, mem, "ServiceSpecRefused", fmt.Sprintf("apply Service %s: %v", key.Name, err))
-	return retry, nil
+	return retryDelay, nil
 }
 
-// complain tells, in an Event once and in a condition, on the Configuration,
-// what its user has to set right.
+// complain reports what the user must fix, once in an Event on the
+// Configuration, and in its condition.
 func (r *Reconciler) complain(sub subject, mem *memory, reason, message string) {
 	message = shorten.Text(message, 900)
 	r.Complaints.wrong(subjectKey{r.Kind, client.ObjectKeyFromObject(sub.object)}, client.ObjectKeyFromObject(sub.config), reason, message)

@@ -19,14 +19,14 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
-// SetupWithManager makes the manager run the reconciler. The indexes of
-// package view must be there.
+// SetupWithManager adds the reconciler to the manager. The indexes of package
+// view must be registered.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	name := "instance-service"
 	if r.Kind == OfConfiguration {
 		name = "configuration-service"
 	}
-	return loop.Loop{Name: name, Workers: 4, FirstRetry: 50 * time.Millisecond, Watch: r.watch, Reconciler: r}.AddTo(mgr)
+	return loop.Loop{Name: name, Workers: 4, FirstRetryDelay: 50 * time.Millisecond, Watch: r.watch, Reconciler: r}.AddTo(mgr)
 }
 
 func (r *Reconciler) watch(b *builder.Builder) {
@@ -43,10 +43,10 @@ func (r *Reconciler) watch(b *builder.Builder) {
 	}
 }
 
-// staying tells whether an object is not being deleted.
+// staying reports whether an object is not being deleted.
 func staying(o client.Object) bool { return o.GetDeletionTimestamp() == nil }
 
-// backendChanged lets through what changes the count of backends.
+// backendChanged passes changes that affect the count of backends.
 func backendChanged() predicate.Predicate {
 	kind := func(o client.Object) string {
 		pod, ok := o.(*corev1.Pod)

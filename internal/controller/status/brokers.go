@@ -15,45 +15,45 @@ import (
 )
 
 const (
-	// slow is how long a broker may take for what usually takes seconds.
-	slow = time.Minute
-	// noRoom is how long a broker may wait for the scheduler: the kubelet tells
-	// of new resources when it next reports its status.
-	noRoom = 30 * time.Second
-	// calm is how long a container that was restarted must have run to count as
-	// well: between two crashes it runs too.
-	calm = time.Minute
+	// startTimeout is how long a broker may take to start and become ready.
+	startTimeout = time.Minute
+	// schedulingTimeout is how long a broker may be unschedulable: the kubelet
+	// reports new resources with its next status.
+	schedulingTimeout = 30 * time.Second
+	// stablePeriod is how long a restarted container must have run to count as
+	// well: it also runs between two crashes.
+	stablePeriod = time.Minute
 )
 
-// Health says how a broker fares.
+// Health is how a broker is doing.
 type Health int
 
-// Healths, from good to bad.
+// Values of Health, from good to bad.
 const (
-	// Ready: it runs, or is a Job's Pod that did its work.
+	// Ready: it runs, or is a Job's Pod that has succeeded.
 	Ready Health = iota
-	// Recovering: it runs again, not long enough to be believed.
+	// Recovering: it runs again, but not for long enough.
 	Recovering
-	// Starting: not yet, and not for long.
+	// Starting: it does not run yet, and has time left.
 	Starting
-	// Broken: it waits for what will not come by itself.
+	// Broken: it does not run, and waiting will not help.
 	Broken
 )
 
-// Broker is a broker's Pod as far as conditions tell of it.
+// Broker is what conditions need to know of a broker's Pod.
 type Broker struct {
 	Name     string
 	UID      types.UID
 	Instance string
 	Health   Health
-	// Reason is a word, such as CrashLoopBackOff; Why is for people.
+	// Reason is one word, such as CrashLoopBackOff; Why is for people.
 	Reason, Why string
-	// Again is when it will be judged otherwise though nothing happens; 0 is
+	// RequeueAfter is when the result changes if nothing else happens; 0 is
 	// never.
-	Again time.Duration
+	RequeueAfter time.Duration
 }
 
-// Judge says how a broker's Pod fares; ofJob tells that it may end.
+// Judge returns how a broker's Pod is doing. A Pod of a Job (ofJob) may end.
 func Judge(pod *corev1.Pod, ofJob bool, now time.Time) Broker {
 	b := Broker{Name: pod.Name, UID: pod.UID}
 	age := now.Sub(pod.CreationTimestamp.Time)
@@ -61,7 +61,7 @@ func Judge(pod *corev1.Pod, ofJob bool, now time.Time) Broker {
 	case pod.Status.Phase == corev1.PodSucceeded && ofJob:
 		return b
 	case pod.Status.Phase == corev1.PodSucceeded:
-		return b.broken("Completed", "it ended; a broker is to run for as long as its device is there")
+		return b.broken("Completed", "it ended, but a broker must run for as long as its device is there")
 	case pod.Status.Phase == corev1.PodFailed:
 		reason := pod.Status.Reason
 		if reason == "" {
@@ -70,17 +70,17 @@ func Judge(pod *corev1.Pod, ofJob bool, now time.Time) Broker {
 		return b.broken(reason, ended(pod))
 	}
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		// Until the kubelet next looks at the Pod, which may be when the back-off
-		// is over, it says only that the container has ended.
+		// Until the kubelet syncs the Pod again, possibly when the back-off is
+		// over, its status says only that the container has ended.
 		if t := c.State.Terminated; t != nil && t.ExitCode != 0 && c.RestartCount > 0 {
 			return b.broken(crashLoop, crashes(c, t))
 		}
 		w := c.State.Waiting
-		if w == nil || w.Reason == "" || w.Reason == "PodInitializing" || w.Reason == "ContainerCreating" && age < slow {
+		if w == nil || w.Reason == "" || w.Reason == "PodInitializing" || w.Reason == "ContainerCreating" && age < startTimeout {
 			continue
 		}
 		if t := c.LastTerminationState.Terminated; t != nil && w.Reason == crashLoop {
-			return b.broken(crashLoop, crashes(c, t)) // the same words all the time
+			return b.broken(crashLoop, crashes(c, t)) // the same text all the time
 		}
 		why := "container " + c.Name
 		if w.Message != "" {
@@ -94,8 +94,8 @@ func Judge(pod *corev1.Pod, ofJob bool, now time.Time) Broker {
 	b.Health = Starting
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			if left := noRoom - now.Sub(c.LastTransitionTime.Time); left > 0 {
-				b.Again = left
+			if left := schedulingTimeout - now.Sub(c.LastTransitionTime.Time); left > 0 {
+				b.RequeueAfter = left
 				return b
 			}
 			reason := c.Reason
@@ -113,19 +113,19 @@ func Judge(pod *corev1.Pod, ofJob bool, now time.Time) Broker {
 			if c.RestartCount == 0 || c.State.Running == nil {
 				continue
 			}
-			if left := calm - now.Sub(c.State.Running.StartedAt.Time); left > 0 {
-				b.Health, b.Again = Recovering, max(b.Again, left)
+			if left := stablePeriod - now.Sub(c.State.Running.StartedAt.Time); left > 0 {
+				b.Health, b.RequeueAfter = Recovering, max(b.RequeueAfter, left)
 			}
 		}
 		return b
 	}
 	for _, c := range pod.Status.ContainerStatuses {
-		if c.State.Running != nil { // since it was started again, perhaps
+		if c.State.Running != nil { // perhaps it was restarted
 			age = min(age, now.Sub(c.State.Running.StartedAt.Time))
 		}
 	}
-	if left := slow - age; left > 0 {
-		b.Again = left
+	if left := startTimeout - age; left > 0 {
+		b.RequeueAfter = left
 		return b
 	}
 	if ofJob && pod.Status.Phase == corev1.PodRunning {
@@ -139,21 +139,21 @@ func Judge(pod *corev1.Pod, ofJob bool, now time.Time) Broker {
 	return b.broken("NotReady", why)
 }
 
-// crashLoop is the kubelet's word for a container that it starts again and again,
-// later each time.
+// crashLoop is the kubelet's reason for a container that it restarts again and
+// again, with growing delays.
 const crashLoop = "CrashLoopBackOff"
 
-// crashes says how a container ends that is started again and again.
+// crashes says how a container ends that is restarted again and again.
 func crashes(c corev1.ContainerStatus, t *corev1.ContainerStateTerminated) string {
 	how := fmt.Sprintf("exit code %d", t.ExitCode)
 	if t.Reason != "" && t.Reason != "Error" {
 		how += ", " + t.Reason
 	}
-	return fmt.Sprintf("container %s ends and is started again (%s, %d restarts)", c.Name, how, c.RestartCount)
+	return fmt.Sprintf("container %s ends and is restarted (%s, %d restarts)", c.Name, how, c.RestartCount)
 }
 
-// lastTries leaves out the Pods of Jobs that have failed and were followed by
-// another: they stay there as long as their Job, and say nothing of it.
+// lastTries leaves out Pods of Jobs that failed and were followed by another.
+// They exist as long as their Job, and say nothing about it.
 func lastTries(pods []*corev1.Pod) []*corev1.Pod {
 	jobOf := func(pod *corev1.Pod) types.UID {
 		if ref := metav1.GetControllerOfNoCopy(pod); ref != nil && ref.Kind == "Job" {
@@ -180,7 +180,7 @@ func (b Broker) broken(reason, why string) Broker {
 
 var isWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,99}$`)
 
-// word makes a reason one that conditions may have.
+// word makes a reason valid for conditions.
 func word(reason string) string {
 	if !isWord.MatchString(reason) {
 		return "NotReady"
@@ -188,7 +188,7 @@ func word(reason string) string {
 	return reason
 }
 
-// ended tells how a Pod, or what of it has failed, ended.
+// ended says how a Pod, or its failed containers, ended.
 func ended(pod *corev1.Pod) string {
 	var parts []string
 	if pod.Status.Message != "" {
@@ -202,7 +202,7 @@ func ended(pod *corev1.Pod) string {
 	return strings.Join(parts, ", ")
 }
 
-// brokersReady sums up brokers; it is not known while they start.
+// brokersReady summarizes brokers; known is false while they start.
 func brokersReady(brokers []Broker) (status bool, reason, message string, known bool) {
 	brokers = slices.Clone(brokers)
 	slices.SortFunc(brokers, func(a, b Broker) int { return strings.Compare(a.Name, b.Name) })
@@ -221,7 +221,7 @@ func brokersReady(brokers []Broker) (status bool, reason, message string, known 
 	}
 	switch {
 	case len(broken) > 0:
-		return false, reason, shorten.Text(fmt.Sprintf("%d of %d brokers do not run: %s", len(broken), len(brokers), few(broken)), maxMessage), true
+		return false, reason, shorten.Text(fmt.Sprintf("%d of %d brokers do not run: %s", len(broken), len(brokers), few(broken)), maxMessageBytes), true
 	case well > 0 && well == len(brokers):
 		return true, ReasonRunning, "all brokers run", true
 	default:

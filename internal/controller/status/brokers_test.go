@@ -50,7 +50,7 @@ func TestJudge(t *testing.T) {
 		{"crashes", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{waiting("CrashLoopBackOff", 4)}}, "Broken CrashLoopBackOff 0s", "exit code 3, 4 restarts"},
 		// As the kubelet of 1.37 shows it for nearly all of the back-off.
 		{"has crashed and waits", 5 * time.Second, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{dead(3, "Error", 1)}},
-			"Broken CrashLoopBackOff 0s", "container c ends and is started again (exit code 3, 1 restarts)"},
+			"Broken CrashLoopBackOff 0s", "container c ends and is restarted (exit code 3, 1 restarts)"},
 		{"has too little memory", time.Hour, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{dead(137, "OOMKilled", 9)}},
 			"Broken CrashLoopBackOff 0s", "(exit code 137, OOMKilled, 9 restarts)"},
 		{"has crashed just now", 5 * time.Second, false, corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{dead(3, "Error", 0)}}, "Starting  55s", ""},
@@ -82,7 +82,7 @@ func TestJudge(t *testing.T) {
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", CreationTimestamp: ago(tt.age)}, Status: tt.status}
 			got := Judge(pod, tt.job, now)
 			health := []string{"Ready", "Recovering", "Starting", "Broken"}[got.Health]
-			if text := fmt.Sprint(health, " ", got.Reason, " ", got.Again); text != tt.want {
+			if text := fmt.Sprint(health, " ", got.Reason, " ", got.RequeueAfter); text != tt.want {
 				t.Errorf("have %q, want %q", text, tt.want)
 			}
 			if !strings.Contains(got.Why, tt.says) {
@@ -92,7 +92,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// Of a Job that was tried again the last try counts, and of what is no Job's all.
+// Of a Job that was retried only the last Pod counts; Pods without a Job all
+// count.
 func TestLastTries(t *testing.T) {
 	pod := func(name, kind, owner string, second int, phase corev1.PodPhase) *corev1.Pod {
 		yes := true
@@ -129,7 +130,7 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// What can wait waits for more, and is not written faster than others can bear.
+// Writes that can wait are delayed and limited in rate.
 func TestLater(t *testing.T) {
 	var l later
 	l.init()
@@ -138,16 +139,16 @@ func TestLater(t *testing.T) {
 	if w := l.wait(key(0), Now, now); w != 0 {
 		t.Errorf("what somebody waits for waits %v", w)
 	}
-	if w := l.wait(key(0), Later, now); w != settling {
+	if w := l.wait(key(0), Later, now); w != settlePeriod {
 		t.Errorf("the first time it waits %v", w)
 	}
-	if w := l.wait(key(0), Later, now.Add(settling)); w != 0 {
+	if w := l.wait(key(0), Later, now.Add(settlePeriod)); w != 0 {
 		t.Errorf("then %v", w)
 	}
 	held := 0
 	for i := range 1000 {
 		l.wait(key(i), Later, now)
-		if l.wait(key(i), Later, now.Add(settling)) > 0 {
+		if l.wait(key(i), Later, now.Add(settlePeriod)) > 0 {
 			held++
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// Used returns what status.used should be.
+// Used returns the value for status.used.
 func Used(inst *v0.Instance) string {
 	held := 0
 	for _, value := range inst.Spec.DeviceUsage {
@@ -17,9 +17,10 @@ func Used(inst *v0.Instance) string {
 	return fmt.Sprintf("%d/%d", held, inst.Spec.Capacity)
 }
 
-// Brokers returns what status.brokers should be: how many brokers are ready, of
-// those that there are, and one for each Instance that has none; empty if none
-// are wanted. Of the Job of an Instance that has done its work no Pod may be left.
+// Brokers returns the value for status.brokers: ready brokers of all brokers,
+// where an Instance without one counts as one that is missing. It is empty if
+// no brokers are wanted. The Pod of a Job that has succeeded may be deleted
+// already.
 func Brokers(c *v0.Configuration, instances []string, brokers []Broker, done map[string]bool) string {
 	if c.Spec.BrokerSpec == nil || c.Spec.BrokerSpec.BrokerPodSpec == nil && c.Spec.BrokerSpec.BrokerJobSpec == nil {
 		return ""

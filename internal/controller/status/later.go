@@ -17,16 +17,17 @@ import (
 )
 
 const (
-	// settling is how long what can wait waits for more of its kind, so that a
-	// device that comes and the broker that takes it are one write.
-	settling = time.Second
-	// perSecond and burst bound the writes of what can wait: a thousand devices
-	// that come at once have better use for the API server.
-	perSecond, burst = 50, 25
-	turn             = 500 * time.Millisecond
+	// settlePeriod is how long to wait for more changes, so that a new device
+	// and its broker become one write.
+	settlePeriod = time.Second
+	// writesPerSecond and writeBurst limit the writes that can wait, so that a
+	// thousand new devices have the API server to themselves. retryPeriod is
+	// when a write that was over the limit is tried again.
+	writesPerSecond, writeBurst = 50, 25
+	retryPeriod                 = 500 * time.Millisecond
 )
 
-// later holds back writes that can wait.
+// later delays writes that can wait.
 type later struct {
 	limiter flowcontrol.RateLimiter
 	mu      sync.Mutex
@@ -34,11 +35,11 @@ type later struct {
 }
 
 func (l *later) init() {
-	l.limiter = flowcontrol.NewTokenBucketRateLimiter(perSecond, burst)
+	l.limiter = flowcontrol.NewTokenBucketRateLimiter(writesPerSecond, writeBurst)
 	l.noticed = map[types.NamespacedName]time.Time{}
 }
 
-// wait returns how long a write has to wait; 0 is not at all.
+// wait returns how long to delay a write; 0 is not at all.
 func (l *later) wait(key types.NamespacedName, diff Diff, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,11 +51,11 @@ func (l *later) wait(key types.NamespacedName, diff Diff, now time.Time) time.Du
 	if !known {
 		l.noticed[key], since = now, now
 	}
-	if left := settling - now.Sub(since); left > 0 {
-		return min(left, settling)
+	if left := settlePeriod - now.Sub(since); left > 0 {
+		return min(left, settlePeriod)
 	}
 	if !l.limiter.TryAccept() {
-		return turn
+		return retryPeriod
 	}
 	delete(l.noticed, key)
 	return 0
@@ -66,12 +67,12 @@ func (l *later) forget(key types.NamespacedName) {
 	delete(l.noticed, key)
 }
 
-// soon has what is about an object looked at a moment later, once for all that
-// happens until then: summing up a Configuration reads all that is of it.
+// soon requeues what belongs to an object a moment later, once for all changes
+// until then: summarizing a Configuration reads everything that belongs to it.
 func soon(about func(client.Object) []reconcile.Request) handler.EventHandler {
 	add := func(o client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 		for _, r := range about(o) {
-			q.AddAfter(r, settling)
+			q.AddAfter(r, settlePeriod)
 		}
 	}
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
@@ -82,7 +83,8 @@ func soon(about func(client.Object) []reconcile.Request) handler.EventHandler {
 	}
 }
 
-// fares tells apart how Pods fare.
+// fares is a summary of what a Pod's status means to conditions, for
+// comparison.
 func fares(o client.Object) string {
 	pod, ok := o.(*corev1.Pod)
 	if !ok {

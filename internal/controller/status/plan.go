@@ -42,43 +42,42 @@ const (
 	ReasonFoundTwice = "FoundTwice"
 	ReasonChanged    = "DeviceChanged"
 	ReasonCurrent    = "Replaced"
-	maxMessage       = 1024
-	maxInDetail      = 5
+	maxMessageBytes  = 1024
+	maxNamedItems    = 5
 )
 
 // Verdict is what the broker reconciler knows of a broker spec since the
-// controller started: nothing if it was not Tried, else why it was refused,
-// empty if it was not.
+// controller started: nothing unless Tried, else why it was refused, or "".
 type Verdict struct {
 	Tried   bool
 	Refusal string
 }
 
-// Facts are what conditions depend on beside the object itself.
+// Facts are what conditions depend on besides the object itself.
 type Facts struct {
 	// Verdict is of a Configuration's broker spec.
 	Verdict Verdict
-	// Silent tells whether a node's agent does not respond; nil if nobody knows.
+	// Silent reports whether a node's agent does not respond; nil if unknown.
 	Silent func(node string) bool
-	// Brokers are the Pods of brokers that are not about to go.
+	// Brokers are the broker Pods that are not being deleted.
 	Brokers []Broker
 }
 
 func (f Facts) silent(node string) bool { return f.Silent != nil && f.Silent(node) }
 
-// again returns when a broker will be judged otherwise; 0 is never.
+// again returns when the result changes for a broker; 0 is never.
 func (f Facts) again() time.Duration {
 	var again time.Duration
 	for _, b := range f.Brokers {
-		if b.Again > 0 && (again == 0 || b.Again < again) {
-			again = b.Again
+		if b.RequeueAfter > 0 && (again == 0 || b.RequeueAfter < again) {
+			again = b.RequeueAfter
 		}
 	}
 	return again
 }
 
 // OfConfiguration returns the conditions that a Configuration should have.
-// Those that say the same as the present ones are taken over with their times.
+// Unchanged conditions keep their times.
 func OfConfiguration(c *v0.Configuration, facts Facts, now metav1.Time) []metav1.Condition {
 	var out []metav1.Condition
 	old := c.Status.Conditions
@@ -95,7 +94,7 @@ func OfConfiguration(c *v0.Configuration, facts Facts, now metav1.Time) []metav1
 	case verdict.Refusal != "":
 		out = append(out, settle(old, metav1.Condition{
 			Type: BrokerSpecAccepted, Status: metav1.ConditionFalse,
-			Reason: ReasonRefused, Message: shorten.Text(verdict.Refusal, maxMessage),
+			Reason: ReasonRefused, Message: shorten.Text(verdict.Refusal, maxMessageBytes),
 		}, c.Generation, now))
 	case present == nil:
 	case verdict.Tried:
@@ -104,19 +103,19 @@ func OfConfiguration(c *v0.Configuration, facts Facts, now metav1.Time) []metav1
 			Reason: ReasonAccepted, Message: "brokers are made from it",
 		}, c.Generation, now))
 	default:
-		out = append(out, *present) // not tried since our start
+		out = append(out, *present) // not tried since the start
 	}
 	return out
 }
 
 // ServiceVerdict is what the service reconcilers know of the Services of a
-// Configuration since the controller started; a Message says what is wrong.
+// Configuration since the controller started. Message says what is wrong.
 type ServiceVerdict struct {
 	Tried           bool
 	Reason, Message string
 }
 
-// OfServices returns the condition that speaks of a Configuration's Services.
+// OfServices returns the condition about a Configuration's Services.
 func OfServices(c *v0.Configuration, verdict ServiceVerdict, now metav1.Time) []metav1.Condition {
 	old := c.Status.Conditions
 	present := meta.FindStatusCondition(old, ServicesAccepted)
@@ -126,21 +125,21 @@ func OfServices(c *v0.Configuration, verdict ServiceVerdict, now metav1.Time) []
 	case verdict.Message != "":
 		return []metav1.Condition{settle(old, metav1.Condition{
 			Type: ServicesAccepted, Status: metav1.ConditionFalse,
-			Reason: verdict.Reason, Message: shorten.Text(verdict.Message, maxMessage),
+			Reason: verdict.Reason, Message: shorten.Text(verdict.Message, maxMessageBytes),
 		}, c.Generation, now)}
 	case present == nil:
 		return nil
 	case !verdict.Tried:
-		return []metav1.Condition{*present} // not tried since our start
+		return []metav1.Condition{*present} // not tried since the start
 	}
 	return []metav1.Condition{settle(old, metav1.Condition{
 		Type: ServicesAccepted, Status: metav1.ConditionTrue,
-		Reason: ReasonAccepted, Message: "the Services are as the Configuration says",
+		Reason: ReasonAccepted, Message: "the Services match the Configuration",
 	}, c.Generation, now)}
 }
 
-// brokers tells how the brokers fare. While they start, or run again after a
-// crash, what was said stays said.
+// brokers returns the condition BrokersReady. While brokers start, or run again
+// after a crash, it does not change.
 func brokers(old []metav1.Condition, facts Facts) *metav1.Condition {
 	ready, reason, message, known := brokersReady(facts.Brokers)
 	switch {
@@ -155,8 +154,8 @@ func brokers(old []metav1.Condition, facts Facts) *metav1.Condition {
 	}
 }
 
-// discovering sums up status.nodes; nil if there is nothing to sum up. What a
-// node's entry says does not count while its agent is silent.
+// discovering summarizes status.nodes; nil if it is empty. What a node's agent
+// wrote does not count while that agent is silent.
 func discovering(c *v0.Configuration, facts Facts) *metav1.Condition {
 	nodes := c.Status.Nodes
 	if len(nodes) == 0 {
@@ -187,7 +186,7 @@ func discovering(c *v0.Configuration, facts Facts) *metav1.Condition {
 	if len(silent) > 0 {
 		message += ", no agent responds on " + agents.Names(silent)
 	}
-	d := &metav1.Condition{Type: Discovering, Status: metav1.ConditionFalse, Message: shorten.Text(message, maxMessage)}
+	d := &metav1.Condition{Type: Discovering, Status: metav1.ConditionFalse, Message: shorten.Text(message, maxMessageBytes)}
 	switch {
 	case active == len(nodes):
 		d.Status, d.Reason = metav1.ConditionTrue, ReasonAllNodes
@@ -215,8 +214,8 @@ func OfInstance(inst *v0.Instance, facts Facts, now metav1.Time) []metav1.Condit
 	return out
 }
 
-// online tells whether a node sees the device. A node whose agent is silent saw
-// it: nobody knows whether it still does.
+// online returns the condition Online. If a node's agent is silent, it is
+// unknown whether the node still sees the device.
 func online(inst *v0.Instance, facts Facts) *metav1.Condition {
 	offline := map[string]bool{}
 	for _, n := range inst.Status.Nodes {
@@ -249,8 +248,8 @@ func online(inst *v0.Instance, facts Facts) *metav1.Condition {
 	}
 }
 
-// podsCurrent names the Pods of users that hold the device as it no longer is;
-// nil if there never was one. Brokers, known by their names, are replaced.
+// podsCurrent names the users' Pods whose device has changed since they got it;
+// nil if there never were any. Brokers, known by their names, are replaced.
 func podsCurrent(inst *v0.Instance) *metav1.Condition {
 	var pods []string
 	for _, n := range inst.Status.Nodes {
@@ -265,31 +264,30 @@ func podsCurrent(inst *v0.Instance) *metav1.Condition {
 	case len(pods) > 0:
 		return &metav1.Condition{
 			Type: PodsCurrent, Status: metav1.ConditionFalse, Reason: ReasonChanged,
-			Message: shorten.Text("these Pods have the device as it was before it changed, and must be replaced: "+few(pods), maxMessage),
+			Message: shorten.Text("these Pods have the device as it was before it changed, and must be replaced: "+few(pods), maxMessageBytes),
 		}
 	case meta.FindStatusCondition(inst.Status.Conditions, PodsCurrent) != nil:
 		return &metav1.Condition{
 			Type: PodsCurrent, Status: metav1.ConditionTrue, Reason: ReasonCurrent,
-			Message: "no Pod of a user has the device as it was before a change",
+			Message: "no user's Pod has the device as it was before a change",
 		}
 	default:
 		return nil
 	}
 }
 
-// few names the first of what may be many.
+// few lists the first few items and says how many more there are.
 func few(items []string) string {
 	slices.Sort(items)
 	more := ""
-	if len(items) > maxInDetail {
-		more = fmt.Sprintf(" and %d more", len(items)-maxInDetail)
-		items = items[:maxInDetail]
+	if len(items) > maxNamedItems {
+		more = fmt.Sprintf(" and %d more", len(items)-maxNamedItems)
+		items = items[:maxNamedItems]
 	}
 	return strings.Join(items, "; ") + more
 }
 
-// settle gives a condition its generation, and the time since when it has its
-// status.
+// settle sets a condition's generation and transition time.
 func settle(old []metav1.Condition, c metav1.Condition, generation int64, now metav1.Time) metav1.Condition {
 	c.ObservedGeneration = generation
 	c.LastTransitionTime = now
@@ -299,20 +297,19 @@ func settle(old []metav1.Condition, c metav1.Condition, generation int64, now me
 	return c
 }
 
-// Diff is how far what should be written differs from what is there.
+// Diff is how much conditions differ from those that are there.
 type Diff int
 
 const (
 	// Nothing to write.
 	Nothing Diff = iota
-	// Later is what can wait for more of its kind: a count, a generation, that
-	// all is well with what is new.
+	// Later: it can wait. A count, a generation, or that something new is well.
 	Later
-	// Now is what somebody waits to hear.
+	// Now: somebody waits for it.
 	Now
 )
 
-// Compare compares conditions as they should be and are.
+// Compare compares wanted conditions with the present ones.
 func Compare(want, have []metav1.Condition) Diff {
 	diff := Nothing
 	for _, w := range want {

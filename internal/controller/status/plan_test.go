@@ -66,7 +66,7 @@ func TestOfConfiguration(t *testing.T) {
 		{"refused for another reason", nil, accepted("False", ReasonRefused), false, Verdict{true, "n"}, "BrokerSpecAccepted=False Refused*", "n"},
 		{"accepted at last", nil, accepted("False", ReasonRefused), false, Verdict{Tried: true}, "BrokerSpecAccepted=True Accepted", ""},
 		{"a new controller knows nothing", nil, accepted("False", ReasonRefused), false, Verdict{}, "BrokerSpecAccepted=False Refused*", "m"},
-		{"no broker any more", nil, accepted("False", ReasonRefused), true, Verdict{}, "", ""},
+		{"no longer a broker", nil, accepted("False", ReasonRefused), true, Verdict{}, "", ""},
 		{"the only agent is silent", []v0.ConfigurationNode{node("dead", v0.DiscoveryActive, "")}, nil, false, Verdict{},
 			"Discovering=Unknown AgentNotResponding", "0 of 1 nodes, no agent responds on dead"},
 		{"one of two agents is silent", []v0.ConfigurationNode{active, node("dead", v0.DiscoveryActive, "")}, nil, false, Verdict{},
@@ -111,7 +111,7 @@ func TestOfServices(t *testing.T) {
 		{"wrong", nil, false, ServiceVerdict{true, "ServiceSpecRefused", "port"}, "ServicesAccepted=False ServiceSpecRefused"},
 		{"right at last", was("False", "ServiceSpecRefused"), false, ServiceVerdict{Tried: true}, "ServicesAccepted=True Accepted"},
 		{"a new controller knows nothing", was("False", "ServiceNameTaken"), false, ServiceVerdict{}, "ServicesAccepted=False ServiceNameTaken*"},
-		{"none wanted any more", was("False", "ServiceSpecRefused"), true, ServiceVerdict{}, ""},
+		{"no longer wanted", was("False", "ServiceSpecRefused"), true, ServiceVerdict{}, ""},
 	} {
 		c := &v0.Configuration{}
 		c.Status.Conditions = tt.old
@@ -135,7 +135,7 @@ func TestMessagesAreBounded(t *testing.T) {
 		c.Status.Nodes = append(c.Status.Nodes, node(fmt.Sprint("node-", i), v0.DiscoveryFailed, strings.Repeat("ü", 500)))
 	}
 	for _, got := range OfConfiguration(c, Facts{Verdict: Verdict{true, strings.Repeat("x", 1<<20)}}, t0) {
-		if len(got.Message) > maxMessage+3 || !strings.HasSuffix(got.Message, "…") {
+		if len(got.Message) > maxMessageBytes+3 || !strings.HasSuffix(got.Message, "…") {
 			t.Errorf("%s: message of %d bytes", got.Type, len(got.Message))
 		}
 	}
@@ -184,7 +184,7 @@ func TestOfInstance(t *testing.T) {
 		{"one crashes", []string{"a"}, nil, nil, []Broker{ready, broken}, seen + ", BrokersReady=False CrashLoopBackOff"},
 		{"runs between two crashes", []string{"a"}, nil, was(BrokersReady, "False", "CrashLoopBackOff"), []Broker{recovering}, seen + ", BrokersReady=False CrashLoopBackOff*"},
 		{"was replaced, starts", []string{"a"}, nil, was(BrokersReady, "True", ReasonRunning), []Broker{starting}, seen + ", BrokersReady=True Running*"},
-		{"no broker any more", []string{"a"}, nil, was(BrokersReady, "False", "Error"), nil, seen},
+		{"no longer a broker", []string{"a"}, nil, was(BrokersReady, "False", "Error"), nil, seen},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inst := &v0.Instance{ObjectMeta: metav1.ObjectMeta{Name: "cam"}, Spec: v0.InstanceSpec{Nodes: tt.nodes}, Status: v0.InstanceStatus{Nodes: tt.status, Conditions: tt.old}}
@@ -213,7 +213,7 @@ func TestCompare(t *testing.T) {
 		{"the same", c("True", "m", 1), c("True", "m", 1), Nothing},
 		{"well, and new", c("True", "m", 1), nil, Later},
 		{"not well, and new", c("False", "m", 1), nil, Now},
-		{"not well any more", c("False", "m", 1), c("True", "m", 1), Now},
+		{"no longer well", c("False", "m", 1), c("True", "m", 1), Now},
 		{"well again", c("True", "m", 1), c("Unknown", "m", 1), Now},
 		{"for another reason", c("False", "n", 1), c("False", "m", 1), Now},
 		{"of another generation", c("True", "m", 2), c("True", "m", 1), Later},

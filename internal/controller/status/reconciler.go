@@ -31,19 +31,19 @@ import (
 
 // Verdicts knows whether broker specs can be used.
 type Verdicts interface {
-	// Verdict tells whether a Configuration's broker spec was tried since the
-	// start, and why it was refused if it was.
+	// Verdict reports whether a Configuration's broker spec was tried since the
+	// start, and why it was refused, if it was.
 	Verdict(configuration types.NamespacedName) (tried bool, refusal string)
 }
 
 // Services knows whether the Services of Configurations can be made.
 type Services interface {
-	// Verdict tells whether one was tried since the start, and if one is not
-	// as it should be, why: a reason and a message.
+	// Verdict reports whether a Service was tried since the start, and if one
+	// is wrong, why: a reason and a message.
 	Verdict(configuration types.NamespacedName) (tried bool, reason, message string)
 }
 
-// Reconcilers write the conditions of both kinds.
+// Reconcilers write the conditions of Configurations and Instances.
 type Reconcilers struct {
 	// Client reads from the cache of package view and writes to the API.
 	Client client.Client
@@ -53,7 +53,7 @@ type Reconcilers struct {
 	Events   loop.Recorder
 	Verdicts Verdicts
 	Services Services
-	// Silent tells whether a node's agent does not respond; nil if nobody knows.
+	// Silent reports whether a node's agent does not respond; nil if unknown.
 	Silent func(node string) bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
@@ -63,14 +63,14 @@ type Reconcilers struct {
 	configurations, instances queue
 	later                     later
 
-	// noStatus is set when the cluster's CRDs turn out to be of a time before
-	// they had a status.
+	// noStatus is used once if the cluster's CRDs are older than the status
+	// subresource.
 	noStatus sync.Once
 }
 
 type queue interface{ Add(reconcile.Request) }
 
-// SetupWithManager makes the manager run both reconcilers.
+// SetupWithManager adds both reconcilers to the manager.
 func (r *Reconcilers) SetupWithManager(mgr ctrl.Manager) error {
 	r.later.init()
 	take := func(to *queue) source.Source {
@@ -103,7 +103,7 @@ func (r *Reconcilers) SetupWithManager(mgr ctrl.Manager) error {
 			},
 		},
 	} {
-		l.Workers, l.FirstRetry = 2, 100*time.Millisecond
+		l.Workers, l.FirstRetryDelay = 2, 100*time.Millisecond
 		if err := l.AddTo(mgr); err != nil {
 			return err
 		}
@@ -111,8 +111,8 @@ func (r *Reconcilers) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// Touch has the conditions of a Configuration looked at: its verdict changed.
-// Before the start it does nothing, since the start looks at all.
+// Touch requeues a Configuration, since its verdict changed. Before the start
+// it does nothing, since the start requeues all.
 func (r *Reconcilers) Touch(configuration types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,8 +121,8 @@ func (r *Reconcilers) Touch(configuration types.NamespacedName) {
 	}
 }
 
-// TouchNodes has the conditions of all looked at that nodes have entries in:
-// their agents have fallen silent, or respond again.
+// TouchNodes requeues all objects whose status names these nodes: their agents
+// fell silent, or respond again.
 func (r *Reconcilers) TouchNodes(ctx context.Context, nodes []string) {
 	r.mu.Lock()
 	configurations, instances := r.configurations, r.instances
@@ -188,8 +188,8 @@ func (r *Reconcilers) configuration(ctx context.Context, req reconcile.Request) 
 	devices, ready := int32(len(instances)), Brokers(c, instances, facts.Brokers, done)
 	diff := Compare(want, c.Status.Conditions)
 	switch {
-	// helm and others wait until the generation was seen, though it may change
-	// no condition.
+	// helm and others wait for observedGeneration, even if no condition
+	// changes.
 	case len(want) > 0 && c.Status.ObservedGeneration != c.Generation:
 		diff = Now
 	case c.Status.Devices != devices, c.Status.Brokers != ready:
@@ -239,7 +239,7 @@ func (r *Reconcilers) instance(ctx context.Context, req reconcile.Request) (reco
 	return reconcile.Result{RequeueAfter: facts.again()}, nil
 }
 
-// tell makes an Event of brokers that do not run, when it is written.
+// tell creates an Event about brokers that do not run, when that is written.
 func (r *Reconcilers) tell(inst *v0.Instance, want []metav1.Condition) {
 	b, was := meta.FindStatusCondition(want, BrokersReady), meta.FindStatusCondition(inst.Status.Conditions, BrokersReady)
 	if b == nil || b.Status != metav1.ConditionFalse || was != nil && was.Status == b.Status {
@@ -248,7 +248,7 @@ func (r *Reconcilers) tell(inst *v0.Instance, want []metav1.Condition) {
 	r.Events.Eventf(inst, nil, corev1.EventTypeWarning, "BrokerNotReady", "RunBroker", "%s", b.Message)
 }
 
-// brokers reads how the brokers of an Instance or a Configuration fare.
+// brokers reads how the brokers of an Instance or a Configuration are doing.
 func (r *Reconcilers) brokers(ctx context.Context, namespace string, which client.MatchingFields) ([]Broker, error) {
 	list := &corev1.PodList{}
 	if err := r.Client.List(ctx, list, client.InNamespace(namespace), which, client.UnsafeDisableDeepCopy); err != nil {
@@ -275,8 +275,8 @@ func (r *Reconcilers) brokers(ctx context.Context, namespace string, which clien
 	return out, nil
 }
 
-// devices returns the Instances of a Configuration, and those whose Job has done
-// its work.
+// devices returns the Instances of a Configuration, and those whose Job has
+// succeeded.
 func (r *Reconcilers) devices(ctx context.Context, configuration types.NamespacedName) (names []string, done map[string]bool, err error) {
 	list := &v0.InstanceList{}
 	if err := r.Client.List(ctx, list, client.InNamespace(configuration.Namespace),
@@ -323,7 +323,7 @@ func (r *Reconcilers) write(ctx context.Context, o client.Object, kind string, c
 	case err == nil:
 		return nil
 	case apierrors.IsConflict(err):
-		return nil // another object has the name by now; its event is on the way
+		return nil // another object has the name now; its event is on the way
 	case apierrors.IsNotFound(err):
 		if live := r.Live.Get(ctx, client.ObjectKeyFromObject(o), o.DeepCopyObject().(client.Object)); live == nil {
 			r.noStatus.Do(func() {

@@ -23,16 +23,17 @@ import (
 )
 
 const (
-	// maxTwins is how many a message names, and maxLooked how many are looked
+	// A message names at most maxNamedTwins; at most maxFoundTwins are looked
 	// for.
-	maxTwins, maxLooked = 3, 100
-	// settled is how long devices may come before twins among them are looked
-	// for: they come in crowds.
-	settled = time.Second
+	maxNamedTwins, maxFoundTwins = 3, 100
+	// twinSettlePeriod is how long to wait for more devices before looking for
+	// twins: devices come in crowds.
+	twinSettlePeriod = time.Second
 )
 
-// Twin is an Instance of one Configuration that has the same device as one of
-// another: it is handed out twice, and neither knows of the other's slots.
+// Twin is an Instance that has the same device as an Instance of another
+// Configuration. The device is handed out twice, and neither knows of the
+// other's slots.
 type Twin struct {
 	Instance, Device string
 	// Other is the other Instance, of the Configuration Of.
@@ -40,8 +41,8 @@ type Twin struct {
 	Of    types.NamespacedName
 }
 
-// OfTwins returns the condition that speaks of the twins of a Configuration's
-// Instances. Names of other namespaces are not told.
+// OfTwins returns the condition DevicesExclusive. It does not reveal names from
+// other namespaces.
 func OfTwins(c *v0.Configuration, twins []Twin, now metav1.Time) []metav1.Condition {
 	old := c.Status.Conditions
 	if len(twins) == 0 {
@@ -50,7 +51,7 @@ func OfTwins(c *v0.Configuration, twins []Twin, now metav1.Time) []metav1.Condit
 		}
 		return []metav1.Condition{settle(old, metav1.Condition{
 			Type: DevicesExclusive, Status: metav1.ConditionTrue, Reason: ReasonExclusive,
-			Message: "no other Configuration has one of its devices",
+			Message: "no other Configuration has any of its devices",
 		}, c.Generation, now)}
 	}
 	twins = slices.Clone(twins)
@@ -59,7 +60,7 @@ func OfTwins(c *v0.Configuration, twins []Twin, now metav1.Time) []metav1.Condit
 	})
 	twins = slices.Compact(twins)
 	var parts []string
-	for _, t := range twins[:min(len(twins), maxTwins)] {
+	for _, t := range twins[:min(len(twins), maxNamedTwins)] {
 		other := fmt.Sprintf("Instance %s of Configuration %s", t.Other, t.Of.Name)
 		if t.Of.Namespace != c.Namespace {
 			other = "one of a Configuration in another namespace"
@@ -67,19 +68,19 @@ func OfTwins(c *v0.Configuration, twins []Twin, now metav1.Time) []metav1.Condit
 		parts = append(parts, fmt.Sprintf("Instance %s (%s) is the same device as %s", t.Instance, t.Device, other))
 	}
 	more := ""
-	switch n := len(twins) - maxTwins; {
-	case len(twins) >= maxLooked:
+	switch n := len(twins) - maxNamedTwins; {
+	case len(twins) >= maxFoundTwins:
 		more = "; and more"
 	case n > 0:
 		more = fmt.Sprintf("; and %d more", n)
 	}
 	return []metav1.Condition{settle(old, metav1.Condition{
 		Type: DevicesExclusive, Status: metav1.ConditionFalse, Reason: ReasonFoundTwice,
-		Message: shorten.Text(strings.Join(parts, "; ")+more+": two users can have it at the same time. Narrow what one of the two looks for", maxMessage),
+		Message: shorten.Text(strings.Join(parts, "; ")+more+": two users can have it at the same time. Narrow the discovery details of one of the two", maxMessageBytes),
 	}, c.Generation, now)}
 }
 
-// twins looks for Instances that have the devices of a Configuration's.
+// twins finds Instances that have the same devices as a Configuration's.
 func (r *Reconcilers) twins(ctx context.Context, c *v0.Configuration) ([]Twin, error) {
 	all := &v0.ConfigurationList{}
 	if err := r.Client.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
@@ -104,19 +105,19 @@ func (r *Reconcilers) twins(ctx context.Context, c *v0.Configuration) ([]Twin, e
 	for i := range mine.Items {
 		inst := &mine.Items[i]
 		err := r.sameDevice(ctx, inst, func(o *v0.Instance) {
-			if of := configurationOf(o); others[of] && len(out) < maxLooked {
+			if of := configurationOf(o); others[of] && len(out) < maxFoundTwins {
 				out = append(out, Twin{inst.Name, inst.Annotations[v0.AnnotationDeviceID], o.Name, of})
 			}
 		})
-		if err != nil || len(out) >= maxLooked {
+		if err != nil || len(out) >= maxFoundTwins {
 			return out, err
 		}
 	}
 	return out, nil
 }
 
-// sameDevice calls found with each Instance, of whatever handler, that has an
-// Instance's device, itself left out. One may be found more than once.
+// sameDevice calls found with each other Instance, of any handler, that has the
+// same device. It may call it twice with the same one.
 func (r *Reconcilers) sameDevice(ctx context.Context, inst *v0.Instance, found func(*v0.Instance)) error {
 	for _, key := range view.DevicesOf(inst) {
 		list := &v0.InstanceList{}
@@ -136,8 +137,8 @@ func configurationOf(inst *v0.Instance) types.NamespacedName {
 	return types.NamespacedName{Namespace: inst.Namespace, Name: inst.Spec.ConfigurationName}
 }
 
-// onDevices has Configurations looked at when a device comes or goes that
-// another one may have, too.
+// onDevices requeues Configurations when a device comes or goes that another
+// one may have too.
 func (r *Reconcilers) onDevices() handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	look := func(ctx context.Context, o client.Object, q queue) {
@@ -155,7 +156,7 @@ func (r *Reconcilers) onDevices() handler.EventHandler {
 			r.Log.Error("look for other Instances of a device", "error", err)
 		}
 		for c := range met {
-			q.AddAfter(reconcile.Request{NamespacedName: c}, settled)
+			q.AddAfter(reconcile.Request{NamespacedName: c}, twinSettlePeriod)
 		}
 	}
 	return handler.Funcs{

@@ -4,12 +4,12 @@ import (
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// maxDevice is the limit of status.device in the CRD, in bytes.
-const maxDevice = 64
+// maxDeviceBytes is the limit of status.device in the CRD, in bytes.
+const maxDeviceBytes = 64
 
 // deviceName returns what a person would call the device: its device node or
-// address where a property of the handlers of upstream's names tells, else the
-// end of its id, which is where ids differ.
+// address, if a property of one of upstream's handlers has it, or else the end
+// of its id, where ids differ.
 func deviceName(properties map[string]string, id string) string {
 	for _, key := range []string{
 		"UDEV_DEVNODE", "UDEV_DEVNODE_0", "DEBUG_ECHO_DESCRIPTION",
@@ -20,5 +20,5 @@ func deviceName(properties map[string]string, id string) string {
 			break
 		}
 	}
-	return shorten.ToEnd(id, maxDevice)
+	return shorten.ToEnd(id, maxDeviceBytes)
 }

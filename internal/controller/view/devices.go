@@ -11,22 +11,22 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// ByDevice finds Instances by what [DevicesOf] returns.
+// ByDevice indexes Instances by the result of [DevicesOf].
 const ByDevice = "device"
 
-// devPath is the property in which the udev handler says where a device is,
-// whatever its id is made of.
+// devPath is the property in which the udev handler reports where a device is,
+// whatever its id is.
 const devPath = "UDEV_DEVPATH"
 
 const (
-	// maxID is the longest device id that is kept as it is.
-	maxID  = 128
-	digest = "sha256:"
+	// maxIDBytes is the longest device id that is kept unchanged.
+	maxIDBytes = 128
+	digest     = "sha256:"
 )
 
-// DevicesOf returns what an Instance and another of the same handler have in
-// common if they are one device: its id, or its place in the kernel, on a node;
-// of shared devices the id alone.
+// DevicesOf returns keys that two Instances of the same handler have in common
+// if they are the same device: its id and its place in the kernel, on a node;
+// for shared devices the id alone.
 func DevicesOf(inst *v0.Instance) []string {
 	var what []string
 	if id := inst.Annotations[v0.AnnotationDeviceID]; id != "" {
@@ -55,19 +55,19 @@ func deviceKeys(o client.Object) []string {
 	return nil
 }
 
-// brief returns a text that is short enough to be kept, or its digest.
+// brief returns a text that is short enough to be kept, or else its digest.
 func brief(s string) string {
-	if len(s) <= maxID {
+	if len(s) <= maxIDBytes {
 		return s
 	}
 	sum := sha256.Sum256([]byte(s))
 	return digest + hex.EncodeToString(sum[:])
 }
 
-// Question is a digest of what a Configuration asks of which handler: the same
-// of those that ask the same. The cache has it in the place of the details,
-// which may be long.
-func Question(h v0.DiscoveryHandlerInfo) string {
+// DiscoveryDigest returns a digest of a Configuration's discovery request:
+// Configurations that ask a handler for the same have the same digest. The
+// cache keeps it in place of the details, which may be long.
+func DiscoveryDigest(h v0.DiscoveryHandlerInfo) string {
 	if strings.HasPrefix(h.DiscoveryDetails, digest) {
 		return h.DiscoveryDetails
 	}

@@ -9,7 +9,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// The cache has what tells devices apart, and the same when it is trimmed again.
+// The cache keeps what identifies devices, also when it is trimmed again.
 func TestDevicesOf(t *testing.T) {
 	long := strings.Repeat("x", 1000)
 	for name, tt := range map[string]struct {
@@ -35,13 +35,13 @@ func TestDevicesOf(t *testing.T) {
 				t.Errorf("%s: %s", name, d)
 			}
 		}
-		if _, kept := inst.Spec.BrokerProperties["PASSWORD"]; kept || len(inst.Annotations[v0.AnnotationDeviceID]) > maxID {
+		if _, kept := inst.Spec.BrokerProperties["PASSWORD"]; kept || len(inst.Annotations[v0.AnnotationDeviceID]) > maxIDBytes {
 			t.Errorf("%s: the cache keeps %v, %v", name, inst.Spec.BrokerProperties, inst.Annotations)
 		}
 	}
 }
 
-func TestQuestion(t *testing.T) {
+func TestDiscoveryDigest(t *testing.T) {
 	ask := func(handler, details string, properties ...string) v0.DiscoveryHandlerInfo {
 		h := v0.DiscoveryHandlerInfo{Name: handler, DiscoveryDetails: details}
 		for _, p := range properties {
@@ -49,21 +49,21 @@ func TestQuestion(t *testing.T) {
 		}
 		return h
 	}
-	first := Question(ask("udev", "a"))
-	if Question(ask("udev", "a\n")) != first {
-		t.Error("a line's end makes another question")
+	first := DiscoveryDigest(ask("udev", "a"))
+	if DiscoveryDigest(ask("udev", "a\n")) != first {
+		t.Error("a line's end makes another request")
 	}
 	for _, other := range []v0.DiscoveryHandlerInfo{ask("mine", "a"), ask("udev", "b"), ask("udev", "a", "P")} {
-		if Question(other) == first {
-			t.Errorf("%+v is the same question", other)
+		if DiscoveryDigest(other) == first {
+			t.Errorf("%+v is the same request", other)
 		}
 	}
 	c := &v0.Configuration{}
 	c.Spec.DiscoveryHandler = ask("udev", "a", "P")
-	want := Question(c.Spec.DiscoveryHandler)
+	want := DiscoveryDigest(c.Spec.DiscoveryHandler)
 	for range 2 {
-		if _, err := trim(c); err != nil || Question(c.Spec.DiscoveryHandler) != want {
-			t.Errorf("trimmed, it asks %s, want %s: %v", Question(c.Spec.DiscoveryHandler), want, err)
+		if _, err := trim(c); err != nil || DiscoveryDigest(c.Spec.DiscoveryHandler) != want {
+			t.Errorf("trimmed, it asks %s, want %s: %v", DiscoveryDigest(c.Spec.DiscoveryHandler), want, err)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// trim is the cache's transform. It is given each object before it is kept,
-// and changes it in place; what it does not know it leaves as it is.
+// trim is the cache's transform. It trims each object in place before it is
+// stored; objects of unknown types stay as they are.
 func trim(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
@@ -35,7 +35,7 @@ func trim(obj any) (any, error) {
 		o.Status = trimNodeStatus(&o.Status)
 	case *v0.Instance:
 		id := o.Annotations[v0.AnnotationDeviceID]
-		// One that comes out of the cache has the note already.
+		// An object from the cache has the annotation already.
 		name := cmp.Or(o.Annotations[deviceNote], deviceName(o.Spec.BrokerProperties, id))
 		at := o.Spec.BrokerProperties[devPath]
 		trimMeta(o)
@@ -51,21 +51,21 @@ func trim(obj any) (any, error) {
 		}
 	case *v0.Configuration:
 		trimMeta(o)
-		o.Spec.DiscoveryHandler.DiscoveryDetails = Question(o.Spec.DiscoveryHandler)
+		o.Spec.DiscoveryHandler.DiscoveryDetails = DiscoveryDigest(o.Spec.DiscoveryHandler)
 		o.Spec.DiscoveryHandler.DiscoveryProperties = nil
 	}
 	return obj, nil
 }
 
-// deviceNote is what the cache keeps in the place of an Instance's properties.
-// It is no name of an annotation that the API server would take.
+// deviceNote is what the cache keeps in place of an Instance's properties. The
+// API server would not accept it as the name of an annotation.
 const deviceNote = v0.ResourcePrefix + "/device (cache)"
 
-// DeviceName returns what a person would call the device of an Instance from the
-// cache.
+// DeviceName returns what a person would call the device of an Instance from
+// the cache.
 func DeviceName(inst *v0.Instance) string { return inst.Annotations[deviceNote] }
 
-// trimMeta keeps our own annotations only, and no managed fields.
+// trimMeta keeps only our own annotations, and no managed fields.
 func trimMeta(o metav1.Object) {
 	o.SetManagedFields(nil)
 	notes := o.GetAnnotations()
@@ -129,21 +129,21 @@ func trimPodStatus(s *corev1.PodStatus) corev1.PodStatus {
 			if c.Type == corev1.PodReady || c.Status == corev1.ConditionTrue {
 				c.Message = ""
 			}
-			c.Message = shorten.Text(c.Message, maxMessage)
+			c.Message = shorten.Text(c.Message, maxMessageBytes)
 			out.Conditions = append(out.Conditions, c)
 		}
 	}
 	return out
 }
 
-// trimStatuses keeps how containers fare.
+// trimStatuses keeps how containers are doing.
 func trimStatuses(list []corev1.ContainerStatus) []corev1.ContainerStatus {
 	var out []corev1.ContainerStatus
 	for i := range list {
 		s := &list[i]
 		kept := corev1.ContainerStatus{Name: s.Name, RestartCount: s.RestartCount, State: s.State}
 		if w := s.State.Waiting; w != nil {
-			kept.State.Waiting = &corev1.ContainerStateWaiting{Reason: w.Reason, Message: shorten.Text(w.Message, maxMessage)}
+			kept.State.Waiting = &corev1.ContainerStateWaiting{Reason: w.Reason, Message: shorten.Text(w.Message, maxMessageBytes)}
 		}
 		if t := s.State.Terminated; t != nil {
 			kept.State.Terminated = &corev1.ContainerStateTerminated{
@@ -158,8 +158,8 @@ func trimStatuses(list []corev1.ContainerStatus) []corev1.ContainerStatus {
 	return out
 }
 
-// maxMessage is how much is kept of other programs' messages, in bytes.
-const maxMessage = 300
+// maxMessageBytes is how much is kept of other programs' messages.
+const maxMessageBytes = 300
 
 func trimNodeStatus(s *corev1.NodeStatus) corev1.NodeStatus {
 	out := corev1.NodeStatus{Capacity: akriOnly(s.Capacity), Allocatable: akriOnly(s.Allocatable)}

@@ -1,11 +1,11 @@
 // Package view is what the controller sees of the cluster: which objects its
-// cache holds, what it keeps of them, and by which keys they are found.
+// cache holds, what it keeps of them, and how they are indexed.
 //
-// The cache holds Configurations, Instances and Nodes of the whole cluster,
-// and of Pods, Services and Jobs only those that carry the label
-// akri.sh/configuration. Everything that no reconciler reads is cut off before
-// an object is kept: a Pod shrinks to its owners, its node, its requests and
-// how it fares. So objects from the cache must never be written back whole.
+// The cache holds all Configurations, Instances and Nodes of the cluster, and
+// the Pods, Services and Jobs that carry the label akri.sh/configuration. What
+// no reconciler reads is cut off before an object is stored: of a Pod it keeps
+// owners, node, requests and how it is doing. So never write back a whole
+// object from the cache.
 package view
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// FieldManager is the name under which the controller writes.
+// FieldManager is the controller's name as a field manager.
 const FieldManager = "akri-controller"
 
 // Indexes of the cache; use them with client.MatchingFields.
@@ -43,7 +43,7 @@ const (
 	ByNode = "node"
 )
 
-// Scheme returns the types that the controller works with.
+// Scheme returns the types that the controller uses.
 func Scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(s); err != nil {
@@ -141,12 +141,12 @@ func ownerInstance(o client.Object) []string {
 	return nil
 }
 
-// NodeUsable tells whether a node is there, ready, and takes Pods.
+// NodeUsable reports whether a node exists, is ready, and accepts Pods.
 func NodeUsable(node *corev1.Node) bool {
 	return NodeReady(node) && !node.Spec.Unschedulable
 }
 
-// NodeReady tells whether a node is there and its kubelet says that it is
+// NodeReady reports whether a node exists and its kubelet says that it is
 // ready.
 func NodeReady(node *corev1.Node) bool {
 	if node.DeletionTimestamp != nil {

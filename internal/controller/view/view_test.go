@@ -65,7 +65,7 @@ func TestTrimPod(t *testing.T) {
 	}
 }
 
-// Of a broker that does not run it is kept why; of a device, what it is called.
+// The cache keeps why a broker does not run, and what a device is called.
 func TestTrimKeepsWhy(t *testing.T) {
 	got, err := trim(&corev1.Pod{Status: corev1.PodStatus{
 		Phase:      corev1.PodPending,
@@ -107,7 +107,7 @@ func TestTrimKeepsWhy(t *testing.T) {
 	}
 }
 
-// Whatever comes, a tombstone for instance, passes.
+// Unknown objects, such as tombstones, pass unchanged.
 func TestTrimUnknown(t *testing.T) {
 	for _, o := range []any{nil, "text", struct{}{}, &corev1.ConfigMap{}, &corev1.Pod{}, &corev1.Node{}, &v0.Instance{}, &v0.Configuration{}} {
 		if _, err := trim(o); err != nil {

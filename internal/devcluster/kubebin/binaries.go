@@ -1,16 +1,16 @@
 // Package kubebin builds the programs of a Kubernetes cluster from their Go
-// modules and keeps them in a cache of the user.
+// modules and keeps them in the user's cache.
 //
-// A binary is one such program. Its recipe lives in a nested module of this
+// A binary is one such program. Its recipe is in a nested module of this
 // repository (tools/kube, tools/etcd, tools/containerd, tools/coredns), because
-// Kubernetes needs replace directives that work only in a main module. Each
-// module gets a folder in the cache named after a hash over everything that
-// decides its binaries' content, so worktrees and later runs share them and a
-// changed recipe never meets an old binary.
+// Kubernetes needs replace directives, which work only in a main module. Each
+// module has a folder in the cache whose name is a hash of everything that its
+// binaries depend on. So worktrees and later runs share binaries, and a changed
+// recipe never uses an old one.
 //
-// Of Kubernetes there are several Versions. The default is that of tools/kube; a
-// module of another is made in the cache when it is asked for. etcd, containerd
-// and CoreDNS are the same for all.
+// Kubernetes has several Versions. The default is that of tools/kube; the
+// module of another version is made in the cache when it is needed. etcd,
+// containerd and CoreDNS are the same for all.
 package kubebin
 
 import (
@@ -35,13 +35,13 @@ const (
 	CoreDNS           = "coredns"
 )
 
-// recipe says how one binary is built.
+// recipe says how to build one binary.
 type recipe struct {
 	name   string
 	module string // folder under tools
 	pkg    string // package path or ./folder
 	tags   string
-	// versionOf names the module whose version in go.mod goes into the
+	// versionOf is the module whose version in go.mod is written into the
 	// variables of versionVars.
 	versionOf   string
 	versionVars []string
@@ -52,8 +52,8 @@ const (
 	containerdModule = "github.com/containerd/containerd/v2"
 )
 
-// recipes lists all binaries in the order in which they are built: those that
-// an API server alone needs come first.
+// recipes lists all binaries in the order in which they are built: first those
+// that an API server alone needs.
 func recipes() []recipe {
 	kube := func(name string) recipe {
 		return recipe{
@@ -92,7 +92,7 @@ func selectRecipes(names []string) ([]recipe, error) {
 	all := recipes()
 	for _, n := range names {
 		if !slices.ContainsFunc(all, func(r recipe) bool { return r.name == n }) {
-			return nil, fmt.Errorf("no binary is called %q; there are %s", n, strings.Join(All(), ", "))
+			return nil, fmt.Errorf("no binary is called %q; choose among %s", n, strings.Join(All(), ", "))
 		}
 	}
 	if len(names) == 0 {
@@ -115,8 +115,8 @@ func (r recipe) ldflags(version string) string {
 	return strings.Join(flags, " ")
 }
 
-// requiredVersion finds the version of module in the text of a go.mod, "" when
-// it is not required there.
+// requiredVersion finds the required version of module in the text of a go.mod,
+// or "".
 func requiredVersion(gomod, module string) string {
 	for line := range strings.Lines(gomod) {
 		fields := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require "))

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options says where to build from and to, and where progress goes.
+// Options say what to build from, where to, and where to print progress.
 type Options struct {
 	Repo     string    // checkout with the recipes; "" means RepoRoot()
 	Cache    string    // "" means CacheDir()
@@ -33,10 +33,10 @@ type Options struct {
 // Paths maps the name of a binary to its absolute path.
 type Paths map[string]string
 
-// Ensure returns the paths of the named binaries, all when none is named,
-// after building those that are missing. Several processes may call it at
-// once: one builds a binary, the others wait for it. A build that is stopped
-// leaves no half-written binary.
+// Ensure builds the named binaries, or all if none is named, as far as they are
+// missing, and returns their paths. Several processes may call it at once: one
+// builds, the others wait. A build that is interrupted leaves no half-written
+// binary.
 func Ensure(ctx context.Context, opts Options, names ...string) (Paths, error) {
 	list, err := selectRecipes(names)
 	if err != nil {
@@ -88,7 +88,8 @@ func Ensure(ctx context.Context, opts Options, names ...string) (Paths, error) {
 	return paths, nil
 }
 
-// isOlder says whether a binary is built from a module that is made in the cache.
+// isOlder reports whether a binary is built from a module that is made in the
+// cache.
 func (o Options) isOlder(r recipe) bool {
 	return r.versionOf == kubeModule && o.Kubernetes != DefaultVersion()
 }
@@ -102,8 +103,8 @@ func (o Options) folder(r recipe) (string, error) {
 	return r.module + "-" + hash, err
 }
 
-// source returns the folder of the module from which a binary is built.
-func (o Options) source(ctx context.Context, goTool string, r recipe, target string) (string, error) {
+// moduleDir returns the folder of the module from which a binary is built.
+func (o Options) moduleDir(ctx context.Context, goTool string, r recipe, target string) (string, error) {
 	if !o.isOlder(r) {
 		return filepath.Join(o.Repo, "tools", r.module), nil
 	}
@@ -111,7 +112,7 @@ func (o Options) source(ctx context.Context, goTool string, r recipe, target str
 	return dir, older{version: o.Kubernetes, goTool: goTool}.make(ctx, dir, o.Progress)
 }
 
-// build makes one binary under its lock, unless another process was first.
+// build builds one binary under its lock, unless another process was first.
 func build(ctx context.Context, opts Options, goTool string, r recipe, target, label string) error {
 	dir := filepath.Dir(target)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -128,29 +129,29 @@ func build(ctx context.Context, opts Options, goTool string, r recipe, target, l
 	if _, err := os.Stat(target); err == nil {
 		return nil
 	}
-	source, err := opts.source(ctx, goTool, r, target)
+	module, err := opts.moduleDir(ctx, goTool, r, target)
 	if err != nil {
 		return err
 	}
-	gomod, err := os.ReadFile(filepath.Join(source, "go.mod"))
+	gomod, err := os.ReadFile(filepath.Join(module, "go.mod"))
 	if err != nil {
 		return err
 	}
 	version := ""
 	if r.versionOf != "" {
 		if version = requiredVersion(string(gomod), r.versionOf); version == "" {
-			return fmt.Errorf("%s/go.mod does not require %s", source, r.versionOf)
+			return fmt.Errorf("%s/go.mod does not require %s", module, r.versionOf)
 		}
 	}
-	// The lock makes a fixed name safe and lets a later build overwrite what an
-	// interrupted one left.
+	// Because of the lock the name can be fixed, so that a later build
+	// overwrites what an interrupted one left.
 	partial := target + ".partial"
 	args := []string{"build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", r.ldflags(version), "-o", partial}
 	if r.tags != "" {
 		args = append(args, "-tags", r.tags)
 	}
 	cmd := exec.CommandContext(ctx, goTool, append(args, r.pkg)...)
-	cmd.Dir = source
+	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	cmd.WaitDelay = 5 * time.Second
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -170,8 +171,8 @@ func build(ctx context.Context, opts Options, goTool string, r recipe, target, l
 	return nil
 }
 
-// heartbeat says every 15 s that label is still under way, until the returned
-// function is called; that one may be called again.
+// heartbeat prints every 15 s that label is in progress, until the returned
+// function is called, which may be called twice.
 func heartbeat(w io.Writer, label string, began time.Time) func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -191,7 +192,8 @@ func heartbeat(w io.Writer, label string, began time.Time) func() {
 	return func() { cancel(); <-done }
 }
 
-// lock takes the file lock at path, waiting for another holder until ctx ends.
+// lock takes the file lock at path. It waits for another holder until ctx is
+// done.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)
 	if err != nil {
@@ -217,8 +219,8 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	}
 }
 
-// moduleHash hashes what decides the binaries of the module in dir: its files,
-// the flags of its recipes and the toolchain.
+// moduleHash hashes what the binaries of the module in dir depend on: its
+// files, the flags of its recipes and the toolchain.
 func moduleHash(dir, module string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/akri-go/akri/internal/testlog"
 )
 
 func TestRequiredVersion(t *testing.T) {
@@ -105,7 +107,7 @@ func TestVersionsHaveFoldersOfTheirOwn(t *testing.T) {
 			t.Errorf("%s: %q, %v", v, folder, err)
 		}
 		seen[folder] = true
-		// The sandbox's program knows nothing of versions.
+		// The sandbox's program has no version.
 		if folder, err := o.folder(pause); err != nil || !strings.HasPrefix(folder, "kube-") || strings.Contains(folder, ".") {
 			t.Errorf("%s: pause in %q, %v", v, folder, err)
 		}
@@ -158,8 +160,8 @@ func TestSelectRecipes(t *testing.T) {
 	}
 }
 
-// fakeRepo is a checkout whose pause program is small, so that the real Go
-// toolchain builds it in no time.
+// fakeRepo is a checkout with a small pause program, so that the real Go
+// toolchain builds it quickly.
 func fakeRepo(t *testing.T, source string) string {
 	t.Helper()
 	repo := t.TempDir()
@@ -183,7 +185,7 @@ const program = "package main\n\nfunc main() {}\n"
 
 func TestEnsureBuildsOnceForMany(t *testing.T) {
 	repo, cache := fakeRepo(t, program), t.TempDir()
-	var log lines
+	var log testlog.Buffer
 	var group sync.WaitGroup
 	for range 3 {
 		group.Go(func() {
@@ -201,7 +203,7 @@ func TestEnsureBuildsOnceForMany(t *testing.T) {
 	if n := strings.Count(log.String(), " built in "); n != 1 {
 		t.Errorf("built %d times:\n%s", n, log.String())
 	}
-	log = lines{}
+	log.Reset()
 	if _, err := Ensure(t.Context(), Options{Repo: repo, Cache: cache, Progress: &log}, Pause); err != nil || log.String() != "" {
 		t.Errorf("a second call said %q, %v", log.String(), err)
 	}
@@ -261,22 +263,4 @@ func TestLockWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	unlock()
-}
-
-// lines is a writer for several goroutines.
-type lines struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

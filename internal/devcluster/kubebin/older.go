@@ -17,17 +17,17 @@ import (
 	"time"
 )
 
-// older is the module from which another version of Kubernetes than the default
-// is built. It is made in the cache: a copy of the go.mod and go.sum of
+// older is the module from which a version of Kubernetes other than the default
+// is built. It is made in the cache from the go.mod and go.sum of
 // k8s.io/kubernetes itself, so that all versions and checksums are those of the
-// release, which requires k8s.io/kubernetes and has its staging modules from
-// where they are published.
+// release. It requires k8s.io/kubernetes, and its staging modules as they are
+// published.
 type older struct {
 	version string // v1.35.4
 	goTool  string
 }
 
-// olderFormat changes when this file makes the module in another way.
+// olderFormat must change if this file makes the module in another way.
 const olderFormat = 1
 
 // olderFolder is the name of the folder in the cache.
@@ -99,7 +99,7 @@ func (o older) fill(ctx context.Context, dir string) error {
 		return err
 	}
 	// This adds the checksums of Kubernetes itself and of the staging modules;
-	// go verifies them as its environment says.
+	// go verifies them according to its environment.
 	list := []string{"list", "-mod=mod", "-deps", "-f", "{{with .Error}}{{.}}{{end}}"}
 	for _, r := range recipes() {
 		if r.versionOf == kubeModule {
@@ -110,8 +110,8 @@ func (o older) fill(ctx context.Context, dir string) error {
 	return err
 }
 
-// modEdits lists the arguments of `go mod edit` that make the go.mod of
-// k8s.io/kubernetes, given as JSON, one that requires it.
+// modEdits returns the arguments of `go mod edit` that turn the go.mod of
+// k8s.io/kubernetes, given as JSON, into one that requires it.
 func modEdits(gomod []byte, version string) ([]string, error) {
 	var have struct {
 		Replace []struct{ Old, New struct{ Path string } }
@@ -128,7 +128,7 @@ func modEdits(gomod []byte, version string) ([]string, error) {
 		}
 	}
 	if len(edits) == 2 {
-		return nil, errors.New("the go.mod of " + kubeModule + " replaces no staging modules; it is made in another way than is known here")
+		return nil, errors.New("the go.mod of " + kubeModule + " replaces no staging modules; its form is not supported")
 	}
 	return edits, nil
 }

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// fakeProxy is a folder that the go tool takes for a module proxy. Its
-// Kubernetes prints the version that the linker gives it, in a staging module.
+// fakeProxy is a folder that serves as a module proxy for the go tool. Its
+// Kubernetes prints the version that the linker sets in a staging module.
 func fakeProxy(t *testing.T, version string) string {
 	t.Helper()
 	proxy := t.TempDir()
@@ -85,7 +85,7 @@ func TestOlderVersionIsBuiltOfItsOwnModules(t *testing.T) {
 	if err != nil || !strings.Contains(string(gomod), "k8s.io/component-base => k8s.io/component-base v0.34.5") {
 		t.Errorf("go.mod: %v\n%s", err, gomod)
 	}
-	// What is built once needs neither the module nor its proxy.
+	// A binary that was built needs neither the module nor its proxy.
 	t.Setenv("GOPROXY", "off")
 	if again, err := Ensure(t.Context(), opts, Scheduler); err != nil || again[Scheduler] != paths[Scheduler] {
 		t.Errorf("again: %v, %v", again, err)

@@ -10,9 +10,9 @@ import (
 
 const modulePath = "github.com/akri-go/akri"
 
-// RepoRoot returns the folder of this project's checkout, which holds the
-// build recipes and the chart. It looks at $AKRI_REPO, then upwards from the
-// working directory, then upwards from the running program.
+// RepoRoot returns the folder of this project's checkout, with the build
+// recipes and the chart. It looks at $AKRI_REPO, then upwards from the working
+// directory, then upwards from the running program.
 func RepoRoot() (string, error) {
 	if dir := os.Getenv("AKRI_REPO"); dir != "" {
 		if !isRepo(dir) {
@@ -53,8 +53,8 @@ func isRepo(dir string) bool {
 	return strings.TrimSpace(first) == "module "+modulePath
 }
 
-// CacheDir returns the folder under which built binaries are kept:
-// $AKRI_CACHE, else akri in the user's cache folder, and in it kube.
+// CacheDir returns the folder for built binaries: kube in $AKRI_CACHE, or else
+// in akri in the user's cache folder.
 func CacheDir() (string, error) {
 	base := os.Getenv("AKRI_CACHE")
 	if base == "" {

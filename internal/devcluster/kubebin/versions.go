@@ -6,31 +6,30 @@ import (
 	"strings"
 )
 
-// Versions lists the versions of Kubernetes that can be built, the newest first:
-// it is the default, and the one of the module tools/kube. Of the others the
-// module is made from Kubernetes' own, see older.
+// Versions lists the versions of Kubernetes that can be built, the newest
+// first. That is the default, and the version of the module tools/kube. For the
+// others the module is derived from Kubernetes' own; see older.
 func Versions() []string { return []string{"v1.37.1", "v1.36.3", "v1.35.4", "v1.34.5"} }
 
-// DefaultVersion is the version of Kubernetes that is built unless another is
-// asked for.
+// DefaultVersion is the version of Kubernetes that is built by default.
 func DefaultVersion() string { return Versions()[0] }
 
-// WantedVersion is the version of Kubernetes that $AKRI_KUBERNETES asks for, ""
-// if it asks for none. It is for tests.
+// WantedVersion is the version of Kubernetes in $AKRI_KUBERNETES, or "". It is
+// for tests.
 func WantedVersion() string { return os.Getenv("AKRI_KUBERNETES") }
 
-// FindVersion returns the one of Versions that is meant by what a person writes:
-// 1.35, v1.35 or 1.35.4.
+// FindVersion returns the one of Versions that a person means by 1.35, v1.35 or
+// 1.35.4.
 func FindVersion(wish string) (string, error) {
 	for _, v := range Versions() {
 		if w := "v" + strings.TrimPrefix(wish, "v"); w == v || w == Minor(v) {
 			return v, nil
 		}
 	}
-	return "", fmt.Errorf("no Kubernetes %s can be built here; there are %s", wish, strings.Join(plain(Versions()), ", "))
+	return "", fmt.Errorf("version %s of Kubernetes is not supported; choose among %s", wish, strings.Join(plain(Versions()), ", "))
 }
 
-// Before says whether the minor version of a comes before that of b.
+// Before reports whether the minor version of a comes before that of b.
 func Before(a, b string) bool {
 	number := func(v string) (major, minor int) {
 		if _, err := fmt.Sscanf(Minor(v), "v%d.%d", &major, &minor); err != nil {

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// installCRDs creates the CRDs in dir's *.yaml files, one a file, and waits
+// installCRDs creates the CRDs in dir's *.yaml files, one in each, and waits
 // until their resources can be listed.
 func installCRDs(ctx context.Context, cfg *rest.Config, dir string) error {
 	files, err := fs.Glob(os.DirFS(dir), "*.yaml")
@@ -56,7 +56,7 @@ func installCRDs(ctx context.Context, cfg *rest.Config, dir string) error {
 			if err != nil || !established(got) {
 				return false, err
 			}
-			// Every served version answers a moment after the condition says so.
+			// A served version may answer a moment after the condition is true.
 			for _, v := range got.Spec.Versions {
 				path := fmt.Sprintf("/apis/%s/%s/%s", got.Spec.Group, v.Name, got.Spec.Names.Plural)
 				if v.Served && rc.Get().AbsPath(path).Param("limit", "1").Do(ctx).Error() != nil {

@@ -1,14 +1,14 @@
 // Package kubetest runs a real Kubernetes API server for the tests of one
 // package.
 //
-// A server is etcd and kube-apiserver on loopback, with data of its own, the
-// RBAC and Node authorizers and the CRDs of this repository's chart. There is
-// no kubelet, and a controller-manager only on request. The binaries are built
-// when they are missing (see kubebin); everything is gone when the test ends,
-// also when the test process is killed.
+// A server is etcd and kube-apiserver on loopback, with its own data, the RBAC
+// and Node authorizers and the CRDs of this repository's chart. There is no
+// kubelet, and a controller-manager only on request. Missing binaries are built
+// (see kubebin). Everything is gone when the test ends, even if the test
+// process is killed.
 //
-// The ServiceAccount admission plug-in is off, so that Pods can be created in
-// a namespace at once; all other default plug-ins work as in a cluster.
+// The ServiceAccount admission plug-in is off, so that Pods can be created in a
+// new namespace at once; all other default plug-ins work as in a cluster.
 package kubetest
 
 import (
@@ -54,8 +54,7 @@ func WithControllerManager(controllers ...string) Option {
 	}
 }
 
-// WithCRDs installs the CRDs found in dir in place of the chart's; "" installs
-// none.
+// WithCRDs installs the CRDs in dir instead of the chart's; "" installs none.
 func WithCRDs(dir string) Option { return func(o *options) { o.crdDir = &dir } }
 
 // WithAPIServerArgs adds arguments to kube-apiserver's own.
@@ -65,10 +64,10 @@ func WithAPIServerArgs(args ...string) Option {
 
 // Server is a running API server.
 type Server struct {
-	// Config reaches the server as a cluster administrator, without client-side
-	// rate limits. Copy it before changing it.
+	// Config is a cluster administrator's client configuration, without
+	// client-side rate limits. Copy it before changing it.
 	Config *rest.Config
-	// Dir holds the server's files; logs are in Dir/logs.
+	// Dir is the folder of the server's files; logs are in Dir/logs.
 	Dir string
 
 	opts    options
@@ -83,8 +82,8 @@ type Server struct {
 
 type ports struct{ client, peer, secure int }
 
-// Start starts a server and ends it with the test. It fails the test when it
-// cannot.
+// Start starts a server and stops it when the test ends. If it cannot, the test
+// fails.
 func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -102,8 +101,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// New is Start for use without a test, from TestMain for instance. The caller
-// calls Close.
+// New is Start without a test, for example in TestMain. The caller calls Close.
 func New(ctx context.Context, opts ...Option) (*Server, error) { return start(ctx, opts...) }
 
 func start(ctx context.Context, opts ...Option) (*Server, error) {
@@ -119,7 +117,7 @@ func start(ctx context.Context, opts ...Option) (*Server, error) {
 	if s.opts.controllers != nil {
 		names = append(names, kubebin.ControllerManager)
 	}
-	// Builds take minutes: show them at once, not when the test ends.
+	// Builds take minutes: print progress at once, not when the test ends.
 	if s.bins, err = kubebin.Ensure(ctx, kubebin.Options{Repo: repo, Progress: os.Stderr}, names...); err != nil {
 		return nil, err
 	}
@@ -141,7 +139,7 @@ func (s *Server) init(ctx context.Context, repo string) error {
 		return err
 	}
 	var err error
-	// A port is free when it is chosen and may be taken when it is used.
+	// A free port may be taken before it is used.
 	for range 3 {
 		if s.ports, err = freePorts(); err != nil {
 			return err
@@ -169,8 +167,8 @@ func (s *Server) init(ctx context.Context, repo string) error {
 	return nil
 }
 
-// Stop ends all processes of the server at once, as a power cut would; the
-// data stays. Clients see connections refused. Stopping twice is allowed.
+// Stop kills all processes of the server at once, as in a power cut; the data
+// stays. Clients get connection refused. It may be called twice.
 func (s *Server) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,7 +176,7 @@ func (s *Server) Stop() {
 }
 
 // Restart starts a stopped (or running) server again, with the same ports,
-// certificates and data, and returns when it is ready.
+// certificates and data, and waits until it is ready.
 func (s *Server) Restart(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,18 +189,18 @@ func (s *Server) Restart(ctx context.Context) error {
 	return nil
 }
 
-// Close ends all processes and removes the server's files.
+// Close stops all processes and removes the server's files.
 func (s *Server) Close() {
 	s.Stop()
 	os.RemoveAll(s.Dir)
 }
 
-// ConfigFor returns a configuration whose client certificate says user and
-// groups. Such a user may do what RBAC grants it, nothing at first.
+// ConfigFor returns a client configuration whose certificate is for user and
+// groups. Such a user has the rights that RBAC grants it, at first none.
 func (s *Server) ConfigFor(user string, groups ...string) *rest.Config {
 	cfg, err := s.clientConfig(user, groups...)
 	if err != nil {
-		// Only a broken random source comes here.
+		// Happens only if the random number generator fails.
 		return &rest.Config{Host: s.Config.Host}
 	}
 	return cfg
@@ -225,7 +223,7 @@ func (s *Server) logTails() string {
 	return out
 }
 
-// tail returns up to n bytes from the end of a file, "" when there is none.
+// tail returns up to n bytes from the end of a file, or "".
 func tail(path string, n int64) string {
 	f, err := os.Open(path)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 var errExited = errors.New("the process ended by itself")
 
-// process is a child that dies with this process.
+// process is a child process that ends with this process.
 type process struct {
 	name string
 	cmd  *exec.Cmd
@@ -29,7 +29,7 @@ func startProcess(logPath, bin string, args ...string) (*process, error) {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started := make(chan error)
 	go func() {
-		// The kernel sends Pdeathsig when the thread that made the child ends,
+		// The kernel sends Pdeathsig when the thread that started the child ends,
 		// so that thread stays with this goroutine until the child is gone.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()

@@ -64,7 +64,7 @@ func (s *Server) clientConfig(user string, groups ...string) (*rest.Config, erro
 	return &rest.Config{
 		Host:            "https://127.0.0.1:" + strconv.Itoa(s.ports.secure),
 		TLSClientConfig: rest.TLSClientConfig{CAData: s.ca.CertPEM, CertData: pair.CertPEM, KeyData: pair.KeyPEM},
-		QPS:             -1, // the server's own fairness limits, not the client
+		QPS:             -1, // the server limits requests, not the client
 	}, nil
 }
 
@@ -83,13 +83,13 @@ func (s *Server) run(ctx context.Context) error {
 		"--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL,
 		"--listen-peer-urls="+peerURL, "--initial-advertise-peer-urls="+peerURL,
 		"--initial-cluster=kubetest="+peerURL, "--log-level=warn",
-		// A member alone need not wait a second for others before it leads.
+		// A single member need not wait a second for others before it leads.
 		"--heartbeat-interval=20", "--election-timeout=200")
 	if err != nil {
 		return err
 	}
-	// kube-apiserver retries its store with a growing delay: started too early
-	// it is ready later.
+	// kube-apiserver retries its store with a growing delay: if started too
+	// early it is ready later.
 	if err := waitFor(ctx, s.etcd, func(ctx context.Context) error { return httpOK(ctx, etcdURL+"/health") }); err != nil {
 		return err
 	}
@@ -141,7 +141,8 @@ func (s *Server) runManager() error {
 	return err
 }
 
-// ready says whether the server answers and has made what every cluster has.
+// ready returns an error until the server answers and has created what every
+// cluster has.
 func ready(ctx context.Context, client kubernetes.Interface) error {
 	if err := client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error(); err != nil {
 		return err
@@ -169,7 +170,7 @@ func httpOK(ctx context.Context, url string) error {
 	return nil
 }
 
-// waitFor asks check until it succeeds, p exits or ctx ends.
+// waitFor calls check until it succeeds, p ends or ctx is done.
 func waitFor(ctx context.Context, p *process, check func(context.Context) error) error {
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
@@ -190,8 +191,8 @@ func waitFor(ctx context.Context, p *process, check func(context.Context) error)
 	}
 }
 
-// freePorts picks ports that nobody listens on, outside the range that the
-// kernel hands to outgoing connections, so that Restart finds them free.
+// freePorts picks free ports outside the range that the kernel uses for
+// outgoing connections, so that Restart finds them free.
 func freePorts() (ports, error) {
 	var found []int
 	for range 1000 {

@@ -1,7 +1,7 @@
 // Package pki makes the certificates of a local cluster.
 //
-// An authority signs, a pair is a certificate with its private key. Everything
-// is ECDSA P-256 and lives long, because nobody rotates the certificates of a
+// An authority signs; a pair is a certificate with its private key. Everything
+// is ECDSA P-256 and lives long, because nobody renews the certificates of a
 // development cluster.
 package pki
 
@@ -22,7 +22,7 @@ import (
 	"time"
 )
 
-const lifetime = 20 * 365 * 24 * time.Hour
+const certLifetime = 20 * 365 * 24 * time.Hour
 
 // Pair is a certificate and its key, both PEM.
 type Pair struct {
@@ -49,7 +49,7 @@ func NewAuthority(name string) (*Authority, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lifetime),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(certLifetime),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, BasicConstraintsValid: true, IsCA: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
@@ -63,7 +63,7 @@ func NewAuthority(name string) (*Authority, error) {
 	return &Authority{Pair: Pair{CertPEM: certPEM(der), KeyPEM: keyPEM}, cert: cert, key: key}, nil
 }
 
-// ParseAuthority reads an authority back from its PEM pair.
+// ParseAuthority parses an authority's PEM pair.
 func ParseAuthority(p Pair) (*Authority, error) {
 	certBlock, _ := pem.Decode(p.CertPEM)
 	keyBlock, _ := pem.Decode(p.KeyPEM)
@@ -91,7 +91,7 @@ func (a *Authority) Client(user string, groups ...string) (Pair, error) {
 }
 
 // Server issues a serving certificate for hosts, each an IP address or a DNS
-// name. It is good as a client certificate of name too.
+// name. It is also a client certificate for name.
 func (a *Authority) Server(name string, hosts ...string) (Pair, error) {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: name},
@@ -125,7 +125,7 @@ func (a *Authority) issue(template *x509.Certificate) (Pair, error) {
 	return Pair{CertPEM: certPEM(der), KeyPEM: keyPEM}, nil
 }
 
-// NewKeyPair makes a key with its public half as PEM, for signing tokens.
+// NewKeyPair makes a key and its public half, both PEM, for signing tokens.
 func NewKeyPair() (private, public []byte, err error) {
 	key, keyPEM, err := newKey()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package all has the discovery handlers of this project for the programs that
-// run them. A program that links it links all their protocols.
+// Package all lists the discovery handlers of this project for programs that run
+// them. It links the code of all of them.
 package all
 
 import (
@@ -44,7 +44,7 @@ func Kinds() []Kind {
 	return all
 }
 
-// Find returns the kind of a name.
+// Find returns the kind with a name.
 func Find(name string) (Kind, bool) {
 	for _, k := range Kinds() {
 		if k.Name == name {

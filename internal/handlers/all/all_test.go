@@ -37,6 +37,11 @@ func TestKinds(t *testing.T) {
 				t.Errorf("%s: %q has %d characters, want 1 to 76", k.Name, line, len([]rune(line)))
 			}
 		}
+		for _, c := range k.Columns {
+			if c.Title == "" || c.Title != strings.ToUpper(c.Title) || c.Property == "" {
+				t.Errorf("%s: column %+v, want a title in capitals and a property", k.Name, c)
+			}
+		}
 	}
 	for name := range setups() {
 		if !slices.Contains(names, name) {

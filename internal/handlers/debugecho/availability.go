@@ -15,10 +15,10 @@ import (
 	"github.com/akri-go/akri/internal/dirwatch"
 )
 
-// maxFile is how much of the availability file is read.
-const maxFile = 64 << 10
+// maxFileBytes is how much of the availability file is read.
+const maxFileBytes = 64 << 10
 
-// availability watches a file for all that want to know: they share one inotify
+// availability watches a file for all requests: they share one inotify
 // instance, of which a user has few.
 type availability struct {
 	path string
@@ -29,7 +29,7 @@ type availability struct {
 	stop     func() // of the watch; nil while nobody watches
 }
 
-// watch says on changed that the file may have changed, until stop is called.
+// watch sends on changed when the file may have changed, until stop is called.
 func (a *availability) watch() (changed <-chan struct{}, stop func(), err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -39,7 +39,7 @@ func (a *availability) watch() (changed <-chan struct{}, stop func(), err error)
 	}
 	if a.stop == nil {
 		a.watchers = make(map[chan struct{}]struct{})
-		// The folder, since the file comes and goes.
+		// The folder, because the file comes and goes.
 		watcher, done := dirwatch.New(a.log, folder), make(chan struct{})
 		go a.follow(watcher, done)
 		a.stop = func() {
@@ -62,7 +62,7 @@ func (a *availability) leave(c chan struct{}) {
 	}
 }
 
-// follow wakes all that watch when the file may have changed, until done.
+// follow wakes all watchers when the file may have changed, until done.
 func (a *availability) follow(watcher *dirwatch.Watcher, done <-chan struct{}) {
 	for {
 		select {
@@ -89,8 +89,8 @@ func (a *availability) tell() {
 
 // online reads the file.
 func (a *availability) online() (bool, error) {
-	// Without O_NONBLOCK a named pipe, which anybody may put in /tmp, would
-	// hold us.
+	// Without O_NONBLOCK, opening a named pipe would block, and anybody can make
+	// one in /tmp.
 	f, err := os.OpenFile(a.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
@@ -102,7 +102,7 @@ func (a *availability) online() (bool, error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return false, fmt.Errorf("read availability: %s is not a plain file", a.path)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes))
 	if err != nil {
 		return false, fmt.Errorf("read availability: %w", err)
 	}

@@ -1,10 +1,9 @@
-// Package debugecho is the handler "debugEcho", which finds no real devices: it
+// Package debugecho is the handler "debugEcho". It finds no real devices: it
 // reports those that a Configuration lists in its descriptions. It is for tests
 // and for trying Akri out.
 //
-// All devices are there or none. They are away while the availability file
-// contains the word OFFLINE; any other text, or no file, means that they are
-// there. The file is watched.
+// All devices are offline while the availability file contains the word OFFLINE.
+// With any other text, or without the file, they are online. The file is watched.
 package debugecho
 
 import (
@@ -18,12 +17,12 @@ import (
 // Property holds the description of a device, which is also its id.
 const Property = "DEBUG_ECHO_DESCRIPTION"
 
-// Options are what one may choose.
+// Options are the options of the handler.
 type Options struct {
-	// Shared says that all nodes see the same devices.
+	// Shared tells that all nodes see the same devices.
 	Shared bool
-	// AvailabilityFile is [details.DefaultAvailabilityFile] if it is "". Its folder
-	// must exist.
+	// AvailabilityFile is [details.DefaultAvailabilityFile] if it is "". Its
+	// folder must exist.
 	AvailabilityFile string
 	// Log is slog.Default() if nil.
 	Log *slog.Logger

@@ -9,7 +9,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/setup"
 )
 
-// sharedVariable is upstream's too.
+// sharedVariable has the same name in upstream.
 const sharedVariable = "DEBUG_ECHO_INSTANCES_SHARED"
 
 // Setup is the handler's [setup.Func].
@@ -24,8 +24,8 @@ func Setup(flags *flag.FlagSet, getenv func(string) string) setup.New {
 	}
 }
 
-// sharedFromEnv reads [sharedVariable]: 1, t, true, 0, f or false, in capitals
-// or not. It is false if there is none.
+// sharedFromEnv reads [sharedVariable], as strconv.ParseBool does. It is false if
+// the variable is not set.
 func sharedFromEnv(getenv func(string) string) (bool, error) {
 	text := getenv(sharedVariable)
 	if text == "" {

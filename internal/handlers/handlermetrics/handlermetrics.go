@@ -1,5 +1,5 @@
-// Package handlermetrics is what the process of a discovery handler tells
-// Prometheus. It writes the text format itself: Prometheus' library would add 3
+// Package handlermetrics has the Prometheus metrics of a discovery handler's
+// process. It writes the text format itself: Prometheus' library would add 3
 // MiB to a process that may have 16.
 package handlermetrics
 
@@ -16,16 +16,16 @@ import (
 	"time"
 )
 
-// Definition says what a histogram is. Whichever program runs a handler has its
-// histograms under the same names.
+// Definition defines a histogram. A handler's histograms have the same names in
+// every program that runs it.
 type Definition struct {
 	Name, Help string
 	// Buckets are the upper bounds, in seconds, in rising order.
 	Buckets []float64
 }
 
-// Metrics are those of one process. The zero value has none but the process' own.
-// It may be used by several goroutines.
+// Metrics are the metrics of one process. The zero value has those of the process
+// itself. Metrics may be used by several goroutines.
 type Metrics struct {
 	mu         sync.Mutex
 	histograms []*histogram
@@ -50,7 +50,7 @@ type histogram struct {
 	Definition
 
 	mu     sync.Mutex
-	counts []uint64 // by bucket; those beyond are in total alone
+	counts []uint64 // by bucket; values beyond the last are only in total
 	total  uint64
 	sum    float64
 }
@@ -81,7 +81,7 @@ func (h *histogram) write(to *bytes.Buffer) {
 	fmt.Fprintf(to, "%s_bucket{le=\"+Inf\"} %d\n%[1]s_sum %[3]s\n%[1]s_count %[2]d\n", h.Name, h.total, number(h.sum))
 }
 
-// ServeHTTP shows them in Prometheus' text format.
+// ServeHTTP writes the metrics in Prometheus' text format.
 func (m *Metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	var text bytes.Buffer
 	one := func(name, kind, help string, value float64) {

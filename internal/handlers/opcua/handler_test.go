@@ -18,6 +18,7 @@ import (
 	"github.com/akri-go/akri/discovery/discoverytest"
 	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/internal/handlers/schedule"
 	"github.com/akri-go/akri/internal/leaktest"
@@ -125,7 +126,7 @@ func TestServer(t *testing.T) {
 	reports := asking(t, Options{Looked: func(time.Duration) { looks.Add(1) }}, "discoveryUrls: ["+s.URL+"]")
 	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == s.URL })
 	p := r.Devices[0].Properties
-	if p[PropertyModes] != "None,SignAndEncrypt" || p[PropertyPolicies] != "Basic256Sha256,None" || p[PropertyName] != "Server" {
+	if p[details.PropertyModes] != "None,SignAndEncrypt" || p[details.PropertyPolicies] != "Basic256Sha256,None" || p[details.PropertyName] != "Server" {
 		t.Errorf("properties %v", p)
 	}
 	address := s.Address()
@@ -188,7 +189,7 @@ func TestWhereServersAre(t *testing.T) {
 	n.dial = guard(t, dial)
 	reports := asking(t, Options{network: &n}, "discoveryUrls: ["+lds.URL+"]")
 	r := until(t, reports, "one is there", func(r discovery.Report) bool { return ids(r) == "opc.tcp://127.0.0.1:"+port+"/x" })
-	if r.Devices[0].Properties[PropertyModes] == "" {
+	if r.Devices[0].Properties[details.PropertyModes] == "" {
 		t.Errorf("it was not asked: %v", r.Devices[0].Properties)
 	}
 	for _, want := range []string{`server "metadata": 169.254.169.254 is a cloud's metadata service`, `server "later": its host cannot be looked up`} {
@@ -210,7 +211,7 @@ func TestHeardOf(t *testing.T) {
 	lds.Say(says)
 	reports := asking(t, Options{}, "discoveryUrls: ["+lds.URL+"]")
 	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == server.URL })
-	if r.Devices[0].Properties[PropertyURI] != "urn:server:"+server.URL {
+	if r.Devices[0].Properties[details.PropertyURI] != "urn:server:"+server.URL {
 		t.Errorf("%v", r.Devices)
 	}
 	says.OnNetwork = []*gopcua.ServerOnNetwork{}

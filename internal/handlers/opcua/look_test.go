@@ -11,6 +11,7 @@ import (
 	gopcua "github.com/gopcua/opcua/ua"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/internal/leaktest"
 )
@@ -115,7 +116,7 @@ func TestGopcua(t *testing.T) {
 	reports := asking(t, Options{Patience: time.Minute}, "discoveryUrls: ["+url+"]")
 	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == url })
 	p := r.Devices[0].Properties
-	if _, there := p[PropertyURI]; there || p[PropertyName] != "gopcua" || p[PropertyModes] != "None" || !strings.Contains(p[PropertyProduct], "gopcua") {
+	if _, there := p[details.PropertyURI]; there || p[details.PropertyName] != "gopcua" || p[details.PropertyModes] != "None" || !strings.Contains(p[details.PropertyProduct], "gopcua") {
 		t.Errorf("%v", p)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 )
 
@@ -63,7 +64,7 @@ func testNode(t *testing.T, dir string) {
 		return until(t, reports, want+" are there", func(r discovery.Report) bool {
 			var uris []string
 			for _, d := range r.Devices {
-				uris = append(uris, d.Properties[PropertyURI])
+				uris = append(uris, d.Properties[details.PropertyURI])
 			}
 			slices.Sort(uris)
 			return strings.Join(uris, " ") == want && r.Note == ""
@@ -76,9 +77,9 @@ func testNode(t *testing.T, dir string) {
 	r := wait(reports, "urn:test:alone urn:test:one")
 	for _, d := range r.Devices {
 		p := d.Properties
-		if !strings.HasPrefix(d.ID, "opc.tcp://"+host+":484") || p[PropertyURL] != d.ID || p[PropertyProduct] != "urn:test:product" ||
-			p[PropertyModes] != "None,Sign,SignAndEncrypt" || !strings.Contains(p[PropertyPolicies], "Basic256Sha256,None") ||
-			p[PropertyName] != strings.TrimPrefix(p[PropertyURI], "urn:test:") {
+		if !strings.HasPrefix(d.ID, "opc.tcp://"+host+":484") || p[details.PropertyURL] != d.ID || p[details.PropertyProduct] != "urn:test:product" ||
+			p[details.PropertyModes] != "None,Sign,SignAndEncrypt" || !strings.Contains(p[details.PropertyPolicies], "Basic256Sha256,None") ||
+			p[details.PropertyName] != strings.TrimPrefix(p[details.PropertyURI], "urn:test:") {
 			t.Errorf("%+v", d)
 		}
 	}

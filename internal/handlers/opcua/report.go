@@ -12,16 +12,6 @@ import (
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// The properties of a device.
-const (
-	PropertyURL      = "OPCUA_DISCOVERY_URL" // upstream's
-	PropertyURI      = "OPCUA_APPLICATION_URI"
-	PropertyName     = "OPCUA_APPLICATION_NAME"
-	PropertyProduct  = "OPCUA_PRODUCT_URI"
-	PropertyPolicies = "OPCUA_SECURITY_POLICIES"
-	PropertyModes    = "OPCUA_SECURITY_MODES"
-)
-
 const (
 	// maxServers is how many devices a Configuration has at most, and maxBytes how
 	// much all their properties take.
@@ -101,14 +91,14 @@ func (v *server) application(d details.Details) (ua.Application, bool) {
 }
 
 func (v *server) device(app ua.Application) discovery.Device {
-	properties := map[string]string{PropertyURL: v.url.Text()}
+	properties := map[string]string{details.PropertyURL: v.url.Text()}
 	offers := ua.Endpoints{}
 	if v.offers != nil {
 		offers = *v.offers
 	}
 	for name, value := range map[string]string{
-		PropertyURI: app.URI, PropertyName: app.Name, PropertyProduct: app.ProductURI,
-		PropertyPolicies: strings.Join(offers.Policies, ","), PropertyModes: strings.Join(offers.Modes, ","),
+		details.PropertyURI: app.URI, details.PropertyName: app.Name, details.PropertyProduct: app.ProductURI,
+		details.PropertyPolicies: strings.Join(offers.Policies, ","), details.PropertyModes: strings.Join(offers.Modes, ","),
 	} {
 		if value != "" {
 			properties[name] = value

@@ -1,8 +1,8 @@
-// Package setup says how the programs of this project make the discovery
-// handlers that they run: akri-discovery one of them, akri-agent its built-in
-// ones, akri discover whichever it is asked for.
+// Package setup says how programs make the discovery handlers that they run:
+// akri-discovery runs one, akri-agent its built-in ones, and akri discover the
+// one that the user names.
 //
-// Each handler has a [Func], which package all lists.
+// Each handler has a [Func]. Package all lists them.
 package setup
 
 import (
@@ -14,19 +14,19 @@ import (
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 )
 
-// Program is what a program gives to a handler that it runs.
+// Program is what a program provides for a handler.
 type Program struct {
 	// Log is where the handler logs.
 	Log *slog.Logger
-	// Histogram adds a histogram to the program's metrics. Observe counts a
-	// duration; several goroutines may call it.
+	// Histogram adds a histogram to the program's metrics. observe counts a
+	// duration and may be called by several goroutines.
 	Histogram func(handlermetrics.Definition) (observe func(time.Duration), err error)
 }
 
-// Func adds the flags of a handler to those of a program. Their defaults come
-// from the environment, which getenv reads.
+// Func adds the flags of a handler to those of a program. getenv reads the
+// environment variables that they default to.
 type Func func(flags *flag.FlagSet, getenv func(name string) string) New
 
-// New makes the handler after the flags are parsed. An error means that a flag or
-// a variable of the environment is wrong.
+// New makes the handler after the flags were parsed. An error means that a flag
+// or an environment variable is wrong.
 type New func(Program) (discovery.Handler, error)

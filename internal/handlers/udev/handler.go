@@ -1,15 +1,15 @@
-// Package udev is the discovery handler for devices of the node: a
-// Configuration says with udev rules which it means, and they are reported as
-// the kernel makes and removes them.
+// Package udev is the discovery handler "udev", for devices of the node. A
+// Configuration selects them with udev rules, and they are reported as the kernel
+// adds and removes them.
 //
 // A rule ([rule.Rule]) selects devices of the tree ([sysfs.Tree]). A monitor
-// keeps an index of the tree by the kernel's events ([uevent.Event]) and tells
-// each request which devices may have changed; the request looks at these
-// alone, and reports if its list has become another. Nothing is polled.
+// receives the kernel's events ([uevent.Event]), keeps an index of the tree, and
+// tells each request which devices may have changed. The request looks only at
+// these, and reports if its list has changed. Nothing is polled.
 //
-// It needs neither root nor capabilities: sysfs can be read by anybody (but
-// for a few attributes), and so can the kernel's events. The device nodes
-// themselves are never touched.
+// The handler needs neither root nor capabilities: anybody can read sysfs,
+// except a few attributes, and the kernel's events. It never opens device
+// nodes.
 package udev
 
 import (
@@ -36,31 +36,30 @@ import (
 type Options struct {
 	// Sys is the root of sysfs; os.DirFS("/sys") if nil.
 	Sys fs.ReadLinkFS
-	// Udev is udevd's folder; "/run/udev" if empty. It need not exist: then
-	// devices have the kernel's properties only, and no tags.
+	// Udev is udevd's folder; "/run/udev" if empty. If it does not exist, devices
+	// have only the kernel's properties, and no tags.
 	Udev string
 	// Proc is a proc file system; "/proc" if empty.
 	Proc string
-	// NodeMounts is a file with the node's table of mounts: /proc/1/mountinfo of
-	// the node. "" if there is none; then the handler knows less of which disks
+	// NodeMounts is a file with the node's table of mounts: the node's
+	// /proc/1/mountinfo. If it is "", the handler knows less about which disks
 	// are in use (see package vital).
 	NodeMounts string
-	// Allow are the device nodes that are reported although the node lives on them.
+	// Allow are the device nodes that are reported although the node itself needs
+	// them.
 	Allow []rule.Pattern
-	// Listen opens the source of uevents; that of the kernel if nil.
+	// Listen begins to receive uevents; nil means the kernel's.
 	Listen func() (Events, error)
-	// Reported, if not nil, is told after each report that an event has caused
-	// how long after the event's arrival that was. It must return soon.
+	// Reported, if not nil, is called after each report that an event has caused,
+	// with the time since the event arrived. It must return soon.
 	Reported func(took time.Duration)
-	// Log is where the handler says what is not a request's business;
-	// slog.Default() if nil.
+	// Log is for what does not belong to one request; slog.Default() if nil.
 	Log *slog.Logger
 
 	recorded *recording.Recording // instead of a machine
 }
 
-// Recorded returns the options for a machine that was recorded. Nothing
-// happens to it any more.
+// Recorded returns the options for a recorded machine, on which nothing changes.
 func Recorded(r *recording.Recording) Options {
 	return Options{
 		Sys:      r.Sys(),
@@ -69,7 +68,7 @@ func Recorded(r *recording.Recording) Options {
 	}
 }
 
-// stillness is a source of no events.
+// stillness has no events.
 type stillness chan struct{}
 
 func (s stillness) Next() (uevent.Event, error) { <-s; return uevent.Event{}, os.ErrClosed }
@@ -84,12 +83,12 @@ func (o *Options) records() fs.FS {
 	return os.DirFS(filepath.Join(o.Udev, "data"))
 }
 
-// uses returns what says which disks are in use.
-func (o *Options) uses() vital.Sources {
+// uses returns the files that say which disks are in use.
+func (o *Options) uses() vital.Files {
 	if o.recorded != nil {
-		return vital.Sources{Proc: o.recorded.Proc()}
+		return vital.Files{Proc: o.recorded.Proc()}
 	}
-	return vital.Sources{Proc: os.DirFS(o.Proc), NodeMounts: o.NodeMounts}
+	return vital.Files{Proc: os.DirFS(o.Proc), NodeMounts: o.NodeMounts}
 }
 
 // Tree returns the devices that the handler looks at.
@@ -125,7 +124,7 @@ type Handler struct {
 
 var _ discovery.Explainer = (*Handler)(nil)
 
-// New makes a handler. It does nothing until there is a request.
+// New returns a handler. It does nothing until there is a request.
 func New(o Options) *Handler {
 	if o.Sys == nil {
 		o.Sys = os.DirFS("/sys").(fs.ReadLinkFS)
@@ -137,7 +136,7 @@ func New(o Options) *Handler {
 		o.Proc = "/proc"
 	}
 	if o.Listen == nil {
-		o.Listen = func() (Events, error) { return uevent.Listen(uevent.DefaultBuffer) }
+		o.Listen = func() (Events, error) { return uevent.Listen(uevent.DefaultBufferBytes) }
 	}
 	if o.Reported == nil {
 		o.Reported = func(time.Duration) {}
@@ -151,7 +150,7 @@ func New(o Options) *Handler {
 // Name returns "udev".
 func (h *Handler) Name() string { return details.Name }
 
-// Shared returns false: a device of a node is no other node's.
+// Shared returns false: other nodes do not see a node's devices.
 func (h *Handler) Shared() bool { return false }
 
 // Discover answers a request as [discovery.Handler] says.
@@ -159,7 +158,7 @@ func (h *Handler) Discover(ctx context.Context, req discovery.Request, report fu
 	return h.Explain(ctx, req, func(r discovery.Report) error { return report(r.Devices) })
 }
 
-// Explain answers a request, and notes what it leaves out.
+// Explain answers a request, with a note about what it leaves out.
 func (h *Handler) Explain(ctx context.Context, req discovery.Request, report func(discovery.Report) error) error {
 	d, properties, err := parseRequest(req)
 	if err != nil {
@@ -180,7 +179,7 @@ func (h *Handler) subscribe(records bool) (*subscription, error) {
 	defer h.mu.Unlock()
 	m := h.monitor
 	if m == nil || m.failed() != nil {
-		// One that has failed is stopped by the last request that leaves it.
+		// A monitor that has failed is stopped by its last request.
 		var err error
 		if m, err = startMonitor(h.options); err != nil {
 			return nil, err

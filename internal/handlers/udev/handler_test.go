@@ -23,7 +23,7 @@ const cam = "/devices/host/usb1/1-2"
 
 // plugCamera adds a USB camera: the device, its interface, two nodes of it and
 // one device without a node.
-func (m *machine) plugCamera() {
+func (m *fixture) plugCamera() {
 	m.add(cam, "usb", "MAJOR=189", "MINOR=4", "DEVNAME=bus/usb/001/005")
 	m.write(m.sys+cam+"/idVendor", "046d\n")
 	m.add(cam+"/1-2:1.0", "usb")
@@ -33,7 +33,7 @@ func (m *machine) plugCamera() {
 }
 
 func TestDiscover(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	a := m.ask(`SUBSYSTEM=="video4linux", ATTRS{idVendor}=="046d"`)
 	a.want() // empty, but sent
 	m.plugCamera()
@@ -54,7 +54,7 @@ func TestDiscover(t *testing.T) {
 }
 
 func TestClimb(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.plugCamera()
 	m.add("/devices/virtual/leds/led9", "leds")
 	a := m.ask(`SUBSYSTEM=="leds"`, `KERNEL=="1-2:1.0"`)
@@ -76,7 +76,7 @@ func TestClimb(t *testing.T) {
 }
 
 func TestGroup(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.plugCamera()
 	a := m.askDetails("udevRules: ['KERNELS==\"1-2\"']\ngroupRecursive: true\npermissions: rw")
 	got := a.want(cam)[0]
@@ -87,7 +87,7 @@ func TestGroup(t *testing.T) {
 
 // What happens to an ancestor is looked at on its descendants.
 func TestAncestorChanges(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.plugCamera()
 	a := m.ask(`KERNEL=="video0", DRIVERS=="uvcvideo"`)
 	a.want()
@@ -100,7 +100,7 @@ func TestAncestorChanges(t *testing.T) {
 }
 
 func TestEventsOfOthers(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.plugCamera()
 	a := m.ask(`KERNEL=="*"`)
 	all := []string{cam, cam + "/1-2:1.0/video4linux/video0", cam + "/1-2:1.0/video4linux/video1"}
@@ -120,7 +120,7 @@ func TestEventsOfOthers(t *testing.T) {
 }
 
 func TestOverflow(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.plugCamera()
 	a, b := m.ask(`KERNEL=="video*"`), m.ask(`KERNEL=="x0"`)
 	a.want(cam+"/1-2:1.0/video4linux/video0", cam+"/1-2:1.0/video4linux/video1")
@@ -135,7 +135,7 @@ func TestOverflow(t *testing.T) {
 
 // What the node lives on is left out and noted, unless the operator allows it.
 func TestVital(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	for i, name := range []string{"vda", "vdb", "vdc"} {
 		m.add("/devices/host/block/"+name, "block", "MAJOR=254", fmt.Sprintf("MINOR=%d", 16*i), "DEVNAME="+name)
 		m.link(fmt.Sprintf("%s/dev/block/254:%d", m.sys, 16*i), m.sys+"/devices/host/block/"+name)
@@ -144,7 +144,7 @@ func TestVital(t *testing.T) {
 	m.write(m.proc+"/node", "1 1 254:0 / / rw - ext4 /dev/vda rw\n")
 	a := m.ask(`SUBSYSTEM=="block|mem"`)
 	a.want("/devices/host/block/vdb", "/devices/host/block/vdc")
-	const note = "left out, because the node lives on it: /dev/vda (the node has it mounted at /), /dev/mem (it is the node's memory); the operator can allow it (udev.discovery.allowNodeDevices)"
+	const note = "left out, because the node itself needs it: /dev/vda (the node has it mounted at /), /dev/mem (it is the node's memory); the operator can allow it (udev.discovery.allowNodeDevices)"
 	if a.note() != note {
 		t.Errorf("noted %q", a.note())
 	}
@@ -173,7 +173,7 @@ func TestVital(t *testing.T) {
 }
 
 func TestMove(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.add("/devices/host/net/eth0", "net", "INTERFACE=eth0", "IFINDEX=2")
 	a := m.ask(`SUBSYSTEM=="net"`)
 	a.want("/devices/host/net/eth0")
@@ -185,7 +185,7 @@ func TestMove(t *testing.T) {
 
 func TestRecords(t *testing.T) {
 	for _, late := range []bool{false, true} {
-		m := newMachine(t)
+		m := newFixture(t)
 		m.must(os.MkdirAll(m.udev, 0o755))
 		if !late { // else udevd starts after us
 			m.must(os.Mkdir(m.udev+"/data", 0o755))
@@ -222,7 +222,7 @@ func TestRecords(t *testing.T) {
 
 // Where nothing is recorded, what needs it says why it finds nothing.
 func TestWithoutRecords(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.plugCamera()
 	a := m.ask(`SUBSYSTEM=="leds"`, `ENV{ID_BUS}=="usb"`)
 	a.want(cam)
@@ -238,7 +238,7 @@ func TestWithoutRecords(t *testing.T) {
 }
 
 func TestSharedMonitor(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.add("/devices/x0", "x")
 	a, b := m.ask(`KERNEL=="x*"`), m.ask(`SUBSYSTEM=="x"`)
 	a.want("/devices/x0")
@@ -265,7 +265,7 @@ func TestSharedMonitor(t *testing.T) {
 
 // A consumer that takes no reports holds up nobody, and gets the latest state.
 func TestSlowConsumer(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	slow, quick := m.ask(`SUBSYSTEM=="x"`), m.ask(`SUBSYSTEM=="x"`, `KERNEL=="y"`)
 	quick.want()
 	for i := range 3 * maxDirty / 2 {
@@ -303,12 +303,12 @@ func TestSlowConsumer(t *testing.T) {
 
 func TestFailures(t *testing.T) {
 	broken := errors.New("broken")
-	m := newMachine(t)
+	m := newFixture(t)
 	a, b := m.ask(`KERNEL=="a"`), m.ask(`KERNEL=="b"`)
 	a.want()
 	b.want()
 	m.event(broken)
-	for _, x := range []*asked{a, b} {
+	for _, x := range []*answer{a, b} {
 		if err := <-x.done; !errors.Is(err, broken) || discovery.IsInvalid(err) {
 			t.Errorf("Discover returned %v", err)
 		}
@@ -340,7 +340,7 @@ func TestFailures(t *testing.T) {
 
 func TestConformance(t *testing.T) {
 	discoverytest.Run(t, func(t *testing.T) discoverytest.Fixture {
-		m := newMachine(t)
+		m := newFixture(t)
 		m.add("/devices/x0", "x", "DEVNAME=x0")
 		m.add("/devices/x1", "x", "DEVNAME=x1")
 		return discoverytest.Fixture{
@@ -374,7 +374,7 @@ func TestNames(t *testing.T) {
 // BenchmarkEvent measures from a lone event to the report, without the kernel,
 // with 64 devices present.
 func BenchmarkEvent(b *testing.B) {
-	m := newMachine(b)
+	m := newFixture(b)
 	for i := range 64 {
 		m.add(fmt.Sprintf("/devices/host/%d/x%d", i, i), "x", fmt.Sprintf("DEVNAME=x%d", i))
 	}
@@ -382,16 +382,17 @@ func BenchmarkEvent(b *testing.B) {
 	<-a.ch
 	for i := 0; b.Loop(); i++ {
 		b.StopTimer()
-		time.Sleep(2 * pause(64)) // lone: not in a burst
+		time.Sleep(2 * reportDelay(64)) // lone: not in a burst
 		b.StartTimer()
 		m.uevent([]string{"remove", "add"}[i%2], "/devices/host/7/x7")
 		<-a.ch
 	}
 }
 
-// BenchmarkBurst measures 1,000 devices that come at once, until all are reported.
+// BenchmarkBurst measures 1,000 devices that come at once, until all are
+// reported.
 func BenchmarkBurst(b *testing.B) {
-	m := newMachine(b)
+	m := newFixture(b)
 	a := m.ask(`SUBSYSTEM=="x", SUBSYSTEMS=="y", KERNEL=="x*"`)
 	<-a.ch
 	m.add("/devices/host", "y")
@@ -419,7 +420,7 @@ func BenchmarkBurst(b *testing.B) {
 
 // The first look is nobody's delay; a report that an event has caused is.
 func TestReportedHook(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	took := make(chan time.Duration, 10)
 	m.h.options.Reported = func(d time.Duration) { took <- d }
 	m.plugCamera()

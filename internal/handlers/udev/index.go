@@ -7,37 +7,37 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
 
-// index is the devices of the node, sorted by devpath. It holds nothing but
-// names: everything else is read when a rule asks for it.
-type index []sysfs.Entry
+// index lists the devices of the node, sorted by devpath. It has only their
+// names: the rest is read when a rule needs it.
+type index []sysfs.Ref
 
 func newIndex(t *sysfs.Tree) (index, error) {
 	var ix index
-	if err := t.Devices(func(e sysfs.Entry) { ix = append(ix, e) }); err != nil {
+	if err := t.Devices(func(ref sysfs.Ref) { ix = append(ix, ref) }); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(ix, func(a, b sysfs.Entry) int { return strings.Compare(a.Devpath, b.Devpath) })
-	return slices.CompactFunc(ix, func(a, b sysfs.Entry) bool { return a.Devpath == b.Devpath }), nil
+	slices.SortFunc(ix, func(a, b sysfs.Ref) int { return strings.Compare(a.Devpath, b.Devpath) })
+	return slices.CompactFunc(ix, func(a, b sysfs.Ref) bool { return a.Devpath == b.Devpath }), nil
 }
 
 func (ix index) search(devpath string) (i int, ok bool) {
-	return slices.BinarySearchFunc(ix, devpath, func(e sysfs.Entry, p string) int { return strings.Compare(e.Devpath, p) })
+	return slices.BinarySearchFunc(ix, devpath, func(ref sysfs.Ref, p string) int { return strings.Compare(ref.Devpath, p) })
 }
 
-func (ix index) get(devpath string) (sysfs.Entry, bool) {
+func (ix index) get(devpath string) (sysfs.Ref, bool) {
 	i, ok := ix.search(devpath)
 	if !ok {
-		return sysfs.Entry{}, false
+		return sysfs.Ref{}, false
 	}
 	return ix[i], true
 }
 
-func (ix *index) put(e sysfs.Entry) {
-	i, ok := ix.search(e.Devpath)
+func (ix *index) put(ref sysfs.Ref) {
+	i, ok := ix.search(ref.Devpath)
 	if ok {
-		(*ix)[i] = e
+		(*ix)[i] = ref
 	} else {
-		*ix = slices.Insert(*ix, i, e)
+		*ix = slices.Insert(*ix, i, ref)
 	}
 }
 

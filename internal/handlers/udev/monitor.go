@@ -15,27 +15,28 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/vital"
 )
 
-// Events is a source of uevents, as [uevent.Conn] is.
+// Events receives uevents. [uevent.Conn] is one.
 type Events interface {
-	// Next waits for the next event; [uevent.ErrOverflow] says that some were lost.
+	// Next waits for the next event; [uevent.ErrOverflow] says that some were
+	// lost.
 	Next() (uevent.Event, error)
-	// Drain throws away those that wait.
+	// Drain discards those that wait.
 	Drain() error
-	// Close ends the source and makes Next return.
+	// Close ends the reception and makes Next return.
 	Close() error
 }
 
-// monitor knows at any time which devices there are, and tells its
-// subscriptions which may have changed. There is one while there are requests.
+// monitor knows which devices there are, and tells its subscriptions which may
+// have changed. There is one while there are requests.
 //
-// It never waits for them: a subscription collects what has changed until its
-// request takes it, and the collection is never larger than maxDirty.
+// It never waits for requests: a subscription collects up to maxDirty changes
+// until its request takes them.
 type monitor struct {
 	tree    *sysfs.Tree
 	events  Events
 	records *recordWatch
 	tables  *tableWatch
-	uses    vital.Sources
+	uses    vital.Files
 	log     *slog.Logger
 	running sync.WaitGroup
 
@@ -46,12 +47,12 @@ type monitor struct {
 	err   error // why it has ended by itself
 }
 
-// maxDirty is how many devices a subscription notes one by one; beyond it,
-// all are looked at anew.
+// maxDirty is how many changed devices a subscription collects; if there are
+// more, it looks at all devices.
 const maxDirty = 4096
 
-// startMonitor begins to receive events, then looks which devices there are:
-// in this order nothing is missed between the two.
+// startMonitor begins to receive events, then lists the devices. In this order it
+// misses nothing.
 func startMonitor(o Options) (*monitor, error) {
 	events, err := o.Listen()
 	if err != nil {
@@ -68,7 +69,7 @@ func startMonitor(o Options) (*monitor, error) {
 		events.Close()
 		return nil, err
 	}
-	// Watched first, read then: nothing is missed between the two.
+	// Watched first, then read, to miss nothing.
 	m.tables, m.records = &tableWatch{end: -1}, &recordWatch{done: make(chan struct{})}
 	if o.recorded == nil {
 		m.watchFiles(o)
@@ -79,7 +80,7 @@ func startMonitor(o Options) (*monitor, error) {
 	return m, nil
 }
 
-// watchFiles watches what udevd records and what is mounted, and looks at it.
+// watchFiles watches udevd's records and the tables of mounts, and reads them.
 func (m *monitor) watchFiles(o Options) {
 	m.tables = watchTables([]string{filepath.Join(o.Proc, "self/mountinfo"), filepath.Join(o.Proc, "swaps"), o.NodeMounts}, m)
 	m.lookAtNode()
@@ -100,7 +101,7 @@ func (m *monitor) run() {
 		e, err := m.events.Next()
 		if errors.Is(err, uevent.ErrOverflow) {
 			if time.Since(said) > time.Minute { // in a flood of events it happens often
-				m.log.Warn("uevents were lost, looking at all devices")
+				m.log.Warn("uevents were lost; looking at all devices")
 				said = time.Now()
 			}
 			err = m.rescan()
@@ -114,9 +115,9 @@ func (m *monitor) run() {
 	}
 }
 
-// rescan looks which devices there are. Events that wait are thrown away
-// first: what they said is older than what is seen now, and with some lost
-// between them they may contradict it.
+// rescan lists the devices again. It first discards the events that wait: they
+// are older than what it sees now, and without the lost ones they could
+// contradict it.
 func (m *monitor) rescan() error {
 	if err := m.events.Drain(); err != nil {
 		return err
@@ -134,7 +135,7 @@ func (m *monitor) rescan() error {
 	return nil
 }
 
-// apply notes what an event says.
+// apply handles an event.
 //
 // The kernel sends add after the device node is made, and remove after it is
 // deleted (device_add and device_del in drivers/base/core.c; devtmpfs makes the
@@ -144,15 +145,15 @@ func (m *monitor) apply(e uevent.Event) error {
 		return nil // a module, a driver, a slab
 	}
 	if e.Action == "move" {
-		// The devices below it move too, without events of their own. It is
-		// rare: network interfaces that udevd names when the machine starts.
+		// The devices below it move too, without events. Moves are rare: udevd
+		// renames network interfaces when the machine starts.
 		return m.rescan()
 	}
 	gone := e.Action == "remove" && !e.Synthetic
 	subsystem, ok := "", false
 	if !gone {
 		if subsystem, ok = m.tree.Subsystem(e.Devpath); !ok {
-			return nil // no device, or gone again: remove will follow
+			return nil // not a device, or gone again: then remove follows
 		}
 	}
 	var slaves []string
@@ -165,12 +166,12 @@ func (m *monitor) apply(e uevent.Event) error {
 		m.remove(e.Devpath)
 		return nil
 	}
-	m.index.put(sysfs.Entry{Devpath: e.Devpath, Subsystem: subsystem})
+	m.index.put(sysfs.Ref{Devpath: e.Devpath, Subsystem: subsystem})
 	for s := range m.subs {
-		// Rules look at ancestors: devices below may match now or no longer. A
-		// device that is new has none yet, they come with events of their own.
+		// Rules look at ancestors, so devices below may have begun or ceased to
+		// match. A new device has none yet: they come with their own events.
 		s.touch(e.Devpath, e.Action != "add")
-		// Disks of which this one is made are in use from now on.
+		// The disks that this one consists of are in use from now on.
 		for _, disk := range slaves {
 			s.touch(disk, true)
 		}
@@ -178,8 +179,8 @@ func (m *monitor) apply(e uevent.Event) error {
 	return nil
 }
 
-// lookAtNode looks what the node lives on and, if that has changed, has all
-// devices looked at anew.
+// lookAtNode finds out what the node itself needs. If that has changed, all
+// devices are looked at again.
 func (m *monitor) lookAtNode() {
 	node := vital.Look(m.tree.View(), m.uses)
 	m.mu.Lock()
@@ -196,18 +197,19 @@ func (m *monitor) lookAtNode() {
 	}
 }
 
-// remove forgets a device and, although the kernel removes these first, those below it.
+// remove forgets a device and those below it, although the kernel should have
+// removed these before.
 func (m *monitor) remove(devpath string) {
 	below := slices.Clone(m.index.below(devpath))
-	for _, e := range append(below, sysfs.Entry{Devpath: devpath}) {
-		m.index.remove(e.Devpath)
+	for _, ref := range append(below, sysfs.Ref{Devpath: devpath}) {
+		m.index.remove(ref.Devpath)
 		for s := range m.subs {
-			s.touch(e.Devpath, false)
+			s.touch(ref.Devpath, false)
 		}
 	}
 }
 
-// recordChanged notes that udevd has written or deleted a record.
+// recordChanged handles a record that udevd has written or deleted.
 func (m *monitor) recordChanged(name string) {
 	m.mu.Lock()
 	wanted := false
@@ -231,7 +233,7 @@ func (m *monitor) recordChanged(name string) {
 	}
 }
 
-// recordsChanged notes that any record may have changed.
+// recordsChanged handles that any record may have changed.
 func (m *monitor) recordsChanged() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -252,7 +254,7 @@ func (m *monitor) fail(err error) {
 	}
 }
 
-// failed tells why the monitor has ended, nil if it has not.
+// failed returns why the monitor has ended, nil if it has not.
 func (m *monitor) failed() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

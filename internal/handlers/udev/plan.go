@@ -10,22 +10,22 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/details"
 )
 
-// found is a device that is to be reported: one that a rule matches or, if
-// that has no device node, its nearest ancestor that has one.
+// found is a device to report: one that a rule matches or, if that has no device
+// node, its nearest ancestor that has one.
 type found struct {
 	devpath    string
 	devnode    string // such as "/dev/video0", or ""
 	iommuGroup string // a number, or ""
 	links      string // udev's symbolic links, if they are wanted
-	hardware   string // the devpath of what it is part of, if that makes groups
+	hardware   string // the devpath of the hardware it is part of, if devices are grouped by it
 	place      string // unless devices are known by their devpath; see package identity
 	serial     string // if they are known by their serial number; "" if there is none
-	owner      string // what has the serial number
-	vital      string // why the node lives on it and it is left out, or ""
+	owner      string // the devpath of the hardware with the serial number
+	vital      string // why the node itself needs it, so that it is left out; or ""
 }
 
-// compareDevpaths orders devpaths by their elements, so that a device is
-// directly followed by those below it.
+// compareDevpaths orders devpaths by their elements, so that the devices below a
+// device follow it directly.
 func compareDevpaths(a, b string) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] == b[i] {
@@ -42,10 +42,9 @@ func compareDevpaths(a, b string) int {
 	return cmp.Compare(len(a), len(b))
 }
 
-// plan makes the report of what was found, which is sorted by compareDevpaths
-// and names each devpath once.
-//
-// Extra is what there is of the nodes that each device gets besides.
+// plan makes the report of the devices that were found. all is sorted by
+// compareDevpaths and has each devpath once. extra are the extraNodes that exist,
+// which each device gets too.
 func plan(all, extra []found, d details.Details, p passthrough) discovery.Report {
 	all, leftOut := leaveOut(all, extra)
 	groups := group(all, d)
@@ -73,13 +72,13 @@ func plan(all, extra []found, d details.Details, p passthrough) discovery.Report
 	return r
 }
 
-// joined makes one text of those that say something.
+// joined joins the texts that are not empty.
 func joined(texts ...string) string {
 	return strings.Join(slices.DeleteFunc(texts, func(s string) bool { return s == "" }), "; ")
 }
 
-// group makes groups of what was found: each by itself, unless they are to be
-// one Device. Of one piece of hardware what has no node is left away, if
+// group makes a group of what becomes one Device: one of what was found, or
+// several if d groups. Of one piece of hardware, what has no node is dropped if
 // anything has one.
 func group(all []found, d details.Details) (groups [][]found) {
 	if d.GroupByHardware {
@@ -111,7 +110,8 @@ func addExtra(dev *discovery.Device, extra []found, permissions string) {
 	}
 }
 
-// leaveOut takes away what the node lives on, and says so, of extra too.
+// leaveOut removes what the node itself needs. The note names it, and also such
+// nodes in extra.
 func leaveOut(all, extra []found) (rest []found, note string) {
 	var said []string
 	for _, f := range extra {
@@ -129,7 +129,7 @@ func leaveOut(all, extra []found) (rest []found, note string) {
 	if len(said) == 0 {
 		return rest, ""
 	}
-	return rest, "left out, because the node lives on it: " + some(said) + "; the operator can allow it (udev.discovery.allowNodeDevices)"
+	return rest, "left out, because the node itself needs it: " + some(said) + "; the operator can allow it (udev.discovery.allowNodeDevices)"
 }
 
 // some lists the first few of many.
@@ -141,9 +141,10 @@ func some(texts []string) string {
 	return strings.Join(texts, ", ")
 }
 
-// identify returns the id of each, and what to note about them. What has no
-// serial number, or one that others have too, is known by its place; so are all
-// that have it, whichever came first.
+// identify returns the ids, and a note about them. A device without a serial
+// number, or with one that others have too, is identified by its place. That
+// also holds for the others with that number, so it does not depend on the
+// order.
 func identify(all []found, by details.Identity) (ids []string, note string) {
 	ids = make([]string, len(all))
 	for i, f := range all {
@@ -179,22 +180,22 @@ func identify(all []found, by details.Identity) (ids []string, note string) {
 		count[ids[i]]++
 	}
 	for i, f := range all {
-		if count[ids[i]] > 1 { // two that nothing tells apart but their names
+		if count[ids[i]] > 1 { // only their names differ
 			ids[i] = f.devpath
 		}
 	}
 	var says []string
 	if len(without) > 0 {
-		says = append(says, "known by place, having no serial number: "+some(without))
+		says = append(says, "identified by place, since there is no serial number: "+some(without))
 	}
 	if len(doubled) > 0 {
-		says = append(says, "known by place, having one serial number with others: "+some(doubled))
+		says = append(says, "identified by place, since several have the same serial number: "+some(doubled))
 	}
 	return ids, strings.Join(says, "; ")
 }
 
-// device makes one Device of those of a group. Only where there are groups do
-// variables have numbers.
+// device makes one Device of a group. The names of its variables have numbers
+// only if d groups.
 func device(id, devpath string, group []found, d details.Details, p passthrough) discovery.Device {
 	dev := discovery.Device{
 		ID:         id,
@@ -216,7 +217,7 @@ func device(id, devpath string, group []found, d details.Details, p passthrough)
 	}
 	resource := strings.ToUpper(strings.NewReplacer(".", "_", "/", "_").Replace(p.resource))
 	nodes, addresses := 0, []string{}
-	var linked []discovery.DeviceSpec // once more, where udev's links are
+	var linked []discovery.DeviceSpec // the nodes again, at the paths of udev's links
 	for _, f := range group {
 		if in := inContainer(f.devnode, nodes, d.ContainerPath); f.devnode != "" && mount(f.devnode, in, d.Permissions) {
 			set("UDEV_DEVNODE", nodes, in)
@@ -238,7 +239,7 @@ func device(id, devpath string, group []found, d details.Details, p passthrough)
 			addresses = append(addresses, a)
 		}
 	}
-	for _, f := range group { // after the others, whose numbers nothing may move
+	for _, f := range group { // last, so that the numbers of the others stay
 		if p.vfio && f.iommuGroup != "" {
 			mount("/dev/vfio/"+f.iommuGroup, "/dev/vfio/"+f.iommuGroup, "rwm")
 			mount("/dev/vfio/vfio", "/dev/vfio/vfio", "rwm")

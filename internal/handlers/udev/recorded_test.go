@@ -121,7 +121,8 @@ func TestRulesOfThePage(t *testing.T) {
 
 const everything = `udevRules: ['SUBSYSTEM=="tty|video4linux|drm|sound|usb|usbmisc|net|gpio|i2c-dev|tpm|tpmrm|kfd|misc", KERNEL=="*"']` + "\n"
 
-// ids returns ids by what stays the same of a device: its devpath with other numbers.
+// ids returns ids by what stays the same of a device: its devpath with other
+// numbers.
 func ids(r discovery.Report) map[string]string {
 	all := map[string]string{}
 	for _, d := range r.Devices {
@@ -200,11 +201,11 @@ func TestIdentities(t *testing.T) {
 		{"by serial number, two ports of one stick", "identifyBy: serial\nudevRules: ['SUBSYSTEM==\"tty\", ATTRS{idProduct}==\"8a2a\"']", nil,
 			"serial:10c4:8a2a:blanked4/1.0/port0/tty/ttyUSB serial:10c4:8a2a:blanked4/1.1/port0/tty/ttyUSB", ""},
 		{"moved to another port", "identifyBy: serial\nudevRules: ['SUBSYSTEM==\"tty\", KERNEL==\"ttyUSB2\"']", []string{"1-5", "1-12"}, "serial:10c4:ea60:blanked3/1.0/port0/tty/ttyUSB", ""},
-		{"without one", "identifyBy: serial\nudevRules: ['SUBSYSTEM==\"tty\", KERNEL==\"ttyUSB0\"']", nil, "path:" + usb + "3/1.0/port0/tty/ttyUSB", "known by place, having no serial number: /dev/ttyUSB0"},
-		{"a root hub has none", "identifyBy: serial\nudevRules: ['KERNEL==\"usb1\"']", nil, "path:pci0000:00/0000:00:14.0/usb2", "known by place, having no serial number: /dev/bus/usb/001/001"},
+		{"without one", "identifyBy: serial\nudevRules: ['SUBSYSTEM==\"tty\", KERNEL==\"ttyUSB0\"']", nil, "path:" + usb + "3/1.0/port0/tty/ttyUSB", "identified by place, since there is no serial number: /dev/ttyUSB0"},
+		{"a root hub has none", "identifyBy: serial\nudevRules: ['KERNEL==\"usb1\"']", nil, "path:pci0000:00/0000:00:14.0/usb2", "identified by place, since there is no serial number: /dev/bus/usb/001/001"},
 		{"one number on two sticks", "identifyBy: serial\nudevRules: ['SUBSYSTEM==\"tty\", ATTRS{idVendor}==\"10c4\"']", []string{"blanked3", "0001", "blanked4", "0001", "8a2a", "ea60"},
 			"path:" + usb + "5/1.0/port0/tty/ttyUSB path:" + usb + "6/1.0/port0/tty/ttyUSB path:" + usb + "6/1.1/port0/tty/ttyUSB",
-			"known by place, having one serial number with others: /dev/ttyUSB2, /dev/ttyUSB3, /dev/ttyUSB4"},
+			"identified by place, since several have the same serial number: /dev/ttyUSB2, /dev/ttyUSB3, /dev/ttyUSB4"},
 		{"a group is known by its topmost", "identifyBy: serial\ngroupRecursive: true\nudevRules: ['KERNELS==\"1-2\"']", nil, "serial:046d:0843:blanked2", ""},
 		{"no hardware", "identifyBy: path\nudevRules: ['KERNEL==\"kvm\"']", nil, "path:virtual/misc/kvm", ""},
 		{"nothing tells two apart", "identifyBy: path\nudevRules: ['SUBSYSTEM==\"i2c-dev|i2c\", ENV{DEVNAME}==\"?*\"']", nil, "path:platform/soc/fe804000.i2c/i2c/i2c-dev/i2c", ""},
@@ -220,7 +221,8 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// What belongs to one piece of hardware is one Device, without the raw USB device.
+// What belongs to one piece of hardware is one Device, without the raw USB
+// device.
 func TestGroupByHardware(t *testing.T) {
 	const modem = "/devices/pci0000:00/0000:00:14.0/usb1/1-7"
 	for _, tt := range []struct{ name, details, nodes, id, note string }{
@@ -249,7 +251,7 @@ func TestGroupByHardware(t *testing.T) {
 
 // What the node lives on does not come in as an extra node either.
 func TestVitalExtraNodes(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.add("/devices/virtual/mem/mem", "mem", "DEVNAME=mem")
 	m.add("/devices/virtual/mem/null", "mem", "DEVNAME=null")
 	m.add("/devices/x0", "x", "DEVNAME=x0")
@@ -303,7 +305,7 @@ func TestPathsInTheContainer(t *testing.T) {
 
 // A device whose links are wanted waits for udevd.
 func TestLinksWaitForUdevd(t *testing.T) {
-	m := newMachine(t)
+	m := newFixture(t)
 	m.must(os.MkdirAll(m.udev+"/data", 0o755))
 	m.add("/devices/x0", "x", "DEVNAME=x0", "MAJOR=7", "MINOR=1")
 	a := m.askDetails("links: property\nudevRules: ['SUBSYSTEM==\"x\"']")

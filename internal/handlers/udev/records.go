@@ -9,16 +9,16 @@ import (
 	"github.com/akri-go/akri/internal/dirwatch"
 )
 
-// recordWatch tells a monitor when udevd has written records. udevd does so
-// some milliseconds after the kernel's event, and tells it to nobody in
-// another network namespace.
+// recordWatch tells a monitor when udevd has written records. udevd writes them
+// some milliseconds after the kernel's event, and its own events do not reach
+// other network namespaces.
 type recordWatch struct {
 	watcher *dirwatch.Watcher // nil if there is nothing to watch
 	done    chan struct{}
 }
 
-// watchRecords watches the folder data in udevd's folder. If that is not there
-// (it was not mounted), there is nothing to watch.
+// watchRecords watches the folder data in udevd's folder. If udevd's folder
+// does not exist, because it was not mounted, it watches nothing.
 func watchRecords(udev string, m *monitor) *recordWatch {
 	r := &recordWatch{done: make(chan struct{})}
 	if _, err := os.Stat(udev); errors.Is(err, fs.ErrNotExist) {

@@ -9,7 +9,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/details"
 )
 
-// passthrough is what the discoveryProperties of a Configuration say.
+// passthrough are the settings in the discoveryProperties of a Configuration.
 type passthrough struct {
 	resource string // part of the name of the variables with bus addresses, "" for none
 	vfio     bool
@@ -17,7 +17,7 @@ type passthrough struct {
 
 var resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,252}$`)
 
-// parseProperties parses discoveryProperties. Those it does not know are for others.
+// parseProperties parses discoveryProperties. It ignores those it does not know.
 func parseProperties(properties map[string][]byte) (passthrough, error) {
 	p := passthrough{
 		resource: string(properties["devicePluginResourceName"]),

@@ -32,11 +32,11 @@ func newSearch(d details.Details, p passthrough, o Options) *search {
 	return &search{details: d, passthrough: p, matches: map[string]found{}, extra: map[string]found{}, allow: o.Allow, reported: o.Reported, log: o.Log}
 }
 
-// pause is how long to wait at least after a report of n devices before the
-// next one. A report says everything anew, so what it costs its receiver grows
-// with n: in a burst of events the reports must not come as fast as these.
-// An event that comes alone does not wait.
-func pause(n int) time.Duration {
+// reportDelay is how long to wait at least between a report of n devices and
+// the next one. A report has all devices, so its cost grows with n: in a burst
+// of events there must be fewer reports than events. A single event does not
+// wait.
+func reportDelay(n int) time.Duration {
 	return min(time.Duration(n)*10*time.Microsecond, 20*time.Millisecond)
 }
 
@@ -83,11 +83,11 @@ func (s *search) run(ctx context.Context, sub *subscription, report func(discove
 		if !c.since.IsZero() {
 			s.reported(time.Since(c.since))
 		}
-		last, extra, first, next = now, more, false, time.Now().Add(pause(len(now)))
+		last, extra, first, next = now, more, false, time.Now().Add(reportDelay(len(now)))
 	}
 }
 
-// update looks at devices anew and tells whether that has changed anything.
+// update looks at devices again, and tells whether anything has changed.
 func (s *search) update(v *sysfs.View, c changes) (changed bool) {
 	if c.all {
 		changed = true
@@ -110,20 +110,20 @@ func (s *search) update(v *sysfs.View, c changes) (changed bool) {
 		forget(s.matches, devpath)
 		forget(s.extra, devpath)
 	}
-	for _, e := range c.entries {
-		d := v.Device(e)
+	for _, ref := range c.refs {
+		d := v.Device(ref)
 		if slices.ContainsFunc(s.details.Rules, func(r *rule.Rule) bool { return r.Matches(d) }) && s.recorded(d) {
-			note(s.matches, e.Devpath, s.locate(v, d, c.node))
+			note(s.matches, ref.Devpath, s.locate(v, d, c.node))
 		} else {
-			forget(s.matches, e.Devpath)
+			forget(s.matches, ref.Devpath)
 		}
 		if len(s.details.ExtraNodes) == 0 {
 			continue
 		}
 		if slices.Contains(s.details.ExtraNodes, d.Devnode()) {
-			note(s.extra, e.Devpath, s.judged(v, d, c.node))
+			note(s.extra, ref.Devpath, s.judged(v, d, c.node))
 		} else {
-			forget(s.extra, e.Devpath)
+			forget(s.extra, ref.Devpath)
 		}
 	}
 	return changed
@@ -138,7 +138,7 @@ func (s *search) recorded(d *sysfs.Device) bool {
 	return known
 }
 
-// judged returns a device, and whether the node lives on it.
+// judged returns a device, with the reason if the node itself needs it.
 func (s *search) judged(v *sysfs.View, d *sysfs.Device, node *vital.Node) found {
 	f := found{devpath: d.Devpath(), devnode: d.Devnode()}
 	if !slices.ContainsFunc(s.allow, func(p rule.Pattern) bool { return p.Matches(f.devnode) }) {
@@ -177,8 +177,8 @@ func (s *search) locate(v *sysfs.View, d *sysfs.Device, node *vital.Node) found 
 	return f
 }
 
-// hardware returns the USB device that a device is or belongs to or, if there is
-// none, the nearest that has a place on another bus; of what has no hardware,
+// hardware returns the USB device that a device is or belongs to. If there is
+// none, it returns the nearest ancestor on another hardware bus, or the device
 // itself.
 func hardware(d *sysfs.Device) *sysfs.Device {
 	var nearest *sysfs.Device
@@ -199,7 +199,7 @@ func hardware(d *sysfs.Device) *sysfs.Device {
 	return nearest
 }
 
-// sorted returns what is to be reported: sorted, each devpath once.
+// sorted returns what to report: sorted, each devpath once.
 func sorted(matches map[string]found) []found {
 	all := make([]found, 0, len(matches))
 	for _, f := range matches {

@@ -8,7 +8,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/vital"
 )
 
-// subscription is what a monitor has to tell one request.
+// subscription collects what a monitor has to tell one request.
 type subscription struct {
 	m       *monitor
 	records bool          // tell when udevd has written a record too
@@ -16,17 +16,17 @@ type subscription struct {
 
 	// Guarded by m.mu. At first everything is to be looked at.
 	all   bool
-	dirty map[string]bool // devpaths; true: and all below
+	dirty map[string]bool // devpaths; true means also all below
 	since time.Time       // of the first event that was not taken; zero if none was
 }
 
-// changes are devices to look at anew.
+// changes are devices to look at again.
 type changes struct {
-	all     bool // entries are all devices: forget others
-	entries []sysfs.Entry
-	gone    []string
-	since   time.Time // when the first event came that they are of; zero if none did
-	node    *vital.Node
+	all   bool // refs are all devices: forget others
+	refs  []sysfs.Ref
+	gone  []string
+	since time.Time // when their first event came; zero if there was none
+	node  *vital.Node
 }
 
 func (m *monitor) subscribe(records bool) *subscription {
@@ -81,7 +81,7 @@ func (s *subscription) signal() {
 	}
 }
 
-// take returns what has changed since it was called last.
+// take returns what has changed since the last call.
 func (s *subscription) take() (changes, error) {
 	m := s.m
 	m.mu.Lock()
@@ -93,17 +93,17 @@ func (s *subscription) take() (changes, error) {
 	s.since = time.Time{}
 	if s.all {
 		s.all = false
-		c.all, c.entries = true, slices.Clone(m.index)
+		c.all, c.refs = true, slices.Clone(m.index)
 		return c, nil
 	}
 	for devpath, below := range s.dirty {
-		if e, ok := m.index.get(devpath); ok {
-			c.entries = append(c.entries, e)
+		if ref, ok := m.index.get(devpath); ok {
+			c.refs = append(c.refs, ref)
 		} else {
 			c.gone = append(c.gone, devpath)
 		}
 		if below {
-			c.entries = append(c.entries, m.index.below(devpath)...)
+			c.refs = append(c.refs, m.index.below(devpath)...)
 		}
 	}
 	clear(s.dirty)

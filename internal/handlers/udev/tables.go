@@ -1,21 +1,23 @@
 package udev
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 )
 
-// tableWatch tells a monitor when something was mounted or swapped on. The
-// kernel says so, once for each change, to whoever polls these files
-// (proc_pid_mountinfo(5)); so the runtime's own poller must not know of them.
+// tableWatch tells a monitor when something was mounted or swapped on. poll(2)
+// on these files reports each change once (proc_pid_mountinfo(5)), so Go's
+// runtime must not poll them too.
 type tableWatch struct {
 	end int // writing end of a pipe that ends the watch; -1 if there is none
 }
 
-// settle is how long changes may gather before they are looked at, in
-// milliseconds: a Pod that starts mounts a dozen things.
-const settle = 500
+// settleDelay is how long changes are collected before the tables are read: a Pod
+// that starts mounts a dozen things.
+const settleDelay = 500 * time.Millisecond
 
-// watchTables watches those of the files that are there.
+// watchTables watches those of the files that exist.
 func watchTables(files []string, m *monitor) *tableWatch {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
@@ -44,7 +46,7 @@ func watchTables(files []string, m *monitor) *tableWatch {
 				return
 			}
 			if n > 0 && polled[0].Revents == 0 {
-				if n, _ = unix.Poll(polled[:1], settle); n <= 0 {
+				if n, _ = unix.Poll(polled[:1], int(settleDelay.Milliseconds())); n <= 0 {
 					m.lookAtNode()
 				}
 			}

@@ -14,13 +14,13 @@ import (
 // maxViewers bounds how many pages are served at once.
 const maxViewers = 100
 
-// keepAlive is how long the feed is silent at most.
-const keepAlive = 15 * time.Second
+// keepAliveInterval is the longest time between two messages of the feed.
+const keepAliveInterval = 15 * time.Second
 
-// feed looks at the cluster while somebody wants to know, and only then.
+// feed looks at the cluster only while there are viewers.
 type feed struct {
-	look  func(context.Context) State
-	every time.Duration
+	look     func(context.Context) State
+	interval time.Duration
 
 	mu      sync.Mutex
 	latest  []byte                     // JSON of the last State
@@ -29,7 +29,7 @@ type feed struct {
 }
 
 func newFeed(look func(context.Context) State, every time.Duration) *feed {
-	return &feed{look: look, every: every, viewers: map[chan struct{}]struct{}{}}
+	return &feed{look: look, interval: every, viewers: map[chan struct{}]struct{}{}}
 }
 
 // join adds a viewer and returns what tells it of changes; false if there are
@@ -65,7 +65,7 @@ func (f *feed) leave(changed chan struct{}) {
 }
 
 func (f *feed) loop(ctx context.Context) {
-	tick := time.NewTicker(f.every)
+	tick := time.NewTicker(f.interval)
 	defer tick.Stop()
 	for {
 		data, err := json.Marshal(f.look(ctx))
@@ -140,11 +140,11 @@ func (f *feed) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	out := http.NewResponseController(w)
 	_ = out.SetReadDeadline(time.Time{}) // it lasts as long as the page is open
-	quiet := time.NewTicker(keepAlive)
+	quiet := time.NewTicker(keepAliveInterval)
 	defer quiet.Stop()
 	err := out.Flush() // the page shows that it is connected
 	for err == nil {
-		_ = out.SetWriteDeadline(time.Now().Add(2 * keepAlive)) // for one message
+		_ = out.SetWriteDeadline(time.Now().Add(2 * keepAliveInterval)) // for one message
 		select {
 		case <-r.Context().Done():
 			return

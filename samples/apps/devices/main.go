@@ -1,10 +1,10 @@
-// Command devices is a page that shows, live, what Akri found: Configurations,
+// Command devices serves a live page of what Akri has found: Configurations,
 // their Instances, who uses their slots, and what each broker answers.
 //
-// It reads the cluster through the API with its Pod's service account, which may
-// only read (see devices.yaml), once a second while somebody looks, and asks the
-// brokers through their Services for /api/devices, which the sample broker
-// serves. It listens on port 5000 (PORT).
+// While somebody has the page open, it reads the cluster once a second, with
+// its Pod's service account, which may only read (see devices.yaml). It gets
+// /api/devices, which the sample broker serves, from the brokers through their
+// Services. It listens on port 5000 (PORT).
 package main
 
 import (

@@ -52,7 +52,7 @@ type Instance struct {
 	Capacity   int               `json:"capacity"`
 	Used       int               `json:"used"`
 	Brokers    []Broker          `json:"brokers,omitempty"`
-	// Troubles are what its conditions say that is not well.
+	// Troubles are the conditions that are not True.
 	Troubles []string `json:"troubles,omitempty"`
 	// Answer is what the Instance's Service says to GET /api/devices.
 	Answer json.RawMessage `json:"answer,omitempty"`
@@ -64,7 +64,7 @@ type Broker struct {
 	Node string `json:"node,omitempty"`
 	// Phase is the Pod's, or better what it waits for.
 	Phase string `json:"phase"`
-	// Broken tells that it waits for what does not come by itself.
+	// Broken tells that it does not start without help.
 	Broken bool `json:"broken,omitempty"`
 }
 
@@ -119,7 +119,7 @@ func look(ctx context.Context, api *kube, ask func(context.Context, string) (jso
 	return s
 }
 
-// assemble puts together what belongs together, sorted.
+// assemble joins the lists, sorted.
 func assemble(l lists) State {
 	brokers := map[string][]Broker{}
 	for _, p := range l.pods.Items {
@@ -191,7 +191,8 @@ func phaseOf(p corev1.Pod) (phase string, broken bool) {
 		if w := s.State.Waiting; w != nil && w.Reason != "" {
 			return w.Reason, w.Reason != "ContainerCreating" && w.Reason != "PodInitializing"
 		}
-		// For most of the time between two crashes this is all that the kubelet says.
+		// For most of the time between two crashes this is all that the kubelet
+		// says.
 		if t := s.State.Terminated; t != nil && t.ExitCode != 0 && p.Status.Phase == corev1.PodRunning {
 			return cmp.Or(t.Reason, "Error"), true
 		}
@@ -199,8 +200,7 @@ func phaseOf(p corev1.Pod) (phase string, broken bool) {
 	return string(p.Status.Phase), p.Status.Phase == corev1.PodFailed
 }
 
-// troubles are the conditions that are not as they should be: all are True when
-// all is well.
+// troubles returns the conditions that are not True.
 func troubles(conditions []metav1.Condition) []string {
 	var out []string
 	for _, c := range conditions {

@@ -15,8 +15,8 @@ import (
 
 // Device is one device that this broker holds a slot of.
 type Device struct {
-	// Hash is what tells the device's variables from those of another: the
-	// environment has KEY_<HASH> for each property KEY.
+	// Hash identifies the device's variables: the environment has KEY_<HASH>
+	// for each property KEY.
 	Hash       string            `json:"hash"`
 	Properties map[string]string `json:"properties"`
 	Nodes      []Node            `json:"nodes,omitempty"`
@@ -37,9 +37,9 @@ type Node struct {
 
 var suffixed = regexp.MustCompile(`^(.+)_([0-9A-F]{6})$`)
 
-// devices finds the devices in an environment ("NAME=value") and looks at their
-// nodes. Only variables that end in a device's hash are shown, so nothing that
-// the Pod has besides.
+// devices finds the devices in an environment ("NAME=value") and inspects their
+// nodes. It only shows variables that end in a device's hash, and so no others
+// of the Pod.
 func devices(environ []string) []Device {
 	byHash := map[string]*Device{}
 	for _, variable := range environ {
@@ -69,8 +69,8 @@ func devices(environ []string) []Device {
 	return out
 }
 
-// inspect opens a device node. Block devices are read from; what reading from
-// another kind of device would do cannot be known.
+// inspect opens a device node. It only reads from block devices: reading from
+// other devices might do something.
 func inspect(path string) Node {
 	n := Node{Path: path}
 	var st unix.Stat_t

@@ -1,6 +1,5 @@
-// Command show is a broker that shows what it was given: the properties of its
-// devices from the environment, and their device nodes, which it opens to prove
-// that it can.
+// Command show is a broker that shows its devices: their properties from the
+// environment, and their device nodes, which it opens.
 //
 // It serves a page on /, the same as JSON on /api/devices, and /healthz, on
 // port 8083 (PORT).

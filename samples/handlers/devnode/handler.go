@@ -18,7 +18,7 @@ import (
 
 // devnode is the handler. Its methods need no locks: it has no state.
 type devnode struct {
-	dir string // where we see the node's /dev
+	dir string // where the node's /dev is mounted
 	// inotify makes a watcher; [fsnotify.NewWatcher].
 	inotify func() (*fsnotify.Watcher, error)
 }
@@ -33,7 +33,7 @@ func (h devnode) Discover(ctx context.Context, req discovery.Request, report fun
 	if err != nil {
 		return err
 	}
-	// Watch first, then look: what happens in between is not missed.
+	// Watch first, then look, to miss nothing.
 	w := h.watch()
 	defer w.stop()
 	for {
@@ -50,8 +50,8 @@ func (h devnode) Discover(ctx context.Context, req discovery.Request, report fun
 	}
 }
 
-// parse reads discoveryDetails. What is wrong with them is told to their author
-// by discovery.Invalid.
+// parse parses discoveryDetails. The author of the Configuration sees the text of
+// errors made by discovery.Invalid.
 func parse(details string) ([]string, error) {
 	var d struct {
 		Names []string `json:"names"`
@@ -112,9 +112,8 @@ type watch struct {
 	stop   func()
 }
 
-// watch watches the folder. The kernel has few inotify instances, and they are
-// root's all together (fs.inotify.max_user_instances): where none is left, it is
-// time to look every second.
+// watch watches the folder. All of root's processes share a few inotify instances
+// (fs.inotify.max_user_instances): if none is left, it looks every second.
 func (h devnode) watch() watch {
 	watcher, err := h.inotify()
 	if err == nil {
@@ -123,12 +122,12 @@ func (h devnode) watch() watch {
 		}
 		watcher.Close()
 	}
-	slog.Warn("looking every second: the folder cannot be watched", "folder", h.dir, "error", err)
+	slog.Warn("the folder cannot be watched; looking every second", "folder", h.dir, "error", err)
 	ticker := time.NewTicker(time.Second)
 	return watch{tick: ticker.C, stop: ticker.Stop}
 }
 
-// change waits until something with one of the names came or went, or may have.
+// change waits until something with one of the names may have come or gone.
 func (w watch) change(ctx context.Context, names []string) error {
 	for {
 		select {

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Limits are the room that rules leave.
+// Limits are the tolerances of the rules.
 type Limits struct {
-	// Late is how long after the fact the last part of the cluster may learn of
-	// it while parts are being killed.
-	Late time.Duration
-	// Found is how long a device may be there without an Instance.
-	Found time.Duration
-	// Replacements is how often a broker of an Instance may be made anew beyond
-	// what faults explain, and Explains how long a fault explains.
+	// MaxDelay is how late a part of the cluster may learn of something while parts
+	// are being killed.
+	MaxDelay time.Duration
+	// FindTimeout is how long a device may exist without an Instance.
+	FindTimeout time.Duration
+	// Replacements is how often a broker of an Instance may be replaced beyond what
+	// faults explain. FaultPeriod is how long after a fault it explains things.
 	Replacements int
-	Explains     time.Duration
+	FaultPeriod  time.Duration
 }
 
 // Check returns what must never have happened, in the order of time.
@@ -78,8 +78,8 @@ func doubled(h *History, _ Limits) (all []Violation) {
 	return all
 }
 
-// there tells whether a device was on one of the nodes, without a break, from
-// one time to another.
+// there reports whether a device was on one of the nodes, without interruption,
+// from one time to another.
 func (h *History) there(d Device, nodes []string, from, to time.Time) bool {
 	for _, node := range nodes {
 		since, ok := time.Time{}, false
@@ -104,7 +104,7 @@ func lost(h *History, l Limits) (all []Violation) {
 		if !i.Gone {
 			continue
 		}
-		if h.there(i.Device, i.Nodes, i.At.Add(-l.Late), i.At) {
+		if h.there(i.Device, i.Nodes, i.At.Add(-l.MaxDelay), i.At) {
 			all = append(all, Violation{i.At, "lost", i.Name,
 				fmt.Sprintf("the Instance (%.8s) was deleted while device %s was on %v", i.UID, i.Device.ID, i.Nodes)})
 		}
@@ -112,8 +112,8 @@ func lost(h *History, l Limits) (all []Violation) {
 	return all
 }
 
-// cameBack: an Instance was deleted since its device had left, and was made again
-// with no device there.
+// cameBack: an Instance was deleted since its device was gone, and was made
+// again with no device there.
 func cameBack(h *History, _ Limits) (all []Violation) {
 	lives := h.lives()
 	for n, later := range lives {
@@ -132,7 +132,7 @@ func cameBack(h *History, _ Limits) (all []Violation) {
 	return all
 }
 
-// thereBetween tells whether a device was on one of the nodes at any moment
+// thereBetween reports whether a device was on one of the nodes at any moment
 // between two times.
 func (h *History) thereBetween(d Device, nodes []string, from, to time.Time) bool {
 	for _, node := range nodes {
@@ -183,13 +183,13 @@ func notFound(h *History, l Limits) (all []Violation) {
 			if i.last.Before(at) {
 				continue
 			}
-			if end := minTime(i.first, left); end.Sub(at) > l.Found {
+			if end := minTime(i.first, left); end.Sub(at) > l.FindTimeout {
 				break
 			}
 			at = maxTime(at, i.last)
 		}
-		if left.Sub(at) > l.Found {
-			all = append(all, Violation{at.Add(l.Found), "not found", p.Device.ID,
+		if left.Sub(at) > l.FindTimeout {
+			all = append(all, Violation{at.Add(l.FindTimeout), "not found", p.Device.ID,
 				fmt.Sprintf("the device of %s is on %s since %s, and has no Instance since %s",
 					p.Device.Configuration, p.Node, p.At.Format(stamp), at.Format(stamp))})
 		}
@@ -256,21 +256,21 @@ func slotGivenTwice(h *History, _ Limits) (all []Violation) {
 	return all
 }
 
-// usedButNotRecorded: a container has a slot of an Instance that says, all the
-// time, that the slot is free or another node's.
+// usedButNotRecorded: a container has a slot whose Instance says, all the time,
+// that it is free or another node's.
 func usedButNotRecorded(h *History, l Limits) (all []Violation) {
 	holdings := h.holdings()
 	for _, i := range h.lives() {
 		for _, o := range holdings {
 			from, to := maxTime(o.first, i.first), minTime(o.last, i.last)
-			if o.instance() != i.Name || to.Sub(from) <= l.Late {
+			if o.instance() != i.Name || to.Sub(from) <= l.MaxDelay {
 				continue
 			}
 			bad := from
 			wrong := false
 			report := func(until time.Time) {
-				if wrong && until.Sub(bad) > l.Late {
-					all = append(all, Violation{bad.Add(l.Late), "not recorded", i.Name,
+				if wrong && until.Sub(bad) > l.MaxDelay {
+					all = append(all, Violation{bad.Add(l.MaxDelay), "not recorded", i.Name,
 						fmt.Sprintf("%s on %s has %s, but deviceUsage did not say so from %s to %s",
 							o.Pod, o.node, o.Slot, bad.Format(stamp), until.Format(stamp))})
 				}
@@ -294,21 +294,21 @@ func usedButNotRecorded(h *History, l Limits) (all []Violation) {
 	return all
 }
 
-// explained tells whether a fault could have an effect on Pods of a node.
+// explained reports whether a fault could have affected Pods of a node.
 func (h *History) explained(node string, at time.Time, l Limits, kinds ...string) bool {
 	return slices.ContainsFunc(h.Faults, func(f Fault) bool {
 		return f.Node == node && slices.Contains(kinds, f.Kind) &&
-			!f.At.After(at) && at.Sub(f.At) <= l.Explains
+			!f.At.After(at) && at.Sub(f.At) <= l.FaultPeriod
 	})
 }
 
-// deleted tells whether the test itself deleted a Pod.
+// deleted reports whether the test itself deleted a Pod.
 func (h *History) deleted(uid string) bool {
 	return slices.ContainsFunc(h.Faults, func(f Fault) bool { return f.Kind == "delete" && strings.HasSuffix(f.Object, uid) })
 }
 
-// brokerEnded: a broker that was running is stopped or has failed, although its
-// device was there all the time and nobody touched it. No fault explains that.
+// brokerEnded: a running broker is stopped or has failed, although its device
+// was there all the time and the test did not touch it. No fault explains that.
 func brokerEnded(h *History, l Limits) (all []Violation) {
 	device := map[string]Device{}
 	for _, i := range h.Instances {
@@ -328,7 +328,7 @@ func brokerEnded(h *History, l Limits) (all []Violation) {
 		// device back.
 		was := running[p.UID]
 		running[p.UID] = false
-		if !was || h.deleted(p.UID) || !h.there(device[p.Instance], []string{p.Node}, p.At.Add(-l.Late), p.At) {
+		if !was || h.deleted(p.UID) || !h.there(device[p.Instance], []string{p.Node}, p.At.Add(-l.MaxDelay), p.At) {
 			continue
 		}
 		all = append(all, Violation{p.At, "broker ended", p.Instance,
@@ -338,7 +338,7 @@ func brokerEnded(h *History, l Limits) (all []Violation) {
 }
 
 // restartLoop: brokers of an Instance are made again and again on a node, more
-// often than faults there and the device's own coming and going explain.
+// often than faults there, and the device's own changes, explain.
 func restartLoop(h *History, l Limits) (all []Violation) {
 	type place struct{ instance, node string }
 	device := map[string]Device{}
@@ -353,7 +353,7 @@ func restartLoop(h *History, l Limits) (all []Violation) {
 		}
 		seen[p.UID] = true
 		if h.explained(p.Node, p.At, l, "kubelet", "agent", "delete") ||
-			!h.there(device[p.Instance], []string{p.Node}, p.At.Add(-l.Explains), p.At) {
+			!h.there(device[p.Instance], []string{p.Node}, p.At.Add(-l.FaultPeriod), p.At) {
 			continue
 		}
 		at := place{p.Instance, p.Node}

@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	limits = Limits{Late: 10 * time.Second, Found: 30 * time.Second, Replacements: 2, Explains: 20 * time.Second}
+	limits = Limits{MaxDelay: 10 * time.Second, FindTimeout: 30 * time.Second, Replacements: 2, FaultPeriod: 20 * time.Second}
 	local  = Device{Configuration: "c", ID: "/dev/x"}
 	shared = Device{Configuration: "c", ID: "camera", Shared: true}
 )
@@ -85,7 +85,7 @@ func TestCheck(t *testing.T) {
 			Presences: []Presence{came(0, local, "a"), came(0, local, "b")},
 			Instances: []Instance{x, found(2, "u2", local, 1, "b")},
 		}},
-		{name: "made anew with its device there", h: History{
+		{name: "made again with its device there", h: History{
 			Presences: []Presence{came(0, local, "a")},
 			Instances: []Instance{x, gone(40, x), found(41, "u2", local, 1, "a")},
 		}, want: []string{"lost"}},

@@ -1,11 +1,13 @@
 // Package history judges what happened in a cluster while its parts were killed.
 //
 // A [History] is everything that was seen, in the order of time: what the test
-// did itself (devices that came and went, faults, Pods that it deleted), every
-// version of the objects, and what the kubelets said of their containers. [Check]
-// looks for what must never happen, and is a pure function: it knows no cluster.
+// itself did (devices that came and went, faults, Pods that it deleted), every
+// version of the objects, and what the kubelets said of their containers.
+// [Check] looks for what must never happen. It is a pure function and knows no
+// cluster.
 //
-// The cluster tells late, so every rule leaves room for that: what is reported
+// The cluster reports late, so every rule leaves room for that: a violation is
+// certain.
 // was wrong for certain.
 package history
 
@@ -116,8 +118,8 @@ func (v Violation) String() string {
 
 const stamp = "15:04:05.000"
 
-// Of returns the story of an object, one line a fact, with the faults between.
-// Its devices and what the kubelets said of it are told too.
+// Of returns the history of an object, one line per fact, with the faults in
+// between, its devices, and what the kubelets said of it.
 func (h *History) Of(object string) []string {
 	var lines []line
 	add := func(at time.Time, format string, args ...any) {
@@ -170,8 +172,8 @@ func (f Fault) String() string {
 	return strings.TrimSpace(strings.Join([]string{f.Kind, f.Node, f.Object}, " "))
 }
 
-// holding is a time for which a kubelet said, in every answer, that a Pod has a
-// slot. It had it from first to last for certain.
+// holding is a time in which a kubelet said, in every answer, that a Pod has a
+// slot. It certainly had it from first to last.
 type holding struct {
 	Hold
 	node        string

@@ -1,5 +1,5 @@
 // Protogen compiles .proto files without protoc: it parses them with
-// protocompile and hands the result to the protoc plugins of this module.
+// protocompile and runs the protoc plugins of this module.
 //
 // Usage: protogen -I dir -out dir file.proto ...
 package main

@@ -1,6 +1,6 @@
-// Command pause is the program of a Pod's sandbox container: it holds the
-// Pod's namespaces, reaps orphans when it is process 1 of a shared process
-// namespace, and ends on SIGINT or SIGTERM.
+// Command pause is the program of a Pod's sandbox container: it holds the Pod's
+// namespaces, reaps orphans if it is process 1 of a shared process namespace,
+// and ends on SIGINT or SIGTERM.
 package main
 
 import (

@@ -1,11 +1,10 @@
-// Package certs keeps the certificates of a server that has no other authority
-// than its own.
+// Package certs renews the certificates of a server that is its own authority.
 //
-// An authority is a self-signed certificate with its key; the bundle is the
-// certificates of all authorities that are still valid, and what clients must
-// trust; the leaf is what the server shows. [Plan] decides when which of them
-// is made anew. Everything is PEM in the data of one Secret, so that several
-// servers can share it:
+// An authority is a self-signed certificate with its key. The bundle is the
+// certificates of all authorities that are still valid; clients must trust it.
+// The leaf is the server's certificate. [Plan] decides which of them to renew.
+// Everything is PEM in the data of one Secret, so that several servers can
+// share it:
 //
 //	ca.crt   the bundle, the newest authority first
 //	ca.key   the keys of the authorities, in the same order
@@ -13,8 +12,8 @@
 //	tls.key  its key
 //
 // A new authority is in the bundle long before it signs a leaf, and an old one
-// for as long as a leaf of it may be in use. So clients may learn of a new
-// bundle up to [Settle] late.
+// stays as long as one of its leaves may be in use. So clients may learn of a
+// new bundle up to [SettlePeriod] late.
 package certs
 
 import (
@@ -34,24 +33,24 @@ import (
 
 // Keys of the Secret's data.
 const (
-	Bundle   = "ca.crt"
-	CAKeys   = "ca.key"
-	Leaf     = "tls.crt"
-	LeafKey  = "tls.key"
-	name     = "akri-webhook"
-	pemCert  = "CERTIFICATE"
-	pemKey   = "PRIVATE KEY"
-	maxInput = 1 << 20 // bytes of PEM that are looked at
+	Bundle      = "ca.crt"
+	CAKeys      = "ca.key"
+	Leaf        = "tls.crt"
+	LeafKey     = "tls.key"
+	name        = "akri-webhook"
+	pemCert     = "CERTIFICATE"
+	pemKey      = "PRIVATE KEY"
+	maxPEMBytes = 1 << 20 // of PEM that are read
 )
 
-// How long things live. Each is made anew when a third of its life is left.
+// Lifetimes. Each certificate is renewed when a third of its lifetime is left.
 const (
-	AuthorityLife = 2 * 365 * 24 * time.Hour
-	LeafLife      = 90 * 24 * time.Hour
-	// Settle is the age at which a new authority begins to sign.
-	Settle = 24 * time.Hour
-	// backdate is how far other clocks may be behind ours.
-	backdate = time.Hour
+	AuthorityLifetime = 2 * 365 * 24 * time.Hour
+	LeafLifetime      = 90 * 24 * time.Hour
+	// SettlePeriod is the age at which a new authority begins to sign.
+	SettlePeriod = 24 * time.Hour
+	// maxClockSkew is how far other clocks may be behind ours.
+	maxClockSkew = time.Hour
 )
 
 // authority signs leaves.
@@ -61,11 +60,11 @@ type authority struct {
 }
 
 // Plan returns the data that a Secret should have, given what it has and the
-// names (or IP addresses) of the server. The second result tells whether that
-// is anything new. What is there and cannot be read is replaced.
+// names (or IP addresses) of the server. The second result reports whether that
+// is a change. Data that cannot be read is replaced.
 func Plan(now time.Time, data map[string][]byte, hosts []string) (map[string][]byte, bool, error) {
 	all := authorities(now, data)
-	fresh := len(all) > 0 && left(now, all[0].cert, AuthorityLife)
+	fresh := len(all) > 0 && left(now, all[0].cert, AuthorityLifetime)
 	leafGood := fresh && goodLeaf(now, data, all, hosts)
 	if leafGood {
 		return data, false, nil
@@ -98,18 +97,18 @@ func Plan(now time.Time, data map[string][]byte, hosts []string) (map[string][]b
 	return out, true, nil
 }
 
-// signer is the newest authority that clients know for sure; the newest of all
-// if there is none.
+// signer is the newest authority that all clients know; if there is none, the
+// newest.
 func signer(now time.Time, all []authority) authority {
 	for _, a := range all {
-		if !now.Before(a.cert.NotBefore.Add(backdate + Settle)) {
+		if !now.Before(a.cert.NotBefore.Add(maxClockSkew + SettlePeriod)) {
 			return a
 		}
 	}
 	return all[0]
 }
 
-// authorities returns those that are valid now and whose key is there.
+// authorities returns those that are valid now and whose key is known.
 func authorities(now time.Time, data map[string][]byte) []authority {
 	keys := pemBlocks(data[CAKeys], pemKey)
 	var out []authority
@@ -127,14 +126,14 @@ func authorities(now time.Time, data map[string][]byte) []authority {
 	return out
 }
 
-// goodLeaf tells whether the leaf can go on being shown.
+// goodLeaf reports whether the leaf need not be renewed.
 func goodLeaf(now time.Time, data map[string][]byte, all []authority, hosts []string) bool {
 	certs, keys := pemBlocks(data[Leaf], pemCert), pemBlocks(data[LeafKey], pemKey)
 	if len(certs) == 0 || len(keys) != 1 {
 		return false
 	}
 	cert, err := x509.ParseCertificate(certs[0])
-	if err != nil || !valid(now, cert) || !left(now, cert, LeafLife) {
+	if err != nil || !valid(now, cert) || !left(now, cert, LeafLifetime) {
 		return false
 	}
 	key, err := parseKey(keys[0])
@@ -153,9 +152,9 @@ func valid(now time.Time, c *x509.Certificate) bool {
 	return !now.Before(c.NotBefore) && now.Before(c.NotAfter)
 }
 
-// left tells whether more than a third of a life is left.
-func left(now time.Time, c *x509.Certificate, life time.Duration) bool {
-	return now.Add(life / 3).Before(c.NotAfter)
+// left reports whether more than a third of a lifetime is left.
+func left(now time.Time, c *x509.Certificate, lifetime time.Duration) bool {
+	return now.Add(lifetime / 3).Before(c.NotAfter)
 }
 
 func newAuthority(now time.Time) (authority, error) {
@@ -165,13 +164,13 @@ func newAuthority(now time.Time) (authority, error) {
 	}
 	cert, err := sign(&x509.Certificate{
 		Subject:   pkix.Name{CommonName: fmt.Sprintf("%s-%d", name, now.Unix())},
-		NotBefore: now.Add(-backdate), NotAfter: now.Add(AuthorityLife),
+		NotBefore: now.Add(-maxClockSkew), NotAfter: now.Add(AuthorityLifetime),
 		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
 	}, nil, key.Public(), key)
 	return authority{cert, key}, err
 }
 
-// issue makes a leaf and its key. It does not outlive its authority.
+// issue makes a leaf and its key. It expires no later than its authority.
 func (a authority) issue(now time.Time, hosts []string) (cert, key []byte, err error) {
 	k, err := newKey()
 	if err != nil {
@@ -179,8 +178,8 @@ func (a authority) issue(now time.Time, hosts []string) (cert, key []byte, err e
 	}
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: name},
-		NotBefore:   now.Add(-backdate),
-		NotAfter:    now.Add(LeafLife),
+		NotBefore:   now.Add(-maxClockSkew),
+		NotAfter:    now.Add(LeafLifetime),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -253,7 +252,7 @@ func keyPEM(key crypto.Signer) ([]byte, error) {
 
 // pemBlocks returns the contents of the blocks of a type.
 func pemBlocks(text []byte, kind string) [][]byte {
-	if len(text) > maxInput {
+	if len(text) > maxPEMBytes {
 		return nil
 	}
 	var out [][]byte

@@ -57,7 +57,7 @@ func TestNothingYet(t *testing.T) {
 	for name, data := range map[string]map[string][]byte{
 		"nil":     nil,
 		"rubbish": {Bundle: []byte("x"), CAKeys: []byte("-----BEGIN"), Leaf: {0}, LeafKey: nil},
-		"huge":    {Bundle: bytes.Repeat([]byte("x"), maxInput+1)},
+		"huge":    {Bundle: bytes.Repeat([]byte("x"), maxPEMBytes+1)},
 	} {
 		got, changed := plan(t, start, data)
 		if !changed {
@@ -72,8 +72,8 @@ func TestNothingYet(t *testing.T) {
 	}
 }
 
-// Five years, looked at every twelve hours: clients that learn of a bundle a
-// day late accept the server at all times.
+// Five years in steps of twelve hours: clients that learn of a bundle a day
+// late accept the server at all times.
 func TestFiveYears(t *testing.T) {
 	const step = 12 * time.Hour
 	data, _ := plan(t, start, nil)
@@ -97,7 +97,7 @@ func TestFiveYears(t *testing.T) {
 		if n := len(pemBlocks(data[Bundle], pemCert)); n > 2 {
 			t.Fatalf("%s: %d authorities", now.Format(time.DateOnly), n)
 		}
-		if l := leafOf(t, data).NotAfter.Sub(now); l < LeafLife/3-step {
+		if l := leafOf(t, data).NotAfter.Sub(now); l < LeafLifetime/3-step {
 			t.Fatalf("%s: the leaf has only %s left", now.Format(time.DateOnly), l)
 		}
 	}
@@ -128,7 +128,7 @@ func TestMadeAnew(t *testing.T) {
 		"another's authority":     {with(other, Bundle, CAKeys), 0},
 		"authority without key":   {with(nil, CAKeys), 0},
 		"no leaf":                 {with(nil, Leaf, LeafKey), 0},
-		"all is over":             {good, 10 * AuthorityLife},
+		"all is over":             {good, 10 * AuthorityLifetime},
 		"clock was in the future": {good, -365 * 24 * time.Hour},
 	} {
 		now := start.Add(tt.after)

@@ -15,8 +15,8 @@ import (
 	"github.com/akri-go/akri/internal/agent/checkpoint"
 )
 
-// Memory is a store that outlives what uses it and not the test. It holds what a
-// file would: JSON. Its methods may be called by several goroutines.
+// Memory is a store in memory. It holds JSON, as a file does. Its methods may be
+// called by several goroutines.
 type Memory[T any] struct {
 	mu    sync.Mutex
 	raw   []byte
@@ -60,7 +60,7 @@ func (m *Memory[T]) Save(state T) error {
 	return nil
 }
 
-// Fail has Save return err from now on, or work again if it is nil.
+// Fail makes Save return err from now on, or work again if err is nil.
 func (m *Memory[T]) Fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,8 +84,8 @@ func (m *Memory[T]) Saves() int {
 // Copy returns another store that holds the same.
 func (m *Memory[T]) Copy() *Memory[T] { return &Memory[T]{raw: m.JSON()} }
 
-// Test tests a store. Open opens it, at the same place each time; nothing is
-// there at first. One and two are states of which neither is like the other.
+// Test tests a store. Open opens it, at the same place each time; it is empty at
+// first. One and two are two different states.
 func Test[T any](t *testing.T, open func() checkpoint.Store[T], one, two T) {
 	t.Helper()
 	if _, err := open().Load(); !errors.Is(err, fs.ErrNotExist) {

@@ -1,6 +1,6 @@
-// Package publishbench measures how long a node takes to publish many devices
-// at once, and what the API server itself needs for as many objects: its floor.
-// Both are for a running API server; what they make they leave in the namespace.
+// Package publishbench measures how long a node takes to publish many devices at
+// once, and what the API server alone needs for as many objects: the floor. Both
+// need a running API server, and leave the Instances in the namespace.
 package publishbench
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/publish"
 )
 
-// Writers is how many requests are under way at once, in both.
+// Writers is how many requests are in flight at a time, in both.
 const Writers = 16
 
 // Target is the Configuration that the devices belong to.

@@ -1,6 +1,6 @@
-// Package chartuser gives a test API server what the chart gives a cluster's:
-// service accounts, roles and the policies that hold an agent to its node; and
-// clients that have no more rights than that.
+// Package chartuser gives a test API server the chart's service accounts, roles
+// and policies that limit an agent to its node, and clients that have only
+// those rights.
 package chartuser
 
 import (
@@ -30,12 +30,12 @@ import (
 	"github.com/akri-go/akri/charts"
 )
 
-// Namespace is that of the release.
+// Namespace is the release's namespace.
 const Namespace = "akri-system"
 
 // Install creates what templates/rbac.yaml and templates/node-policies.yaml
-// make of values in the form of helm's --set, and returns when the policies
-// are in effect. Cfg is that of a cluster administrator.
+// render with values as for helm's --set, and waits until the policies are in
+// effect. Cfg is a cluster administrator's.
 func Install(ctx context.Context, cfg *rest.Config, set ...string) error {
 	objects, err := render(ctx, set)
 	if err != nil {
@@ -50,7 +50,7 @@ func Install(ctx context.Context, cfg *rest.Config, set ...string) error {
 	namespace.SetKind("Namespace")
 	namespace.SetName(Namespace)
 	var policies []string
-	var errs []error // all: whoever edits a policy wants to see them
+	var errs []error // all of them: useful when editing a policy
 	for _, o := range append([]*unstructured.Unstructured{namespace}, objects...) {
 		resource, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
 		if _, err := c.Resource(resource).Namespace(o.GetNamespace()).Create(ctx, o, metav1.CreateOptions{}); err != nil {
@@ -66,8 +66,7 @@ func Install(ctx context.Context, cfg *rest.Config, set ...string) error {
 	return waitForPolicies(ctx, cfg, policies)
 }
 
-// render returns the objects of the two templates, in the order of their names
-// in them.
+// render returns the objects of the two templates, in the order of their names.
 func render(ctx context.Context, set []string) ([]*unstructured.Unstructured, error) {
 	fsys, err := charts.Akri()
 	if err != nil {

@@ -16,19 +16,19 @@ const (
 	agentAccount      = "akri-agent-sa"
 	controllerAccount = "akri-controller-sa"
 
-	// nodeName is where the API server says on which node a token's Pod runs.
+	// nodeName is the user info key for the node of a token's Pod.
 	nodeName = "authentication.kubernetes.io/node-name"
 )
 
-// Agent returns a client configuration that is taken for the agent of a node:
-// an administrator who impersonates what [AgentToken] is.
+// Agent returns a client configuration that acts as the agent of a node: an
+// administrator who impersonates the user of [AgentToken].
 func Agent(cfg *rest.Config, node string) *rest.Config {
 	c := impersonate(cfg, agentAccount)
 	c.Impersonate.Extra = map[string][]string{nodeName: {node}}
 	return c
 }
 
-// Controller returns a client configuration that is taken for the controller.
+// Controller returns a client configuration that acts as the controller.
 func Controller(cfg *rest.Config) *rest.Config { return impersonate(cfg, controllerAccount) }
 
 func impersonate(cfg *rest.Config, account string) *rest.Config {
@@ -40,10 +40,10 @@ func impersonate(cfg *rest.Config, account string) *rest.Config {
 	return c
 }
 
-// AgentToken returns a client configuration with a token such as the kubelet
-// gives the agent: of the agent's service account, bound to a Pod on the node.
-// Node and Pod are created if there are none. Without a node the token is bound
-// to nothing.
+// AgentToken returns a client configuration with a token like the one that the
+// kubelet gives the agent: for the agent's service account, bound to a Pod on
+// the node. It creates Node and Pod if they do not exist. Without a node the
+// token is not bound.
 func AgentToken(ctx context.Context, cfg *rest.Config, node string) (*rest.Config, error) {
 	cs, err := kubernetes.NewForConfig(cfg)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// patience is how long the API server may take to heed new policies.
-const patience = time.Minute
+// policyTimeout is how long the API server may take to enforce new policies.
+const policyTimeout = time.Minute
 
-// probe is a request that a policy refuses. It is made as a dry run, by the
+// probe is a request that a policy refuses. It is made in a dry run, by the
 // agent of a node that has nothing to do with the objects.
 type probe struct {
 	verb, path string
@@ -36,7 +36,7 @@ const (
 	probeStatus = `{"status":{"nodes":[{"name":"elsewhere","state":"Failed"}]}}`
 )
 
-// probes are by policy.
+// probes returns a probe for each policy.
 func probes() map[string]probe {
 	return map[string]probe{
 		"akri-agent-instance-create": {verb: "POST", path: instances, body: fmt.Sprintf(probeInstance, "probe-000001")},
@@ -53,8 +53,8 @@ func probes() map[string]probe {
 	}
 }
 
-// waitForPolicies returns when each of the policies has refused something: the
-// API server heeds them a moment after they are created.
+// waitForPolicies waits until each of the policies has refused something: the
+// API server enforces them a moment after they are created.
 func waitForPolicies(ctx context.Context, cfg *rest.Config, policies []string) error {
 	if len(policies) == 0 {
 		return nil
@@ -72,13 +72,13 @@ func waitForPolicies(ctx context.Context, cfg *rest.Config, policies []string) e
 			return fmt.Errorf("create in %s: %w", o[0], err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, policyTimeout)
 	defer cancel()
 	all := probes()
 	for _, name := range policies {
 		p, ok := all[name]
 		if !ok {
-			return fmt.Errorf("there is nothing to probe policy %s with", name)
+			return fmt.Errorf("there is no probe for policy %s", name)
 		}
 		var last error
 		err := wait.PollUntilContextCancel(ctx, 25*time.Millisecond, true, func(ctx context.Context) (bool, error) {

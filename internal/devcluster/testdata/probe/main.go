@@ -1,5 +1,5 @@
 // Command probe runs in Pods of the cluster's end-to-end test: it serves HTTP
-// on port 8080 and looks at the cluster from inside when it is asked to.
+// on port 8080 and looks at the cluster from inside on request.
 package main
 
 import (

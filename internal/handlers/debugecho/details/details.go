@@ -1,5 +1,4 @@
-// Package details reads what a Configuration asks the handler debugEcho: its
-// discoveryDetails.
+// Package details parses the discoveryDetails of the handler debugEcho.
 package details
 
 import (
@@ -10,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// What people read of the handler.
+// What help texts and messages say of the handler.
 const (
 	// Name is what Configurations ask for.
 	Name = "debugEcho"
@@ -21,28 +20,27 @@ const (
 contains OFFLINE.`
 )
 
-// DefaultAvailabilityFile says whether the devices are there. Upstream's handler
+// DefaultAvailabilityFile says whether the devices are online. Upstream's handler
 // reads the same file.
 const DefaultAvailabilityFile = "/tmp/debug-echo-availability.txt"
 
 const (
-	maxLength       = 1 << 20 // bytes
-	maxDescriptions = 10_000
-	maxDescription  = 1024 // bytes
+	maxDetailsBytes     = 1 << 20 // bytes
+	maxDescriptions     = 10_000
+	maxDescriptionBytes = 1024 // bytes
 )
 
-// Check tells whether discoveryDetails can be used. There is nothing to warn of.
+// Check returns an error if discoveryDetails are invalid. There are no warnings.
 func Check(text string) (warnings []string, err error) {
 	_, err = Parse(text)
 	return nil, err
 }
 
 // Parse returns the descriptions of the devices, each once, in their order. The
-// text is a YAML mapping with the key descriptions, a list of texts. Errors name
-// what is wrong.
+// text is a YAML mapping with the key descriptions, a list of strings.
 func Parse(text string) (descriptions []string, err error) {
-	if len(text) > maxLength {
-		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxLength)
+	if len(text) > maxDetailsBytes {
+		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxDetailsBytes)
 	}
 	var d struct {
 		Descriptions *[]string `json:"descriptions"`
@@ -73,8 +71,8 @@ func checkDescription(text string) error {
 	switch {
 	case text == "":
 		return errors.New("is empty")
-	case len(text) > maxDescription:
-		return fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxDescription)
+	case len(text) > maxDescriptionBytes:
+		return fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxDescriptionBytes)
 	}
 	for _, r := range text {
 		if unicode.IsControl(r) {

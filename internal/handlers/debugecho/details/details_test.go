@@ -16,17 +16,17 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":                               "descriptions is missing",
-		"{}":                             "descriptions is missing",
-		"descriptions:":                  "descriptions is missing",
-		"descriptions: 7":                "cannot unmarshal",
-		"- a":                            "cannot unmarshal",
-		"descriptions: [a]\nother: 1":    "unknown field",
-		"descriptions: ['']":             "descriptions[0]: is empty",
-		`descriptions: [a, "a\nb"]`:      `descriptions[1]: the control character '\n' is not allowed`,
-		strings.Repeat("#", maxLength+1): "at most",
-		"descriptions: [" + strings.Repeat("x", maxDescription+1) + "]":  "descriptions[0]: 1025 bytes, at most 1024",
-		"descriptions: [" + strings.Repeat("x,", maxDescriptions) + "x]": "10001 descriptions",
+		"":                                     "descriptions is missing",
+		"{}":                                   "descriptions is missing",
+		"descriptions:":                        "descriptions is missing",
+		"descriptions: 7":                      "cannot unmarshal",
+		"- a":                                  "cannot unmarshal",
+		"descriptions: [a]\nother: 1":          "unknown field",
+		"descriptions: ['']":                   "descriptions[0]: is empty",
+		`descriptions: [a, "a\nb"]`:            `descriptions[1]: the control character '\n' is not allowed`,
+		strings.Repeat("#", maxDetailsBytes+1): "at most",
+		"descriptions: [" + strings.Repeat("x", maxDescriptionBytes+1) + "]": "descriptions[0]: 1025 bytes, at most 1024",
+		"descriptions: [" + strings.Repeat("x,", maxDescriptions) + "x]":     "10001 descriptions",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: %v, want %s", text, err, want)

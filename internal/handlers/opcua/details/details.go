@@ -25,6 +25,16 @@ const (
 and a way to them over TCP. Asks without a certificate, again and again.`
 )
 
+// The properties of a device.
+const (
+	PropertyURL      = "OPCUA_DISCOVERY_URL" // upstream's
+	PropertyURI      = "OPCUA_APPLICATION_URI"
+	PropertyName     = "OPCUA_APPLICATION_NAME"
+	PropertyProduct  = "OPCUA_PRODUCT_URI"
+	PropertyPolicies = "OPCUA_SECURITY_POLICIES"
+	PropertyModes    = "OPCUA_SECURITY_MODES"
+)
+
 // Details is what the discoveryDetails of a Configuration say.
 type Details struct {
 	// URLs are the servers and discovery servers that are asked, each once.

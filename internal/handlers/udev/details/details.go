@@ -1,6 +1,6 @@
-// Package details reads what a Configuration asks the handler udev: its
-// discoveryDetails. It needs nothing of a machine, so that a Configuration can be
-// checked where the handler does not run.
+// Package details parses the discoveryDetails of the handler udev. It does not
+// look at the machine, so that a Configuration can be checked where the handler
+// does not run.
 package details
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
 )
 
-// What people read of the handler.
+// What help texts and messages say of the handler.
 const (
 	// Name is what Configurations ask for.
 	Name = "udev"
@@ -24,33 +24,34 @@ const (
 	Summary = "devices that the kernel knows, chosen by udev rules"
 	// About says what the handler needs and does.
 	About = `Reads /sys, kernel uevents and, for rules on ENV or TAG, /run/udev.
-Leaves out what the node itself lives on: disks in use, consoles …`
+Leaves out what the node itself needs: disks in use, consoles …`
 )
 
 // Details is what the discoveryDetails of a Configuration say.
 type Details struct {
 	// Rules select the devices: those that one of them matches.
 	Rules []*rule.Rule
-	// GroupRecursive makes one Device of all that lie on one branch of sysfs.
+	// GroupRecursive makes one Device of a device and all below it in sysfs.
 	GroupRecursive bool
 	// GroupByHardware makes one Device of all that belong to one piece of
-	// hardware, without that itself.
+	// hardware.
 	GroupByHardware bool
 	// ExtraNodes are device nodes that each Device gets besides its own.
 	ExtraNodes []string
-	// ContainerPath is where the device node appears in the container, "" for
-	// its own path. %n in it is the node's number; without it only the first
-	// node is meant.
+	// ContainerPath is the path of the device node in the container, "" for its
+	// own path. %n in it is the node's number; without %n the path is for the
+	// first node only.
 	ContainerPath string
-	// Links says what becomes of udev's symbolic links to the device nodes.
+	// Links says what to do with udev's symbolic links to the device nodes.
 	Links Links
-	// IdentifyBy is what a Device is known by.
+	// IdentifyBy is what identifies a Device.
 	IdentifyBy Identity
 	// Permissions are those of the device nodes: r, w, m, rw, rm, wm or rwm.
 	Permissions string
 }
 
-// Identity is what a Device is known by: its id, and so the name of its Instance.
+// Identity is what identifies a Device. It makes the Device's id, and with that
+// the name of its Instance.
 type Identity string
 
 // The identities.
@@ -60,21 +61,21 @@ const (
 	BySerial  Identity = "serial"  // its serial number, or its place if that tells nothing
 )
 
-// Links is what becomes of udev's symbolic links.
+// Links says what to do with udev's symbolic links.
 type Links string
 
-// What becomes of them.
+// What to do with the links.
 const (
 	NoLinks          Links = ""
 	LinksAsProperty  Links = "property"  // UDEV_DEVLINKS
-	LinksInContainer Links = "container" // and they are in the container
+	LinksInContainer Links = "container" // also in the container
 )
 
 var permissions = []string{"r", "w", "m", "rw", "rm", "wm", "rwm"}
 
 const (
-	maxDetails  = rule.MaxRules*rule.MaxLength*2 + 4096
-	defaultPerm = "rwm"
+	maxDetailsBytes = rule.MaxRules*rule.MaxRuleBytes*2 + 4096
+	defaultPerm     = "rwm"
 )
 
 // Parse parses discoveryDetails, a YAML mapping with the keys udevRules
@@ -83,8 +84,8 @@ const (
 // unless it is given). Errors name the key at fault.
 func Parse(text string) (Details, error) {
 	d := Details{Permissions: defaultPerm, IdentifyBy: ByDevpath}
-	if len(text) > maxDetails {
-		return d, fmt.Errorf("longer than %d bytes", maxDetails)
+	if len(text) > maxDetailsBytes {
+		return d, fmt.Errorf("longer than %d bytes", maxDetailsBytes)
 	}
 	j, err := yaml.YAMLToJSONStrict([]byte(text))
 	if err != nil {
@@ -125,7 +126,7 @@ func Parse(text string) (Details, error) {
 			}
 		case "links":
 			if json.Unmarshal(value, &d.Links) != nil || !slices.Contains([]Links{LinksAsProperty, LinksInContainer}, d.Links) {
-				err = fmt.Errorf("must be %s or %s, or left away", LinksAsProperty, LinksInContainer)
+				err = fmt.Errorf("must be %s or %s, or left out", LinksAsProperty, LinksInContainer)
 			}
 		case "identifyBy":
 			if json.Unmarshal(value, &d.IdentifyBy) != nil || !slices.Contains([]Identity{ByDevpath, ByPath, BySerial}, d.IdentifyBy) {
@@ -154,8 +155,8 @@ func Parse(text string) (Details, error) {
 	return d, nil
 }
 
-// Check tells whether discoveryDetails can be used. Warnings say where rules will
-// find nothing, or mean something else than in upstream Akri.
+// Check returns an error if discoveryDetails are invalid. Warnings say where
+// rules find nothing, or mean something else than in upstream Akri.
 func Check(text string) (warnings []string, err error) {
 	d, err := Parse(text)
 	if err != nil {
@@ -177,12 +178,12 @@ func NotDevicePath(p string) bool {
 	return !ok || !fs.ValidPath(rest) || rest == "." || strings.ContainsFunc(rest, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// UsesRecords tells whether what udevd records matters.
+// UsesRecords tells whether udevd's records matter.
 func (d *Details) UsesRecords() bool {
 	return d.Links != NoLinks || slices.ContainsFunc(d.Rules, (*rule.Rule).UsesDatabase)
 }
 
-// WithoutRecords says what cannot be found where there are no records of udevd.
+// WithoutRecords says what finds nothing if there are no records of udevd.
 func (d *Details) WithoutRecords() string {
 	for i, r := range d.Rules {
 		if m := r.Recorded(); m != "" {

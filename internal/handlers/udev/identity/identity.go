@@ -1,10 +1,10 @@
-// Package identity says which device one is by something that outlasts the
-// names that the kernel gives: by its place, or by its serial number.
+// Package identity identifies a device by its place or its serial number. Both
+// stay the same when the kernel gives the device another name.
 //
-// The kernel numbers most things in the order in which it finds them: what was
-// ttyUSB0 on bus usb1 is ttyUSB1 on usb3 after the next boot. The place leaves
-// such numbers out and keeps what hardware has fixed: PCI addresses, USB ports
-// and interfaces, SCSI targets, partitions.
+// The kernel numbers most devices in the order in which it finds them: what was
+// ttyUSB0 on bus usb1 may be ttyUSB1 on usb3 after the next boot. The place
+// leaves out such numbers and keeps what the hardware defines: PCI addresses,
+// USB ports and interfaces, SCSI targets, partitions.
 package identity
 
 import (
@@ -18,11 +18,10 @@ import (
 )
 
 // Place returns the place of a device, such as
-// "pci0000:00/0000:00:14.0/usb2/3/1.0/ttyUSB/tty/ttyUSB": the elements of its
-// devpath without the numbers that depend on the order of discovery. Of several
-// siblings that would then look the same all but the first have a number, by
-// their order, which their driver decides. What has no hardware (below
-// /devices/virtual) has no place but its name.
+// "pci0000:00/0000:00:14.0/usb2/3/1.0/ttyUSB/tty/ttyUSB": its devpath without
+// the numbers that depend on the order of discovery. Siblings that would look
+// the same get numbers, except the first; their driver decides the order. The
+// place of a device without hardware (below /devices/virtual) is its name.
 func Place(v *sysfs.View, d *sysfs.Device) string {
 	return strings.Join(place(v, d.Devpath()), "/")
 }
@@ -44,7 +43,7 @@ func place(v *sysfs.View, devpath string) []string {
 	return out
 }
 
-// element returns what is fixed of the name of a device.
+// element returns the fixed part of the name of a device.
 func element(v *sysfs.View, d *sysfs.Device, name string) string {
 	attr := func(name string) string {
 		s, _ := d.Attr(name)
@@ -113,10 +112,10 @@ func ranked(v *sysfs.View, d *sysfs.Device, name string) string {
 	return kind
 }
 
-// masked returns a name without what counts.
+// masked returns a name without its numbers.
 func masked(subsystem, name string) string {
 	switch {
-	case subsystem == "net": // udevd renames them
+	case subsystem == "net": // udevd renames interfaces
 		return "interface"
 	case strings.HasPrefix(name, "i2c-"):
 		return "i2c"
@@ -136,7 +135,7 @@ func masked(subsystem, name string) string {
 	return cmp.Or(kind, "n")
 }
 
-// compareNatural orders names as people do: tty2 before tty10.
+// compareNatural orders names by their numbers: tty2 before tty10.
 func compareNatural(a, b string) int {
 	for a != "" && b != "" {
 		i, j := digits(a), digits(b)
@@ -159,13 +158,13 @@ func compareNatural(a, b string) int {
 // digits returns how many there are at the beginning of s.
 func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
 
-// Serial returns what a device is by its serial number, such as
+// Serial identifies a device by its serial number, as in
 // "0403:6001:FT0ABC/1.0/port0/tty/ttyUSB": vendor, product and serial number of
-// the hardware, and the device's place in it. Owner is the devpath of that
+// the hardware, and the device's place in it. owner is the devpath of that
 // hardware. Both are empty if there is no serial number.
 //
-// The hardware is the USB device, or else the nearest ancestor that has a serial
-// number or a world-wide id: disks have one, and NVMe controllers.
+// The hardware is the USB device, or else the nearest ancestor with a serial
+// number or a world-wide id, such as a disk or an NVMe controller.
 func Serial(v *sysfs.View, d *sysfs.Device) (serial, owner string) {
 	h, number := hardware(d)
 	if h == nil {
@@ -176,13 +175,14 @@ func Serial(v *sysfs.View, d *sysfs.Device) (serial, owner string) {
 	return strings.Join(append([]string{name}, within...), "/"), h.Devpath()
 }
 
-// hardware returns what has the serial number of a device; nil if there is none.
+// hardware returns the hardware with the serial number of a device; nil if
+// there is none.
 func hardware(d *sysfs.Device) (at *sysfs.Device, number string) {
 	var nearest *sysfs.Device
 	for ; d != nil; d = d.Ancestor() {
 		if _, isUSB := d.Attr("idVendor"); isUSB {
-			// What a part of it calls its number is often that of all its kind,
-			// and what a root hub does is the address of its controller.
+			// Serial numbers of its parts are often the same for all of their
+			// kind, and that of a root hub is the address of its controller.
 			number = first(d, "serial")
 			if number == "" || strings.HasPrefix(d.Kernel(), "usb") {
 				return nil, ""
@@ -198,7 +198,7 @@ func hardware(d *sysfs.Device) (at *sysfs.Device, number string) {
 	return nearest, number
 }
 
-// first returns the first of several attributes that says something.
+// first returns the first of several attributes that is not empty.
 func first(d *sysfs.Device, attrs ...string) string {
 	for _, name := range attrs {
 		if s, _ := d.Attr(name); clean(s) != "" {

@@ -12,7 +12,7 @@ import (
 )
 
 // files is a file system in memory, with symbolic links. Recordings come from
-// other people: nothing of them reaches a disk.
+// other people, so nothing of them is written to a disk.
 type files map[string]*file
 
 type file struct {
@@ -26,7 +26,8 @@ var _ fs.ReadLinkFS = files{}
 
 func newFiles() files { return files{".": {name: ".", mode: fs.ModeDir | 0o555}} }
 
-// add adds a file with the folders above it; the first one of a name counts.
+// add adds a file with the folders above it. If a name is added twice, the first
+// counts.
 func (f files) add(name string, mode fs.FileMode, data string) {
 	if !fs.ValidPath(name) || f[name] != nil {
 		return
@@ -60,7 +61,8 @@ func (f files) link(name, to string) {
 
 const maxLinks = 40
 
-// find follows links in a path, that of its last element only if it is to.
+// find resolves the links in a path; that of the last element only if last is
+// true.
 func (f files) find(op, name string, last bool) (*file, error) {
 	fail := func(err error) (*file, error) { return nil, &fs.PathError{Op: op, Path: name, Err: err} }
 	if !fs.ValidPath(name) {

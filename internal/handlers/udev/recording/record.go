@@ -14,27 +14,27 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/vital"
 )
 
-// Source is the machine that is recorded.
-type Source struct {
+// Machine is the machine that is recorded.
+type Machine struct {
 	Sys     fs.ReadLinkFS
 	Records fs.FS // of udevd; nil if there are none
-	Tables  vital.Sources
+	Tables  vital.Files
 	// KeepSerials leaves serial numbers and their like as they are.
 	KeepSerials bool
 }
 
-// Record writes down all devices of a machine, with what anybody may read of
-// them, but for those that nobody asks for (CPUs, memory blocks, virtual
+// Record records all devices of a machine, with what anybody can read of them.
+// It leaves out devices that nobody looks for (CPUs, memory blocks, virtual
 // terminals).
-func Record(s Source) (*Recording, error) {
+func Record(m Machine) (*Recording, error) {
 	seen := map[string]bool{}
-	tree := sysfs.New(s.Sys, nil)
+	tree := sysfs.New(m.Sys, nil)
 	view := tree.View()
-	err := tree.Devices(func(e sysfs.Entry) {
-		if slices.Contains(noise[:], e.Subsystem) {
+	err := tree.Devices(func(ref sysfs.Ref) {
+		if slices.Contains(noise[:], ref.Subsystem) {
 			return
 		}
-		for d := view.Device(e); d != nil && !seen[d.Devpath()]; d = d.Ancestor() {
+		for d := view.Device(ref); d != nil && !seen[d.Devpath()]; d = d.Ancestor() {
 			seen[d.Devpath()] = true
 		}
 	})
@@ -44,31 +44,31 @@ func Record(s Source) (*Recording, error) {
 	r := &Recording{}
 	for devpath := range seen {
 		if !strings.HasPrefix(devpath, "/devices/virtual/tty/tty") || devpath == "/devices/virtual/tty/tty0" {
-			r.Devices = append(r.Devices, s.device(devpath))
+			r.Devices = append(r.Devices, m.device(devpath))
 		}
 	}
 	slices.SortFunc(r.Devices, func(a, b Device) int {
 		return slices.Compare(strings.Split(a.Devpath, "/"), strings.Split(b.Devpath, "/"))
 	})
-	mounts, swaps := vital.Tables(s.Tables)
+	mounts, swaps := vital.Tables(m.Tables)
 	for _, m := range mounts {
 		if m.Point = "/"; strings.HasPrefix(m.Source, "/dev/") && !strings.ContainsAny(m.Source, " \t\n") && !slices.Contains(r.Mounts, Mount(m)) {
 			r.Mounts = append(r.Mounts, Mount(m)) // where it is mounted is nobody's business
 		}
 	}
 	r.Swaps = swaps
-	if !s.KeepSerials {
+	if !m.KeepSerials {
 		r.blank()
 	}
 	return r, nil
 }
 
-// noise are subsystems of which a machine has hundreds and Configurations none.
+// noise are subsystems with hundreds of devices that no Configuration needs.
 var noise = [...]string{"bdi", "clockevents", "clocksource", "container", "cpu", "event_source", "machinecheck", "memory", "memory_tiering", "node", "vc", "vtconsole", "workqueue"}
 
-// read reads a small text, as a user without privileges can.
-func (s Source) read(name string) (string, bool) {
-	f, err := s.Sys.Open(name)
+// read reads a small text.
+func (m Machine) read(name string) (string, bool) {
+	f, err := m.Sys.Open(name)
 	if err != nil {
 		return "", false
 	}
@@ -80,33 +80,33 @@ func (s Source) read(name string) (string, bool) {
 		!strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' })
 }
 
-func (s Source) device(devpath string) Device {
+func (m Machine) device(devpath string) Device {
 	at := devpath[1:]
 	d := Device{Devpath: devpath, Attrs: map[string]string{}, Links: map[string]string{}}
-	if to, err := s.Sys.ReadLink(at + "/subsystem"); err == nil {
+	if to, err := m.Sys.ReadLink(at + "/subsystem"); err == nil {
 		d.Subsystem, d.Bus = path.Base(to), path.Base(path.Dir(to)) == "bus"
 	}
-	if to, err := s.Sys.ReadLink(at + "/driver"); err == nil {
+	if to, err := m.Sys.ReadLink(at + "/driver"); err == nil {
 		d.Driver = path.Base(to)
 	}
-	if text, ok := s.read(at + "/uevent"); ok && text != "" {
+	if text, ok := m.read(at + "/uevent"); ok && text != "" {
 		d.Uevent = strings.Split(text, "\n")
 	}
-	s.attrs(&d, at, "")
+	m.attrs(&d, at, "")
 	for _, folder := range []string{"id", "loop", "dm", "capabilities"} {
-		s.attrs(&d, at, folder+"/")
+		m.attrs(&d, at, folder+"/")
 	}
 	for _, name := range []string{"device", "iommu_group"} {
-		s.link(&d, at, name)
+		m.link(&d, at, name)
 	}
 	for _, folder := range []string{"holders", "slaves"} {
-		entries, _ := fs.ReadDir(s.Sys, at+"/"+folder)
+		entries, _ := fs.ReadDir(m.Sys, at+"/"+folder)
 		for _, e := range entries {
-			s.link(&d, at, folder+"/"+e.Name())
+			m.link(&d, at, folder+"/"+e.Name())
 		}
 	}
-	if s.Records != nil && fs.ValidPath(d.recordID()) {
-		if b, err := fs.ReadFile(s.Records, d.recordID()); err == nil && utf8.Valid(b) {
+	if m.Records != nil && fs.ValidPath(d.recordID()) {
+		if b, err := fs.ReadFile(m.Records, d.recordID()); err == nil && utf8.Valid(b) {
 			for line := range strings.Lines(string(b)) {
 				if line = strings.TrimRight(line, "\r\n"); line != "" && line[0] != 'I' { // when it was recorded
 					d.Record = append(d.Record, line)
@@ -117,21 +117,21 @@ func (s Source) device(devpath string) Device {
 	return d
 }
 
-func (s Source) attrs(d *Device, at, folder string) {
-	entries, _ := fs.ReadDir(s.Sys, path.Join(at, folder))
+func (m Machine) attrs(d *Device, at, folder string) {
+	entries, _ := fs.ReadDir(m.Sys, path.Join(at, folder))
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o004 == 0 || e.Name() == "uevent" {
 			continue
 		}
-		if text, ok := s.read(path.Join(at, folder, e.Name())); ok {
+		if text, ok := m.read(path.Join(at, folder, e.Name())); ok {
 			d.Attrs[folder+e.Name()] = text
 		}
 	}
 }
 
-func (s Source) link(d *Device, at, name string) {
-	to, err := s.Sys.ReadLink(at + "/" + name)
+func (m Machine) link(d *Device, at, name string) {
+	to, err := m.Sys.ReadLink(at + "/" + name)
 	if err != nil {
 		return
 	}
@@ -142,11 +142,11 @@ func (s Source) link(d *Device, at, name string) {
 	}
 }
 
-// secretAttrs are attributes that tell one machine or person from others.
+// secretAttrs are attributes that identify a machine or a person.
 var secretAttrs = [...]string{"serial", "serial_number", "wwid", "uniq", "unique_id", "cid", "address", "permaddr", "dm/uuid", "dm/name", "loop/backing_file", "uuid", "nguid", "eui", "board_serial", "chassis_serial", "product_serial", "product_uuid"}
 
-// secretProperty tells the same of a property, whose value is secret as a whole
-// or has something secret in it.
+// secretProperty tells whether a property identifies a machine or a person: its
+// whole value, or a part of it.
 func secretProperty(key string) (whole, part bool) {
 	switch key {
 	case "ID_SERIAL", "ID_USB_SERIAL", "ID_SCSI_SERIAL", "PHYS":
@@ -162,7 +162,8 @@ func secretProperty(key string) (whole, part bool) {
 	return false, false
 }
 
-// blank replaces serial numbers and their like, the same ones by the same words.
+// blank replaces serial numbers and their like; the same number always becomes
+// the same word.
 func (r *Recording) blank() {
 	var secrets []string
 	words := map[string]string{}
@@ -256,7 +257,8 @@ func replaceWord(s, word, by string) string {
 	}
 }
 
-// isPCIAddress tells it from a serial number: that of a USB root hub is one.
+// isPCIAddress tells whether a serial number is a PCI address, as that of a USB
+// root hub.
 func isPCIAddress(s string) bool {
 	return len(s) == len("0000:00:14.0") && s[4] == ':' && s[7] == ':' && s[10] == '.'
 }

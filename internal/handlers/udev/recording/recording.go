@@ -1,8 +1,8 @@
-// Package recording writes down which devices a machine has, with all that a
-// rule can see of them, and reads it again: what a bug report carries, and what
-// tests of rules run on.
+// Package recording records the devices of a machine, with all that a rule can
+// see of them, and reads recordings. They are for bug reports and for tests of
+// rules.
 //
-// A recording is text, a device after the other:
+// A recording is text, one device after the other:
 //
 //	akri devices 1
 //	D /devices/pci0000:00/0000:00:14.0/usb1/1-3     the devpath
@@ -16,7 +16,7 @@
 //	M 8:1 / /dev/sda1                               a mount: number, path, source
 //	W /dev/sda2                                     what is swapped on
 //
-// Values that would break their line are quoted as Go does it.
+// Values that would break their line are quoted as in Go.
 package recording
 
 import (
@@ -32,7 +32,7 @@ import (
 
 const header = "akri devices 1"
 
-// Recording is what was written down.
+// Recording is a recorded machine.
 type Recording struct {
 	Devices []Device
 	Mounts  []Mount
@@ -56,13 +56,13 @@ type Mount struct {
 	Number, Point, Source string
 }
 
-// Limits of what is read: recordings come from other people.
+// Limits of recordings, which come from other people.
 const (
-	maxLines = 1 << 20
-	maxLine  = 256 << 10
+	maxLines     = 1 << 20
+	maxLineBytes = 256 << 10
 )
 
-// Write writes a recording down.
+// Write writes a recording.
 func (r *Recording) Write(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	fmt.Fprintln(w, header)
@@ -100,7 +100,7 @@ func (r *Recording) Write(out io.Writer) error {
 	return w.Flush()
 }
 
-// quote quotes what would break its line, or be taken for quoted.
+// quote quotes a text if it would break its line, or looks quoted.
 func quote(s string) string {
 	if q := strconv.Quote(s); strings.HasPrefix(s, `"`) || strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return q
@@ -118,13 +118,13 @@ func unquote(s string) (string, error) {
 // Read reads a recording.
 func Read(in io.Reader) (*Recording, error) {
 	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, maxLine)
+	lines.Buffer(nil, maxLineBytes)
 	r := &Recording{}
 	if !lines.Scan() || strings.TrimSpace(lines.Text()) != header {
 		if err := lines.Err(); err != nil {
 			return nil, fmt.Errorf("recording: %w", err)
 		}
-		return nil, fmt.Errorf("recording: it does not begin with %q: akri discover --record writes one", header)
+		return nil, fmt.Errorf("recording: it does not begin with %q; akri discover --record writes recordings", header)
 	}
 	for n := 2; lines.Scan(); n++ {
 		if n > maxLines {
@@ -150,7 +150,7 @@ func (r *Recording) line(line string) error {
 	case "D":
 		devpath, err := unquote(rest)
 		if err != nil || !validPath(devpath) {
-			return fmt.Errorf("%q is no devpath", rest)
+			return fmt.Errorf("%q is not a devpath", rest)
 		}
 		r.Devices = append(r.Devices, Device{Devpath: devpath, Attrs: map[string]string{}, Links: map[string]string{}})
 		return nil
@@ -166,7 +166,7 @@ func (r *Recording) line(line string) error {
 		return nil
 	}
 	if len(r.Devices) == 0 {
-		return errors.New("no device precedes it")
+		return errors.New("there is no device before it")
 	}
 	return r.Devices[len(r.Devices)-1].line(kind, rest)
 }
@@ -177,14 +177,14 @@ func (d *Device) line(kind, rest string) error {
 	case "A", "L":
 		var ok bool
 		if name, value, ok = strings.Cut(rest, "="); !ok || !validName(name) {
-			return fmt.Errorf("%q is no name and value", rest)
+			return fmt.Errorf("%q is not a name and a value", rest)
 		}
 	case "S":
 		name, value, _ = strings.Cut(rest, " ")
 	}
 	value, err := unquote(value)
 	if err != nil {
-		return fmt.Errorf("%q is not quoted as it should be", value)
+		return fmt.Errorf("%q is not quoted correctly", value)
 	}
 	switch kind {
 	case "S":
@@ -193,7 +193,7 @@ func (d *Device) line(kind, rest string) error {
 		}
 	case "V":
 		if d.Driver = value; !validWord(value) {
-			return fmt.Errorf("%q is no driver", rest)
+			return fmt.Errorf("%q is not the name of a driver", rest)
 		}
 	case "U":
 		d.Uevent = append(d.Uevent, value)
@@ -201,13 +201,13 @@ func (d *Device) line(kind, rest string) error {
 		d.Attrs[name] = value
 	case "L":
 		if !validWord(value) && !validPath(value) {
-			return fmt.Errorf("%q leads nowhere", rest)
+			return fmt.Errorf("%q is not the target of a link", rest)
 		}
 		d.Links[name] = value
 	case "R":
 		d.Record = append(d.Record, value)
 	default:
-		return fmt.Errorf("%q begins no line of a recording", kind)
+		return fmt.Errorf("no line of a recording begins with %q", kind)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Mounts, r.Swaps = []Mount{{"8:1", "/", "/dev/sda1"}}, []string{"/dev/sda2"}
-	again, err := Record(Source{Sys: r.Sys(), Records: r.Records(), Tables: vital.Sources{Proc: r.Proc()}, KeepSerials: true})
+	again, err := Record(Machine{Sys: r.Sys(), Records: r.Records(), Tables: vital.Files{Proc: r.Proc()}, KeepSerials: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,21 +158,21 @@ M 8:0 / /dev/sda
 
 func TestReadErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                             "does not begin with",
-		"akri devices 2\n":                             "does not begin with",
-		header + "\nA a=b":                             "line 2: no device precedes it",
-		header + "\nD /devices/../etc":                 "no devpath",
-		header + "\nD /etc":                            "no devpath",
-		header + "\nD /devices/a\nA ../../x=1":         "line 3",
-		header + "\nD /devices/a\nA b":                 "no name and value",
-		header + "\nD /devices/a\nS bus ../x":          "neither a bus nor a class",
-		header + "\nD /devices/a\nS room x":            "neither a bus nor a class",
-		header + "\nD /devices/a\nV a/b":               "no driver",
-		header + "\nD /devices/a\nL b=../../x":         "leads nowhere",
-		header + "\nD /devices/a\nU \"x":               "not quoted",
-		header + "\nD /devices/a\nX y":                 "begins no line",
-		header + "\nM 8:0 /":                           "a mount has",
-		header + "\n" + strings.Repeat("x", maxLine+1): "too long",
+		"":                                                  "does not begin with",
+		"akri devices 2\n":                                  "does not begin with",
+		header + "\nA a=b":                                  "line 2: there is no device before it",
+		header + "\nD /devices/../etc":                      "is not a devpath",
+		header + "\nD /etc":                                 "is not a devpath",
+		header + "\nD /devices/a\nA ../../x=1":              "line 3",
+		header + "\nD /devices/a\nA b":                      "is not a name and a value",
+		header + "\nD /devices/a\nS bus ../x":               "neither a bus nor a class",
+		header + "\nD /devices/a\nS room x":                 "neither a bus nor a class",
+		header + "\nD /devices/a\nV a/b":                    "is not the name of a driver",
+		header + "\nD /devices/a\nL b=../../x":              "is not the target of a link",
+		header + "\nD /devices/a\nU \"x":                    "not quoted",
+		header + "\nD /devices/a\nX y":                      "no line of a recording begins",
+		header + "\nM 8:0 /":                                "a mount has",
+		header + "\n" + strings.Repeat("x", maxLineBytes+1): "too long",
 	} {
 		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v, want %s", text, err, want)
@@ -186,7 +186,7 @@ func TestThisMachine(t *testing.T) {
 	if _, err := os.Stat("/sys/class/mem/null"); err != nil || !ok {
 		t.Skip("this machine has no sysfs")
 	}
-	r, err := Record(Source{Sys: sys, Tables: vital.Sources{Proc: os.DirFS("/proc")}})
+	r, err := Record(Machine{Sys: sys, Tables: vital.Files{Proc: os.DirFS("/proc")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := Record(Source{Sys: r.Sys(), Records: r.Records(), Tables: vital.Sources{Proc: r.Proc()}})
+		again, err := Record(Machine{Sys: r.Sys(), Records: r.Records(), Tables: vital.Files{Proc: r.Proc()}})
 		if err != nil {
 			t.Fatal(err)
 		}

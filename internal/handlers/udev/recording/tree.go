@@ -18,7 +18,7 @@ func validName(s string) bool { return fs.ValidPath(s) && s != "." }
 // validWord tells whether s can be one element of a path.
 func validWord(s string) bool { return validName(s) && !strings.Contains(s, "/") }
 
-// Sys returns the sysfs of the recorded machine, as far as it was recorded.
+// Sys returns the recorded part of the machine's sysfs.
 func (r *Recording) Sys() fs.ReadLinkFS {
 	f := newFiles()
 	for _, folder := range []string{"class", "bus", "devices"} {
@@ -77,7 +77,7 @@ func (r *Recording) Records() fs.FS {
 	return f
 }
 
-// Proc returns the tables of /proc: self/mountinfo and swaps.
+// Proc returns the recorded tables of /proc: self/mountinfo and swaps.
 func (r *Recording) Proc() fs.FS {
 	var mounts, swaps strings.Builder
 	for _, m := range r.Mounts {

@@ -14,7 +14,8 @@ type pattern struct {
 	foldCase     bool
 }
 
-// Pattern is a shell pattern, or several separated by |, as the value of a match is.
+// Pattern is a shell pattern, or several separated by |, as the value of a
+// match is.
 type Pattern struct{ p pattern }
 
 // ParsePattern parses what would stand between the quotes of a match.
@@ -29,8 +30,8 @@ func ParsePattern(text string) (Pattern, error) {
 // Matches tells whether the pattern matches all of s.
 func (p Pattern) Matches(s string) bool { return p.p.matches(s) }
 
-// newPattern splits a value at every | (udevd does so before it looks at
-// brackets and backslashes) and checks the patterns.
+// newPattern splits a value at every | and checks the patterns. udevd too
+// splits before it looks at brackets and backslashes.
 func newPattern(value string, foldCase bool) (pattern, error) {
 	if foldCase {
 		value = lower(value)
@@ -79,7 +80,7 @@ func lower(s string) string {
 // globMatch matches as fnmatch(3) does without flags in the C locale: * and ?
 // match a slash and a leading dot too. The pattern has passed checkGlob.
 func globMatch(p, s string) bool {
-	// After a mismatch only the last * needs another try, one byte further.
+	// After a mismatch it is enough to let the last * match one byte more.
 	star, from := -1, 0
 	i, j := 0, 0
 	for j < len(s) {
@@ -124,8 +125,8 @@ func matchOne(p string, c byte) (n int, ok bool) {
 
 var errOpenBracket = errors.New(`[ without ]: write \[ for the character itself`)
 
-// checkGlob refuses patterns of which fnmatch(3) can only match what their
-// author did not mean.
+// checkGlob refuses patterns with which fnmatch(3) would match something else
+// than their author meant.
 func checkGlob(p string) error {
 	for i := 0; i < len(p); {
 		switch p[i] {
@@ -147,7 +148,8 @@ func checkGlob(p string) error {
 	return nil
 }
 
-// bracket matches the bracket expression with which p begins and returns its length.
+// bracket matches the bracket expression with which p begins and returns its
+// length.
 func bracket(p string, c byte) (n int, ok bool, err error) {
 	i := 1
 	negate := i < len(p) && (p[i] == '!' || p[i] == '^')

@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// Hints lists where the rule is not wrong but will most likely find nothing.
+// Hints lists where the rule is valid but most likely finds nothing.
 func (r *Rule) Hints() []Warning {
 	var hints []Warning
 	for i := range r.matches {
@@ -22,7 +22,8 @@ func (r *Rule) Hints() []Warning {
 	return hints
 }
 
-// upperHex tells whether an id is looked for in upper case, and how to write it.
+// upperHex tells whether a match looks for an id in upper case, and how to
+// write it.
 func (m *match) upperHex() (low string, ok bool) {
 	switch {
 	case m.field == Attr || m.field == Attrs:
@@ -40,8 +41,8 @@ func (m *match) upperHex() (low string, ok bool) {
 	return low, low != m.value && strings.Trim(low, "0123456789abcdefx*?[]-|") == ""
 }
 
-// Recorded returns the first match that can only hold with what udevd records:
-// a tag, or a property that is udevd's by its name; "" if there is none.
+// Recorded returns the first match that can only hold with udevd's records: on
+// a tag, or on a property whose name is udevd's; "" if there is none.
 func (r *Rule) Recorded() string {
 	for i := range r.matches {
 		m := &r.matches[i]

@@ -9,16 +9,16 @@ import (
 
 const space = " \t\r\n"
 
-// Parse parses one rule. Matches are separated by a comma; white space may
-// stand around it and around operators, and (as udevd has it) in its place.
-// The error is a [*SyntaxError].
+// Parse parses one rule. Matches are separated by commas or, as in udevd, white
+// space. White space may also be around commas and operators. The error is a
+// [*SyntaxError].
 func Parse(text string) (*Rule, error) {
 	p := parser{text: text}
-	if len(text) > MaxLength {
-		return nil, p.errorf(MaxLength, "the rule is longer than %d bytes", MaxLength)
+	if len(text) > MaxRuleBytes {
+		return nil, p.errorf(MaxRuleBytes, "the rule is longer than %d bytes", MaxRuleBytes)
 	}
 	if i := invalidByte(text); i >= 0 {
-		return nil, p.errorf(i, "this is not a character of text (UTF-8)")
+		return nil, p.errorf(i, "this is not a character of UTF-8 text")
 	}
 	r := &Rule{text: text}
 	p.skipSpace()
@@ -52,7 +52,7 @@ func Parse(text string) (*Rule, error) {
 	return r, nil
 }
 
-// invalidByte returns the index of the first byte that is no text, or -1.
+// invalidByte returns the index of the first byte that is not text, or -1.
 func invalidByte(s string) int {
 	for i, c := range s {
 		if c == 0 {
@@ -214,9 +214,9 @@ func (p *parser) field(at int, name, key string, hasKey bool) (Field, error) {
 	return f, nil
 }
 
-// validAttr tells whether an attribute's name is a relative path in which ".."
-// stands only at the beginning: elsewhere it may follow a symbolic link, and
-// would then not mean what it says.
+// validAttr tells whether an attribute's name is a relative path with ".." only
+// at the beginning: after a symbolic link ".." would lead elsewhere than it
+// says.
 func validAttr(key string) bool {
 	up := true
 	for e := range strings.SplitSeq(key, "/") {
@@ -249,7 +249,7 @@ func (p *parser) operator(field string) (negate bool, err error) {
 	return false, p.errorf(p.pos, "expected == or != after %s, found %s", field, p.here())
 }
 
-// value parses "…", e"…" (with escapes as in C) or i"…" (upper and lower case are one).
+// value parses "…", e"…" (with escapes as in C) or i"…" (ignoring case).
 func (p *parser) value(field string) (v string, fold bool, err error) {
 	start := p.pos
 	var escaped bool

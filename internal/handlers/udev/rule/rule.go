@@ -1,5 +1,5 @@
-// Package rule is the language in which a Configuration says which devices of
-// a node it means: the matching half of udev(7).
+// Package rule implements the rules with which a Configuration selects devices
+// of a node: the matching half of udev(7).
 //
 // A [Rule] is a list of matches such as
 //
@@ -7,14 +7,14 @@
 //
 // and selects the [Device]s for which all of them hold. Each match has a
 // [Field], an operator (== or !=) and a value: a shell pattern, or several
-// separated by |. The fields whose names end in S look at the device and its
-// ancestors, and all of them must hold on one and the same of these.
+// separated by |. Fields whose names end in S look at the device and its
+// ancestors; all of them must hold on the same one.
 //
-// Where udev(7) is silent this follows what systemd-udevd does (read in
-// systemd's src/udev/udev-rules.c and sd-device.c): a missing property,
-// subsystem or driver counts as an empty string; a missing attribute fulfils
-// neither == nor !=; white space at the end of an attribute is ignored unless
-// the value of the match ends in white space.
+// Where udev(7) is silent, this package does what systemd-udevd does (systemd's
+// src/udev/udev-rules.c and sd-device.c): a missing property, subsystem or
+// driver counts as an empty string; with a missing attribute neither == nor !=
+// holds; white space at the end of an attribute is ignored unless the value of
+// the match ends in white space.
 //
 // Names and properties are compared byte by byte, as udevd does in the C locale.
 package rule
@@ -27,8 +27,9 @@ import (
 )
 
 const (
-	// MaxLength is the longest rule that is accepted, in bytes. (udevd: 16 KiB.)
-	MaxLength = 4096
+	// MaxRuleBytes is the longest rule that is accepted, in bytes. (udevd: 16
+	// KiB.)
+	MaxRuleBytes = 4096
 	// MaxRules is the number of rules that [ParseAll] accepts.
 	MaxRules = 256
 )
@@ -36,8 +37,8 @@ const (
 // Field is what a match looks at.
 type Field uint8
 
-// The fields, in the order in which a rule looks at them: what costs nothing
-// first, what reads files last, the ancestors at the end.
+// The fields, in the order in which a rule evaluates them: first what costs
+// nothing, then what reads files, the ancestors last.
 const (
 	Kernel Field = iota
 	Devpath
@@ -62,7 +63,7 @@ var fieldNames = [...]string{
 // String returns the name of the field as rules write it, such as "KERNELS".
 func (f Field) String() string { return fieldNames[f] }
 
-// ofAncestors tells whether the field is looked for on the ancestors too.
+// ofAncestors tells whether the field looks at the ancestors too.
 func (f Field) ofAncestors() bool { return f >= Kernels }
 
 func (f Field) hasKey() bool { return f == Attr || f == Attrs || f == Env }
@@ -81,8 +82,8 @@ type Device interface {
 	// its end, and whether there is such an attribute.
 	Attr(name string) (value string, ok bool)
 	// Property returns the value of a udev property, empty if there is none.
-	// It is not known while udevd has yet to record the device: then no match
-	// on it holds.
+	// known is false until udevd has recorded the device: then no match on it
+	// holds.
 	Property(key string) (value string, known bool)
 	// Tags returns the device's tags; known is as for Property.
 	Tags() (tags []string, known bool)
@@ -127,14 +128,15 @@ func (r *Rule) Matches(d Device) bool {
 	return true
 }
 
-// UsesDatabase tells whether the outcome can depend on what udevd records about a device.
+// UsesDatabase tells whether the result can depend on udevd's record of a device.
 func (r *Rule) UsesDatabase() bool {
 	return slices.ContainsFunc(r.matches, func(m match) bool {
 		return m.field == Env || m.field == Tag || m.field == Tags
 	})
 }
 
-// onOneOf tells whether all matches hold on the device, or all on one of its ancestors.
+// onOneOf tells whether all matches hold on the device, or all on the same
+// ancestor.
 func onOneOf(matches []match, d Device) bool {
 	for ok := true; ok; d, ok = d.Parent() {
 		if !slices.ContainsFunc(matches, func(m match) bool { return !m.holds(d) }) {
@@ -175,9 +177,9 @@ func (m *match) holds(d Device) bool {
 	return m.matches(s) != m.negate
 }
 
-// ParseAll parses the rules of one Configuration. A device is selected if one
-// of them matches. An empty list selects nothing and is refused. The error
-// names the rule by its index.
+// ParseAll parses the rules of one Configuration; a device is selected if one
+// of them matches. An empty list, which would select nothing, is an error.
+// Errors name the rule by its index.
 func ParseAll(texts []string) ([]*Rule, error) {
 	if len(texts) == 0 {
 		return nil, fmt.Errorf("there is no rule: an empty list selects nothing")
@@ -195,7 +197,7 @@ func ParseAll(texts []string) ([]*Rule, error) {
 	return rules, nil
 }
 
-// SyntaxError says where and why a rule is refused.
+// SyntaxError says where and why a rule is invalid.
 type SyntaxError struct {
 	Rule   string
 	Column int // of the character at which the rule is wrong, from 1
@@ -209,8 +211,8 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("column %d: %s", e.Column, e.Reason)
 }
 
-// Excerpt returns two lines, the rule (or the part around the place) and a
-// caret below the place, for terminals.
+// Excerpt returns two lines for terminals: the rule, or the part around the
+// error, and a caret below the error.
 func (e *SyntaxError) Excerpt() string {
 	const before, after = 50, 30
 	runes := []rune(strings.Map(func(r rune) rune {

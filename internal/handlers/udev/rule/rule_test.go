@@ -276,7 +276,7 @@ func TestParseErrors(t *testing.T) {
 		{`KERNEL=="*\|b"`, 9, "backslash"},
 		{"KERNEL==\"a\x00\"", 11, "not a character"},
 		{"KERNEL==\"a\xff\"", 11, "not a character"},
-		{`KERNEL=="` + strings.Repeat("x", MaxLength) + `"`, MaxLength + 1, "longer than"},
+		{`KERNEL=="` + strings.Repeat("x", MaxRuleBytes) + `"`, MaxRuleBytes + 1, "longer than"},
 	} {
 		_, err := Parse(tt.rule)
 		se, ok := err.(*SyntaxError)

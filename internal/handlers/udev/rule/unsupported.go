@@ -1,6 +1,6 @@
 package rule
 
-// unsupported tells why a key of udev(7) that is no field here cannot be used.
+// unsupported says why a key of udev(7) cannot be used here.
 func unsupported(name string) (why string, ok bool) {
 	switch name {
 	case "ACTION":

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// Warning says where a rule means something else here than in upstream Akri. The
-// text is short, because warnings of the Kubernetes API are.
+// Warning says where a rule means something else here than in upstream Akri.
+// Its text is short, as warnings of the Kubernetes API must be.
 type Warning struct {
 	Column int // of the match, from 1
 	Text   string
 }
 
 // Warnings lists where the rule means something else than in upstream Akri
-// (v0.13), whose matches of one kind were alternatives, whose values were
-// shell patterns in some fields and regular expressions in others, and whose
-// fields for ancestors were looked at one by one. It says nothing where both
-// select the same devices: vendor, product and the like are of one USB device,
-// and a name with a "|" in it found nothing there.
+// (v0.13). There, matches of one kind were alternatives, values were shell
+// patterns in some fields and regular expressions in others, and fields for
+// ancestors were matched one by one. There is no warning where both select the
+// same devices: vendor, product and the like are of the same USB device, and a
+// name with a "|" found nothing there.
 func (r *Rule) Warnings() []Warning {
 	var ws []Warning
 	add := func(m *match, format string, args ...any) {
@@ -65,7 +65,7 @@ func (r *Rule) Warnings() []Warning {
 	return ws
 }
 
-// ofOneUSBDevice tells whether all matches of ancestors are of what only USB
+// ofOneUSBDevice tells whether all matches of ancestors are on what only USB
 // devices have.
 func (r *Rule) ofOneUSBDevice() bool {
 	for i := range r.matches {
@@ -91,7 +91,8 @@ func (m *match) name() string {
 	return m.field.String()
 }
 
-// upstreamRegexp tells whether upstream matched the value as a regular expression.
+// upstreamRegexp tells whether upstream matched the value as a regular
+// expression.
 func (m *match) upstreamRegexp() bool {
 	switch m.field {
 	case Kernel, Devpath, Env, Tag:
@@ -102,7 +103,7 @@ func (m *match) upstreamRegexp() bool {
 	return true
 }
 
-// upstreamUnites tells whether upstream took m and o for alternatives.
+// upstreamUnites tells whether m and o were alternatives in upstream.
 func (m *match) upstreamUnites(o *match) bool {
 	if m.negate || o.negate || m.field != o.field {
 		return false

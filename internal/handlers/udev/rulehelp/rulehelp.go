@@ -1,4 +1,5 @@
-// Package rulehelp tells what a rule can say of one device, and proposes one.
+// Package rulehelp shows what a udev rule can say about a device, and proposes
+// rules.
 package rulehelp
 
 import (
@@ -13,23 +14,22 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
 
-// Machine is the devices that there are.
+// Machine has the devices of a machine.
 type Machine struct {
 	Tree *sysfs.Tree
 }
 
-// ErrNoDevice says that nothing of that name was found.
+// ErrNoDevice says that there is no device with that name.
 var ErrNoDevice = errors.New("no such device")
 
-// Find returns the device of a device node, of a folder below /sys, or of a
-// devpath.
+// Find returns a device by its device node, a folder below /sys, or its devpath.
 func (m Machine) Find(v *sysfs.View, name string) (*sysfs.Device, error) {
 	devpath := strings.TrimPrefix(path.Clean(name), "/sys")
 	var found *sysfs.Device
-	err := m.Tree.Devices(func(e sysfs.Entry) {
-		d := v.Device(e)
+	err := m.Tree.Devices(func(ref sysfs.Ref) {
+		d := v.Device(ref)
 		// A folder such as /sys/class/tty/ttyUSB0 is a link to the device's.
-		class, bus := "/class/"+e.Subsystem+"/"+path.Base(e.Devpath), "/bus/"+e.Subsystem+"/devices/"+path.Base(e.Devpath)
+		class, bus := "/class/"+ref.Subsystem+"/"+path.Base(ref.Devpath), "/bus/"+ref.Subsystem+"/devices/"+path.Base(ref.Devpath)
 		switch {
 		case found != nil:
 		case d.Devpath() == devpath, devpath == class, devpath == bus:
@@ -52,15 +52,15 @@ func (m Machine) Find(v *sysfs.View, name string) (*sysfs.Device, error) {
 // Select returns the devices that a rule selects.
 func (m Machine) Select(v *sysfs.View, r *rule.Rule) ([]*sysfs.Device, error) {
 	var all []*sysfs.Device
-	err := m.Tree.Devices(func(e sysfs.Entry) {
-		if d := v.Device(e); r.Matches(d) && !slices.Contains(all, d) {
+	err := m.Tree.Devices(func(ref sysfs.Ref) {
+		if d := v.Device(ref); r.Matches(d) && !slices.Contains(all, d) {
 			all = append(all, d)
 		}
 	})
 	return all, err
 }
 
-// Describe writes all that a rule can say of a device and of its ancestors.
+// Describe writes all that a rule can say about a device and its ancestors.
 func Describe(w io.Writer, d *sysfs.Device) {
 	fmt.Fprintf(w, "Of the device itself (%s):\n", d.Devpath())
 	one(w, "KERNEL", d.Kernel())
@@ -94,7 +94,7 @@ func attrs(w io.Writer, field string, d *sysfs.Device) {
 	}
 }
 
-// printable leaves out what is no text, and what nobody would write into a rule.
+// printable tells whether a value is text that is short enough for a rule.
 func printable(s string) bool {
 	return len(s) <= 200 && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' })
 }
@@ -105,7 +105,8 @@ func one(w io.Writer, field, value string) {
 	}
 }
 
-// quote writes a value so that it matches only itself: a | in it becomes a ?.
+// quote quotes a value so that it matches only itself, except that a | in it
+// becomes a ?.
 func quote(s string) string {
 	s = strings.TrimRight(s, " \t")
 	if strings.ContainsAny(s, "*?[|") {
@@ -120,7 +121,7 @@ type Suggestion struct {
 	Why  string
 }
 
-// Suggest proposes rules: for all devices of a make, and for this one.
+// Suggest proposes rules: for all devices of the same make, and for this one.
 func Suggest(d *sysfs.Device) []Suggestion {
 	hardware := owner(d)
 	if hardware == nil {
@@ -177,7 +178,7 @@ func usbInterface(d *sysfs.Device) string {
 	return ""
 }
 
-// kind are the matches that pick the device among those of its hardware.
+// kind returns the matches that select the device among those of its hardware.
 func kind(d *sysfs.Device) []string {
 	matches := []string{"SUBSYSTEM==" + quote(d.Subsystem())}
 	switch d.Subsystem() {
@@ -190,7 +191,7 @@ func kind(d *sysfs.Device) []string {
 			matches = append(matches, "ENV{DEVTYPE}=="+quote(t))
 		}
 	case "drm", "sound", "input":
-		// Of one piece of hardware there are several kinds, by name.
+		// One piece of hardware has several kinds, which differ by name.
 		matches = append(matches, `KERNEL=="`+starred(d.Kernel())+`"`)
 	}
 	return matches

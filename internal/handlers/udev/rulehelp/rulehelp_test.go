@@ -31,9 +31,9 @@ func TestOfEveryDevice(t *testing.T) {
 	m := machine(t)
 	v := m.Tree.View()
 	n := 0
-	err := m.Tree.Devices(func(e sysfs.Entry) {
+	err := m.Tree.Devices(func(ref sysfs.Ref) {
 		n++
-		d := v.Device(e)
+		d := v.Device(ref)
 		for _, s := range Suggest(d) {
 			r, err := rule.Parse(s.Rule)
 			if err != nil {
@@ -48,7 +48,7 @@ func TestOfEveryDevice(t *testing.T) {
 		for _, ancestor := range blocks[1:] {
 			text := strings.Join(slices.Concat(matches(blocks[0]), matches(ancestor)), ", ")
 			r, err := rule.Parse(text)
-			if len(text) > rule.MaxLength {
+			if len(text) > rule.MaxRuleBytes {
 				continue
 			}
 			if err != nil {

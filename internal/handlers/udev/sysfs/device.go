@@ -10,22 +10,22 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
 )
 
-// View is a look at devices of a tree. It is not for concurrent use.
+// View reads devices of a tree. It is not for concurrent use.
 type View struct {
 	tree     *Tree
 	recorded bool
 	devices  map[string]*Device
 }
 
-// View begins a look.
+// View returns a new view.
 func (t *Tree) View() *View {
 	return &View{tree: t, recorded: t.Recorded(), devices: map[string]*Device{}}
 }
 
-// Device returns the device of an entry.
-func (v *View) Device(e Entry) *Device {
-	d := v.device(e.Devpath)
-	d.subsystem.set(e.Subsystem)
+// Device returns the device that a reference names.
+func (v *View) Device(ref Ref) *Device {
+	d := v.device(ref.Devpath)
+	d.subsystem.set(ref.Subsystem)
 	return d
 }
 
@@ -43,11 +43,11 @@ func (v *View) follow(folder, name string) *Device {
 	if !ok {
 		return nil
 	}
-	return v.Device(Entry{Devpath: devpath, Subsystem: "block"})
+	return v.Device(Ref{Devpath: devpath, Subsystem: "block"})
 }
 
-// List returns what is in a folder of sysfs, such as "fs/ext4". What is not
-// there is empty.
+// List returns the names in a folder of sysfs, such as "fs/ext4"; none if it
+// does not exist.
 func (v *View) List(folder string) []string {
 	entries, _ := fs.ReadDir(v.tree.sys, folder)
 	names := make([]string, 0, len(entries))
@@ -84,8 +84,8 @@ func (l *lazy[T]) get(read func() T) T {
 	return l.value
 }
 
-// Device is a device of a view. Its methods never fail: what cannot be read
-// is not there, as for udevd.
+// Device is a device of a view. Its methods never fail: as for udevd, what
+// cannot be read does not exist.
 type Device struct {
 	view      *View
 	devpath   string
@@ -116,19 +116,19 @@ func (d *Device) Driver() string {
 	return d.driver.get(func() string { return d.view.tree.linkName(d.devpath, "driver") })
 }
 
-// Link returns the last element of the path to which a link in the device's
-// folder leads, such as the number of its "iommu_group", or "".
+// Link returns the last element of the target of a link in the device's folder,
+// such as the number of its "iommu_group", or "".
 func (d *Device) Link(name string) string { return d.view.tree.linkName(d.devpath, name) }
 
-// Linked returns the devpath to which a link in the device's folder leads, such
-// as "device" of a disk, or "".
+// Linked returns the devpath to which a link in the device's folder points,
+// such as "device" of a disk, or "".
 func (d *Device) Linked(name string) string {
 	to, _ := d.view.tree.target(fsPath(d.devpath), name)
 	return to
 }
 
-// Names returns what is in a folder of the device, such as "holders"; "." is
-// the device's own. What is not there is empty.
+// Names returns the names in a folder of the device, such as "holders"; "." is
+// the device's own folder.
 func (d *Device) Names(folder string) []string {
 	return d.view.List(path.Join(fsPath(d.devpath), folder))
 }
@@ -155,7 +155,7 @@ func (d *Device) Attr(name string) (string, bool) {
 	case info.Mode()&0o400 == 0:
 		return "", false
 	}
-	b, err := read(sys, file, maxAttr)
+	b, err := read(sys, file, maxAttrBytes)
 	if err != nil {
 		return "", false
 	}
@@ -163,11 +163,11 @@ func (d *Device) Attr(name string) (string, bool) {
 	return s, true
 }
 
-// kernelProperties are those that the kernel knows: the lines of the
-// attribute uevent.
+// kernelProperties are the properties of the kernel: the lines of the attribute
+// uevent.
 func (d *Device) kernelProperties() map[string]string {
 	return d.uevent.get(func() map[string]string {
-		b, err := read(d.view.tree.sys, fsPath(d.devpath)+"/uevent", maxAttr)
+		b, err := read(d.view.tree.sys, fsPath(d.devpath)+"/uevent", maxAttrBytes)
 		if err != nil {
 			return nil
 		}
@@ -190,9 +190,9 @@ func (d *Device) Devnode() string {
 	return "/dev/" + name
 }
 
-// recordID returns the name of udevd's record of the device. Sure tells that
-// udevd makes a record of it in any case, as it does of all that have a device
-// node or are a network interface (device_update_db in device-private.c).
+// recordID returns the name of udevd's record of the device. sure tells that
+// udevd always makes a record of it, as for all devices with a node and network
+// interfaces (device_update_db in device-private.c).
 func (d *Device) recordID() (id string, sure bool) {
 	p := d.kernelProperties()
 	if major, minor := p["MAJOR"], p["MINOR"]; major != "" && minor != "" {
@@ -207,8 +207,7 @@ func (d *Device) recordID() (id string, sure bool) {
 	return "+" + d.Subsystem() + ":" + path.Base(d.devpath), false
 }
 
-// recorded returns what udevd has recorded; missing tells that it has yet to
-// record the device.
+// recorded returns udevd's record; missing tells that udevd has not made it yet.
 func (d *Device) recorded() (r *Record, missing bool) {
 	if !d.view.recorded {
 		return nil, false
@@ -226,8 +225,8 @@ func (d *Device) recorded() (r *Record, missing bool) {
 	return r, r == nil && sure
 }
 
-// Property returns a property: what udevd has recorded, what the kernel says,
-// or what follows from these.
+// Property returns a property: from udevd's record, from the kernel, or derived
+// from these.
 func (d *Device) Property(key string) (value string, known bool) {
 	r, missing := d.recorded()
 	if r != nil {

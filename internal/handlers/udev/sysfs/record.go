@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Record is what udevd has recorded about a device.
+// Record is udevd's record of a device.
 type Record struct {
 	Properties map[string]string
 	Tags       []string // those of the last event, as TAG of udev(7) means them
@@ -13,15 +13,16 @@ type Record struct {
 }
 
 const (
-	// maxRecord is how much of a record is read; a usual one has some KiB.
-	maxRecord = 64 << 10
-	maxValues = 4096
+	// maxRecordBytes is how much of a record is read; a usual one has some KiB.
+	maxRecordBytes = 64 << 10
+	maxValues      = 4096
 )
 
-// ParseRecord parses a file of /run/udev/data: lines of a letter, a colon and
-// a value, of which E (property), G (tag ever), Q (tag now), S (link) and V
-// (version, which tells whether there are Q lines) matter here. The format is
-// udevd's own and documented by its source alone (sd-device.c, handle_db_line).
+// ParseRecord parses a file of /run/udev/data. Its lines have a letter, a colon
+// and a value. It reads the letters E (property), G (tag of any event), Q (tag
+// of the last event), S (link) and V (version, which tells whether there are Q
+// lines). Only udevd's source documents the format (sd-device.c,
+// handle_db_line).
 func ParseRecord(b []byte) Record {
 	var (
 		r       = Record{Properties: map[string]string{}}

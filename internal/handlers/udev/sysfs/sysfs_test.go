@@ -52,7 +52,7 @@ func usb() fstest.MapFS {
 	null := "devices/virtual/mem/null/"
 	file(null+"two", "a\nb\n\n")
 	file(null+"zero", "ab\x00cd\n")
-	file(null+"long", strings.Repeat("x", 2*maxAttr))
+	file(null+"long", strings.Repeat("x", 2*maxAttrBytes))
 	file(null+"folder/file", "x \n")
 	link(null+"other", "../../virtual/mem/null/two")
 	link(null+"module", "../../../../module/drv")
@@ -69,7 +69,7 @@ func usb() fstest.MapFS {
 func TestDevices(t *testing.T) {
 	tree := New(usb(), nil)
 	var got []string
-	err := tree.Devices(func(e Entry) { got = append(got, e.Subsystem+" "+e.Devpath) })
+	err := tree.Devices(func(ref Ref) { got = append(got, ref.Subsystem+" "+ref.Devpath) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestDevices(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s", strings.Join(got, "\n"))
 	}
-	if err := New(fstest.MapFS{}, nil).Devices(func(Entry) {}); err == nil {
+	if err := New(fstest.MapFS{}, nil).Devices(func(Ref) {}); err == nil {
 		t.Error("no error without class")
 	}
 	// An old kernel has no class/block; a small one may have no buses.
@@ -100,7 +100,7 @@ func TestDevices(t *testing.T) {
 		"devices/a/sda/uevent": {},
 	}
 	got = nil
-	if err := New(old, nil).Devices(func(e Entry) { got = append(got, e.Subsystem+" "+e.Devpath) }); err != nil || !slices.Equal(got, []string{"block /devices/a/sda"}) {
+	if err := New(old, nil).Devices(func(ref Ref) { got = append(got, ref.Subsystem+" "+ref.Devpath) }); err != nil || !slices.Equal(got, []string{"block /devices/a/sda"}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -109,9 +109,9 @@ func TestDevices(t *testing.T) {
 func find(t *testing.T, v *View, name string) *Device {
 	t.Helper()
 	var d *Device
-	if err := v.tree.Devices(func(e Entry) {
-		if path.Base(e.Devpath) == name {
-			d = v.Device(e)
+	if err := v.tree.Devices(func(ref Ref) {
+		if path.Base(ref.Devpath) == name {
+			d = v.Device(ref)
 		}
 	}); err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestDevnode(t *testing.T) {
 		"":                   "",
 	} {
 		v := New(fstest.MapFS{"devices/x/uevent": {Data: []byte(uevent)}}, nil).View()
-		if got := v.Device(Entry{"/devices/x", "s"}).Devnode(); got != want {
+		if got := v.Device(Ref{"/devices/x", "s"}).Devnode(); got != want {
 			t.Errorf("%q: %q, want %q", uevent, got, want)
 		}
 	}
@@ -179,7 +179,7 @@ func TestAttr(t *testing.T) {
 		"dev":                              "-",
 		"two":                              "a\nb",
 		"zero":                             "ab",
-		"long":                             strings.Repeat("x", maxAttr),
+		"long":                             strings.Repeat("x", maxAttrBytes),
 		"folder/file":                      "x ",
 		"folder":                           "-",
 		"other":                            "-",

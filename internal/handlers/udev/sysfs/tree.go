@@ -1,11 +1,10 @@
 // Package sysfs reads the devices of a node from /sys, and what udevd has
 // recorded about them from /run/udev/data.
 //
-// A [Tree] is the two file systems. A [View] is a look at some of its devices:
-// it reads what is asked for when it is asked for, once, and is then thrown
-// away; so nothing of what it holds can grow old. A [Device] is one device of
-// a view. Its devpath is its path below /sys, such as
-// "/devices/virtual/mem/null".
+// A [Tree] has the two file systems. A [View] reads devices of the tree: each
+// file once, when it is needed. A view is used for one decision and dropped, so
+// that what it holds does not get old. A [Device] is one device of a view. Its
+// devpath is its path below /sys, such as "/devices/virtual/mem/null".
 package sysfs
 
 import (
@@ -17,8 +16,8 @@ import (
 	"strings"
 )
 
-// Entry is a device of the enumeration: its devpath and its subsystem.
-type Entry struct {
+// Ref refers to a device by its devpath and subsystem.
+type Ref struct {
 	Devpath   string
 	Subsystem string
 }
@@ -33,9 +32,9 @@ type Tree struct {
 // records, which may be nil.
 func New(sys fs.ReadLinkFS, records fs.FS) *Tree { return &Tree{sys: sys, db: records} }
 
-// Devices calls yield for each device there is, in no particular order: all
-// links in class/*, bus/*/devices and, on old kernels, block.
-func (t *Tree) Devices(yield func(Entry)) error {
+// Devices calls yield for each device, in no particular order: for all links in
+// class/*, bus/*/devices and, on old kernels, block.
+func (t *Tree) Devices(yield func(Ref)) error {
 	classes, err := fs.ReadDir(t.sys, "class")
 	if err != nil {
 		return fmt.Errorf("list devices: %w", err)
@@ -56,16 +55,16 @@ func (t *Tree) Devices(yield func(Entry)) error {
 	return nil
 }
 
-// links calls yield for the devices to which the links in a folder lead. A
-// folder or link that is gone again is none.
-func (t *Tree) links(folder, subsystem string, yield func(Entry)) {
+// links calls yield for the devices to which the links in a folder point.
+// Folders and links that are gone by now are skipped.
+func (t *Tree) links(folder, subsystem string, yield func(Ref)) {
 	entries, _ := fs.ReadDir(t.sys, folder)
 	for _, e := range entries {
 		if e.Type()&fs.ModeSymlink == 0 {
 			continue
 		}
 		if devpath, ok := t.target(folder, e.Name()); ok {
-			yield(Entry{devpath, subsystem})
+			yield(Ref{devpath, subsystem})
 		}
 	}
 }
@@ -81,13 +80,13 @@ func (t *Tree) target(folder, name string) (devpath string, ok bool) {
 }
 
 // Subsystem returns the subsystem of a device; ok is false if there is no such
-// device (any more): other things in /sys that send uevents have none.
+// device. Other things in /sys that send uevents have no subsystem.
 func (t *Tree) Subsystem(devpath string) (subsystem string, ok bool) {
 	s := t.linkName(devpath, "subsystem")
 	return s, s != ""
 }
 
-// linkName returns the last element of where a link of a device leads, or "".
+// linkName returns the last element of the target of a device's link, or "".
 func (t *Tree) linkName(devpath, link string) string {
 	to, err := t.sys.ReadLink(fsPath(devpath) + "/" + link)
 	if err != nil {
@@ -96,12 +95,12 @@ func (t *Tree) linkName(devpath, link string) string {
 	return path.Base(to)
 }
 
-// fsPath returns the name of a devpath in the file system.
+// fsPath returns the path of a devpath in the file system.
 func fsPath(devpath string) string { return strings.TrimPrefix(devpath, "/") }
 
-// maxAttr is how much of an attribute is read: a page, which is all that the
-// kernel gives of those that are text.
-const maxAttr = 4096
+// maxAttrBytes is how much of an attribute is read: a page, which is the
+// longest text that the kernel returns.
+const maxAttrBytes = 4096
 
 // read reads the beginning of a file.
 func read(fsys fs.FS, name string, most int64) ([]byte, error) {
@@ -122,17 +121,17 @@ func (t *Tree) Recorded() bool {
 	return err == nil
 }
 
-// record reads what udevd has recorded under an id, such as "c81:0".
+// record reads udevd's record with an id, such as "c81:0".
 func (t *Tree) record(id string) (Record, bool) {
-	b, err := read(t.db, id, maxRecord)
+	b, err := read(t.db, id, maxRecordBytes)
 	if err != nil {
 		return Record{}, false
 	}
 	return ParseRecord(b), true
 }
 
-// DevpathOf returns the device whose record has a name; ok is false if the
-// name is no record's or the device is gone.
+// DevpathOf returns the device of a record by the record's name; ok is false if
+// that is not the name of a record, or the device is gone.
 func (t *Tree) DevpathOf(record string) (devpath string, ok bool) {
 	if len(record) < 2 || strings.Contains(record, "/") {
 		return "", false
@@ -145,7 +144,7 @@ func (t *Tree) DevpathOf(record string) (devpath string, ok bool) {
 	case 'n':
 		interfaces, _ := fs.ReadDir(t.sys, "class/net")
 		for _, i := range interfaces {
-			b, err := read(t.sys, "class/net/"+i.Name()+"/ifindex", maxAttr)
+			b, err := read(t.sys, "class/net/"+i.Name()+"/ifindex", maxAttrBytes)
 			if err == nil && strings.TrimSpace(string(b)) == rest {
 				return t.target("class/net", i.Name())
 			}

@@ -11,35 +11,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrOverflow is what [Conn.Next] returns when the kernel had to drop events,
-// because they came faster than they were read. What they said can only be
-// found out by looking at all devices anew, after [Conn.Drain].
+// ErrOverflow is what [Conn.Next] returns when the kernel had to drop events
+// because they came faster than they were read. Call [Conn.Drain] and look at
+// all devices then.
 var ErrOverflow = errors.New("uevents were lost: the socket's buffer was full")
 
-// DefaultBuffer is a good size for a socket's buffer, in bytes. Without
+// DefaultBufferBytes is a good size for a socket's buffer. Without
 // CAP_NET_ADMIN the kernel allows at most net.core.rmem_max (usually 208 KiB,
-// some hundred events). The memory is used only while events wait.
-const DefaultBuffer = 8 << 20
+// some hundred events). The memory is only used while events wait.
+const DefaultBufferBytes = 8 << 20
 
-// kernelGroup is the multicast group of the kernel's own events; group 2 is
-// that of udevd's, which do not leave the host's network namespace.
+// kernelGroup is the multicast group of the kernel's events. Group 2 has udevd's
+// events, which do not leave the host's network namespace.
 const kernelGroup = 1
 
 // Conn receives uevents.
 type Conn struct {
 	file *os.File // in the runtime's poller
 	raw  syscall.RawConn
-	buf  [maxSize]byte
+	buf  [maxEventBytes]byte
 }
 
-// Listen starts to receive uevents. Those that come later wait in a buffer of
-// about the given size, in bytes, until they are read.
+// Listen begins to receive uevents. They wait in a buffer of about the given
+// size, in bytes, until they are read.
 func Listen(buffer int) (*Conn, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_KOBJECT_UEVENT)
 	if err != nil {
 		return nil, fmt.Errorf("open a socket for uevents: %w", err)
 	}
-	// Best effort: with less, events are lost sooner, and then looked for.
+	// Best effort: with a smaller buffer, ErrOverflow comes sooner.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 	}
@@ -58,8 +58,8 @@ func Listen(buffer int) (*Conn, error) {
 // Close ends the reception; a waiting Next returns [os.ErrClosed].
 func (c *Conn) Close() error { return c.file.Close() }
 
-// Next waits for the next event. It skips messages that are none of the
-// kernel's. The error is [ErrOverflow], after which more can be read, or
+// Next waits for the next event. It skips messages that are not from the
+// kernel. The error is [ErrOverflow], after which Next can be called again,
 // [os.ErrClosed], or that of the system call.
 func (c *Conn) Next() (Event, error) {
 	for {
@@ -70,7 +70,7 @@ func (c *Conn) Next() (Event, error) {
 	}
 }
 
-// Drain throws away all events that wait.
+// Drain discards all events that wait.
 func (c *Conn) Drain() error {
 	for {
 		switch _, _, err := c.receive(false); {
@@ -83,7 +83,7 @@ func (c *Conn) Drain() error {
 }
 
 // receive reads one message; ok tells whether it is an event of the kernel.
-// If it shall not wait and there is none, err is EAGAIN.
+// Without wait, err is EAGAIN if there is no message.
 func (c *Conn) receive(wait bool) (e Event, ok bool, err error) {
 	var (
 		n    int
@@ -106,7 +106,8 @@ func (c *Conn) receive(wait bool) (e Event, ok bool, err error) {
 	case oops != nil:
 		return e, false, fmt.Errorf("receive uevents: %w", oops)
 	}
-	// Port 0 is the kernel: a process with CAP_NET_ADMIN can send to the group too.
+	// Port 0 is the kernel. A process with CAP_NET_ADMIN can send to the group
+	// too.
 	if sender, isNetlink := from.(*unix.SockaddrNetlink); !isNetlink || sender.Pid != 0 || sender.Groups != kernelGroup {
 		return e, false, nil
 	}

@@ -32,7 +32,7 @@ func listen(tb testing.TB, buffer int) *Conn {
 }
 
 func TestSynthetic(t *testing.T) {
-	c := listen(t, DefaultBuffer)
+	c := listen(t, DefaultBufferBytes)
 	poke(t, "change")
 	for {
 		e, err := c.Next()
@@ -81,7 +81,7 @@ func TestOverflow(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	c := listen(t, DefaultBuffer)
+	c := listen(t, DefaultBufferBytes)
 	done := make(chan error)
 	go func() {
 		for {
@@ -98,7 +98,7 @@ func TestClose(t *testing.T) {
 }
 
 func BenchmarkSynthetic(b *testing.B) {
-	c := listen(b, DefaultBuffer)
+	c := listen(b, DefaultBufferBytes)
 	for b.Loop() {
 		poke(b, "change")
 		if _, err := c.Next(); err != nil {

@@ -1,7 +1,7 @@
-// Package uevent receives the kernel's uevents: its messages that a device has
-// come, gone or changed. They come by netlink to every process of a network
-// namespace that belongs to the initial user namespace, so to containers too;
-// no capability is needed.
+// Package uevent receives the kernel's uevents: messages that a device was
+// added, removed or changed. They come by netlink to every process in a network
+// namespace that belongs to the initial user namespace, so also to containers.
+// No capability is needed.
 package uevent
 
 import (
@@ -11,21 +11,21 @@ import (
 	"strings"
 )
 
-// Event is one uevent. Of its variables only those are kept that say which
-// device it is about; everything else is read from sysfs, which is the truth.
+// Event is one uevent. It only has the variables that say which device it is
+// about; the rest is read from sysfs, which is up to date.
 type Event struct {
 	Action    string // add, remove, change, move, bind, unbind, online, offline
 	Devpath   string // below /sys, such as "/devices/virtual/mem/null"
 	Old       string // of a move: the devpath before it
 	Subsystem string
-	// Synthetic tells that a program asked for the event by writing to the
-	// device's file uevent: the device has neither come nor gone.
+	// Synthetic tells that a program caused the event by writing to the device's
+	// file uevent: the device was neither added nor removed.
 	Synthetic bool
 }
 
-// maxSize is more than any uevent: the kernel gives their variables 2 KiB
-// (UEVENT_BUFFER_SIZE), and a devpath has at most a page.
-const maxSize = 16 << 10
+// maxEventBytes is more than any uevent has: the variables have at most 2 KiB
+// (UEVENT_BUFFER_SIZE), and a devpath at most a page.
+const maxEventBytes = 16 << 10
 
 var errNoUevent = errors.New("not a uevent of the kernel")
 
@@ -68,7 +68,8 @@ func Parse(b []byte) (Event, error) {
 	return e, nil
 }
 
-// valid tells whether a devpath is an absolute path without empty elements, "." and "..".
+// valid tells whether a devpath is an absolute path without empty elements, "."
+// and "..".
 func valid(devpath string) bool {
 	rest, ok := strings.CutPrefix(devpath, "/")
 	for e := range strings.SplitSeq(rest, "/") {

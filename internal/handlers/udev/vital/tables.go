@@ -15,30 +15,30 @@ type Mount struct {
 	Source string // such as "/dev/sda1", or a word
 }
 
-// Tables reads what is mounted, the node's table first, and the device nodes
+// Tables returns what is mounted, the node's table first, and the device nodes
 // that are swapped on.
-func Tables(s Sources) ([]Mount, []string) {
+func Tables(files Files) ([]Mount, []string) {
 	var table []Mount
-	if s.NodeMounts != "" {
-		if b, err := openFile(s.NodeMounts); err == nil {
+	if files.NodeMounts != "" {
+		if b, err := openFile(files.NodeMounts); err == nil {
 			table = parseMounts(b)
 		}
 	}
-	own, _ := fs.ReadFile(s.Proc, "self/mountinfo")
-	swaps, _ := fs.ReadFile(s.Proc, "swaps")
+	own, _ := fs.ReadFile(files.Proc, "self/mountinfo")
+	swaps, _ := fs.ReadFile(files.Proc, "swaps")
 	return append(table, parseMounts(own)...), parseSwaps(swaps)
 }
 
-// maxTable is how much of a table is read: that of a node with thousands of
-// Pods has some MiB.
-const maxTable = 64 << 20
+// maxTableBytes is how much of a table is read. On a node with thousands of
+// Pods it has some MiB.
+const maxTableBytes = 64 << 20
 
 func readTable(f fs.File, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxTable))
+	return io.ReadAll(io.LimitReader(f, maxTableBytes))
 }
 
 func openFile(name string) ([]byte, error) {
@@ -64,8 +64,8 @@ func parseMounts(table []byte) []Mount {
 	return all
 }
 
-// parseSwaps returns the device nodes in /proc/swaps. Swap files lie on what is
-// mounted.
+// parseSwaps returns the device nodes in /proc/swaps. Swap files are on file
+// systems that are mounted.
 func parseSwaps(table []byte) []string {
 	var nodes []string
 	for line := range strings.Lines(string(table)) {
@@ -76,7 +76,7 @@ func parseSwaps(table []byte) []string {
 	return nodes
 }
 
-// unescape takes back what the kernel does to white space and backslashes: \040.
+// unescape decodes how the kernel writes white space and backslashes: \040.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s

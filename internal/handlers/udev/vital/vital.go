@@ -1,13 +1,13 @@
-// Package vital knows what a node itself lives on: the disks that it has
-// mounted or swaps on, with all their parts and what they are made of, and the
-// device nodes that give whoever opens them the node's memory, its console, its
-// firmware or its off switch.
+// Package vital finds out which devices the node itself needs, so that
+// containers must not get them: the disks that it has mounted or swaps on, with
+// their parts and the disks they consist of, and the device nodes that give
+// access to the node's memory, console, firmware or power switch.
 //
-// [Look] reads what is in use now; [Node.Why] tells of one device whether it is
-// such. It needs no privileges: the node's table of mounts is a file that
-// anybody may read where it is given ([Sources.NodeMounts]). Without it, what
-// the kernel shows of its file systems must do: it names disks of ext4, xfs,
-// btrfs, f2fs, bcachefs and erofs, whoever has mounted them, and not those of vfat.
+// [Look] reads what is in use now; [Node.Why] tells why the node needs a
+// device. No privileges are needed: the node's table of mounts is a file that
+// anybody may read ([Files.NodeMounts]). Without that file, the kernel's list
+// of file systems is used. It has the disks of ext4, xfs, btrfs, f2fs, bcachefs
+// and erofs, whoever has mounted them, but not those of vfat.
 package vital
 
 import (
@@ -20,47 +20,47 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
 )
 
-// Sources say where to look.
-type Sources struct {
+// Files say where to read what is in use.
+type Files struct {
 	// Proc is a proc file system; its self/mountinfo and swaps are read.
 	Proc fs.FS
-	// NodeMounts is a file with the node's table of mounts, /proc/1/mountinfo
-	// of the node; "" if there is none.
+	// NodeMounts is a file with the node's table of mounts, the node's
+	// /proc/1/mountinfo; "" if there is none.
 	NodeMounts string
 }
 
-// Node is what the node lives on, as it was when it was looked at.
+// Node is what the node needed when Look was called.
 type Node struct {
-	// Blind is why the node's table of mounts could not be read, nil if it was
-	// or if there is none.
+	// Blind is why the node's table of mounts could not be read; nil if it was
+	// read or if there is none.
 	Blind error
 
-	used     []use // block devices in use, sorted, each devpath once
-	doors    []use // what leads to them another way
-	consoles []string
+	used        []use // block devices in use, sorted, each devpath once
+	controllers []use // what leads to them another way
+	consoles    []string
 }
 
-// use is a device, and why it is the node's.
+// use is a device, and why the node needs it.
 type use struct {
 	devpath, why string
-	below        bool // of a door: and what is below it
+	below        bool // of a controller: and what is below it
 }
 
-// Same tells whether two looks have seen the same.
+// Same tells whether two Nodes are the same.
 func (n *Node) Same(o *Node) bool {
-	return slices.Equal(n.used, o.used) && slices.Equal(n.doors, o.doors) && slices.Equal(n.consoles, o.consoles) &&
+	return slices.Equal(n.used, o.used) && slices.Equal(n.controllers, o.controllers) && slices.Equal(n.consoles, o.consoles) &&
 		(n.Blind == nil) == (o.Blind == nil)
 }
 
 // Look reads what is in use.
-func Look(v *sysfs.View, s Sources) *Node {
+func Look(v *sysfs.View, files Files) *Node {
 	l := look{View: v, seen: map[string]string{}}
 	n := &Node{}
-	own, _ := fs.ReadFile(s.Proc, "self/mountinfo")
+	own, _ := fs.ReadFile(files.Proc, "self/mountinfo")
 	table := parseMounts(own)
 	known := false
-	if s.NodeMounts != "" {
-		b, err := openFile(s.NodeMounts)
+	if files.NodeMounts != "" {
+		b, err := openFile(files.NodeMounts)
 		if known = err == nil; known {
 			table = append(table, parseMounts(b)...)
 		}
@@ -71,7 +71,7 @@ func Look(v *sysfs.View, s Sources) *Node {
 	if !known {
 		l.fileSystems()
 	}
-	swaps, _ := fs.ReadFile(s.Proc, "swaps")
+	swaps, _ := fs.ReadFile(files.Proc, "swaps")
 	for _, node := range parseSwaps(swaps) {
 		l.add(l.node(node), "the node swaps on it")
 	}
@@ -79,7 +79,7 @@ func Look(v *sysfs.View, s Sources) *Node {
 		n.used = append(n.used, use{devpath: devpath, why: why})
 	}
 	sortUses(n.used)
-	n.doors = l.doors(n.used)
+	n.controllers = l.controllers(n.used)
 	if d := l.At("/devices/virtual/tty/console"); d != nil {
 		active, _ := d.Attr("active")
 		n.consoles = strings.Fields(active)
@@ -99,7 +99,7 @@ type look struct {
 	seen map[string]string // why, by devpath
 }
 
-// add notes a block device, and those of which it is made.
+// add notes a block device, and those that it consists of.
 func (l *look) add(d *sysfs.Device, why string) {
 	if d == nil {
 		return
@@ -145,8 +145,8 @@ func (l *look) once(d *sysfs.Device, why string) {
 	}
 }
 
-// fileSystems adds the disks of which the kernel shows that they are mounted,
-// by whomever.
+// fileSystems adds the disks that the kernel shows as mounted, whoever has
+// mounted them.
 func (l *look) fileSystems() {
 	for _, kind := range []string{"ext4", "xfs", "f2fs", "erofs"} {
 		for _, name := range l.List("fs/" + kind) {
@@ -162,8 +162,8 @@ func (l *look) fileSystems() {
 	}
 }
 
-// btrfs adds all disks of a file system of which one is in use: a table of
-// mounts names one.
+// btrfs adds all disks of a file system if one of them is in use: a table of
+// mounts names only one.
 func (l *look) btrfs() {
 	for _, id := range l.List("fs/btrfs") {
 		names := l.List("fs/btrfs/" + id + "/devices")
@@ -195,10 +195,10 @@ func (l *look) node(node string) *sysfs.Device {
 	return l.Block(strings.ReplaceAll(name, "/", "!"))
 }
 
-// doors returns the hardware of disks that are in use: its other device nodes
-// (SCSI generic, NVMe controllers, the USB device as such) lead to the disk.
-func (l *look) doors(used []use) []use {
-	var doors []use
+// controllers returns the hardware of disks that are in use: its other device
+// nodes (SCSI generic, NVMe controller, USB device) give access to the disk.
+func (l *look) controllers(used []use) []use {
+	var controllers []use
 	for _, u := range used {
 		disk := diskOf(l.At(u.devpath))
 		hardware := disk.Linked("device")
@@ -206,16 +206,16 @@ func (l *look) doors(used []use) []use {
 			continue
 		}
 		why := "it leads to /dev/" + disk.Kernel() + ", which is in use"
-		doors = append(doors, use{devpath: hardware, why: why, below: true})
+		controllers = append(controllers, use{devpath: hardware, why: why, below: true})
 		for at := l.At(hardware); at != nil; at = at.Ancestor() {
 			if at.Devnode() != "" {
-				doors = append(doors, use{devpath: at.Devpath(), why: why})
+				controllers = append(controllers, use{devpath: at.Devpath(), why: why})
 				break
 			}
 		}
 	}
-	sortUses(doors)
-	return slices.CompactFunc(doors, func(a, b use) bool { return a.devpath == b.devpath })
+	sortUses(controllers)
+	return slices.CompactFunc(controllers, func(a, b use) bool { return a.devpath == b.devpath })
 }
 
 // diskOf returns the disk of which a block device is a part, or itself.
@@ -226,7 +226,7 @@ func diskOf(d *sysfs.Device) *sysfs.Device {
 	return d
 }
 
-// MadeOf returns the disks that a block device lies on: those of its slaves.
+// MadeOf returns the disks that a block device consists of: those of its slaves.
 func MadeOf(v *sysfs.View, devpath string) []string {
 	var disks []string
 	for _, name := range v.At(devpath).Names("slaves") {
@@ -237,8 +237,8 @@ func MadeOf(v *sysfs.View, devpath string) []string {
 	return disks
 }
 
-// Why tells why a device is what the node lives on; "" if it is not. A device
-// without a node is not: there is nothing that could be opened.
+// Why tells why the node needs a device; "" if it does not. A device without a
+// device node does not count, because it cannot be opened.
 func (n *Node) Why(v *sysfs.View, d *sysfs.Device) string {
 	switch {
 	case d.Devnode() == "":
@@ -255,13 +255,13 @@ func (n *Node) Why(v *sysfs.View, d *sysfs.Device) string {
 	if d.Subsystem() == "tty" && slices.Contains(n.consoles, name) {
 		return "the kernel's console is there"
 	}
-	for _, door := range n.doors {
-		if d.Devpath() == door.devpath || door.below && strings.HasPrefix(d.Devpath(), door.devpath+"/") {
-			return door.why
+	for _, c := range n.controllers {
+		if d.Devpath() == c.devpath || c.below && strings.HasPrefix(d.Devpath(), c.devpath+"/") {
+			return c.why
 		}
 	}
-	// With several ways to a disk its folder is not below its controllers'.
-	if d.Subsystem() == "nvme" && slices.ContainsFunc(n.doors, func(u use) bool { return strings.Contains(u.devpath, "/nvme-subsystem/") }) {
+	// With multipath a disk's folder is not below its controllers'.
+	if d.Subsystem() == "nvme" && slices.ContainsFunc(n.controllers, func(u use) bool { return strings.Contains(u.devpath, "/nvme-subsystem/") }) {
 		return "it leads to a disk that is in use"
 	}
 	return ""
@@ -300,8 +300,8 @@ func (n *Node) whyBlock(v *sysfs.View, d *sysfs.Device) string {
 
 const firmware = "it is the node's flash memory, where firmware is"
 
-// kinds are device nodes that give the node to whoever has them, or stop it,
-// by the beginning of their name; a number may follow.
+// kinds are device nodes with which one can control or stop the node, by the
+// beginning of their name; a number may follow.
 var kinds = [...]struct{ subsystem, name, why string }{
 	{"mem", "mem", "it is the node's memory"},
 	{"mem", "kmem", "it is the kernel's memory"},
@@ -324,8 +324,8 @@ var kinds = [...]struct{ subsystem, name, why string }{
 	{"ipmi", "ipmi", "it can switch the node off"},
 }
 
-// numbered tells whether a name is that of a kind, or has a number after it
-// (must have if the kind ends in #).
+// numbered tells whether a name is that of a kind, maybe followed by a number.
+// If the kind ends in #, a number must follow.
 func numbered(name, kind string) bool {
 	kind, must := strings.CutSuffix(kind, "#")
 	rest, ok := strings.CutPrefix(name, kind)

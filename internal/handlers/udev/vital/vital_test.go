@@ -136,8 +136,8 @@ func TestWhy(t *testing.T) {
 	all := func(n *Node) map[string]string {
 		why := map[string]string{}
 		tree := sysfs.New(sys, nil)
-		if err := tree.Devices(func(e sysfs.Entry) {
-			d := v.Device(e)
+		if err := tree.Devices(func(ref sysfs.Ref) {
+			d := v.Device(ref)
 			if w := n.Why(v, d); w != "" {
 				why[strings.TrimPrefix(d.Devnode(), "/dev/")] = w
 			}
@@ -170,7 +170,7 @@ func TestWhy(t *testing.T) {
 		{"without", "", []map[string]string{always, shown}},
 		{"with one that cannot be read", file + "x", []map[string]string{always, shown}},
 	} {
-		n := Look(v, Sources{Proc: proc, NodeMounts: tt.table})
+		n := Look(v, Files{Proc: proc, NodeMounts: tt.table})
 		if (n.Blind != nil) != strings.HasSuffix(tt.table, "x") {
 			t.Errorf("%s: blind: %v", tt.name, n.Blind)
 		}
@@ -189,7 +189,7 @@ func TestWhy(t *testing.T) {
 		for node, why := range got {
 			t.Errorf("%s: %s is left out: %s", tt.name, node, why)
 		}
-		if !n.Same(Look(v, Sources{Proc: proc, NodeMounts: tt.table})) {
+		if !n.Same(Look(v, Files{Proc: proc, NodeMounts: tt.table})) {
 			t.Errorf("%s: a second look differs", tt.name)
 		}
 	}
@@ -208,7 +208,7 @@ link fs/btrfs/uuid/devices/vdb devices/b/block/vdb
 `)
 	files["devices/e/block/vde/uevent"].Data = append(files["devices/e/block/vde/uevent"].Data, "ID_FS_TYPE=zfs_member\n"...)
 	v := sysfs.New(sys, nil).View()
-	n := Look(v, Sources{Proc: fstest.MapFS{"self/mountinfo": {Data: []byte("1 1 0:30 / / rw - btrfs /dev/vda rw\n2 1 0:31 / /x rw - bcachefs /dev/vdc:/dev/nothing rw\n")}}})
+	n := Look(v, Files{Proc: fstest.MapFS{"self/mountinfo": {Data: []byte("1 1 0:30 / / rw - btrfs /dev/vda rw\n2 1 0:31 / /x rw - bcachefs /dev/vdc:/dev/nothing rw\n")}}})
 	for name, want := range map[string]string{"vda": "mounted at /", "vdb": "one file system with /dev/vda", "vdc": "mounted at /x", "vdd": "", "vde": "pool (zfs_member)"} {
 		if got := n.Why(v, v.Block(name)); got != want && (want == "" || !strings.Contains(got, want)) {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -227,7 +227,7 @@ func TestThisMachine(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	n := Look(v, Sources{Proc: os.DirFS("/proc")})
+	n := Look(v, Files{Proc: os.DirFS("/proc")})
 	for _, m := range parseMounts(table) {
 		if d := v.BlockNumber(m.Number); m.Point == "/" && d != nil {
 			if why := n.Why(v, d); !strings.Contains(why, "mounted at /") {

@@ -117,14 +117,14 @@ func (c *call) report(ids ...string) {
 	c.on(devices, nil, nil)
 }
 
-// rig is a registry without its socket, in a bubble of package synctest.
-type rig struct {
+// fixture is a registry without its socket, in a bubble of package synctest.
+type fixture struct {
 	*Registry
 	t *testing.T
 	o *recorder
 }
 
-func newRig(t *testing.T) *rig {
+func newFixture(t *testing.T) *fixture {
 	o := &recorder{}
 	r, err := New(Options{Dir: "/nowhere", Observer: o})
 	if err != nil {
@@ -141,24 +141,24 @@ func newRig(t *testing.T) *rig {
 		r.stop()
 		<-delivered
 	})
-	return &rig{r, t, o}
+	return &fixture{r, t, o}
 }
 
 // endpoint registers a fake.
-func (r *rig) endpoint(name, id string, shared bool) *fake {
+func (r *fixture) endpoint(name, id string, shared bool) *fake {
 	r.t.Helper()
 	f := newFake()
-	if err := r.add(&endpoint{name: name, id: id, shared: shared, source: f, patience: socketPatience}); err != nil {
+	if err := r.add(&endpoint{name: name, id: id, shared: shared, client: f, grace: socketGrace}); err != nil {
 		r.t.Fatal(err)
 	}
 	return f
 }
 
-func (r *rig) again(name, id string, shared bool) error {
-	return r.add(&endpoint{name: name, id: id, shared: shared, source: newFake(), patience: socketPatience})
+func (r *fixture) again(name, id string, shared bool) error {
+	return r.add(&endpoint{name: name, id: id, shared: shared, client: newFake(), grace: socketGrace})
 }
 
-func (r *rig) want(lines ...string) {
+func (r *fixture) want(lines ...string) {
 	r.t.Helper()
 	if got, want := r.o.told(), strings.Join(lines, "\n"); got != want {
 		r.t.Errorf("the observer was told\n%s\nwant\n%s", got, want)
@@ -166,7 +166,7 @@ func (r *rig) want(lines ...string) {
 }
 
 // next waits for the next call and returns it with the time that it took.
-func (r *rig) next(f *fake) (*call, time.Duration) {
+func (r *fixture) next(f *fake) (*call, time.Duration) {
 	r.t.Helper()
 	began := time.Now()
 	select {
@@ -178,7 +178,7 @@ func (r *rig) next(f *fake) (*call, time.Duration) {
 	}
 }
 
-func (r *rig) idle(f *fake, d time.Duration) {
+func (r *fixture) idle(f *fake, d time.Duration) {
 	r.t.Helper()
 	select {
 	case <-f.calls:
@@ -187,8 +187,8 @@ func (r *rig) idle(f *fake, d time.Duration) {
 	}
 }
 
-func question(configuration, handler, details string) Question {
-	return Question{
+func requestOf(configuration, handler, details string) Request {
+	return Request{
 		Configuration: types.NamespacedName{Namespace: "default", Name: configuration},
 		Handler:       handler,
 		Request:       discovery.Request{Details: details},

@@ -3,7 +3,6 @@
 package webhook_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,25 +30,27 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
+	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/testlog"
 )
 
 const (
-	name      = "akri-webhook-configuration"
-	namespace = "akri-system"
-	patience  = 60 * time.Second
+	name        = "akri-webhook-configuration"
+	namespace   = "akri-system"
+	waitTimeout = 60 * time.Second
 )
 
-// lab is an API server with what the chart makes for the webhook.
-type lab struct {
+// fixture is an API server with what the chart makes for the webhook.
+type fixture struct {
 	t      *testing.T
 	server *kubetest.Server
 	user   client.Client // with warnings collected
 	warned *warnings
-	log    *lines
+	log    *testlog.Buffer
 	clock  atomic.Int64 // seconds that the webhook's clock is behind
 }
 
@@ -72,26 +73,9 @@ func (w *warnings) take() string {
 	return strings.Join(w.text, "\n")
 }
 
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func newLab(t *testing.T, secret map[string][]byte) *lab {
+func newFixture(t *testing.T, secret map[string][]byte) *fixture {
 	ctrl.SetLogger(logr.Discard())
-	l := &lab{t: t, server: kubetest.Start(t), warned: &warnings{}, log: &lines{}}
+	l := &fixture{t: t, server: kubetest.Start(t), warned: &warnings{}, log: &testlog.Buffer{}}
 	cfg := rest.CopyConfig(l.server.Config)
 	cfg.WarningHandler = l.warned
 	scheme, err := view.Scheme()
@@ -121,9 +105,9 @@ func newLab(t *testing.T, secret map[string][]byte) *lab {
 	return l
 }
 
-// allowed waits until the API server knows that the controller may do
-// something: roles are known to it a moment after they are made.
-func (l *lab) allowed(scheme *runtime.Scheme, all ...authorizationv1.ResourceAttributes) {
+// allowed waits until the API server lets the controller do something: new
+// roles take effect a moment later.
+func (l *fixture) allowed(scheme *runtime.Scheme, all ...authorizationv1.ResourceAttributes) {
 	l.t.Helper()
 	c, err := client.New(l.server.ConfigFor(user), client.Options{Scheme: scheme})
 	if err != nil {
@@ -145,7 +129,7 @@ func (l *lab) allowed(scheme *runtime.Scheme, all ...authorizationv1.ResourceAtt
 
 const user = "akri-controller"
 
-// role is what the chart allows the controller, as far as the webhook uses it.
+// role is what the chart allows the controller, as far as the webhook needs it.
 func role(ns string) client.Object {
 	if ns != "" {
 		return &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: user, Namespace: ns}, Rules: []rbacv1.PolicyRule{
@@ -173,7 +157,7 @@ func binding(ns string) client.Object {
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user}}
 }
 
-func (l *lab) make(objects ...client.Object) {
+func (l *fixture) make(objects ...client.Object) {
 	l.t.Helper()
 	for _, o := range objects {
 		if err := l.user.Create(l.t.Context(), o); err != nil {
@@ -182,9 +166,11 @@ func (l *lab) make(objects ...client.Object) {
 	}
 }
 
-func (l *lab) now() time.Time { return time.Now().Add(-time.Duration(l.clock.Load()) * time.Second) }
+func (l *fixture) now() time.Time {
+	return time.Now().Add(-time.Duration(l.clock.Load()) * time.Second)
+}
 
-// ports returns some that nobody listens on.
+// ports returns free ports.
 func ports(t *testing.T, n int) []int {
 	t.Helper()
 	var out []int
@@ -204,9 +190,9 @@ func port(t *testing.T) int {
 	return ports(t, 1)[0]
 }
 
-// serve runs a replica until the returned function is called. All replicas of
-// a lab say that they are found at the URL.
-func (l *lab) serve(listen int, at *url.URL, change ...func(*webhook.Options)) (stop func()) {
+// serve runs a replica until the returned function is called. All replicas of a
+// fixture register the same URL.
+func (l *fixture) serve(listen int, at *url.URL, change ...func(*webhook.Options)) (stop func()) {
 	l.t.Helper()
 	scheme, err := view.Scheme()
 	if err != nil {
@@ -218,7 +204,7 @@ func (l *lab) serve(listen int, at *url.URL, change ...func(*webhook.Options)) (
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	o := webhook.Options{Name: name, Namespace: namespace, Host: "127.0.0.1", Port: listen, URL: at, Question: view.Question,
+	o := webhook.Options{Name: name, Namespace: namespace, Host: "127.0.0.1", Port: listen, URL: at, DiscoveryDigest: view.DiscoveryDigest,
 		Log: slog.New(slog.NewTextHandler(l.log, nil)), Now: l.now}
 	for _, f := range change {
 		f(&o)
@@ -244,9 +230,9 @@ func at(port int) *url.URL {
 }
 
 // eventually waits until check returns nil.
-func (l *lab) eventually(what string, check func() error) {
+func (l *fixture) eventually(what string, check func() error) {
 	l.t.Helper()
-	eventually.Succeeds(l.t, patience, func(context.Context) error {
+	eventually.Succeeds(l.t, waitTimeout, func(context.Context) error {
 		if err := check(); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -255,10 +241,10 @@ func (l *lab) eventually(what string, check func() error) {
 }
 
 // active waits until the API server asks the webhook.
-func (l *lab) active() {
+func (l *fixture) active() {
 	l.t.Helper()
 	l.eventually("the webhook is asked", func() error {
-		c := l.configuration("probe", "default", good, "capacity: 2 => capacity: 2\n  brokerProperties: {A=B: c}")
+		c := l.configuration("probe", "default", admissiontest.Good, "capacity: 2 => capacity: 2\n  brokerProperties: {A=B: c}")
 		err := l.user.Create(l.t.Context(), c, client.DryRunAll)
 		if apierrors.IsInvalid(err) {
 			return nil
@@ -267,24 +253,6 @@ func (l *lab) active() {
 	})
 	l.warned.take()
 }
-
-const good = `
-spec:
-  capacity: 2
-  discoveryHandler:
-    name: udev
-    discoveryDetails: |
-      udevRules:
-      - KERNEL=="video*"
-  brokerSpec:
-    brokerPodSpec:
-      containers:
-      - name: broker
-        image: broker
-        resources: {limits: {"{{PLACEHOLDER}}": "1"}}
-  instanceServiceSpec:
-    ports: [{port: 80}]
-`
 
 const goodJob = `
 spec:
@@ -301,17 +269,10 @@ spec:
 `
 
 // configuration makes one from YAML; each change is "old => new" in it.
-func (l *lab) configuration(name, namespace, text string, changes ...string) *unstructured.Unstructured {
+func (l *fixture) configuration(name, namespace, text string, changes ...string) *unstructured.Unstructured {
 	l.t.Helper()
-	for _, c := range changes {
-		from, to, ok := strings.Cut(c, " => ")
-		if !ok || !strings.Contains(text, from) {
-			l.t.Fatalf("change %q does not apply", c)
-		}
-		text = strings.Replace(text, from, to, 1)
-	}
 	o := &unstructured.Unstructured{}
-	if err := yaml.UnmarshalStrict([]byte(text), &o.Object); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(admissiontest.Change(l.t, text, changes...)), &o.Object); err != nil {
 		l.t.Fatal(err)
 	}
 	o.SetAPIVersion("akri.sh/v0")
@@ -321,7 +282,7 @@ func (l *lab) configuration(name, namespace, text string, changes ...string) *un
 	return o
 }
 
-func (l *lab) secret(name string) *corev1.Secret {
+func (l *fixture) secret(name string) *corev1.Secret {
 	l.t.Helper()
 	s := &corev1.Secret{}
 	if err := l.user.Get(l.t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, s); err != nil {
@@ -330,7 +291,7 @@ func (l *lab) secret(name string) *corev1.Secret {
 	return s
 }
 
-func (l *lab) registration() *admissionregistrationv1.ValidatingWebhookConfiguration {
+func (l *fixture) registration() *admissionregistrationv1.ValidatingWebhookConfiguration {
 	l.t.Helper()
 	r := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	if err := l.user.Get(l.t.Context(), client.ObjectKey{Name: name}, r); err != nil {

@@ -17,9 +17,9 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/uevent"
 )
 
-// machine is a sysfs and a folder of udevd made of ordinary files, with a
+// fixture is a sysfs and a folder of udevd made of ordinary files, with a
 // source of uevents that the test feeds.
-type machine struct {
+type fixture struct {
 	testing.TB
 	sys, udev string
 	proc      string
@@ -67,8 +67,8 @@ func (f *fakeEvents) Drain() error {
 
 func (f *fakeEvents) Close() error { close(f.closed); return nil }
 
-func newMachine(tb testing.TB) *machine {
-	m := &machine{TB: tb, sys: tb.TempDir(), udev: filepath.Join(tb.TempDir(), "udev"), proc: tb.TempDir()}
+func newFixture(tb testing.TB) *fixture {
+	m := &fixture{TB: tb, sys: tb.TempDir(), udev: filepath.Join(tb.TempDir(), "udev"), proc: tb.TempDir()}
 	for _, d := range []string{"class", "bus", "devices"} {
 		m.must(os.Mkdir(filepath.Join(m.sys, d), 0o755))
 	}
@@ -83,20 +83,20 @@ func newMachine(tb testing.TB) *machine {
 	return m
 }
 
-func (m *machine) must(err error) {
+func (m *fixture) must(err error) {
 	m.Helper()
 	if err != nil {
 		m.Fatal(err)
 	}
 }
 
-func (m *machine) write(name, data string) {
+func (m *fixture) write(name, data string) {
 	m.Helper()
 	m.must(os.MkdirAll(filepath.Dir(name), 0o755))
 	m.must(os.WriteFile(name, []byte(data), 0o644))
 }
 
-func (m *machine) link(name, to string) {
+func (m *fixture) link(name, to string) {
 	m.Helper()
 	m.must(os.MkdirAll(filepath.Dir(name), 0o755))
 	rel, err := filepath.Rel(filepath.Dir(name), to)
@@ -105,7 +105,7 @@ func (m *machine) link(name, to string) {
 }
 
 // add makes a device of a class, silently. Vars are lines of its uevent file.
-func (m *machine) add(devpath, class string, vars ...string) {
+func (m *fixture) add(devpath, class string, vars ...string) {
 	m.Helper()
 	m.write(m.sys+devpath+"/uevent", strings.Join(vars, "\n")+"\n")
 	m.link(m.sys+devpath+"/subsystem", m.sys+"/class/"+class)
@@ -121,40 +121,40 @@ func (m *machine) add(devpath, class string, vars ...string) {
 }
 
 // remove removes a device, silently.
-func (m *machine) remove(devpath, class string) {
+func (m *fixture) remove(devpath, class string) {
 	m.Helper()
 	m.must(os.Remove(m.sys + "/class/" + class + "/" + filepath.Base(devpath)))
 	m.must(os.RemoveAll(m.sys + devpath))
 }
 
-func (m *machine) event(v any) {
+func (m *fixture) event(v any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.events.ch <- v
 }
 
-func (m *machine) uevent(action, devpath string) {
+func (m *fixture) uevent(action, devpath string) {
 	m.event(uevent.Event{Action: action, Devpath: devpath})
 }
 
-// asked is one request to the machine's handler.
-type asked struct {
-	*machine
+// answer is one request to the fixture's handler.
+type answer struct {
+	*fixture
 	ch     chan []discovery.Device
 	noted  atomic.Value // the note of the latest report
 	cancel context.CancelFunc
 	done   chan error
 }
 
-func (a *asked) note() string { s, _ := a.noted.Load().(string); return s }
+func (a *answer) note() string { s, _ := a.noted.Load().(string); return s }
 
-func (m *machine) ask(rules ...string) *asked {
+func (m *fixture) ask(rules ...string) *answer {
 	return m.askDetails("udevRules: ['" + strings.Join(rules, "', '") + "']")
 }
 
-func (m *machine) askDetails(details string) *asked {
+func (m *fixture) askDetails(details string) *answer {
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &asked{machine: m, ch: make(chan []discovery.Device), cancel: cancel, done: make(chan error, 1)}
+	a := &answer{fixture: m, ch: make(chan []discovery.Device), cancel: cancel, done: make(chan error, 1)}
 	go func() {
 		err := m.h.Explain(ctx, discovery.Request{Details: details}, func(r discovery.Report) error {
 			a.noted.Store(r.Note)
@@ -174,7 +174,7 @@ func (m *machine) askDetails(details string) *asked {
 
 // want waits for a report of exactly these devpaths, over at most a few others
 // before it.
-func (a *asked) want(ids ...string) []discovery.Device {
+func (a *answer) want(ids ...string) []discovery.Device {
 	a.Helper()
 	want := strings.Join(ids, " ")
 	var seen []string

@@ -24,12 +24,12 @@ import (
 	"github.com/akri-go/akri/internal/unixsock"
 )
 
-// source is what an endpoint is asked by: a connection or a handler in this
-// process.
-type source interface {
-	// ask calls on for each report, vetted as by [vet], until ctx is done or
-	// the answer ends; the error says why, and is never nil. It is errTooLarge
-	// for a report of more than limit bytes on the wire.
+// client sends requests to an endpoint: over a connection, or to a handler in
+// this process.
+type client interface {
+	// ask calls on for each report, checked as by [vet], until ctx is done or
+	// the answer ends. The error says why it ended and is never nil; it is
+	// errTooLarge if a report has more than limit bytes on the wire.
 	ask(ctx context.Context, req discovery.Request, limit int, on func(devices []discovery.Device, refused, err error)) error
 	// check tells whether anybody answers.
 	check(ctx context.Context) error
@@ -72,8 +72,8 @@ func (builtin) close()                      {}
 type remote struct {
 	address address
 	rules   rules
-	// inTurn does what it is given when nobody else does, and returns when what
-	// came of it is with the observer: of decoded reports there is one at a time.
+	// inTurn calls do while nobody else does, and returns when the observer has
+	// the result: only one decoded report exists at a time.
 	inTurn func(ctx context.Context, do func()) error
 
 	mu     sync.Mutex
@@ -158,7 +158,7 @@ func (r *remote) connection() (*grpc.ClientConn, error) {
 		grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(),
 		grpc.WithIdleTimeout(30*time.Second), // streams are not idle
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 2, MaxDelay: 2 * time.Second},
+			Backoff:           backoff.Config{BaseDelay: firstRetryDelay, Multiplier: 2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: connectTimeout,
 		}),
 		// With fixed windows gRPC sends no pings to measure the bandwidth.

@@ -15,7 +15,7 @@ import (
 // What cannot be asked is said, and takes away nothing that was asked before.
 func TestTrouble(t *testing.T) {
 	v, r, _ := start(t, nil, "")
-	request := Request{Configuration: cfg, Owner: "uid", Handler: "h", Capacity: 1}
+	request := Configuration{Name: cfg, Owner: "uid", Handler: "h", Capacity: 1}
 	says := func(state v0.DiscoveryState, devices int32, parts ...string) {
 		t.Helper()
 		s := r.status()
@@ -28,13 +28,13 @@ func TestTrouble(t *testing.T) {
 			}
 		}
 	}
-	v.SetRequest(request)
+	v.SetConfiguration(request)
 	says(v0.DiscoveryWaiting, 0, "reading what discoveryProperties refer to")
 	request.Trouble = "Secret ns/s is not there"
-	v.SetRequest(request)
+	v.SetConfiguration(request)
 	says(v0.DiscoveryFailed, 0, "Secret ns/s is not there")
-	request.Question, request.Trouble = "q", ""
-	v.SetRequest(request)
+	request.RequestID, request.Trouble = "q", ""
+	v.SetConfiguration(request)
 	report(v, "q", "e", "x")
 	says(v0.DiscoveryActive, 1)
 	if strings.Contains(r.status().Message, "Secret") {
@@ -42,7 +42,7 @@ func TestTrouble(t *testing.T) {
 	}
 	r.take()
 	request.Trouble = "Secret ns/s is not there"
-	v.SetRequest(request)
+	v.SetConfiguration(request)
 	says(v0.DiscoveryActive, 1, "Secret ns/s is not there", "the handler keeps what it was asked before", "asked e")
 	report(v, "q", "e", "x", "y")
 	says(v0.DiscoveryActive, 2, "Secret ns/s is not there")
@@ -60,8 +60,8 @@ func TestRestartInTrouble(t *testing.T) {
 	v, r, _ := start(t, store, "boot")
 	want(t, r, "+x Online usable=true")
 	v.Retain(map[types.NamespacedName]bool{cfg: true})
-	v.SetRequest(Request{Configuration: cfg, Owner: "uid", Handler: "h", Capacity: 1})
-	v.SetRequest(Request{Configuration: cfg, Owner: "uid", Handler: "h", Capacity: 1, Trouble: "no"})
+	v.SetConfiguration(Configuration{Name: cfg, Owner: "uid", Handler: "h", Capacity: 1})
+	v.SetConfiguration(Configuration{Name: cfg, Owner: "uid", Handler: "h", Capacity: 1, Trouble: "no"})
 	v.Adopt(nil)
 	want(t, r, "")
 	ask(v, "q2")
@@ -84,11 +84,11 @@ func TestTally(t *testing.T) {
 	is("")
 	ask(v, "q")
 	is("ns/c online=0 offline=0 answered=false shared=false")
-	v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "e", Shared: true, Devices: devices("x", "y")})
+	v.Reported(registry.Report{Configuration: cfg, RequestID: "q", Endpoint: "e", Shared: true, Devices: devices("x", "y")})
 	is("ns/c online=2 offline=0 answered=true shared=true")
-	v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "e", Shared: true, Devices: devices("x")})
+	v.Reported(registry.Report{Configuration: cfg, RequestID: "q", Endpoint: "e", Shared: true, Devices: devices("x")})
 	is("ns/c online=1 offline=1 answered=true shared=true")
-	v.DropRequest(cfg)
+	v.DropConfiguration(cfg)
 	is("")
 }
 
@@ -99,17 +99,17 @@ func TestReportedAt(t *testing.T) {
 	v.opts.Consumers = []Consumer{timed(times)}
 	ask(v, "q")
 	at := time.Unix(1, 0)
-	v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "e", Devices: devices("x", "y"), Received: at})
+	v.Reported(registry.Report{Configuration: cfg, RequestID: "q", Endpoint: "e", Devices: devices("x", "y"), Received: at})
 	if !times["+x"].Equal(at) || !times["+y"].Equal(at) {
 		t.Errorf("told %v", times)
 	}
 	clear(times)
 	later := time.Unix(2, 0)
-	v.Reported(registry.Report{Configuration: cfg, Question: "q", Endpoint: "e", Devices: devices("y"), Received: later})
+	v.Reported(registry.Report{Configuration: cfg, RequestID: "q", Endpoint: "e", Devices: devices("y"), Received: later})
 	if len(times) != 1 || !times["-x"].Equal(later) {
 		t.Errorf("told %v of one that is gone", times)
 	}
-	v.SetRequest(Request{Configuration: cfg, Owner: "uid", Handler: "h", Question: "q", Capacity: 2})
+	v.SetConfiguration(Configuration{Name: cfg, Owner: "uid", Handler: "h", RequestID: "q", Capacity: 2})
 	if at, told := times["+y"]; !told || !at.IsZero() {
 		t.Errorf("told %v of an edit", times)
 	}

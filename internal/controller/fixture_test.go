@@ -3,7 +3,6 @@
 package controller_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,23 +31,24 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/testlog"
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// patience is how long a test waits for what must come; nothing is asserted
-// about how long it took.
-const patience = 60 * time.Second
+// waitTimeout is how long a test waits for a condition; tests do not assert
+// durations.
+const waitTimeout = 60 * time.Second
 
-// cluster is a real API server with a controller under test. Scheduler and
-// kubelets are played by the tests: they bind Pods and write their status.
-type cluster struct {
+// fixture is a real API server with a controller under test. The tests play
+// scheduler and kubelets: they bind Pods and write their status.
+type fixture struct {
 	server *kubetest.Server
 	admin  client.Client
 	cfg    *rest.Config // of the controller: it may do what its rules say
-	log    *syncBuffer
+	log    *testlog.Buffer
 }
 
-// TestMain gives the libraries a logger; the controller under test has its own.
+// TestMain sets the libraries' logger; the controller under test has its own.
 // The test program is also a controller that can be killed; see process.
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
@@ -56,23 +56,6 @@ func TestMain(m *testing.M) {
 		os.Exit(runProcess(kubeconfig))
 	}
 	os.Exit(m.Run())
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // rules are those of rbac.go.
@@ -98,10 +81,10 @@ func rules() []rbacv1.PolicyRule {
 	}
 }
 
-func newCluster(t *testing.T, opts ...kubetest.Option) *cluster {
+func newFixture(t *testing.T, opts ...kubetest.Option) *fixture {
 	t.Helper()
 	opts = append(opts, kubetest.WithAPIServerArgs("--enable-admission-plugins=OwnerReferencesPermissionEnforcement"))
-	c := &cluster{server: kubetest.Start(t, opts...), log: &syncBuffer{}}
+	c := &fixture{server: kubetest.Start(t, opts...), log: &testlog.Buffer{}}
 	scheme, err := view.Scheme()
 	if err != nil {
 		t.Fatal(err)
@@ -132,15 +115,15 @@ func newCluster(t *testing.T, opts ...kubetest.Option) *cluster {
 	return c
 }
 
-// awaitRights waits until the API server knows the controller's role, which is
-// a moment after it was made.
-func (c *cluster) awaitRights(t *testing.T, scheme *runtime.Scheme) {
+// awaitRights waits until the API server knows the controller's role, a moment
+// after it was created.
+func (c *fixture) awaitRights(t *testing.T, scheme *runtime.Scheme) {
 	t.Helper()
 	own, err := client.New(c.cfg, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &space{cluster: c, t: t, patience: patience}
+	s := &space{fixture: c, t: t, waitTimeout: waitTimeout}
 	s.eventually("rights of the controller", func() error {
 		r := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 			ResourceAttributes: &authorizationv1.ResourceAttributes{Group: "akri.sh", Resource: "instances", Verb: "list"},
@@ -156,7 +139,7 @@ func (c *cluster) awaitRights(t *testing.T, scheme *runtime.Scheme) {
 }
 
 // start runs the controller until the returned function is called.
-func (c *cluster) start(t *testing.T, change ...func(*controller.Options)) (stop func()) {
+func (c *fixture) start(t *testing.T, change ...func(*controller.Options)) (stop func()) {
 	t.Helper()
 	o := controller.Options{
 		Config: c.cfg, MetricsAddress: "0", ProbeAddress: "0",
@@ -183,7 +166,7 @@ func (c *cluster) start(t *testing.T, change ...func(*controller.Options)) (stop
 }
 
 // nodes makes nodes that are ready.
-func (c *cluster) nodes(t *testing.T, names ...string) {
+func (c *fixture) nodes(t *testing.T, names ...string) {
 	t.Helper()
 	for _, n := range names {
 		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n}}
@@ -203,18 +186,18 @@ func (c *cluster) nodes(t *testing.T, names ...string) {
 
 // space is a namespace of one test.
 type space struct {
-	*cluster
-	t        *testing.T
-	ns       string
-	patience time.Duration
+	*fixture
+	t           *testing.T
+	ns          string
+	waitTimeout time.Duration
 }
 
-func (c *cluster) space(t *testing.T, name string) *space {
+func (c *fixture) space(t *testing.T, name string) *space {
 	t.Helper()
 	if err := c.admin.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
 		t.Fatal(err)
 	}
-	return &space{cluster: c, t: t, ns: name, patience: patience}
+	return &space{fixture: c, t: t, ns: name, waitTimeout: waitTimeout}
 }
 
 // configuration makes a Configuration from the YAML of its spec; debugEcho is
@@ -270,7 +253,7 @@ func (s *space) get(name string, o client.Object) {
 	}
 }
 
-// update changes an object as it is now, again if somebody was faster.
+// update changes the current version of an object, and retries on a conflict.
 func update[T client.Object](s *space, name string, o T, change func(T)) {
 	s.t.Helper()
 	s.eventually("update of "+name, func() error {
@@ -283,7 +266,7 @@ func update[T client.Object](s *space, name string, o T, change func(T)) {
 // eventually waits until what returns nil.
 func (s *space) eventually(what string, check func() error) {
 	s.t.Helper()
-	eventually.Succeeds(s.t, s.patience, func(context.Context) error {
+	eventually.Succeeds(s.t, s.waitTimeout, func(context.Context) error {
 		if err := check(); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -312,7 +295,7 @@ func (s *space) pod(name string, not ...corev1.Pod) corev1.Pod {
 	return pod
 }
 
-// gone waits until an object is not there, or another one has its name.
+// gone waits until an object does not exist, or another one has its name.
 func (s *space) gone(o client.Object) {
 	s.t.Helper()
 	key, uid := client.ObjectKeyFromObject(o), o.GetUID()
@@ -365,7 +348,8 @@ func (s *space) bind(pod corev1.Pod, node string) {
 	}
 }
 
-// status plays the kubelet, or the scheduler that says why not.
+// status plays the kubelet, or the scheduler that says why a Pod is
+// unschedulable.
 func (s *space) status(pod corev1.Pod, change func(*corev1.PodStatus)) {
 	s.t.Helper()
 	s.eventually("status of "+pod.Name, func() error {
@@ -414,8 +398,8 @@ func (s *space) kill(pod corev1.Pod) {
 	}
 }
 
-// podsSeen waits until the controller has seen the Pods as they are now. All
-// come in one watch, in order, and it tells of one that has failed.
+// podsSeen waits until the controller has seen the current Pods: all come in
+// order through one watch, and it reports one that has failed.
 func (s *space) podsSeen() {
 	s.t.Helper()
 	w := s.space(s.t, s.ns+"-witness")

@@ -54,21 +54,21 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// space is a namespace with one Configuration, "cam".
-type space struct {
+// fixture is a namespace with one Configuration, "cam".
+type fixture struct {
 	t     *testing.T
 	name  string
 	owner types.UID
 	admin rest.Interface
 }
 
-func newSpace(t *testing.T) *space {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	cs, err := kubernetes.NewForConfig(server.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &space{t: t, admin: cs.Discovery().RESTClient()}
+	s := &fixture{t: t, admin: cs.Discovery().RESTClient()}
 	var ns struct{ metav1.ObjectMeta }
 	s.mustJSON(s.post("/api/v1/namespaces", map[string]any{
 		"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"generateName": "pub-"},
@@ -81,7 +81,7 @@ func newSpace(t *testing.T) *space {
 }
 
 // configuration makes the Configuration and returns its UID.
-func (s *space) configuration() types.UID {
+func (s *fixture) configuration() types.UID {
 	s.t.Helper()
 	var c v0.Configuration
 	s.mustJSON(s.post(s.path("configurations"), map[string]any{
@@ -91,11 +91,11 @@ func (s *space) configuration() types.UID {
 	return c.UID
 }
 
-func (s *space) path(resource string) string {
+func (s *fixture) path(resource string) string {
 	return "/apis/akri.sh/v0/namespaces/" + s.name + "/" + resource
 }
 
-func (s *space) post(path string, body any) []byte {
+func (s *fixture) post(path string, body any) []byte {
 	s.t.Helper()
 	raw, err := json.Marshal(body)
 	if err != nil {
@@ -108,14 +108,14 @@ func (s *space) post(path string, body any) []byte {
 	return out
 }
 
-func (s *space) mustJSON(raw []byte, into any) {
+func (s *fixture) mustJSON(raw []byte, into any) {
 	s.t.Helper()
 	if err := json.Unmarshal(raw, into); err != nil {
 		s.t.Fatalf("read %s: %v", raw, err)
 	}
 }
 
-func (s *space) delete(path string) {
+func (s *fixture) delete(path string) {
 	s.t.Helper()
 	if err := s.admin.Delete().AbsPath(path).Do(s.t.Context()).Error(); err != nil {
 		s.t.Fatalf("delete %s: %v", path, err)
@@ -123,7 +123,7 @@ func (s *space) delete(path string) {
 }
 
 // patch makes a merge patch in the name of kubectl.
-func (s *space) patch(path, body string) {
+func (s *fixture) patch(path, body string) {
 	s.t.Helper()
 	if out, err := s.admin.Patch(types.MergePatchType).AbsPath(path).Body([]byte(body)).DoRaw(s.t.Context()); err != nil {
 		s.t.Fatalf("patch %s: %v\n%s", path, err, out)
@@ -131,7 +131,7 @@ func (s *space) patch(path, body string) {
 }
 
 // apply makes a server-side apply as upstream's agents do: unforced.
-func (s *space) apply(name, manager string, body any) {
+func (s *fixture) apply(name, manager string, body any) {
 	s.t.Helper()
 	raw, err := json.Marshal(body)
 	if err != nil {
@@ -145,7 +145,7 @@ func (s *space) apply(name, manager string, body any) {
 }
 
 // instance reads an Instance, nil if there is none.
-func (s *space) instance(name types.NamespacedName) *v0.Instance {
+func (s *fixture) instance(name types.NamespacedName) *v0.Instance {
 	s.t.Helper()
 	raw, err := s.admin.Get().AbsPath(s.path("instances") + "/" + name.Name).DoRaw(s.t.Context())
 	if apierrors.IsNotFound(err) {
@@ -160,7 +160,7 @@ func (s *space) instance(name types.NamespacedName) *v0.Instance {
 }
 
 // device returns a device as the inventory of a node has it.
-func (s *space) device(node, id string, shared bool, properties map[string]string) inventory.Device {
+func (s *fixture) device(node, id string, shared bool, properties map[string]string) inventory.Device {
 	return inventory.Device{
 		Instance:      types.NamespacedName{Namespace: s.name, Name: v0.InstanceName("cam", v0.DeviceHash(id, node, shared))},
 		Configuration: "cam",
@@ -174,7 +174,7 @@ func (s *space) device(node, id string, shared bool, properties map[string]strin
 }
 
 // eventually waits until check returns nil.
-func (s *space) eventually(what string, check func() error) {
+func (s *fixture) eventually(what string, check func() error) {
 	s.t.Helper()
 	eventually.Succeeds(s.t, time.Minute, func(context.Context) error {
 		if err := check(); err != nil {
@@ -185,7 +185,7 @@ func (s *space) eventually(what string, check func() error) {
 }
 
 // eventuallyInstance waits until an Instance is as check wants it.
-func (s *space) eventuallyInstance(what string, name types.NamespacedName, check func(*v0.Instance) error) *v0.Instance {
+func (s *fixture) eventuallyInstance(what string, name types.NamespacedName, check func(*v0.Instance) error) *v0.Instance {
 	s.t.Helper()
 	var last *v0.Instance
 	s.eventually(what, func() error {
@@ -198,7 +198,7 @@ func (s *space) eventuallyInstance(what string, name types.NamespacedName, check
 	return last
 }
 
-func (s *space) eventuallyGone(name types.NamespacedName) {
+func (s *fixture) eventuallyGone(name types.NamespacedName) {
 	s.t.Helper()
 	s.eventually("Instance gone", func() error {
 		if o := s.instance(name); o != nil {
