@@ -152,8 +152,8 @@ func TestHosts(t *testing.T) {
 		steps []step
 	}{
 		{"found once is found", []step{{0, nil, nil}, {time.Hour, missing, nil}, {time.Hour, away, nil}}},
-		{"missing is looked up again, but not at once", []step{{0, missing, missing}, {time.Minute, nil, missing}, {recheck, nil, nil}}},
-		{"missing stays while nobody can tell", []step{{0, missing, missing}, {2 * recheck, away, missing}}},
+		{"missing is looked up again, but not at once", []step{{0, missing, missing}, {time.Minute, nil, missing}, {recheckInterval, nil, nil}}},
+		{"missing stays while nobody can tell", []step{{0, missing, missing}, {2 * recheckInterval, away, missing}}},
 		{"nobody can tell", []step{{0, away, away}, {time.Second, missing, missing}}},
 	} {
 		var h hosts

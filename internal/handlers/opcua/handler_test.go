@@ -132,7 +132,7 @@ func TestServer(t *testing.T) {
 	address := s.Address()
 	s.Close()
 	until(t, reports, "it is gone", func(r discovery.Report) bool { return ids(r) == "" && strings.Contains(r.Note, "connection refused") })
-	if looks.Load() < lostAfter+1 {
+	if looks.Load() < lostAfterLooks+1 {
 		t.Errorf("%d looks were timed", looks.Load())
 	}
 	again := opcuatest.StartAt(t, address)

@@ -13,7 +13,7 @@ import (
 // hosts remembers what the hosts are that one discovery URL tells of, so that a
 // name server that comes and goes changes no URL, and with it no device's id. A
 // name that once was found is as it was from then on, for as long as it is told
-// of; one that was not is looked up again after [recheck]. It is for one
+// of; one that was not is looked up again after [recheckInterval]. It is for one
 // goroutine at a time.
 type hosts struct {
 	known map[string]host
@@ -31,8 +31,8 @@ type host struct {
 // not make a flood for the name servers; the rest is looked up next time.
 const maxLookups = 200
 
-// recheck is after how long a host that was not found is looked up again.
-const recheck = 5 * time.Minute
+// recheckInterval is after how long a host that was not found is looked up again.
+const recheckInterval = 5 * time.Minute
 
 // find returns the addresses of a URL's host.
 func (h *hosts) find(ctx context.Context, n network, u details.URL, now time.Time) ([]netip.Addr, error) {
@@ -41,7 +41,7 @@ func (h *hosts) find(ctx context.Context, n network, u details.URL, now time.Tim
 	}
 	h.asked[u.Host] = true
 	old, known := h.known[u.Host]
-	if known && (old.err == nil || now.Sub(old.at) < recheck) {
+	if known && (old.err == nil || now.Sub(old.at) < recheckInterval) {
 		return old.addresses, old.err
 	}
 	if h.found++; h.found > maxLookups {

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// maxServers is how many devices a Configuration has at most, and maxBytes how
+	// maxServers is how many devices a Configuration has at most, and maxPropertyBytes how
 	// much all their properties take.
-	maxServers = 1000
-	maxBytes   = 2 << 20
-	maxNote    = 512 // bytes; agents show no more
+	maxServers       = 1000
+	maxPropertyBytes = 2 << 20
+	maxNoteBytes     = 512 // bytes; agents show no more
 )
 
 // Plan returns what there is to report, given what each discovery URL has to say.
@@ -60,7 +60,7 @@ func Plan(d details.Details, states []state) discovery.Report {
 				continue
 			}
 			device := v.device(app)
-			if size += bytesOf(device); len(r.Devices) == maxServers || size > maxBytes {
+			if size += bytesOf(device); len(r.Devices) == maxServers || size > maxPropertyBytes {
 				over++
 				continue
 			}
@@ -74,7 +74,7 @@ func Plan(d details.Details, states []state) discovery.Report {
 			over, maxServers))
 	}
 	slices.SortFunc(r.Devices, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
-	r.Note = shorten.Text(strings.Join(slices.Compact(notes), "; "), maxNote)
+	r.Note = shorten.Text(strings.Join(slices.Compact(notes), "; "), maxNoteBytes)
 	return r
 }
 

@@ -165,7 +165,7 @@ func TestPlanLimits(t *testing.T) {
 	for _, device := range r.Devices {
 		size += bytesOf(device)
 	}
-	if size > maxBytes || len(r.Devices) < 500 || r.Note == "" || len(r.Note) > maxNote {
+	if size > maxPropertyBytes || len(r.Devices) < 500 || r.Note == "" || len(r.Note) > maxNoteBytes {
 		t.Errorf("%d devices of %d bytes, %s", len(r.Devices), size, r.Note)
 	}
 }

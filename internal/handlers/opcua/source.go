@@ -14,25 +14,25 @@ import (
 )
 
 const (
-	// lostAfter is after how many looks in a row that failed the servers of a
+	// lostAfterLooks is after how many looks in a row that failed the servers of a
 	// discovery URL are lost.
-	lostAfter = 3
+	lostAfterLooks = 3
 	// maxAsked is how many servers of a discovery URL are asked at once.
 	maxAsked = 4
-	// rarely is how many times rarer than a discovery URL its servers are asked
+	// endpointsSlowdown is how many times rarer than a discovery URL its servers are asked
 	// what they offer.
-	rarely = 6
-	// pause is the least time between two states that are told while not all that
+	endpointsSlowdown = 6
+	// stateInterval is the least time between two states that are told while not all that
 	// is known was asked once.
-	pause = 200 * time.Millisecond
-	// deaf is for how long a discovery URL that cannot tell of the network is not
+	stateInterval = 200 * time.Millisecond
+	// deafInterval is for how long a discovery URL that cannot tell of the network is not
 	// asked for it.
-	deaf = 10 * time.Minute
-	// unlistedFor is for how long a server stays that answers, and that its
+	deafInterval = 10 * time.Minute
+	// unlistedTimeout is for how long a server stays that answers, and that its
 	// discovery server does not list any more, or does not answer for: one that
 	// has restarted knows nobody until the servers register again, which they do
 	// at least every 10 minutes (OPC 10000-4, 5.5.5).
-	unlistedFor = 15 * time.Minute
+	unlistedTimeout = 15 * time.Minute
 )
 
 // source is what is known by one discovery URL. It has one goroutine.
@@ -109,7 +109,7 @@ func (s *source) run(ctx context.Context, tell func(state)) {
 		if news {
 			st := s.state()
 			// While many servers are asked for the first time, not each alone.
-			if next := time.Until(told.Add(pause)); st.settled || next <= 0 {
+			if next := time.Until(told.Add(stateInterval)); st.settled || next <= 0 {
 				tell(st)
 				news, told = false, time.Now()
 			} else {
@@ -178,7 +178,7 @@ func (s *source) take(e ended) (outcome schedule.Outcome, news bool) {
 		s.missed++
 		s.problem = explain(s.url, e.err)
 		outcome = schedule.Failed
-		if s.missed >= lostAfter && s.keep(nil) == schedule.Changed {
+		if s.missed >= lostAfterLooks && s.keep(nil) == schedule.Changed {
 			news = true
 		}
 	} else {
@@ -204,14 +204,14 @@ func (s *source) withHeard(l looked) map[string]candidate {
 			s.misheard++
 		}
 		hears := slices.ContainsFunc(slices.Collect(maps.Values(s.servers)), func(v *server) bool { return v.heard() })
-		if l.network != cannotHear && hears && s.misheard < lostAfter {
+		if l.network != cannotHear && hears && s.misheard < lostAfterLooks {
 			for key, v := range s.servers {
 				if _, told := all[key]; !told && v.heard() {
 					all[key] = v.candidate
 				}
 			}
 		} else if l.network != notAsked {
-			s.deafUntil = time.Now().Add(deaf)
+			s.deafUntil = time.Now().Add(deafInterval)
 		}
 	}
 	return all
@@ -225,7 +225,7 @@ func (s *source) keep(now map[string]candidate) schedule.Outcome {
 		_, told := now[key]
 		switch {
 		case told:
-		case v.offers == nil || v.problem != "" || !v.unlisted.IsZero() && time.Since(v.unlisted) >= unlistedFor:
+		case v.offers == nil || v.problem != "" || !v.unlisted.IsZero() && time.Since(v.unlisted) >= unlistedTimeout:
 			s.drop(key)
 			outcome = schedule.Changed
 		case v.unlisted.IsZero():
@@ -263,7 +263,7 @@ func (s *source) drop(key string) {
 
 // whileTold is the rhythm in which a server is asked that the source is told of.
 func (s *source) whileTold() schedule.Rhythm {
-	r := s.rhythm(rarely * s.details.Interval)
+	r := s.rhythm(endpointsSlowdown * s.details.Interval)
 	r.Retry.First = s.rhythm(s.details.Interval).Interval // it may just be starting
 	return r
 }

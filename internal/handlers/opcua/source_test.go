@@ -137,7 +137,7 @@ func TestServerKeepsWhatItOffers(t *testing.T) {
 	}
 }
 
-// One that cannot tell of the network is asked for it rarely.
+// One that cannot tell of the network is asked for it endpointsSlowdown.
 func TestDeaf(t *testing.T) {
 	for _, tt := range []struct {
 		network hearing
@@ -173,7 +173,7 @@ func TestUnlisted(t *testing.T) {
 				t.Fatal("it stays for ever")
 			}
 		}
-		if stayed := time.Since(began); stayed < unlistedFor {
+		if stayed := time.Since(began); stayed < unlistedTimeout {
 			t.Errorf("it stayed for %s", stayed)
 		}
 	})

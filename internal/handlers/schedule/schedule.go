@@ -57,7 +57,7 @@ const (
 
 	// steady is after how many looks without a change the next time is twice as
 	// long.
-	steady = 6
+	steadyLooks = 6
 )
 
 // Rhythm is how far apart the looks at a thing are. All times are from the end of
@@ -224,7 +224,7 @@ func (t *thing[K]) wait() time.Duration {
 		return t.rhythm.Retry.Delay(t.failed)
 	}
 	r := backoff.Backoff{First: t.rhythm.Interval, Max: t.rhythm.Slowest, Jitter: t.rhythm.Jitter}
-	return r.Delay(1 + t.same/steady)
+	return r.Delay(1 + t.same/steadyLooks)
 }
 
 // dueBy has a thing due no later than at.

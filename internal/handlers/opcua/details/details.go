@@ -67,11 +67,11 @@ const (
 	// MaxURLs is how many URLs a Configuration may have.
 	MaxURLs = 64
 
-	maxDetails  = 256 << 10 // bytes
-	maxItems    = 1000      // of a filter
-	maxItem     = 4096      // bytes
-	minInterval = time.Second
-	maxInterval = 24 * time.Hour
+	maxDetailsBytes = 256 << 10 // bytes
+	maxItems        = 1000      // of a filter
+	maxItemBytes    = 4096      // bytes
+	minInterval     = time.Second
+	maxInterval     = 24 * time.Hour
 )
 
 // Parse parses discoveryDetails, a YAML mapping with the keys opcuaDiscoveryMethod
@@ -82,8 +82,8 @@ const (
 // its values. Errors name the key at fault.
 func Parse(text string) (Details, error) {
 	d := Details{Interval: schedule.DefaultInterval}
-	if len(text) > maxDetails {
-		return d, fmt.Errorf("longer than %d bytes", maxDetails)
+	if len(text) > maxDetailsBytes {
+		return d, fmt.Errorf("longer than %d bytes", maxDetailsBytes)
 	}
 	j, err := yaml.YAMLToJSONStrict([]byte(text))
 	if err != nil {
@@ -249,8 +249,8 @@ func parseFilter(j json.RawMessage) (Filter, error) {
 		return f, fmt.Errorf("items: %w", err)
 	}
 	for i, item := range f.Items {
-		if len(item) > maxItem {
-			return f, fmt.Errorf("items[%d]: %d bytes, at most %d are allowed", i, len(item), maxItem)
+		if len(item) > maxItemBytes {
+			return f, fmt.Errorf("items[%d]: %d bytes, at most %d are allowed", i, len(item), maxItemBytes)
 		}
 	}
 	return f, nil

@@ -16,7 +16,7 @@ const Scheme = "opc.tcp"
 
 const (
 	defaultPort = "4840" // registered for opc.tcp
-	maxURL      = 700    // bytes; with another host and a port an agent takes it as an id
+	maxURLBytes = 700    // bytes; with another host and a port an agent takes it as an id
 )
 
 // URL is that of a server: opc.tcp://host:port/path.
@@ -32,8 +32,8 @@ type URL struct {
 // ParseURL parses a URL. Without a port it has 4840. Errors are for whoever has
 // written it.
 func ParseURL(text string) (URL, error) {
-	if len(text) > maxURL {
-		return URL{}, fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxURL)
+	if len(text) > maxURLBytes {
+		return URL{}, fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxURLBytes)
 	}
 	wrong := func(why string) (URL, error) {
 		return URL{}, fmt.Errorf("%.64q: %s, such as opc.tcp://plc.example:4840", text, why)

@@ -5,7 +5,7 @@
 //
 // What a server sends is read as it comes and kept only as far as it is asked
 // for, within limits that the server has no say in: bytes of an answer, entries
-// of a list, bytes of a text ([MaxAnswer], [MaxEntries], [MaxText]). Nothing of
+// of a list, bytes of a text ([MaxAnswerBytes], [MaxEntries], [MaxTextBytes]). Nothing of
 // it decides how much memory is taken, and nothing recurses.
 package ua
 
@@ -22,24 +22,23 @@ import (
 
 // Limits of what is read and kept of one answer.
 const (
-	// MaxAnswer is the number of bytes of an answer, with the headers of its chunks.
-	MaxAnswer = 4 << 20
+	// MaxAnswerBytes counts the headers of an answer's chunks too.
+	MaxAnswerBytes = 4 << 20
 	// MaxEntries is the number of entries of a list that are kept.
 	MaxEntries = 1000
-	// MaxText is the number of bytes of one text, and MaxTexts of all texts of an
-	// answer that are kept.
-	MaxText, MaxTexts = 1024, 512 << 10
+	// MaxTextBytes is for one text, MaxTextsBytes for all of an answer.
+	MaxTextBytes, MaxTextsBytes = 1024, 512 << 10
 
-	maxURLs = 16      // discovery URLs of an application that are kept
-	maxSend = 8192    // bytes; every server takes so many (OPC 10000-6, 7.1.2.3)
-	receive = 1 << 16 // bytes of a chunk
-	buffer  = 4096    // bytes that are read from the network at once
+	maxURLs       = 16   // discovery URLs of an application that are kept
+	maxSendBytes  = 8192 // every server takes so many (OPC 10000-6, 7.1.2.3)
+	maxChunkBytes = 1 << 16
+	bufferBytes   = 4096 // that are read from the network at once
 )
 
 const noSecurity = "http://opcfoundation.org/UA/SecurityPolicy#None"
 
-// ErrTooLarge is the error of an answer that is longer than [MaxAnswer].
-var ErrTooLarge = fmt.Errorf("the answer is longer than %d MiB", MaxAnswer>>20)
+// ErrTooLarge is the error of an answer that is longer than [MaxAnswerBytes].
+var ErrTooLarge = fmt.Errorf("the answer is longer than %d MiB", MaxAnswerBytes>>20)
 
 // Channel is a secure channel to a server, without the security. It is for one
 // goroutine.
@@ -57,7 +56,7 @@ type Channel struct {
 // the URL that was connected to; servers may answer by it. When ctx is done, the
 // call that runs fails, and so do all later ones.
 func Open(ctx context.Context, conn net.Conn, endpoint string) (*Channel, error) {
-	c := &Channel{conn: conn, in: bufio.NewReaderSize(conn, buffer), endpoint: endpoint}
+	c := &Channel{conn: conn, in: bufio.NewReaderSize(conn, bufferBytes), endpoint: endpoint}
 	c.stop = context.AfterFunc(ctx, func() { conn.Close() })
 	err := c.hello()
 	if err == nil {
@@ -86,10 +85,10 @@ func (c *Channel) drop() {
 func (c *Channel) hello() error {
 	w := header("HELF")
 	w.u32(0) // the version
-	w.u32(receive)
-	w.u32(receive) // which we do not use: node-opcua complains of less than it likes
-	w.u32(MaxAnswer)
-	w.u32(MaxAnswer / 8192)
+	w.u32(maxChunkBytes)
+	w.u32(maxChunkBytes) // which we do not use: node-opcua complains of less than it likes
+	w.u32(MaxAnswerBytes)
+	w.u32(MaxAnswerBytes / 8192)
 	w.text(c.endpoint)
 	if err := c.send(w); err != nil {
 		return err
@@ -99,8 +98,8 @@ func (c *Channel) hello() error {
 		return err
 	}
 	r.u32() // the version
-	if takes := r.u32(); r.err == nil && takes < maxSend {
-		return fmt.Errorf("the server takes chunks of %d bytes only, and must take %d", takes, maxSend)
+	if takes := r.u32(); r.err == nil && takes < maxSendBytes {
+		return fmt.Errorf("the server takes chunks of %d bytes only, and must take %d", takes, maxSendBytes)
 	}
 	return r.end()
 }
@@ -177,11 +176,11 @@ func (c *Channel) send(w writer) error {
 
 // answer returns the body of the next message, which must be of a kind.
 func (c *Channel) answer(kind string) (*reader, error) {
-	chunks := &chunks{in: c.in, kind: kind, request: c.requests, left: MaxAnswer}
+	chunks := &chunks{in: c.in, kind: kind, request: c.requests, left: MaxAnswerBytes}
 	if err := chunks.next(); err != nil {
 		return nil, err
 	}
-	return &reader{in: chunks, texts: MaxTexts}, nil
+	return &reader{in: chunks, texts: MaxTextsBytes}, nil
 }
 
 // plain says what a failure to read or write means.

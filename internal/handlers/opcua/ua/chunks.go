@@ -45,8 +45,8 @@ func (c *chunks) next() error {
 	if !known(kind) {
 		return fmt.Errorf("the server answers %q, which is not OPC UA", h[:])
 	}
-	if size < uint32(len(h)) || size > receive {
-		return fmt.Errorf("the server sends a chunk of %d bytes, 8 to %d are allowed", size, receive)
+	if size < uint32(len(h)) || size > maxChunkBytes {
+		return fmt.Errorf("the server sends a chunk of %d bytes, 8 to %d are allowed", size, maxChunkBytes)
 	}
 	if c.left -= int(size); c.left < 0 {
 		return ErrTooLarge
@@ -81,7 +81,7 @@ func known(kind string) bool { return kind == "ACK" || kind == "ERR" || kind == 
 // channel reads what precedes the body of a chunk on a channel.
 func (c *chunks) channel() error {
 	// Within the chunk: c.final would let the reader end where the chunk does.
-	r := &reader{in: (*inChunk)(c), texts: MaxText}
+	r := &reader{in: (*inChunk)(c), texts: MaxTextBytes}
 	r.u32() // the channel
 	if c.kind == "OPN" {
 		if policy := r.text(); r.err == nil && policy != noSecurity {
@@ -101,7 +101,7 @@ func (c *chunks) channel() error {
 
 // failure reads why the server gives up.
 func (c *chunks) failure() error {
-	r := &reader{in: (*inChunk)(c), texts: MaxText}
+	r := &reader{in: (*inChunk)(c), texts: MaxTextBytes}
 	status := Status(r.u32())
 	reason := r.text()
 	if r.err != nil {

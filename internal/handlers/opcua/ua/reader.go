@@ -65,7 +65,7 @@ func (r *reader) length() int {
 // text returns a String: valid UTF-8 without control characters.
 func (r *reader) text() string {
 	n := r.length()
-	if n > MaxText || n > r.texts {
+	if n > MaxTextBytes || n > r.texts {
 		r.long = true
 		r.skip(n)
 		return ""

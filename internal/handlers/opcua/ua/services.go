@@ -42,7 +42,7 @@ type Application struct {
 type Found struct {
 	Applications []Application
 	// Total is how many the answer has. Those beyond [MaxEntries], and those whose
-	// texts are longer than [MaxText], or beyond [MaxTexts], are not in
+	// texts are longer than [MaxTextBytes], or beyond [MaxTextsBytes], are not in
 	// Applications.
 	Total int
 }
@@ -160,9 +160,9 @@ type Endpoints struct {
 	Policies, Modes []string
 }
 
-// maxPolicies is how many different ones are kept, of at most maxPolicy bytes; the
+// maxPolicies is how many different ones are kept, of at most maxPolicyBytes bytes; the
 // standard has about ten.
-const maxPolicies, maxPolicy = 16, 64
+const maxPolicies, maxPolicyBytes = 16, 64
 
 // GetEndpoints asks the server itself what it offers.
 func (c *Channel) GetEndpoints() (Endpoints, error) {
@@ -192,7 +192,7 @@ func (c *Channel) GetEndpoints() (Endpoints, error) {
 			e.Modes = append(e.Modes, mode)
 		}
 		policy = strings.TrimPrefix(policy, strings.TrimSuffix(noSecurity, "None"))
-		usable := policy != "" && len(policy) <= maxPolicy && len(e.Policies) < maxPolicies
+		usable := policy != "" && len(policy) <= maxPolicyBytes && len(e.Policies) < maxPolicies
 		if usable && !slices.Contains(e.Policies, policy) {
 			e.Policies = append(e.Policies, policy)
 		}

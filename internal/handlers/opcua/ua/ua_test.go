@@ -236,7 +236,7 @@ func (r *repeat) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// An answer without an end, of whatever it is made, is given up after MaxAnswer.
+// An answer without an end, of whatever it is made, is given up after MaxAnswerBytes.
 func TestEndless(t *testing.T) {
 	begin := append(opcuatest.Acknowledge(), opcuatest.Opened()...)
 	words := opcuatest.Words
@@ -254,7 +254,7 @@ func TestEndless(t *testing.T) {
 		if !errors.Is(err, ua.ErrTooLarge) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if says.read > ua.MaxAnswer+1<<17 {
+		if says.read > ua.MaxAnswerBytes+1<<17 {
 			t.Errorf("%s: %d bytes were read", name, says.read)
 		}
 	}
@@ -269,13 +269,13 @@ func TestLimits(t *testing.T) {
 	}
 	urls := slices.Repeat([]string{"opc.tcp://a:1"}, 100)
 	long := opcuatest.Says{Servers: []*gopcua.ApplicationDescription{
-		opcuatest.Application(strings.Repeat("x", ua.MaxText), "as long as it may be"),
-		opcuatest.Application(strings.Repeat("x", ua.MaxText+1), "too long"),
+		opcuatest.Application(strings.Repeat("x", ua.MaxTextBytes), "as long as it may be"),
+		opcuatest.Application(strings.Repeat("x", ua.MaxTextBytes+1), "too long"),
 		opcuatest.Application("urn:urls", "many URLs", urls...),
 	}}
 	texts := opcuatest.Says{}
-	for range 2 * ua.MaxTexts / ua.MaxText {
-		texts.Servers = append(texts.Servers, opcuatest.Application(strings.Repeat("x", ua.MaxText-20), "N"))
+	for range 2 * ua.MaxTextsBytes / ua.MaxTextBytes {
+		texts.Servers = append(texts.Servers, opcuatest.Application(strings.Repeat("x", ua.MaxTextBytes-20), "N"))
 	}
 	for _, tt := range []struct {
 		name        string
@@ -283,7 +283,7 @@ func TestLimits(t *testing.T) {
 		kept, total int
 	}{
 		{"many", many, ua.MaxEntries, ua.MaxEntries + 5}, {"long", long, 2, 3},
-		{"much text", texts, ua.MaxTexts / (ua.MaxText - 20 + len("urn:productN")), 2 * ua.MaxTexts / ua.MaxText},
+		{"much text", texts, ua.MaxTextsBytes / (ua.MaxTextBytes - 20 + len("urn:productN")), 2 * ua.MaxTextsBytes / ua.MaxTextBytes},
 	} {
 		server := opcuatest.Application("urn:own", "own")
 		tt.says.Endpoints = []*gopcua.EndpointDescription{opcuatest.Endpoint(server, "None", 1)}
@@ -355,12 +355,12 @@ func FuzzAnswers(f *testing.F) {
 		for _, a := range append(got.found.Applications, got.endpoints.Server) {
 			for _, text := range append(a.DiscoveryURLs, a.URI, a.ProductURI, a.Name) {
 				// A byte that is no UTF-8 becomes three.
-				if texts += len(text); len(text) > 3*ua.MaxText || strings.ContainsAny(text, "\x00\n\x1b") {
+				if texts += len(text); len(text) > 3*ua.MaxTextBytes || strings.ContainsAny(text, "\x00\n\x1b") {
 					t.Errorf("text %.100q", text)
 				}
 			}
 		}
-		if len(got.found.Applications) > ua.MaxEntries || len(got.heard) > ua.MaxEntries || texts > 6*ua.MaxTexts {
+		if len(got.found.Applications) > ua.MaxEntries || len(got.heard) > ua.MaxEntries || texts > 6*ua.MaxTextsBytes {
 			t.Errorf("%d applications, %d heard of, %d bytes", len(got.found.Applications), len(got.heard), texts)
 		}
 	})

@@ -13,8 +13,8 @@ type writer []byte
 func header(kind string) writer { return append(make(writer, 0, 256), kind+"\x00\x00\x00\x00"...) }
 
 func (w writer) finish() ([]byte, error) {
-	if len(w) > maxSend {
-		return nil, fmt.Errorf("the request has %d bytes, at most %d are allowed", len(w), maxSend)
+	if len(w) > maxSendBytes {
+		return nil, fmt.Errorf("the request has %d bytes, at most %d are allowed", len(w), maxSendBytes)
 	}
 	binary.LittleEndian.PutUint32(w[4:], uint32(len(w)))
 	return w, nil
