@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxServers is how many devices a Configuration has at most, and maxPropertyBytes how
-	// much all their properties take.
+	// maxServers is how many devices a Configuration has at most, and
+	// maxPropertyBytes how much all their properties take.
 	maxServers       = 1000
 	maxPropertyBytes = 2 << 20
 	maxNoteBytes     = 512 // bytes; agents show no more

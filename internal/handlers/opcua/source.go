@@ -19,14 +19,14 @@ const (
 	lostAfterLooks = 3
 	// maxAsked is how many servers of a discovery URL are asked at once.
 	maxAsked = 4
-	// endpointsSlowdown is how many times rarer than a discovery URL its servers are asked
-	// what they offer.
+	// endpointsSlowdown is how many times rarer than a discovery URL its servers
+	// are asked what they offer.
 	endpointsSlowdown = 6
-	// stateInterval is the least time between two states that are told while not all that
-	// is known was asked once.
+	// stateInterval is the least time between two states that are told while not
+	// all that is known was asked once.
 	stateInterval = 200 * time.Millisecond
-	// deafInterval is for how long a discovery URL that cannot tell of the network is not
-	// asked for it.
+	// deafInterval is for how long a discovery URL that cannot tell of the network
+	// is not asked for it.
 	deafInterval = 10 * time.Minute
 	// unlistedTimeout is for how long a server stays that answers, and that its
 	// discovery server does not list any more, or does not answer for: one that

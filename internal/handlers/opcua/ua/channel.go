@@ -5,8 +5,8 @@
 //
 // What a server sends is read as it comes and kept only as far as it is asked
 // for, within limits that the server has no say in: bytes of an answer, entries
-// of a list, bytes of a text ([MaxAnswerBytes], [MaxEntries], [MaxTextBytes]). Nothing of
-// it decides how much memory is taken, and nothing recurses.
+// of a list, bytes of a text ([MaxAnswerBytes], [MaxEntries], [MaxTextBytes]).
+// Nothing of it decides how much memory is taken, and nothing recurses.
 package ua
 
 import (

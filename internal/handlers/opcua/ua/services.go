@@ -160,8 +160,8 @@ type Endpoints struct {
 	Policies, Modes []string
 }
 
-// maxPolicies is how many different ones are kept, of at most maxPolicyBytes bytes; the
-// standard has about ten.
+// maxPolicies is how many different ones are kept, of at most maxPolicyBytes
+// bytes; the standard has about ten.
 const maxPolicies, maxPolicyBytes = 16, 64
 
 // GetEndpoints asks the server itself what it offers.

@@ -236,7 +236,8 @@ func (r *repeat) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// An answer without an end, of whatever it is made, is given up after MaxAnswerBytes.
+// An answer without an end, of whatever it is made, is given up after
+// MaxAnswerBytes.
 func TestEndless(t *testing.T) {
 	begin := append(opcuatest.Acknowledge(), opcuatest.Opened()...)
 	words := opcuatest.Words
