@@ -27,7 +27,7 @@ INTEGRATION = $(call tagged,integration)
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
-.PHONY: help build generate check-generated lint vulncheck test test-unit race race-deps test-integration test-e2e test-matrix bench fuzz images images-all version release push-release check-release demo demo-down clean
+.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-down clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +59,7 @@ vulncheck:
 test: images race-deps ## Everything: unit tests with the race detector, integration, end to end (root)
 	@rm -rf out/tests
 	@status=0; $(MAKE) test-integration INTEGRATION="$(PLUGGING)" NOTE=plugging || status=1; \
-	$(MAKE) test-e2e & e2e=$$!; echo "== test-integration, then race; test-e2e beside them"; \
+	$(MAKE) lanes & e2e=$$!; echo "== test-integration, then race; test-e2e beside them"; \
 	$(MAKE) test-integration INTEGRATION="$(filter-out $(PLUGGING),$(INTEGRATION))" || status=1; \
 	$(MAKE) race || status=1; wait $$e2e || status=1; \
 	$(summary) -total || status=1; exit $$status
@@ -76,9 +76,11 @@ race-deps:
 
 test-integration: race-deps ## Tests against a real kube-apiserver and etcd (built once)
 	@if [ -z "$(INTEGRATION)" ]; then echo "no integration tests"; exit 0; fi; \
-	CGO_ENABLED=1 $(GO) test -race -tags integration -timeout 60m -json $(INTEGRATION) | $(summary) $(or $(NOTE),integration)
+	CGO_ENABLED=1 $(GO) test -race -tags integration -parallel 4 -timeout 60m -json $(INTEGRATION) | $(summary) $(or $(NOTE),integration)
 
-test-e2e: images ## Tests on real clusters with real devices (root; built once)
+test-e2e: images lanes ## Tests on real clusters with real devices (root; built once)
+
+lanes:
 	@status=0; \
 	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(E2E_BESIDE) | $(summary) e2e-beside & beside=$$!; \
 	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(filter-out $(E2E_BESIDE),$(call tagged,e2e)) | $(summary) e2e || status=1; \
@@ -88,9 +90,50 @@ test-matrix: images ## The end-to-end tests on every version of Kubernetes (root
 	@status=0; table=$$(printf '%-12s %s' Kubernetes "end-to-end tests"); \
 	for v in $(KUBERNETES); do \
 		echo "== Kubernetes $$v"; rm -rf out/tests; result=passed; \
-		AKRI_KUBERNETES=$$v $(MAKE) test-e2e || { result=FAILED; status=1; }; \
+		AKRI_KUBERNETES=$$v $(MAKE) lanes || { result=FAILED; status=1; }; \
 		table+=$$(printf '\n%-12s %s' "$$v" "$$result: $$($(summary) -total | tail -n 1 || true)"); \
 	done; printf '\n%s\n' "$$table"; exit $$status
+
+# How long the parts of test-long take is for two cores.
+LONG       ?= chaos outage fuzz soak release matrix
+ROUNDS     ?= 500
+SOAK       ?= 1h
+OUTAGE     ?= 6m
+FUZZ_LONG  ?= 5m
+FUZZTARGETS = $(shell grep -rhE '^func Fuzz' --include='*_test.go' . | wc -l)
+about-chaos   = $(ROUNDS) rounds of test/chaos: about 4 s each, 35 min for 500
+about-outage  = the API server is away for $(OUTAGE): that, and 3 min
+about-fuzz    = $(FUZZTARGETS) fuzz targets for $(FUZZ_LONG) each: 1 h 50 min for 5m
+about-soak    = devices and Pods come and go for $(SOAK), then memory, goroutines and open files are looked at: that, and 5 min
+about-release = a release is built twice and compared: 10 min
+about-matrix  = the tests on clusters with Kubernetes $(KUBERNETES): 12 min each, and 25 min for one that is not built yet
+long-e2e      = $(GO) test -tags e2e -count=1 -timeout 24h -v
+
+test-long: long-parts images ## What takes longer than make test (root, hours): LONG="chaos fuzz" has parts; ROUNDS=, SOAK=, OUTAGE=, FUZZ_LONG=, KUBERNETES=
+	@status=0; table=; for part in $(LONG); do \
+		began=$$SECONDS; echo "== $$part"; result=passed; \
+		$(MAKE) long-$$part || { result=FAILED; status=1; }; \
+		table+=$$(printf '\n%-8s %s, %d s' $$part $$result $$((SECONDS - began))); \
+	done; echo "$$table"; exit $$status
+
+long-parts:
+	@$(foreach part,$(LONG),$(if $(about-$(part)),echo "$(part): $(about-$(part))";,echo "there is no part $(part)" >&2; exit 2;))
+
+long-chaos:
+	@$(long-e2e) ./test/chaos -rounds $(ROUNDS)
+
+long-outage:
+	@$(long-e2e) -run '^TestAPIServerStopped$$' ./test/e2e -outage $(OUTAGE)
+
+long-fuzz:
+	@FUZZTIME=$(FUZZ_LONG) $(MAKE) fuzz
+
+long-soak:
+	@$(long-e2e) ./test/chaos -kill=false -for $(SOAK)
+
+long-release: check-release
+
+long-matrix: test-matrix
 
 bench: images ## Measure the figures of the design on clusters of its own (root); BENCH="-idle 10m burst" has flags and figures
 	@$(GO) run ./test/bench $(BENCH)

@@ -166,7 +166,7 @@ func TestAgent(t *testing.T) {
 	if c.Image != "ghcr.io/akri-go/akri/agent:v0.1.0" || c.ImagePullPolicy != "" {
 		t.Errorf("image %s, pull policy %q", c.Image, c.ImagePullPolicy)
 	}
-	if d := cmp.Diff([]string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host"}, c.Args); d != "" {
+	if d := cmp.Diff([]string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--slots-freed-after=20s"}, c.Args); d != "" {
 		t.Error(d)
 	}
 	if d := cmp.Diff([]int64{65530}, pod.SecurityContext.SupplementalGroups); d != "" {
@@ -232,11 +232,12 @@ func TestAgentSeesDevices(t *testing.T) {
 func TestFullAgent(t *testing.T) {
 	ds := render(t, "agent.full=true", "agent.allowDebugEcho=true", "debugEcho.configuration.shared=false",
 		"agent.allowedHostPaths={/dev,/srv/x}", "agent.allowedMounts={/srv/y}", "agent.handlerUIDs.udev={65532,0}",
-		"udev.discovery.allowNodeDevices={/dev/sdz}", "agent.handlersMemory=64Mi").daemonSet(t, "akri-agent-daemonset")
+		"udev.discovery.allowNodeDevices={/dev/sdz}", "agent.handlersMemory=64Mi", "agent.slotsFreedAfter=3s").daemonSet(t, "akri-agent-daemonset")
 	pod := ds.Spec.Template.Spec
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
-		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--builtin=udev,opcua,debugEcho"}
+		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--slots-freed-after=3s",
+		"--builtin=udev,opcua,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}

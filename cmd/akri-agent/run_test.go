@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -38,6 +39,8 @@ func TestCalled(t *testing.T) {
 		{"--node-name n", map[string]string{"ENABLE_DEBUG_ECHO": "1", "DEBUG_ECHO_INSTANCES_SHARED": "perhaps"}, 2, "neither true nor false"},
 		{"--node-name n --builtin debugEcho --kubeconfig /no/such", map[string]string{"DEBUG_ECHO_INSTANCES_SHARED": "1"}, 1, "/no/such"},
 		{"--node-name n --handlers-memory 1", nil, 2, "1Mi to 16Gi"},
+		{"--node-name n --slots-freed-after 500ms", nil, 2, "at least 1s"},
+		{"--node-name n", map[string]string{"AKRI_SLOTS_FREED_AFTER": "20"}, 2, "at least 1s"},
 		{"--node-name n", map[string]string{"AKRI_HANDLER_UIDS": "udev"}, 2, "<handler name>=<uid>"},
 	} {
 		var out, errs bytes.Buffer
@@ -53,7 +56,7 @@ func TestCalled(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	env := map[string]string{"AGENT_NODE_NAME": "n", "METRICS_PORT": "0", "AKRI_BUILTIN_HANDLERS": "udev", "ENABLE_DEBUG_ECHO": "1",
-		"AKRI_ALLOWED_MOUNTS": "/a, /b", "POD_NAME": "p", "AKRI_STATE_DIR": "/state"}
+		"AKRI_ALLOWED_MOUNTS": "/a, /b", "POD_NAME": "p", "AKRI_STATE_DIR": "/state", "AKRI_SLOTS_FREED_AFTER": "2s"}
 	args := []string{"--allowed-host-paths=/dev,/srv", "--handlers-memory=2Mi", "--socket-gid=7", "--property-namespaces=*", "--handler-uids=x=1"}
 	s, err := parse(args, func(name string) string { return env[name] }, io.Discard)
 	if err != nil {
@@ -63,12 +66,12 @@ func TestParse(t *testing.T) {
 		Node: "n", HandlersDir: "/var/lib/akri", StateDir: "/state", SocketGID: 7, HandlerUIDs: map[string][]int{"x": {1}},
 		HostPaths:           hostpath.Options{Root: "/", Devices: []string{"/dev", "/srv"}, Mounts: []string{"/a", "/b"}},
 		HandlersMemoryBytes: 2 << 20, DevicePluginDir: "/var/lib/kubelet/device-plugins",
-		PodResourcesSocket: "/var/lib/kubelet/pod-resources/kubelet.sock", PodName: "p", PropertyNamespaces: []string{"*"},
+		PodResourcesSocket: "/var/lib/kubelet/pod-resources/kubelet.sock", PodName: "p", SlotsFreedAfter: 2 * time.Second, PropertyNamespaces: []string{"*"},
 	}}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("have %+v\nwant %+v", s, want)
 	}
-	if s, err := parse([]string{"--node-name=n"}, func(string) string { return "" }, io.Discard); err != nil || s.MetricsAddress != ":8080" || s.SocketGID != -1 {
+	if s, err := parse([]string{"--node-name=n"}, func(string) string { return "" }, io.Discard); err != nil || s.MetricsAddress != ":8080" || s.SocketGID != -1 || s.SlotsFreedAfter != 20*time.Second {
 		t.Errorf("%+v, %v", s, err)
 	}
 }

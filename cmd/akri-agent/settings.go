@@ -8,11 +8,13 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent"
+	"github.com/akri-go/akri/internal/agent/ledger"
 	agentmetrics "github.com/akri-go/akri/internal/agent/metrics"
 	"github.com/akri-go/akri/internal/envvar"
 	"github.com/akri-go/akri/internal/exitcode"
@@ -64,6 +66,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		"how much of this process's memory the lists of all handlers may take: an `amount` such as 24Mi (AKRI_HANDLERS_MEMORY)")
 	namespaces := f.String("property-namespaces", env("AKRI_PROPERTY_NAMESPACES", ""),
 		"comma separated `namespaces` whose Secrets and ConfigMaps the discoveryProperties of every Configuration may refer to, besides its own; * for all (AKRI_PROPERTY_NAMESPACES)")
+	freed := f.String("slots-freed-after", env("AKRI_SLOTS_FREED_AFTER", ledger.IdleGrace.String()),
+		"`time` that a slot stays this node's after the last container that used it; at least 1s (AKRI_SLOTS_FREED_AFTER)")
 	metrics := f.String("metrics-port", env("METRICS_PORT", "8080"), "`port` of /metrics, /healthz and /readyz; 0 for none (METRICS_PORT)")
 	bound := f.String("handler-uids", env("AKRI_HANDLER_UIDS", ""),
 		"comma separated `<handler name>=<uid>`: handlers with that name must run as that user, or as one of several if the name is repeated; <handler name>= allows nobody (AKRI_HANDLER_UIDS)")
@@ -71,9 +75,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 
 	err := f.Parse(args)
 	port, badPort := strconv.ParseUint(*metrics, 10, 16)
-	var badUIDs, badMemory error
+	var badUIDs, badMemory, badFreed error
 	s.HandlerUIDs, badUIDs = bindings(list(*bound))
 	s.HandlersMemoryBytes, badMemory = megabytes(*memory)
+	s.SlotsFreedAfter, badFreed = time.ParseDuration(*freed)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintf(out, usage, exitcode.ServiceText())
@@ -91,6 +96,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		err = badUIDs
 	case badMemory != nil:
 		err = fmt.Errorf("handlers' memory %q: %w", *memory, badMemory)
+	case badFreed != nil || s.SlotsFreedAfter < time.Second:
+		err = fmt.Errorf("slots freed after %q: want a time of at least 1s, such as 20s", *freed)
 	}
 	if port != 0 {
 		s.MetricsAddress = net.JoinHostPort("", strconv.FormatUint(port, 10))

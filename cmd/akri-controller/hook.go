@@ -78,7 +78,7 @@ func parseHook(name string, args []string, getenv func(string) string, out io.Wr
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(out, "Usage:\n  akri-controller %s [flags]\n\n%s\n\nFlags:\n", name, exitcode.Text("it has done that", "it failed; the log says why"))
+		fmt.Fprintf(out, "Usage:\n  akri-controller %s [flags]\n\n%s\n\nFlags:\n", name, exitcode.Text("it succeeded", "it failed; the log says why"))
 		flags.SetOutput(out)
 		flags.PrintDefaults()
 	case err != nil:

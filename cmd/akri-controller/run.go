@@ -142,6 +142,12 @@ func serve(ctx context.Context, s settings, o controller.Options) error {
 		}
 		o.Webhook = func(mgr manager.Manager) (func() error, error) { return webhook.Setup(mgr, w) }
 	}
+	if err := controller.AwaitAPIServer(ctx, o); err != nil {
+		if ctx.Err() != nil {
+			return nil // it was told to end
+		}
+		return err
+	}
 	mgr, err := controller.New(ctx, o)
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ further arguments are kubectl's:
 
   akri dev kubectl get pods -A
 
-` + exitText("kubectl has done it", "kubectl failed, or there is no cluster") + "\n\nAny other code is kubectl's own.",
+` + exitText("kubectl succeeded", "kubectl failed, or there is no cluster") + "\n\nAny other code is kubectl's own.",
 		Args:               cobra.ArbitraryArgs,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {

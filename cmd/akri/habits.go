@@ -15,7 +15,7 @@ import (
 
 // exits is the paragraph about exit codes in the help of a command, unless it
 // has its own.
-func exits() string { return exitText("it has done that", "it failed") }
+func exits() string { return exitText("it succeeded", "it failed") }
 
 // exitText is [exitcode.Text] for commands of akri, which end when they are
 // done.

@@ -96,6 +96,7 @@ func TestCalledWrongly(t *testing.T) {
 		{"dev --dir NOWHERE up --chart CHART --namespace A", 1, `namespace "A"`},
 		{"dev --dir NOWHERE up --chart CHART --release A_B", 1, `release "A_B"`},
 		{"dev up --nodes two", 2, "--nodes"},
+		{"dev up --node-monitor-grace-period 1s", 2, "at least 4s"},
 		{"dev --dir DIR kubectl", 2, "give kubectl's arguments"},
 		{"dev --dir DIR kubectl --", 2, "nothing follows"},
 		{"dev kubectl --dir", 2, "nothing follows --dir"},

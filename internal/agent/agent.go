@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -75,6 +76,10 @@ type Options struct {
 	// PodName and PodNamespace are the agent's own Pod, if it runs in one.
 	PodName, PodNamespace string
 
+	// SlotsFreedAfter is how long the kubelet must not use a slot before it is
+	// freed; 0 means [ledger.IdleGrace].
+	SlotsFreedAfter time.Duration
+
 	// PropertyNamespaces are the namespaces that the discoveryProperties of every
 	// Configuration may refer to, besides its own; "*" stands for all.
 	PropertyNamespaces []string
@@ -133,6 +138,7 @@ func Run(ctx context.Context, o Options) error {
 		Node:     o.Node,
 		Store:    &checkpoint.File[ledger.State]{Path: filepath.Join(o.StateDir, "claims.json"), Version: ledger.StateVersion},
 		Recorder: publisher,
+		Grace:    o.SlotsFreedAfter,
 		Logger:   o.Logger,
 	})
 	warn := func(c types.NamespacedName, owner types.UID, reason, note string) {
@@ -164,6 +170,7 @@ func Run(ctx context.Context, o Options) error {
 		Self:       types.NamespacedName{Namespace: o.PodNamespace, Name: o.PodName},
 		Ledger:     books,
 		Logger:     o.Logger,
+		Interval:   min(podresources.LookInterval, o.SlotsFreedAfter/2),
 		Nudge:      doors.Nudge,
 		ActivePods: core.Pods,
 	})

@@ -191,7 +191,7 @@ func (e encoded) Marshal(any) (mem.BufferSlice, error) {
 }
 func (encoded) Unmarshal(mem.BufferSlice, any) error { return nil }
 
-// floodHandler answers each question with a message at once, and is silent then.
+// floodHandler answers each request with a message at once, and is silent then.
 func floodHandler(t *testing.T, socket string, message []byte) {
 	listener, err := net.Listen("unix", socket)
 	if err != nil {

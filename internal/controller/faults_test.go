@@ -144,6 +144,7 @@ func testWhileDown(s *space, stop func()) {
 }
 
 func TestLeader(t *testing.T) {
+	t.Parallel()
 	c := newFixture(t, kubetest.WithControllerManager())
 	c.nodes(t, "node-a")
 	elect := func(o *controller.Options) { o.LeaderElection, o.Namespace = true, "default" }
@@ -167,6 +168,7 @@ func TestLeader(t *testing.T) {
 }
 
 func TestAPIServerAway(t *testing.T) {
+	t.Parallel()
 	c := newFixture(t)
 	c.nodes(t, "node-a")
 	c.start(t)

@@ -31,6 +31,7 @@ brokerSpec:
 // The whole controller on a real API server. The tests share it and have a
 // namespace each; they play scheduler and kubelet.
 func TestController(t *testing.T) {
+	t.Parallel()
 	c := newFixture(t)
 	c.nodes(t, "node-a", "node-b", "node-c")
 	registry := prometheus.NewRegistry()

@@ -157,6 +157,7 @@ func (s *space) made(list client.ObjectList) func(name string) int {
 // The leader is killed in the middle of its work and cannot release its Lease.
 // The other replica takes over and does what is left, once.
 func TestLeaderKilled(t *testing.T) {
+	t.Parallel()
 	c := newFixture(t)
 	c.nodes(t, "node-a")
 	s := c.space(t, "killed")
@@ -240,6 +241,7 @@ func TestLeaderKilled(t *testing.T) {
 // A replica whose container restarts has its Lease at once, and the Lease is
 // deleted with its Pod.
 func TestLeaseIsThePods(t *testing.T) {
+	t.Parallel()
 	c := newFixture(t)
 	s := c.space(t, "lease")
 	// The clusters of these tests have no garbage collector.

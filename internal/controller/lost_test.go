@@ -30,6 +30,7 @@ const (
 // Nodes that are lost. The tests run in parallel, since most of their time is
 // waiting; each has its own nodes, named after the test.
 func TestLostNodes(t *testing.T) {
+	t.Parallel()
 	c := newFixture(t)
 	c.nodes(t, "witness")
 	// A node that was deleted while no controller ran.

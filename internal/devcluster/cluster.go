@@ -34,6 +34,11 @@ type Options struct {
 	// means $AKRI_KUBERNETES, else the version of the existing cluster, else
 	// the default.
 	Kubernetes string
+	// NodeGrace is how long a node may be silent before it is not ready, in whole
+	// seconds from 4 up (--node-monitor-grace-period). The kubelets renew their
+	// Leases in a quarter of it. 0 means that of the cluster that is there, else
+	// Kubernetes' own, 50 s.
+	NodeGrace time.Duration
 	// Install lets Up install missing Debian packages.
 	Install bool
 	// MaxRestartPeriod bounds the delay before a container is restarted, at

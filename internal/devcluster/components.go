@@ -91,13 +91,13 @@ func (c *Cluster) arguments(cellName, component string) []string {
 		}
 		return args
 	case ControllerManager:
-		return []string{
+		return append([]string{
 			"--kubeconfig=" + config("controller-manager.kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1",
 			"--use-service-account-credentials=true", "--controllers=*",
 			"--root-ca-file=" + pkiPath("ca.crt"), "--service-account-private-key-file=" + pkiPath("sa.key"),
 			"--cluster-signing-cert-file=" + pkiPath("ca.crt"), "--cluster-signing-key-file=" + pkiPath("ca.key"),
 			"--flex-volume-plugin-dir=/var/lib/kubelet/volume-plugins",
-		}
+		}, c.monitorArgs()...)
 	case Scheduler:
 		return []string{"--kubeconfig=" + config("scheduler.kubeconfig"), "--leader-elect=false", "--bind-address=127.0.0.1"}
 	case Containerd:
@@ -126,6 +126,7 @@ type nodeConfig struct {
 	CNIDir, CNIConfig          string
 	SandboxImage, ContainerdAt string
 	MaxRestart                 time.Duration
+	LeaseSeconds               int
 	Gates                      []string // feature gates to enable
 }
 
@@ -139,7 +140,7 @@ func (c *Cluster) nodeConfig(node int) nodeConfig {
 		PKI: cell.InsidePath("pki"), Config: cell.InsidePath("config"),
 		CNIDir: c.state.CNIDir, CNIConfig: cell.InsidePath("config", name+"-cni"),
 		SandboxImage: c.ownImage(kubebin.Pause), ContainerdAt: containerdCtl,
-		MaxRestart: c.maxRestart, Gates: c.kubeletGates(),
+		MaxRestart: c.maxRestart, LeaseSeconds: c.leaseSeconds(), Gates: c.kubeletGates(),
 	}
 }
 

@@ -21,11 +21,13 @@ type state struct {
 	Nodes  int `json:"nodes"`
 	// Kubernetes is the version; "" if an earlier version of this program wrote
 	// the state.
-	Kubernetes string    `json:"kubernetes,omitempty"`
-	BinDir     string    `json:"binDir"`
-	Bins       binaries  `json:"binaries"`
-	CNIDir     string    `json:"cniDir"`
-	Created    time.Time `json:"created"`
+	Kubernetes string `json:"kubernetes,omitempty"`
+	// NodeGrace is Options.NodeGrace.
+	NodeGrace time.Duration `json:"nodeGrace,omitempty"`
+	BinDir    string        `json:"binDir"`
+	Bins      binaries      `json:"binaries"`
+	CNIDir    string        `json:"cniDir"`
+	Created   time.Time     `json:"created"`
 }
 
 // binaries maps the name of a binary to its path.

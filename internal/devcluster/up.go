@@ -54,6 +54,10 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	grace, err := chooseNodeGrace(old, opts.NodeGrace)
+	if err != nil {
+		return nil, err
+	}
 	paths, err := kubebin.Ensure(ctx, kubebin.Options{Repo: opts.Repo, Progress: out, Kubernetes: kubernetes})
 	if err != nil {
 		return nil, err
@@ -62,7 +66,7 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := claim(ctx, dir, opts.Nodes, old, state{Kubernetes: kubernetes, BinDir: cache, Bins: binaries(paths), CNIDir: cni})
+	c, err := claim(ctx, dir, opts.Nodes, old, state{Kubernetes: kubernetes, NodeGrace: grace, BinDir: cache, Bins: binaries(paths), CNIDir: cni})
 	if err != nil {
 		return nil, err
 	}

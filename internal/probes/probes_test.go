@@ -92,12 +92,12 @@ func TestServeAnswersBeforeItEnds(t *testing.T) {
 	cancel()
 	select {
 	case err := <-served:
-		t.Errorf("it returned with a question unanswered: %v", err)
+		t.Errorf("it returned with a call unanswered: %v", err)
 	case <-time.After(100 * time.Millisecond):
 	}
 	close(answer)
 	if err := <-got; err != nil {
-		t.Errorf("the question that was there got %v", err)
+		t.Errorf("the call that was there got %v", err)
 	}
 	if err := <-served; err != nil {
 		t.Error(err)

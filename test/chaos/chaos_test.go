@@ -46,8 +46,18 @@ func TestChaos(t *testing.T) {
 		known.look(t)
 	}
 	heal(true)
-	for round := 1; round <= *rounds; round++ {
-		killed, revive := w.strike()
+	end := time.Now().Add(*length)
+	more := func(round int) bool {
+		if *length > 0 {
+			return time.Now().Before(end)
+		}
+		return round <= *rounds
+	}
+	for round := 1; more(round); round++ {
+		killed, revive := "nothing", func() {}
+		if *kill {
+			killed, revive = w.strike()
+		}
 		did := w.change()
 		pause(t, rng, 1500*time.Millisecond)
 		if revive != nil {
@@ -55,7 +65,7 @@ func TestChaos(t *testing.T) {
 		}
 		t.Logf("%s round %d: kill %s; %s", time.Now().Format("15:04:05.000"), round, killed, did)
 		pause(t, rng, 1500*time.Millisecond)
-		if round%roundsPerCheck == 0 && round != *rounds {
+		if round%roundsPerCheck == 0 && more(round+1) {
 			heal(false)
 		}
 	}

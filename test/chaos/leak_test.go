@@ -22,11 +22,12 @@ import (
 const (
 	maxMoreGoroutines = 100
 	maxMoreBytes      = 48 << 20 // bytes
+	maxMoreFiles      = 50       // open file descriptors
 )
 
 // footprint is what a process uses.
 type footprint struct {
-	goroutines, memory float64
+	goroutines, memory, files float64
 }
 
 // processes are the agents and controllers by Pod and number of restarts, with
@@ -70,13 +71,16 @@ func (known processes) leaks(t *testing.T) {
 			continue // first seen just now
 		}
 		compared++
-		t.Logf("%s: goroutines %.0f, then %.0f; memory %.1f MiB, then %.1f MiB", name,
-			first.goroutines, now.goroutines, first.memory/(1<<20), now.memory/(1<<20))
+		t.Logf("%s: goroutines %.0f, then %.0f; memory %.1f MiB, then %.1f MiB; open files %.0f, then %.0f", name,
+			first.goroutines, now.goroutines, first.memory/(1<<20), now.memory/(1<<20), first.files, now.files)
 		if now.goroutines > first.goroutines+maxMoreGoroutines {
 			t.Errorf("%s has %.0f goroutines, and had %.0f: they leak", name, now.goroutines, first.goroutines)
 		}
 		if now.memory > first.memory+maxMoreBytes {
 			t.Errorf("%s uses %.0f bytes, and used %.0f: they leak", name, now.memory, first.memory)
+		}
+		if now.files > first.files+maxMoreFiles {
+			t.Errorf("%s has %.0f open files, and had %.0f: they leak", name, now.files, first.files)
 		}
 	}
 	if compared == 0 {
@@ -106,6 +110,8 @@ func footprintOf(ctx context.Context, p *corev1.Pod) (f footprint, err error) {
 			to = &f.goroutines
 		case "process_resident_memory_bytes":
 			to = &f.memory
+		case "process_open_fds":
+			to = &f.files
 		default:
 			continue
 		}
@@ -113,8 +119,8 @@ func footprintOf(ctx context.Context, p *corev1.Pod) (f footprint, err error) {
 			return f, err
 		}
 	}
-	if f.goroutines == 0 || f.memory == 0 {
-		return f, fmt.Errorf("%s: its metrics do not have goroutines and memory: %w", p.Name, lines.Err())
+	if f.goroutines == 0 || f.memory == 0 || f.files == 0 {
+		return f, fmt.Errorf("%s: its metrics do not have goroutines, memory and open files: %w", p.Name, lines.Err())
 	}
 	return f, nil
 }

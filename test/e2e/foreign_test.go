@@ -132,6 +132,12 @@ func TestBadHandlers(t *testing.T) {
 	echo := echoConfiguration(ns, "e2e-bystander", 1, "a", "b")
 	before := running(t, echo, 2)
 
+	// It is some time before silence is a fault; the others come meanwhile.
+	mute := startForeign(t, "e2e-mute", "")
+	eventually(t, waitTimeout, mute.Says("registered"))
+	mute.do("mute")
+	silent := create(t, foreignConfiguration(ns, "e2e-mute", "e2e-mute"))
+
 	h := startForeign(t, "e2e-bad", "")
 	eventually(t, waitTimeout, h.Says("registered"))
 	h.do("add good", "add with/slashes", `add "two\nlines"`, "add "+strings.Repeat("x", 10<<10),
@@ -148,17 +154,12 @@ func TestBadHandlers(t *testing.T) {
 	h.do("clear", "add good", "add with/slashes")
 	eventually(t, waitTimeout, status(ns, c.Name, v0.DiscoveryActive))
 
-	mute := startForeign(t, "e2e-mute", "")
-	eventually(t, waitTimeout, mute.Says("registered"))
-	mute.do("mute")
-	silent := create(t, foreignConfiguration(ns, "e2e-mute", "e2e-mute"))
 	refusing := startForeign(t, "e2e-refusing", "")
 	eventually(t, waitTimeout, refusing.Says("registered"))
 	refusing.do("refuse no such thing here")
 	refused := create(t, foreignConfiguration(ns, "e2e-refusing", "e2e-refusing"))
 	eventually(t, waitTimeout, both(
 		status(ns, refused.Name, v0.DiscoveryFailed, "no such thing here"), event(ns, refused.Name, "HandlerFailed")))
-	eventually(t, waitTimeout, status(ns, silent.Name, v0.DiscoveryWaiting, "nothing was reported"))
 
 	// It listens where it may; the agent is what it may not reach.
 	stranger := foreign{t, bed.StartForeign(t, testcluster.ForeignOptions{Name: "e2e-stranger", Address: "127.0.0.1:0",
@@ -174,6 +175,7 @@ func TestBadHandlers(t *testing.T) {
 		}
 		return nil
 	})
+	eventually(t, waitTimeout, status(ns, silent.Name, v0.DiscoveryWaiting, "nothing was reported"))
 	if err := unchanged(ns, echo.Name, before)(t.Context()); err != nil {
 		t.Errorf("the bystander: %v", err)
 	}

@@ -4,8 +4,10 @@
 package e2e
 
 import (
+	"flag"
 	"os"
 	"testing"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,6 +22,8 @@ var (
 	bed     *testcluster.Bed
 	cluster *devcluster.Cluster
 	api     client.WithWatch
+
+	outage = flag.Duration("outage", 12*time.Second, "how long the API server is away; a controller gives its Lease up after 10s")
 )
 
 func TestMain(m *testing.M) {
@@ -29,8 +33,9 @@ func TestMain(m *testing.M) {
 }
 
 // values has a Configuration of the release itself, which is made before any
-// Pod runs. It finds nothing.
+// Pod runs. It finds nothing. The controller's Lease is short, so that an outage
+// can be.
 func values() []string {
 	return append(testcluster.DefaultValues(), "udev.configuration.enabled=true",
-		`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="no-such-device"`)
+		`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="no-such-device"`, "controller.leaseDuration=15s")
 }

@@ -72,6 +72,7 @@ func TestNodeKilled(t *testing.T) { testLost(t, "nodes-killed", false) }
 func TestNodeDeleted(t *testing.T) { testLost(t, "nodes-deleted", true) }
 
 func testLost(t *testing.T, name string, deleted bool) {
+	controllerOnEach(t)
 	r := follow(t, bed.NewNamespace(t))
 	one, two := name+"-1", name+"-2"
 	withBrokers(t, r, one, 1, 1, "one")
@@ -136,6 +137,45 @@ func testLost(t *testing.T, name string, deleted bool) {
 				t.Errorf("%d Instances and brokers of %s came to be meanwhile, want %d", got, c, more)
 			}
 		}
+	})
+}
+
+// controllerOnEach has a controller on each node, as after an install. After a
+// drain both are on one; if that one is lost, Kubernetes takes its time to move
+// them, and nothing of ours runs until then.
+func controllerOnEach(t *testing.T) {
+	t.Helper()
+	ready := func() (counts map[string]int, pods []corev1.Pod) {
+		counts = map[string]int{}
+		for _, node := range all() {
+			for _, p := range podsOn(t, "akri-controller", node) {
+				pods = append(pods, p)
+				if testcluster.IsReady(&p) {
+					counts[node]++
+				}
+			}
+		}
+		return counts, pods
+	}
+	var pods []corev1.Pod
+	waitFor(t, func() error {
+		var counts map[string]int
+		counts, pods = ready()
+		if a, b := all()[0], all()[1]; counts[a]+counts[b] != 2 || len(pods) != 2 {
+			return fmt.Errorf("ready controllers are %v of %d Pods, want 2", counts, len(pods))
+		}
+		return nil
+	})
+	if pods[0].Spec.NodeName != pods[1].Spec.NodeName {
+		return
+	}
+	remove(t, &pods[0])
+	waitFor(t, func() error {
+		counts, now := ready()
+		if len(counts) != 2 || len(now) != 2 {
+			return fmt.Errorf("ready controllers are %v of %d Pods, want one on each node", counts, len(now))
+		}
+		return nil
 	})
 }
 

@@ -40,6 +40,11 @@ func number(node string) int {
 }
 
 func TestMain(m *testing.M) {
-	o := testcluster.Options{Name: "nodes", Nodes: 2, MaxRestartPeriod: 2 * time.Second}
+	o := testcluster.Options{Name: "nodes", Nodes: 2, Values: values(), MaxRestartPeriod: 2 * time.Second, NodeGrace: 12 * time.Second}
 	os.Exit(testcluster.Main(m, o, func(b *testcluster.Bed) { bed, api = b, b.API }))
+}
+
+// values make tests of lost nodes wait less than users.
+func values() []string {
+	return append(testcluster.DefaultValues(), "controller.nodeLostAfter=10s", "controller.leaseDuration=15s")
 }

@@ -151,7 +151,7 @@ func shareEcho(t *testing.T, shared bool) {
 // install installs the chart or upgrades it, with values beside those of all
 // tests.
 func install(ctx context.Context, more ...string) error {
-	values, err := devcluster.ParseValues(append(testcluster.DefaultValues(), more...))
+	values, err := devcluster.ParseValues(append(values(), more...))
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func TestUninstallWithoutNodes(t *testing.T) {
 	const name = "akri-debug-echo" // the chart's own Configuration
 	r := follow(t, testcluster.Namespace)
 	err := install(t.Context(), "debugEcho.configuration.enabled=true", "debugEcho.configuration.capacity=1",
-		"cleanupHook.timeoutSeconds=20")
+		"cleanupHook.timeoutSeconds=10")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestUninstallWithoutNodes(t *testing.T) {
 	}
 	// The hook's Pod waits on a node that the scheduler believes to be well. No
 	// Job has failed before its Pods have ended, so helm waits for all of its time.
-	if err := uninstall(40 * time.Second); err == nil || !strings.Contains(err.Error(), "akri-cleanup") {
+	if err := uninstall(18 * time.Second); err == nil || !strings.Contains(err.Error(), "akri-cleanup") {
 		t.Errorf("error %v, want one that names the Job", err)
 	}
 	o.NoHooks = true

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -45,11 +46,15 @@ type Options struct {
 	// MaxRestartPeriod is that of [devcluster.Options]: tests that kill
 	// containers often do not want to wait for minutes.
 	MaxRestartPeriod time.Duration
+	// NodeGrace is that of [devcluster.Options].
+	NodeGrace time.Duration
 }
 
-// DefaultValues run both handlers as DaemonSets of their own.
+// DefaultValues run both handlers as DaemonSets of their own. What Akri waits
+// for on purpose takes less time than with users.
 func DefaultValues() []string {
-	return []string{"udev.discovery.enabled=true", "debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true"}
+	return []string{"udev.discovery.enabled=true", "debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true",
+		"agent.slotsFreedAfter=3s"}
 }
 
 // Bed is a cluster with Akri installed.
@@ -59,6 +64,9 @@ type Bed struct {
 	// Repo is the checkout, Programs a folder for what tests build and run on
 	// the nodes.
 	Repo, Programs string
+
+	mu      sync.Mutex
+	deleted []deletion
 }
 
 // Main is a package's TestMain: it makes the cluster, hands it to use, runs the
@@ -107,7 +115,11 @@ func run(m *testing.M, o Options, use func(*Bed)) (status int, err error) {
 		return 1, fmt.Errorf("set up: %w", err)
 	}
 	use(b)
-	return m.Run(), nil
+	status = m.Run()
+	if err := b.awaitDeletions(ctx); err != nil {
+		return max(status, 1), err
+	}
+	return status, nil
 }
 
 func takeDown(dir string) error {
@@ -122,7 +134,7 @@ func takeDown(dir string) error {
 func (b *Bed) setUp(ctx context.Context, dir string, o Options) (err error) {
 	b.Cluster, err = devcluster.Up(ctx, devcluster.Options{
 		Dir: dir, Nodes: max(o.Nodes, 1), Progress: os.Stderr, Repo: b.Repo, Install: true,
-		MaxRestartPeriod: o.MaxRestartPeriod})
+		MaxRestartPeriod: o.MaxRestartPeriod, NodeGrace: o.NodeGrace})
 	if err != nil {
 		return err
 	}

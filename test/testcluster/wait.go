@@ -9,11 +9,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/poll"
 )
 
 // A Check complains about the state of the cluster, or is content.
@@ -74,7 +74,9 @@ func All(checks ...Check) Check {
 	}
 }
 
-// NewNamespace makes a namespace for a test, gone afterwards.
+// NewNamespace makes a namespace for a test. It is deleted afterwards, which
+// takes Kubernetes ten seconds or more, so the next test does not wait for it:
+// [Main] does, at the end.
 func (b *Bed) NewNamespace(t *testing.T) string {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
@@ -91,14 +93,34 @@ func (b *Bed) NewNamespace(t *testing.T) string {
 			t.Errorf("delete namespace %s: %v", ns.Name, err)
 			return
 		}
-		err := wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-			return apierrors.IsNotFound(b.API.Get(ctx, client.ObjectKeyFromObject(ns), ns)), nil
-		})
-		if err != nil {
-			t.Errorf("namespace %s is still there: something hangs in deletion", ns.Name)
-		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.deleted = append(b.deleted, deletion{ns: ns.Name, test: t.Name()})
 	})
 	return ns.Name
+}
+
+// deletion is a namespace that a test has deleted.
+type deletion struct{ ns, test string }
+
+// awaitDeletions waits until the tests' namespaces are gone, or says which are
+// not.
+func (b *Bed) awaitDeletions(ctx context.Context) error {
+	b.mu.Lock()
+	all := b.deleted
+	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	return poll.Until(ctx, "the namespaces of the tests are gone", 200*time.Millisecond, func(ctx context.Context) error {
+		for len(all) > 0 {
+			err := b.API.Get(ctx, client.ObjectKey{Name: all[0].ns}, &corev1.Namespace{})
+			if !apierrors.IsNotFound(err) {
+				return fmt.Errorf("namespace %s of %s is still there, something hangs in its deletion: %v", all[0].ns, all[0].test, err)
+			}
+			all = all[1:]
+		}
+		return nil
+	})
 }
 
 // describe logs what there is, for a test that failed.

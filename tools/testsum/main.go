@@ -1,8 +1,9 @@
 // Command testsum reads the output of `go test -json` from standard input and
 // prints what `go test` itself would print. It saves in out/tests/<name>.json
 // how many tests passed, failed and were skipped. With -total it prints the sum
-// of all these files, the slowest tests and packages, and the longest waits
-// that tests reported (package eventually). It exits with 1 if a test or a
+// of all these files, the slowest tests and packages, the longest waits that
+// tests reported (package eventually), and the tests that were skipped and
+// why. It exits with 1 if a test or a
 // package failed, or if there were no tests.
 package main
 
@@ -15,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +30,7 @@ func main() {
 	if *total {
 		if n, err = sumNotes(notesDir); err == nil {
 			n.printTimes(os.Stdout)
+			n.printSkips(os.Stdout)
 			fmt.Println(n.counts)
 		}
 	} else {
@@ -86,6 +89,33 @@ func (c *counts) add(o counts) {
 type note struct {
 	counts
 	times
+	// Skips are tests that were skipped, "<package> <test>: <why>".
+	Skips []string `json:"skips,omitempty"`
+}
+
+func (n note) printSkips(out io.Writer) {
+	if len(n.Skips) > 0 {
+		fmt.Fprintln(out, "skipped:")
+	}
+	for _, s := range n.Skips {
+		fmt.Fprintf(out, "  %s\n", strings.TrimPrefix(s, modulePrefix))
+	}
+}
+
+// reason returns what a skipped test has said last, without the place in the
+// source.
+func reason(output []string) string {
+	for _, line := range slices.Backward(output) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "=== ") || strings.HasPrefix(line, "--- ") {
+			continue
+		}
+		if file, rest, ok := strings.Cut(line, ": "); ok && strings.Contains(file, ".go:") {
+			line = rest
+		}
+		return line
+	}
+	return "it does not say why"
 }
 
 func run(in io.Reader, out io.Writer, name string) (note, error) {
@@ -111,6 +141,7 @@ func run(in io.Reader, out io.Writer, name string) (note, error) {
 func tally(in io.Reader, out io.Writer) (note, error) {
 	var c counts
 	var t times
+	var skips []string
 	held := map[string][]string{} // output of tests that have not ended
 	failed := map[string]bool{}   // packages with a failed test
 	lines := bufio.NewScanner(in)
@@ -149,6 +180,7 @@ func tally(in io.Reader, out io.Writer) (note, error) {
 			c.Passed++
 		case "skip":
 			c.Skipped++
+			skips = append(skips, key+": "+reason(held[key]))
 		case "fail":
 			c.Failed++
 			failed[e.Package] = true
@@ -168,7 +200,7 @@ func tally(in io.Reader, out io.Writer) (note, error) {
 		fmt.Fprintf(out, "--- DIED: %s\n%s", key, strings.Join(output, ""))
 	}
 	t.trim()
-	return note{c, t}, lines.Err()
+	return note{c, t, skips}, lines.Err()
 }
 
 func sumNotes(dir string) (note, error) {
@@ -189,6 +221,7 @@ func sumNotes(dir string) (note, error) {
 		}
 		sum.counts.add(n.counts)
 		sum.times.add(n.times)
+		sum.Skips = append(sum.Skips, n.Skips...)
 	}
 	sum.trim()
 	return sum, nil

@@ -13,6 +13,9 @@ func TestTally(t *testing.T) {
 {"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
 {"Action":"output","Package":"p","Test":"TestA","Output":"quiet\n"}
 {"Action":"pass","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Test":"TestS","Output":"=== RUN   TestS\n"}
+{"Action":"output","Package":"p","Test":"TestS","Output":"    s_test.go:7: no disk: none\n"}
+{"Action":"output","Package":"p","Test":"TestS","Output":"--- SKIP: TestS (0.00s)\n"}
 {"Action":"skip","Package":"p","Test":"TestS"}
 {"Action":"output","Package":"p","Test":"TestB","Output":"    b_test.go:1: loud\n"}
 {"Action":"fail","Package":"p","Test":"TestB"}
@@ -34,6 +37,12 @@ go: downloading something
 	}
 	if want := (counts{Passed: 1, Failed: 1, Skipped: 1, Broken: 2}); n.counts != want {
 		t.Errorf("%+v, want %+v", n.counts, want)
+	}
+	if want := []string{"p TestS: no disk: none"}; !slices.Equal(n.Skips, want) {
+		t.Errorf("skipped %q, want %q", n.Skips, want)
+	}
+	if why := reason(nil); why != "it does not say why" {
+		t.Errorf("a reason out of nothing: %q", why)
 	}
 	if n.good() || (counts{}).good() || !(counts{Passed: 1}).good() {
 		t.Error("good() is wrong")

@@ -11,7 +11,7 @@
 //     local device is written there when that is possible, so the node works
 //     without an API server.
 //   - The kubelet's list of what containers use ([View]). A slot that the kubelet
-//     uses is held; one that it has not used for [IdleGrace] is freed.
+//     uses is held; one that it has not used for a while is freed; see [Options].
 //
 // The holder of a slot is this node through a door, another node, or nobody.
 // Claims of a device that has left stay until the kubelet no longer uses them:
@@ -22,6 +22,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -67,7 +68,8 @@ type State struct {
 const StateVersion = 1
 
 const (
-	// IdleGrace is how long a slot must be unused before it is freed.
+	// IdleGrace is how long a slot must be unused before it is freed, unless
+	// [Options] say otherwise. It is upstream's.
 	IdleGrace = 20 * time.Second
 
 	// claimTimeout bounds a claim in the API. The kubelet admits no other Pod
@@ -85,7 +87,10 @@ type Options struct {
 	Node     string
 	Store    checkpoint.Store[State]
 	Recorder Recorder
-	Logger   *slog.Logger
+	// Grace is how long the kubelet must not use a slot before it is freed; 0
+	// means [IdleGrace].
+	Grace  time.Duration
+	Logger *slog.Logger
 }
 
 // Ledger holds the claims of a node. Its methods may be called by several
@@ -94,6 +99,7 @@ type Ledger struct {
 	node     string
 	store    checkpoint.Store[State]
 	recorder Recorder
+	grace    time.Duration
 	log      *slog.Logger
 
 	// api is held while a claim is made in the API. Lock order: api, writes, mu.
@@ -123,6 +129,7 @@ func New(o Options) *Ledger {
 		node:       o.Node,
 		store:      o.Store,
 		recorder:   o.Recorder,
+		grace:      cmp.Or(o.Grace, IdleGrace),
 		log:        o.Logger,
 		api:        make(chan struct{}, 1),
 		instances:  make(map[string]*instance),

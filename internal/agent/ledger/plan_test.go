@@ -174,7 +174,7 @@ func TestPlanReconcile(t *testing.T) {
 			for _, id := range test.pending {
 				s.pending[id] = true
 			}
-			got := planReconcile(now, s, View{Uses: test.uses, Complete: !test.blind})
+			got := planReconcile(now, IdleGrace, s, View{Uses: test.uses, Complete: !test.blind})
 			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(reconcilePlan{}, mark{}), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}

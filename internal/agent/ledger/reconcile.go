@@ -30,7 +30,7 @@ type View struct {
 func (l *Ledger) Reconcile(now time.Time, view View) (next time.Duration) {
 	l.writes.Lock()
 	l.mu.Lock()
-	plan := planReconcile(now, l.snapshot(), view)
+	plan := planReconcile(now, l.grace, l.snapshot(), view)
 	l.mu.Unlock()
 
 	if len(plan.adopt)+len(plan.free) > 0 || !l.isSaved() {
@@ -153,8 +153,8 @@ type reconcilePlan struct {
 }
 
 // planReconcile decides what to do about the differences between claims and
-// what the kubelet uses.
-func planReconcile(now time.Time, s snapshot, view View) reconcilePlan {
+// what the kubelet uses. A claim that it does not use is freed after the grace.
+func planReconcile(now time.Time, grace time.Duration, s snapshot, view View) reconcilePlan {
 	uses := make(map[Use]bool, len(view.Uses))
 	for _, u := range view.Uses {
 		uses[u] = true
@@ -199,7 +199,7 @@ func planReconcile(now time.Time, s snapshot, view View) reconcilePlan {
 			plan.marks = append(plan.marks, mark{c, idle})
 			continue
 		}
-		left := IdleGrace - now.Sub(idle)
+		left := grace - now.Sub(idle)
 		if left <= 0 {
 			plan.free = append(plan.free, c)
 		} else if plan.next == 0 || left < plan.next {

@@ -44,7 +44,7 @@ import (
 )
 
 const (
-	// LookInterval is the time between two looks.
+	// LookInterval is the time between two looks, unless [Options] say otherwise.
 	LookInterval = 10 * time.Second
 	// lookDelay is the time from a change to the next look: changes come in
 	// groups.
@@ -83,6 +83,8 @@ type Options struct {
 
 	Ledger Ledger
 	Logger *slog.Logger
+	// Interval is the time between two looks; 0 means [LookInterval].
+	Interval time.Duration
 
 	// ActivePods, if not nil, asks the API server for the Pods of this node
 	// that have not ended: their phase is neither Succeeded nor Failed.
@@ -113,12 +115,15 @@ func New(o Options) (*Watcher, error) {
 	if o.Checkpoint == "" {
 		o.Checkpoint = defaultCheckpoint
 	}
+	if o.Interval == 0 {
+		o.Interval = LookInterval
+	}
 	conn, err := grpc.NewClient("unix://"+o.Socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithAuthority("localhost"),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxListBytes)),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: time.Second, Multiplier: 2, Jitter: 0.2, MaxDelay: LookInterval / 2},
+			Backoff:           backoff.Config{BaseDelay: time.Second, Multiplier: 2, Jitter: 0.2, MaxDelay: o.Interval / 2},
 			MinConnectTimeout: listTimeout,
 		}),
 	)
@@ -141,8 +146,8 @@ func (w *Watcher) Kick() {
 	}
 }
 
-// Run looks at once and then every [LookInterval], sooner after [Watcher.Kick]
-// or if a slot can be freed sooner, until ctx is done. Call it once.
+// Run looks at once and then every [Options.Interval], sooner after
+// [Watcher.Kick] or if a slot can be freed sooner, until ctx is done. Call it once.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer w.close()
 	for ctx.Err() == nil {
@@ -176,15 +181,15 @@ func (w *Watcher) look(ctx context.Context) time.Duration {
 		if ctx.Err() == nil {
 			w.complain(fmt.Sprintf("the kubelet does not list what its containers use; no slot is freed: %v", err))
 		}
-		return LookInterval
+		return w.Interval
 	}
 	view, trouble := w.view(ctx, list)
 	w.complain(trouble)
 	next := w.Ledger.Reconcile(time.Now(), view)
-	if next > 0 && next < LookInterval {
+	if next > 0 && next < w.Interval {
 		return next
 	}
-	return LookInterval
+	return w.Interval
 }
 
 // complain logs a problem when it begins and when it ends.
@@ -194,7 +199,7 @@ func (w *Watcher) complain(trouble string) {
 	case trouble != "":
 		w.Logger.Warn(trouble)
 	default:
-		w.Logger.Info("the kubelet lists what its containers use")
+		w.Logger.Info("the kubelet again lists what its containers use")
 	}
 	w.trouble = trouble
 }

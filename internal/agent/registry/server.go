@@ -81,7 +81,7 @@ func (r *Registry) serve(ctx context.Context) {
 		failures++
 		if text := err.Error(); text != told {
 			told = text
-			r.log.Warn("handlers cannot register, trying again", "directory", r.opts.Dir, "error", text)
+			r.log.Warn("handlers cannot register; trying again", "directory", r.opts.Dir, "error", text)
 		}
 		if backoff.Sleep(ctx, socketRetry.Delay(failures)) != nil {
 			return

@@ -298,7 +298,7 @@ func (r *Registry) alone(e *endpoint) bool {
 func (r *Registry) tell(s *stream, f Failure) {
 	if text := f.Err.Error(); text != s.told {
 		s.told = text
-		r.say(s.endpoint, s.request.Configuration, slog.LevelWarn, "handler does not answer as it should", "error", text)
+		r.say(s.endpoint, s.request.Configuration, slog.LevelWarn, "handler does not answer the request", "error", text)
 		f.Configuration, f.RequestID, f.Endpoint = s.request.Configuration, s.id, s.endpoint.id
 		r.mail.failed(f)
 	}

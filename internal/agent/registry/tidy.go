@@ -80,7 +80,7 @@ func (r *Registry) sweep(told map[string]string) (again bool) {
 		if err != nil {
 			if told[path] != err.Error() {
 				told[path] = err.Error()
-				r.log.Warn("a socket is left in the handlers' folder", "error", err)
+				r.log.Warn("cannot clear a socket from the handlers' folder", "error", err)
 			}
 		}
 		switch state {

@@ -312,7 +312,7 @@ func (a *Asker) fail(c *v0.Configuration, err error) {
 }
 
 func (a *Asker) warn(c *v0.Configuration, reason, note string) {
-	a.opts.Logger.Warn("not asking for a configuration as it says", "configuration", nameOf(c), "reason", reason, "error", note)
+	a.opts.Logger.Warn("cannot make the request of a Configuration", "configuration", nameOf(c), "reason", reason, "error", note)
 	if a.opts.Warn != nil {
 		a.opts.Warn(nameOf(c), c.UID, reason, note)
 	}

@@ -20,12 +20,12 @@ func newIndex(t *sysfs.Tree) (index, error) {
 	return slices.CompactFunc(ix, func(a, b sysfs.Ref) bool { return a.Devpath == b.Devpath }), nil
 }
 
-func (ix index) search(devpath string) (i int, ok bool) {
+func (ix index) position(devpath string) (i int, ok bool) {
 	return slices.BinarySearchFunc(ix, devpath, func(ref sysfs.Ref, p string) int { return strings.Compare(ref.Devpath, p) })
 }
 
 func (ix index) get(devpath string) (sysfs.Ref, bool) {
-	i, ok := ix.search(devpath)
+	i, ok := ix.position(devpath)
 	if !ok {
 		return sysfs.Ref{}, false
 	}
@@ -33,7 +33,7 @@ func (ix index) get(devpath string) (sysfs.Ref, bool) {
 }
 
 func (ix *index) put(ref sysfs.Ref) {
-	i, ok := ix.search(ref.Devpath)
+	i, ok := ix.position(ref.Devpath)
 	if ok {
 		(*ix)[i] = ref
 	} else {
@@ -43,13 +43,13 @@ func (ix *index) put(ref sysfs.Ref) {
 
 // below returns the devices below a devpath, without itself.
 func (ix index) below(devpath string) index {
-	from, _ := ix.search(devpath + "/")
-	to, _ := ix.search(devpath + "0") // the byte after the slash
+	from, _ := ix.position(devpath + "/")
+	to, _ := ix.position(devpath + "0") // the byte after the slash
 	return ix[from:to]
 }
 
 func (ix *index) remove(devpath string) {
-	if i, ok := ix.search(devpath); ok {
+	if i, ok := ix.position(devpath); ok {
 		*ix = slices.Delete(*ix, i, i+1)
 	}
 }

@@ -15,17 +15,6 @@ import (
 	"github.com/akri-go/akri/internal/handlers/udev/vital"
 )
 
-// Events receives uevents. [uevent.Conn] is one.
-type Events interface {
-	// Next waits for the next event; [uevent.ErrOverflow] says that some were
-	// lost.
-	Next() (uevent.Event, error)
-	// Drain discards those that wait.
-	Drain() error
-	// Close ends the reception and makes Next return.
-	Close() error
-}
-
 // monitor knows which devices there are, and tells its subscriptions which may
 // have changed. There is one while there are requests.
 //
@@ -42,7 +31,7 @@ type monitor struct {
 
 	mu    sync.Mutex
 	index index
-	node  *vital.Node // what the node lives on
+	node  *vital.Node // what the node itself needs
 	subs  map[*subscription]struct{}
 	err   error // why it has ended by itself
 }
@@ -82,9 +71,10 @@ func startMonitor(o Options) (*monitor, error) {
 
 // watchFiles watches udevd's records and the tables of mounts, and reads them.
 func (m *monitor) watchFiles(o Options) {
-	m.tables = watchTables([]string{filepath.Join(o.Proc, "self/mountinfo"), filepath.Join(o.Proc, "swaps"), o.NodeMounts}, m)
+	m.tables = watchTables([]string{filepath.Join(o.Proc, "self/mountinfo"), filepath.Join(o.Proc, "swaps"), o.NodeMounts},
+		m.log, m.lookAtNode)
 	m.lookAtNode()
-	m.records = watchRecords(o.Udev, m)
+	m.records = watchRecords(o.Udev, m.log, m.recordChanged)
 }
 
 // stop ends the monitor and waits until it has ended.
@@ -209,8 +199,12 @@ func (m *monitor) remove(devpath string) {
 	}
 }
 
-// recordChanged handles a record that udevd has written or deleted.
+// recordChanged handles that udevd has written or deleted a record; "" is any.
 func (m *monitor) recordChanged(name string) {
+	if name == "" {
+		m.recordsChanged()
+		return
+	}
 	m.mu.Lock()
 	wanted := false
 	for s := range m.subs {

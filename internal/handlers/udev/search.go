@@ -162,7 +162,7 @@ func (s *search) locate(v *sysfs.View, d *sysfs.Device, node *vital.Node) found 
 		f.links, _ = at.Property("DEVLINKS")
 	}
 	if s.details.GroupByHardware {
-		at = hardware(at)
+		at = hardwareOf(at)
 		f.hardware = at.Devpath()
 	}
 	if s.details.IdentifyBy != details.ByDevpath {
@@ -177,10 +177,10 @@ func (s *search) locate(v *sysfs.View, d *sysfs.Device, node *vital.Node) found 
 	return f
 }
 
-// hardware returns the USB device that a device is or belongs to. If there is
+// hardwareOf returns the USB device that a device is or belongs to. If there is
 // none, it returns the nearest ancestor on another hardware bus, or the device
 // itself.
-func hardware(d *sysfs.Device) *sysfs.Device {
+func hardwareOf(d *sysfs.Device) *sysfs.Device {
 	var nearest *sysfs.Device
 	for at := d; at != nil; at = at.Ancestor() {
 		if _, isUSB := at.Attr("idVendor"); isUSB {
