@@ -66,6 +66,10 @@ func TestRules(t *testing.T) {
 			From: []string{"./samples/simulators/..."}, Not: []string{"./internal/handlers/...", agent, controller, "./discovery/..."},
 		}},
 		{name: "the API is alone", Rule: Rule{From: []string{"./api/..."}, Not: []string{"./..."}}},
+		{name: "no program links the OPC UA library that its peer in tests is", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./internal/handlers/opcua/opcuatest"},
+			Not: []string{"github.com/gopcua/..."},
+		}},
 		{name: "nothing depends on programs and tests", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./cmd/...", "./test/..."}, Not: []string{"./cmd/...", "./test/..."},
 		}},

@@ -3,8 +3,8 @@ Our own handlers: each has a key in the values and a template of this name. Thos
 to come have only the key and Configurations. A test compares this with
 internal/handlers.
 */}}
-{{- define "akri.handlers" -}}udev debugEcho{{- end }}
-{{- define "akri.handlersToCome" -}}onvif opcua{{- end }}
+{{- define "akri.handlers" -}}udev debugEcho opcua{{- end }}
+{{- define "akri.handlersToCome" -}}onvif{{- end }}
 
 {{/*
 The DaemonSet of a discovery handler.
