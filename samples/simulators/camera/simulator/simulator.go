@@ -1,0 +1,199 @@
+package simulator
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/akri-go/akri/internal/backoff"
+)
+
+// Simulator has cameras.
+type Simulator struct {
+	options  Options
+	cameras  []*Camera
+	air      air
+	later    later
+	issuer   *issuer // nil without TLS
+	instance uint64  // of AppSequence
+	log      *slog.Logger
+	began    time.Time
+}
+
+// New makes the cameras; none of them is there before Start.
+func New(o Options) (*Simulator, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	s := &Simulator{options: o, instance: uint64(time.Now().Unix()), log: o.Log, began: time.Now()}
+	s.air.receive = s.receive
+	if o.TLS {
+		var err error
+		if s.issuer, err = newIssuer(time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	for n := 1; n <= o.Count; n++ {
+		s.cameras = append(s.cameras, newCamera(s, n))
+	}
+	return s, nil
+}
+
+// Start starts all cameras. Each says Hello after its random delay. When one
+// cannot start, none is left.
+func (s *Simulator) Start() error {
+	for _, c := range s.cameras {
+		if err := c.Start(); err != nil {
+			for _, started := range s.cameras {
+				_ = started.Vanish()
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// Close stops all cameras, which say Bye, and releases everything.
+func (s *Simulator) Close() error {
+	return s.stop(true)
+}
+
+// Kill is Close without Bye, like a loss of power.
+func (s *Simulator) Kill() error { return s.stop(false) }
+
+func (s *Simulator) stop(withBye bool) error {
+	if withBye {
+		var left []*Camera
+		for _, c := range s.cameras {
+			if c.sayBye() {
+				left = append(left, c)
+			}
+		}
+		if len(left) > 0 && !s.options.Once {
+			_ = backoff.Sleep(context.Background(), repeatDelay()) // it has no end
+			for _, c := range left {
+				c.sayBye()
+			}
+		}
+	}
+	var errs []error
+	for _, c := range s.cameras {
+		errs = append(errs, c.Vanish())
+	}
+	s.later.stop()
+	return errors.Join(errs...)
+}
+
+// Cameras returns them in the order of their numbers.
+func (s *Simulator) Cameras() []*Camera { return s.cameras }
+
+// Camera returns the camera of a number, from 1, or an error.
+func (s *Simulator) Camera(number int) (*Camera, error) {
+	if number < 1 || number > len(s.cameras) {
+		return nil, fmt.Errorf("there is no camera %d: they are numbered from 1 to %d", number, len(s.cameras))
+	}
+	return s.cameras[number-1], nil
+}
+
+// Roots trusts the certificates of the cameras; nil without TLS.
+func (s *Simulator) Roots() *x509.CertPool {
+	if s.issuer == nil {
+		return nil
+	}
+	return s.issuer.roots
+}
+
+// receive is what comes by UDP: to an address (the cameras there), or by
+// multicast (those of the interface).
+func (s *Simulator) receive(data []byte, from netip.AddrPort, at *socket) {
+	q, err := readQuestion(data)
+	if err != nil {
+		if !errors.Is(err, errNotAsked) {
+			s.log.Debug("a datagram is not understood", "from", from, "error", err)
+		}
+		return
+	}
+	if at.seen(from.String() + " " + q.id) {
+		return // it was sent again
+	}
+	for _, c := range s.cameras {
+		if via := c.hears(at); via != nil {
+			c.ask(q, from, via, at.group())
+		}
+	}
+}
+
+// later runs things at a later time, until it is stopped.
+type later struct {
+	mu      sync.Mutex
+	stopped bool
+	waiting map[*time.Timer]struct{}
+	running sync.WaitGroup
+}
+
+// maxWaiting bounds what waits to be sent: whoever floods with probes gets no
+// more answers than this for the time of a delay.
+const maxWaiting = 4 * MaxCameras
+
+// do runs f after d, at once if d is not positive. It may drop it.
+func (l *later) do(d time.Duration, f func()) {
+	l.mu.Lock()
+	if l.stopped || len(l.waiting) >= maxWaiting {
+		l.mu.Unlock()
+		return
+	}
+	l.running.Add(1)
+	if d <= 0 {
+		l.mu.Unlock()
+		defer l.running.Done()
+		f()
+		return
+	}
+	defer l.mu.Unlock()
+	if l.waiting == nil {
+		l.waiting = map[*time.Timer]struct{}{}
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(d, func() {
+		defer l.running.Done()
+		l.mu.Lock()
+		_, mine := l.waiting[timer]
+		delete(l.waiting, timer)
+		l.mu.Unlock()
+		if mine {
+			f()
+		}
+	})
+	l.waiting[timer] = struct{}{}
+}
+
+// stop drops what waits and waits for what runs.
+func (l *later) stop() {
+	l.mu.Lock()
+	l.stopped = true
+	for timer := range l.waiting {
+		delete(l.waiting, timer)
+		if timer.Stop() {
+			l.running.Done()
+		}
+	}
+	l.mu.Unlock()
+	l.running.Wait()
+}
+
+// endpoint is where a camera is.
+type endpoint struct {
+	at      netip.AddrPort // HTTP
+	rtsp    netip.AddrPort
+	on      *net.Interface
+	sends   *socket // from its address; receives what is sent to it alone
+	hears   *socket // the group's; nil if the interface has no multicast
+	close   context.CancelFunc
+	serving sync.WaitGroup
+}
