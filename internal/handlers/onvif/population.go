@@ -33,7 +33,8 @@ type known struct {
 	missed    int        // probes in a row
 	failed    int        // questions in a row
 	facts     *camera.Facts
-	problem   error // of the last question; nil if there was none
+	problem   error     // of the last question; nil if there was none
+	cause     time.Time // when the message came for which it is asked; zero if it is asked by the clock
 }
 
 type sighting struct {
@@ -81,7 +82,11 @@ func (p *population) hear(s camera.Sighting, announced bool, now time.Time) news
 		p.sources[k.first]++
 	}
 	k.missed = 0
-	return k.hear(sighting{s, now}, announced)
+	n := k.hear(sighting{s, now}, announced)
+	if n != nothing && k.cause.IsZero() {
+		k.cause = now
+	}
+	return n
 }
 
 func (k *known) hear(s sighting, announced bool) news {

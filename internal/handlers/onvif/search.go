@@ -44,6 +44,7 @@ func asking() schedule.Rhythm {
 func askingRefused() schedule.Rhythm {
 	r := asking()
 	r.Retry = backoff.Backoff{First: 10 * time.Minute, Max: 2 * time.Hour, Jitter: 0.2}
+	r.Least = time.Minute // whatever is announced
 	return r
 }
 
@@ -245,6 +246,7 @@ func (s *search) hear(h wsdiscovery.Heard) {
 			UUID: e.UUID, XAddrs: e.XAddrs, Scopes: e.Scopes, Version: e.Version,
 			From: h.From, Interface: h.Interface, Local: h.Local,
 		}
+		_, met := s.population.cameras[e.UUID]
 		switch s.population.hear(sighting, h.Kind == wsdiscovery.Hello, h.At) {
 		case nothing:
 			continue
@@ -254,11 +256,10 @@ func (s *search) hear(h wsdiscovery.Heard) {
 		case confirm:
 			s.schedule.Now(theProbe, h.At)
 		}
-		s.schedule.Set(e.UUID, asking(), h.At)
-		s.schedule.Now(e.UUID, h.At)
-		if s.since.IsZero() {
-			s.since = h.At
+		if !met {
+			s.schedule.Set(e.UUID, asking(), h.At)
 		}
+		s.schedule.Now(e.UUID, h.At)
 	}
 }
 
@@ -282,7 +283,7 @@ func (s *search) concerns(h wsdiscovery.Heard) bool {
 		}
 	}
 	if h.Interface != "" {
-		return s.details.Interfaces == nil || wsdiscovery.Matches(h.Interface, s.details.Interfaces)
+		return wsdiscovery.Wanted(h.Interface, s.details.Interfaces)
 	}
 	for _, k := range s.population.cameras { // that was missing and was probed
 		if slices.ContainsFunc(k.sightings, func(o sighting) bool { return o.From == h.From }) {
@@ -300,7 +301,7 @@ func (s *search) round(err error) {
 	for _, uuid := range lost {
 		s.log.Info("camera is lost: it has not answered several probes", "uuid", uuid, "probes", maxMissed)
 		s.schedule.Remove(uuid)
-		s.changed(now)
+		s.changed(time.Time{})
 	}
 	for _, uuid := range moved {
 		s.schedule.Now(uuid, now)
@@ -336,20 +337,21 @@ func (s *search) answered(r reply) {
 	if k.problem != nil {
 		before = problem(r.uuid, k)
 	}
-	now, outcome := time.Now(), schedule.Failed
+	now, outcome, rhythm, cause := time.Now(), schedule.Failed, asking(), k.cause
+	k.cause = time.Time{}
 	switch s.population.answered(r.uuid, r.facts, r.err) {
 	case asBefore:
 		outcome = schedule.Same
 	case changed:
 		outcome = schedule.Changed
-		s.changed(now)
+		s.changed(cause)
 	case refused:
-		s.schedule.Set(r.uuid, askingRefused(), now)
-		s.changed(now)
+		rhythm = askingRefused()
+		s.changed(cause)
 	case unanswered:
-		s.schedule.Set(r.uuid, asking(), now)
 		s.dirty = true
 	}
+	s.schedule.Set(r.uuid, rhythm, now)
 	s.schedule.Done(r.uuid, now, outcome)
 	if k.problem == nil {
 		s.dirty = s.dirty || before != ""
@@ -358,7 +360,8 @@ func (s *search) answered(r reply) {
 	}
 }
 
-// changed notes that the list of devices may be another.
+// changed notes that the list of devices may be another; at is when the message
+// came that has caused it, zero if none has.
 func (s *search) changed(at time.Time) {
 	s.found, s.dirty = true, true
 	if s.since.IsZero() {

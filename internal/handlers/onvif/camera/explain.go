@@ -27,7 +27,7 @@ func remedy(err error) string {
 	var (
 		auth     *soap.AuthError
 		redirect *soap.RedirectError
-		invalid  x509.CertificateInvalidError
+		expired  *soap.CertificateError
 		unknown  x509.UnknownAuthorityError
 		name     x509.HostnameError
 		record   tls.RecordHeaderError
@@ -36,15 +36,15 @@ func remedy(err error) string {
 	)
 	switch {
 	case errors.As(err, &auth) && auth.User == "":
-		return "give them in discoveryProperties, as username_default and password_default or by the camera's UUID"
+		return "give them in discoveryProperties (username_default and password_default, or by its UUID)"
 	case errors.As(err, &auth):
 		return "correct them in discoveryProperties; until then it is rarely tried again, since cameras lock accounts"
 	case errors.As(err, &redirect):
 		return "set the address or port of its ONVIF service right in the camera"
-	case errors.As(err, &invalid):
+	case errors.As(err, &expired):
 		return "renew the camera's certificate, or set insecureSkipTLSVerify in discoveryDetails"
 	case errors.As(err, &unknown), errors.As(err, &name):
-		return "give the authority of the camera's certificate as ca_certificates in discoveryProperties, or set " +
+		return "give who signed its certificate as ca_certificates in discoveryProperties, or set " +
 			"insecureSkipTLSVerify in discoveryDetails"
 	case errors.As(err, &record):
 		return "it does not speak TLS at the address that it names"

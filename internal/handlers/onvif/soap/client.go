@@ -225,7 +225,7 @@ func (c *Client) post(ctx context.Context, body []byte, authorization string) (r
 		if errors.As(err, &asked) {
 			err = asked.Err
 		}
-		return reply{}, err
+		return reply{}, steady(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
@@ -233,7 +233,7 @@ func (c *Client) post(ctx context.Context, body []byte, authorization string) (r
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
 	if err != nil {
-		return reply{}, fmt.Errorf("read the answer: %w", err)
+		return reply{}, fmt.Errorf("read the answer: %w", steady(err))
 	}
 	if len(answer) > MaxBody {
 		return reply{}, ErrTooLarge

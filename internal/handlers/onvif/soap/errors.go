@@ -1,11 +1,14 @@
 package soap
 
 import (
+	"crypto/x509"
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
 	"github.com/akri-go/akri/internal/shorten"
@@ -115,6 +118,34 @@ func readFault(body []byte) *Fault {
 func localName(s string) string {
 	s = strings.TrimSpace(s)
 	return shorten.Text(s[strings.LastIndexByte(s, ':')+1:], 64)
+}
+
+// CertificateError says that the time of a camera's certificate is over, or has
+// not come.
+type CertificateError struct {
+	From, To time.Time
+	err      error
+}
+
+func (e *CertificateError) Error() string {
+	return fmt.Sprintf("its certificate is good from %s to %s only", e.From.Format(time.DateOnly), e.To.Format(time.DateOnly))
+}
+
+// Unwrap returns the error of package x509.
+func (e *CertificateError) Unwrap() error { return e.err }
+
+// steady makes an error of the network whose text is the same each time: without
+// the time, and without the port that the kernel has chosen.
+func steady(err error) error {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil {
+		return &CertificateError{From: invalid.Cert.NotBefore, To: invalid.Cert.NotAfter, err: err}
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fmt.Errorf("%s: %w", op.Op, op.Err)
+	}
+	return err
 }
 
 // IsAuth tells whether an error is an [*AuthError].

@@ -60,7 +60,10 @@ var insideNode = []string{
 func Suitable(all []Interface, patterns []string) []Interface {
 	var list []Interface
 	for _, i := range all {
-		if i.Flags&net.FlagUp == 0 || len(i.sources()) == 0 || !wanted(i, patterns) {
+		if i.Flags&net.FlagUp == 0 || len(i.sources()) == 0 || !Wanted(i.Name, patterns) {
+			continue
+		}
+		if patterns == nil && (i.Flags&net.FlagMulticast == 0 || i.Flags&(net.FlagLoopback|net.FlagPointToPoint) != 0) {
 			continue
 		}
 		list = append(list, i)
@@ -68,14 +71,13 @@ func Suitable(all []Interface, patterns []string) []Interface {
 	return list[:min(len(list), maxInterfaces)]
 }
 
-func wanted(i Interface, patterns []string) bool {
+// Wanted tells whether an interface of a name is one on which to look, by its
+// name alone.
+func Wanted(name string, patterns []string) bool {
 	if patterns != nil {
-		return Matches(i.Name, patterns)
+		return Matches(name, patterns)
 	}
-	if i.Flags&net.FlagMulticast == 0 || i.Flags&(net.FlagLoopback|net.FlagPointToPoint) != 0 {
-		return false
-	}
-	return !slices.ContainsFunc(insideNode, func(begin string) bool { return strings.HasPrefix(i.Name, begin) })
+	return name != "lo" && !slices.ContainsFunc(insideNode, func(begin string) bool { return strings.HasPrefix(name, begin) })
 }
 
 // Matches tells whether a pattern matches the name.
