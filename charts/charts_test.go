@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
+	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
 
@@ -25,7 +27,7 @@ var everything = []string{
 	"debugEcho.discovery.enabled=true", "debugEcho.configuration.enabled=true",
 	"custom.discovery.enabled=true", "custom.discovery.image.repository=example.org/handler",
 	"custom.configuration.enabled=true", "custom.configuration.discoveryHandlerName=mine",
-	"onvif.configuration.enabled=true", "opcua.configuration.enabled=true",
+	"onvif.configuration.enabled=true", "opcua.discovery.enabled=true", "opcua.configuration.enabled=true",
 	"udev.configuration.brokerPod.image.repository=b", "debugEcho.configuration.brokerPod.image.repository=b",
 	"custom.configuration.brokerJob.image.repository=b", "onvif.configuration.brokerPod.image.repository=b",
 	"opcua.configuration.brokerPod.image.repository=b", "opcua.configuration.mountCertificates=true",
@@ -61,6 +63,7 @@ func TestObjects(t *testing.T) {
 		{"defaults", nil, base},
 		{"udev", []string{"udev.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-udev-discovery-daemonset")},
 		{"debugEcho", []string{"debugEcho.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-debug-echo-discovery-daemonset")},
+		{"opcua", []string{"opcua.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-opcua-discovery-daemonset")},
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
 		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
@@ -84,7 +87,7 @@ func TestObjects(t *testing.T) {
 			"onvif.configuration.brokerPod.image.repository=nginx"}, alone...), []string{"Configuration/akri-onvif"}},
 		{"udev Configuration alone", append([]string{"udev.configuration.enabled=true",
 			`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="null"`}, alone...), []string{"Configuration/akri-udev"}},
-		{"keys without effect", []string{"onvif.discovery.enabled=true", "opcua.discovery.enabled=true",
+		{"keys without effect", []string{"onvif.discovery.enabled=true",
 			"webhookConfiguration.certImage.tag=v1", "webhookConfiguration.tolerations={}", "cleanupHook.enabled=true",
 			"kubernetesDistro=k3s", "agent.host.containerRuntimeSocket=/run/c.sock"}, base},
 	} {
@@ -233,7 +236,7 @@ func TestFullAgent(t *testing.T) {
 	pod := ds.Spec.Template.Spec
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
-		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--builtin=udev,debugEcho"}
+		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--builtin=udev,opcua,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}
@@ -261,6 +264,7 @@ func TestDiscovery(t *testing.T) {
 	}{
 		{"akri-udev-discovery", []string{"udev"}, map[string]string{"/var/lib/akri": "/var/lib/akri", "/run/udev": "/run/udev", "/run/node-mounts": "/proc/1/mountinfo"}, true},
 		{"akri-debug-echo-discovery", []string{"debugEcho"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
+		{"akri-opcua-discovery", []string{"opcua"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-custom-discovery", nil, map[string]string{"/var/lib/akri": "/var/lib/akri"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -413,6 +417,7 @@ func TestConfigurations(t *testing.T) {
 	if len(pod.Volumes) != 1 || pod.Containers[0].VolumeMounts[0].MountPath != "/etc/opcua-certs/client-pki" {
 		t.Errorf("certificates: %v", pod.Volumes)
 	}
+	opcuaDetails(t)
 
 	c, pod = render(t, "debugEcho.configuration.enabled=true").configuration(t, "akri-debug-echo")
 	if c.Spec.BrokerSpec != nil || pod != nil || c.Spec.InstanceServiceSpec != nil {
@@ -422,6 +427,35 @@ func TestConfigurations(t *testing.T) {
 	c, _ = render(t, "debugEcho.configuration.enabled=true", "debugEcho.configuration.discoveryDetails="+text).configuration(t, "akri-debug-echo")
 	if got := strings.TrimSpace(c.Spec.DiscoveryHandler.DiscoveryDetails); got != strings.TrimSpace(text) {
 		t.Errorf("details given as text: %q", got)
+	}
+}
+
+// opcuaDetails checks that what the values say of OPC UA is what the handler
+// takes, in upstream's form.
+func opcuaDetails(t *testing.T) {
+	t.Helper()
+	for _, c := range []struct {
+		set      []string
+		interval time.Duration
+	}{
+		{nil, 10 * time.Second},
+		{[]string{"discoveryUrls={opc.tcp://a:1,opc.tcp://b}", "interval=1m", "applicationNames=null", "productUris.items={p}"},
+			time.Minute},
+	} {
+		set := []string{"opcua.configuration.enabled=true"}
+		for _, s := range c.set {
+			set = append(set, "opcua.configuration.discoveryDetails."+s)
+		}
+		conf, _ := render(t, set...).configuration(t, "akri-opcua")
+		details := conf.Spec.DiscoveryHandler.DiscoveryDetails
+		got, err := opcua.Parse(details)
+		if err != nil || got.Interval != c.interval || !strings.Contains(details, "opcuaDiscoveryMethod:\n  standard:\n    discoveryUrls:") {
+			t.Errorf("%v: %v in\n%s", c.set, err, details)
+		}
+		if c.set != nil && (len(got.URLs) != 2 || got.ProductURIs.Passes("q") || !got.Names.Passes("q")) ||
+			c.set == nil && (len(got.URLs) != 1 || !got.Names.Passes("q")) {
+			t.Errorf("%v: %+v", c.set, got)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // A discovery handler reads what strangers send and is not trusted: whatever is
 // enabled, it has no way to the API server or to root on the node.
 func TestHandlersAreContained(t *testing.T) {
-	network := []string{"udev.discovery.useNetworkConnection=true", "udev.discovery.hostNetwork=true",
+	network := []string{"udev.discovery.useNetworkConnection=true", "udev.discovery.hostNetwork=true", "opcua.discovery.hostNetwork=true",
 		"udev.discovery.securityContext.runAsUser=7", "custom.discovery.useNetworkConnection=true"}
 	for name, set := range map[string][]string{"all": everything, "all, on the network": append(slices.Clone(everything), network...)} {
 		r := render(t, set...)
@@ -36,7 +36,7 @@ func TestHandlersAreContained(t *testing.T) {
 				t.Errorf("%s: %s: runs as %v", name, key, sc)
 			}
 		}
-		if handlers != 3 {
+		if handlers != 4 {
 			t.Errorf("%s: %d handlers", name, handlers)
 		}
 	}
@@ -139,6 +139,7 @@ func TestUpgradeFromUpstream(t *testing.T) {
 		"DaemonSet/akri-agent-daemonset":                "akri-agent",
 		"DaemonSet/akri-udev-discovery-daemonset":       "akri-udev-discovery",
 		"DaemonSet/akri-debug-echo-discovery-daemonset": "akri-debug-echo-discovery",
+		"DaemonSet/akri-opcua-discovery-daemonset":      "akri-opcua-discovery",
 		"Deployment/akri-controller-deployment":         "akri-controller",
 	} {
 		var workload struct {

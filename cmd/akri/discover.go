@@ -17,6 +17,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/all"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
+	opcuadetails "github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/setup"
 	udevdetails "github.com/akri-go/akri/internal/handlers/udev/details"
 	"github.com/akri-go/akri/internal/handlers/udev/rule"
@@ -37,6 +38,7 @@ func newDiscoverCommand() *cobra.Command {
 		Long: `Run a discovery handler on this machine and show which devices it finds.
 It needs neither a cluster nor root, and changes nothing.
 
+` + needs() + `
 Say what to look for with one of the commands below, or with the manifest of a
 Configuration: its discoveryHandler is then asked as the agent would ask it.
 
@@ -79,6 +81,9 @@ numbers and their like are blanked, unless --keep-serials is given.`,
 					return err
 				}
 			}
+			if kind.Name == opcuadetails.Name {
+				start = startOpcua
+			}
 			return d.run(cmd, kind, start, req)
 		},
 	}
@@ -110,11 +115,22 @@ numbers and their like are blanked, unless --keep-serials is given.`,
 			cmd.AddCommand(newDiscoverUdevCommand(kind))
 		case echodetails.Name:
 			cmd.AddCommand(newDiscoverDebugEchoCommand(kind))
+		case opcuadetails.Name:
+			cmd.AddCommand(newDiscoverOpcuaCommand(kind))
 		default:
 			cmd.AddCommand(newDiscoverDetailsCommand(kind))
 		}
 	}
 	return cmd
+}
+
+// needs says what each handler finds, and what it needs for that.
+func needs() string {
+	var text strings.Builder
+	for _, kind := range all.Kinds() {
+		fmt.Fprintf(&text, "%s: %s.\n  %s\n", kind.Name, kind.Summary, strings.ReplaceAll(kind.About, "\n", "\n  "))
+	}
+	return text.String()
 }
 
 func newDiscoverDebugEchoCommand(kind all.Kind) *cobra.Command {
@@ -217,7 +233,7 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 	if err != nil {
 		return exitcode.AsUsage(err)
 	}
-	p, err := newPrinter(cmd.OutOrStdout(), d.output, d.tree)
+	p, err := newPrinter(cmd.OutOrStdout(), d.output, kind.Name, d.tree)
 	if err != nil {
 		return exitcode.AsUsage(err)
 	}

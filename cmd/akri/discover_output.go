@@ -65,8 +65,10 @@ type printer struct {
 	format string
 	tree   *sysfs.Tree // for the columns that reports do not have; may be nil
 	last   map[string]discovery.Device
-	rows   map[string][]string // of the devices in last
-	now    func() time.Time
+	// columns are those of the table.
+	columns []column
+	rows    map[string][]string // of the devices in last
+	now     func() time.Time
 
 	configuration, node string // of which Instances would be
 	shared              bool
@@ -80,30 +82,32 @@ func (p *printer) instance(d discovery.Device) string {
 	return v0.InstanceName(p.configuration, v0.DeviceHash(d.ID, p.node, p.shared))
 }
 
-func newPrinter(out io.Writer, format string, tree *sysfs.Tree) (*printer, error) {
+// newPrinter makes a printer for the devices of a kind of handler.
+func newPrinter(out io.Writer, format, kind string, tree *sysfs.Tree) (*printer, error) {
 	if !slices.Contains([]string{"table", "json", "yaml"}, format) {
 		return nil, fmt.Errorf("unknown format %q: choose table, json or yaml", format)
 	}
-	return &printer{out: out, format: format, tree: tree, rows: map[string][]string{}, now: time.Now}, nil
+	p := &printer{out: out, format: format, tree: tree, rows: map[string][]string{}, now: time.Now}
+	p.columns = p.columnsOf(kind)
+	return p, nil
 }
-
-var header = []string{"NODES", "SUBSYSTEM", "DRIVER", "INSTANCE", "ID"}
 
 // row returns the columns of a device. Those of a removed device are as they were.
 func (p *printer) row(d discovery.Device) []string {
-	var nodes []string
-	for _, s := range d.DeviceSpecs {
-		nodes = append(nodes, s.HostPath)
-	}
-	row := []string{strings.Join(nodes, ","), "", "", p.instance(d), d.ID}
-	if devpath := cmp.Or(d.Properties["UDEV_DEVPATH"], d.ID); p.tree != nil && strings.HasPrefix(devpath, "/devices/") {
-		dev := p.tree.View().At(devpath)
-		row[1], row[2] = dev.Subsystem(), dev.Driver()
-	}
-	for i, c := range row {
-		row[i] = printable(cmp.Or(c, "-"))
+	row := make([]string, len(p.columns))
+	for i, c := range p.columns {
+		row[i] = printable(cmp.Or(c.of(d), "-"))
 	}
 	return row
+}
+
+// titles returns those of the columns.
+func (p *printer) titles() []string {
+	titles := make([]string, len(p.columns))
+	for i, c := range p.columns {
+		titles[i] = c.title
+	}
+	return titles
 }
 
 // printable keeps names from controlling the terminal.
@@ -134,7 +138,7 @@ func (p *printer) list(devices []discovery.Device) error {
 		return err
 	}
 	w := tabwriter.NewWriter(p.out, 0, 8, 3, ' ', 0)
-	fmt.Fprintln(w, strings.Join(header, "\t"))
+	fmt.Fprintln(w, strings.Join(p.titles(), "\t"))
 	for _, d := range devices {
 		fmt.Fprintln(w, strings.Join(p.row(d), "\t"))
 	}
@@ -203,7 +207,10 @@ func (p *printer) change(c change) error {
 		}
 		return p.yaml(c)
 	}
-	r := p.rows[c.Device.ID]
-	_, err := fmt.Fprintf(p.out, "%s  %-8s %-16s %-12s %-16s %-20s %s\n", c.Time.Format("15:04:05.000"), c.Event, r[0], r[1], r[2], r[3], r[4])
+	line := fmt.Sprintf("%s  %-8s", c.Time.Format("15:04:05.000"), c.Event)
+	for i, cell := range p.rows[c.Device.ID] {
+		line += fmt.Sprintf(" %-*s", p.columns[i].width, cell)
+	}
+	_, err := fmt.Fprintln(p.out, strings.TrimRight(line, " "))
 	return err
 }

@@ -213,7 +213,7 @@ func TestChanges(t *testing.T) {
 `,
 	} {
 		var out bytes.Buffer
-		p, err := newPrinter(&out, format, tree)
+		p, err := newPrinter(&out, format, "udev", tree)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,6 +59,10 @@ func TestRules(t *testing.T) {
 			Not: []string{helm},
 		}},
 		{name: "the API is alone", Rule: Rule{From: []string{"./api/..."}, Not: []string{"./..."}}},
+		{name: "no program links the OPC UA library that its peer in tests is", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./internal/handlers/opcua/opcuatest"},
+			Not: []string{"github.com/gopcua/..."},
+		}},
 		{name: "nothing depends on programs and tests", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./cmd/...", "./test/..."}, Not: []string{"./cmd/...", "./test/..."},
 		}},

@@ -9,6 +9,7 @@ package handlers
 
 import (
 	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
 
@@ -32,7 +33,7 @@ func Kinds() []Kind {
 	return []Kind{
 		{Name: udev.Name, Summary: udev.Summary, About: udev.About, Check: udev.Check},
 		{Name: debugecho.Name, Summary: debugecho.Summary, About: debugecho.About, Check: debugecho.Check},
+		{Name: opcua.Name, Shared: true, Summary: opcua.Summary, About: opcua.About, Check: opcua.Check},
 		{Name: "onvif", Shared: true},
-		{Name: "opcua", Shared: true},
 	}
 }

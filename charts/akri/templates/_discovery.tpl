@@ -3,8 +3,8 @@ Our own handlers, which each have a key of the values and a template of this nam
 and those to come, which have the key and Configurations. They are the kinds of
 internal/handlers, as a test says.
 */}}
-{{- define "akri.handlers" -}}udev debugEcho{{- end }}
-{{- define "akri.handlersToCome" -}}onvif opcua{{- end }}
+{{- define "akri.handlers" -}}udev debugEcho opcua{{- end }}
+{{- define "akri.handlersToCome" -}}onvif{{- end }}
 
 {{/*
 The DaemonSet of a discovery handler.

@@ -8,6 +8,8 @@ import (
 	"github.com/akri-go/akri/internal/handlers"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	"github.com/akri-go/akri/internal/handlers/opcua"
+	opcuadetails "github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/setup"
 	"github.com/akri-go/akri/internal/handlers/udev"
 	udevdetails "github.com/akri-go/akri/internal/handlers/udev/details"
@@ -25,6 +27,8 @@ func setups() map[string]setup.Func {
 	return map[string]setup.Func{
 		udevdetails.Name: udev.Setup,
 		echodetails.Name: debugecho.Setup,
+
+		opcuadetails.Name: opcua.Setup,
 	}
 }
 

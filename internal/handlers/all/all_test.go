@@ -72,7 +72,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%q: %v", name, k)
 		}
 	}
-	if got := Names("or"); got != "udev or debugEcho" {
+	if got := Names("or"); got != "udev, debugEcho or opcua" {
 		t.Errorf("%q", got)
 	}
 }

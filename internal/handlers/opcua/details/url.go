@@ -1,0 +1,126 @@
+package details
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Scheme is that of OPC UA over TCP, the only transport that is asked.
+const Scheme = "opc.tcp"
+
+const (
+	defaultPort = "4840" // registered for opc.tcp
+	maxURL      = 1024   // bytes; an agent takes no longer id
+)
+
+// URL is that of a server: opc.tcp://host:port/path.
+type URL struct {
+	// Host is a name in lower case, or an address as it is written by net/netip.
+	Host string
+	Port string
+	// rest is the path and what follows it.
+	rest string
+	text string // as it was written
+}
+
+// ParseURL parses a URL. Without a port it has 4840. Errors are for whoever has
+// written it.
+func ParseURL(text string) (URL, error) {
+	if len(text) > maxURL {
+		return URL{}, fmt.Errorf("%d bytes, at most %d are allowed", len(text), maxURL)
+	}
+	wrong := func(why string) (URL, error) {
+		return URL{}, fmt.Errorf("%.64q: %s, such as opc.tcp://plc.example:4840", text, why)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
+		return wrong("has white space; give a URL")
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return wrong("is no URL; give one")
+	case u.Scheme != Scheme:
+		return wrong("is not asked: only " + Scheme + " is; give such a URL")
+	case u.User != nil:
+		return wrong("has a user, which discovery does not need; give a URL without")
+	case u.Opaque != "" || u.Hostname() == "":
+		return wrong("names no host; give a URL with one")
+	}
+	host, err := cleanHost(u.Hostname())
+	if err != nil {
+		return wrong(err.Error() + "; give a URL with a host")
+	}
+	port := u.Port()
+	if port == "" {
+		port = defaultPort
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return wrong("has a port that is none; give one from 1 to 65535")
+	}
+	_, rest, _ := strings.Cut(text, "//")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[i:]
+	} else {
+		rest = ""
+	}
+	result := URL{Host: host, Port: port, rest: rest, text: text}
+	if u.Port() == "" {
+		result.text = result.String()
+	}
+	return result, nil
+}
+
+// cleanHost returns a host as it is compared and looked up.
+func cleanHost(host string) (string, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().String(), nil
+	}
+	if len(host) > 253 {
+		return "", errors.New("has a host of more than 253 bytes")
+	}
+	for _, c := range []byte(host) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return "", fmt.Errorf("has a host with %q", rune(c))
+		}
+	}
+	return strings.ToLower(host), nil
+}
+
+// IP returns the host if it is an address.
+func (u URL) IP() (netip.Addr, bool) {
+	ip, err := netip.ParseAddr(u.Host)
+	return ip, err == nil
+}
+
+// At returns the URL with another host.
+func (u URL) At(host string) URL {
+	u.Host = host
+	u.text = u.String()
+	return u
+}
+
+// Address returns host:port.
+func (u URL) Address() string { return net.JoinHostPort(u.Host, u.Port) }
+
+// Text returns the URL as it was written, but with a port.
+func (u URL) Text() string { return u.text }
+
+// String returns the URL in its plainest form.
+func (u URL) String() string { return Scheme + "://" + u.Address() + u.rest }
+
+// Key is the same for URLs of one place: those that differ in the case of the
+// host, in the port being named, or in a lone slash at the end.
+func (u URL) Key() string {
+	if u.rest == "/" {
+		u.rest = ""
+	}
+	return u.String()
+}

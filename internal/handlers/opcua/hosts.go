@@ -1,0 +1,59 @@
+package opcua
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/akri-go/akri/internal/handlers/opcua/details"
+)
+
+// hosts remembers what the hosts are that one discovery URL tells of, so that a
+// name server that comes and goes changes no URL, and with it no device's id. A
+// name that once was found is as it was from then on, for as long as it is told
+// of; one that was not is looked up again after [recheck]. It is for one
+// goroutine at a time.
+type hosts struct {
+	known map[string]host
+	asked map[string]bool // since forget
+}
+
+type host struct {
+	addresses []netip.Addr
+	err       error // it was not found
+	at        time.Time
+}
+
+// recheck is after how long a host that was not found is looked up again.
+const recheck = 5 * time.Minute
+
+// find returns the addresses of a URL's host.
+func (h *hosts) find(ctx context.Context, n network, u details.URL, now time.Time) ([]netip.Addr, error) {
+	if h.known == nil {
+		h.known, h.asked = map[string]host{}, map[string]bool{}
+	}
+	h.asked[u.Host] = true
+	old, known := h.known[u.Host]
+	if known && (old.err == nil || now.Sub(old.at) < recheck) {
+		return old.addresses, old.err
+	}
+	addresses, err := n.addresses(ctx, u)
+	if err != nil && !notFound(err) {
+		if known {
+			return old.addresses, old.err
+		}
+		return nil, err
+	}
+	h.known[u.Host] = host{addresses, err, now}
+	return addresses, err
+}
+
+// forget forgets the hosts that were not asked for since it was called last.
+func (h *hosts) forget() {
+	for name := range h.known {
+		if !h.asked[name] {
+			delete(h.known, name)
+		}
+	}
+	clear(h.asked)
+}

@@ -1,0 +1,67 @@
+package opcuatest
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/gopcua/opcua/server"
+	"github.com/gopcua/opcua/ua"
+)
+
+// Gopcua starts a server of the library gopcua on the loopback, and returns its
+// address and its URL.
+func Gopcua(t testing.TB) (address, url string) {
+	t.Helper()
+	// The server cannot say which port it got, so one is found for it.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().(*net.TCPAddr)
+	l.Close()
+	s := server.New(
+		server.EnableSecurity("None", ua.MessageSecurityModeNone), server.EnableAuthMode(ua.UserTokenTypeAnonymous),
+		server.EndPoint("127.0.0.1", at.Port), server.ServerName("gopcua"))
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := s.Start(ctx); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = s.Close()
+	})
+	return at.String(), "opc.tcp://" + at.String()
+}
+
+// Record returns what the server at an address says to whoever is asked to talk
+// to it.
+func Record(t testing.TB, address string, talk func(net.Conn)) []byte {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{Conn: conn}
+	talk(r)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return bytes.Clone(r.said.Bytes())
+}
+
+type recorder struct {
+	net.Conn
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+func (r *recorder) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	r.mu.Lock()
+	r.said.Write(p[:n])
+	r.mu.Unlock()
+	return n, err
+}

@@ -1,0 +1,59 @@
+// Runs OPC UA servers and a discovery server of node-opcua as it is told, one
+// command a line on standard input, and answers each with a line of JSON. Its
+// argument is a folder for certificates. It ends with its input.
+"use strict";
+const path = require("path");
+const readline = require("readline");
+const { OPCUAServer, RegisterServerMethod } = require("node-opcua-server");
+const { OPCUADiscoveryServer } = require("node-opcua-server-discovery");
+const { OPCUACertificateManager } = require("node-opcua-certificate-manager");
+
+// Standard output is for answers.
+console.log = console.error;
+
+const running = new Map();
+const pki = (name) => new OPCUACertificateManager({
+  automaticallyAcceptUnknownCertificate: true, rootFolder: path.join(process.argv[2], name),
+});
+
+const commands = {
+  // {do: "lds", name, port}
+  async lds({ name, port }) {
+    const server = new OPCUADiscoveryServer({
+      port, serverCertificateManager: pki(name), serverInfo: { applicationUri: "urn:test:" + name },
+    });
+    await server.start();
+    running.set(name, server);
+  },
+  // {do: "server", name, port, lds: URL or ""}
+  async server({ name, port, lds }) {
+    const server = new OPCUAServer({
+      port, resourcePath: "/" + name, nodeset_filename: [],
+      serverCertificateManager: pki(name), userCertificateManager: pki(name + "-users"),
+      serverInfo: { applicationUri: "urn:test:" + name, productUri: "urn:test:product", applicationName: { text: name } },
+      registerServerMethod: lds ? RegisterServerMethod.LDS : RegisterServerMethod.HIDDEN,
+      discoveryServerEndpointUrl: lds,
+    });
+    await server.initialize();
+    const registered = lds && new Promise((done) => server.once("serverRegistered", done));
+    await server.start();
+    await registered;
+    running.set(name, server);
+  },
+  // {do: "stop", name}
+  async stop({ name }) {
+    await running.get(name).shutdown(0);
+    running.delete(name);
+  },
+};
+
+readline.createInterface({ input: process.stdin }).on("line", async (line) => {
+  const command = JSON.parse(line);
+  let error = "";
+  try {
+    await commands[command.do](command);
+  } catch (e) {
+    error = String(e.stack || e);
+  }
+  process.stdout.write(JSON.stringify({ error }) + "\n");
+}).on("close", () => process.exit(0));

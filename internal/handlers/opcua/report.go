@@ -1,0 +1,125 @@
+package opcua
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/opcua/details"
+	"github.com/akri-go/akri/internal/handlers/opcua/ua"
+	"github.com/akri-go/akri/internal/shorten"
+)
+
+// The properties of a device.
+const (
+	PropertyURL      = "OPCUA_DISCOVERY_URL" // upstream's
+	PropertyURI      = "OPCUA_APPLICATION_URI"
+	PropertyName     = "OPCUA_APPLICATION_NAME"
+	PropertyProduct  = "OPCUA_PRODUCT_URI"
+	PropertyPolicies = "OPCUA_SECURITY_POLICIES"
+	PropertyModes    = "OPCUA_SECURITY_MODES"
+)
+
+const (
+	// maxServers is how many devices a Configuration has at most, and maxBytes how
+	// much all their properties take.
+	maxServers = 1000
+	maxBytes   = 2 << 20
+	maxNote    = 512 // bytes; agents show no more
+)
+
+// Plan returns what there is to report, given what each discovery URL has to say.
+// Of servers with one URL the first counts. Each device's id is its URL, as
+// upstream's.
+func Plan(d details.Details, states []state) discovery.Report {
+	var (
+		r     discovery.Report
+		notes []string
+		taken = map[string]string{} // application URIs, by the key of the URL
+		size  int
+		over  int
+	)
+	for _, st := range states {
+		if st.problem != "" {
+			notes = append(notes, st.problem)
+		}
+	}
+	for i, st := range states {
+		if !st.settled && st.problem == "" {
+			notes = append(notes, fmt.Sprintf("%s: not all is known yet", shorten.Text(d.URLs[i].Text(), 100)))
+		}
+		for _, reason := range st.leftOut[:min(len(st.leftOut), 3)] {
+			notes = append(notes, fmt.Sprintf("%s: %s", shorten.Text(d.URLs[i].Text(), 100), shorten.Text(reason, 160)))
+		}
+		for _, v := range st.servers {
+			if v.problem != "" {
+				notes = append(notes, "what it offers is not known: "+v.problem)
+			}
+			app, ok := v.application(d)
+			if !ok {
+				continue
+			}
+			key := v.url.Key()
+			if uri, there := taken[key]; there {
+				if uri != app.URI {
+					notes = append(notes, fmt.Sprintf("%s: two servers say that they are there, %q counts and %q does not",
+						v.url.Text(), uri, app.URI))
+				}
+				continue
+			}
+			device := v.device(app)
+			if size += bytesOf(device); len(r.Devices) == maxServers || size > maxBytes {
+				over++
+				continue
+			}
+			taken[key] = app.URI
+			r.Devices = append(r.Devices, device)
+		}
+	}
+	if over > 0 {
+		notes = slices.Insert(notes, 0, fmt.Sprintf("%d servers are left out: there are more than %d, or their texts are too long; "+
+			"name fewer URLs or filter", over, maxServers))
+	}
+	slices.SortFunc(r.Devices, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
+	r.Note = shorten.Text(strings.Join(slices.Compact(notes), "; "), maxNote)
+	return r
+}
+
+// application returns what the server is, and whether it is wanted. Of one that
+// was heard of, it says so itself.
+func (v *server) application(d details.Details) (ua.Application, bool) {
+	if v.app != nil {
+		return *v.app, true
+	}
+	if v.offers == nil {
+		return ua.Application{}, false
+	}
+	return v.offers.Server, wants(d, v.offers.Server)
+}
+
+func (v *server) device(app ua.Application) discovery.Device {
+	properties := map[string]string{PropertyURL: v.url.Text()}
+	offers := ua.Endpoints{}
+	if v.offers != nil {
+		offers = *v.offers
+	}
+	for name, value := range map[string]string{
+		PropertyURI: app.URI, PropertyName: app.Name, PropertyProduct: app.ProductURI,
+		PropertyPolicies: strings.Join(offers.Policies, ","), PropertyModes: strings.Join(offers.Modes, ","),
+	} {
+		if value != "" {
+			properties[name] = value
+		}
+	}
+	return discovery.Device{ID: v.url.Text(), Properties: properties}
+}
+
+func bytesOf(d discovery.Device) int {
+	n := len(d.ID)
+	for name, value := range d.Properties {
+		n += len(name) + len(value)
+	}
+	return n
+}
