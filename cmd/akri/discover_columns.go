@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/onvif"
+	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/handlers/opcua"
 	opcuadetails "github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/udev/sysfs"
@@ -25,6 +27,12 @@ func (p *printer) columnsOf(kind string) []column {
 		return column{title, width, func(d discovery.Device) string { return d.Properties[name] }}
 	}
 	switch kind {
+	case onvifdetails.Name:
+		return []column{
+			property("NAME", 20, onvif.PropertyName), property("ADDRESS", 15, onvif.PropertyIPAddress),
+			property("MANUFACTURER", 16, onvif.PropertyManufacturer), property("MODEL", 16, onvif.PropertyModel),
+			property("LOCATION", 12, onvif.PropertyLocation), instance, property("URL", 0, onvif.PropertyURL),
+		}
 	case opcuadetails.Name:
 		return []column{
 			property("NAME", 24, opcua.PropertyName), {"URL", 36, id.of}, property("SECURITY", 24, opcua.PropertyModes),

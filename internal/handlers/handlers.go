@@ -9,6 +9,7 @@ package handlers
 
 import (
 	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
@@ -23,17 +24,16 @@ type Kind struct {
 	// it needs and does. Lines of About have at most 76 characters.
 	Summary, About string
 	// Check tells whether discoveryDetails can be used, and what its author
-	// should know if they can. It is nil for a kind that this version does not have,
-	// whose name is known because Configurations of upstream Akri use it.
+	// should know if they can.
 	Check func(discoveryDetails string) (warnings []string, err error)
 }
 
-// Kinds returns all kinds, those that this version does not have last.
+// Kinds returns all kinds.
 func Kinds() []Kind {
 	return []Kind{
 		{Name: udev.Name, Summary: udev.Summary, About: udev.About, Check: udev.Check},
 		{Name: debugecho.Name, Summary: debugecho.Summary, About: debugecho.About, Check: debugecho.Check},
+		{Name: onvif.Name, Shared: true, Summary: onvif.Summary, About: onvif.About, Check: onvif.Check},
 		{Name: opcua.Name, Shared: true, Summary: opcua.Summary, About: opcua.About, Check: opcua.Check},
-		{Name: "onvif", Shared: true},
 	}
 }

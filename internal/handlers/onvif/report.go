@@ -14,27 +14,27 @@ import (
 
 // What brokers read of a camera. The first four are upstream's.
 const (
-	propertyURL          = "ONVIF_DEVICE_SERVICE_URL"
-	propertyUUID         = "ONVIF_DEVICE_UUID"
-	propertyIPAddress    = "ONVIF_DEVICE_IP_ADDRESS"
-	propertyMACAddress   = "ONVIF_DEVICE_MAC_ADDRESS"
-	propertyManufacturer = "ONVIF_DEVICE_MANUFACTURER"
-	propertyModel        = "ONVIF_DEVICE_MODEL"
-	propertyFirmware     = "ONVIF_DEVICE_FIRMWARE_VERSION"
-	propertySerial       = "ONVIF_DEVICE_SERIAL_NUMBER"
-	propertyHardware     = "ONVIF_DEVICE_HARDWARE_ID"
-	propertyName         = "ONVIF_DEVICE_NAME"
-	propertyLocation     = "ONVIF_DEVICE_LOCATION"
+	PropertyURL          = "ONVIF_DEVICE_SERVICE_URL"
+	PropertyUUID         = "ONVIF_DEVICE_UUID"
+	PropertyIPAddress    = "ONVIF_DEVICE_IP_ADDRESS"
+	PropertyMACAddress   = "ONVIF_DEVICE_MAC_ADDRESS"
+	PropertyManufacturer = "ONVIF_DEVICE_MANUFACTURER"
+	PropertyModel        = "ONVIF_DEVICE_MODEL"
+	PropertyFirmware     = "ONVIF_DEVICE_FIRMWARE_VERSION"
+	PropertySerial       = "ONVIF_DEVICE_SERIAL_NUMBER"
+	PropertyHardware     = "ONVIF_DEVICE_HARDWARE_ID"
+	PropertyName         = "ONVIF_DEVICE_NAME"
+	PropertyLocation     = "ONVIF_DEVICE_LOCATION"
 )
 
 // device makes the Device of a camera.
 func device(uuid string, f camera.Facts) discovery.Device {
-	d := discovery.Device{ID: uuid, Properties: map[string]string{propertyURL: f.URL, propertyUUID: uuid}}
+	d := discovery.Device{ID: uuid, Properties: map[string]string{PropertyURL: f.URL, PropertyUUID: uuid}}
 	for name, value := range map[string]string{
-		propertyIPAddress: f.Address.WithZone("").String(), propertyMACAddress: f.MAC,
-		propertyManufacturer: f.Manufacturer, propertyModel: f.Model, propertyFirmware: f.Firmware,
-		propertySerial: f.Serial, propertyHardware: f.Hardware,
-		propertyName: f.Name(), propertyLocation: f.Location(),
+		PropertyIPAddress: f.Address.WithZone("").String(), PropertyMACAddress: f.MAC,
+		PropertyManufacturer: f.Manufacturer, PropertyModel: f.Model, PropertyFirmware: f.Firmware,
+		PropertySerial: f.Serial, PropertyHardware: f.Hardware,
+		PropertyName: f.Name(), PropertyLocation: f.Location(),
 	} {
 		if value != "" {
 			d.Properties[name] = value
