@@ -25,7 +25,7 @@ func TestCalled(t *testing.T) {
 		says string
 	}{
 		{"--help", nil, 0, "Exit codes:"},
-		{"--help", nil, 0, "udev and debugEcho"},
+		{"--help", nil, 0, "udev, debugEcho, onvif and opcua"},
 		{"--version", nil, 0, "akri-agent "},
 		{"--frobnicate", nil, 2, "frobnicate"},
 		{"--node-name n more", nil, 2, "more"},

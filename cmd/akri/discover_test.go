@@ -103,7 +103,7 @@ func TestDiscover(t *testing.T) {
 		{"not there", manifest, `-f - other`, "", "", "no Configuration other"},
 		{"other handler", manifest, `-f - camera`, "", "", `discovery handler "zigbee"`},
 		{"from the cluster", manifest, `-f - secret`, "", "", "give its value with --credentials"},
-		{"given", manifest, `-f - secret --credentials ` + credentials, "akri-debug-echo", "", ""},
+		{"given", manifest, `-f - secret --credentials ` + credentials, "secret-d55c66", "", ""},
 		{"credentials that are none", manifest, `-f - secret --credentials discover_test.go`, "", "", "not YAML that maps names"},
 		{"details of onvif", "uuids: 7", `onvif --details -`, "", "", "discoveryDetails: "},
 		{"onvif and details", "", `onvif --details - --address 10.0.0.1`, "", "", "none of the others can be"},
