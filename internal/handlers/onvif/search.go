@@ -171,6 +171,10 @@ func (s *search) start(ctx context.Context, now time.Time) {
 		if !ok {
 			return
 		}
+		if uuid != theProbe && s.population.cameras[uuid] == nil {
+			s.over(uuid, now) // it has given way to another
+			continue
+		}
 		s.asking++
 		if uuid == theProbe {
 			s.began, s.found = now, false
@@ -331,7 +335,7 @@ func (s *search) answered(r reply) {
 	before := ""
 	k := s.population.cameras[r.uuid]
 	if k == nil {
-		s.schedule.Done(r.uuid, time.Now(), schedule.Failed)
+		s.over(r.uuid, time.Now())
 		return
 	}
 	if k.problem != nil {
@@ -358,6 +362,12 @@ func (s *search) answered(r reply) {
 	} else if p := problem(r.uuid, k); p != before && s.lines.Allow() {
 		s.log.Warn("not all is well with a camera", "problem", p)
 	}
+}
+
+// over ends the look at a camera that is gone.
+func (s *search) over(uuid string, now time.Time) {
+	s.schedule.Done(uuid, now, schedule.Failed)
+	s.schedule.Remove(uuid)
 }
 
 // changed notes that the list of devices may be another; at is when the message

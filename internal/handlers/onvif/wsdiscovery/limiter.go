@@ -17,6 +17,7 @@ const (
 type limiter struct {
 	total   bucket
 	sources map[netip.Addr]*bucket
+	forgot  time.Time
 }
 
 // bucket fills with time.
@@ -47,8 +48,9 @@ func (l *limiter) allow(source netip.Addr, now time.Time) bool {
 	}
 	b := l.sources[source]
 	if b == nil {
-		if len(l.sources) >= maxSources {
+		if len(l.sources) >= maxSources && now.Sub(l.forgot) >= time.Second { // each time is work
 			l.forget(now)
+			l.forgot = now
 		}
 		if len(l.sources) >= maxSources {
 			return false
