@@ -58,6 +58,12 @@ func TestRules(t *testing.T) {
 			From: []string{"./..."}, Except: []string{"./cmd/akri", "./internal/devcluster/...", "./internal/demo", "./test/...", "./tools/..."},
 			Not: []string{helm},
 		}},
+		{name: "only the camera simulator links RTSP", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./samples/simulators/..."}, Not: []string{"github.com/bluenviron/..."},
+		}},
+		{name: "the camera simulator knows no handler", Rule: Rule{
+			From: []string{"./samples/simulators/..."}, Not: []string{"./internal/handlers/...", agent, controller, "./discovery/..."},
+		}},
 		{name: "the API is alone", Rule: Rule{From: []string{"./api/..."}, Not: []string{"./..."}}},
 		{name: "no program links the OPC UA library that its peer in tests is", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./internal/handlers/opcua/opcuatest"},
@@ -68,7 +74,7 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
 			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri"},
-			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./discovery/discoverytest", "./internal/deptest"},
+			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/peers", "./discovery/discoverytest", "./internal/deptest"},
 		}},
 	} {
 		chains, err := g.Check(r.Rule)

@@ -42,7 +42,7 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request, header *element) e
 	if g.auth == AuthNone {
 		return nil
 	}
-	token := header.find(xml.Name{Space: nsSecurity, Local: "Security"}, xml.Name{Space: nsSecurity, Local: "UsernameToken"})
+	token := header.find(security("Security"), security("UsernameToken"))
 	byHTTP := r.Header.Get("Authorization") != ""
 	switch {
 	case g.auth == AuthUsernameToken:
@@ -68,11 +68,13 @@ func (g *guard) admitToken(token *element) error {
 	return nil
 }
 
+func security(local string) xml.Name { return xml.Name{Space: nsSecurity, Local: local} }
+
 func (g *guard) checkToken(token *element) error {
 	if token == nil {
 		return errors.New("no UsernameToken")
 	}
-	wsse := func(local string) *element { return token.find(xml.Name{Space: nsSecurity, Local: local}) }
+	wsse := func(local string) *element { return token.find(security(local)) }
 	password := wsse("Password")
 	if password == nil {
 		return errors.New("no password")
@@ -87,7 +89,7 @@ func (g *guard) checkToken(token *element) error {
 	created := token.find(xml.Name{Space: nsUtility, Local: "Created"}).content()
 	at, err := time.Parse(time.RFC3339Nano, created)
 	if err != nil {
-		return errors.New("Created is no time")
+		return errors.New("the time when it was created is none")
 	}
 	h := sha1.New()
 	h.Write(nonce)
@@ -99,7 +101,8 @@ func (g *guard) checkToken(token *element) error {
 	}
 	now := g.now()
 	if d := now.Sub(at); d > clockWindow || d < -clockWindow {
-		return fmt.Errorf("Created is %s, and the camera's clock says %s", at.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
+		return fmt.Errorf("it was created at %s, and the camera's clock says %s",
+			at.UTC().Format(time.RFC3339), now.Format(time.RFC3339))
 	}
 	if !g.tokens.first(string(nonce)+created, now) {
 		return errors.New("the nonce was used before")
@@ -107,7 +110,10 @@ func (g *guard) checkToken(token *element) error {
 	return nil
 }
 
-const passwordDigest = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0#PasswordDigest"
+// passwordDigest is the type of a password (UsernameToken Profile 1.0, 3.1).
+const passwordDigest = usernameToken + "#PasswordDigest"
+
+const usernameToken = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0"
 
 // used remembers nonces for as long as their time is good.
 type used struct {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/akri-go/akri/internal/backoff"
 )
@@ -30,6 +31,7 @@ type Camera struct {
 	port      uint16 // of its main endpoint; 0 before its first start
 	rtspPort  uint16
 	version   uint32 // of its metadata
+	instance  uint64 // of AppSequence: another one after each start
 	endpoints []*endpoint
 }
 
@@ -131,6 +133,9 @@ func (c *Camera) Do(command Command) error {
 	if command.Start {
 		errs = append(errs, c.Start())
 	}
+	if command.Hello {
+		c.Hello()
+	}
 	return errors.Join(errs...)
 }
 
@@ -198,7 +203,7 @@ func (c *Camera) start() error {
 		return nil
 	}
 	at := c.Address()
-	on, linkLocal, err := c.sim.options.interfaceOf(at.Addr())
+	on, err := c.sim.options.linkOf(at.Addr())
 	if err != nil {
 		return c.failed(err)
 	}
@@ -210,18 +215,21 @@ func (c *Camera) start() error {
 		return c.failed(err)
 	}
 	endpoints := []*endpoint{main}
-	if c.sim.options.LinkLocal && linkLocal.IsValid() && linkLocal != at.Addr() {
-		second, err := c.open(netip.AddrPortFrom(linkLocal, c.linkLocalPort()), 0, false, on)
+	if c.sim.options.LinkLocal && on.linkLocal.IsValid() && on.linkLocal != at.Addr() {
+		second, err := c.open(netip.AddrPortFrom(on.linkLocal, c.linkLocalPort()), 0, false, on)
 		if err != nil {
 			return c.failed(errors.Join(err, c.sim.shut(main)))
 		}
 		endpoints = append(endpoints, second)
 	}
 	c.mu.Lock()
+	c.instance = max(c.instance+1, uint64(time.Now().Unix()))
+	c.messages.Store(0)
 	c.endpoints = endpoints
 	c.port, c.rtspPort = main.at.Port(), main.rtsp.Port()
 	c.mu.Unlock()
-	c.sim.log.Info("camera is there", "number", c.Number, "name", c.Name, "uuid", c.UUID, "xaddrs", strings.Join(c.XAddrs(), " "))
+	c.sim.log.Info("camera is there", "number", c.Number, "name", c.Name, "uuid", c.UUID,
+		"xaddrs", strings.Join(c.XAddrs(), " "))
 	c.sim.later.do(c.sim.delay(), c.Hello)
 	return nil
 }
@@ -237,7 +245,7 @@ func (c *Camera) linkLocalPort() uint16 {
 }
 
 // open opens what a camera has at an address.
-func (c *Camera) open(at netip.AddrPort, rtspPort uint16, main bool, on *net.Interface) (e *endpoint, err error) {
+func (c *Camera) open(at netip.AddrPort, rtspPort uint16, main bool, on *link) (e *endpoint, err error) {
 	e = &endpoint{on: on}
 	defer func() {
 		if err != nil {
@@ -245,11 +253,11 @@ func (c *Camera) open(at netip.AddrPort, rtspPort uint16, main bool, on *net.Int
 		}
 	}()
 	port := uint16(c.sim.options.DiscoveryPort)
-	if e.sends, err = c.sim.air.use(netip.AddrPortFrom(at.Addr(), port), on); err != nil {
+	if e.sends, err = c.sim.air.use(netip.AddrPortFrom(at.Addr(), port), on.Interface); err != nil {
 		return e, err
 	}
 	if on.Flags&net.FlagMulticast != 0 {
-		if e.hears, err = c.sim.air.use(netip.AddrPortFrom(groupOf(at.Addr()), port), on); err != nil {
+		if e.hears, err = c.sim.air.use(netip.AddrPortFrom(groupOf(at.Addr()), port), on.Interface); err != nil {
 			return e, err
 		}
 	}

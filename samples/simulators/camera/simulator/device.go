@@ -2,8 +2,6 @@ package simulator
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +19,13 @@ var deviceService = service{nsDevice, map[string]operation{
 	"GetDeviceInformation":   {false, getDeviceInformation},
 	"GetNetworkInterfaces":   {false, getNetworkInterfaces},
 	"GetScopes":              {false, getScopes},
+	// What clients ask for beside the interfaces; there is none of it.
+	"GetNetworkDefaultGateway": {false, func(request) (node, error) {
+		return el("tds:GetNetworkDefaultGatewayResponse", el("tds:NetworkGateway")), nil
+	}},
+	"GetDNS": {false, func(request) (node, error) {
+		return el("tds:GetDNSResponse", el("tds:DNSInformation", tx("tt:FromDHCP", "false"))), nil
+	}},
 }}
 
 // now is the camera's clock.
@@ -87,7 +92,7 @@ func getNetworkInterfaces(q request) (node, error) {
 	var v4, v6 []node
 	for _, e := range endpoints {
 		address := e.at.Addr().WithZone("")
-		entry := []node{tx("tt:Address", address.String()), tx("tt:PrefixLength", strconv.Itoa(prefixLength(address, e.on)))}
+		entry := []node{tx("tt:Address", address.String()), tx("tt:PrefixLength", strconv.Itoa(e.on.bits(address)))}
 		switch {
 		case address.Is4():
 			v4 = append(v4, el("tt:Manual", entry...))
@@ -98,7 +103,8 @@ func getNetworkInterfaces(q request) (node, error) {
 		}
 	}
 	network := el("tds:NetworkInterfaces", tx("tt:Enabled", "true"),
-		el("tt:Info", tx("tt:Name", "eth0"), tx("tt:HwAddress", c.MAC.String()), tx("tt:MTU", "1500"))).with("token", "eth0")
+		el("tt:Info", tx("tt:Name", "eth0"), tx("tt:HwAddress", c.MAC.String()), tx("tt:MTU", "1500")),
+	).with("token", "eth0")
 	if v4 != nil {
 		network.kids = append(network.kids, el("tt:IPv4", tx("tt:Enabled", "true"),
 			el("tt:Config", append(v4, tx("tt:DHCP", "false"))...)))
@@ -108,20 +114,6 @@ func getNetworkInterfaces(q request) (node, error) {
 		network.kids = append(network.kids, el("tt:IPv6", tx("tt:Enabled", "true"), el("tt:Config", config...)))
 	}
 	return el("tds:GetNetworkInterfacesResponse", network), nil
-}
-
-// prefixLength is that of the address on its interface; all bits if it is there
-// by a route only.
-func prefixLength(address netip.Addr, on *net.Interface) int {
-	addrs, err := on.Addrs()
-	if err == nil {
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Contains(address) {
-				return p.Bits()
-			}
-		}
-	}
-	return address.BitLen()
 }
 
 // at is a URL of the camera at the address by which it was called.
@@ -144,7 +136,8 @@ func getCapabilities(q request) (node, error) {
 	}
 	if wanted("Media") {
 		capabilities.kids = append(capabilities.kids, el("tt:Media", tx("tt:XAddr", q.at("/onvif/media_service")),
-			el("tt:StreamingCapabilities", tx("tt:RTPMulticast", "false"), tx("tt:RTP_TCP", "true"), tx("tt:RTP_RTSP_TCP", "true"))))
+			el("tt:StreamingCapabilities", tx("tt:RTPMulticast", "false"), tx("tt:RTP_TCP", "true"),
+				tx("tt:RTP_RTSP_TCP", "true"))))
 	}
 	if len(capabilities.kids) == 0 {
 		return node{}, &fault{false, []string{"ter:ActionNotSupported", "ter:NoSuchService"}, "No such service"}

@@ -16,17 +16,15 @@ import (
 	"time"
 )
 
-const (
-	realm = "camera"
-	// nonceLife is how long a nonce of HTTP digest is good.
-	nonceLife = 5 * time.Minute
-)
+// nonceLife is how long a nonce of HTTP digest is good.
+const nonceLife = 5 * time.Minute
 
 // digest is HTTP digest authentication with qop=auth (RFC 7616).
 type digest struct {
-	username, password string
-	algorithms         []string
-	now                func() time.Time
+	realm, username, password string
+
+	algorithms []string
+	now        func() time.Time
 
 	mu     sync.Mutex
 	nonces map[string]*issued
@@ -38,7 +36,8 @@ type issued struct {
 }
 
 func newDigest(o *Options, now func() time.Time) *digest {
-	return &digest{username: o.Username, password: o.Password, algorithms: o.Algorithms, now: now, nonces: map[string]*issued{}}
+	return &digest{realm: "camera", username: o.Username, password: o.Password, algorithms: o.Algorithms, now: now,
+		nonces: map[string]*issued{}}
 }
 
 // admit says whether a request has the right credentials. If not, it answers 401
@@ -50,7 +49,8 @@ func (d *digest) admit(w http.ResponseWriter, r *http.Request) bool {
 	}
 	nonce := d.issue()
 	for _, a := range d.algorithms {
-		challenge := fmt.Sprintf(`Digest realm="%s", qop="auth", algorithm=%s, nonce="%s", opaque="%s"`, realm, a, nonce, nonce[:8])
+		challenge := fmt.Sprintf(`Digest realm="%s", qop="auth", algorithm=%s, nonce="%s", opaque="%s"`,
+			d.realm, a, nonce, nonce[:8])
 		if stale {
 			challenge += ", stale=true"
 		}
@@ -92,11 +92,12 @@ func (d *digest) check(method, uri, authorization string) (ok, stale bool) {
 		algorithm = MD5
 	}
 	i := slices.IndexFunc(d.algorithms, func(a string) bool { return strings.EqualFold(a, algorithm) })
-	if i < 0 || p["qop"] != "auth" || p["uri"] != uri || p["username"] != d.username || p["realm"] != realm || p["cnonce"] == "" {
+	if i < 0 || p["qop"] != "auth" || p["uri"] != uri || p["realm"] != d.realm || p["cnonce"] == "" ||
+		p["username"] != d.username {
 		return false, false
 	}
 	sum := hashOf(d.algorithms[i])
-	a1 := sum(d.username + ":" + realm + ":" + d.password)
+	a1 := sum(d.username + ":" + d.realm + ":" + d.password)
 	a2 := sum(method + ":" + uri)
 	want := sum(strings.Join([]string{a1, p["nonce"], p["nc"], p["cnonce"], "auth", a2}, ":"))
 	if !hmac.Equal([]byte(want), []byte(strings.ToLower(p["response"]))) {

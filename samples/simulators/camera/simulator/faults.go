@@ -66,8 +66,8 @@ type Command struct {
 	Faults *Faults
 	// Move is its new address, if valid.
 	Move netip.Addr
-	// Start, Stop (with Bye) and Vanish (without).
-	Start, Stop, Vanish bool
+	// Start, Stop (with Bye), Vanish (without), and Hello once more.
+	Start, Stop, Vanish, Hello bool
 }
 
 // ParseCommand reads words such as "silent", "slow=2s clock=-1h", "well",
@@ -97,7 +97,7 @@ func ParseCommand(text string) (Command, error) {
 // Words are what ParseCommand knows, in order, with the form of their values.
 func Words() []string {
 	return []string{"well", "silent", "slow=2s", "clock=-1h", "garbage", "endless", "redirect=URL", "bomb", "expired",
-		"xaddrs=URL,URL", "flood=10000", "move=ADDRESS", "stop", "vanish", "start"}
+		"xaddrs=URL,URL", "flood=10000", "move=ADDRESS", "stop", "vanish", "start", "hello"}
 }
 
 // set sets a fault; it says whether the word is one.
@@ -152,6 +152,8 @@ func (c *Command) set(key, value string) (err error) {
 		c.Vanish = true
 	case "start":
 		c.Start = true
+	case "hello":
+		c.Hello = true
 	default:
 		err = fmt.Errorf("it is none of %s", strings.Join(Words(), ", "))
 	}

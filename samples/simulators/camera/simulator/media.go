@@ -41,7 +41,8 @@ var mediaService = service{nsMedia, map[string]operation{
 func getMediaCapabilities(q request) (node, error) {
 	return el("trt:GetServiceCapabilitiesResponse", el("trt:Capabilities",
 		node{name: "trt:ProfileCapabilities"}.with("MaximumNumberOfProfiles", strconv.Itoa(len(profiles))),
-		node{name: "trt:StreamingCapabilities"}.with("RTPMulticast", "false").with("RTP_TCP", "true").with("RTP_RTSP_TCP", "true"),
+		node{name: "trt:StreamingCapabilities"}.with("RTPMulticast", "false").with("RTP_TCP", "true").
+			with("RTP_RTSP_TCP", "true"),
 	).with("SnapshotUri", "true")), nil
 }
 
@@ -74,9 +75,10 @@ func (p profile) node(name string) node {
 	}
 	source := el("tt:VideoSourceConfiguration", tx("tt:Name", "Lens"), tx("tt:UseCount", strconv.Itoa(len(profiles))),
 		tx("tt:SourceToken", "lens"),
-		node{name: "tt:Bounds"}.with("x", "0").with("y", "0").with("width", "640").with("height", "480")).with("token", "lens-config")
-	encoder := el("tt:VideoEncoderConfiguration", tx("tt:Name", p.name), tx("tt:UseCount", "1"), tx("tt:Encoding", "JPEG"),
-		size("tt:Resolution"), tx("tt:Quality", "75"),
+		node{name: "tt:Bounds"}.with("x", "0").with("y", "0").with("width", "640").with("height", "480"),
+	).with("token", "lens-config")
+	encoder := el("tt:VideoEncoderConfiguration", tx("tt:Name", p.name), tx("tt:UseCount", "1"),
+		tx("tt:Encoding", "JPEG"), size("tt:Resolution"), tx("tt:Quality", "75"),
 		el("tt:RateControl", tx("tt:FrameRateLimit", strconv.Itoa(framesPerSecond)), tx("tt:EncodingInterval", "1"),
 			tx("tt:BitrateLimit", "4096")),
 		el("tt:Multicast", el("tt:Address", tx("tt:Type", "IPv4"), tx("tt:IPv4Address", "0.0.0.0")),

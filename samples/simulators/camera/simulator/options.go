@@ -146,45 +146,66 @@ func (o *Options) place(number int) (address netip.Addr, port, rtsp int) {
 	return address, port, rtsp
 }
 
-// interfaceOf returns the interface on which a camera multicasts, with its
-// link-local address ("" if it has none).
-func (o *Options) interfaceOf(address netip.Addr) (*net.Interface, netip.Addr, error) {
+// link is the interface that a camera is on.
+type link struct {
+	*net.Interface
+	// prefixes are its addresses. They are read when a camera starts: later
+	// whoever asks may be in another network namespace.
+	prefixes []netip.Prefix
+	// linkLocal is its IPv6 link-local address, with a zone; invalid if it has none.
+	linkLocal netip.Addr
+}
+
+// bits is the length of an address's prefix; all of it if the address is there by
+// a route only.
+func (l *link) bits(address netip.Addr) int {
+	for _, p := range l.prefixes {
+		if p.Contains(address.WithZone("")) {
+			return p.Bits()
+		}
+	}
+	return address.BitLen()
+}
+
+// linkOf returns the interface on which a camera multicasts.
+func (o *Options) linkOf(address netip.Addr) (*link, error) {
 	var all []net.Interface
 	if o.Interface != "" {
 		named, err := net.InterfaceByName(o.Interface)
 		if err != nil {
-			return nil, netip.Addr{}, fmt.Errorf("interface %s: %w", o.Interface, err)
+			return nil, fmt.Errorf("interface %s: %w", o.Interface, err)
 		}
 		all = []net.Interface{*named}
 	} else {
 		var err error
 		if all, err = net.Interfaces(); err != nil {
-			return nil, netip.Addr{}, err
+			return nil, err
 		}
 	}
 	for _, i := range all {
 		addrs, err := i.Addrs()
 		if err != nil {
-			return nil, netip.Addr{}, fmt.Errorf("addresses of %s: %w", i.Name, err)
+			return nil, fmt.Errorf("addresses of %s: %w", i.Name, err)
 		}
-		has, linkLocal := o.Interface != "", netip.Addr{}
+		l, has := &link{Interface: &i}, o.Interface != ""
 		for _, a := range addrs {
 			prefix, err := netip.ParsePrefix(a.String())
 			if err != nil {
 				continue
 			}
+			l.prefixes = append(l.prefixes, prefix)
 			switch {
 			case prefix.Addr() == address.WithZone("") && (address.Zone() == "" || address.Zone() == i.Name),
 				i.Flags&net.FlagLoopback != 0 && prefix.Contains(address):
 				has = true
 			}
-			if prefix.Addr().Is6() && prefix.Addr().IsLinkLocalUnicast() && !linkLocal.IsValid() {
-				linkLocal = prefix.Addr().WithZone(i.Name)
+			if prefix.Addr().Is6() && prefix.Addr().IsLinkLocalUnicast() && !l.linkLocal.IsValid() {
+				l.linkLocal = prefix.Addr().WithZone(i.Name)
 			}
 		}
 		if has {
-			return &i, linkLocal, nil
+			return l, nil
 		}
 	}
-	return nil, netip.Addr{}, fmt.Errorf("no interface has the address %s: add it (ip addr add %s/24 dev …)", address, address)
+	return nil, fmt.Errorf("no interface has the address %s: add it (ip addr add %s/24 dev …)", address, address)
 }

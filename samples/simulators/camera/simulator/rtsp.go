@@ -31,7 +31,7 @@ type rtsp struct {
 	camera  *Camera
 	ctx     context.Context
 	server  *gortsplib.Server
-	streams map[string]*gortsplib.ServerStream // by profile
+	streams map[string]*stream // by profile
 
 	mu       sync.Mutex
 	watchers map[*gortsplib.ServerSession]string // profile
@@ -39,10 +39,18 @@ type rtsp struct {
 	drawing  sync.WaitGroup
 }
 
+// stream is the one of a profile. Whoever comes later is told which sequence
+// number is next, so the encoder is the stream's as long as it lives.
+type stream struct {
+	gortsplib.ServerStream
+	encoder rtpmjpeg.Encoder
+	last    uint32 // frame
+}
+
 // serveRTSP starts RTSP at an endpoint; only the main one has it.
 func (c *Camera) serveRTSP(ctx context.Context, e *endpoint, port uint16) error {
 	address := netip.AddrPortFrom(e.at.Addr(), port)
-	s := &rtsp{camera: c, ctx: ctx, streams: map[string]*gortsplib.ServerStream{}, watchers: map[*gortsplib.ServerSession]string{},
+	s := &rtsp{camera: c, ctx: ctx, streams: map[string]*stream{}, watchers: map[*gortsplib.ServerSession]string{},
 		drawn: map[string]bool{}}
 	var bound netip.AddrPort
 	s.server = &gortsplib.Server{
@@ -67,15 +75,19 @@ func (c *Camera) serveRTSP(ctx context.Context, e *endpoint, port uint16) error 
 		return fmt.Errorf("RTSP at %s: %w", address, err)
 	}
 	for _, p := range profiles {
-		stream := &gortsplib.ServerStream{Server: s.server, Desc: &description.Session{
+		one := &stream{ServerStream: gortsplib.ServerStream{Server: s.server, Desc: &description.Session{
 			Title:  c.Name,
 			Medias: []*description.Media{{Type: description.MediaTypeVideo, Formats: []format.Format{&format.MJPEG{}}}},
-		}}
-		if err := stream.Initialize(); err != nil {
+		}}}
+		err := one.encoder.Init()
+		if err == nil {
+			err = one.Initialize()
+		}
+		if err != nil {
 			s.close()
 			return fmt.Errorf("stream %s: %w", p.token, err)
 		}
-		s.streams[p.token] = stream
+		s.streams[p.token] = one
 	}
 	e.rtsp = netip.AddrPortFrom(e.at.Addr(), bound.Port())
 	e.serving.Go(func() {
@@ -99,13 +111,20 @@ func (s *rtsp) OnDescribe(r *gortsplib.ServerHandlerOnDescribeCtx) (*base.Respon
 	return s.admit(r.Conn, r.Request, r.Path)
 }
 
+// OnConnClose is part of gortsplib's handler.
+func (s *rtsp) OnConnClose(r *gortsplib.ServerHandlerOnConnCloseCtx) {
+	s.camera.sim.log.Debug("an RTSP connection ends", "number", s.camera.Number, "error", r.Error)
+}
+
 // OnSetup is part of gortsplib's handler.
 func (s *rtsp) OnSetup(r *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
 	return s.admit(r.Conn, r.Request, r.Path)
 }
 
 // admit returns the stream of a path to who has the right credentials.
-func (s *rtsp) admit(conn *gortsplib.ServerConn, r *base.Request, path string) (*base.Response, *gortsplib.ServerStream, error) {
+func (s *rtsp) admit(conn *gortsplib.ServerConn, r *base.Request, path string) (
+	*base.Response, *gortsplib.ServerStream, error,
+) {
 	f := s.camera.Faults()
 	wait := f.Slow
 	if f.Silent {
@@ -124,7 +143,7 @@ func (s *rtsp) admit(conn *gortsplib.ServerConn, r *base.Request, path string) (
 	if stream == nil {
 		return &base.Response{StatusCode: base.StatusNotFound}, nil, nil
 	}
-	return &base.Response{StatusCode: base.StatusOK}, stream, nil
+	return &base.Response{StatusCode: base.StatusOK}, &stream.ServerStream, nil
 }
 
 // OnPlay is part of gortsplib's handler.
@@ -171,10 +190,6 @@ func (s *rtsp) watched(profile string) bool {
 // draw sends pictures of a profile as long as somebody watches.
 func (s *rtsp) draw(token string) {
 	p, err := findProfile(token)
-	encoder := &rtpmjpeg.Encoder{}
-	if err == nil {
-		err = encoder.Init()
-	}
 	ticker := time.NewTicker(time.Second / framesPerSecond)
 	defer ticker.Stop()
 	for err == nil {
@@ -191,7 +206,7 @@ func (s *rtsp) draw(token string) {
 		}
 		s.mu.Unlock()
 		if !s.camera.Faults().Silent {
-			err = s.send(p, encoder)
+			err = s.send(p)
 		}
 	}
 	if s.ctx.Err() != nil {
@@ -200,18 +215,22 @@ func (s *rtsp) draw(token string) {
 	s.camera.sim.log.Error("a camera's stream ends", "number", s.camera.Number, "profile", token, "error", err)
 }
 
-// send sends the picture of this moment.
-func (s *rtsp) send(p profile, encoder *rtpmjpeg.Encoder) error {
-	number := s.camera.frame()
+// send sends the picture of this moment, unless it was sent: ticks come late,
+// and the next in time.
+func (s *rtsp) send(p profile) error {
+	stream, number := s.streams[p.token], s.camera.frame()
+	if number == stream.last {
+		return nil
+	}
+	stream.last = number
 	picture, err := s.camera.picture(p, number)
 	if err != nil {
 		return err
 	}
-	packets, err := encoder.Encode(picture)
+	packets, err := stream.encoder.Encode(picture)
 	if err != nil {
 		return err
 	}
-	stream := s.streams[p.token]
 	for _, packet := range packets {
 		packet.Timestamp = number * (90000 / framesPerSecond) // the clock of RFC 2435
 		if err := stream.WritePacketRTP(stream.Desc.Medias[0], packet); err != nil {

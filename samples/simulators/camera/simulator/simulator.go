@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -16,14 +15,13 @@ import (
 
 // Simulator has cameras.
 type Simulator struct {
-	options  Options
-	cameras  []*Camera
-	air      air
-	later    later
-	issuer   *issuer // nil without TLS
-	instance uint64  // of AppSequence
-	log      *slog.Logger
-	began    time.Time
+	options Options
+	cameras []*Camera
+	air     air
+	later   later
+	issuer  *issuer // nil without TLS
+	log     *slog.Logger
+	began   time.Time
 }
 
 // New makes the cameras; none of them is there before Start.
@@ -31,7 +29,7 @@ func New(o Options) (*Simulator, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	s := &Simulator{options: o, instance: uint64(time.Now().Unix()), log: o.Log, began: time.Now()}
+	s := &Simulator{options: o, log: o.Log, began: time.Now()}
 	s.air.receive = s.receive
 	if o.TLS {
 		var err error
@@ -191,7 +189,7 @@ func (l *later) stop() {
 type endpoint struct {
 	at      netip.AddrPort // HTTP
 	rtsp    netip.AddrPort
-	on      *net.Interface
+	on      *link
 	sends   *socket // from its address; receives what is sent to it alone
 	hears   *socket // the group's; nil if the interface has no multicast
 	close   context.CancelFunc

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 )
 
 const contentType = "application/soap+xml; charset=utf-8"
@@ -112,6 +113,8 @@ func (c *Camera) call(w http.ResponseWriter, r *http.Request, e *endpoint, s ser
 	if !op.public {
 		if err := c.guard.admit(w, r, q.header); err != nil {
 			c.counts.add("refused")
+			c.sim.log.Debug("a request is refused", "number", c.Number, "operation", q.body.name.Local,
+				"from", r.RemoteAddr, "error", err)
 			return node{}, err
 		}
 	}
@@ -119,7 +122,9 @@ func (c *Camera) call(w http.ResponseWriter, r *http.Request, e *endpoint, s ser
 }
 
 func writeSOAP(w http.ResponseWriter, status int, body node) {
+	data := document(nil, []node{body})
 	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(data))) // not all clients read chunks
 	w.WriteHeader(status)
-	_, _ = w.Write(document(nil, []node{body})) // the client is gone, then
+	_, _ = w.Write(data) // the client is gone, then
 }

@@ -37,7 +37,9 @@ func openUDP(at netip.AddrPort, on *net.Interface) (*net.UDPConn, error) {
 
 func tryOpenUDP(at netip.AddrPort, on *net.Interface) (*net.UDPConn, error) {
 	family := unix.AF_INET6
-	var bind unix.Sockaddr = &unix.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16(), ZoneId: zone(at.Addr(), on)}
+	var bind unix.Sockaddr = &unix.SockaddrInet6{
+		Port: int(at.Port()), Addr: at.Addr().As16(), ZoneId: zone(at.Addr(), on),
+	}
 	if at.Addr().Is4() {
 		family = unix.AF_INET
 		bind = &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}
@@ -74,7 +76,8 @@ func multicast(fd int, address netip.Addr, on *net.Interface) error {
 		return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP,
 			&unix.IPMreqn{Multiaddr: address.As4(), Ifindex: int32(on.Index)})
 	case address.Is4():
-		return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(on.Index)})
+		return unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF,
+			&unix.IPMreqn{Ifindex: int32(on.Index)})
 	case address.IsMulticast():
 		return unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP,
 			&unix.IPv6Mreq{Multiaddr: address.As16(), Interface: uint32(on.Index)})

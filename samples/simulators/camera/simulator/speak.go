@@ -38,13 +38,17 @@ func (c *Camera) hears(at *socket) *endpoint {
 func (c *Camera) target() target {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return target{reference: c.Reference(), types: deviceTypes, scopes: c.scopes(), xaddrs: c.xaddrs(), version: c.version}
+	return target{
+		reference: c.Reference(), types: deviceTypes, scopes: c.scopes(), xaddrs: c.xaddrs(), version: c.version,
+	}
 }
 
 func (c *Camera) scopes() []string { return scopesOf(c.Identity, c.sim.options.Scopes) }
 
 func (c *Camera) sequence() sequence {
-	return sequence{instance: c.sim.instance, number: c.messages.Add(1)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return sequence{instance: c.instance, number: c.messages.Add(1)}
 }
 
 // ask answers a question that came to an endpoint, by multicast or not.

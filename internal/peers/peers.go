@@ -1,0 +1,208 @@
+// Package peers has tests speak to programs of others: it fetches clients and
+// servers from Debian, npm and PyPI, in exact versions where the registry has
+// such, and keeps them in ~/.cache/akri/peers for the next run.
+//
+// A test whose peer cannot be fetched because the registry cannot be reached is
+// skipped, and says so. Whatever else goes wrong fails it.
+package peers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long fetching may take.
+const patience = 5 * time.Minute
+
+// Install sees to it that Debian packages are on this machine, which needs root.
+func Install(t testing.TB, packages ...string) {
+	t.Helper()
+	need(t, "apt-get", "dpkg-query")
+	ready(t, func(ctx context.Context) error {
+		var missing []string
+		for _, p := range packages {
+			out, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f", "${db:Status-Status}", p).Output()
+			if err != nil || string(out) != "installed" {
+				missing = append(missing, p)
+			}
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		return aptGet(ctx, "", append([]string{"install", "-yq", "--no-install-recommends"}, missing...)...)
+	})
+}
+
+// Unpack returns a folder with the files of Debian packages, without those that
+// they depend on. Nothing is installed.
+func Unpack(t testing.TB, packages ...string) string {
+	t.Helper()
+	need(t, "apt-get", "dpkg")
+	return kept(t, "debian-"+strings.Join(packages, "-"), func(ctx context.Context, dir string) error {
+		if err := aptGet(ctx, dir, append([]string{"download", "-q"}, packages...)...); err != nil {
+			return err
+		}
+		archives, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+		if err != nil {
+			return err
+		}
+		for _, a := range archives {
+			if err := runIn(ctx, dir, "dpkg", "-x", a, dir); err != nil {
+				return err
+			}
+			if err := os.Remove(a); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// aptGet runs apt-get; once more with fresh lists if that fails.
+func aptGet(ctx context.Context, dir string, args ...string) error {
+	args = append([]string{"-o", "DPkg::Lock::Timeout=120"}, args...)
+	if runIn(ctx, dir, "apt-get", args...) == nil {
+		return nil
+	}
+	if err := runIn(ctx, dir, "apt-get", "update", "-q", "--error-on=any"); err != nil {
+		return err
+	}
+	return runIn(ctx, dir, "apt-get", args...)
+}
+
+// NPM returns a folder whose node_modules has packages, each as "name@version".
+// Scripts of packages are not run.
+func NPM(t testing.TB, packages ...string) string {
+	t.Helper()
+	need(t, "npm", "node")
+	return kept(t, "npm-"+strings.Join(packages, "-"), func(ctx context.Context, dir string) error {
+		options := []string{"install", "--prefix", dir, "--no-audit", "--no-fund", "--ignore-scripts"}
+		return runIn(ctx, dir, "npm", append(options, packages...)...)
+	})
+}
+
+// PyPI returns a folder for PYTHONPATH that has packages, each as
+// "name==version".
+func PyPI(t testing.TB, packages ...string) string {
+	t.Helper()
+	need(t, "python3")
+	return kept(t, "pypi-"+strings.Join(packages, "-"), func(ctx context.Context, dir string) error {
+		options := []string{"-m", "pip", "install", "-q", "--target", dir, "--prefer-binary"}
+		return runIn(ctx, dir, "python3", append(options, packages...)...)
+	})
+}
+
+// need skips the test if a program is not on this machine.
+func need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("skipped: %s is not on this machine, and fetches the peer of this test or runs it", p)
+		}
+	}
+}
+
+// kept returns the folder of that name, which fetch fills if there is none yet.
+func kept(t testing.TB, name string, fetch func(ctx context.Context, dir string) error) string {
+	t.Helper()
+	dir := filepath.Join(root(t), regexp.MustCompile(`[^A-Za-z0-9.=@_-]`).ReplaceAllString(name, "-"))
+	ready(t, func(ctx context.Context) error {
+		if _, err := os.Stat(dir); err == nil {
+			return nil
+		}
+		tmp, err := os.MkdirTemp(filepath.Dir(dir), ".fetching-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		if err := os.Chmod(tmp, 0o755); err != nil {
+			return err
+		}
+		if err := fetch(ctx, tmp); err != nil {
+			return err
+		}
+		return os.Rename(tmp, dir)
+	})
+	return dir
+}
+
+// root is the folder of all that is kept.
+func root(t testing.TB) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(cache, "akri", "peers")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// ready fetches, one test at a time, and skips the test or fails it.
+func ready(t testing.TB, fetch func(context.Context) error) {
+	t.Helper()
+	lock, err := os.OpenFile(filepath.Join(root(t), ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	switch err := fetch(ctx); {
+	case err == nil:
+	case unreachable(err):
+		t.Skipf("skipped: the registry that has the peer of this test cannot be reached: %v", err)
+	default:
+		t.Fatalf("fetch the peer of this test: %v", err)
+	}
+}
+
+// commandError is a command that failed, with what it said.
+type commandError struct {
+	err  error
+	said string
+}
+
+func (e *commandError) Error() string { return fmt.Sprintf("%v: %s", e.err, e.said) }
+func (e *commandError) Unwrap() error { return e.err }
+
+func runIn(ctx context.Context, dir, program string, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	cmd.WaitDelay = 5 * time.Second
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Run(); err != nil {
+		text := strings.TrimSpace(said.String())
+		return &commandError{fmt.Errorf("%s: %w", program, err), text[max(0, len(text)-2000):]}
+	}
+	return nil
+}
+
+// noNetwork is how the clients say that they reach nobody.
+var noNetwork = regexp.MustCompile(`(?i)ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|` +
+	`could not resolve|temporary failure|name resolution|could not connect|unable to connect|` +
+	`network is unreachable|connection refused|connection timed out`)
+
+// unreachable says whether a client failed for want of a network.
+func unreachable(err error) bool {
+	var e *commandError
+	return errors.As(err, &e) && noNetwork.MatchString(e.said)
+}
