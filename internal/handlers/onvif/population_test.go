@@ -216,7 +216,14 @@ func TestNote(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	k := &known{problem: fmt.Errorf("x: %w", &soap.AuthError{User: "u"}), facts: &camera.Facts{URL: "http://h/"}}
-	if got := problem("id", k); !strings.HasPrefix(got, `camera id at http://h/: x: it refuses the user "u"`) || len(got) > maxProblem {
+	if got := troubleOf("id", k).String(); !strings.HasPrefix(got, `camera id at http://h/: x: it refuses the user "u"`) || len(got) > maxProblem {
 		t.Errorf("%q", got)
+	}
+	var all []trouble
+	for _, uuid := range strings.Fields("a b c") {
+		all = addTrouble(all, uuid, &known{problem: &soap.AuthError{}})
+	}
+	if len(all) != 1 || !strings.HasPrefix(all[0].String(), "camera a and 2 more: it wants") {
+		t.Errorf("%v", all)
 	}
 }

@@ -62,30 +62,59 @@ const (
 // what is wrong with some.
 func report(d details.Details, p *population) discovery.Report {
 	r := discovery.Report{Devices: []discovery.Device{}}
-	var problems []string
+	var problems []trouble
 	for _, uuid := range slices.Sorted(maps.Keys(p.cameras)) {
 		k := p.cameras[uuid]
 		if !worthAsking(d, uuid) {
 			continue
 		}
 		if k.problem != nil {
-			problems = append(problems, problem(uuid, k))
+			problems = addTrouble(problems, uuid, k)
 		}
 		if k.facts != nil && passes(d, uuid, *k.facts) {
 			r.Devices = append(r.Devices, device(uuid, *k.facts))
 		}
 	}
-	r.Note = note(problems)
+	var texts []string
+	for _, t := range problems {
+		texts = append(texts, t.String())
+	}
+	r.Note = note(texts)
 	return r
 }
 
-// problem says what is wrong with a camera.
-func problem(uuid string, k *known) string {
-	what := "camera " + uuid
-	if k.facts != nil {
-		what += " at " + k.facts.URL
+// trouble is what is wrong with a camera, and with more if it is the same.
+type trouble struct {
+	camera, what string
+	more         int
+}
+
+func addTrouble(all []trouble, uuid string, k *known) []trouble {
+	t := troubleOf(uuid, k)
+	for i := range all {
+		if all[i].what == t.what {
+			all[i].more++
+			return all
+		}
 	}
-	return shorten.Text(what+": "+camera.Explain(k.problem), maxProblem)
+	return append(all, t)
+}
+
+// troubleOf says what is wrong with a camera.
+func troubleOf(uuid string, k *known) trouble {
+	t := trouble{camera: "camera " + uuid, what: camera.Explain(k.problem)}
+	if k.facts != nil {
+		t.camera += " at " + k.facts.URL
+	}
+	return t
+}
+
+func (t trouble) String() string {
+	who := t.camera
+	if t.more > 0 {
+		who += fmt.Sprintf(" and %d more", t.more)
+	}
+	return shorten.Text(who+": "+t.what, maxProblem)
 }
 
 // note makes one text of problems.

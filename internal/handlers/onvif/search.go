@@ -339,7 +339,7 @@ func (s *search) answered(r reply) {
 		return
 	}
 	if k.problem != nil {
-		before = problem(r.uuid, k)
+		before = troubleOf(r.uuid, k).String()
 	}
 	now, outcome, rhythm, cause := time.Now(), schedule.Failed, asking(), k.cause
 	k.cause = time.Time{}
@@ -359,7 +359,7 @@ func (s *search) answered(r reply) {
 	s.schedule.Done(r.uuid, now, outcome)
 	if k.problem == nil {
 		s.dirty = s.dirty || before != ""
-	} else if p := problem(r.uuid, k); p != before && s.lines.Allow() {
+	} else if p := troubleOf(r.uuid, k).String(); p != before && s.lines.Allow() {
 		s.log.Warn("not all is well with a camera", "problem", p)
 	}
 }
