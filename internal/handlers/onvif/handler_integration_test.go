@@ -3,8 +3,12 @@
 package onvif_test
 
 import (
+	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -179,3 +183,75 @@ func TestFilters(t *testing.T) {
 type errNot string
 
 func (e errNot) Error() string { return "not yet: " + string(e) }
+
+// A camera that has only an address of the link is found over IPv6, and its URL
+// says on which interface it is.
+func TestIPv6(t *testing.T) {
+	leaktest.Check(t)
+	street := newStreet(t)
+	var link netip.Addr
+	street.in(func() {
+		i, err := net.InterfaceByName("cable")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		all, err := i.Addrs()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, a := range all {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+				link = p.Addr()
+			}
+		}
+	})
+	sim := street.cameras(t, 0, simulator.Options{Addresses: []netip.Addr{link.WithZone("cable")}})
+	c := sim.Cameras()[0]
+	r := watch(t, discovery.Request{}).devices(c)
+	want := "http://[" + link.String() + "%25eth0]/onvif/device_service"
+	if p := r.Devices[0].Properties; p["ONVIF_DEVICE_SERVICE_URL"] != want || p["ONVIF_DEVICE_IP_ADDRESS"] != link.String() {
+		t.Errorf("properties %v, want the URL %s", p, want)
+	}
+}
+
+// Computers that announce themselves by WS-Discovery are no cameras: Debian's
+// wsdd, if it is installed.
+func TestComputers(t *testing.T) {
+	wsdd, err := exec.LookPath("wsdd")
+	if err != nil {
+		t.Skip("the package wsdd is not installed")
+	}
+	street := newStreet(t)
+	sim := street.cameras(t, 1, simulator.Options{})
+	w := watch(t, discovery.Request{Details: "interval: 1s"})
+	w.devices(sim.Cameras()...)
+	cmd := exec.Command(wsdd, "-4", "-i", "cable", "-v")
+	said := &logBook{}
+	cmd.Stderr = said
+	street.in(func() { err = cmd.Start() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Signal(os.Interrupt) // it says Bye
+		_ = cmd.Wait()
+		w.devices(sim.Cameras()...)
+	}()
+	w.until(func(r discovery.Report) error {
+		if !strings.Contains(said.String(), "scheduling Hello message") {
+			return errNot("a Hello of wsdd, which has said " + said.String())
+		}
+		return nil
+	})
+	before := sim.Cameras()[0].Asked()["Probe"]
+	w.until(func(r discovery.Report) error { // and probes that it hears
+		if sim.Cameras()[0].Asked()["Probe"] < before+4 {
+			return errNot("more probes")
+		}
+		return nil
+	})
+	if r := w.devices(sim.Cameras()...); r.Note != "" {
+		t.Errorf("note %q", r.Note)
+	}
+}
