@@ -58,9 +58,11 @@ other discoveryProperties of a Configuration.
 	d.registerDetails(cmd, &file)
 	d.registerCredentials(cmd)
 	f := cmd.Flags()
-	f.StringArrayVar(&details.Interfaces, "interface", nil, "`name` of a network interface, or a pattern; may be given several times")
+	f.StringArrayVar(&details.Interfaces, "interface", nil,
+		"`name` of a network interface, or a pattern; may be given several times")
 	f.StringArrayVar(&details.Addresses, "address", nil, "`IP` address to probe; may be given several times")
-	f.StringArrayVar(&details.Networks, "network", nil, "network, as `CIDR`, whose addresses are probed one by one; may be given several times")
+	f.StringArrayVar(&details.Networks, "network", nil,
+		"network, as `CIDR`, whose addresses are probed one by one; may be given several times")
 	f.IntVar(&details.Timeout, "timeout", 2, "how many `seconds` to wait for answers")
 	for _, other := range []string{"interface", "address", "network", "timeout"} {
 		cmd.MarkFlagsMutuallyExclusive("details", other)

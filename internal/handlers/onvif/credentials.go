@@ -112,7 +112,9 @@ func (p properties) references(all map[string][]byte) error {
 			if _, ok := all[u.Password]; !ok && u.Password != "" {
 				return fmt.Errorf("%s: there is no property %q, which it names for %q", name, u.Password, uuid)
 			}
-			p.users[details.UUID(uuid)] = soap.Credentials{Username: string(username), Password: string(all[u.Password])}
+			p.users[details.UUID(uuid)] = soap.Credentials{
+				Username: string(username), Password: string(all[u.Password]),
+			}
 		}
 		return nil
 	})
@@ -155,7 +157,8 @@ func (p properties) names(all map[string][]byte) {
 	}
 	for name, value := range all {
 		if key, ok := strings.CutPrefix(strings.ToLower(name), "username_"); ok && value != nil {
-			p.users[strings.ReplaceAll(key, "_", "-")] = soap.Credentials{Username: string(value), Password: passwords[key]}
+			uuid := strings.ReplaceAll(key, "_", "-")
+			p.users[uuid] = soap.Credentials{Username: string(value), Password: passwords[key]}
 		}
 	}
 }

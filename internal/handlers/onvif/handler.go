@@ -67,7 +67,9 @@ const (
 
 // drops are all reasons.
 func drops() []string {
-	return []string{string(wsdiscovery.Flood), string(wsdiscovery.Malformed), string(wsdiscovery.Unasked), dropFull, dropSlow}
+	return []string{
+		string(wsdiscovery.Flood), string(wsdiscovery.Malformed), string(wsdiscovery.Unasked), dropFull, dropSlow,
+	}
 }
 
 const (

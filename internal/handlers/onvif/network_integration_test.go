@@ -62,7 +62,6 @@ func TestMain(m *testing.M) {
 // must run there.
 type street struct {
 	work chan func()
-	once sync.Once
 }
 
 // newStreet makes the namespace and the cable to it, and takes both away at the

@@ -115,6 +115,10 @@ func (k *known) hear(s sighting, announced bool) news {
 	return tells
 }
 
+func (k *known) heardFrom(a netip.Addr) bool {
+	return slices.ContainsFunc(k.sightings, func(s sighting) bool { return s.From == a })
+}
+
 func sameClaims(a, b camera.Sighting) bool {
 	return a.Version == b.Version && slices.Equal(a.XAddrs, b.XAddrs) && slices.Equal(a.Scopes, b.Scopes)
 }
@@ -167,8 +171,7 @@ func (p *population) bye(uuid string, from netip.Addr, now time.Time) bool {
 	if k == nil {
 		return false
 	}
-	heard := slices.ContainsFunc(k.sightings, func(s sighting) bool { return s.From == from })
-	if !heard && (k.facts == nil || !slices.Contains(k.facts.Addresses, from.WithZone(""))) {
+	if !k.heardFrom(from) && (k.facts == nil || !slices.Contains(k.facts.Addresses, from.WithZone(""))) {
 		return false
 	}
 	p.forget(uuid)
@@ -198,7 +201,7 @@ func (p *population) round(began time.Time) (lost, missing, moved []string) {
 		}
 		n := len(k.sightings)
 		k.sightings = slices.DeleteFunc(k.sightings, func(s sighting) bool { return s.at.Before(began) })
-		if len(k.sightings) < n && k.facts != nil && !slices.ContainsFunc(k.sightings, func(s sighting) bool { return s.From == k.facts.Seen }) {
+		if len(k.sightings) < n && k.facts != nil && !k.heardFrom(k.facts.Seen) {
 			moved = append(moved, uuid)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 func reportSeconds() handlermetrics.Definition {
 	return handlermetrics.Definition{
 		Name:    "akri_onvif_report_seconds",
-		Help:    "Seconds from the arrival of the first message of WS-Discovery that changed a list of cameras to the list's report.",
+		Help:    "Seconds from the arrival of the first message that changed a list of cameras to the list's report.",
 		Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
 	}
 }

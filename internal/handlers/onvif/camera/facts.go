@@ -128,7 +128,9 @@ func (f Facts) Same(g Facts) bool {
 		complete                                             bool
 	}
 	of := func(f Facts) plain {
-		return plain{f.URL, f.Address, f.MAC, f.Manufacturer, f.Model, f.Firmware, f.Serial, f.Hardware, f.Missing == nil}
+		return plain{
+			f.URL, f.Address, f.MAC, f.Manufacturer, f.Model, f.Firmware, f.Serial, f.Hardware, f.Missing == nil,
+		}
 	}
 	return of(f) == of(g) && slices.Equal(f.Addresses, g.Addresses) && slices.Equal(f.MACs, g.MACs) &&
 		slices.Equal(f.Scopes, g.Scopes)

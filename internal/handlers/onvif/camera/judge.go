@@ -74,11 +74,12 @@ func Judge(a netip.Addr, s Sighting, configured []netip.Prefix) error {
 	on := func(b netip.Addr) bool {
 		return slices.ContainsFunc(s.Local, func(p netip.Prefix) bool { return p.Contains(b) })
 	}
-	if here := on(from) || from.IsLinkLocalUnicast() && s.Interface != ""; here && (on(plain) || plain.IsLinkLocalUnicast()) {
+	fromHere := on(from) || from.IsLinkLocalUnicast() && s.Interface != ""
+	if fromHere && (on(plain) || plain.IsLinkLocalUnicast()) {
 		return nil
 	}
-	return fmt.Errorf("%s is in another network than %s, from where the answer came; if it is the camera's, name it in addresses or networks",
-		a, s.From)
+	return fmt.Errorf("%s is in another network than %s, from where the answer came; if it is the camera's, "+
+		"name it in addresses or networks", a, s.From)
 }
 
 // Resolver looks names up. [*net.Resolver] is one.
@@ -123,7 +124,8 @@ func targets(ctx context.Context, s Sighting, configured []netip.Prefix, names R
 				continue
 			}
 			a = zoned(a, s)
-			all = append(all, ranked{soap.Target{URL: withZone(u, a), Address: netip.AddrPortFrom(a, port)}, rank(u, a, s)})
+			t := soap.Target{URL: withZone(u, a), Address: netip.AddrPortFrom(a, port)}
+			all = append(all, ranked{t, rank(u, a, s)})
 			break
 		}
 	}
@@ -177,7 +179,8 @@ func rank(u *url.URL, a netip.Addr, s Sighting) (n int) {
 // parseXAddr reads the URL of a service.
 func parseXAddr(x string) (u *url.URL, port uint16, err error) {
 	u, err = url.Parse(x)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || portOf(u) == 0 {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" ||
+		u.Hostname() == "" || u.User != nil || portOf(u) == 0 {
 		return nil, 0, fmt.Errorf("%q is no URL that a camera could have", shorten.Text(x, 128))
 	}
 	u.Fragment = ""

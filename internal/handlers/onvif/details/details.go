@@ -101,15 +101,17 @@ func Check(s string) (warnings []string, err error) {
 		}
 		for i, item := range f.filter.Items {
 			if !f.valid(item) {
-				warnings = append(warnings, fmt.Sprintf("%s.items[%d]: %q matches no camera: want %s", f.key, i, item, f.want))
+				warnings = append(warnings,
+					fmt.Sprintf("%s.items[%d]: %q matches no camera: want %s", f.key, i, item, f.want))
 			}
 		}
 	}
 	if d.Interfaces != nil && len(d.Interfaces) == 0 && len(d.Addresses)+len(d.Networks) == 0 {
-		warnings = append(warnings, "interfaces: none, and neither addresses nor networks: only announcements are heard, on no interface")
+		warnings = append(warnings, "interfaces: none, and neither addresses nor networks: no camera is looked for")
 	}
 	if d.SkipTLSVerify {
-		warnings = append(warnings, "insecureSkipTLSVerify: whoever is between node and camera can read what https would hide")
+		warnings = append(warnings,
+			"insecureSkipTLSVerify: whoever is between node and camera can read what https would hide")
 	}
 	return warnings, nil
 }
@@ -159,14 +161,17 @@ func (d *Details) where(t text) error {
 	if t.Interfaces != nil {
 		d.Interfaces = append([]string{}, *t.Interfaces...)
 	}
-	for key, list := range map[string][]string{"interfaces": d.Interfaces, "addresses": t.Addresses, "networks": t.Networks} {
+	for key, list := range map[string][]string{
+		"interfaces": d.Interfaces, "addresses": t.Addresses, "networks": t.Networks,
+	} {
 		if len(list) > maxItems {
 			return fmt.Errorf("%s: %d, at most %d are allowed", key, len(list), maxItems)
 		}
 	}
 	for i, name := range d.Interfaces {
 		if _, err := path.Match(name, ""); err != nil || name == "" || strings.ContainsAny(name, "/ \t\n") {
-			return fmt.Errorf("interfaces[%d]: %q is not the name of a network interface, nor a pattern such as eth*", i, name)
+			return fmt.Errorf("interfaces[%d]: %q is neither the name of a network interface nor a pattern such as eth*",
+				i, name)
 		}
 	}
 	for i, s := range t.Addresses {
@@ -184,7 +189,8 @@ func (d *Details) where(t text) error {
 		}
 		host := p.Addr().BitLen() - p.Bits()
 		if host > 12 {
-			return fmt.Errorf("networks[%d]: %s has too many addresses: each is probed, and all together may be %d (a /20)", i, s, MaxProbed)
+			return fmt.Errorf("networks[%d]: %s has too many addresses: each is probed, and there may be %d in all (a /20)",
+				i, s, MaxProbed)
 		}
 		probed += 1 << host
 		d.Networks = append(d.Networks, p.Masked())

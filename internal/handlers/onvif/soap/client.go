@@ -245,7 +245,8 @@ func (c *Client) post(ctx context.Context, body []byte, authorization string) (r
 // user was named.
 func (r reply) content(user *Credentials, tried bool) ([]byte, error) {
 	fault := readFault(r.body)
-	refused := r.status == http.StatusUnauthorized || r.status == http.StatusForbidden || fault != nil && fault.notAuthorized()
+	refused := r.status == http.StatusUnauthorized || r.status == http.StatusForbidden ||
+		fault != nil && fault.notAuthorized()
 	switch {
 	case refused:
 		e := &AuthError{}
@@ -266,7 +267,8 @@ func (r reply) content(user *Credentials, tried bool) ([]byte, error) {
 
 func envelope(header string, content []byte) []byte {
 	var b bytes.Buffer
-	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?><s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope">`)
+	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>` +
+		`<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope">`)
 	if header != "" {
 		b.WriteString("<s:Header>" + header + "</s:Header>")
 	}

@@ -80,22 +80,24 @@ func TestErrors(t *testing.T) {
 		check   func(error) bool
 	}{
 		"fault": {func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			io.WriteString(w, fault("ter:ActionNotSupported"))
 		}, func(err error) bool {
 			var f *Fault
 			return errors.As(err, &f) && strings.Join(f.Codes, " ") == "Sender ActionNotSupported" && f.Reason == "no"
 		}},
 		"not authorized": {func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(400)
+			w.WriteHeader(http.StatusBadRequest)
 			io.WriteString(w, fault("ter:NotAuthorized"))
 		}, IsAuth},
-		"401 alone": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, IsAuth},
-		"status": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, func(err error) bool {
+		"401 alone": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, IsAuth},
+		"status": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }, func(err error) bool {
 			var s *StatusError
 			return errors.As(err, &s) && s.Code == 404
 		}},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/x", 307) }, func(err error) bool {
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/x", http.StatusTemporaryRedirect)
+		}, func(err error) bool {
 			var r *RedirectError
 			return errors.As(err, &r) && r.To == "http://127.0.0.1:1/x"
 		}},
@@ -159,7 +161,7 @@ func TestStaleNonce(t *testing.T) {
 				}
 				stale := authorization != "" && c.right
 				w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Digest realm="r", nonce="%d", qop="auth", stale=%t`, n, stale))
-				w.WriteHeader(401)
+				w.WriteHeader(http.StatusUnauthorized)
 			})
 			_, err := Call[pong](t.Context(), camera, AsUser, ping{})
 			if good := c.right && c.stale < 2; good != (err == nil) || !good && !IsAuth(err) || calls.Load() != c.calls {

@@ -33,6 +33,8 @@ func (c challenge) hasher() (newHash func() hash.Hash, session bool) {
 	return nil, false
 }
 
+func (c challenge) isSHA() bool { return strings.HasPrefix(strings.ToUpper(c.algorithm), "SHA") }
+
 // strongest returns the best challenge of those in WWW-Authenticate headers:
 // SHA-256 before MD5. It does not know Basic, which would give the password away.
 func strongest(headers []string) (best challenge, ok bool) {
@@ -41,7 +43,7 @@ func strongest(headers []string) (best challenge, ok bool) {
 			if newHash, _ := c.hasher(); newHash == nil {
 				continue
 			}
-			if !ok || strings.HasPrefix(strings.ToUpper(c.algorithm), "SHA") && !strings.HasPrefix(strings.ToUpper(best.algorithm), "SHA") {
+			if !ok || c.isSHA() && !best.isSHA() {
 				best, ok = c, true
 			}
 		}

@@ -128,7 +128,8 @@ type CertificateError struct {
 }
 
 func (e *CertificateError) Error() string {
-	return fmt.Sprintf("its certificate is good from %s to %s only", e.From.Format(time.DateOnly), e.To.Format(time.DateOnly))
+	return fmt.Sprintf("its certificate is good from %s to %s only",
+		e.From.Format(time.DateOnly), e.To.Format(time.DateOnly))
 }
 
 // Unwrap returns the error of package x509.

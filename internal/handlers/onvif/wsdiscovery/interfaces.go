@@ -51,7 +51,8 @@ func Interfaces() ([]Interface, error) {
 // containers and virtual machines of this node, and of tunnels to other nodes.
 var insideNode = []string{
 	"veth", "cali", "cni", "docker", "br-", "flannel", "vxlan", "lxc", "lxd", "cilium", "kube", "nodelocaldns",
-	"tunl", "virbr", "vnet", "tap", "podman", "weave", "antrea", "ovn", "ovs", "genev", "gre", "wg", "dummy", "ifb", "azv", "eni",
+	"tunl", "virbr", "vnet", "tap", "podman", "weave", "antrea", "ovn", "ovs", "genev", "gre", "wg",
+	"dummy", "ifb", "azv", "eni",
 }
 
 // Suitable returns the interfaces on which to look for cameras: those that match
@@ -77,7 +78,8 @@ func Wanted(name string, patterns []string) bool {
 	if patterns != nil {
 		return Matches(name, patterns)
 	}
-	return name != "lo" && !slices.ContainsFunc(insideNode, func(begin string) bool { return strings.HasPrefix(name, begin) })
+	return name != "lo" &&
+		!slices.ContainsFunc(insideNode, func(begin string) bool { return strings.HasPrefix(name, begin) })
 }
 
 // Matches tells whether a pattern matches the name.

@@ -111,7 +111,9 @@ func Parse(datagram []byte) (Message, error) {
 		return Message{}, ErrOther
 	}
 	for _, x := range all[:min(len(all), maxEndpoints)] {
-		p := Endpoint{UUID: details.UUID(x.Reference), Types: words(x.Types), Scopes: words(x.Scopes), XAddrs: words(x.XAddrs)}
+		p := Endpoint{
+			UUID: details.UUID(x.Reference), Types: words(x.Types), Scopes: words(x.Scopes), XAddrs: words(x.XAddrs),
+		}
 		if p.UUID == "" || len(p.UUID) > maxUUID || strings.ContainsFunc(p.UUID, unfit) {
 			return Message{}, fmt.Errorf("%.64q is no endpoint reference that a device could be known by", x.Reference)
 		}

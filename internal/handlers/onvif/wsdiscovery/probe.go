@@ -66,7 +66,8 @@ func (a *Air) Probe(ctx context.Context, w Where) error {
 			}
 		}
 		for i, l := range links {
-			if _, err := l.conn.WriteToUDPAddrPort(probes[i], l.to); err != nil && attempt == 0 && !errors.Is(err, net.ErrClosed) {
+			_, err := l.conn.WriteToUDPAddrPort(probes[i], l.to)
+			if err != nil && attempt == 0 && !errors.Is(err, net.ErrClosed) {
 				faults = append(faults, fmt.Errorf("probe from %s: %w", l.conn.LocalAddr(), err))
 			}
 		}
@@ -131,7 +132,9 @@ func (a *Air) unicastConn(six bool) (*net.UDPConn, error) {
 // passing tells whether a socket can be read again after an error: the kernel
 // says so what became of messages that were sent.
 func passing(err error) bool {
-	for _, e := range []error{unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.ENETDOWN, unix.EINTR} {
+	for _, e := range []error{
+		unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.ENETDOWN, unix.EINTR,
+	} {
 		if errors.Is(err, e) {
 			return true
 		}

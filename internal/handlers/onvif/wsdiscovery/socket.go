@@ -67,7 +67,8 @@ func probeSocket(i Interface, from netip.Addr) (*net.UDPConn, error) {
 	return socket(netip.AddrPortFrom(from, 0), func(fd int) error {
 		if from.Is4() {
 			return errors.Join(
-				unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, &unix.IPMreqn{Ifindex: int32(i.Index)}),
+				unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF,
+					&unix.IPMreqn{Ifindex: int32(i.Index)}),
 				unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_TTL, 1),
 			)
 		}
