@@ -15,7 +15,9 @@ func (s *search) hear(h wsdiscovery.Heard) {
 	for _, e := range h.Endpoints {
 		if h.Kind == wsdiscovery.Bye {
 			if s.population.bye(e.UUID, h.From, h.At) {
-				s.log.Info("camera has said good-bye", "uuid", e.UUID, "from", h.From)
+				if s.lines.Allow() {
+					s.log.Info("camera has said good-bye", "uuid", e.UUID, "from", h.From)
+				}
 				s.schedule.Remove(e.UUID)
 				s.changed(h.At)
 			}

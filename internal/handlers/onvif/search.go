@@ -234,8 +234,11 @@ func (s *search) round(err error) {
 	s.looked = true
 	now := time.Now()
 	lost, missing, moved := s.population.round(s.began)
+	if n := len(lost); n > 0 { // one line, however many: most may be false ones
+		s.log.Info("cameras are lost: they have not answered several probes", "probes", maxMissed, "cameras", n,
+			"uuids", lost[:min(n, maxNoted)])
+	}
 	for _, uuid := range lost {
-		s.log.Info("camera is lost: it has not answered several probes", "uuid", uuid, "probes", maxMissed)
 		s.schedule.Remove(uuid)
 		s.changed(time.Time{})
 	}

@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,6 +164,11 @@ func (c *Client) exchange(ctx context.Context, access Access, request any) ([]by
 	r, err := c.post(ctx, envelope(token, content), "")
 	if err != nil {
 		return nil, err
+	}
+	if f := readFault(r.body); f != nil && slices.Contains(f.Codes, "MustUnderstand") { // it knows no tokens
+		if r, err = c.post(ctx, envelope("", content), ""); err != nil {
+			return nil, err
+		}
 	}
 	if r.status == http.StatusUnauthorized {
 		if challenge, ok := strongest(r.header.Values("WWW-Authenticate")); ok {

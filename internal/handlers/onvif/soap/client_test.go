@@ -171,6 +171,22 @@ func TestStaleNonce(t *testing.T) {
 	}
 }
 
+// A camera that knows no tokens is asked without.
+func TestNoTokens(t *testing.T) {
+	camera := client(t, Options{Credentials: &Credentials{"u", "p"}}, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || strings.Contains(string(body), "UsernameToken") {
+			w.WriteHeader(http.StatusInternalServerError)
+			io.WriteString(w, strings.Replace(fault(), "s:Sender", "s:MustUnderstand", 1))
+			return
+		}
+		io.WriteString(w, answer)
+	})
+	if got, err := Call[pong](t.Context(), camera, AsUser, ping{}); err != nil || got.Text != "hello" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // The example of the WSS UsernameToken Profile has no digest; this one is of the
 // ONVIF Application Programmer's Guide, section 6.1.1.3.
 func TestTokenDigest(t *testing.T) {
