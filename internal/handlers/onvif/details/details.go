@@ -13,6 +13,8 @@ import (
 	"unicode"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/akri-go/akri/internal/handlers/schedule"
 )
 
 // What people read of the handler.
@@ -42,7 +44,7 @@ const (
 )
 
 // DefaultInterval is the time between two probes at first.
-const DefaultInterval = 10 * time.Second
+const DefaultInterval = schedule.DefaultInterval
 
 // Details is what the discoveryDetails of a Configuration say.
 type Details struct {
