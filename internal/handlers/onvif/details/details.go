@@ -127,7 +127,7 @@ func Parse(s string) (Details, error) {
 	}
 	var t text
 	if err := yaml.UnmarshalStrict([]byte(s), &t); err != nil {
-		return d, err
+		return d, plain(err)
 	}
 	var err error
 	for _, f := range []struct {

@@ -41,8 +41,11 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"- a":                                               "cannot unmarshal",
-		"ipaddresses2: {}":                                  "unknown field",
+		"- a":                                               "want a mapping with some of the keys ipAddresses, ",
+		"uuids: 7":                                          "uuids: want a mapping with action and items",
+		"uuids: {items: a}":                                 "uuids.items: want a list of texts",
+		"insecureSkipTLSVerify: maybe":                      "insecureSkipTLSVerify: want true or false",
+		"ipaddresses2: {}":                                  "unknown field \"ipaddresses2\": the keys are ipAddresses, ",
 		"scopes: {}\nscopes: {}":                            "already set",
 		"uuids: {action: include}":                          `uuids: action: "include", want Include or Exclude`,
 		"scopes: {items: ['']}":                             "scopes: items[0]: is empty",
@@ -50,7 +53,7 @@ func TestParse(t *testing.T) {
 		"discoveryTimeoutSeconds: -1":                       "discoveryTimeoutSeconds: -1, want 1 to 60",
 		"discoveryTimeoutSeconds: 0":                        "want 1 to 60",
 		"discoveryTimeoutSeconds: 4294967":                  "want 1 to 60",
-		"discoveryTimeoutSeconds: 1.5":                      "cannot unmarshal",
+		"discoveryTimeoutSeconds: 1.5":                      "discoveryTimeoutSeconds: want a whole number",
 		"interval: 10":                                      `interval: "10", want a time`,
 		"interval: 10ms":                                    "interval: \"10ms\", want a time from 1s to 1h",
 		"interval: soon":                                    "interval:",
