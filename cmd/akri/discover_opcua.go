@@ -50,7 +50,7 @@ read from them, and no certificate is needed.
 	}
 	d.register(cmd, "akri-opcua")
 	d.registerDetails(cmd, &file)
-	cmd.Flags().StringArrayVar(&details.URLs, "url", nil, "discovery `URL`, opc.tcp://host:port; may be given several times")
+	cmd.Flags().StringArrayVar(&details.URLs, "url", nil, "discovery `URL`, opc.tcp://host; may be given several times")
 	cmd.MarkFlagsOneRequired("url", "details")
 	cmd.MarkFlagsMutuallyExclusive("url", "details")
 	return cmd

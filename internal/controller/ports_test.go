@@ -38,7 +38,7 @@ func testPorts(s *space, metrics, probes string) {
 	for url, want := range map[string]string{
 		probes + "/healthz":  "ok",
 		probes + "/readyz":   "ok",
-		metrics + "/metrics": "workqueue_depth",
+		metrics + "/metrics": "controller_runtime_active_workers",
 	} {
 		s.eventually(url, func() error {
 			resp, err := http.Get("http://" + url)

@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
@@ -45,12 +46,25 @@ func (l Loop) AddTo(mgr ctrl.Manager) error {
 		MaxConcurrentReconciles: l.Workers,
 		ReconciliationTimeout:   timeout,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](l.FirstRetry, lastRetry),
+		NewQueue:                quietQueue,
 	})
 	l.Watch(b)
 	if err := b.Complete(l.Reconciler); err != nil {
 		return fmt.Errorf("set up the control loop %s: %w", l.Name, err)
 	}
 	return nil
+}
+
+// quietQueue is the queue that a controller has by default, without metrics: a
+// queue with metrics wakes up twice a second to bring them up to date, which was
+// most of the CPU time of a controller that had nothing to do.
+func quietQueue(
+	_ string, limiter workqueue.TypedRateLimiter[reconcile.Request],
+) workqueue.TypedRateLimitingInterface[reconcile.Request] {
+	const withoutMetrics = "" // the queue's name in metrics
+	return priorityqueue.New(withoutMetrics, func(o *priorityqueue.Opts[reconcile.Request]) {
+		o.RateLimiter = limiter
+	})
 }
 
 // Recorder makes Events; the manager's recorder is one.

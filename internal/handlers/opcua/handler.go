@@ -29,15 +29,15 @@ type Options struct {
 	// Patience is for how long the first report waits for discovery URLs that have
 	// not answered; a second if it is 0.
 	Patience time.Duration
+	// Looked, if not nil, is told after each look at a discovery URL how long it
+	// took, whatever it found. It must return soon.
+	Looked func(took time.Duration)
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
 
 	network *network                            // for tests
 	rhythm  func(time.Duration) schedule.Rhythm // for tests
 }
-
-// maxConversations is how many servers are talked to at once; some 10 KiB each.
-const maxConversations = 64
 
 // Handler is the handler "opcua".
 type Handler struct {
@@ -55,6 +55,9 @@ func New(o Options) *Handler {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Looked == nil {
+		o.Looked = func(time.Duration) {}
+	}
 	if o.rhythm == nil {
 		o.rhythm = schedule.Every
 	}
@@ -62,7 +65,7 @@ func New(o Options) *Handler {
 	if o.network != nil {
 		n = *o.network
 	}
-	return &Handler{options: o, asker: asker{network: n, places: make(chan struct{}, maxConversations)}}
+	return &Handler{options: o, asker: newAsker(n)}
 }
 
 // Name returns "opcua".
@@ -92,7 +95,7 @@ func (h *Handler) Explain(ctx context.Context, req discovery.Request, report fun
 	}
 	told := make(chan news)
 	for i, u := range d.URLs {
-		s := &source{url: u, details: d, asker: &h.asker, rhythm: h.options.rhythm}
+		s := &source{url: u, details: d, asker: &h.asker, rhythm: h.options.rhythm, timed: h.options.Looked}
 		sources.Go(func() {
 			s.run(ctx, func(st state) {
 				select {

@@ -1,7 +1,9 @@
 package opcua
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 type hosts struct {
 	known map[string]host
 	asked map[string]bool // since forget
+	found int             // looked up since forget
 }
 
 type host struct {
@@ -23,6 +26,10 @@ type host struct {
 	err       error // it was not found
 	at        time.Time
 }
+
+// maxLookups is how many hosts are looked up in one look. What a server tells must
+// not make a flood for the name servers; the rest is looked up next time.
+const maxLookups = 200
 
 // recheck is after how long a host that was not found is looked up again.
 const recheck = 5 * time.Minute
@@ -37,6 +44,9 @@ func (h *hosts) find(ctx context.Context, n network, u details.URL, now time.Tim
 	if known && (old.err == nil || now.Sub(old.at) < recheck) {
 		return old.addresses, old.err
 	}
+	if h.found++; h.found > maxLookups {
+		return old.addresses, cmp.Or(old.err, errTooMany)
+	}
 	addresses, err := n.addresses(ctx, u)
 	if err != nil && !notFound(err) {
 		if known {
@@ -48,6 +58,9 @@ func (h *hosts) find(ctx context.Context, n network, u details.URL, now time.Tim
 	return addresses, err
 }
 
+// errTooMany is of a host that was not looked up.
+var errTooMany = errors.New("not looked up this time")
+
 // forget forgets the hosts that were not asked for since it was called last.
 func (h *hosts) forget() {
 	for name := range h.known {
@@ -56,4 +69,5 @@ func (h *hosts) forget() {
 		}
 	}
 	clear(h.asked)
+	h.found = 0
 }

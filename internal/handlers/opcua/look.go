@@ -11,6 +11,7 @@ import (
 
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // candidate is a server that a discovery URL tells of.
@@ -32,6 +33,15 @@ type looked struct {
 	network    hearing
 }
 
+// maxReasons is how many things that were left out are kept; fewer are shown.
+const maxReasons = 8
+
+func (l *looked) leave(format string, args ...any) {
+	if len(l.leftOut) < maxReasons {
+		l.leftOut = append(l.leftOut, shorten.Text(fmt.Sprintf(format, args...), 160))
+	}
+}
+
 // hearing is what a look learned of what the network tells a discovery URL.
 type hearing int
 
@@ -42,14 +52,23 @@ const (
 	heardBadly         // it failed
 )
 
-// lookTimeout is for one look, connecting and looking up names included.
-const lookTimeout = 8 * time.Second
+const (
+	lookTimeout = 8 * time.Second
+	// maxConversations is how many servers are talked to at once; some 10 KiB each.
+	maxConversations = 64
+)
 
 // asker asks servers. Several goroutines may use it.
 type asker struct {
 	network network
 	// places are for the conversations that there may be at once.
 	places chan struct{}
+	// timeout is for one look; twice, with looking up names after it.
+	timeout time.Duration
+}
+
+func newAsker(n network) asker {
+	return asker{network: n, places: make(chan struct{}, maxConversations), timeout: lookTimeout}
 }
 
 // open connects to a URL, and opens a channel.
@@ -62,7 +81,7 @@ func (a *asker) open(ctx context.Context, u details.URL, j judge) (*ua.Channel, 
 	case a.places <- struct{}{}:
 	case <-ctx.Done():
 		conn.Close()
-		return nil, ip, nil, ctx.Err()
+		return nil, ip, nil, errCrowded
 	}
 	channel, err := ua.Open(ctx, conn, u.Text())
 	if err != nil {
@@ -74,7 +93,7 @@ func (a *asker) open(ctx context.Context, u details.URL, j judge) (*ua.Channel, 
 
 // endpoints asks a server what it offers.
 func (a *asker) endpoints(ctx context.Context, c candidate) (ua.Endpoints, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	channel, _, end, err := a.open(ctx, c.url, c.judge)
 	if err != nil {
@@ -86,7 +105,11 @@ func (a *asker) endpoints(ctx context.Context, c candidate) (ua.Endpoints, error
 }
 
 // errSilent is of a server that takes connections and does not answer.
-var errSilent = errors.New("it takes the connection and does not answer in time: is it an OPC UA server, or overloaded?")
+var errSilent = errors.New(
+	"it takes the connection and does not answer in time: is it an OPC UA server, or overloaded?")
+
+// errCrowded is of a server that was not asked, for want of a place.
+var errCrowded = fmt.Errorf("not asked this time: the handler talks to %d others", maxConversations)
 
 // because returns why a conversation has ended.
 func because(ctx context.Context, err error) error {
@@ -111,7 +134,7 @@ type answer struct {
 // ask asks a discovery URL for the servers that it knows, and if network says so
 // for those that it has heard of by multicast.
 func (a *asker) ask(ctx context.Context, u details.URL, network bool) (answer, error) {
-	within, cancel := context.WithTimeout(ctx, lookTimeout)
+	within, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	channel, at, end, err := a.open(within, u, named(u))
 	if err != nil {
@@ -165,7 +188,7 @@ func (a *asker) look(ctx context.Context, u details.URL, d details.Details, h *h
 	if err != nil {
 		return looked{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	where := func(v details.URL) (details.URL, judge, error) {
 		known, err := h.find(ctx, a.network, v, time.Now())
@@ -177,16 +200,17 @@ func (a *asker) look(ctx context.Context, u details.URL, d details.Details, h *h
 	for _, app := range wanted {
 		c, err := locate(app.DiscoveryURLs, where)
 		if err != nil {
-			result.leftOut = append(result.leftOut, fmt.Sprintf("server %q: %v", app.Name, err))
+			result.leave("server %q: %v", app.Name, err)
 			continue
 		}
 		first, taken := seen[c.url.Key()]
 		if !taken {
 			seen[c.url.Key()] = app.URI
+			app.DiscoveryURLs = nil // where it is is known now
 			c.app = &app
 			result.candidates = append(result.candidates, c)
 		} else if first != app.URI {
-			result.leftOut = append(result.leftOut, fmt.Sprintf("server %q: %q is there already, at %s", app.URI, first, c.url.Text()))
+			result.leave("server %q: %q is there already, at %s", app.URI, first, c.url.Text())
 		}
 	}
 	for _, s := range answer.heard {
@@ -195,7 +219,7 @@ func (a *asker) look(ctx context.Context, u details.URL, d details.Details, h *h
 		}
 		c, err := locate([]string{s.DiscoveryURL}, where)
 		if err != nil {
-			result.leftOut = append(result.leftOut, fmt.Sprintf("server %q: %v", s.Name, err))
+			result.leave("server %q: %v", s.Name, err)
 			continue
 		}
 		if _, taken := seen[c.url.Key()]; !taken {
@@ -204,6 +228,7 @@ func (a *asker) look(ctx context.Context, u details.URL, d details.Details, h *h
 		}
 	}
 	h.forget()
+	slices.Sort(result.leftOut) // not in the order of the answer, which may change
 	return result, nil
 }
 

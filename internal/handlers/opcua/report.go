@@ -51,7 +51,7 @@ func Plan(d details.Details, states []state) discovery.Report {
 			notes = append(notes, fmt.Sprintf("%s: not all is known yet", shorten.Text(d.URLs[i].Text(), 100)))
 		}
 		for _, reason := range st.leftOut[:min(len(st.leftOut), 3)] {
-			notes = append(notes, fmt.Sprintf("%s: %s", shorten.Text(d.URLs[i].Text(), 100), shorten.Text(reason, 160)))
+			notes = append(notes, fmt.Sprintf("%s: %s", shorten.Text(d.URLs[i].Text(), 100), reason))
 		}
 		for _, v := range st.servers {
 			if v.problem != "" {
@@ -79,8 +79,9 @@ func Plan(d details.Details, states []state) discovery.Report {
 		}
 	}
 	if over > 0 {
-		notes = slices.Insert(notes, 0, fmt.Sprintf("%d servers are left out: there are more than %d, or their texts are too long; "+
-			"name fewer URLs or filter", over, maxServers))
+		notes = slices.Insert(notes, 0, fmt.Sprintf(
+			"%d servers are left out: there are more than %d, or their texts are too long; name fewer URLs, or filter",
+			over, maxServers))
 	}
 	slices.SortFunc(r.Devices, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
 	r.Note = shorten.Text(strings.Join(slices.Compact(notes), "; "), maxNote)

@@ -3,27 +3,21 @@ package opcua
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"maps"
-	"net"
 	"reflect"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
 	"github.com/akri-go/akri/internal/handlers/schedule"
-	"github.com/akri-go/akri/internal/shorten"
 )
 
 const (
 	// lostAfter is after how many looks in a row that failed the servers of a
 	// discovery URL are lost.
 	lostAfter = 3
-	// maxAsked is how many servers of a discovery URL are asked at once, itself
-	// included.
+	// maxAsked is how many servers of a discovery URL are asked at once.
 	maxAsked = 4
 	// rarely is how many times rarer than a discovery URL its servers are asked
 	// what they offer.
@@ -34,6 +28,11 @@ const (
 	// deaf is for how long a discovery URL that cannot tell of the network is not
 	// asked for it.
 	deaf = 10 * time.Minute
+	// unlistedFor is for how long a server stays that answers, and that its
+	// discovery server does not list any more, or does not answer for: one that
+	// has restarted knows nobody until the servers register again, which they do
+	// at least every 10 minutes (OPC 10000-4, 5.5.5).
+	unlistedFor = 15 * time.Minute
 )
 
 // source is what is known by one discovery URL. It has one goroutine.
@@ -42,9 +41,11 @@ type source struct {
 	details details.Details
 	asker   *asker
 	rhythm  func(time.Duration) schedule.Rhythm
+	timed   func(took time.Duration) // is told of each look
 
-	plan      schedule.Schedule[string]
-	hosts     hosts // of the look that is under way
+	own       schedule.Schedule[string] // of the discovery URL alone, so that no server holds it up
+	plan      schedule.Schedule[string] // of the servers
+	hosts     hosts                     // of the look that is under way
 	looked    bool
 	missed    int // looks in a row
 	problem   string
@@ -52,14 +53,6 @@ type source struct {
 	servers   map[string]*server // by the key of the URL
 	misheard  int                // looks in a row
 	deafUntil time.Time
-}
-
-// server is a server that the source tells of.
-type server struct {
-	candidate
-	asked   bool // at least once
-	offers  *ua.Endpoints
-	problem string // of the last time that it was asked
 }
 
 // state is what a source has to say.
@@ -81,30 +74,37 @@ type ended struct {
 // run looks again and again until ctx is done, and tells each state that is new.
 func (s *source) run(ctx context.Context, tell func(state)) {
 	s.servers = map[string]*server{}
-	s.plan.Set("", s.rhythm(s.details.Interval), time.Now())
+	s.own.Set("", s.rhythm(s.details.Interval), time.Now())
 	ends := make(chan ended)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	running := 0
+	looking, asking := 0, 0 // at the discovery URL, its servers
 	defer func() {
-		for ; running > 0; running-- {
+		for range looking + asking {
 			<-ends
 		}
 	}()
 	var news bool      // there are some to tell
 	var told time.Time // the last ones
 	for {
-		for running < maxAsked {
+		if _, ok := s.own.Take(time.Now()); ok {
+			looking++
+			s.look(ctx, ends)
+		}
+		for asking < maxAsked {
 			key, ok := s.plan.Take(time.Now())
 			if !ok {
 				break
 			}
-			running++
-			s.start(ctx, key, ends)
+			asking++
+			s.ask(ctx, key, ends)
 		}
 		wait := time.Hour
-		if at, ok := s.plan.Next(); ok && running < maxAsked {
+		if at, ok := s.own.Next(); ok {
 			wait = time.Until(at)
+		}
+		if at, ok := s.plan.Next(); ok && asking < maxAsked {
+			wait = min(wait, time.Until(at))
 		}
 		if news {
 			st := s.state()
@@ -122,27 +122,36 @@ func (s *source) run(ctx context.Context, tell func(state)) {
 			return
 		case <-timer.C:
 		case e := <-ends:
-			running--
+			plan := &s.plan
+			if e.key == "" {
+				plan = &s.own
+				looking--
+			} else {
+				asking--
+			}
 			if ctx.Err() != nil {
 				return
 			}
 			outcome, changed := s.take(e)
-			s.plan.Done(e.key, time.Now(), outcome)
+			plan.Done(e.key, time.Now(), outcome)
 			news = news || changed
 		}
 	}
 }
 
-// start begins a look.
-func (s *source) start(ctx context.Context, key string, ends chan<- ended) {
-	if key == "" {
-		network := !time.Now().Before(s.deafUntil)
-		go func() {
-			found, err := s.asker.look(ctx, s.url, s.details, &s.hosts, network)
-			ends <- ended{looked: found, err: err}
-		}()
-		return
-	}
+// look begins a look at the discovery URL.
+func (s *source) look(ctx context.Context, ends chan<- ended) {
+	network := !time.Now().Before(s.deafUntil)
+	go func() {
+		began := time.Now()
+		found, err := s.asker.look(ctx, s.url, s.details, &s.hosts, network)
+		s.timed(time.Since(began))
+		ends <- ended{looked: found, err: err}
+	}()
+}
+
+// ask begins to ask a server what it offers.
+func (s *source) ask(ctx context.Context, key string, ends chan<- ended) {
 	c := s.servers[key].candidate
 	go func() {
 		offers, err := s.asker.endpoints(ctx, c)
@@ -153,10 +162,15 @@ func (s *source) start(ctx context.Context, key string, ends chan<- ended) {
 // take notes what a look has found, and tells whether that is news.
 func (s *source) take(e ended) (outcome schedule.Outcome, news bool) {
 	if e.key != "" {
-		if server := s.servers[e.key]; server != nil {
-			return server.take(e)
+		v := s.servers[e.key]
+		switch {
+		case v == nil: // it is gone meanwhile
+			return schedule.Same, false
+		case !v.unlisted.IsZero() && (e.err != nil || !v.same(e.offers.Server)):
+			s.drop(e.key)
+			return schedule.Changed, true
 		}
-		return schedule.Same, false // it is gone meanwhile
+		return v.take(e)
 	}
 	problem, leftOut, first := s.problem, s.leftOut, !s.looked
 	s.looked = true
@@ -203,49 +217,55 @@ func (s *source) withHeard(l looked) map[string]candidate {
 	return all
 }
 
-// keep makes the servers those given.
+// keep makes the servers those given, with those that may stay without being
+// told of.
 func (s *source) keep(now map[string]candidate) schedule.Outcome {
 	outcome := schedule.Same
-	for key := range s.servers {
-		if _, still := now[key]; !still {
-			delete(s.servers, key)
-			s.plan.Remove(key)
+	for key, v := range s.servers {
+		_, told := now[key]
+		switch {
+		case told:
+		case v.offers == nil || v.problem != "" || !v.unlisted.IsZero() && time.Since(v.unlisted) >= unlistedFor:
+			s.drop(key)
+			outcome = schedule.Changed
+		case v.unlisted.IsZero():
+			v.unlisted = time.Now()
+			s.plan.Set(key, s.rhythm(s.details.Interval), time.Now())
+			s.plan.Now(key, time.Now())
 			outcome = schedule.Changed
 		}
 	}
 	for key, c := range now {
-		old := s.servers[key]
-		if old == nil {
+		v := s.servers[key]
+		if v == nil {
 			s.servers[key] = &server{candidate: c}
-			rhythm := s.rhythm(rarely * s.details.Interval)
-			rhythm.Retry.First = s.rhythm(s.details.Interval).Interval // it may just be starting
-			s.plan.Set(key, rhythm, time.Now())
+			s.plan.Set(key, s.whileTold(), time.Now())
 			outcome = schedule.Changed
 			continue
 		}
-		if !reflect.DeepEqual(old.app, c.app) {
+		if !v.unlisted.IsZero() {
+			v.unlisted = time.Time{}
+			s.plan.Set(key, s.whileTold(), time.Now())
+		}
+		if !reflect.DeepEqual(v.app, c.app) {
 			outcome = schedule.Changed
 			s.plan.Now(key, time.Now()) // it may be another server
 		}
-		old.candidate = c
+		v.candidate = c
 	}
 	return outcome
 }
 
-// take notes what a server says that it offers, and tells whether that is news.
-// What it has said stays when it does not answer.
-func (v *server) take(e ended) (outcome schedule.Outcome, news bool) {
-	first, problem := !v.asked, v.problem
-	v.asked, v.problem = true, ""
-	switch {
-	case e.err != nil:
-		v.problem = explain(v.url, e.err)
-		outcome = schedule.Failed
-	case v.offers == nil || !reflect.DeepEqual(*v.offers, e.offers):
-		v.offers = &e.offers
-		outcome = schedule.Changed
-	}
-	return outcome, first || outcome == schedule.Changed || v.problem != problem
+func (s *source) drop(key string) {
+	delete(s.servers, key)
+	s.plan.Remove(key)
+}
+
+// whileTold is the rhythm in which a server is asked that the source is told of.
+func (s *source) whileTold() schedule.Rhythm {
+	r := s.rhythm(rarely * s.details.Interval)
+	r.Retry.First = s.rhythm(s.details.Interval).Interval // it may just be starting
+	return r
 }
 
 // state returns what the source has to say.
@@ -260,24 +280,4 @@ func (s *source) state() state {
 	}
 	slices.SortFunc(st.servers, func(a, b server) int { return cmp.Compare(a.url.Key(), b.url.Key()) })
 	return st
-}
-
-// explain says what went wrong at a URL and what can be done.
-func explain(u details.URL, err error) string {
-	text := shorten.Text(err.Error(), 160)
-	var dns *net.DNSError
-	switch {
-	case notFound(err):
-		text = "there is no such host: is the name right, and can Pods look it up?"
-	case errors.As(err, &dns):
-		text = fmt.Sprintf("the host cannot be looked up (%s): does the name server answer?", shorten.Text(dns.Err, 80))
-	case errors.Is(err, syscall.ECONNREFUSED):
-		text = "connection refused: does an OPC UA server run there, on this port?"
-	case errors.Is(err, errSilent):
-	case errors.Is(err, context.DeadlineExceeded):
-		text = "no answer in time: is it running, and does a firewall or network policy let this node reach it?"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		text = "not reachable from this node: is there a route to it?"
-	}
-	return fmt.Sprintf("%s: %s", shorten.Text(u.Text(), 100), text)
 }

@@ -118,7 +118,7 @@ func Parse(text string) (Details, error) {
 		method = []string{DefaultURL}
 	}
 	if len(method) == 0 {
-		return d, errors.New("discoveryUrls: lists no URL: name the servers or discovery servers to ask, such as " + DefaultURL)
+		return d, errors.New("discoveryUrls: lists no URL: name servers or discovery servers, such as " + DefaultURL)
 	}
 	return d, d.addURLs(method)
 }

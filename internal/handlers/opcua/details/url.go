@@ -16,7 +16,7 @@ const Scheme = "opc.tcp"
 
 const (
 	defaultPort = "4840" // registered for opc.tcp
-	maxURL      = 1024   // bytes; an agent takes no longer id
+	maxURL      = 700    // bytes; with another host and a port an agent takes it as an id
 )
 
 // URL is that of a server: opc.tcp://host:port/path.

@@ -19,18 +19,14 @@ import (
 // Server is a pretended server on the loopback.
 type Server struct {
 	// URL is its own.
-	URL string
-	// Chunk is the number of bytes of a body that a chunk has; all if 0. It is set
-	// before the first connection.
-	Chunk int
-	// Wrap, if not nil, is put around each connection.
-	Wrap func(net.Conn) net.Conn
-
+	URL      string
 	listener net.Listener
 	running  sync.WaitGroup
 
 	mu        sync.Mutex
 	says      Says
+	chunk     int
+	wrap      func(net.Conn) net.Conn
 	conns     map[net.Conn]bool
 	asked     map[string]int
 	closed    bool
@@ -60,8 +56,10 @@ func Application(uri, name string, urls ...string) *ua.ApplicationDescription {
 func Endpoint(app *ua.ApplicationDescription, policy string, mode ua.MessageSecurityMode) *ua.EndpointDescription {
 	e := &ua.EndpointDescription{
 		Server: app, ServerCertificate: make([]byte, 1500), SecurityMode: mode,
-		SecurityPolicyURI:   "http://opcfoundation.org/UA/SecurityPolicy#" + policy,
-		UserIdentityTokens:  []*ua.UserTokenPolicy{{PolicyID: "anonymous"}, {PolicyID: "user", TokenType: ua.UserTokenTypeUserName}},
+		SecurityPolicyURI: "http://opcfoundation.org/UA/SecurityPolicy#" + policy,
+		UserIdentityTokens: []*ua.UserTokenPolicy{
+			{PolicyID: "anonymous"}, {PolicyID: "user", TokenType: ua.UserTokenTypeUserName},
+		},
 		TransportProfileURI: "http://opcfoundation.org/UA-Profile/Transport/uatcp-uasc-uabinary",
 	}
 	if len(app.DiscoveryURLs) > 0 {
@@ -106,6 +104,20 @@ func (s *Server) Say(says Says) {
 	s.says = says
 }
 
+// Cut has chunks of so many bytes of a body; 0 for any number.
+func (s *Server) Cut(chunk int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chunk = chunk
+}
+
+// Wrap puts something around connections that come from now on.
+func (s *Server) Wrap(wrap func(net.Conn) net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wrap = wrap
+}
+
 // Address is host:port.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
@@ -147,6 +159,7 @@ func (s *Server) accept() {
 			c.Close()
 		}
 		s.conns[c] = true
+		wrap := s.wrap
 		s.mu.Unlock()
 		s.running.Go(func() {
 			defer func() {
@@ -156,8 +169,8 @@ func (s *Server) accept() {
 				c.Close()
 			}()
 			conn := c
-			if s.Wrap != nil {
-				conn = s.Wrap(c)
+			if wrap != nil {
+				conn = wrap(c)
 			}
 			_ = s.serve(conn) // the client sees what went wrong
 		})
@@ -187,7 +200,8 @@ func Opened() []byte {
 	b := append(Words(7, uint32(len(policy))), policy...)
 	b = append(b, Words(1<<32-1, 1<<32-1, 1, 1)...)
 	return Message("OPNF", append(b, encode(&ua.OpenSecureChannelResponse{
-		ResponseHeader: okHeader(), SecurityToken: &ua.ChannelSecurityToken{ChannelID: 7, TokenID: 1, RevisedLifetime: 60_000},
+		ResponseHeader: okHeader(),
+		SecurityToken:  &ua.ChannelSecurityToken{ChannelID: 7, TokenID: 1, RevisedLifetime: 60_000},
 	})...))
 }
 
@@ -272,12 +286,12 @@ func (s *Server) serve(c net.Conn) error {
 			}
 			s.mu.Lock()
 			s.asked[fmt.Sprintf("%T", service)[len("*ua."):]]++
-			says := s.says
+			says, chunk := s.says, s.chunk
 			s.mu.Unlock()
 			if says.Silent {
 				continue
 			}
-			answer = Answer(binary.LittleEndian.Uint32(body[12:]), says.Body(service), s.Chunk)
+			answer = Answer(binary.LittleEndian.Uint32(body[12:]), says.Body(service), chunk)
 		case "CLOF":
 			return nil
 		default:

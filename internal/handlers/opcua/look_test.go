@@ -1,0 +1,121 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	gopcua "github.com/gopcua/opcua/ua"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
+	"github.com/akri-go/akri/internal/leaktest"
+)
+
+// dripping sends the first byte of an answer again and again, and so never one
+// that can be read.
+type dripping struct {
+	net.Conn
+	ended <-chan struct{}
+}
+
+func (c dripping) Write(p []byte) (int, error) {
+	if string(p[:3]) != "MSG" {
+		return c.Conn.Write(p)
+	}
+	_, _ = c.Conn.Write(p[:4])
+	<-c.ended
+	return 0, errors.New("ended")
+}
+
+// A look has an end, however a server keeps it up, and gives its place back.
+func TestLookEnds(t *testing.T) {
+	leaktest.Check(t)
+	ended := make(chan struct{})
+	silent, drips := opcuatest.Start(t), opcuatest.Start(t)
+	t.Cleanup(func() { close(ended) })
+	silent.Say(opcuatest.Says{Silent: true})
+	drips.Wrap(func(c net.Conn) net.Conn { return dripping{c, ended} })
+	a := newAsker(hostNetwork())
+	a.timeout = 50 * time.Millisecond
+	for name, s := range map[string]*opcuatest.Server{"silent": silent, "drips": drips} {
+		_, err := a.ask(t.Context(), mustURL(t, s.URL), true)
+		if !errors.Is(err, errSilent) {
+			t.Errorf("%s: %v", name, err)
+		}
+		c := candidate{url: mustURL(t, s.URL), judge: named(mustURL(t, s.URL))}
+		if _, err := a.endpoints(t.Context(), c); !errors.Is(err, errSilent) {
+			t.Errorf("%s: endpoints: %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := a.ask(ctx, mustURL(t, silent.URL), true); !errors.Is(err, context.Canceled) {
+		t.Errorf("asked with a context that is done: %v", err)
+	}
+	if len(a.places) != 0 {
+		t.Errorf("%d places are taken", len(a.places))
+	}
+	for range maxConversations {
+		a.places <- struct{}{}
+	}
+	if _, err := a.ask(t.Context(), mustURL(t, silent.URL), true); !errors.Is(err, errCrowded) {
+		t.Errorf("without a place: %v", err)
+	}
+}
+
+// What a server says of the network, or does not.
+func TestAskNetwork(t *testing.T) {
+	s := opcuatest.Start(t)
+	a := newAsker(hostNetwork())
+	if got, err := a.ask(t.Context(), mustURL(t, s.URL), true); err != nil || got.network != cannotHear {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := a.ask(t.Context(), mustURL(t, s.URL), false); err != nil || got.network != notAsked {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if n := s.Asked("FindServersOnNetworkRequest"); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	says := opcuatest.Alone(s.URL)
+	says.OnNetwork = []*gopcua.ServerOnNetwork{{ServerName: "a"}}
+	s.Say(says)
+	if got, err := a.ask(t.Context(), mustURL(t, s.URL), true); err != nil || got.network != heardAll || len(got.heard) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	// One that hangs up instead, as some do, has answered what matters.
+	s.Wrap(func(c net.Conn) net.Conn { return hangingUp{c, new(int)} })
+	if got, err := a.ask(t.Context(), mustURL(t, s.URL), true); err != nil || got.network != heardBadly || len(got.found.Applications) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// hangingUp answers one question.
+type hangingUp struct {
+	net.Conn
+	answers *int
+}
+
+func (c hangingUp) Write(p []byte) (int, error) {
+	if string(p[:3]) == "MSG" {
+		if *c.answers++; *c.answers > 1 {
+			return 0, errors.New("enough")
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// A server of another make: that of the library gopcua, which has no application
+// URI unless it has a certificate.
+func TestGopcua(t *testing.T) {
+	_, url := opcuatest.Gopcua(t)
+	reports := asking(t, Options{Patience: time.Minute}, "discoveryUrls: ["+url+"]")
+	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == url })
+	p := r.Devices[0].Properties
+	if _, there := p[PropertyURI]; there || p[PropertyName] != "gopcua" || p[PropertyModes] != "None" || !strings.Contains(p[PropertyProduct], "gopcua") {
+		t.Errorf("%v", p)
+	}
+}

@@ -1,0 +1,75 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+	"syscall"
+	"time"
+
+	"github.com/akri-go/akri/internal/handlers/opcua/details"
+	"github.com/akri-go/akri/internal/handlers/opcua/ua"
+	"github.com/akri-go/akri/internal/handlers/schedule"
+	"github.com/akri-go/akri/internal/shorten"
+)
+
+// server is a server that the source tells of.
+type server struct {
+	candidate
+	asked   bool // at least once
+	offers  *ua.Endpoints
+	problem string // of the last time that it was asked
+	// unlisted is since when it stays only because it answers; zero if it is told
+	// of.
+	unlisted time.Time
+}
+
+// same tells whether a server that says what it is can be this one.
+func (v *server) same(says ua.Application) bool {
+	was := v.offers.Server
+	if v.app != nil {
+		was = *v.app
+	}
+	return was.URI == "" || was.URI == says.URI
+}
+
+// take notes what a server says that it offers, and tells whether that is news.
+// What it has said stays when it does not answer.
+func (v *server) take(e ended) (outcome schedule.Outcome, news bool) {
+	if v.app != nil {
+		e.offers.Server = ua.Application{} // which is known, and would only take memory
+	}
+	first, problem := !v.asked, v.problem
+	v.asked, v.problem = true, ""
+	switch {
+	case e.err != nil:
+		v.problem = explain(v.url, e.err)
+		outcome = schedule.Failed
+	case v.offers == nil || !reflect.DeepEqual(*v.offers, e.offers):
+		v.offers = &e.offers
+		outcome = schedule.Changed
+	}
+	return outcome, first || outcome == schedule.Changed || v.problem != problem
+}
+
+// explain says what went wrong at a URL and what can be done.
+func explain(u details.URL, err error) string {
+	text := shorten.Text(err.Error(), 160)
+	var dns *net.DNSError
+	switch {
+	case notFound(err):
+		text = "there is no such host: is the name right, and can Pods look it up?"
+	case errors.As(err, &dns):
+		text = fmt.Sprintf("the host cannot be looked up (%s): does the name server answer?", shorten.Text(dns.Err, 80))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		text = "connection refused: does an OPC UA server run there, on this port?"
+	case errors.Is(err, errSilent):
+	case errors.Is(err, context.DeadlineExceeded):
+		text = "no answer in time: is it running, and does a firewall or network policy let this node reach it?"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		text = "not reachable from this node: is there a route to it?"
+	}
+	return fmt.Sprintf("%s: %s", shorten.Text(u.Text(), 100), text)
+}
