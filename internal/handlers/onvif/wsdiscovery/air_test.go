@@ -1,10 +1,13 @@
 package wsdiscovery
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -104,5 +107,23 @@ func TestMemory(t *testing.T) {
 	}
 	if len(m.at) > maxRemembered || !m.has(fmt.Sprint(3*maxRemembered-1), now) {
 		t.Errorf("%d are remembered", len(m.at))
+	}
+}
+
+// What cannot be probed is said, and an Air that is closed says so.
+func TestNowhere(t *testing.T) {
+	a := NewAir(Options{Interfaces: func() ([]Interface, error) { return nil, nil }, Log: slog.New(slog.DiscardHandler)})
+	for want, patterns := range map[string][]string{
+		"name one in interfaces":  nil,
+		"nothing to probe":        {},
+		"is called eth7 or wlan*": {"eth7", "wlan*"},
+	} {
+		if err := a.Probe(t.Context(), Where{Interfaces: patterns}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", patterns, err, want)
+		}
+	}
+	a.Close()
+	if err := a.Probe(t.Context(), Where{}); !errors.Is(err, errClosed) {
+		t.Errorf("closed: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,7 +52,7 @@ func (a *Air) Probe(ctx context.Context, w Where) error {
 	}
 	faults := []error{err}
 	if len(links) == 0 && len(w.Addresses) == 0 && err == nil {
-		faults = append(faults, errors.New("no suitable network interface: is the handler on the host's network?"))
+		faults = append(faults, nowhere(w.Interfaces))
 	}
 	// Each link has a probe of its own: to one that they have seen cameras do not
 	// answer again, and so not on a second link.
@@ -76,6 +77,18 @@ func (a *Air) Probe(ctx context.Context, w Where) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// nowhere says that there is no interface to probe.
+func nowhere(patterns []string) error {
+	switch {
+	case patterns != nil && len(patterns) == 0:
+		return errors.New("there is nothing to probe: no interfaces, addresses or networks")
+	case patterns != nil:
+		return fmt.Errorf("no suitable network interface: none that is up and has an address is called %s",
+			strings.Join(patterns, " or "))
+	}
+	return errors.New("no suitable network interface: name one in interfaces; a Pod must be on the node's network")
 }
 
 // newProbe makes a probe whose answers are taken.
