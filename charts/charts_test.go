@@ -27,7 +27,7 @@ var everything = []string{
 	"debugEcho.discovery.enabled=true", "debugEcho.configuration.enabled=true",
 	"custom.discovery.enabled=true", "custom.discovery.image.repository=example.org/handler",
 	"custom.configuration.enabled=true", "custom.configuration.discoveryHandlerName=mine",
-	"onvif.configuration.enabled=true", "opcua.discovery.enabled=true", "opcua.configuration.enabled=true",
+	"onvif.discovery.enabled=true", "onvif.configuration.enabled=true", "opcua.discovery.enabled=true", "opcua.configuration.enabled=true",
 	"udev.configuration.brokerPod.image.repository=b", "debugEcho.configuration.brokerPod.image.repository=b",
 	"custom.configuration.brokerJob.image.repository=b", "onvif.configuration.brokerPod.image.repository=b",
 	"opcua.configuration.brokerPod.image.repository=b", "opcua.configuration.mountCertificates=true",
@@ -63,6 +63,7 @@ func TestObjects(t *testing.T) {
 		{"defaults", nil, base},
 		{"udev", []string{"udev.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-udev-discovery-daemonset")},
 		{"debugEcho", []string{"debugEcho.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-debug-echo-discovery-daemonset")},
+		{"onvif", []string{"onvif.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-onvif-discovery-daemonset")},
 		{"opcua", []string{"opcua.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-opcua-discovery-daemonset")},
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
@@ -87,7 +88,7 @@ func TestObjects(t *testing.T) {
 			"onvif.configuration.brokerPod.image.repository=nginx"}, alone...), []string{"Configuration/akri-onvif"}},
 		{"udev Configuration alone", append([]string{"udev.configuration.enabled=true",
 			`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="null"`}, alone...), []string{"Configuration/akri-udev"}},
-		{"keys without effect", []string{"onvif.discovery.enabled=true",
+		{"keys without effect", []string{
 			"webhookConfiguration.certImage.tag=v1", "webhookConfiguration.tolerations={}", "cleanupHook.enabled=true",
 			"kubernetesDistro=k3s", "agent.host.containerRuntimeSocket=/run/c.sock"}, base},
 	} {
@@ -237,7 +238,7 @@ func TestFullAgent(t *testing.T) {
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
 		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--slots-freed-after=3s",
-		"--builtin=udev,opcua,debugEcho"}
+		"--builtin=udev,onvif,opcua,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}
@@ -265,6 +266,7 @@ func TestDiscovery(t *testing.T) {
 	}{
 		{"akri-udev-discovery", []string{"udev"}, map[string]string{"/var/lib/akri": "/var/lib/akri", "/run/udev": "/run/udev", "/run/node-mounts": "/proc/1/mountinfo"}, true},
 		{"akri-debug-echo-discovery", []string{"debugEcho"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
+		{"akri-onvif-discovery", []string{"onvif"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-opcua-discovery", []string{"opcua"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-custom-discovery", nil, map[string]string{"/var/lib/akri": "/var/lib/akri"}, false},
 	} {

@@ -36,7 +36,7 @@ func TestHandlersAreContained(t *testing.T) {
 				t.Errorf("%s: %s: runs as %v", name, key, sc)
 			}
 		}
-		if handlers != 4 {
+		if handlers != 5 {
 			t.Errorf("%s: %d handlers", name, handlers)
 		}
 	}

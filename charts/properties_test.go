@@ -51,8 +51,8 @@ func TestDiscoveryProperties(t *testing.T) {
 
 // Our own handlers have probes; what other handlers answer is unknown.
 func TestDiscoveryProbes(t *testing.T) {
-	r := render(t, append(slices.Clone(everything), "prometheus.discoveryPort=9999")...)
-	for name, ours := range map[string]bool{"akri-udev-discovery": true, "akri-opcua-discovery": true,
+	r := render(t, append(slices.Clone(everything), "prometheus.discoveryPort=9999", "onvif.discovery.metricsPort=9999")...)
+	for name, ours := range map[string]bool{"akri-udev-discovery": true, "akri-opcua-discovery": true, "akri-onvif-discovery": true,
 		"akri-debug-echo-discovery": true, "akri-custom-discovery": false} {
 		c := r.daemonSet(t, name+"-daemonset").Spec.Template.Spec.Containers[0]
 		port := envOf(c, "METRICS_PORT")

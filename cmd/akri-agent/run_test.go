@@ -26,14 +26,14 @@ func TestCalled(t *testing.T) {
 		says string
 	}{
 		{"--help", nil, 0, "Exit codes:"},
-		{"--help", nil, 0, "udev, debugEcho and opcua"},
+		{"--help", nil, 0, "udev, debugEcho, onvif and opcua"},
 		{"--version", nil, 0, "akri-agent "},
 		{"--frobnicate", nil, 2, "frobnicate"},
 		{"--node-name n more", nil, 2, "more"},
 		{"", nil, 2, "AGENT_NODE_NAME"},
 		{"--node-name n --metrics-port -1", nil, 2, "metrics port"},
 		{"--node-name n --log-level loud", nil, 2, "loud"},
-		{"--node-name n --builtin onvif", nil, 2, "want udev, debugEcho or opcua"},
+		{"--node-name n --builtin modbus", nil, 2, "want udev, debugEcho, onvif or opcua"},
 		{"--node-name n --builtin udev", map[string]string{"UDEV_ALLOW_NODE_DEVICES": "sda"}, 2, "not the path of a device node"},
 		{"--node-name n --builtin debugEcho", map[string]string{"DEBUG_ECHO_INSTANCES_SHARED": "perhaps"}, 2, "neither true nor false"},
 		{"--node-name n", map[string]string{"ENABLE_DEBUG_ECHO": "1", "DEBUG_ECHO_INSTANCES_SHARED": "perhaps"}, 2, "neither true nor false"},
@@ -78,7 +78,8 @@ func TestParse(t *testing.T) {
 
 // Each built-in handler is made once.
 func TestBuiltin(t *testing.T) {
-	p := setup.Program{Log: slog.New(slog.DiscardHandler), Histogram: agentmetrics.Histogram(agentmetrics.NewRegistry())}
+	r := agentmetrics.NewRegistry()
+	p := setup.Program{Log: slog.New(slog.DiscardHandler), Histogram: agentmetrics.Histogram(r), Counter: agentmetrics.Counter(r)}
 	made, err := builtin([]string{"debugEcho", "udev", "debugEcho", "udev"}, func(string) string { return "" }, p)
 	if err != nil || len(made) != 2 || made[0].Name() != "debugEcho" || made[1].Name() != "udev" {
 		t.Errorf("%v, %v", made, err)

@@ -118,7 +118,9 @@ func (s *settings) finish(getenv func(string) string, errs io.Writer) (err error
 		return err
 	}
 	s.Metrics = agentmetrics.NewRegistry()
-	s.Builtin, err = builtin(s.builtin, getenv, setup.Program{Log: s.Logger, Histogram: agentmetrics.Histogram(s.Metrics)})
+	s.Builtin, err = builtin(s.builtin, getenv, setup.Program{
+		Log: s.Logger, Histogram: agentmetrics.Histogram(s.Metrics), Counter: agentmetrics.Counter(s.Metrics),
+	})
 	return err
 }
 

@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		log, err = logging.New(errs, s.level)
 	}
 	if err == nil {
-		handler, err = s.start(setup.Program{Log: log, Histogram: metrics.Histogram})
+		handler, err = s.start(setup.Program{Log: log, Histogram: metrics.Histogram, Counter: metrics.Counter})
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):

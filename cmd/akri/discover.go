@@ -17,6 +17,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/all"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
+	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcuadetails "github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/setup"
 	udevdetails "github.com/akri-go/akri/internal/handlers/udev/details"
@@ -65,7 +66,11 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 				}
 				return cmd.Help()
 			}
-			req, kind, name, err := fromManifest(manifest, cmd.InOrStdin(), args)
+			given, err := d.properties(cmd)
+			if err != nil {
+				return err
+			}
+			req, kind, name, err := fromManifest(manifest, cmd.InOrStdin(), args, given)
 			if err != nil {
 				return err
 			}
@@ -81,7 +86,10 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 					return err
 				}
 			}
-			if kind.Name == opcuadetails.Name {
+			switch kind.Name {
+			case onvifdetails.Name:
+				start = startOnvif
+			case opcuadetails.Name:
 				start = startOpcua
 			}
 			return d.run(cmd, kind, start, req)
@@ -89,6 +97,7 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 	}
 	d.register(cmd, "")
 	d.registerMachine(cmd)
+	d.registerCredentials(cmd)
 	cmd.Flags().StringVarP(&manifest, "filename", "f", "", "manifest of a Configuration (`file`, or - for standard input)")
 	cmd.Flags().StringVar(&saveTo, "record", "", "write this machine's devices to this `file` (- for standard output)")
 	cmd.Flags().BoolVar(&keepSerials, "keep-serials", false, "do not blank serial numbers in what --record writes")
@@ -115,6 +124,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 			cmd.AddCommand(newDiscoverUdevCommand(kind))
 		case echodetails.Name:
 			cmd.AddCommand(newDiscoverDebugEchoCommand(kind))
+		case onvifdetails.Name:
+			cmd.AddCommand(newDiscoverOnvifCommand(kind))
 		case opcuadetails.Name:
 			cmd.AddCommand(newDiscoverOpcuaCommand(kind))
 		default:
@@ -183,12 +194,17 @@ func newDiscoverDetailsCommand(kind all.Kind) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return d.run(cmd, kind, start, discovery.Request{Details: string(b), Properties: map[string][]byte{}})
+			properties, err := d.properties(cmd)
+			if err != nil {
+				return err
+			}
+			return d.run(cmd, kind, start, discovery.Request{Details: string(b), Properties: properties})
 		},
 	}
 	d.register(cmd, "akri-"+strings.ToLower(kind.Name))
 	cmd.Flags().AddGoFlagSet(own)
 	d.registerDetails(cmd, &file)
+	d.registerCredentials(cmd)
 	cmd.MarkFlagsOneRequired("details")
 	return cmd
 }
@@ -199,6 +215,7 @@ type discoverFlags struct {
 	watch               bool
 	allow               []string
 	from                string
+	credentials         string
 	configuration, node string
 
 	tree *sysfs.Tree // of the devices that udev looks at; nil for other handlers
@@ -220,6 +237,18 @@ func (d *discoverFlags) registerDetails(cmd *cobra.Command, file *string) {
 	completeFlag(cmd, "details", "yaml", "yml")
 }
 
+// registerCredentials adds the flag for a file with discoveryProperties.
+func (d *discoverFlags) registerCredentials(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&d.credentials, "credentials", "",
+		"take discoveryProperties, such as user names and passwords, from this YAML `file` of name: value (- for standard input)")
+	completeFlag(cmd, "credentials", "yaml", "yml")
+}
+
+// properties returns the discoveryProperties of that file, none if there is none.
+func (d *discoverFlags) properties(cmd *cobra.Command) (map[string][]byte, error) {
+	return readCredentials(d.credentials, cmd.InOrStdin())
+}
+
 // errEnough ends a discovery after its first report.
 var errEnough = errors.New("enough")
 
@@ -230,6 +259,7 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 	h, err := start(setup.Program{
 		Log:       slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn})), // notes are printed anyway
 		Histogram: metrics.Histogram,
+		Counter:   metrics.Counter,
 	})
 	if err != nil {
 		return exitcode.AsUsage(err)

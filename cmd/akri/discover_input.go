@@ -46,9 +46,32 @@ func readInput(name string, stdin io.Reader) ([]byte, error) {
 	return b, nil
 }
 
+// readCredentials reads discoveryProperties from a file: YAML that maps names to
+// values, as a Secret has them.
+func readCredentials(file string, stdin io.Reader) (map[string][]byte, error) {
+	if file == "" {
+		return nil, nil
+	}
+	b, err := readInput(file, stdin)
+	if err != nil {
+		return nil, err
+	}
+	var values map[string]string
+	if err := yaml.UnmarshalStrict(b, &values); err != nil {
+		// What is wrong with it would show what is in it.
+		return nil, fmt.Errorf("%s: not YAML that maps names of discoveryProperties to texts, such as username_default: admin", file)
+	}
+	properties := make(map[string][]byte, len(values))
+	for name, value := range values {
+		properties[name] = []byte(value)
+	}
+	return properties, nil
+}
+
 // fromManifest finds the handler and the request of the Configuration in a
 // manifest; if there are several, args[0] is the name of the right one.
-func fromManifest(file string, stdin io.Reader, args []string) (req discovery.Request, kind all.Kind, name string, err error) {
+// Given are the discoveryProperties that the cluster would have.
+func fromManifest(file string, stdin io.Reader, args []string, given map[string][]byte) (req discovery.Request, kind all.Kind, name string, err error) {
 	b, err := readInput(file, stdin)
 	if err != nil {
 		return req, kind, "", err
@@ -64,9 +87,13 @@ func fromManifest(file string, stdin io.Reader, args []string) (req discovery.Re
 	}
 	req = discovery.Request{Details: info.DiscoveryDetails, Properties: map[string][]byte{}}
 	for _, p := range info.DiscoveryProperties {
+		value, known := given[p.Name]
 		switch {
+		case known:
+			req.Properties[p.Name] = value
 		case p.ValueFrom != nil:
-			return req, kind, "", fmt.Errorf("%s: Configuration %s takes the property %s from the cluster, which this program does not use", file, c.Name, p.Name)
+			return req, kind, "", fmt.Errorf("%s: Configuration %s takes the property %s from the cluster, which this program does not use: "+
+				"give its value with --credentials", file, c.Name, p.Name)
 		case p.Value != nil:
 			req.Properties[p.Name] = []byte(*p.Value)
 		default:

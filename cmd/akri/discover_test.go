@@ -58,12 +58,28 @@ kind: Configuration
 metadata: {name: camera}
 spec:
   discoveryHandler:
-    name: onvif
+    name: zigbee
+---
+apiVersion: akri.sh/v0
+kind: Configuration
+metadata: {name: secret}
+spec:
+  discoveryHandler:
+    name: debugEcho
+    discoveryDetails: |
+      descriptions: [one]
+    discoveryProperties:
+    - name: key
+      valueFrom: {secretKeyRef: {name: s, key: k}}
 `
 
 func TestDiscover(t *testing.T) {
 	if _, err := os.Stat("/sys/class/mem/null"); err != nil {
 		t.Skipf("this machine has no sysfs: %v", err)
+	}
+	credentials := filepath.Join(t.TempDir(), "credentials.yaml")
+	if err := os.WriteFile(credentials, []byte("key: value\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	for _, tt := range []struct {
 		name, stdin, args string
@@ -84,9 +100,16 @@ func TestDiscover(t *testing.T) {
 		{"details and rule", "", `udev --details - -r KERNEL=="null"`, "", "", "none of the others can be"},
 		{"no file", "", `udev --details /no/such/file`, "", "", "no such file"},
 		{"manifest", manifest, `-f - null-device -o json --node a`, `"instance": "null-device-1d5baa"`, "", ""},
-		{"which", manifest, `-f -`, "", "", "several Configurations: name one of echo, null-device, camera"},
+		{"which", manifest, `-f -`, "", "", "several Configurations: name one of echo, null-device, camera, secret"},
 		{"not there", manifest, `-f - other`, "", "", "no Configuration other"},
-		{"other handler", manifest, `-f - camera`, "", "", `discovery handler "onvif"`},
+		{"other handler", manifest, `-f - camera`, "", "", `discovery handler "zigbee"`},
+		{"from the cluster", manifest, `-f - secret`, "", "", "give its value with --credentials"},
+		{"given", manifest, `-f - secret --credentials ` + credentials, "secret-d55c66", "", ""},
+		{"credentials that are none", manifest, `-f - secret --credentials discover_test.go`, "", "", "not YAML that maps names"},
+		{"details of onvif", "uuids: 7", `onvif --details -`, "", "", "discoveryDetails: "},
+		{"onvif and details", "", `onvif --details - --address 10.0.0.1`, "", "", "none of the others can be"},
+		{"onvif at nothing", "", `onvif --interface none --address nonsense`, "", "", `addresses[0]: "nonsense" is not an IP address`},
+		{"no camera", "interfaces: []", `onvif --details -`, "No device found.\n", "Note on interfaces: none", ""},
 		{"recording for another handler", manifest, `-f - echo --from discover_test.go`, "", "", "only the handler udev can use a recording"},
 		{"no Configuration", "kind: Pod\n", `-f -`, "", "", "no Configuration of akri.sh"},
 		{"wrong field", "apiVersion: akri.sh/v0\nkind: Configuration\nspec: {handler: {}}\n", `-f -`, "", "", "handler"},
@@ -176,16 +199,16 @@ func TestProperties(t *testing.T) {
 		}
 	}
 	write("{name: a, value: b}")
-	req, kind, _, err := fromManifest(file, nil, nil)
+	req, kind, _, err := fromManifest(file, nil, nil, nil)
 	if err != nil || kind.Name != "udev" || string(req.Properties["a"]) != "b" {
 		t.Errorf("got %+v, %v", req, err)
 	}
 	write("{name: a}")
-	if req, _, _, err := fromManifest(file, nil, nil); err != nil || len(req.Properties) != 1 || req.Properties["a"] != nil {
+	if req, _, _, err := fromManifest(file, nil, nil, nil); err != nil || len(req.Properties) != 1 || req.Properties["a"] != nil {
 		t.Errorf("got %+v, %v", req, err)
 	}
 	write("{name: a, valueFrom: {secretKeyRef: {name: s, key: k}}}")
-	if _, _, _, err := fromManifest(file, nil, nil); err == nil || !strings.Contains(err.Error(), "from the cluster") {
+	if _, _, _, err := fromManifest(file, nil, nil, nil); err == nil || !strings.Contains(err.Error(), "from the cluster") {
 		t.Errorf("got %v", err)
 	}
 }

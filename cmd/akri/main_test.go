@@ -74,7 +74,7 @@ func TestCalledWrongly(t *testing.T) {
 		{"dav", 2, "did you mean dev?"},
 		{"dev pulg", 2, "did you mean plug?"},
 		{"dev frobnicate", 2, "akri dev --help lists them"},
-		{"discover udv", 2, `there is no handler "udv": choose udev, debugEcho or opcua`},
+		{"discover udv", 2, `there is no handler "udv": choose udev, debugEcho, onvif or opcua`},
 		{"dev plug zram0", 2, `"zram0"`},
 		{"dev --dir DIR plug -n 0", 2, "--count is 0"},
 		{"dev --dir DIR plug -n -1", 2, "--count is -1, which is negative"},

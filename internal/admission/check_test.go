@@ -37,7 +37,8 @@ func TestCheck(t *testing.T) {
 	}{
 		{name: "good"},
 		{name: "another's handler", changes: []string{"name: udev => name: mine"}},
-		{name: "onvif", changes: []string{"name: udev => name: onvif"}},
+		{name: "details of another handler", changes: []string{"name: udev => name: onvif"},
+			errs: []string{`discoveryDetails: Invalid value: unknown field "udevRules": the keys are ipAddresses`}},
 		{name: "no handler", changes: []string{`name: udev => name: ""`}, errs: []string{"spec.discoveryHandler.name: Required value: name a discovery handler"}},
 		{name: "handler in capitals", changes: []string{"name: udev => name: UDEV"}, warns: []string{`"UDEV" is not the built-in handler "udev"`}},
 		{name: "bad rule", changes: []string{`KERNEL== => KERNEL=`},

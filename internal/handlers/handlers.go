@@ -9,6 +9,7 @@ package handlers
 
 import (
 	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
@@ -23,8 +24,7 @@ type Kind struct {
 	// what it needs and does; its lines have at most 76 characters.
 	Summary, About string
 	// Check returns an error if discoveryDetails are invalid, and otherwise
-	// warnings for their author. It is nil for a kind that this version does not
-	// have; its name is listed because Configurations of upstream Akri use it.
+	// warnings for their author.
 	Check func(discoveryDetails string) (warnings []string, err error)
 	// Columns are the first columns of a table of devices, before the names of
 	// their Instances and their ids.
@@ -37,15 +37,19 @@ type Column struct {
 	Property string // the property of a device that the column shows
 }
 
-// Kinds returns all kinds, those that this version does not have last.
+// Kinds returns all kinds.
 func Kinds() []Kind {
 	return []Kind{
 		{Name: udev.Name, Summary: udev.Summary, About: udev.About, Check: udev.Check},
 		{Name: debugecho.Name, Summary: debugecho.Summary, About: debugecho.About, Check: debugecho.Check},
+		{Name: onvif.Name, Shared: true, Summary: onvif.Summary, About: onvif.About, Check: onvif.Check,
+			Columns: []Column{
+				{"NAME", onvif.PropertyName}, {"ADDRESS", onvif.PropertyIPAddress}, {"MANUFACTURER", onvif.PropertyManufacturer},
+				{"MODEL", onvif.PropertyModel}, {"LOCATION", onvif.PropertyLocation},
+			}},
 		{Name: opcua.Name, Shared: true, Summary: opcua.Summary, About: opcua.About, Check: opcua.Check,
 			Columns: []Column{
 				{"NAME", opcua.PropertyName}, {"SECURITY", opcua.PropertyModes}, {"APPLICATION URI", opcua.PropertyURI},
 			}},
-		{Name: "onvif", Shared: true},
 	}
 }

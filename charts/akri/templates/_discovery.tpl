@@ -1,10 +1,8 @@
 {{/*
-Our own handlers: each has a key in the values and a template of this name. Those
-to come have only the key and Configurations. A test compares this with
-internal/handlers.
+Our own handlers: each has a key in the values and a template of this name. A test
+compares this with internal/handlers.
 */}}
-{{- define "akri.handlers" -}}udev debugEcho opcua{{- end }}
-{{- define "akri.handlersToCome" -}}onvif{{- end }}
+{{- define "akri.handlers" -}}udev debugEcho onvif opcua{{- end }}
 
 {{/*
 The DaemonSet of a discovery handler.
@@ -19,6 +17,7 @@ Arguments:
 */}}
 {{- define "akri.discoveryDaemonSet" -}}
 {{- $d := .discovery -}}
+{{- $metricsPort := $d.metricsPort | default .root.Values.prometheus.discoveryPort -}}
 apiVersion: apps/v1
 kind: DaemonSet
 metadata:
@@ -78,7 +77,7 @@ spec:
               value: /var/lib/akri
             {{- if .handler }}
             - name: METRICS_PORT
-              value: {{ .root.Values.prometheus.discoveryPort | toString | quote }}
+              value: {{ $metricsPort | toString | quote }}
             {{- end }}
             {{- if $d.useNetworkConnection }}
             - name: POD_IP
@@ -100,7 +99,7 @@ spec:
             {{- end }}
             {{- if .handler }}
             - name: {{ .root.Values.prometheus.portName }}
-              containerPort: {{ .root.Values.prometheus.discoveryPort }}
+              containerPort: {{ $metricsPort }}
             {{- end }}
           {{- end }}
           {{- if .handler }}

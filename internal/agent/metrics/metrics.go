@@ -67,6 +67,25 @@ func Histogram(r prometheus.Registerer) func(handlermetrics.Definition) (observe
 	}
 }
 
+// Counter returns what adds counters of the built-in handlers to a registry.
+func Counter(r prometheus.Registerer) func(handlermetrics.CounterDefinition) (count func(value string), err error) {
+	return func(d handlermetrics.CounterDefinition) (func(string), error) {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: d.Name, Help: d.Help}, []string{d.Label})
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+		byValue := make(map[string]prometheus.Counter, len(d.Values))
+		for _, v := range d.Values {
+			byValue[v] = c.WithLabelValues(v)
+		}
+		return func(value string) {
+			if c := byValue[value]; c != nil {
+				c.Inc()
+			}
+		}, nil
+	}
+}
+
 // Counted is what is counted when Prometheus asks.
 type Counted struct {
 	Devices   func() []inventory.Tally

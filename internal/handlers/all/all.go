@@ -8,6 +8,8 @@ import (
 	"github.com/akri-go/akri/internal/handlers"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	"github.com/akri-go/akri/internal/handlers/onvif"
+	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/handlers/opcua"
 	opcuadetails "github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/setup"
@@ -28,6 +30,7 @@ func setups() map[string]setup.Func {
 		udevdetails.Name: udev.Setup,
 		echodetails.Name: debugecho.Setup,
 
+		onvifdetails.Name: onvif.Setup,
 		opcuadetails.Name: opcua.Setup,
 	}
 }

@@ -23,9 +23,6 @@ func TestKinds(t *testing.T) {
 		if has, runs := k.Check != nil, setups()[k.Name] != nil; has != runs {
 			t.Errorf("%s: its details can be checked: %v; it can be run: %v", k.Name, has, runs)
 		}
-		if k.Check == nil {
-			continue
-		}
 		if _, err := k.Check("\t"); err == nil || strings.Contains(err.Error(), "discoveryDetails") {
 			t.Errorf("%s: the check of details that are no YAML says %v, want an error that does not name discoveryDetails", k.Name, err)
 		}
@@ -52,7 +49,7 @@ func TestKinds(t *testing.T) {
 		flags := flag.NewFlagSet(k.Name, flag.ContinueOnError)
 		var metrics handlermetrics.Metrics
 		start := k.Setup(flags, func(string) string { return "" })
-		h, err := start(setup.Program{Log: slog.New(slog.DiscardHandler), Histogram: metrics.Histogram})
+		h, err := start(setup.Program{Log: slog.New(slog.DiscardHandler), Histogram: metrics.Histogram, Counter: metrics.Counter})
 		if err != nil {
 			t.Errorf("%s: %v", k.Name, err)
 			continue
@@ -72,12 +69,12 @@ func TestFind(t *testing.T) {
 	if k, ok := Find("udev"); !ok || k.Name != "udev" || k.Setup == nil {
 		t.Errorf("udev: %v, %v", k, ok)
 	}
-	for _, name := range []string{"", "UDEV", "onvif"} {
+	for _, name := range []string{"", "UDEV", "modbus"} {
 		if k, ok := Find(name); ok {
 			t.Errorf("%q: %v", name, k)
 		}
 	}
-	if got := Names("or"); got != "udev, debugEcho or opcua" {
+	if got := Names("or"); got != "udev, debugEcho, onvif or opcua" {
 		t.Errorf("%q", got)
 	}
 }

@@ -6,12 +6,14 @@ package handlermetrics
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,11 +26,57 @@ type Definition struct {
 	Buckets []float64
 }
 
+// CounterDefinition says what a counter is, which counts by one label.
+type CounterDefinition struct {
+	Name, Help, Label string
+	// Values are all that the label can have; each is shown from the start.
+	Values []string
+}
+
 // Metrics are the metrics of one process. The zero value has those of the process
 // itself. Metrics may be used by several goroutines.
 type Metrics struct {
 	mu         sync.Mutex
 	histograms []*histogram
+	counters   []*counter
+}
+
+// Counter adds a counter. Count counts one by the label's value, and nothing if
+// that is none of the values; several goroutines may call it.
+func (m *Metrics) Counter(d CounterDefinition) (count func(value string), err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.counters {
+		if c.Name == d.Name {
+			return nil, fmt.Errorf("there is a counter %s already", d.Name)
+		}
+	}
+	c := &counter{CounterDefinition: d, counts: make(map[string]*atomic.Uint64, len(d.Values))}
+	for _, v := range d.Values {
+		c.counts[v] = new(atomic.Uint64)
+	}
+	m.counters = append(m.counters, c)
+	return c.count, nil
+}
+
+// counter counts by the values of a label.
+type counter struct {
+	CounterDefinition
+
+	counts map[string]*atomic.Uint64 // one for each value, never another
+}
+
+func (c *counter) count(value string) {
+	if n := c.counts[value]; n != nil {
+		n.Add(1)
+	}
+}
+
+func (c *counter) write(to *bytes.Buffer) {
+	fmt.Fprintf(to, "# HELP %s %s\n# TYPE %[1]s counter\n", c.Name, c.Help)
+	for _, v := range slices.Sorted(maps.Keys(c.counts)) {
+		fmt.Fprintf(to, "%s{%s=%q} %d\n", c.Name, c.Label, v, c.counts[v].Load())
+	}
 }
 
 // Histogram adds a histogram.
@@ -97,10 +145,13 @@ func (m *Metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		one("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.", seconds)
 	}
 	m.mu.Lock()
-	histograms := slices.Clone(m.histograms)
+	histograms, counters := slices.Clone(m.histograms), slices.Clone(m.counters)
 	m.mu.Unlock()
 	for _, h := range histograms {
 		h.write(&text)
+	}
+	for _, c := range counters {
+		c.write(&text)
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	_, _ = w.Write(text.Bytes())

@@ -26,8 +26,23 @@ func TestAsTheLibrary(t *testing.T) {
 		observe(d)
 		theirs.Observe(d.Seconds())
 	}
+	c := CounterDefinition{Name: "x_total", Help: "How many x.", Label: "why", Values: []string{"one", "two"}}
+	count, err := ours.Counter(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ours.Counter(c); err == nil {
+		t.Error("two counters have one name")
+	}
+	counted := prometheus.NewCounterVec(prometheus.CounterOpts{Name: c.Name, Help: c.Help}, []string{c.Label})
+	counted.WithLabelValues("one").Add(0)
+	for range 3 {
+		count("two")
+		count("none of these")
+		counted.WithLabelValues("two").Inc()
+	}
 	r := prometheus.NewRegistry()
-	r.MustRegister(theirs)
+	r.MustRegister(theirs, counted)
 	want := httptest.NewRecorder()
 	promhttp.HandlerFor(r, promhttp.HandlerOpts{DisableCompression: true}).ServeHTTP(want, httptest.NewRequest("GET", "/metrics", nil))
 	got := httptest.NewRecorder()

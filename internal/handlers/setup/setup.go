@@ -21,6 +21,9 @@ type Program struct {
 	// Histogram adds a histogram to the program's metrics. observe counts a
 	// duration and may be called by several goroutines.
 	Histogram func(handlermetrics.Definition) (observe func(time.Duration), err error)
+	// Counter adds a counter to them. Count counts one by a value of its label;
+	// several goroutines may call it.
+	Counter func(handlermetrics.CounterDefinition) (count func(value string), err error)
 }
 
 // Func adds the flags of a handler to those of a program. getenv reads the

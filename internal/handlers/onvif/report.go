@@ -1,0 +1,111 @@
+package onvif
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/onvif/camera"
+	"github.com/akri-go/akri/internal/handlers/onvif/details"
+	"github.com/akri-go/akri/internal/shorten"
+)
+
+// device makes the Device of a camera.
+func device(uuid string, f camera.Facts) discovery.Device {
+	d := discovery.Device{ID: uuid, Properties: map[string]string{details.PropertyURL: f.URL, details.PropertyUUID: uuid}}
+	for name, value := range map[string]string{
+		details.PropertyIPAddress: f.Address.WithZone("").String(), details.PropertyMACAddress: f.MAC,
+		details.PropertyManufacturer: f.Manufacturer, details.PropertyModel: f.Model, details.PropertyFirmware: f.Firmware,
+		details.PropertySerial: f.Serial, details.PropertyHardware: f.Hardware,
+		details.PropertyName: f.Name(), details.PropertyLocation: f.Location(),
+	} {
+		if value != "" {
+			d.Properties[name] = value
+		}
+	}
+	return d
+}
+
+// worthAsking tells whether a camera may be one that is looked for, before it is
+// asked.
+func worthAsking(d details.Details, uuid string) bool { return d.UUIDs.PassUUID(uuid) }
+
+// passes tells whether a camera is one that is looked for.
+func passes(d details.Details, uuid string, f camera.Facts) bool {
+	return d.UUIDs.PassUUID(uuid) && d.Scopes.PassScopes(f.Scopes) &&
+		d.IPAddresses.PassAddresses(f.Addresses) && d.MACAddresses.PassMACs(f.MACs)
+}
+
+const (
+	maxNoted   = 5   // problems in a note
+	maxProblem = 300 // bytes of one
+)
+
+// report makes the report of what is known: the cameras that are looked for, and
+// what is wrong with some.
+func report(d details.Details, p *population) discovery.Report {
+	r := discovery.Report{Devices: []discovery.Device{}}
+	var problems []trouble
+	for _, uuid := range slices.Sorted(maps.Keys(p.cameras)) {
+		k := p.cameras[uuid]
+		if !worthAsking(d, uuid) {
+			continue
+		}
+		if k.problem != nil {
+			problems = addTrouble(problems, uuid, k)
+		}
+		if k.facts != nil && passes(d, uuid, *k.facts) {
+			r.Devices = append(r.Devices, device(uuid, *k.facts))
+		}
+	}
+	var texts []string
+	for _, t := range problems {
+		texts = append(texts, t.String())
+	}
+	r.Note = note(texts)
+	return r
+}
+
+// trouble is what is wrong with a camera, and with more if it is the same.
+type trouble struct {
+	camera, what string
+	more         int
+}
+
+func addTrouble(all []trouble, uuid string, k *known) []trouble {
+	t := troubleOf(uuid, k)
+	for i := range all {
+		if all[i].what == t.what {
+			all[i].more++
+			return all
+		}
+	}
+	return append(all, t)
+}
+
+// troubleOf says what is wrong with a camera.
+func troubleOf(uuid string, k *known) trouble {
+	t := trouble{camera: "camera " + uuid, what: camera.Explain(k.problem)}
+	if k.facts != nil {
+		t.camera += " at " + k.facts.URL
+	}
+	return t
+}
+
+func (t trouble) String() string {
+	who := t.camera
+	if t.more > 0 {
+		who += fmt.Sprintf(" and %d more", t.more)
+	}
+	return shorten.Text(who+": "+t.what, maxProblem)
+}
+
+// note makes one text of problems.
+func note(problems []string) string {
+	if n := len(problems) - maxNoted; n > 0 {
+		problems = append(slices.Clone(problems[:maxNoted]), fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(problems, "; ")
+}

@@ -1,0 +1,350 @@
+package onvif
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/handlers/onvif/camera"
+	"github.com/akri-go/akri/internal/handlers/onvif/details"
+	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/handlers/onvif/wsdiscovery"
+	"github.com/akri-go/akri/internal/handlers/schedule"
+	"github.com/akri-go/akri/internal/pace"
+)
+
+const (
+	// theProbe is the probe's key in the schedule; no camera has it.
+	theProbe = ""
+	// maxAsking is how many cameras one Configuration asks at a time, those that
+	// wait for the handler's gate among them.
+	maxAsking = 256
+	// firstWait is how long the first report waits for cameras that are slow.
+	firstWait = 8 * time.Second
+)
+
+// asking is the rhythm in which a camera is asked again: now and then, since its
+// name or its firmware may change without an announcement.
+func asking() schedule.Rhythm {
+	return schedule.Rhythm{
+		Interval: 10 * time.Minute, Slowest: time.Hour, Least: time.Second, Jitter: 0.2,
+		Retry: backoff.Backoff{First: 3 * time.Second, Max: 5 * time.Minute, Jitter: 0.2},
+	}
+}
+
+// askingRefused is that of a camera that refuses the user: each time may count
+// towards locking the account.
+func askingRefused() schedule.Rhythm {
+	r := asking()
+	r.Retry = backoff.Backoff{First: 10 * time.Minute, Max: 2 * time.Hour, Jitter: 0.2}
+	r.Least = time.Minute // whatever is announced
+	return r
+}
+
+// search answers one request. All of it is for one goroutine, but for what it
+// starts in go statements, which tells it by its channels.
+type search struct {
+	details    details.Details
+	properties properties
+	configured []netip.Prefix
+	where      wsdiscovery.Where
+	handler    *Handler
+	log        *slog.Logger
+	report     func(discovery.Report) error
+
+	schedule   schedule.Schedule[string]
+	population *population
+	began      time.Time // the last probe
+	found      bool      // something changed since then
+	asking     int
+	looked     bool      // the first probe is over
+	first      time.Time // when the first report is due whatever is missing
+	reported   bool
+	since      time.Time // when the first message came that is not reported; zero if none is
+	dirty      bool
+	pace       pace.Pace
+	trouble    string // of the probes
+	full       int    // sightings for which there was no room
+	lines      *rate.Limiter
+
+	probed chan error
+	asked  chan reply
+}
+
+// reply is what a camera has answered.
+type reply struct {
+	uuid  string
+	facts camera.Facts
+	err   error
+}
+
+func newSearch(d details.Details, p properties, h *Handler, report func(discovery.Report) error) *search {
+	s := &search{
+		details: d, properties: p, handler: h, report: report, log: h.options.Log,
+		population: newPopulation(),
+		pace:       pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: time.Second},
+		lines:      rate.NewLimiter(rate.Every(time.Second), 20),
+		probed:     make(chan error, 1),
+		asked:      make(chan reply, maxAsking),
+	}
+	s.where, s.configured = where(d)
+	return s
+}
+
+// where returns what to probe, and the networks in which the user says that
+// cameras are.
+func where(d details.Details) (w wsdiscovery.Where, configured []netip.Prefix) {
+	w.Interfaces = d.Interfaces
+	for _, a := range d.Addresses {
+		configured = append(configured, netip.PrefixFrom(a, a.BitLen()))
+		w.Addresses = append(w.Addresses, a)
+	}
+	for _, p := range d.Networks {
+		configured = append(configured, p)
+		for a := p.Addr(); p.Contains(a); a = a.Next() {
+			edge := a == p.Addr() || !p.Contains(a.Next()) // of IPv4: the network, and all in it
+			if a.Is4() && p.Bits() < 31 && edge {
+				continue
+			}
+			w.Addresses = append(w.Addresses, a)
+		}
+	}
+	return w, configured
+}
+
+// run answers until ctx is done or report fails.
+func (s *search) run(ctx context.Context, b *box) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.wait()
+	defer cancel()
+	now := time.Now()
+	s.first = now.Add(s.details.Timeout + firstWait)
+	s.schedule.Set(theProbe, schedule.Every(s.details.Interval), now)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		s.start(ctx, now)
+		if err := s.maybeReport(now); err != nil {
+			return err
+		}
+		timer.Reset(max(0, s.wake(now)))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+		case <-b.filled:
+			for _, h := range b.take() {
+				s.hear(h)
+			}
+		case err := <-s.probed:
+			s.asking--
+			s.round(err)
+		case r := <-s.asked:
+			s.asking--
+			s.answered(r)
+		}
+	}
+}
+
+// wait waits for what was started. Its context is done.
+func (s *search) wait() {
+	for ; s.asking > 0; s.asking-- {
+		select {
+		case <-s.probed:
+		case <-s.asked:
+		}
+	}
+}
+
+// start starts what is due.
+func (s *search) start(ctx context.Context, now time.Time) {
+	for s.asking < maxAsking {
+		uuid, ok := s.schedule.Take(now)
+		if !ok {
+			return
+		}
+		if uuid != theProbe && s.population.cameras[uuid] == nil {
+			s.over(uuid, now) // it has given way to another
+			continue
+		}
+		s.asking++
+		if uuid == theProbe {
+			s.began, s.found = now, false
+			w := s.where
+			w.Addresses = append(slices.Clip(w.Addresses), s.missing()...)
+			go func() { s.probed <- s.probe(ctx, w) }()
+			continue
+		}
+		q := camera.Question{Configured: s.configured, Names: s.handler.options.Names, Options: soap.Options{
+			Credentials: s.properties.user(uuid), RootCAs: s.properties.roots, SkipTLSVerify: s.details.SkipTLSVerify,
+		}}
+		q.Sightings, q.Present = s.population.question(uuid)
+		go func() {
+			f, err := s.handler.ask(ctx, q)
+			s.asked <- reply{uuid, f, err}
+		}()
+	}
+}
+
+// missing are the addresses of cameras that did not answer the last probe: they
+// are probed one by one too.
+func (s *search) missing() (list []netip.Addr) {
+	for _, k := range s.population.cameras {
+		if k.missed > 0 && k.facts != nil {
+			list = append(list, k.sightings[0].From)
+		}
+	}
+	return list
+}
+
+// probe probes and waits for answers.
+func (s *search) probe(ctx context.Context, w wsdiscovery.Where) error {
+	err := s.handler.probe(ctx, w)
+	if sleep := backoff.Sleep(ctx, s.details.Timeout); sleep != nil {
+		return sleep
+	}
+	return err
+}
+
+// wake returns how long nothing is to be done.
+func (s *search) wake(now time.Time) time.Duration {
+	wait := time.Hour
+	if at, ok := s.schedule.Next(); ok && s.asking < maxAsking {
+		wait = min(wait, at.Sub(now))
+	}
+	if !s.reported && s.looked {
+		wait = min(wait, s.first.Sub(now))
+	}
+	if s.reported && s.dirty {
+		wait = min(wait, s.pace.Wait(now))
+	}
+	return wait
+}
+
+// round ends a probe.
+func (s *search) round(err error) {
+	s.looked = true
+	now := time.Now()
+	lost, missing, moved := s.population.round(s.began)
+	if n := len(lost); n > 0 { // one line, however many: most may be false ones
+		s.log.Info("cameras are lost: they have not answered several probes", "probes", maxMissed, "cameras", n,
+			"uuids", lost[:min(n, maxNoted)])
+	}
+	for _, uuid := range lost {
+		s.schedule.Remove(uuid)
+		s.changed(time.Time{})
+	}
+	for _, uuid := range moved {
+		s.schedule.Now(uuid, now)
+	}
+	outcome := schedule.Same
+	if s.found || len(moved) > 0 {
+		outcome = schedule.Changed
+	}
+	s.schedule.Done(theProbe, now, outcome)
+	if len(missing) > 0 {
+		s.schedule.Now(theProbe, now)
+	}
+	trouble := ""
+	if err != nil {
+		trouble = err.Error()
+	}
+	if trouble != s.trouble {
+		if s.trouble = trouble; trouble != "" {
+			s.log.Warn("not everything could be probed", "error", trouble)
+		}
+		s.dirty = true
+	}
+}
+
+// answered takes what a camera says.
+func (s *search) answered(r reply) {
+	before := ""
+	k := s.population.cameras[r.uuid]
+	if k == nil {
+		s.over(r.uuid, time.Now())
+		return
+	}
+	if k.problem != nil {
+		before = troubleOf(r.uuid, k).String()
+	}
+	now, outcome, rhythm, cause := time.Now(), schedule.Failed, asking(), k.cause
+	k.cause = time.Time{}
+	switch s.population.answered(r.uuid, r.facts, r.err) {
+	case asBefore:
+		outcome = schedule.Same
+	case changed:
+		outcome = schedule.Changed
+		s.changed(cause)
+	case refused:
+		rhythm = askingRefused()
+		s.changed(cause)
+	case unanswered:
+		s.dirty = true
+	}
+	s.schedule.Set(r.uuid, rhythm, now)
+	s.schedule.Done(r.uuid, now, outcome)
+	if k.problem == nil {
+		s.dirty = s.dirty || before != ""
+	} else if p := troubleOf(r.uuid, k).String(); p != before && s.lines.Allow() {
+		s.log.Warn("not all is well with a camera", "problem", p)
+	}
+}
+
+// over ends the look at a camera that is gone.
+func (s *search) over(uuid string, now time.Time) {
+	s.schedule.Done(uuid, now, schedule.Failed)
+	s.schedule.Remove(uuid)
+}
+
+// changed notes that the list of devices may be another; at is when the message
+// came that has caused it, zero if none has.
+func (s *search) changed(at time.Time) {
+	s.found, s.dirty = true, true
+	if s.since.IsZero() {
+		s.since = at
+	}
+}
+
+// maybeReport reports if there is something to report and it is time.
+func (s *search) maybeReport(now time.Time) error {
+	if !s.reported {
+		if !s.looked || s.asking > 0 && now.Before(s.first) {
+			return nil
+		}
+	} else if !s.dirty || s.pace.Wait(now) > 0 {
+		return nil
+	}
+	r := report(s.details, s.population)
+	r.Note = note(nonempty(s.trouble, r.Note, s.leftOut()))
+	if err := s.report(r); err != nil {
+		return err
+	}
+	if s.reported && !s.since.IsZero() {
+		s.handler.options.Reported(time.Since(s.since))
+	}
+	s.reported, s.dirty, s.since = true, false, time.Time{}
+	s.pace.Done(now)
+	return nil
+}
+
+// leftOut says that there are more cameras than can be; "" if there are not.
+func (s *search) leftOut() string {
+	if s.full == 0 {
+		return ""
+	}
+	return fmt.Sprintf("there are more than %d cameras, or more than %d at one address: the rest is left out",
+		maxCameras, maxPerSource)
+}
+
+func nonempty(texts ...string) []string {
+	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+}

@@ -1,0 +1,156 @@
+package wsdiscovery
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/akri-go/akri/internal/backoff"
+)
+
+// SOAP-over-UDP 1.1, section 3.4: a message is sent again after a random time
+// between these two.
+const (
+	leastDelay = 50 * time.Millisecond
+	mostDelay  = 250 * time.Millisecond
+)
+
+// perSecond is how many addresses are probed one by one in a second.
+const perSecond = 512
+
+// Where says what to probe.
+type Where struct {
+	// Interfaces are patterns as for [Suitable].
+	Interfaces []string
+	// Addresses are probed one by one.
+	Addresses []netip.Addr
+}
+
+// target is where a probe goes.
+type target struct {
+	conn *net.UDPConn
+	to   netip.AddrPort
+}
+
+// Probe sends a probe to all that Where says, and sends it again, as
+// SOAP-over-UDP wants it. It returns when all is sent. Answers come later; each
+// is for whoever hears, whoever has asked.
+//
+// An error says what could not be probed; all else was.
+func (a *Air) Probe(ctx context.Context, w Where) error {
+	links, err := a.open(w.Interfaces)
+	if errors.Is(err, errClosed) {
+		return err
+	}
+	faults := []error{err}
+	if len(links) == 0 && len(w.Addresses) == 0 && err == nil {
+		faults = append(faults, nowhere(w.Interfaces))
+	}
+	// Each link has a probe of its own: to one that they have seen cameras do not
+	// answer again, and so not on a second link.
+	probes := make([][]byte, len(links)+1)
+	for i := range probes {
+		probes[i] = a.newProbe()
+	}
+	for attempt := range 2 {
+		if attempt > 0 {
+			if err := backoff.Sleep(ctx, leastDelay+rand.N(mostDelay-leastDelay)); err != nil {
+				return err
+			}
+		}
+		for i, l := range links {
+			_, err := l.conn.WriteToUDPAddrPort(probes[i], l.to)
+			if err != nil && attempt == 0 && !errors.Is(err, net.ErrClosed) {
+				faults = append(faults, fmt.Errorf("probe from %s: %w", l.conn.LocalAddr(), err))
+			}
+		}
+		if err := a.probeEach(ctx, w.Addresses, probes[len(links)]); err != nil {
+			return err
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// nowhere says that there is no interface to probe.
+func nowhere(patterns []string) error {
+	switch {
+	case patterns != nil && len(patterns) == 0:
+		return errors.New("there is nothing to probe: no interfaces, addresses or networks")
+	case patterns != nil:
+		return fmt.Errorf("no suitable network interface: none that is up and has an address is called %s",
+			strings.Join(patterns, " or "))
+	}
+	return errors.New("no suitable network interface: name one in interfaces; a Pod must be on the node's network")
+}
+
+// newProbe makes a probe whose answers are taken.
+func (a *Air) newProbe() []byte {
+	var b [16]byte
+	_, _ = crand.Read(b[:])                     // it never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // RFC 9562: version 4
+	id := fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sent.add(id, time.Now())
+	return probe(id)
+}
+
+// probeEach sends a probe to each address, not all at once. What an address
+// cannot be sent is not said: in a network most have no route or no machine.
+func (a *Air) probeEach(ctx context.Context, addresses []netip.Addr, probe []byte) error {
+	for i, to := range addresses {
+		if i%(perSecond/16) == 0 && i > 0 {
+			if err := backoff.Sleep(ctx, time.Second/16); err != nil {
+				return err
+			}
+		}
+		c, err := a.unicastConn(to.Is6())
+		if err != nil {
+			return err
+		}
+		_, _ = c.WriteToUDPAddrPort(probe, netip.AddrPortFrom(to, Port))
+	}
+	return ctx.Err()
+}
+
+func (a *Air) unicastConn(six bool) (*net.UDPConn, error) {
+	n := 0
+	if six {
+		n = 1
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return nil, errClosed
+	}
+	if a.unicast[n] == nil {
+		c, err := unicastSocket(six)
+		if err != nil {
+			return nil, err
+		}
+		a.unicast[n] = c
+		a.read(c, "")
+	}
+	return a.unicast[n], nil
+}
+
+// passing tells whether a socket can be read again after an error: the kernel
+// says so what became of messages that were sent.
+func passing(err error) bool {
+	for _, e := range []error{
+		unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.ENETDOWN, unix.EINTR,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
