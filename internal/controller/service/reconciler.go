@@ -21,10 +21,15 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// retryDelay is when to retry after a problem that somebody else must fix: a
-// foreign Service, or a spec that the API server refuses. An edit of the
-// Configuration triggers a retry at once.
-const retryDelay = 5 * time.Minute
+const (
+	// retryDelay is when to retry after a problem that somebody else must fix: a
+	// foreign Service, or a spec that the API server refuses. An edit of the
+	// Configuration triggers a retry at once.
+	retryDelay = 5 * time.Minute
+	// rightsRetryDelay is when to retry after the controller had no right to apply
+	// a Service. An API server that starts has its roles within seconds.
+	rightsRetryDelay = 10 * time.Second
+)
 
 // Reconciler keeps Services as [Plan] decides. Requests name a subject. There
 // is one Reconciler for Instances and one for Configurations.
@@ -333,9 +338,13 @@ func (r *Reconciler) apply(ctx context.Context, sub subject, want *unstructured.
 	case view.Temporary(err):
 		return 0, fmt.Errorf("apply Service %s: %w", key, err)
 	}
-	mem.hash, mem.blocked = hash, r.now().Add(retryDelay)
+	delay := retryDelay
+	if view.MissingRight(err) {
+		delay = rightsRetryDelay
+	}
+	mem.hash, mem.blocked = hash, r.now().Add(delay)
 	r.complain(sub, mem, "ServiceSpecRefused", fmt.Sprintf("apply Service %s: %v", key.Name, err))
-	return retryDelay, nil
+	return delay, nil
 }
 
 // complain reports what the user must fix, once in an Event on the

@@ -2,6 +2,7 @@ package view
 
 import (
 	"errors"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -17,4 +18,13 @@ func Temporary(err error) bool {
 	}
 	code := status.Status().Code
 	return code == 429 || code >= 500 || apierrors.IsConflict(err) || apierrors.IsNotFound(err) || apierrors.IsUnauthorized(err)
+}
+
+// MissingRight reports whether the API server refused a request because the
+// controller has no right to it, and not because of what the request has in it,
+// as quotas and policies do with the same code. An API server that has just
+// started does so until it has read its roles.
+func MissingRight(err error) bool {
+	// responsewriters.ForbiddenStatusError of k8s.io/apiserver.
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "is forbidden: User ")
 }

@@ -34,3 +34,21 @@ func TestTemporary(t *testing.T) {
 		})
 	}
 }
+
+func TestMissingRight(t *testing.T) {
+	r := schema.GroupResource{Resource: "services"}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"no right", apierrors.NewForbidden(r, "x", errors.New(`User "akri" cannot patch resource "services" in API group "" in the namespace "a"`)), true},
+		{"a quota or policy", apierrors.NewForbidden(r, "x", errors.New("exceeded quota")), false},
+		{"invalid", apierrors.NewInvalid(schema.GroupKind{Kind: "Service"}, "x", nil), false},
+		{"no answer", errors.New("connection refused"), false},
+	} {
+		if got := MissingRight(tt.err); got != tt.want {
+			t.Errorf("%s: MissingRight(%v) = %v", tt.name, tt.err, got)
+		}
+	}
+}
