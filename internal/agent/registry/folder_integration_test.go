@@ -96,10 +96,10 @@ func TestHandlerThatComesBeforeTheAgent(t *testing.T) {
 		says     string
 	}{
 		{"nothing is there", -1, 0, false, false, "waiting until an agent gives the directory"},
-		{"a dead socket of root", 0, 0o755, false, false, "removes what has this handler's name"},
-		{"a dead socket of root, made later", 0, 0o755, false, true, "removes what has this handler's name"},
-		{"a dead socket of another member", otherMember, 0o660, false, true, "removes what has this handler's name"},
-		{"a live socket of root", 0, 0o755, true, true, "removes what has this handler's name"},
+		{"a dead socket of root", 0, 0o755, false, false, "removes the file with this handler's name"},
+		{"a dead socket of root, made later", 0, 0o755, false, true, "removes the file with this handler's name"},
+		{"a dead socket of another member", otherMember, 0o660, false, true, "removes the file with this handler's name"},
+		{"a live socket of root", 0, 0o755, true, true, "removes the file with this handler's name"},
 		{"a live socket of another member", otherMember, 0o660, true, true, "another process answers"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
