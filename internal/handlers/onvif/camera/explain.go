@@ -37,6 +37,8 @@ func remedy(err error) string {
 	switch {
 	case errors.As(err, &auth) && auth.User == "":
 		return "give them in discoveryProperties (username_default and password_default, or by its UUID)"
+	case errors.As(err, &auth) && auth.NoPassword:
+		return "give the password in discoveryProperties (password_default, or by its UUID)"
 	case errors.As(err, &auth):
 		return "correct them in discoveryProperties; until then it is rarely tried again, since cameras lock accounts"
 	case errors.As(err, &redirect):
