@@ -276,3 +276,22 @@ func TestDetailsCommand(t *testing.T) {
 		}
 	}
 }
+
+// Who finds no camera and is told nothing else is told where to look.
+func TestWhyNone(t *testing.T) {
+	one := []discovery.Device{{ID: "a"}}
+	for _, tt := range []struct {
+		handler string
+		report  discovery.Report
+		says    bool
+	}{
+		{"onvif", discovery.Report{}, true},
+		{"onvif", discovery.Report{Note: "no suitable network interface"}, false},
+		{"onvif", discovery.Report{Devices: one}, false},
+		{"udev", discovery.Report{}, false},
+	} {
+		if got := whyNone(tt.handler, tt.report); (got != "") != tt.says {
+			t.Errorf("%s, %+v: %q", tt.handler, tt.report, got)
+		}
+	}
+}
