@@ -254,14 +254,19 @@ func (d *discoverFlags) properties(cmd *cobra.Command) (map[string][]byte, error
 // errEnough ends a discovery after its first report.
 var errEnough = errors.New("enough")
 
-// whyNone says what to look at if a handler has found nothing and does not say
-// why; "" if there is nothing to say.
-func whyNone(handler string, r discovery.Report) string {
-	if handler != onvifdetails.Name || len(r.Devices) > 0 || r.Note != "" {
+// hint says what a person at a terminal can do about a report, beyond its note;
+// "" if there is nothing to say. Given says that there are credentials.
+func hint(handler string, given bool, r discovery.Report) string {
+	switch {
+	case handler != onvifdetails.Name:
 		return ""
+	case !given && strings.Contains(r.Note, "in discoveryProperties"):
+		return "give discoveryProperties in a YAML file: --credentials FILE"
+	case len(r.Devices) == 0 && r.Note == "":
+		return "no camera has answered: is ONVIF switched on in it, and is it in this network? " +
+			"Give the address of one behind a router (--address, or addresses in discoveryDetails)"
 	}
-	return "no camera has answered: is ONVIF switched on in it, and is it in this network? " +
-		"Give the address of one behind a router (--address, or addresses in discoveryDetails)"
+	return ""
 }
 
 // run sends the request to the handler that start makes, and shows what it
@@ -296,8 +301,8 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 		if r.Note != note && r.Note != "" {
 			fmt.Fprintf(cmd.ErrOrStderr(), "Note: %s\n", r.Note)
 		}
-		if why := whyNone(kind.Name, r); first && why != "" {
-			fmt.Fprintf(cmd.ErrOrStderr(), "Note: %s\n", why)
+		if h := hint(kind.Name, d.credentials != "", r); first && h != "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "Note: %s\n", h)
 		}
 		note = r.Note
 		if first && d.tree != nil {

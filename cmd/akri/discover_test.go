@@ -277,21 +277,26 @@ func TestDetailsCommand(t *testing.T) {
 	}
 }
 
-// Who finds no camera and is told nothing else is told where to look.
-func TestWhyNone(t *testing.T) {
+// What a note does not say, or says in the words of a cluster, is said as for a
+// terminal.
+func TestHint(t *testing.T) {
 	one := []discovery.Device{{ID: "a"}}
+	wants := "it wants a user name and a password: give them in discoveryProperties"
 	for _, tt := range []struct {
 		handler string
+		given   bool
 		report  discovery.Report
-		says    bool
+		want    string
 	}{
-		{"onvif", discovery.Report{}, true},
-		{"onvif", discovery.Report{Note: "no suitable network interface"}, false},
-		{"onvif", discovery.Report{Devices: one}, false},
-		{"udev", discovery.Report{}, false},
+		{"onvif", false, discovery.Report{}, "no camera has answered: is ONVIF switched on"},
+		{"onvif", false, discovery.Report{Note: "no suitable network interface"}, ""},
+		{"onvif", false, discovery.Report{Devices: one}, ""},
+		{"onvif", false, discovery.Report{Devices: one, Note: wants}, "--credentials FILE"},
+		{"onvif", true, discovery.Report{Devices: one, Note: wants}, ""},
+		{"udev", false, discovery.Report{}, ""},
 	} {
-		if got := whyNone(tt.handler, tt.report); (got != "") != tt.says {
-			t.Errorf("%s, %+v: %q", tt.handler, tt.report, got)
+		if got := hint(tt.handler, tt.given, tt.report); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%s, %t, %+v: %q, want %q", tt.handler, tt.given, tt.report, got, tt.want)
 		}
 	}
 }
