@@ -220,6 +220,12 @@ func TestNote(t *testing.T) {
 	if got := troubleOf("id", k).String(); !strings.HasPrefix(got, `camera id at http://h/: x: it refuses the user "u"`) || len(got) > maxProblem {
 		t.Errorf("%q", got)
 	}
+	// What helps is said, however long the cause is.
+	long := &soap.AuthError{User: "u", Reason: strings.Repeat("x", 1000)}
+	k = &known{problem: long, facts: &camera.Facts{URL: "http://192.168.100.100:8000/onvif/device_service"}}
+	if got := troubleOf(strings.Repeat("u", 36), k).String(); !strings.HasSuffix(got, "cameras lock accounts") {
+		t.Errorf("%q", got)
+	}
 	var all []trouble
 	for _, uuid := range strings.Fields("a b c") {
 		all = addTrouble(all, uuid, &known{problem: &soap.AuthError{}})

@@ -41,7 +41,7 @@ func passes(d details.Details, uuid string, f camera.Facts) bool {
 
 const (
 	maxNoted   = 5   // problems in a note
-	maxProblem = 300 // bytes of one
+	maxProblem = 360 // bytes of one
 )
 
 // report makes the report of what is known: the cameras that are looked for, what

@@ -11,13 +11,18 @@ import (
 
 	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
 	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/shorten"
 )
+
+// maxCause is how many bytes the cause has at most, so that there is room for
+// what helps.
+const maxCause = 140
 
 // Explain says in one line what is wrong with a camera and what helps.
 func Explain(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
 	if help := remedy(err); help != "" {
-		text += ": " + help
+		text = shorten.Text(text, maxCause) + ": " + help
 	}
 	return text
 }
