@@ -49,6 +49,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 		Example: `  akri discover udev --rule 'SUBSYSTEM=="video4linux", ATTR{index}=="0"'
   akri discover udev --rule 'SUBSYSTEM=="block"' --watch
   akri discover udev --rule-help /dev/ttyUSB0
+  akri discover onvif
+  akri discover opcua --url opc.tcp://plc.example:4840
   akri discover -f configuration.yaml
   akri discover --record machine.txt
   akri discover -f configuration.yaml --from machine.txt`,
@@ -252,6 +254,21 @@ func (d *discoverFlags) properties(cmd *cobra.Command) (map[string][]byte, error
 // errEnough ends a discovery after its first report.
 var errEnough = errors.New("enough")
 
+// hint says what a person at a terminal can do about a report, beyond its note;
+// "" if there is nothing to say. Given says that there are credentials.
+func hint(handler string, given bool, r discovery.Report) string {
+	switch {
+	case handler != onvifdetails.Name:
+		return ""
+	case !given && strings.Contains(r.Note, "in discoveryProperties"):
+		return "give discoveryProperties in a YAML file: --credentials FILE"
+	case len(r.Devices) == 0 && r.Note == "":
+		return "no camera has answered: is ONVIF switched on in it, and is it in this network? " +
+			"Give the address of one behind a router (--address, or addresses in discoveryDetails)"
+	}
+	return ""
+}
+
 // run sends the request to the handler that start makes, and shows what it
 // reports.
 func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, req discovery.Request) error {
@@ -283,6 +300,9 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 	err = discovery.Ask(ctx, h, req, func(r discovery.Report) error {
 		if r.Note != note && r.Note != "" {
 			fmt.Fprintf(cmd.ErrOrStderr(), "Note: %s\n", r.Note)
+		}
+		if h := hint(kind.Name, d.credentials != "", r); first && h != "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "Note: %s\n", h)
 		}
 		note = r.Note
 		if first && d.tree != nil {

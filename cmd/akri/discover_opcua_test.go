@@ -27,7 +27,7 @@ func TestDiscoverOpcua(t *testing.T) {
 		{"two, one of them dead", "", "opcua --url opc.tcp://127.0.0.1:1 --url " + s.URL, uri,
 			"Note: opc.tcp://127.0.0.1:1: connection refused: does an OPC UA server run there", ""},
 		{"localhost", "", "opcua --url opc.tcp://localhost:1", "No device found.", "localhost is its own Pod", ""},
-		{"not a URL", "", "opcua --url plc", "", "", `discoveryUrls[0]: "plc": is not asked`},
+		{"not a URL", "", "opcua --url plc", "", "", `discoveryUrls[0]: "plc": does not begin with opc.tcp://`},
 		{"nothing", "", "opcua", "", "", "at least one of the flags"},
 		{"no protocol", "", "", "Needs the discovery URLs of servers", "", ""},
 	} {

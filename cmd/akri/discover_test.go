@@ -276,3 +276,27 @@ func TestDetailsCommand(t *testing.T) {
 		}
 	}
 }
+
+// What a note does not say, or says in the words of a cluster, is said as for a
+// terminal.
+func TestHint(t *testing.T) {
+	one := []discovery.Device{{ID: "a"}}
+	wants := "it wants a user name and a password: give them in discoveryProperties"
+	for _, tt := range []struct {
+		handler string
+		given   bool
+		report  discovery.Report
+		want    string
+	}{
+		{"onvif", false, discovery.Report{}, "no camera has answered: is ONVIF switched on"},
+		{"onvif", false, discovery.Report{Note: "no suitable network interface"}, ""},
+		{"onvif", false, discovery.Report{Devices: one}, ""},
+		{"onvif", false, discovery.Report{Devices: one, Note: wants}, "--credentials FILE"},
+		{"onvif", true, discovery.Report{Devices: one, Note: wants}, ""},
+		{"udev", false, discovery.Report{}, ""},
+	} {
+		if got := hint(tt.handler, tt.given, tt.report); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%s, %t, %+v: %q, want %q", tt.handler, tt.given, tt.report, got, tt.want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,9 +24,37 @@ func exitText(ok, failed string) string {
 	return exitcode.Text(ok, failed) + fmt.Sprintf("\n  %d  it was interrupted, by Ctrl-C", exitcode.Interrupted)
 }
 
-// wrongCall adds where to read how to call a command.
+// wrongCall says what is wrong with a call, and where to read how to call the
+// command.
 func wrongCall(cmd *cobra.Command, err error) error {
-	return exitcode.Usagef("%w: see %s --help", err, cmd.CommandPath())
+	return exitcode.Usagef("%s: see %s --help", plainly(err), cmd.CommandPath())
+}
+
+// What Cobra says of flags that are missing or exclude each other.
+var (
+	required = regexp.MustCompile(`^required flag\(s\) (.*) not set$`)
+	needsOne = regexp.MustCompile(`^at least one of the flags in the group \[(.*)\] is required$`)
+	notBoth  = regexp.MustCompile(`^if any flags in the group .* none of the others can be; \[(.*)\] were all set$`)
+)
+
+// plainly says what Cobra says of flags as a person would; other errors it
+// leaves as they are.
+func plainly(err error) string {
+	text := err.Error()
+	flags := func(names, between string) string {
+		return "--" + strings.Join(strings.Fields(strings.NewReplacer(`"`, "", ",", "").Replace(names)), between+"--")
+	}
+	var value *pflag.InvalidValueError
+	if m := required.FindStringSubmatch(text); m != nil {
+		return "give " + flags(m[1], " and ")
+	} else if m := needsOne.FindStringSubmatch(text); m != nil {
+		return "give " + flags(m[1], " or ")
+	} else if m := notBoth.FindStringSubmatch(text); m != nil {
+		return flags(m[1], " and ") + " cannot be used together"
+	} else if errors.As(err, &value) && value.GetFlag().Value.Type() == "int" {
+		return fmt.Sprintf("--%s is %q: want a whole number", value.GetFlag().Name, value.GetValue())
+	}
+	return text
 }
 
 // exitError ends akri with the exit code of a program that it ran, which has
@@ -64,7 +93,11 @@ func withHabits(cmd *cobra.Command) {
 	check := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if check(cmd, args) != nil { // Cobra calls it an unknown command
-			return wrongCall(cmd, fmt.Errorf("%s does not take the argument %q", cmd.CommandPath(), args[len(args)-1]))
+			hint := ""
+			if f := cmd.Flags().Lookup("filename"); f != nil && !f.Changed {
+				hint = ": a file is given with -" + f.Shorthand
+			}
+			return wrongCall(cmd, fmt.Errorf("%s does not take the argument %q%s", cmd.CommandPath(), args[len(args)-1], hint))
 		}
 		return nil
 	}

@@ -29,8 +29,10 @@ func newAkriCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "akri",
 		Short: "Try Akri, check Configurations, look at devices",
-		Long: `akri shows which devices a udev rule finds on this machine, checks whether a
-Configuration would be accepted, and makes a local cluster to try Akri on.
+		Long: `akri makes devices into Kubernetes resources. This program shows which devices
+can be found from this machine (USB devices, network cameras, OPC UA servers),
+checks whether a Configuration would be accepted, and makes a local cluster to
+try Akri on. Only the last needs root.
 
 akri completion --help says how to set up completion in your shell.`,
 		Version:       version.String(),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
+	"github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/handlers/onvif/soap"
 )
 
@@ -219,11 +220,46 @@ func TestNote(t *testing.T) {
 	if got := troubleOf("id", k).String(); !strings.HasPrefix(got, `camera id at http://h/: x: it refuses the user "u"`) || len(got) > maxProblem {
 		t.Errorf("%q", got)
 	}
+	// What helps is said, however long the cause is.
+	long := &soap.AuthError{User: "u", Reason: strings.Repeat("x", 1000)}
+	k = &known{problem: long, facts: &camera.Facts{URL: "http://192.168.100.100:8000/onvif/device_service"}}
+	if got := troubleOf(strings.Repeat("u", 36), k).String(); !strings.HasSuffix(got, "cameras lock accounts") {
+		t.Errorf("%q", got)
+	}
 	var all []trouble
 	for _, uuid := range strings.Fields("a b c") {
 		all = addTrouble(all, uuid, &known{problem: &soap.AuthError{}})
 	}
 	if len(all) != 1 || !strings.HasPrefix(all[0].String(), "camera a and 2 more: it wants") {
 		t.Errorf("%v", all)
+	}
+}
+
+// A report without devices says why, as far as that is known.
+func TestWhyNone(t *testing.T) {
+	p := newPopulation()
+	for i, uuid := range strings.Fields("a b") {
+		from := addr(fmt.Sprintf("10.0.0.%d", i+1))
+		p.cameras[uuid] = &known{
+			sightings: []sighting{{Sighting: camera.Sighting{UUID: uuid, From: from}}},
+			facts:     &camera.Facts{URL: "http://h/", Address: from, Addresses: []netip.Addr{from, addr("10.0.1.1")}},
+		}
+	}
+	p.cameras["c"] = &known{sightings: []sighting{{Sighting: camera.Sighting{UUID: "c", From: addr("10.0.0.3")}}}}
+	for _, c := range []struct{ details, note string }{
+		{"", ""},
+		{"ipAddresses: {action: Include, items: [10.0.0.1]}", ""}, // some are found: that is what filters are for
+		{"ipAddresses: {action: Include, items: [10.0.0.9]}", "no camera passes the filters of discoveryDetails (of 2 that answer)"},
+		{"addresses: [10.0.0.1, 10.0.0.3, 10.0.1.1]", ""},
+		{"addresses: [10.0.0.1, 10.0.0.7]", "no camera answers at 10.0.0.7: switch ONVIF on there, and let UDP port 3702 through"},
+		{"addresses: [10.0.0.9, 10.0.0.1, 10.0.0.7]", "no camera answers at 10.0.0.9 and 1 more: switch"},
+	} {
+		d, err := details.Parse(c.details)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := report(d, p).Note; !strings.HasPrefix(got, c.note) || (got == "") != (c.note == "") {
+			t.Errorf("%q: %q, want %q", c.details, got, c.note)
+		}
 	}
 }

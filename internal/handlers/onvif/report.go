@@ -3,6 +3,7 @@ package onvif
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -40,14 +41,17 @@ func passes(d details.Details, uuid string, f camera.Facts) bool {
 
 const (
 	maxNoted   = 5   // problems in a note
-	maxProblem = 300 // bytes of one
+	maxProblem = 360 // bytes of one
 )
 
-// report makes the report of what is known: the cameras that are looked for, and
-// what is wrong with some.
+// report makes the report of what is known: the cameras that are looked for, what
+// is wrong with some, and why there may be none.
 func report(d details.Details, p *population) discovery.Report {
 	r := discovery.Report{Devices: []discovery.Device{}}
-	var problems []trouble
+	var (
+		problems []trouble
+		filtered int // cameras that answer and are not looked for
+	)
 	for _, uuid := range slices.Sorted(maps.Keys(p.cameras)) {
 		k := p.cameras[uuid]
 		if !worthAsking(d, uuid) {
@@ -56,16 +60,57 @@ func report(d details.Details, p *population) discovery.Report {
 		if k.problem != nil {
 			problems = addTrouble(problems, uuid, k)
 		}
-		if k.facts != nil && passes(d, uuid, *k.facts) {
+		switch {
+		case k.facts == nil:
+		case passes(d, uuid, *k.facts):
 			r.Devices = append(r.Devices, device(uuid, *k.facts))
+		default:
+			filtered++
 		}
 	}
 	var texts []string
+	if filtered > 0 && len(r.Devices) == 0 {
+		texts = append(texts, fmt.Sprintf("no camera passes the filters of discoveryDetails (of %d that answer)", filtered))
+	}
+	texts = append(texts, nonempty(silent(d.Addresses, p))...)
 	for _, t := range problems {
 		texts = append(texts, t.String())
 	}
 	r.Note = note(texts)
 	return r
+}
+
+// silent says at which of these addresses no camera was heard; "" if at each was.
+func silent(addresses []netip.Addr, p *population) string {
+	heard := map[netip.Addr]bool{}
+	for _, k := range p.cameras {
+		for _, s := range k.sightings {
+			heard[s.From.WithZone("")] = true
+		}
+		if k.facts == nil {
+			continue
+		}
+		for _, a := range k.facts.Addresses {
+			heard[a.WithZone("")] = true
+		}
+	}
+	var at string
+	more := -1
+	for _, a := range addresses {
+		if heard[a.WithZone("")] {
+			continue
+		}
+		if more++; more == 0 {
+			at = a.String()
+		}
+	}
+	switch {
+	case more < 0:
+		return ""
+	case more > 0:
+		at += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("no camera answers at %s: switch ONVIF on there, and let UDP port 3702 through", at)
 }
 
 // trouble is what is wrong with a camera, and with more if it is the same.

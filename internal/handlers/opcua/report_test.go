@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -71,7 +72,7 @@ func TestLocate(t *testing.T) {
 		"opc.tcp://nowhere:1/x opc.tcp://nowhere:2": "opc.tcp://asked:1/x",
 		"opc.tcp://bad:1 opc.tcp://nowhere:2":       "opc.tcp://asked:2",
 		"opc.tcp://bad:1":                           "error: not that one",
-		"https://a:1":                               `error: "https://a:1": is not asked`,
+		"https://a:1":                               `error: "https://a:1": does not begin with opc.tcp://`,
 		"":                                          "error: has no discovery URL",
 	} {
 		c, err := locate(strings.Fields(urls), where)
@@ -176,6 +177,7 @@ func TestExplain(t *testing.T) {
 	for want, err := range map[string]error{
 		"does an OPC UA server run there": &net.OpError{Err: syscall.ECONNREFUSED},
 		"no answer in time":               context.DeadlineExceeded,
+		"no answer in time: is it":        &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded},
 		"takes the connection":            errSilent,
 		"is the name right":               noSuchHost,
 		"does the name server answer":     dnsAway,

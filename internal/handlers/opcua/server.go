@@ -57,7 +57,10 @@ func (v *server) take(e ended) (outcome schedule.Outcome, news bool) {
 // explain says what went wrong at a URL and what can be done.
 func explain(u details.URL, err error) string {
 	text := shorten.Text(err.Error(), 160)
-	var dns *net.DNSError
+	var (
+		dns     *net.DNSError
+		network net.Error
+	)
 	switch {
 	case notFound(err):
 		text = "there is no such host: is the name right, and can Pods look it up?"
@@ -66,7 +69,7 @@ func explain(u details.URL, err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		text = "connection refused: does an OPC UA server run there, on this port?"
 	case errors.Is(err, errSilent):
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		text = "no answer in time: is it running, and does a firewall or network policy let this node reach it?"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		text = "not reachable from this node: is there a route to it?"

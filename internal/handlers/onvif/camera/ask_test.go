@@ -149,6 +149,7 @@ func TestExplain(t *testing.T) {
 	}{
 		{&soap.AuthError{}, "it wants a user name and a password: give them in discoveryProperties"},
 		{fmt.Errorf("x: %w", &soap.AuthError{User: "u", Reason: "no"}), `it refuses the user "u" or the password ("no"): correct them`},
+		{&soap.AuthError{User: "u", NoPassword: true}, `it refuses the user "u" without a password: give the password in`},
 		{&soap.RedirectError{To: "http://x/"}, "set the address or port"},
 		{&soap.CertificateError{}, "renew the camera's certificate"},
 		{x509.UnknownAuthorityError{}, "ca_certificates"},

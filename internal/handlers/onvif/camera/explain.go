@@ -11,13 +11,18 @@ import (
 
 	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
 	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/shorten"
 )
+
+// maxCause is how many bytes the cause has at most, so that there is room for
+// what helps.
+const maxCause = 140
 
 // Explain says in one line what is wrong with a camera and what helps.
 func Explain(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
 	if help := remedy(err); help != "" {
-		text += ": " + help
+		text = shorten.Text(text, maxCause) + ": " + help
 	}
 	return text
 }
@@ -37,6 +42,8 @@ func remedy(err error) string {
 	switch {
 	case errors.As(err, &auth) && auth.User == "":
 		return "give them in discoveryProperties (username_default and password_default, or by its UUID)"
+	case errors.As(err, &auth) && auth.NoPassword:
+		return "give the password in discoveryProperties (password_default, or by its UUID)"
 	case errors.As(err, &auth):
 		return "correct them in discoveryProperties; until then it is rarely tried again, since cameras lock accounts"
 	case errors.As(err, &redirect):

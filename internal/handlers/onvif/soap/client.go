@@ -257,7 +257,7 @@ func (r reply) content(user *Credentials, tried bool) ([]byte, error) {
 	case refused:
 		e := &AuthError{}
 		if tried {
-			e.User = user.Username
+			e.User, e.NoPassword = user.Username, user.Password == ""
 		}
 		if fault != nil {
 			e.Reason = fault.Reason

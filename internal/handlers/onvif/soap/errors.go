@@ -21,13 +21,18 @@ var ErrTooLarge = fmt.Errorf("the answer has more than %d KiB", MaxBody>>10)
 type AuthError struct {
 	// User is who was named; "" if nobody was.
 	User string
+	// NoPassword says that no password was given for that user.
+	NoPassword bool
 	// Reason is what the camera says; it may be "".
 	Reason string
 }
 
 func (e *AuthError) Error() string {
 	text := "it wants a user name and a password"
-	if e.User != "" {
+	switch {
+	case e.User != "" && e.NoPassword:
+		text = fmt.Sprintf("it refuses the user %q without a password", e.User)
+	case e.User != "":
 		text = fmt.Sprintf("it refuses the user %q or the password", e.User)
 	}
 	if e.Reason != "" {

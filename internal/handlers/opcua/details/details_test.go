@@ -46,7 +46,7 @@ func TestParseFaults(t *testing.T) {
 		"discoveryurls: []":                "unknown key",
 		"discoveryUrls: []":                "lists no URL",
 		"discoveryUrls: 7":                 "discoveryUrls: not a list of texts",
-		"discoveryUrls: [a]":               `discoveryUrls[0]: "a": is not asked: only opc.tcp is`,
+		"discoveryUrls: [a]":               `discoveryUrls[0]: "a": does not begin with opc.tcp://, and only such URLs are asked`,
 		"opcuaDiscoveryMethod: {}":         "standard is missing",
 		"opcuaDiscoveryMethod: 7":          "opcuaDiscoveryMethod: not a mapping",
 		"interval: 10":                     "interval: not a duration",
@@ -127,7 +127,7 @@ func TestParseURL(t *testing.T) {
 		t.Errorf("%+v", at)
 	}
 	for text, want := range map[string]string{
-		"": "only opc.tcp is", "http://a": "only opc.tcp is", "opc.tcp:a": "names no host", "opc.tcp://": "names no host",
+		"": "does not begin with opc.tcp://", "http://a": "does not begin with opc.tcp://", "opc.tcp:a": "names no host", "opc.tcp://": "names no host",
 		"opc.tcp://:4840": "names no host", "opc.tcp://a:0": "a port that is none", "opc.tcp://a:70000": "a port that is none",
 		"opc.tcp://a:b": "is no URL", "opc.tcp://u:p@a": "has a user", "opc.tcp://a b": "white space", "opc.tcp://a\x00": "white space",
 		"opc.tcp://a%20b": "is no URL", "opc.tcp://ä": `a host with`, "opc.tcp://" + strings.Repeat("a", 254): "253 bytes",

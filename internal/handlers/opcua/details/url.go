@@ -46,7 +46,7 @@ func ParseURL(text string) (URL, error) {
 	case err != nil:
 		return wrong("is no URL; give one")
 	case u.Scheme != Scheme:
-		return wrong("is not asked: only " + Scheme + " is; give such a URL")
+		return wrong("does not begin with " + Scheme + "://, and only such URLs are asked; give one")
 	case u.User != nil:
 		return wrong("has a user, which discovery does not need; give a URL without")
 	case u.Opaque != "" || u.Hostname() == "":
