@@ -49,9 +49,23 @@ func TestDiscoveryProperties(t *testing.T) {
 	}
 }
 
+// Handlers on the node's network have ports of their own there.
+func TestPortsOnTheNode(t *testing.T) {
+	r := render(t, append(slices.Clone(everything), "udev.discovery.hostNetwork=true", "opcua.discovery.hostNetwork=true")...)
+	ports := map[int32]string{}
+	for _, name := range []string{"akri-udev-discovery", "akri-opcua-discovery", "akri-onvif-discovery"} {
+		spec := r.daemonSet(t, name+"-daemonset").Spec.Template.Spec
+		port := spec.Containers[0].Ports[0].ContainerPort
+		if !spec.HostNetwork || ports[port] != "" {
+			t.Errorf("%s: on the node's network: %v; its port %d is that of %q too", name, spec.HostNetwork, port, ports[port])
+		}
+		ports[port] = name
+	}
+}
+
 // Our own handlers have probes; what other handlers answer is unknown.
 func TestDiscoveryProbes(t *testing.T) {
-	r := render(t, append(slices.Clone(everything), "prometheus.discoveryPort=9999", "onvif.discovery.metricsPort=9999")...)
+	r := render(t, append(slices.Clone(everything), "prometheus.discoveryPort=9999", "onvif.discovery.metricsPort=9999", "opcua.discovery.metricsPort=9999")...)
 	for name, ours := range map[string]bool{"akri-udev-discovery": true, "akri-opcua-discovery": true, "akri-onvif-discovery": true,
 		"akri-debug-echo-discovery": true, "akri-custom-discovery": false} {
 		c := r.daemonSet(t, name+"-daemonset").Spec.Template.Spec.Containers[0]
