@@ -1,12 +1,14 @@
 package onvif
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
 	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 const (
@@ -14,8 +16,10 @@ const (
 	// them may have been heard from one address.
 	maxCameras   = 4096
 	maxPerSource = 128
-	// maxSightings is from how many addresses one camera is known.
+	// maxSightings is from how many addresses one camera is known, and maxClaims how
+	// many bytes it may have said of itself from there.
 	maxSightings = 4
+	maxClaims    = 4 << 10
 	// maxMissed is how many probes in a row a camera may leave unanswered.
 	maxMissed = 3
 	// maxFailed is how many times in a row a camera that answers probes may not
@@ -33,7 +37,7 @@ type known struct {
 	missed    int        // probes in a row
 	failed    int        // questions in a row
 	facts     *camera.Facts
-	problem   error     // of the last question; nil if there was none
+	problem   string    // of the last question; "" if there was none
 	cause     time.Time // when the message came for which it is asked; zero if it is asked by the clock
 }
 
@@ -105,7 +109,7 @@ func (k *known) hear(s sighting, announced bool) news {
 		k.sightings = slices.Delete(k.sightings, i, i+1)
 	}
 	k.sightings = slices.Insert(k.sightings, 0, s)
-	if n := len(k.sightings); n > maxSightings {
+	for n := len(k.sightings); n > 1 && (n > maxSightings || k.claims() > maxClaims); n-- {
 		last := n - 1
 		if k.facts != nil && k.sightings[last].From == k.facts.Seen {
 			last-- // not the one that led to where it answers
@@ -113,6 +117,18 @@ func (k *known) hear(s sighting, announced bool) news {
 		k.sightings = slices.Delete(k.sightings, last, last+1)
 	}
 	return tells
+}
+
+// claims is how many bytes the camera has said of itself.
+func (k *known) claims() (n int) {
+	for _, s := range k.sightings {
+		for _, list := range [][]string{s.XAddrs, s.Scopes} {
+			for _, w := range list {
+				n += len(w)
+			}
+		}
+	}
+	return n
 }
 
 func (k *known) heardFrom(a netip.Addr) bool {
@@ -229,13 +245,19 @@ func (p *population) answered(uuid string, f camera.Facts, err error) answer {
 	}
 	if err != nil {
 		k.failed++
-		k.problem = err
+		k.problem = problem(err)
 		if k.failed >= maxFailed {
 			k.facts = nil
 		}
 		return unanswered
 	}
-	k.failed, k.problem = 0, f.Missing
+	k.failed, k.problem = 0, ""
+	if f.Missing != nil {
+		k.problem = problem(f.Missing)
+		if !soap.IsAuth(f.Missing) {
+			f.Missing = errors.New(k.problem)
+		}
+	}
 	before := k.facts
 	if f.Missing != nil && !soap.IsAuth(f.Missing) && before != nil && before.Missing == nil && before.URL == f.URL {
 		return unanswered // what is known is better
@@ -251,6 +273,10 @@ func (p *population) answered(uuid string, f camera.Facts, err error) answer {
 	}
 	return changed
 }
+
+// problem says what is wrong with a camera. The error itself is not kept: it may
+// have all that the camera has sent, its certificates say.
+func problem(err error) string { return shorten.Text(camera.Explain(err), maxProblem) }
 
 // question returns what to ask a camera.
 func (p *population) question(uuid string) (sightings []camera.Sighting, present string) {

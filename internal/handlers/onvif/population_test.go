@@ -215,13 +215,13 @@ func TestNote(t *testing.T) {
 	if got := note(strings.Fields("a b c d e f g")); got != "a; b; c; d; e; and 2 more" {
 		t.Errorf("%q", got)
 	}
-	k := &known{problem: fmt.Errorf("x: %w", &soap.AuthError{User: "u"}), facts: &camera.Facts{URL: "http://h/"}}
+	k := &known{problem: problem(fmt.Errorf("x: %w", &soap.AuthError{User: "u"})), facts: &camera.Facts{URL: "http://h/"}}
 	if got := troubleOf("id", k).String(); !strings.HasPrefix(got, `camera id at http://h/: x: it refuses the user "u"`) || len(got) > maxProblem {
 		t.Errorf("%q", got)
 	}
 	var all []trouble
 	for _, uuid := range strings.Fields("a b c") {
-		all = addTrouble(all, uuid, &known{problem: &soap.AuthError{}})
+		all = addTrouble(all, uuid, &known{problem: problem(&soap.AuthError{})})
 	}
 	if len(all) != 1 || !strings.HasPrefix(all[0].String(), "camera a and 2 more: it wants") {
 		t.Errorf("%v", all)

@@ -1,6 +1,7 @@
 package onvif
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,6 +42,9 @@ func passes(d details.Details, uuid string, f camera.Facts) bool {
 const (
 	maxNoted   = 5   // problems in a note
 	maxProblem = 300 // bytes of one
+	// maxPropertyBytes is how much all devices of a Configuration take: an agent
+	// takes 4 MiB at once.
+	maxPropertyBytes = 3 << 20
 )
 
 // report makes the report of what is known: the cameras that are looked for, and
@@ -53,7 +57,7 @@ func report(d details.Details, p *population) discovery.Report {
 		if !worthAsking(d, uuid) {
 			continue
 		}
-		if k.problem != nil {
+		if k.problem != "" {
 			problems = addTrouble(problems, uuid, k)
 		}
 		if k.facts != nil && passes(d, uuid, *k.facts) {
@@ -61,11 +65,48 @@ func report(d details.Details, p *population) discovery.Report {
 		}
 	}
 	var texts []string
+	kept, over := fit(r.Devices)
+	r.Devices = kept
+	if over > 0 {
+		texts = append(texts, fmt.Sprintf(
+			"%d cameras are left out, those that say most of themselves: all take more than %d MiB; use filters",
+			over, maxPropertyBytes>>20))
+	}
 	for _, t := range problems {
 		texts = append(texts, t.String())
 	}
 	r.Note = note(texts)
 	return r
+}
+
+// fit leaves out the largest devices if all are too many bytes for an agent: so
+// false cameras, however much they say, keep no real one out.
+func fit(all []discovery.Device) (kept []discovery.Device, over int) {
+	total := 0
+	for _, d := range all {
+		total += bytesOf(d)
+	}
+	if total <= maxPropertyBytes {
+		return all, 0
+	}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b discovery.Device) int { return cmp.Compare(bytesOf(a), bytesOf(b)) })
+	n := len(all)
+	for total > maxPropertyBytes {
+		n--
+		total -= bytesOf(all[n])
+	}
+	over, all = len(all)-n, all[:n]
+	slices.SortFunc(all, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
+	return all, over
+}
+
+func bytesOf(d discovery.Device) int {
+	n := len(d.ID)
+	for name, value := range d.Properties {
+		n += len(name) + len(value)
+	}
+	return n
 }
 
 // trouble is what is wrong with a camera, and with more if it is the same.
@@ -87,7 +128,7 @@ func addTrouble(all []trouble, uuid string, k *known) []trouble {
 
 // troubleOf says what is wrong with a camera.
 func troubleOf(uuid string, k *known) trouble {
-	t := trouble{camera: "camera " + uuid, what: camera.Explain(k.problem)}
+	t := trouble{camera: "camera " + uuid, what: k.problem}
 	if k.facts != nil {
 		t.camera += " at " + k.facts.URL
 	}

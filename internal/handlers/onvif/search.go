@@ -273,7 +273,7 @@ func (s *search) answered(r reply) {
 		s.over(r.uuid, time.Now())
 		return
 	}
-	if k.problem != nil {
+	if k.problem != "" {
 		before = troubleOf(r.uuid, k).String()
 	}
 	now, outcome, rhythm, cause := time.Now(), schedule.Failed, asking(), k.cause
@@ -292,7 +292,7 @@ func (s *search) answered(r reply) {
 	}
 	s.schedule.Set(r.uuid, rhythm, now)
 	s.schedule.Done(r.uuid, now, outcome)
-	if k.problem == nil {
+	if k.problem == "" {
 		s.dirty = s.dirty || before != ""
 	} else if p := troubleOf(r.uuid, k).String(); p != before && s.lines.Allow() {
 		s.log.Warn("not all is well with a camera", "problem", p)

@@ -8,14 +8,24 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"unicode"
 
 	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
 	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/shorten"
 )
+
+const maxText = 1 << 10 // bytes of an error, before what helps
 
 // Explain says in one line what is wrong with a camera and what helps.
 func Explain(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	text = shorten.Text(strings.Map(func(r rune) rune { // names in certificates have what they like
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text), maxText)
 	if help := remedy(err); help != "" {
 		text += ": " + help
 	}
