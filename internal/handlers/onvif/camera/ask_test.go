@@ -127,6 +127,43 @@ func TestPresent(t *testing.T) {
 	}
 }
 
+// Who sends in a camera's name, from its address, has nobody call elsewhere while
+// the camera answers.
+func TestPresentIsNotNamed(t *testing.T) {
+	_, camera := start(t, nil)
+	_, other := start(t, nil)
+	q := question(other)
+	q.Present, q.PresentAt = camera, addr("127.0.0.1")
+	if f, err := Ask(t.Context(), q); err != nil || f.URL != camera {
+		t.Errorf("%s, %v", f.URL, err)
+	}
+	q.Present = "http://127.0.0.1:1/x"
+	if f, err := Ask(t.Context(), q); err != nil || f.URL != other {
+		t.Errorf("%s, %v", f.URL, err)
+	}
+	q.PresentAt = addr("169.254.169.254")
+	if list, err := choose(t.Context(), q); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// A camera that has many names does not make a flood for name servers.
+func TestLookups(t *testing.T) {
+	counted := &countingNames{}
+	q := question("http://a/", "http://b/", "http://c/", "http://d/")
+	q.Names = counted
+	if _, err := choose(t.Context(), q); err != nil || counted.n != maxLookups {
+		t.Errorf("%d names are looked up, %v", counted.n, err)
+	}
+}
+
+type countingNames struct{ n int }
+
+func (c *countingNames) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	c.n++
+	return nil, errors.New("no such host")
+}
+
 func TestTime(t *testing.T) {
 	for _, c := range []struct {
 		hour, month int
