@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -116,9 +117,37 @@ func (a *Air) probeEach(ctx context.Context, addresses []netip.Addr, probe []byt
 		if err != nil {
 			return err
 		}
-		_, _ = c.WriteToUDPAddrPort(probe, netip.AddrPortFrom(to, Port))
+		if err := send(ctx, c, probe, netip.AddrPortFrom(to, Port)); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
+}
+
+// sendTimeout is how long a probe waits for room before it is looked whether it
+// is still wanted.
+const sendTimeout = 100 * time.Millisecond
+
+// sender is what send needs of a [net.UDPConn].
+type sender interface {
+	SetWriteDeadline(time.Time) error
+	WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error)
+}
+
+// send sends a probe to an address. It waits while the socket is full of those
+// for machines of this link that are not there: the kernel asks for each of them
+// for some seconds. An error says that ctx is done.
+func send(ctx context.Context, c sender, probe []byte, to netip.AddrPort) error {
+	for {
+		_ = c.SetWriteDeadline(time.Now().Add(sendTimeout)) // fails if it is closed, and then so does what follows
+		_, err := c.WriteToUDPAddrPort(probe, to)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return ctx.Err()
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
 }
 
 func (a *Air) unicastConn(six bool) (*net.UDPConn, error) {
