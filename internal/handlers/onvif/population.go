@@ -114,7 +114,7 @@ func (k *known) hear(s sighting, announced bool) news {
 	switch {
 	case i < 0:
 		tells = ask
-		if k.facts != nil {
+		if k.facts != nil || k.home.url != "" && k.home.seen != s.From {
 			tells = confirm
 		}
 	case announced || !sameClaims(k.sightings[i].Sighting, s.Sighting):

@@ -187,7 +187,9 @@ func TestHome(t *testing.T) {
 			t.Fatal("it is not gone")
 		}
 		later := t0.Add(time.Minute)
-		p.hear(seen("a", "10.0.0.66"), true, later)
+		if got := p.hear(seen("a", "10.0.0.66"), true, later); got != confirm {
+			t.Errorf("another in its name: %v", got)
+		}
 		answers(p, "a", "10.0.0.66")
 		if got := p.hear(seen("a", "10.0.0.1"), false, later); got != confirm {
 			t.Errorf("it comes back: %v", got)

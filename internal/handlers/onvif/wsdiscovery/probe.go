@@ -24,6 +24,12 @@ const (
 	mostDelay  = 250 * time.Millisecond
 )
 
+// unicastSockets is how many sockets probe addresses of one family. Of a link's
+// addresses that nobody has, each holds some hundred for some seconds; so it is
+// some hundred in all for which the kernel asks, well below the 1024 of its table
+// of neighbours (net.ipv4.neigh.default.gc_thresh3).
+const unicastSockets = 4
+
 // perSecond is how many addresses are probed one by one in a second.
 const perSecond = 512
 
@@ -113,7 +119,7 @@ func (a *Air) probeEach(ctx context.Context, addresses []netip.Addr, probe []byt
 				return err
 			}
 		}
-		c, err := a.unicastConn(to.Is6())
+		c, err := a.unicastConn(to.Is6(), i%unicastSockets)
 		if err != nil {
 			return err
 		}
@@ -150,10 +156,9 @@ func send(ctx context.Context, c sender, probe []byte, to netip.AddrPort) error 
 	}
 }
 
-func (a *Air) unicastConn(six bool) (*net.UDPConn, error) {
-	n := 0
+func (a *Air) unicastConn(six bool, n int) (*net.UDPConn, error) {
 	if six {
-		n = 1
+		n += unicastSockets
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
