@@ -45,6 +45,11 @@ akri completion --help says how to set up completion in your shell.`,
 		newCheckCommand(),
 		newVersionCommand(),
 	)
+	for _, sub := range cmd.Commands() {
+		if sub.Name() != "dev" { // whose kubectl needs the terminal itself
+			interruptible(sub)
+		}
+	}
 	withHabits(cmd)
 	return cmd
 }

@@ -228,23 +228,27 @@ func (h *Handler) dropped(from netip.Addr, why wsdiscovery.Drop, err error) {
 
 func (h *Handler) count(why string) { h.options.Dropped(why) }
 
-// maxBoxed is how many messages wait for a request.
-const maxBoxed = 4096
+// maxBoxed is how many messages wait for a request, and maxBoxedBytes how much
+// their texts take.
+const maxBoxed, maxBoxedBytes = 4096, 4 << 20
 
 // box has the messages that a request has not taken yet.
 type box struct {
 	filled chan struct{} // holds one value if there is something to take
 
-	mu   sync.Mutex
-	list []wsdiscovery.Heard
+	mu    sync.Mutex
+	list  []wsdiscovery.Heard
+	bytes int
 }
 
 func (b *box) put(m wsdiscovery.Heard) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.list) >= maxBoxed {
+	n := m.Bytes()
+	if len(b.list) >= maxBoxed || b.bytes+n > maxBoxedBytes {
 		return false
 	}
+	b.bytes += n
 	b.list = append(b.list, m)
 	select {
 	case b.filled <- struct{}{}:
@@ -257,6 +261,6 @@ func (b *box) take() []wsdiscovery.Heard {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	list := b.list
-	b.list = nil
+	b.list, b.bytes = nil, 0
 	return list
 }

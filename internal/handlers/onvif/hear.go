@@ -38,7 +38,7 @@ func (s *search) hear(h wsdiscovery.Heard) {
 			s.noRoom(h)
 			continue
 		case confirm:
-			s.schedule.Now(theProbe, h.At)
+			s.probes.Now(theProbe, h.At)
 		}
 		if !met {
 			s.schedule.Set(e.UUID, asking(), h.At)

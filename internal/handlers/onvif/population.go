@@ -1,12 +1,14 @@
 package onvif
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
 	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 const (
@@ -14,8 +16,10 @@ const (
 	// them may have been heard from one address.
 	maxCameras   = 4096
 	maxPerSource = 128
-	// maxSightings is from how many addresses one camera is known.
+	// maxSightings is from how many addresses one camera is known, and maxClaims how
+	// many bytes it may have said of itself from there.
 	maxSightings = 4
+	maxClaims    = 4 << 10
 	// maxMissed is how many probes in a row a camera may leave unanswered.
 	maxMissed = 3
 	// maxFailed is how many times in a row a camera that answers probes may not
@@ -24,6 +28,8 @@ const (
 	// afterBye is how long what was sent before a Bye may arrive after it:
 	// APP_MAX_DELAY of WS-Discovery, and as much for the way.
 	afterBye = time.Second
+	// remembered is how long it is known where a camera answered that is gone.
+	remembered = time.Hour
 )
 
 // known is what is known of one camera.
@@ -33,8 +39,22 @@ type known struct {
 	missed    int        // probes in a row
 	failed    int        // questions in a row
 	facts     *camera.Facts
-	problem   error     // of the last question; nil if there was none
+	home      place     // where it answered before it was gone
+	problem   string    // of the last question; "" if there was none
 	cause     time.Time // when the message came for which it is asked; zero if it is asked by the clock
+}
+
+// place is where a camera answered, and from where it was heard.
+type place struct {
+	url      string
+	at, seen netip.Addr
+}
+
+// left is what is known of a camera that is gone.
+type left struct {
+	place
+	at  time.Time
+	bye bool // it has said so
 }
 
 type sighting struct {
@@ -46,12 +66,12 @@ type sighting struct {
 // only decides: what it is told is all that it knows of the world.
 type population struct {
 	cameras map[string]*known
-	sources map[netip.Addr]int   // how many cameras were heard first from an address
-	left    map[string]time.Time // when a Bye came
+	sources map[netip.Addr]int // how many cameras were heard first from an address
+	left    map[string]left
 }
 
 func newPopulation() *population {
-	return &population{cameras: map[string]*known{}, sources: map[netip.Addr]int{}, left: map[string]time.Time{}}
+	return &population{cameras: map[string]*known{}, sources: map[netip.Addr]int{}, left: map[string]left{}}
 }
 
 // news is what a sighting tells.
@@ -66,18 +86,17 @@ const (
 
 // hear takes a sighting. Announced says that it came by itself, not as an answer.
 func (p *population) hear(s camera.Sighting, announced bool, now time.Time) news {
-	if at, ok := p.left[s.UUID]; ok {
-		if !announced && now.Sub(at) < afterBye {
-			return nothing // it was sent before the Bye
-		}
-		delete(p.left, s.UUID)
+	gone := p.left[s.UUID]
+	if gone.bye && !announced && now.Sub(gone.at) < afterBye {
+		return nothing // it was sent before the Bye
 	}
 	k := p.cameras[s.UUID]
 	if k == nil {
 		if !p.room(source(s.From)) {
 			return dropped
 		}
-		k = &known{first: source(s.From)}
+		k = &known{first: source(s.From), home: gone.place}
+		delete(p.left, s.UUID)
 		p.cameras[s.UUID] = k
 		p.sources[k.first]++
 	}
@@ -95,7 +114,7 @@ func (k *known) hear(s sighting, announced bool) news {
 	switch {
 	case i < 0:
 		tells = ask
-		if k.facts != nil {
+		if k.facts != nil || k.home.url != "" && k.home.seen != s.From {
 			tells = confirm
 		}
 	case announced || !sameClaims(k.sightings[i].Sighting, s.Sighting):
@@ -105,14 +124,31 @@ func (k *known) hear(s sighting, announced bool) news {
 		k.sightings = slices.Delete(k.sightings, i, i+1)
 	}
 	k.sightings = slices.Insert(k.sightings, 0, s)
-	if n := len(k.sightings); n > maxSightings {
+	for n := len(k.sightings); n > 1 && (n > maxSightings || k.claims() > maxClaims); n-- {
 		last := n - 1
-		if k.facts != nil && k.sightings[last].From == k.facts.Seen {
-			last-- // not the one that led to where it answers
+		for last > 0 && k.leadsBack(k.sightings[last].From) {
+			last-- // not one that led to where it answers
 		}
 		k.sightings = slices.Delete(k.sightings, last, last+1)
 	}
 	return tells
+}
+
+// leadsBack tells whether the camera was heard from an address when it answered.
+func (k *known) leadsBack(a netip.Addr) bool {
+	return k.facts != nil && k.facts.Seen == a || k.home.seen == a
+}
+
+// claims is how many bytes the camera has said of itself.
+func (k *known) claims() (n int) {
+	for _, s := range k.sightings {
+		for _, list := range [][]string{s.XAddrs, s.Scopes} {
+			for _, w := range list {
+				n += len(w)
+			}
+		}
+	}
+	return n
 }
 
 func (k *known) heardFrom(a netip.Addr) bool {
@@ -144,15 +180,17 @@ func (p *population) room(from netip.Addr) bool {
 	}
 	for uuid, k := range p.cameras {
 		if k.facts == nil && k.failed > 0 {
-			p.forget(uuid)
+			p.forget(uuid, time.Time{}, false)
 			return true
 		}
 	}
 	return false
 }
 
-// forget drops a camera.
-func (p *population) forget(uuid string) {
+// forget drops a camera. Where it answered is remembered: if its good-bye was
+// another's, or its answers were lost in a flood, nobody else takes its place as
+// soon as it is heard from there again.
+func (p *population) forget(uuid string, now time.Time, bye bool) {
 	k := p.cameras[uuid]
 	if k == nil {
 		return
@@ -161,6 +199,19 @@ func (p *population) forget(uuid string) {
 	if p.sources[k.first]--; p.sources[k.first] <= 0 {
 		delete(p.sources, k.first)
 	}
+	home := k.home
+	if k.facts != nil && home.url == "" {
+		home = place{k.facts.URL, k.facts.Address, k.facts.Seen}
+	}
+	if !bye && home.url == "" {
+		return
+	}
+	for u, l := range p.left {
+		if now.Sub(l.at) >= remembered || now.Sub(l.at) >= afterBye && l.url == "" || len(p.left) >= maxCameras {
+			delete(p.left, u)
+		}
+	}
+	p.left[uuid] = left{home, now, bye}
 }
 
 // bye takes a Bye, which is believed only if it comes from where the camera is:
@@ -174,13 +225,7 @@ func (p *population) bye(uuid string, from netip.Addr, now time.Time) bool {
 	if !k.heardFrom(from) && (k.facts == nil || !slices.Contains(k.facts.Addresses, from.WithZone(""))) {
 		return false
 	}
-	p.forget(uuid)
-	for u, at := range p.left {
-		if now.Sub(at) >= afterBye {
-			delete(p.left, u)
-		}
-	}
-	p.left[uuid] = now
+	p.forget(uuid, now, true)
 	return true
 }
 
@@ -206,7 +251,7 @@ func (p *population) round(began time.Time) (lost, missing, moved []string) {
 		}
 	}
 	for _, uuid := range lost {
-		p.forget(uuid)
+		p.forget(uuid, began, false)
 	}
 	return lost, missing, moved
 }
@@ -229,18 +274,27 @@ func (p *population) answered(uuid string, f camera.Facts, err error) answer {
 	}
 	if err != nil {
 		k.failed++
-		k.problem = err
+		k.problem = problem(err)
 		if k.failed >= maxFailed {
 			k.facts = nil
 		}
 		return unanswered
 	}
-	k.failed, k.problem = 0, f.Missing
+	k.failed, k.problem = 0, ""
+	if f.Missing != nil {
+		k.problem = problem(f.Missing)
+		if !soap.IsAuth(f.Missing) {
+			f.Missing = errors.New(k.problem)
+		}
+	}
 	before := k.facts
 	if f.Missing != nil && !soap.IsAuth(f.Missing) && before != nil && before.Missing == nil && before.URL == f.URL {
 		return unanswered // what is known is better
 	}
 	k.facts = &f
+	if f.URL == k.home.url {
+		k.home = place{}
+	}
 	switch {
 	case f.Missing != nil && soap.IsAuth(f.Missing):
 		return refused
@@ -252,17 +306,26 @@ func (p *population) answered(uuid string, f camera.Facts, err error) answer {
 	return changed
 }
 
-// question returns what to ask a camera.
-func (p *population) question(uuid string) (sightings []camera.Sighting, present string) {
+// problem says what is wrong with a camera. The error itself is not kept: it may
+// have all that the camera has sent, its certificates say.
+func problem(err error) string { return shorten.Text(camera.Explain(err), maxProblem) }
+
+// question returns whom to ask.
+func (p *population) question(uuid string) (q camera.Question) {
 	k := p.cameras[uuid]
 	if k == nil {
-		return nil, ""
+		return q
 	}
 	for _, s := range k.sightings {
-		sightings = append(sightings, s.Sighting)
+		q.Sightings = append(q.Sightings, s.Sighting)
 	}
-	if k.facts != nil {
-		present = k.facts.URL
+	was := k.home
+	if k.facts != nil && (was.url == "" || !k.heardFrom(was.seen)) {
+		was = place{k.facts.URL, k.facts.Address, k.facts.Seen}
 	}
-	return sightings, present
+	q.Present = was.url
+	if k.heardFrom(was.seen) {
+		q.PresentAt = was.at
+	}
+	return q
 }

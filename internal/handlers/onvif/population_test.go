@@ -62,7 +62,8 @@ func TestImpostors(t *testing.T) {
 	for i := range 20 {
 		p.hear(seen("a", fmt.Sprintf("10.0.1.%d", i)), false, t0)
 	}
-	list, present := p.question("a")
+	q := p.question("a")
+	list, present := q.Sightings, q.Present
 	if len(list) != maxSightings || present != "http://10.0.0.1/" ||
 		!slices.ContainsFunc(list, func(s camera.Sighting) bool { return s.From == addr("10.0.0.1") }) {
 		t.Errorf("%+v, %s", list, present)
@@ -141,7 +142,7 @@ func TestMoved(t *testing.T) {
 	if len(lost)+len(missing) != 0 || !slices.Equal(moved, []string{"a"}) {
 		t.Errorf("lost %q, missing %q, moved %q", lost, missing, moved)
 	}
-	if list, _ := p.question("a"); len(list) != 1 || list[0].From != addr("10.0.0.9") {
+	if list := p.question("a").Sightings; len(list) != 1 || list[0].From != addr("10.0.0.9") {
 		t.Errorf("%+v", list)
 	}
 }
@@ -165,6 +166,59 @@ func TestBye(t *testing.T) {
 	p.bye("a", addr("10.0.0.1"), t0)
 	if p.hear(seen("a", "10.0.0.1"), false, t0.Add(afterBye)) != ask {
 		t.Error("a later answer does not bring it back")
+	}
+}
+
+// A good-bye in a camera's name, or a flood in which its answers are lost, gives
+// nobody its place: it has it again once it is heard from there.
+func TestHome(t *testing.T) {
+	for _, goes := range []func(*population){
+		func(p *population) { p.bye("a", addr("10.0.0.1"), t0) },
+		func(p *population) {
+			for range maxMissed {
+				p.round(t0.Add(time.Millisecond))
+			}
+		},
+	} {
+		p := newPopulation()
+		p.hear(seen("a", "10.0.0.1"), false, t0)
+		answers(p, "a", "10.0.0.1")
+		goes(p)
+		if p.cameras["a"] != nil {
+			t.Fatal("it is not gone")
+		}
+		later := t0.Add(time.Minute)
+		if got := p.hear(seen("a", "10.0.0.66"), true, later); got != confirm {
+			t.Errorf("another in its name: %v", got)
+		}
+		answers(p, "a", "10.0.0.66")
+		if got := p.hear(seen("a", "10.0.0.1"), false, later); got != confirm {
+			t.Errorf("it comes back: %v", got)
+		}
+		if q := p.question("a"); q.Present != "http://10.0.0.1/" || q.PresentAt != addr("10.0.0.1") {
+			t.Errorf("asked at %s, %s", q.Present, q.PresentAt)
+		}
+		answers(p, "a", "10.0.0.1")
+		p.round(later.Add(time.Second)) // it has another address from now on
+		p.hear(seen("a", "10.0.0.7"), true, later.Add(time.Second))
+		p.round(later.Add(time.Second))
+		if q := p.question("a"); q.PresentAt.IsValid() {
+			t.Errorf("asked where it is not heard from: %+v", q)
+		}
+	}
+}
+
+// What is remembered of cameras that are gone is bounded.
+func TestManyGone(t *testing.T) {
+	p := newPopulation()
+	for i := range 3 * maxCameras {
+		uuid, from := fmt.Sprint(i), fmt.Sprintf("10.1.%d.%d", i>>8&255, i&255)
+		p.hear(seen(uuid, from), true, t0)
+		answers(p, uuid, from)
+		p.bye(uuid, addr(from), t0)
+	}
+	if len(p.left) > maxCameras || len(p.cameras) != 0 {
+		t.Errorf("%d are remembered", len(p.left))
 	}
 }
 
@@ -216,19 +270,19 @@ func TestNote(t *testing.T) {
 	if got := note(strings.Fields("a b c d e f g")); got != "a; b; c; d; e; and 2 more" {
 		t.Errorf("%q", got)
 	}
-	k := &known{problem: fmt.Errorf("x: %w", &soap.AuthError{User: "u"}), facts: &camera.Facts{URL: "http://h/"}}
+	k := &known{problem: problem(fmt.Errorf("x: %w", &soap.AuthError{User: "u"})), facts: &camera.Facts{URL: "http://h/"}}
 	if got := troubleOf("id", k).String(); !strings.HasPrefix(got, `camera id at http://h/: x: it refuses the user "u"`) || len(got) > maxProblem {
 		t.Errorf("%q", got)
 	}
 	// What helps is said, however long the cause is.
 	long := &soap.AuthError{User: "u", Reason: strings.Repeat("x", 1000)}
-	k = &known{problem: long, facts: &camera.Facts{URL: "http://192.168.100.100:8000/onvif/device_service"}}
+	k = &known{problem: problem(long), facts: &camera.Facts{URL: "http://192.168.100.100:8000/onvif/device_service"}}
 	if got := troubleOf(strings.Repeat("u", 36), k).String(); !strings.HasSuffix(got, "cameras lock accounts") {
 		t.Errorf("%q", got)
 	}
 	var all []trouble
 	for _, uuid := range strings.Fields("a b c") {
-		all = addTrouble(all, uuid, &known{problem: &soap.AuthError{}})
+		all = addTrouble(all, uuid, &known{problem: problem(&soap.AuthError{})})
 	}
 	if len(all) != 1 || !strings.HasPrefix(all[0].String(), "camera a and 2 more: it wants") {
 		t.Errorf("%v", all)

@@ -1,6 +1,7 @@
 package onvif
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -42,6 +43,9 @@ func passes(d details.Details, uuid string, f camera.Facts) bool {
 const (
 	maxNoted   = 5   // problems in a note
 	maxProblem = 360 // bytes of one
+	// maxPropertyBytes is how much all devices of a Configuration take: an agent
+	// takes 4 MiB at once.
+	maxPropertyBytes = 3 << 20
 )
 
 // report makes the report of what is known: the cameras that are looked for, what
@@ -57,7 +61,7 @@ func report(d details.Details, p *population) discovery.Report {
 		if !worthAsking(d, uuid) {
 			continue
 		}
-		if k.problem != nil {
+		if k.problem != "" {
 			problems = addTrouble(problems, uuid, k)
 		}
 		switch {
@@ -73,6 +77,13 @@ func report(d details.Details, p *population) discovery.Report {
 		texts = append(texts, fmt.Sprintf("no camera passes the filters of discoveryDetails (of %d that answer)", filtered))
 	}
 	texts = append(texts, nonempty(silent(d.Addresses, p))...)
+	kept, over := fit(r.Devices)
+	r.Devices = kept
+	if over > 0 {
+		texts = append(texts, fmt.Sprintf(
+			"%d cameras are left out, those that say most of themselves: all take more than %d MiB; use filters",
+			over, maxPropertyBytes>>20))
+	}
 	for _, t := range problems {
 		texts = append(texts, t.String())
 	}
@@ -113,6 +124,36 @@ func silent(addresses []netip.Addr, p *population) string {
 	return fmt.Sprintf("no camera answers at %s: switch ONVIF on there, and let UDP port 3702 through", at)
 }
 
+// fit leaves out the largest devices if all are too many bytes for an agent: so
+// false cameras, however much they say, keep no real one out.
+func fit(all []discovery.Device) (kept []discovery.Device, over int) {
+	total := 0
+	for _, d := range all {
+		total += bytesOf(d)
+	}
+	if total <= maxPropertyBytes {
+		return all, 0
+	}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b discovery.Device) int { return cmp.Compare(bytesOf(a), bytesOf(b)) })
+	n := len(all)
+	for total > maxPropertyBytes {
+		n--
+		total -= bytesOf(all[n])
+	}
+	over, all = len(all)-n, all[:n]
+	slices.SortFunc(all, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
+	return all, over
+}
+
+func bytesOf(d discovery.Device) int {
+	n := len(d.ID)
+	for name, value := range d.Properties {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
 // trouble is what is wrong with a camera, and with more if it is the same.
 type trouble struct {
 	camera, what string
@@ -132,7 +173,7 @@ func addTrouble(all []trouble, uuid string, k *known) []trouble {
 
 // troubleOf says what is wrong with a camera.
 func troubleOf(uuid string, k *known) trouble {
-	t := trouble{camera: "camera " + uuid, what: camera.Explain(k.problem)}
+	t := trouble{camera: "camera " + uuid, what: k.problem}
 	if k.facts != nil {
 		t.camera += " at " + k.facts.URL
 	}

@@ -14,18 +14,18 @@ import (
 	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
 	"github.com/akri-go/akri/internal/handlers/onvif/details"
-	"github.com/akri-go/akri/internal/handlers/onvif/soap"
 	"github.com/akri-go/akri/internal/handlers/onvif/wsdiscovery"
 	"github.com/akri-go/akri/internal/handlers/schedule"
 	"github.com/akri-go/akri/internal/pace"
 )
 
 const (
-	// theProbe is the probe's key in the schedule; no camera has it.
+	// theProbe is the probe's key in its schedule.
 	theProbe = ""
 	// maxAsking is how many cameras one Configuration asks at a time, those that
-	// wait for the handler's gate among them.
-	maxAsking = 256
+	// wait for the handler's gate among them. Of one address there are at most
+	// perHost: so a flood from a whole /24 keeps no camera from being asked.
+	maxAsking = 1024
 	// firstWait is how long the first report waits for cameras that are slow.
 	firstWait = 8 * time.Second
 )
@@ -59,8 +59,11 @@ type search struct {
 	log        *slog.Logger
 	report     func(discovery.Report) error
 
-	schedule   schedule.Schedule[string]
+	probes     schedule.Schedule[string] // of the probe alone, so that no camera holds it up
+	schedule   schedule.Schedule[string] // of the cameras
 	population *population
+	busy       map[netip.Addr]*busySource // the addresses whose cameras are asked
+	probing    bool
 	began      time.Time // the last probe
 	found      bool      // something changed since then
 	asking     int
@@ -81,6 +84,7 @@ type search struct {
 // reply is what a camera has answered.
 type reply struct {
 	uuid  string
+	from  netip.Addr
 	facts camera.Facts
 	err   error
 }
@@ -88,11 +92,11 @@ type reply struct {
 func newSearch(d details.Details, p properties, h *Handler, report func(discovery.Report) error) *search {
 	s := &search{
 		details: d, properties: p, handler: h, report: report, log: h.options.Log,
-		population: newPopulation(),
-		pace:       pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: time.Second},
-		lines:      rate.NewLimiter(rate.Every(time.Second), 20),
-		probed:     make(chan error, 1),
-		asked:      make(chan reply, maxAsking),
+		population: newPopulation(), busy: make(map[netip.Addr]*busySource),
+		pace:   pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: time.Second},
+		lines:  rate.NewLimiter(rate.Every(time.Second), 20),
+		probed: make(chan error, 1),
+		asked:  make(chan reply, maxAsking),
 	}
 	s.where, s.configured = where(d)
 	return s
@@ -126,7 +130,7 @@ func (s *search) run(ctx context.Context, b *box) error {
 	defer cancel()
 	now := time.Now()
 	s.first = now.Add(s.details.Timeout + firstWait)
-	s.schedule.Set(theProbe, schedule.Every(s.details.Interval), now)
+	s.probes.Set(theProbe, schedule.Every(s.details.Interval), now)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -145,10 +149,11 @@ func (s *search) run(ctx context.Context, b *box) error {
 				s.hear(h)
 			}
 		case err := <-s.probed:
-			s.asking--
+			s.probing = false
 			s.round(err)
 		case r := <-s.asked:
 			s.asking--
+			s.next(ctx, r.from)
 			s.answered(r)
 		}
 	}
@@ -157,66 +162,19 @@ func (s *search) run(ctx context.Context, b *box) error {
 // wait waits for what was started. Its context is done.
 func (s *search) wait() {
 	for ; s.asking > 0; s.asking-- {
-		select {
-		case <-s.probed:
-		case <-s.asked:
-		}
+		<-s.asked
 	}
-}
-
-// start starts what is due.
-func (s *search) start(ctx context.Context, now time.Time) {
-	for s.asking < maxAsking {
-		uuid, ok := s.schedule.Take(now)
-		if !ok {
-			return
-		}
-		if uuid != theProbe && s.population.cameras[uuid] == nil {
-			s.over(uuid, now) // it has given way to another
-			continue
-		}
-		s.asking++
-		if uuid == theProbe {
-			s.began, s.found = now, false
-			w := s.where
-			w.Addresses = append(slices.Clip(w.Addresses), s.missing()...)
-			go func() { s.probed <- s.probe(ctx, w) }()
-			continue
-		}
-		q := camera.Question{Configured: s.configured, Names: s.handler.options.Names, Options: soap.Options{
-			Credentials: s.properties.user(uuid), RootCAs: s.properties.roots, SkipTLSVerify: s.details.SkipTLSVerify,
-		}}
-		q.Sightings, q.Present = s.population.question(uuid)
-		go func() {
-			f, err := s.handler.ask(ctx, q)
-			s.asked <- reply{uuid, f, err}
-		}()
+	if s.probing {
+		<-s.probed
 	}
-}
-
-// missing are the addresses of cameras that did not answer the last probe: they
-// are probed one by one too.
-func (s *search) missing() (list []netip.Addr) {
-	for _, k := range s.population.cameras {
-		if k.missed > 0 && k.facts != nil {
-			list = append(list, k.sightings[0].From)
-		}
-	}
-	return list
-}
-
-// probe probes and waits for answers.
-func (s *search) probe(ctx context.Context, w wsdiscovery.Where) error {
-	err := s.handler.probe(ctx, w)
-	if sleep := backoff.Sleep(ctx, s.details.Timeout); sleep != nil {
-		return sleep
-	}
-	return err
 }
 
 // wake returns how long nothing is to be done.
 func (s *search) wake(now time.Time) time.Duration {
 	wait := time.Hour
+	if at, ok := s.probes.Next(); ok {
+		wait = min(wait, at.Sub(now))
+	}
 	if at, ok := s.schedule.Next(); ok && s.asking < maxAsking {
 		wait = min(wait, at.Sub(now))
 	}
@@ -249,9 +207,9 @@ func (s *search) round(err error) {
 	if s.found || len(moved) > 0 {
 		outcome = schedule.Changed
 	}
-	s.schedule.Done(theProbe, now, outcome)
+	s.probes.Done(theProbe, now, outcome)
 	if len(missing) > 0 {
-		s.schedule.Now(theProbe, now)
+		s.probes.Now(theProbe, now)
 	}
 	trouble := ""
 	if err != nil {
@@ -273,7 +231,7 @@ func (s *search) answered(r reply) {
 		s.over(r.uuid, time.Now())
 		return
 	}
-	if k.problem != nil {
+	if k.problem != "" {
 		before = troubleOf(r.uuid, k).String()
 	}
 	now, outcome, rhythm, cause := time.Now(), schedule.Failed, asking(), k.cause
@@ -292,7 +250,7 @@ func (s *search) answered(r reply) {
 	}
 	s.schedule.Set(r.uuid, rhythm, now)
 	s.schedule.Done(r.uuid, now, outcome)
-	if k.problem == nil {
+	if k.problem == "" {
 		s.dirty = s.dirty || before != ""
 	} else if p := troubleOf(r.uuid, k).String(); p != before && s.lines.Allow() {
 		s.log.Warn("not all is well with a camera", "problem", p)

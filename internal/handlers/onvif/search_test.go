@@ -247,6 +247,54 @@ func TestLocked(t *testing.T) {
 	})
 }
 
+// Nor if somebody says good-bye in its name each time.
+func TestLockedByGoodByes(t *testing.T) {
+	w := newWorld("a")
+	w.fails["a"] = &soap.AuthError{User: "u"}
+	w.run(t, "", func(func() string) {
+		for range 600 {
+			time.Sleep(time.Second)
+			w.heard(w.message(wsdiscovery.Bye, "a", "10.0.0.1"))
+			w.heard(w.message(wsdiscovery.Hello, "a", "10.0.0.1"))
+		}
+		w.set(func() {
+			if n := w.asked["a"]; n > 12 {
+				t.Errorf("%d times in ten minutes", n)
+			}
+		})
+	})
+}
+
+// False cameras at each address of a network, none of which answers, do not hold
+// up probes, and a camera that comes not for long.
+func TestManySilent(t *testing.T) {
+	w := newWorld("a")
+	w.run(t, "", func(last func() string) {
+		time.Sleep(20 * time.Second)
+		w.set(func() { w.probes = nil })
+		for i := range 16 {
+			for n := range 254 {
+				uuid := fmt.Sprintf("false-%d-%d", n, i)
+				w.set(func() { w.slow[uuid], w.fails[uuid] = 10*time.Second, errors.New("silent") })
+				w.heard(w.message(wsdiscovery.Hello, uuid, fmt.Sprintf("10.0.1.%d", n)))
+			}
+			time.Sleep(time.Millisecond)
+		}
+		w.heard(w.message(wsdiscovery.Hello, "late", "10.0.0.9"))
+		w.set(func() { w.there["late"] = "10.0.0.9" })
+		time.Sleep(time.Minute)
+		w.set(func() {
+			if n := len(w.probes); n < 2 {
+				t.Errorf("%d probes in a minute", n)
+			}
+		})
+		time.Sleep(2 * time.Minute)
+		if got := last(); !strings.HasPrefix(got, "a late") {
+			t.Errorf("%.300s", got)
+		}
+	})
+}
+
 // A camera that answers probes and nothing else is kept for a while, then given
 // up and tried again.
 func TestDeaf(t *testing.T) {

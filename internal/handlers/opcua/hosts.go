@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
@@ -31,6 +32,10 @@ type host struct {
 // not make a flood for the name servers; the rest is looked up next time.
 const maxLookups = 200
 
+// maxKept is how many addresses of a host are kept. A name server that belongs to
+// whoever tells of the host may say thousands.
+const maxKept = 16
+
 // recheckInterval is after how long a host that was not found is looked up again.
 const recheckInterval = 5 * time.Minute
 
@@ -54,6 +59,7 @@ func (h *hosts) find(ctx context.Context, n network, u details.URL, now time.Tim
 		}
 		return nil, err
 	}
+	addresses = slices.Clone(addresses[:min(len(addresses), maxKept)])
 	h.known[u.Host] = host{addresses, err, now}
 	return addresses, err
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
 	"github.com/akri-go/akri/internal/shorten"
@@ -55,47 +56,53 @@ const (
 const (
 	lookTimeout = 8 * time.Second
 	// maxConversations is how many servers are talked to at once; some 10 KiB each.
+	// Those that one discovery URL causes, as many as a source has at a time, do not
+	// take the places of others.
 	maxConversations = 64
+	maxOfOneURL      = 1 + maxAsked
 )
 
 // asker asks servers. Several goroutines may use it.
 type asker struct {
 	network network
-	// places are for the conversations that there may be at once.
-	places chan struct{}
+	// places are for the conversations that there may be at once: of those that
+	// wait, the discovery URL with the fewest comes first.
+	places *bounded.Gate
 	// timeout is for one look; twice, with looking up names after it.
 	timeout time.Duration
 }
 
 func newAsker(n network) asker {
-	return asker{network: n, places: make(chan struct{}, maxConversations), timeout: lookTimeout}
+	return asker{network: n, places: bounded.NewGate(maxConversations, maxOfOneURL), timeout: lookTimeout}
 }
 
-// open connects to a URL, and opens a channel.
-func (a *asker) open(ctx context.Context, u details.URL, j judge) (*ua.Channel, netip.Addr, func(), error) {
+// open connects to a URL, and opens a channel. cause is the discovery URL for
+// which it does so.
+func (a *asker) open(ctx context.Context, u details.URL, j judge, cause details.URL) (
+	*ua.Channel, netip.Addr, func(), error,
+) {
 	conn, ip, err := a.network.connect(ctx, u, j)
 	if err != nil {
 		return nil, ip, nil, err
 	}
-	select {
-	case a.places <- struct{}{}:
-	case <-ctx.Done():
+	leave, err := a.places.Enter(ctx, cause.Key())
+	if err != nil {
 		conn.Close()
 		return nil, ip, nil, errCrowded
 	}
 	channel, err := ua.Open(ctx, conn, u.Text())
 	if err != nil {
-		<-a.places
+		leave()
 		return nil, ip, nil, because(ctx, err)
 	}
-	return channel, ip, func() { channel.Close(); <-a.places }, nil
+	return channel, ip, func() { channel.Close(); leave() }, nil
 }
 
-// endpoints asks a server what it offers.
-func (a *asker) endpoints(ctx context.Context, c candidate) (ua.Endpoints, error) {
+// endpoints asks a server, of which a discovery URL has told, what it offers.
+func (a *asker) endpoints(ctx context.Context, c candidate, by details.URL) (ua.Endpoints, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	channel, _, end, err := a.open(ctx, c.url, c.judge)
+	channel, _, end, err := a.open(ctx, c.url, c.judge, by)
 	if err != nil {
 		return ua.Endpoints{}, err
 	}
@@ -136,7 +143,7 @@ type answer struct {
 func (a *asker) ask(ctx context.Context, u details.URL, network bool) (answer, error) {
 	within, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	channel, at, end, err := a.open(within, u, named(u))
+	channel, at, end, err := a.open(within, u, named(u), u)
 	if err != nil {
 		return answer{}, err
 	}

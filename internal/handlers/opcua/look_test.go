@@ -3,7 +3,9 @@ package opcua
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
+	"github.com/akri-go/akri/internal/handlers/opcua/ua"
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
@@ -48,7 +51,7 @@ func TestLookEnds(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		c := candidate{url: mustURL(t, s.URL), judge: named(mustURL(t, s.URL))}
-		if _, err := a.endpoints(t.Context(), c); !errors.Is(err, errSilent) {
+		if _, err := a.endpoints(t.Context(), c, c.url); !errors.Is(err, errSilent) {
 			t.Errorf("%s: endpoints: %v", name, err)
 		}
 	}
@@ -57,14 +60,57 @@ func TestLookEnds(t *testing.T) {
 	if _, err := a.ask(ctx, mustURL(t, silent.URL), true); !errors.Is(err, context.Canceled) {
 		t.Errorf("asked with a context that is done: %v", err)
 	}
-	if len(a.places) != 0 {
-		t.Errorf("%d places are taken", len(a.places))
-	}
-	for range maxConversations {
-		a.places <- struct{}{}
+	for i := range maxConversations { // fails if one was not given back
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := a.places.Enter(ctx, fmt.Sprint("other ", i)); err != nil {
+			t.Fatalf("place %d: %v", i, err)
+		}
 	}
 	if _, err := a.ask(t.Context(), mustURL(t, silent.URL), true); !errors.Is(err, errCrowded) {
 		t.Errorf("without a place: %v", err)
+	}
+}
+
+// A discovery URL whose servers hold their conversations open takes no other's
+// place.
+func TestPlacesAreShared(t *testing.T) {
+	s := opcuatest.Start(t)
+	a := newAsker(hostNetwork())
+	a.timeout = 10 * time.Millisecond
+	hostile := mustURL(t, s.URL)
+	for range maxOfOneURL {
+		if _, err := a.places.Enter(t.Context(), hostile.Key()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.ask(t.Context(), hostile, false); !errors.Is(err, errCrowded) {
+		t.Errorf("one that has its places already: %v", err)
+	}
+	a.timeout = time.Minute
+	other := opcuatest.Start(t)
+	if _, err := a.ask(t.Context(), mustURL(t, other.URL), false); err != nil {
+		t.Errorf("another: %v", err)
+	}
+}
+
+// What a server says of where it is is not kept: a thousand that say as much as
+// they can would fill the memory. Nor is all that a name server says of a host.
+func TestKeptOfStrangers(t *testing.T) {
+	v := &server{}
+	v.take(ended{offers: ua.Endpoints{Server: ua.Application{URI: "urn:a", DiscoveryURLs: make([]string, 16)}}})
+	if v.offers.Server.URI != "urn:a" || v.offers.Server.DiscoveryURLs != nil {
+		t.Errorf("%+v", v.offers)
+	}
+	n := network{lookup: func(context.Context, string) ([]netip.Addr, error) {
+		return make([]netip.Addr, 4000), nil
+	}}
+	var h hosts
+	if _, err := h.find(t.Context(), n, mustURL(t, "opc.tcp://many"), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if kept := h.known["many"].addresses; cap(kept) > 2*maxKept {
+		t.Errorf("room for %d addresses", cap(kept))
 	}
 }
 

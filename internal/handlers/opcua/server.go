@@ -38,6 +38,7 @@ func (v *server) same(says ua.Application) bool {
 // take notes what a server says that it offers, and tells whether that is news.
 // What it has said stays when it does not answer.
 func (v *server) take(e ended) (outcome schedule.Outcome, news bool) {
+	e.offers.Server.DiscoveryURLs = nil // where it is is known, and a flood of them would fill the memory
 	if v.app != nil {
 		e.offers.Server = ua.Application{} // which is known, and would only take memory
 	}

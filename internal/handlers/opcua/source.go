@@ -154,7 +154,7 @@ func (s *source) look(ctx context.Context, ends chan<- ended) {
 func (s *source) ask(ctx context.Context, key string, ends chan<- ended) {
 	c := s.servers[key].candidate
 	go func() {
-		offers, err := s.asker.endpoints(ctx, c)
+		offers, err := s.asker.endpoints(ctx, c, s.url)
 		ends <- ended{key: key, offers: offers, err: err}
 	}()
 }

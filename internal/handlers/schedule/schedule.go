@@ -106,7 +106,11 @@ const (
 type Schedule[K comparable] struct {
 	things map[K]*thing[K]
 	due    queue[K]
+	past   map[K]time.Time // until when things that were removed are not looked at
 }
+
+// maxPast is how many things that were removed are remembered.
+const maxPast = 4096
 
 type thing[K comparable] struct {
 	key    K
@@ -121,7 +125,8 @@ type thing[K comparable] struct {
 }
 
 // Set adds a thing, which is due at once, or changes the rhythm of one that is
-// there, which is then due no later than an interval from now.
+// there, which is then due no later than an interval from now. The Least of one
+// that was removed and is added again counts on.
 func (s *Schedule[K]) Set(key K, rhythm Rhythm, now time.Time) {
 	t := s.things[key]
 	switch {
@@ -130,6 +135,10 @@ func (s *Schedule[K]) Set(key K, rhythm Rhythm, now time.Time) {
 			s.things = make(map[K]*thing[K])
 		}
 		t = &thing[K]{key: key, due: now}
+		if at := s.past[key]; at.After(now) {
+			t.due, t.ended = at, at.Add(-rhythm.Least)
+		}
+		delete(s.past, key)
 		s.things[key] = t
 		heap.Push(&s.due, t)
 	case t.gone: // and its last look has not ended
@@ -150,8 +159,28 @@ func (s *Schedule[K]) Remove(key K) {
 		t.gone = true // until Done: there must not be two looks if it is set again
 	default:
 		heap.Remove(&s.due, t.place)
-		delete(s.things, key)
+		s.drop(t)
 	}
+}
+
+// drop forgets a thing, but for when it may be looked at again: whoever can have
+// it removed and added again must not cause many looks.
+func (s *Schedule[K]) drop(t *thing[K]) {
+	delete(s.things, t.key)
+	if t.ended.IsZero() {
+		return
+	}
+	if s.past == nil {
+		s.past = make(map[K]time.Time)
+	}
+	if len(s.past) >= maxPast {
+		for key, at := range s.past {
+			if at.Before(t.ended) || len(s.past) > maxPast/2 {
+				delete(s.past, key)
+			}
+		}
+	}
+	s.past[t.key] = t.ended.Add(t.rhythm.Least)
 }
 
 // Now has a thing looked at without delay, but for its rhythm's Least; again if
@@ -192,7 +221,8 @@ func (s *Schedule[K]) Done(key K, now time.Time, o Outcome) {
 		return
 	}
 	if t.gone {
-		delete(s.things, key)
+		t.ended = now
+		s.drop(t)
 		return
 	}
 	if !t.again { // else it is another thing, or of another state, that was seen

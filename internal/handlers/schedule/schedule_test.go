@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -213,5 +214,35 @@ func TestRandom(t *testing.T) {
 		if len(s.due) != waiting {
 			t.Fatalf("%d things wait, want %d of %s", len(s.due), waiting, fmt.Sprint(there))
 		}
+	}
+}
+
+// Whoever has a thing removed and added again, time after time, causes no more
+// looks than Least allows.
+func TestRemovedAndSetAgain(t *testing.T) {
+	var s Schedule[string]
+	rhythm := Every(10 * time.Second)
+	now, looks := time.Unix(1000, 0), 0
+	for range 100 {
+		s.Set("a", rhythm, now)
+		if _, ok := s.Take(now); ok {
+			looks++
+			s.Done("a", now, Changed)
+		}
+		s.Remove("a")
+		now = now.Add(100 * time.Millisecond)
+	}
+	if looks != 10 {
+		t.Errorf("%d looks in 10 s", looks)
+	}
+	for i := range 3 * maxPast {
+		key := strconv.Itoa(i)
+		s.Set(key, rhythm, now)
+		s.Take(now)
+		s.Done(key, now, Same)
+		s.Remove(key)
+	}
+	if len(s.past) > maxPast {
+		t.Errorf("%d are remembered", len(s.past))
 	}
 }

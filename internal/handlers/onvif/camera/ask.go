@@ -17,8 +17,11 @@ type Question struct {
 	Sightings []Sighting
 	// Present is the URL at which it answered before; "" if it is new. It is kept
 	// as long as it answers: so nobody takes a camera over by answering in its
-	// name.
-	Present string
+	// name. PresentAt is its address if the camera is still heard from where it
+	// was then: it is tried even if no sighting names it, since a sighting may be
+	// another's in the camera's name.
+	Present   string
+	PresentAt netip.Addr
 	// Configured are the networks in which the user says that cameras are.
 	Configured []netip.Prefix
 	Options    soap.Options
@@ -83,6 +86,9 @@ func choose(ctx context.Context, q Question) (list []choice, err error) {
 			}
 		}
 	}
+	if c, ok := before(q); ok && !slices.ContainsFunc(list, func(o choice) bool { return present(o.target, q.Present) > 0 }) {
+		list = append(list, c)
+	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("none of its addresses is called: %w", errors.Join(faults...))
 	}
@@ -90,6 +96,23 @@ func choose(ctx context.Context, q Question) (list []choice, err error) {
 		return present(b.target, q.Present) - present(a.target, q.Present)
 	})
 	return list[:min(len(list), maxTargets)], nil
+}
+
+// before returns the service that answered before, if it may still be called.
+func before(q Question) (c choice, ok bool) {
+	if !q.PresentAt.IsValid() {
+		return c, false
+	}
+	u, port, err := parseXAddr(q.Present)
+	if err != nil {
+		return c, false
+	}
+	for _, s := range q.Sightings {
+		if Judge(q.PresentAt, s, q.Configured) == nil {
+			return choice{soap.Target{URL: u, Address: netip.AddrPortFrom(q.PresentAt, port)}, s}, true
+		}
+	}
+	return c, false
 }
 
 func present(t soap.Target, u string) int {

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
 	"github.com/akri-go/akri/internal/handlers/onvif/soap"
@@ -126,6 +127,43 @@ func TestPresent(t *testing.T) {
 	}
 }
 
+// Who sends in a camera's name, from its address, has nobody call elsewhere while
+// the camera answers.
+func TestPresentIsNotNamed(t *testing.T) {
+	_, camera := start(t, nil)
+	_, other := start(t, nil)
+	q := question(other)
+	q.Present, q.PresentAt = camera, addr("127.0.0.1")
+	if f, err := Ask(t.Context(), q); err != nil || f.URL != camera {
+		t.Errorf("%s, %v", f.URL, err)
+	}
+	q.Present = "http://127.0.0.1:1/x"
+	if f, err := Ask(t.Context(), q); err != nil || f.URL != other {
+		t.Errorf("%s, %v", f.URL, err)
+	}
+	q.PresentAt = addr("169.254.169.254")
+	if list, err := choose(t.Context(), q); err != nil || len(list) != 1 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// A camera that has many names does not make a flood for name servers.
+func TestLookups(t *testing.T) {
+	counted := &countingNames{}
+	q := question("http://a/", "http://b/", "http://c/", "http://d/")
+	q.Names = counted
+	if _, err := choose(t.Context(), q); err != nil || counted.n != maxLookups {
+		t.Errorf("%d names are looked up, %v", counted.n, err)
+	}
+}
+
+type countingNames struct{ n int }
+
+func (c *countingNames) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	c.n++
+	return nil, errors.New("no such host")
+}
+
 func TestTime(t *testing.T) {
 	for _, c := range []struct {
 		hour, month int
@@ -157,8 +195,11 @@ func TestExplain(t *testing.T) {
 		{soap.ErrTooLarge, "firmware"},
 		{fmt.Errorf("x: %w", context.DeadlineExceeded), "too slow"},
 		{errors.New("a\nb"), "a; b"},
+		{x509.HostnameError{Host: "h", Certificate: &x509.Certificate{DNSNames: []string{"\x1b[2J\r\x00" + strings.Repeat("x", 1e5)}}},
+			"ca_certificates"},
 	} {
-		if got := Explain(c.err); !strings.Contains(got, c.want) || strings.Contains(got, "\n") {
+		got := Explain(c.err)
+		if !strings.Contains(got, c.want) || strings.ContainsFunc(got, unicode.IsControl) || len(got) > 2*maxText {
 			t.Errorf("%v: %q, want %q", c.err, got, c.want)
 		}
 	}

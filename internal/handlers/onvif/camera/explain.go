@@ -8,19 +8,30 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"unicode"
 
 	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
 	"github.com/akri-go/akri/internal/handlers/onvif/soap"
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// maxCause is how many bytes the cause has at most, so that there is room for
-// what helps.
-const maxCause = 140
+const (
+	// maxText is how many bytes of an error are told.
+	maxText = 1 << 10
+	// maxCause is how many are told if there is something that helps, so that there
+	// is room for it.
+	maxCause = 140
+)
 
 // Explain says in one line what is wrong with a camera and what helps.
 func Explain(err error) string {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	text = shorten.Text(strings.Map(func(r rune) rune { // names in certificates have what they like
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text), maxText)
 	if help := remedy(err); help != "" {
 		text = shorten.Text(text, maxCause) + ": " + help
 	}

@@ -38,19 +38,21 @@ const (
 	maxValue  = 256 // bytes of a property
 	maxScopes = 128
 	maxScope  = 512 // bytes
+	// maxScopeBytes is for all scopes, maxAddresses for all interfaces.
+	maxScopeBytes = 2 << 10
+	maxAddresses  = 64
 )
 
-// clean makes a value of what a camera says: without control characters, and not
-// longer than a name may be.
+// clean makes a value of what a camera says: of characters that can be seen, and
+// not longer than a name may be.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsControl(r), r == unicode.ReplacementChar:
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return ' '
 		}
 		return r
 	}, s)
-	return shorten.Text(strings.Join(strings.Fields(s), " "), maxValue)
+	return strings.Clone(shorten.Text(strings.Join(strings.Fields(s), " "), maxValue)) // without what was around it
 }
 
 func (f *Facts) setInformation(i deviceInformation) {
@@ -66,7 +68,7 @@ func (f *Facts) setInterfaces(all []networkInterface) {
 		}
 		mac := shorten.Text(details.MAC(clean(i.MAC)), 64)
 		addresses := i.all()
-		f.Addresses = append(f.Addresses, addresses...)
+		f.Addresses = append(f.Addresses, addresses[:min(len(addresses), maxAddresses-len(f.Addresses))]...)
 		if mac == "" {
 			continue
 		}
@@ -82,11 +84,14 @@ func (f *Facts) setInterfaces(all []networkInterface) {
 // setScopes takes the scopes that the camera was seen with, and those it tells.
 func (f *Facts) setScopes(lists ...[]string) {
 	f.Scopes = nil
+	size := 0
 	for _, list := range lists {
 		for _, s := range list {
 			s = strings.TrimSpace(s)
-			if s != "" && len(s) <= maxScope && len(f.Scopes) < maxScopes && !slices.Contains(f.Scopes, s) {
-				f.Scopes = append(f.Scopes, s)
+			fits := len(s) <= maxScope && len(f.Scopes) < maxScopes && size+len(s) <= maxScopeBytes
+			if s != "" && fits && !slices.Contains(f.Scopes, s) {
+				f.Scopes = append(f.Scopes, strings.Clone(s))
+				size += len(s)
 			}
 		}
 	}

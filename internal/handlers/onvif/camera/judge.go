@@ -57,6 +57,9 @@ func Judge(a netip.Addr, s Sighting, configured []netip.Prefix) error {
 		return fmt.Errorf("%s is not the address of a camera", a)
 	case slices.Contains(metadata, plain):
 		return fmt.Errorf("%s is where clouds keep credentials of machines", a)
+	case !s.plausible(configured):
+		return fmt.Errorf("the answer came from %s, which is in no network of %s; if a camera is there, "+
+			"name it in addresses or networks", s.From, s.Interface)
 	case plain == from:
 		return nil
 	case plain.IsLoopback():
@@ -82,13 +85,29 @@ func Judge(a netip.Addr, s Sighting, configured []netip.Prefix) error {
 		"name it in addresses or networks", a, s.From)
 }
 
+// plausible tells whether a sighting can have come from where it says. Multicast
+// crosses no router, and anybody can write any sender on a datagram: so nobody has
+// this node call an address that only the node can reach.
+func (s Sighting) plausible(configured []netip.Prefix) bool {
+	from := s.From.Unmap().WithZone("")
+	contains := func(p netip.Prefix) bool { return p.Contains(from) }
+	return s.Interface == "" || from.IsLinkLocalUnicast() ||
+		slices.ContainsFunc(s.Local, contains) || slices.ContainsFunc(configured, contains)
+}
+
 // Resolver looks names up. [*net.Resolver] is one.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// maxTargets is how many addresses of one camera are tried.
-const maxTargets = 4
+const (
+	// maxTargets is how many addresses of one camera are tried.
+	maxTargets = 4
+	// maxLookups is how many names of one sighting are looked up.
+	maxLookups = 2
+	// maxFaults is how many reasons are kept why addresses are not called.
+	maxFaults = 4
+)
 
 // targets returns the services to try, the best first: addresses before those of
 // a link, which other nodes cannot use; then the one that has answered; http
@@ -104,6 +123,7 @@ func targets(ctx context.Context, s Sighting, configured []netip.Prefix, names R
 	var all []ranked
 	var faults []error
 	var first *url.URL
+	lookups := 0
 	for _, x := range s.XAddrs {
 		u, port, err := parseXAddr(x)
 		if err != nil {
@@ -112,6 +132,11 @@ func targets(ctx context.Context, s Sighting, configured []netip.Prefix, names R
 		}
 		if first == nil {
 			first = u
+		}
+		if _, err := netip.ParseAddr(u.Hostname()); err != nil {
+			if lookups++; lookups > maxLookups {
+				continue
+			}
 		}
 		addresses, err := resolve(ctx, u.Hostname(), names)
 		if err != nil {
@@ -138,7 +163,7 @@ func targets(ctx context.Context, s Sighting, configured []netip.Prefix, names R
 		return list, nil
 	}
 	if err := Judge(s.From, s, configured); err != nil {
-		return nil, errors.Join(append(faults, err)...)
+		return nil, errors.Join(append(faults[:min(len(faults), maxFaults)], err)...)
 	}
 	return []soap.Target{instead(first, s)}, nil
 }

@@ -37,8 +37,12 @@ func TestJudge(t *testing.T) {
 		{"::ffff:192.168.1.7", seen("192.168.1.7"), ""},
 		{"192.168.2.7", seen("192.168.1.7"), "in another network"},
 		{"8.8.8.8", seen("192.168.1.7"), "in another network"},
-		{"192.168.1.8", seen("172.16.0.1"), "in another network"}, // the answer itself is from elsewhere
-		{"10.77.0.9", seen("192.168.1.7"), ""},                    // configured
+		{"192.168.1.8", seen("172.16.0.1"), "came from 172.16.0.1"},
+		{"172.16.0.1", seen("172.16.0.1"), "in no network of eth0"}, // anybody can write a sender
+		{"127.0.0.1", seen("127.0.0.1"), "in no network of eth0"},
+		{"10.77.0.9", seen("10.77.0.9"), ""},
+		{"172.16.0.1", Sighting{From: addr("172.16.0.1")}, ""}, // it was probed there
+		{"10.77.0.9", seen("192.168.1.7"), ""},                 // configured
 		{"127.0.0.1", seen("192.168.1.7"), "this node itself"},
 		{"::1", seen("192.168.1.7"), "this node itself"},
 		{"::ffff:127.0.0.1", seen("192.168.1.7"), "this node itself"},

@@ -78,9 +78,13 @@ func NewClient(t Target, o Options) *Client {
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		},
-		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, InsecureSkipVerify: o.SkipTLSVerify},
-		DisableCompression:     true, // a body that is small on the wire must not become large
-		MaxConnsPerHost:        1,
+		TLSClientConfig:    &tls.Config{RootCAs: o.RootCAs, InsecureSkipVerify: o.SkipTLSVerify},
+		DisableCompression: true, // a body that is small on the wire must not become large
+		MaxConnsPerHost:    1,
+		// Package net/http logs what comes unasked on a connection that waits for the
+		// next request: a stranger could fill the log. With https it is none whose
+		// certificate is not trusted.
+		DisableKeepAlives:      t.URL.Scheme == "http",
 		MaxResponseHeaderBytes: maxHeader,
 	}
 	return &Client{target: t, options: o, http: &http.Client{

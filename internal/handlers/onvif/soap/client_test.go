@@ -1,22 +1,26 @@
 package soap
 
 import (
+	"bufio"
 	"encoding/base64"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/akri-go/akri/internal/leaktest"
+	"github.com/akri-go/akri/internal/testlog"
 )
 
 type ping struct {
@@ -213,4 +217,39 @@ func FuzzFault(f *testing.F) {
 			t.Errorf("%+v", e)
 		}
 	})
+}
+
+// A camera that sends more than it is asked for writes nothing into the log.
+func TestUnasked(t *testing.T) {
+	var text testlog.Buffer
+	log.SetOutput(&text)
+	defer log.SetOutput(os.Stderr)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(answer), answer)
+		fmt.Fprint(conn, "and something else")
+		_, _ = io.Copy(io.Discard, conn) // until the client closes it
+	}()
+	u := &url.URL{Scheme: "http", Host: l.Addr().String(), Path: "/"}
+	c := NewClient(Target{URL: u, Address: address(t, l.Addr())}, Options{})
+	_, err = Call[pong](t.Context(), c, Anonymous, ping{})
+	<-ended
+	c.Close()
+	if err != nil || text.String() != "" {
+		t.Errorf("%v, and the log is %q", err, text.String())
+	}
 }

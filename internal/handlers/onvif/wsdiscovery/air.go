@@ -57,7 +57,7 @@ type Air struct {
 	closed  bool
 	group   *ipv4.PacketConn // what is sent to the group of IPv4; nil while no interface needs it
 	links   map[link]*place
-	unicast [2]*net.UDPConn // for IPv4 and IPv6
+	unicast [2 * unicastSockets]*net.UDPConn // for IPv4, then for IPv6
 	limiter limiter
 	sent    memory // ids of probes
 	seen    memory // senders and ids of announcements

@@ -1,11 +1,13 @@
 package wsdiscovery
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -125,5 +127,39 @@ func TestNowhere(t *testing.T) {
 	a.Close()
 	if err := a.Probe(t.Context(), Where{}); !errors.Is(err, errClosed) {
 		t.Errorf("closed: %v", err)
+	}
+}
+
+// full is a fake of a socket that has room again after some attempts: only
+// addresses of a link that nobody has fill a real one.
+type full struct {
+	after, attempts int
+	bounded         bool
+}
+
+func (f *full) SetWriteDeadline(at time.Time) error {
+	f.bounded = !at.IsZero()
+	return nil
+}
+
+func (f *full) WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error) {
+	if f.attempts++; f.attempts <= f.after {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return 0, nil
+}
+
+// A probe waits for room in the socket, and not longer than it is wanted.
+func TestSend(t *testing.T) {
+	to := netip.MustParseAddrPort("10.0.0.1:3702")
+	f := &full{after: 3}
+	if err := send(t.Context(), f, nil, to); err != nil || f.attempts != 4 || !f.bounded {
+		t.Errorf("%v after %d attempts", err, f.attempts)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	f = &full{after: 1000}
+	if err := send(ctx, f, nil, to); !errors.Is(err, context.Canceled) || f.attempts != 1 {
+		t.Errorf("%v after %d attempts", err, f.attempts)
 	}
 }

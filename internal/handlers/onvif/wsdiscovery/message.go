@@ -57,9 +57,11 @@ const (
 	// MaxMessage is the size of a message, in bytes.
 	MaxMessage   = 16 << 10
 	maxEndpoints = 64
-	maxList      = 64  // of types, scopes or XAddrs
-	maxWord      = 512 // bytes of one of these
-	maxUUID      = 256 // bytes
+	maxList      = 64      // of types or scopes
+	maxXAddrs    = 8       // of one camera
+	maxWord      = 512     // bytes of one of these
+	maxWords     = 2 << 10 // bytes of a list of them; real ones have some hundred
+	maxUUID      = 256     // bytes
 )
 
 // ErrOther says that a message is none of the three kinds: another's probe, say.
@@ -112,7 +114,8 @@ func Parse(datagram []byte) (Message, error) {
 	}
 	for _, x := range all[:min(len(all), maxEndpoints)] {
 		p := Endpoint{
-			UUID: details.UUID(x.Reference), Types: words(x.Types), Scopes: words(x.Scopes), XAddrs: words(x.XAddrs),
+			UUID:  strings.Clone(details.UUID(x.Reference)), // not with the white space around it
+			Types: words(x.Types, maxList), Scopes: words(x.Scopes, maxList), XAddrs: words(x.XAddrs, maxXAddrs),
 		}
 		if p.UUID == "" || len(p.UUID) > maxUUID || strings.ContainsFunc(p.UUID, unfit) {
 			return Message{}, fmt.Errorf("%.64q is no endpoint reference that a device could be known by", x.Reference)
@@ -133,11 +136,33 @@ func (e Endpoint) IsCamera() bool {
 		slices.ContainsFunc(e.Scopes, func(s string) bool { return strings.HasPrefix(s, "onvif://www.onvif.org/") })
 }
 
-// words splits a list, without what is too long to be of use.
-func words(s string) []string {
-	all := strings.Fields(s)
-	all = slices.DeleteFunc(all, func(w string) bool { return len(w) > maxWord || strings.ContainsFunc(w, unfit) })
-	return slices.Clip(all[:min(len(all), maxList)])
+// words splits a list, without what is too long to be of use. What it returns
+// takes no more memory than its words: cameras are known for long.
+func words(s string, most int) (list []string) {
+	size := 0
+	for w := range strings.FieldsSeq(s) {
+		if len(w) > maxWord || strings.ContainsFunc(w, unfit) {
+			continue
+		}
+		if size += len(w); len(list) == most || size > maxWords {
+			break
+		}
+		list = append(list, strings.Clone(w))
+	}
+	return slices.Clip(list)
+}
+
+// Bytes is how much memory the texts of a message take, about.
+func (m Message) Bytes() (n int) {
+	for _, e := range m.Endpoints {
+		n += len(e.UUID)
+		for _, list := range [][]string{e.Types, e.Scopes, e.XAddrs} {
+			for _, w := range list {
+				n += len(w) + 16
+			}
+		}
+	}
+	return n
 }
 
 func unfit(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -22,6 +23,12 @@ const (
 	leastDelay = 50 * time.Millisecond
 	mostDelay  = 250 * time.Millisecond
 )
+
+// unicastSockets is how many sockets probe addresses of one family. Of a link's
+// addresses that nobody has, each holds some hundred for some seconds; so it is
+// some hundred in all for which the kernel asks, well below the 1024 of its table
+// of neighbours (net.ipv4.neigh.default.gc_thresh3).
+const unicastSockets = 4
 
 // perSecond is how many addresses are probed one by one in a second.
 const perSecond = 512
@@ -112,19 +119,46 @@ func (a *Air) probeEach(ctx context.Context, addresses []netip.Addr, probe []byt
 				return err
 			}
 		}
-		c, err := a.unicastConn(to.Is6())
+		c, err := a.unicastConn(to.Is6(), i%unicastSockets)
 		if err != nil {
 			return err
 		}
-		_, _ = c.WriteToUDPAddrPort(probe, netip.AddrPortFrom(to, Port))
+		if err := send(ctx, c, probe, netip.AddrPortFrom(to, Port)); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }
 
-func (a *Air) unicastConn(six bool) (*net.UDPConn, error) {
-	n := 0
+// sendTimeout is how long a probe waits for room before it is looked whether it
+// is still wanted.
+const sendTimeout = 100 * time.Millisecond
+
+// sender is what send needs of a [net.UDPConn].
+type sender interface {
+	SetWriteDeadline(time.Time) error
+	WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error)
+}
+
+// send sends a probe to an address. It waits while the socket is full of those
+// for machines of this link that are not there: the kernel asks for each of them
+// for some seconds. An error says that ctx is done.
+func send(ctx context.Context, c sender, probe []byte, to netip.AddrPort) error {
+	for {
+		_ = c.SetWriteDeadline(time.Now().Add(sendTimeout)) // fails if it is closed, and then so does what follows
+		_, err := c.WriteToUDPAddrPort(probe, to)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return ctx.Err()
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func (a *Air) unicastConn(six bool, n int) (*net.UDPConn, error) {
 	if six {
-		n = 1
+		n += unicastSockets
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
