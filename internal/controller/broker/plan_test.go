@@ -238,6 +238,9 @@ func TestPlan(t *testing.T) {
 			[]string{"-pod-b NoFreeSlot", "-pod-c NoFreeSlot"}, 0},
 		{"slot gone to others: a waiting broker goes",
 			with(pods(shared(1, "a", "b"), pod("a", unschedulable(time.Second))), func(s *State) { s.Instance.Usage = held("b") }), []string{"-pod-a NoFreeSlot"}, 0},
+		{"a Pod that may have been bound since costs no other its slot", with(
+			pods(shared(2, "a", "b"), pod("a", unschedulable(time.Second)), pod("b", unschedulable(time.Second))),
+			func(s *State) { s.Instance.Usage = held("a") }), nil, 29 * time.Second},
 		{"and none is made on that node for a while",
 			with(shared(1, "a"), func(s *State) {
 				s.Instance.Usage, s.Gone = held("a"), map[string]bool{"a": true}

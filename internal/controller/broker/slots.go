@@ -80,18 +80,22 @@ func (p *planner) spend() {
 	}
 	slices.SortStableFunc(pods, comparePods)
 	for _, pod := range pods {
-		var held int64
-		if pod.Unschedulable.IsZero() || pod.Bound {
-			held = min(pod.Quantity, p.slots.pool[pod.Node])
+		held := min(pod.Quantity, p.slots.pool[pod.Node])
+		sure := held
+		if !pod.Unschedulable.IsZero() && !pod.Bound {
+			// What its node holds is another's, or the Pod has been bound since: the
+			// watches of Pods and Instances are not in step. So it may have to go, and
+			// no other Pod goes for it.
+			sure = 0
 		}
-		need := pod.Quantity - held
-		if need > p.slots.free && !pod.Bound {
+		if pod.Quantity-sure > p.slots.free && !pod.Bound {
 			if !pod.Unschedulable.IsZero() {
 				p.out.History.add(pod.Node, pod.UID, p.Now, 0)
 			}
 			p.delete(pod, ReasonNoSlot, "no slot is left for it")
 			continue
 		}
+		need := pod.Quantity - held
 		p.slots.pool[pod.Node] -= held
 		if pod.Phase == Ended {
 			// As much of its place as possible is kept for its replacement.
