@@ -114,6 +114,7 @@ func (w *world) run(t *testing.T, details string, test func(last func() string))
 				return nil
 			})
 		}()
+		synctest.Wait() // until w.heard is set
 		test(func() string {
 			synctest.Wait()
 			mu.Lock()
@@ -192,10 +193,13 @@ func TestProbes(t *testing.T) {
 	w := newWorld("a", "b")
 	w.run(t, "interval: 10s", func(last func() string) {
 		time.Sleep(time.Hour)
-		if n := len(w.probes); n < 55 || n > 100 {
-			t.Errorf("%d probes in a quiet hour", n)
-		}
-		w.set(func() { delete(w.there, "b"); w.unicast, w.probes = nil, nil })
+		w.set(func() {
+			if n := len(w.probes); n < 55 || n > 100 {
+				t.Errorf("%d probes in a quiet hour", n)
+			}
+			delete(w.there, "b")
+			w.unicast, w.probes = nil, nil
+		})
 		time.Sleep(70 * time.Second)
 		if got := last(); got != "a" {
 			t.Errorf("a minute after: %s", got)
