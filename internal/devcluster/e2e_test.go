@@ -381,8 +381,16 @@ spec:
 	if err := c.Uninstall(ctx, gone); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.CoreV1().Pods("charts").Get(ctx, "small", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("the Pod is left: %v", err)
+	// Helm waits, but takes for gone what its watch has not seen yet.
+	err = poll.Until(deadline(t), "the Pod is gone", 50*time.Millisecond, func(ctx context.Context) error {
+		_, err := client.CoreV1().Pods("charts").Get(ctx, "small", metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			return fmt.Errorf("the Pod is left: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 	if err := c.Uninstall(ctx, gone); err != nil {
 		t.Errorf("second uninstall: %v", err)
