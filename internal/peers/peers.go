@@ -196,7 +196,7 @@ func runIn(ctx context.Context, dir, program string, args ...string) error {
 }
 
 // noNetwork matches what the clients print without a network.
-var noNetwork = regexp.MustCompile(`(?i)ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|` +
+var noNetwork = regexp.MustCompile(`(?i)ENOTFOUND|EAI_AGAIN|E403|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|` +
 	`could not resolve|temporary failure|name resolution|could not connect|unable to connect|` +
 	`network is unreachable|connection refused|connection timed out`)
 

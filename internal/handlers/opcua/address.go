@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 
+	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 )
 
@@ -32,39 +32,11 @@ func hostNetwork() network {
 // judge tells what speaks against calling an address; nil if nothing does.
 type judge func(netip.Addr) error
 
-// metadata are the services where clouds give programs their credentials; the
-// handler onvif has the same list.
-func metadata() []netip.Addr {
-	var list []netip.Addr
-	for _, a := range []string{
-		"169.254.169.254", "169.254.170.2", "169.254.170.23", "168.63.129.16", "100.100.100.200", "192.0.0.192",
-		"fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254",
-	} {
-		list = append(list, netip.MustParseAddr(a))
-	}
-	return list
-}
-
-// plain returns an address as it is compared: without a zone, and the address of
-// IPv4 for one of IPv6 by which translators reach it (RFC 6052, section 2.1; RFC
-// 3056; RFC 4291, section 2.5.5).
-func plain(ip netip.Addr) netip.Addr {
-	ip = ip.Unmap().WithZone("")
-	b := ip.As16()
-	for prefix, at := range map[string]int{"64:ff9b::/96": 12, "2002::/16": 2, "::/96": 12} {
-		low := b[at : at+4]
-		if netip.MustParsePrefix(prefix).Contains(ip) && (prefix != "::/96" || low[0] != 0) { // ::1 and :: are themselves
-			return netip.AddrFrom4([4]byte(low))
-		}
-	}
-	return ip
-}
-
 // ordinary judges an address that nobody has named.
 func ordinary(ip netip.Addr) error {
-	ip = plain(ip)
+	ip = address.Plain(ip)
 	switch {
-	case slices.Contains(metadata(), ip):
+	case address.Metadata(ip):
 		return fmt.Errorf("%s is a cloud's metadata service", ip)
 	case ip.IsLoopback():
 		return fmt.Errorf("%s is the node itself", ip)
@@ -100,7 +72,7 @@ func told(by netip.Addr) judge {
 	return func(ip netip.Addr) error {
 		ip = ip.Unmap().WithZone("")
 		near := by.IsLoopback() && ip.IsLoopback() ||
-			by.IsLinkLocalUnicast() && ip.IsLinkLocalUnicast() && !slices.Contains(metadata(), ip)
+			by.IsLinkLocalUnicast() && ip.IsLinkLocalUnicast() && !address.Metadata(ip)
 		if ip == by || near {
 			return nil
 		}

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/onvif/soap"
 	"github.com/akri-go/akri/internal/shorten"
 )
@@ -34,20 +35,6 @@ type Sighting struct {
 	Local     []netip.Prefix
 }
 
-// metadata are the addresses at which clouds give machines their credentials.
-// No camera has one.
-var metadata = []netip.Addr{
-	netip.MustParseAddr("169.254.169.254"), // AWS, Azure, Google, OpenStack and others
-	netip.MustParseAddr("169.254.170.2"),   // AWS ECS
-	netip.MustParseAddr("169.254.170.23"),  // AWS EKS
-	netip.MustParseAddr("168.63.129.16"),   // Azure
-	netip.MustParseAddr("100.100.100.200"), // Alibaba
-	netip.MustParseAddr("192.0.0.192"),     // Oracle
-	netip.MustParseAddr("fd00:ec2::254"),   // AWS
-	netip.MustParseAddr("fd00:ec2::23"),    // AWS EKS
-	netip.MustParseAddr("fd20:ce::254"),    // Google
-}
-
 // Judge tells why an address that a sighting names must not be called; nil if it
 // may be. Configured are the networks in which the user says that cameras are.
 func Judge(a netip.Addr, s Sighting, configured []netip.Prefix) error {
@@ -55,7 +42,7 @@ func Judge(a netip.Addr, s Sighting, configured []netip.Prefix) error {
 	switch {
 	case !plain.IsValid() || plain.IsUnspecified() || plain.IsMulticast():
 		return fmt.Errorf("%s is not the address of a camera", a)
-	case slices.Contains(metadata, plain):
+	case address.Metadata(plain):
 		return fmt.Errorf("%s is where clouds keep credentials of machines", a)
 	case !s.plausible(configured):
 		return fmt.Errorf("the answer came from %s, which is in no network of %s; if a camera is there, "+

@@ -2,7 +2,6 @@ package opcuatest
 
 import (
 	"bufio"
-	"context"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -10,10 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/akri-go/akri/internal/peers"
 )
 
 // nodeVersion is that of the npm packages of node-opcua.
@@ -22,51 +22,10 @@ const nodeVersion = "2.186.4"
 //go:embed peer.js
 var peer []byte
 
-// InstallNode installs node-opcua into the user's cache if it is not there, and
-// returns the folder. The test is skipped where the registry, or Node itself,
-// cannot be had.
+// InstallNode returns a folder with node-opcua, as [peers.NPM] does.
 func InstallNode(t testing.TB) string {
 	t.Helper()
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		t.Skipf("no npm on this machine (Debian: apt-get install nodejs npm): %v", err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(cache, "akri", "node-opcua-"+nodeVersion)
-	if _, err := os.Stat(dir); err == nil {
-		return dir
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// Put there whole: another test may install it too.
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "node-opcua-*.tmp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(fresh)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, npm, "install", "--prefix", fresh, "--ignore-scripts", "--no-audit", "--no-fund",
-		"node-opcua-server@"+nodeVersion, "node-opcua-server-discovery@"+nodeVersion)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		text := string(out)
-		for _, away := range []string{"ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH", "E403"} {
-			if strings.Contains(text, away) {
-				t.Skipf("the npm registry cannot be reached (%s)", away)
-			}
-		}
-		t.Fatalf("npm install: %v\n%s", err, text)
-	}
-	if err := os.Rename(fresh, dir); err != nil {
-		if _, there := os.Stat(dir); there != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
+	return peers.NPM(t, "node-opcua-server@"+nodeVersion, "node-opcua-server-discovery@"+nodeVersion)
 }
 
 // Node is a process that runs servers of node-opcua.
