@@ -195,7 +195,8 @@ func runIn(ctx context.Context, dir, program string, args ...string) error {
 	return nil
 }
 
-// noNetwork matches what the clients print without a network.
+// noNetwork matches what the clients print without a network, or where the
+// registry refuses (E403).
 var noNetwork = regexp.MustCompile(`(?i)ENOTFOUND|EAI_AGAIN|E403|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|` +
 	`could not resolve|temporary failure|name resolution|could not connect|unable to connect|` +
 	`network is unreachable|connection refused|connection timed out`)
