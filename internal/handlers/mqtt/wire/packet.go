@@ -217,7 +217,7 @@ func serverKeepAlive(p []byte) (keepAlive time.Duration, err error) {
 			return 0, err
 		}
 		if id[0] == propertyServerKeepAlive {
-			keepAlive = max(time.Second, time.Duration(binary.BigEndian.Uint16(value))*time.Second)
+			keepAlive = time.Duration(binary.BigEndian.Uint16(value)) * time.Second
 		}
 	}
 	return keepAlive, nil

@@ -31,7 +31,8 @@ const (
 	maxSkippedBytes = 16 << 20
 
 	packetTimeout = 20 * time.Second // for the rest of a packet that has begun
-	writeTimeout  = 10 * time.Second
+	writeTimeout  = 5 * time.Second
+	closeTimeout  = time.Second
 	maxUnanswered = 64 // SUBSCRIBEs
 )
 
@@ -150,9 +151,10 @@ func (c *Conn) write(packet []byte) error {
 
 // Close says good-bye and closes the connection. Read then fails.
 func (c *Conn) Close() {
+	_ = c.conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // also of one who writes
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = c.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	_ = c.conn.SetWriteDeadline(time.Now().Add(closeTimeout))
 	_, _ = c.conn.Write([]byte{typeDisconnect << 4, 0})
 	c.conn.Close()
 }
