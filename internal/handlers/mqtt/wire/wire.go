@@ -64,7 +64,7 @@ type Conn struct {
 // broker causes are [*RefusedError], [ErrVersion], [ErrClosed] or say what is wrong
 // with what it sends.
 func Open(ctx context.Context, conn net.Conn, h Hello) (*Conn, error) {
-	c := &Conn{conn: conn, reader: bufio.NewReaderSize(conn, 4<<10), version: h.Version, keepAlive: h.KeepAlive,
+	c := &Conn{conn: conn, reader: newReader(conn), version: h.Version, keepAlive: h.KeepAlive,
 		asked: make(map[uint16][]string)}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	err := c.write(connect(h))
@@ -84,14 +84,22 @@ func Open(ctx context.Context, conn net.Conn, h Hello) (*Conn, error) {
 	return c, nil
 }
 
+func newReader(conn net.Conn) *bufio.Reader { return bufio.NewReaderSize(conn, 4<<10) }
+
 // readConnack reads the answer to CONNECT.
 func (c *Conn) readConnack() error {
-	p, err := c.readPacket(packetTimeout)
-	switch {
-	case err != nil:
+	if err := c.conn.SetReadDeadline(time.Now().Add(packetTimeout)); err != nil {
 		return err
-	case p.kind != typeConnack:
-		return fmt.Errorf("the broker answers with a packet of type %d, which is not MQTT", p.kind)
+	}
+	switch first, err := c.reader.Peek(1); {
+	case err != nil:
+		return closed(err)
+	case first[0] != typeConnack<<4: // such as "H" of HTTP
+		return fmt.Errorf("the answer begins with the byte 0x%02x, which is not MQTT: is it the port of another service?", first[0])
+	}
+	p, err := c.readPacket(packetTimeout)
+	if err != nil {
+		return err
 	}
 	keepAlive, err := parseConnack(p.body, c.version)
 	if err == nil && keepAlive > 0 {
