@@ -8,48 +8,76 @@ import (
 
 // availability is one of the topics by which an entity says whether it is there.
 type availability struct {
-	topic   string
-	yes, no string // the payloads
-	// path leads to the value in a payload of JSON; without any, the payload is it.
-	path   string
-	online bool // by the last payload that says either
+	topic string
+	reading
 }
 
-// The modes of several topics.
+// reading is how a payload is read.
+type reading struct {
+	yes, no string // what says that the entity is there, or is not
+	// path leads to the value in a payload of JSON; without any, the payload is it.
+	path string
+}
+
+// The modes of several topics; without one it is the latest that counts.
 const (
-	modeAll    = "all"
-	modeAny    = "any"
-	modeLatest = "latest"
+	modeAll = "all"
+	modeAny = "any"
 )
 
-// valueKey is a value in what a topic says.
-type valueKey struct{ topic, path string }
+// availabilityTopic is what was last said of the availability of entities.
+type availabilityTopic struct {
+	entities int // that name it
+	readings map[reading]*read
+	payload  string
+	known    bool
+	round    uint32
+	at       uint64 // counts what was said, to tell what is newer
+	over     bool   // it is not subscribed to, for there are too many
+}
 
-// available tells whether an entity is available; one without topics is. values
-// keeps what was read of payloads, since many entities name the same topic.
-func (h *hass) available(e *entity, values map[valueKey]string) bool {
+// read is what a reading has told some entities.
+type read struct {
+	entities int
+	online   bool
+}
+
+// tell has a payload read. One that says neither changes nothing.
+func (t *availabilityTopic) tell(r reading, to *read) {
+	value := t.payload
+	if r.path != "" {
+		value = lookUp(t.payload, r.path)
+	}
+	switch {
+	case !t.known, value == r.no:
+		to.online = false
+	case value == r.yes:
+		to.online = true
+	}
+}
+
+// set sets what was said.
+func (t *availabilityTopic) set(payload string, known bool) {
+	t.payload, t.known = payload, known
+	for r, to := range t.readings {
+		t.tell(r, to)
+	}
+}
+
+// available tells whether an entity is available; one without topics is.
+func (h *hass) available(e *entity) bool {
 	if len(e.availability) == 0 {
 		return true
 	}
 	var newest uint64
 	latest, some, every := false, false, true
-	for i := range e.availability {
-		a := &e.availability[i]
+	for _, a := range e.availability {
 		t := h.topics[a.topic]
-		if t.known {
-			switch h.value(a, t, values) {
-			case a.yes:
-				a.online = true
-			case a.no:
-				a.online = false
-			}
-			if t.at >= newest {
-				newest, latest = t.at, a.online
-			}
-		} else {
-			a.online = false
+		online := t.readings[a.reading] != nil && t.readings[a.reading].online
+		if t.known && t.at >= newest {
+			newest, latest = t.at, online
 		}
-		some, every = some || a.online, every && a.online
+		some, every = some || online, every && online
 	}
 	switch e.mode {
 	case modeAll:
@@ -58,20 +86,6 @@ func (h *hass) available(e *entity, values map[valueKey]string) bool {
 		return some
 	}
 	return latest
-}
-
-// value returns what a topic says to one who reads a part of it.
-func (h *hass) value(a *availability, t *availabilityTopic, values map[valueKey]string) string {
-	if a.path == "" {
-		return t.payload
-	}
-	key := valueKey{a.topic, a.path}
-	value, known := values[key]
-	if !known {
-		value = lookUp(t.payload, a.path)
-		values[key] = value
-	}
-	return value
 }
 
 // lookUp returns a value in JSON, by the names that lead to it, such as a.b.

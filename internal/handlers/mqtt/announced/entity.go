@@ -100,7 +100,7 @@ func scalar(value json.RawMessage) string {
 func availabilities(fields map[string]json.RawMessage) (all []availability, ok bool) {
 	base := textOf(fields, "~")
 	add := func(of map[string]json.RawMessage, topic, template string) bool {
-		a := availability{topic: expand(topic, base), yes: "online", no: "offline"}
+		a := availability{expand(topic, base), reading{yes: "online", no: "offline"}}
 		if s := textOf(of, "payload_available", "pl_avail"); s != "" {
 			a.yes = s
 		}
@@ -148,10 +148,7 @@ func expand(topic, base string) string {
 // same tells whether another configuration of the entity says the same.
 func (e *entity) same(other *entity) bool {
 	return e.device == other.device && e.info == other.info && e.mode == other.mode &&
-		slices.EqualFunc(e.availability, other.availability, func(a, b availability) bool {
-			a.online, b.online = false, false
-			return a == b
-		})
+		slices.Equal(e.availability, other.availability)
 }
 
 // bytes is how much room the entity takes at its topic, with its share of the
@@ -161,7 +158,7 @@ func (e *entity) bytes(topic string) int {
 	n := entityBytes + len(topic) + len(e.device) + len(i.Name) + len(i.Manufacturer) + len(i.Model) + len(i.Firmware) +
 		len(i.Hardware) + len(i.Serial) + len(i.Location)
 	for _, a := range e.availability {
-		n += availabilityBytes + len(a.topic) + len(a.yes) + len(a.no) + len(a.path)
+		n += availabilityBytes + len(a.topic) + 2*(len(a.yes)+len(a.no)+len(a.path))
 	}
 	return n
 }

@@ -18,25 +18,17 @@ type hass struct {
 	topics   map[string]*availabilityTopic // that entities name
 }
 
-// availabilityTopic is what was last said of the availability of entities.
-type availabilityTopic struct {
-	entities int // that name it
-	payload  string
-	known    bool
-	round    uint32
-	at       uint64 // counts what was said, to tell what is newer
-	over     bool   // it is not subscribed to, for there are too many
-}
-
 const (
 	// maxAvailabilityTopics is how many topics are subscribed to because devices
 	// have announced them.
 	maxAvailabilityTopics = 4096
+	// maxReadings is in how many ways entities may read one topic.
+	maxReadings = 16
 	// maxAvailabilityBytes is how large what they say may be.
 	maxAvailabilityBytes = 1 << 10
 
 	entityBytes       = 300 // an entity, beside its texts
-	availabilityBytes = 160 // an availability topic, and what was said
+	availabilityBytes = 260 // an availability topic, and what was said
 )
 
 func (h *hass) filters() []string {
@@ -89,7 +81,7 @@ func (h *hass) say(t *availabilityTopic, m Message) (news bool) {
 	if !h.book.hold(len(m.Payload)-len(t.payload), m.Topic) {
 		return false
 	}
-	t.known, t.payload = len(m.Payload) > 0, string(m.Payload)
+	t.set(string(m.Payload), len(m.Payload) > 0)
 	return true
 }
 
@@ -127,7 +119,7 @@ func (h *hass) configure(m Message) (news bool) {
 	}
 	h.book.fine(m.Topic)
 	for _, a := range e.availability { // before the old ones go, so that what was said stays
-		h.name(a.topic)
+		h.name(a)
 	}
 	if old != nil {
 		h.unname(old)
@@ -146,24 +138,39 @@ func (h *hass) remove(topic string) {
 }
 
 // name notes that an entity names a topic for its availability.
-func (h *hass) name(topic string) {
-	t := h.topics[topic]
+func (h *hass) name(a availability) {
+	t := h.topics[a.topic]
 	if t == nil {
-		t = &availabilityTopic{over: len(h.topics) >= maxAvailabilityTopics}
-		h.topics[topic] = t
-		if t.over {
-			h.book.reject(Full, topic)
-		} else {
-			h.book.add = append(h.book.add, topic)
+		t = &availabilityTopic{readings: map[reading]*read{}, over: len(h.topics) >= maxAvailabilityTopics}
+		h.topics[a.topic] = t
+		if !t.over {
+			h.book.add = append(h.book.add, a.topic)
 		}
 	}
 	t.entities++
+	r := t.readings[a.reading]
+	if r == nil && len(t.readings) < maxReadings {
+		r = &read{}
+		t.readings[a.reading] = r
+		t.tell(a.reading, r)
+	}
+	if r != nil {
+		r.entities++
+	}
+	if r == nil || t.over {
+		h.book.reject(Full, a.topic)
+	}
 }
 
 // unname takes that back.
 func (h *hass) unname(e *entity) {
 	for _, a := range e.availability {
 		t := h.topics[a.topic]
+		if r := t.readings[a.reading]; r != nil {
+			if r.entities--; r.entities == 0 {
+				delete(t.readings, a.reading)
+			}
+		}
 		if t.entities--; t.entities > 0 {
 			continue
 		}
@@ -187,14 +194,7 @@ func (h *hass) sweep() {
 	for _, t := range h.topics {
 		if t.known && t.round != h.book.round {
 			h.book.hold(-len(t.payload), "")
-			t.known, t.payload = false, ""
-		}
-	}
-	for _, e := range h.entities {
-		for i := range e.availability {
-			if !h.topics[e.availability[i].topic].known {
-				e.availability[i].online = false
-			}
+			t.set("", false)
 		}
 	}
 }
@@ -203,7 +203,6 @@ func (h *hass) sweep() {
 func (h *hass) appendDevices(all []Device) []Device {
 	devices := map[string]*Device{}
 	online := map[string]bool{}
-	values := map[valueKey]string{}
 	for _, topic := range slices.Sorted(maps.Keys(h.entities)) {
 		e := h.entities[topic]
 		d := devices[e.device]
@@ -213,7 +212,7 @@ func (h *hass) appendDevices(all []Device) []Device {
 		}
 		d.ConfigTopics = append(d.ConfigTopics, topic)
 		d.Info.complete(e.info)
-		online[e.device] = h.available(e, values) || online[e.device]
+		online[e.device] = h.available(e) || online[e.device]
 	}
 	for device, d := range devices {
 		if online[device] {
