@@ -67,6 +67,12 @@ func asking(t *testing.T, o Options, text string, properties map[string]string) 
 	if o.retry == nil {
 		o.retry = quick()
 	}
+	return askingOf(t, New(o), text, properties)
+}
+
+// askingOf asks a handler that others ask too.
+func askingOf(t *testing.T, h *Handler, text string, properties map[string]string) <-chan discovery.Report {
+	t.Helper()
 	given := map[string][]byte{}
 	for name, value := range properties {
 		given[name] = []byte(value)
@@ -74,7 +80,7 @@ func asking(t *testing.T, o Options, text string, properties map[string]string) 
 	ctx, cancel := context.WithCancel(t.Context())
 	reports, ended := make(chan discovery.Report), make(chan error)
 	go func() {
-		ended <- New(o).Explain(ctx, discovery.Request{Details: text, Properties: given}, func(r discovery.Report) error {
+		ended <- h.Explain(ctx, discovery.Request{Details: text, Properties: given}, func(r discovery.Report) error {
 			select {
 			case reports <- r:
 			case <-ctx.Done():

@@ -4,6 +4,7 @@
 package mqtttest
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -25,6 +26,7 @@ type Broker struct {
 
 	mu       sync.Mutex
 	faults   Faults
+	tls      *tls.Config
 	retained map[string]string
 	clients  map[*client]bool
 	versions []byte // of those that have connected
@@ -78,6 +80,13 @@ func (b *Broker) Be(f Faults) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.faults = f
+}
+
+// UseTLS makes it speak TLS.
+func (b *Broker) UseTLS(c *tls.Config) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tls = c
 }
 
 // Versions returns the protocol versions of those that have connected, in turn.
@@ -143,6 +152,11 @@ type client struct {
 }
 
 func (b *Broker) serve(conn net.Conn) {
+	b.mu.Lock()
+	if b.tls != nil {
+		conn = tls.Server(conn, b.tls)
+	}
+	b.mu.Unlock()
 	c := &client{conn: conn, filters: map[string]bool{}}
 	b.mu.Lock()
 	b.clients[c] = true
