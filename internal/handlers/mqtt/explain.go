@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"syscall"
 
 	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/mqtt/details"
@@ -64,7 +66,7 @@ func ofTLS(err *handshakeError) string {
 		return "its certificate is for another host: give the URL with a host that stands in the certificate"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "its certificate has expired or is not valid yet: renew it, or look at the clocks"
-	case errors.As(err, &record), errors.Is(err, io.EOF):
+	case errors.As(err, &record), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return "it does not speak TLS there: give the port for TLS, or a URL that begins with mqtt://"
 	}
 	if text := ofAlert(err); text != "" {
@@ -78,10 +80,10 @@ func ofTLS(err *handshakeError) string {
 
 // ofAlert says what the broker has said by TLS; "" if it has not.
 func ofAlert(err error) string {
-	var alert tls.AlertError
-	if !errors.As(err, &alert) {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "remote error" { // as crypto/tls has it for alerts
 		return ""
 	}
 	return fmt.Sprintf("it refuses TLS (%s): does it want client_certificate and client_key in discoveryProperties, "+
-		"or others than these?", shorten.Text(alert.Error(), 80))
+		"or others than these?", shorten.Text(op.Err.Error(), 80))
 }

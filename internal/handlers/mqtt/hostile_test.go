@@ -43,7 +43,7 @@ func TestHostileBrokers(t *testing.T) {
 		"4 GiB":               {says(append(connack, 0x30, 0xff, 0xff, 0xff, 0xff, 0x0f)...), "the broker sends what is not MQTT"},
 		"256 MiB":             {endless(append(connack, 0x30, 0xff, 0xff, 0xff, 0x7f), []byte{0}), "with 268435455 bytes, which is too much"},
 		"another packet":      {says(append(connack, 0x10, 0)...), "a packet of type 1, which was not asked for"},
-		"it hangs up at once": {says(connack...), "has closed the connection"},
+		"it hangs up at once": {says(connack...), "has closed the connection that it had accepted"},
 		"it says why":         {says(append(connack, 0xe0, 2, 0x8b, 0)...), "has closed the connection: it is shutting down"},
 		"a wrong SUBACK":      {says(append(connack, 0x90, 5, 0, 1, 0, 0, 0)...), "a SUBSCRIBE that was not sent"},
 		"banned":              {says(0x20, 3, 0, 0x8a, 0), "the broker has banned this client"},

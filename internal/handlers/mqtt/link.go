@@ -6,7 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
-	"syscall"
+	"fmt"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -85,11 +85,17 @@ func (l *link) run(ctx context.Context, tell func(happening)) {
 	}
 }
 
+// errDropped is of a broker that hangs up.
+var errDropped = fmt.Errorf("%w that it had accepted", wire.ErrClosed)
+
 // read tells the events of a connection until it ends.
 func (l *link) read(ctx context.Context, conn *wire.Conn, tell func(happening)) error {
 	defer context.AfterFunc(ctx, conn.Close)()
 	for {
 		e, err := conn.Read()
+		if err == wire.ErrClosed { //nolint:errorlint // one that says why is better
+			err = errDropped
+		}
 		if err != nil {
 			return err
 		}
@@ -104,9 +110,7 @@ func (l *link) read(ctx context.Context, conn *wire.Conn, tell func(happening)) 
 // does not like this one. Older brokers only hang up.
 func (l *link) open(ctx context.Context) (*wire.Conn, error) {
 	conn, err := l.openWith(ctx, l.version)
-	var refused *wire.RefusedError
-	if err == nil || !errors.Is(err, wire.ErrVersion) && !errors.Is(err, wire.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) ||
-		errors.As(err, &refused) {
+	if !errors.Is(err, wire.ErrVersion) && !errors.Is(err, wire.ErrClosed) {
 		return conn, err
 	}
 	other := wire.V5

@@ -169,7 +169,7 @@ func (b *Broker) serve(conn net.Conn) {
 		conn.Close()
 	}()
 	kind, body, err := readPacket(conn)
-	if err != nil || kind != 1 {
+	if err != nil || kind != 1 || len(body) < 10 {
 		return
 	}
 	if faults.Talk != nil {

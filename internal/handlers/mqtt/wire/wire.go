@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -154,7 +155,7 @@ func (c *Conn) write(packet []byte) error {
 		return err
 	}
 	_, err := c.conn.Write(packet)
-	return err
+	return closed(err)
 }
 
 // Close says good-bye and closes the connection. Read then fails.
@@ -291,8 +292,10 @@ var ErrClosed = errors.New("the broker has closed the connection")
 
 // closed returns [ErrClosed] for what is no other error.
 func closed(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return ErrClosed
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, e) {
+			return ErrClosed
+		}
 	}
 	return err
 }
