@@ -9,6 +9,7 @@ package handlers
 
 import (
 	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	mqtt "github.com/akri-go/akri/internal/handlers/mqtt/details"
 	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
@@ -50,6 +51,11 @@ func Kinds() []Kind {
 		{Name: opcua.Name, Shared: true, Summary: opcua.Summary, About: opcua.About, Check: opcua.Check,
 			Columns: []Column{
 				{"NAME", opcua.PropertyName}, {"SECURITY", opcua.PropertyModes}, {"APPLICATION URI", opcua.PropertyURI},
+			}},
+		{Name: mqtt.Name, Shared: true, Summary: mqtt.Summary, About: mqtt.About, Check: mqtt.Check,
+			Columns: []Column{
+				{"NAME", mqtt.PropertyName}, {"CONVENTION", mqtt.PropertyConvention}, {"MANUFACTURER", mqtt.PropertyManufacturer},
+				{"MODEL", mqtt.PropertyModel}, {"LOCATION", mqtt.PropertyLocation},
 			}},
 	}
 }

@@ -19,9 +19,9 @@ const (
 	// Summary says in one line what the handler finds.
 	Summary = "devices that announce themselves on an MQTT broker"
 	// About says what the handler needs and does.
-	About = `Needs the URL of a broker, and the right to subscribe there. Reads what devices
-announce by Homie, by Home Assistant's discovery or by a topic of each, and
-publishes nothing.`
+	About = `Needs the URL of a broker, and the right to subscribe there. Hears what
+devices announce by Homie, by Home Assistant's discovery or by a topic of
+each, and publishes nothing.`
 )
 
 // The properties of a device. None has a reading or a state: they would change

@@ -71,8 +71,8 @@ func TestParse(t *testing.T) {
 		"broker: mqtt://b:0":                         "a port that is none",
 		"broker: mqtt://b:x":                         "is no URL",
 		"broker: mqtt://a b":                         "has white space",
-		"broker: mqtt://b_*":                         `has a host with '*'`,
-		"broker: mqtt://" + strings.Repeat("x", 300): "a host of more than 253 bytes",
+		"broker: mqtt://b_*":                         `has a host that is none: it has '*'`,
+		"broker: mqtt://" + strings.Repeat("x", 300): "more than 253 bytes",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: %v, want %s", text, err, want)

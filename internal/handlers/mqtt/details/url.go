@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/akri-go/akri/internal/handlers/fields"
 )
 
 // URL is that of a broker: mqtt://host:port, or mqtts:// with TLS.
@@ -66,28 +68,10 @@ func ParseURL(text string) (URL, error) {
 		}
 		result.Port = uint16(n)
 	}
-	if result.Host, err = cleanHost(result.Host); err != nil {
-		return wrong(err.Error() + "; give a URL with a host")
+	if result.Host, err = fields.Host(result.Host); err != nil {
+		return wrong("has a host that is none: " + err.Error() + "; give a URL with one")
 	}
 	return result, nil
-}
-
-// cleanHost returns a host as it is compared and looked up.
-func cleanHost(host string) (string, error) {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().String(), nil
-	}
-	if len(host) > 253 {
-		return "", fmt.Errorf("has a host of more than 253 bytes")
-	}
-	for _, c := range []byte(host) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return "", fmt.Errorf("has a host with %q", rune(c))
-		}
-	}
-	return strings.ToLower(host), nil
 }
 
 // Local tells whether the host is the machine itself.
