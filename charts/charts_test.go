@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
+	mqtt "github.com/akri-go/akri/internal/handlers/mqtt/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
@@ -31,6 +32,8 @@ var everything = []string{
 	"udev.configuration.brokerPod.image.repository=b", "debugEcho.configuration.brokerPod.image.repository=b",
 	"custom.configuration.brokerJob.image.repository=b", "onvif.configuration.brokerPod.image.repository=b",
 	"opcua.configuration.brokerPod.image.repository=b", "opcua.configuration.mountCertificates=true",
+	"mqtt.discovery.enabled=true", "mqtt.configuration.enabled=true", "mqtt.configuration.discoveryDetails.broker=mqtt://b",
+	"mqtt.configuration.brokerPod.image.repository=b",
 }
 
 func TestObjects(t *testing.T) {
@@ -65,6 +68,7 @@ func TestObjects(t *testing.T) {
 		{"debugEcho", []string{"debugEcho.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-debug-echo-discovery-daemonset")},
 		{"onvif", []string{"onvif.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-onvif-discovery-daemonset")},
 		{"opcua", []string{"opcua.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-opcua-discovery-daemonset")},
+		{"mqtt", []string{"mqtt.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-mqtt-discovery-daemonset")},
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
 		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
@@ -238,7 +242,7 @@ func TestFullAgent(t *testing.T) {
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
 		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--slots-freed-after=3s",
-		"--builtin=udev,onvif,opcua,debugEcho"}
+		"--builtin=udev,onvif,opcua,mqtt,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}
@@ -268,6 +272,7 @@ func TestDiscovery(t *testing.T) {
 		{"akri-debug-echo-discovery", []string{"debugEcho"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-onvif-discovery", []string{"onvif"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-opcua-discovery", []string{"opcua"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
+		{"akri-mqtt-discovery", []string{"mqtt"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-custom-discovery", nil, map[string]string{"/var/lib/akri": "/var/lib/akri"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -421,6 +426,7 @@ func TestConfigurations(t *testing.T) {
 		t.Errorf("certificates: %v", pod.Volumes)
 	}
 	opcuaDetails(t)
+	mqttDetails(t)
 
 	c, pod = render(t, "debugEcho.configuration.enabled=true").configuration(t, "akri-debug-echo")
 	if c.Spec.BrokerSpec != nil || pod != nil || c.Spec.InstanceServiceSpec != nil {
@@ -459,6 +465,32 @@ func opcuaDetails(t *testing.T) {
 			c.set == nil && (len(got.URLs) != 1 || !got.Names.Passes("q")) {
 			t.Errorf("%v: %+v", c.set, got)
 		}
+	}
+}
+
+// mqttDetails checks that what the values say of MQTT is what the handler takes.
+func mqttDetails(t *testing.T) {
+	t.Helper()
+	const on, key = "mqtt.configuration.enabled=true", "mqtt.configuration.discoveryDetails."
+	conf, _ := render(t, on, key+"broker=mqtt://b").configuration(t, "akri-mqtt")
+	got, err := mqtt.Parse(conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(got.Domains) != 1 || got.Prefix != "homeassistant" || got.Grace != mqtt.DefaultGrace || len(got.Patterns) != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	conf, _ = render(t, on, key+"broker=mqtts://b:1", key+"homie=null", key+"homeAssistant.prefix=ha", key+"topics[0].pattern=a/+", key+"topics[0].lostAfter=1m",
+		key+"brokerGracePeriod=5m", key+"insecureSkipTLSVerify=true", key+"models.items={m}").configuration(t, "akri-mqtt")
+	got, err = mqtt.Parse(conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(got.Domains) != 0 || got.Prefix != "ha" || got.Grace != 5*time.Minute || !got.SkipTLSVerify || got.Models.Passes("q") ||
+		len(got.Patterns) != 1 || got.Patterns[0].LostAfter != time.Minute {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, bad := range []string{"homie=true", "topics[0].lostAfter=1m", "topic=a", "insecureSkipTLSVerify=maybe", "homie.domain=a"} {
+		if _, err := tryRender(t, on, key+"broker=mqtt://b", key+bad); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
+	}
+	if _, err := tryRender(t, on); err == nil || !strings.Contains(err.Error(), "needs a broker") {
+		t.Errorf("without a broker: %v", err)
 	}
 }
 
