@@ -2,6 +2,9 @@ package mqtt
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -17,8 +20,10 @@ const (
 	// reportShare is how much longer than making a report the time to the next one
 	// is, so that whoever changes something all the time does not keep a core busy.
 	reportShare = 10
-	// maxFilters is how many topic filters are in one SUBSCRIBE.
+	// maxFilters is how many topic filters are in one SUBSCRIBE, and maxAsking is
+	// how many of these wait for an answer before there is another.
 	maxFilters = 64
+	maxAsking  = 4
 )
 
 // follower follows what one broker says for one request.
@@ -28,6 +33,7 @@ type follower struct {
 	credentials credentials
 	book        *announced.Book
 	conn        *wire.Conn // nil while there is none
+	ended       error      // why this side has ended it
 	standing    standing
 	refused     map[string]string // topic filters, and why
 	explained   string            // the problem that was logged last
@@ -68,7 +74,7 @@ func (f *follower) run(ctx context.Context, report func(discovery.Report) error)
 	for {
 		now := time.Now()
 		next := f.act(now)
-		f.subscribe()
+		f.subscribe(now)
 		if at := f.reportAt(now); !at.IsZero() {
 			if !at.After(now) {
 				if err := f.report(report); err != nil {
@@ -117,8 +123,11 @@ func (f *follower) act(now time.Time) time.Time {
 			}
 			return next
 		case ping:
+			f.standing.asked(now)
 			f.wrote(f.conn.Ping())
-			f.standing.unanswered++
+		case giveUp:
+			f.wrote(errNoAnswer)
+			return time.Time{} // the link tells when it has ended
 		case sweep:
 			f.book.Sweep()
 			f.news = true
@@ -133,13 +142,16 @@ func (f *follower) act(now time.Time) time.Time {
 func (f *follower) take(h happening, now time.Time) {
 	switch {
 	case h.conn != nil:
-		f.conn = h.conn
+		f.conn, f.ended = h.conn, nil
 		clear(f.refused)
 		f.book.Connected(f.standing.connected(now, h.conn.KeepAlive()))
 		f.news = true
 		f.log()
 	case h.err != nil:
 		f.conn = nil
+		if f.ended != nil && errors.Is(h.err, net.ErrClosed) {
+			h.err = f.ended
+		}
 		f.standing.lost(now, explain(f.details.Broker, f.credentials.user != nil, h.err))
 		f.news = true
 		f.log()
@@ -152,7 +164,7 @@ func (f *follower) take(h happening, now time.Time) {
 func (f *follower) event(e wire.Event, now time.Time) {
 	switch e.Kind {
 	case wire.Alive:
-		f.standing.unanswered = max(0, f.standing.unanswered-1)
+		f.standing.alive(now)
 	case wire.Skipped:
 		f.news = f.book.TooLarge("") || f.news
 	case wire.Subscribed:
@@ -170,12 +182,13 @@ func (f *follower) event(e wire.Event, now time.Time) {
 	}
 }
 
-// subscribe subscribes to what the book wants.
-func (f *follower) subscribe() {
-	if f.conn == nil {
+// subscribe subscribes to what the book wants. A broker that has not answered
+// enough waits: what comes meanwhile is asked for together.
+func (f *follower) subscribe(now time.Time) {
+	if f.conn == nil || f.ended != nil || f.standing.unanswered >= maxAsking {
 		return
 	}
-	add, drop := f.book.Wanted()
+	add, drop := f.book.Wanted(maxFilters * maxAsking)
 	for some := range slices.Chunk(drop, maxFilters) {
 		f.wrote(f.conn.Unsubscribe(some...))
 		for _, filter := range some {
@@ -183,16 +196,23 @@ func (f *follower) subscribe() {
 		}
 	}
 	for some := range slices.Chunk(add, maxFilters) {
+		f.standing.asked(now)
 		f.wrote(f.conn.Subscribe(some...))
-		f.standing.unanswered++
 	}
 }
 
-// wrote notes how writing to the broker went. The link then hears that the
-// connection has ended.
+// errNoAnswer is of a broker that speaks, but does not answer.
+var errNoAnswer = fmt.Errorf("the broker does not answer PINGREQ in time: is it overloaded, "+
+	"or is more published to these topics than %d MiB a second?", readBytes>>20)
+
+// wrote ends the connection if writing to the broker failed. The link hears of it,
+// and if the broker has ended it, perhaps why.
 func (f *follower) wrote(err error) {
-	if err != nil {
-		f.conn.Close()
+	if err != nil && f.ended == nil {
+		f.ended = err
+		if !errors.Is(err, wire.ErrClosed) {
+			f.conn.Close()
+		}
 	}
 }
 
@@ -218,7 +238,7 @@ func (f *follower) reportAt(now time.Time) time.Time {
 		return f.notBefore
 	}
 	at := f.patient
-	if f.standing.settled() || f.standing.problem != "" {
+	if f.standing.settled() && !f.book.Wants() || f.standing.problem != "" {
 		at = now
 	}
 	if f.listening.After(at) {

@@ -170,6 +170,29 @@ func TestConventions(t *testing.T) {
 	}
 }
 
+// Many topics of availability are asked for together, and again on a new
+// connection.
+func TestManyTopics(t *testing.T) {
+	const many = 600
+	b := mqtttest.Start(t)
+	for i := range many {
+		b.Retain(fmt.Sprintf("homeassistant/sensor/%d/config", i), fmt.Sprintf(`{"dev": {"ids": "%d"}, "avty_t": "t/%[1]d"}`, i))
+		b.Retain(fmt.Sprintf("t/%d", i), "online")
+	}
+	reports := asking(t, Options{Patience: time.Minute}, "broker: "+b.URL+"\nhomeAssistant: {}\nbrokerGracePeriod: 1s", nil)
+	if r := <-reports; len(r.Devices) != many { // the first report already has all of them
+		t.Fatalf("%d devices, note %q", len(r.Devices), r.Note)
+	}
+	b.Retain("t/7", "offline")
+	until(t, reports, "one is less", func(r discovery.Report) bool { return len(r.Devices) == many-1 })
+	b.Drop()
+	b.Retain("t/8", "offline")
+	until(t, reports, "two are less", func(r discovery.Report) bool { return len(r.Devices) == many-2 })
+	if n := len(b.Versions()); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+}
+
 // A broker that hangs up on version 5 is spoken to in 3.1.1.
 func TestRudeBroker(t *testing.T) {
 	b := mqtttest.Start(t)

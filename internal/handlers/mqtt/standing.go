@@ -12,6 +12,7 @@ type standing struct {
 	// unanswered is how many signs of life were asked for and have not come: the
 	// broker gives them after what it retains.
 	unanswered int
+	answered   time.Time // when the last one came, or the first of these was asked for
 	pinged     time.Time // when one was asked for last
 	keepAlive  time.Duration
 	problem    string // why there is no connection
@@ -38,6 +39,19 @@ func (s *standing) lost(now time.Time, problem string) {
 	s.problem = problem
 }
 
+// asked notes that a sign of life is asked for.
+func (s *standing) asked(now time.Time) {
+	if s.unanswered == 0 {
+		s.answered = now
+	}
+	s.unanswered++
+}
+
+// alive notes a sign of life.
+func (s *standing) alive(now time.Time) {
+	s.unanswered, s.answered = max(0, s.unanswered-1), now
+}
+
 // settled tells whether the broker has told all that it retains.
 func (s *standing) settled() bool { return s.up && s.unanswered == 0 }
 
@@ -49,6 +63,7 @@ const (
 	ping           // ask for a sign of life
 	sweep          // forget what was not told on this connection
 	forget         // forget all devices
+	giveUp         // end a connection that is not answered
 )
 
 // act returns what there is to do, one thing at a time, and when to ask next; zero
@@ -70,6 +85,9 @@ func (s *standing) act(now time.Time) (do action, next time.Time) {
 		}
 	}
 	if s.up {
+		if s.unanswered > 0 && !s.answered.Add(s.keepAlive).After(now) {
+			return giveUp, now
+		}
 		due := s.pinged.Add(s.keepAlive / 2)
 		if !due.After(now) {
 			s.pinged = now

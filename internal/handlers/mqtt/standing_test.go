@@ -61,6 +61,29 @@ func TestStanding(t *testing.T) {
 	}
 }
 
+// A broker that speaks and does not answer is given up.
+func TestUnanswered(t *testing.T) {
+	at := func(s int) time.Time { return time.Date(2026, 1, 1, 0, 0, s, 0, time.UTC) }
+	s := standing{grace: time.Hour}
+	s.connected(at(0), time.Minute)
+	s.asked(at(0))
+	s.asked(at(20))
+	if do, _ := s.act(at(29)); do != nothing || s.settled() {
+		t.Errorf("to do: %d", do)
+	}
+	s.alive(at(29))
+	if do, _ := s.act(at(88)); do != ping {
+		t.Errorf("to do: %d", do)
+	}
+	if do, _ := s.act(at(89)); do != giveUp {
+		t.Errorf("to do: %d", do)
+	}
+	s.alive(at(89))
+	if do, next := s.act(at(90)); do != nothing || !s.settled() || next != at(118) {
+		t.Errorf("to do: %d, next at %s", do, next)
+	}
+}
+
 func TestAway(t *testing.T) {
 	at := func(m int) time.Time { return time.Date(2026, 1, 1, 0, m, 0, 0, time.UTC) }
 	s := standing{grace: time.Minute}

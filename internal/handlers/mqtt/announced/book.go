@@ -107,13 +107,19 @@ func (b *Book) Connected(away time.Duration) {
 	}
 }
 
-// Wanted returns the topic filters to subscribe to, and to unsubscribe from, since
-// it was called last.
-func (b *Book) Wanted() (add, drop []string) {
+// Wanted returns the topic filters to subscribe to, as many as most, and to
+// unsubscribe from, since it was called last.
+func (b *Book) Wanted(most int) (add, drop []string) {
 	add, drop = b.add, b.drop
 	b.add, b.drop = nil, nil
+	if len(add) > most {
+		add, b.add = add[:most:most], add[most:]
+	}
 	return add, drop
 }
+
+// Wants tells whether there is something that Wanted would return.
+func (b *Book) Wants() bool { return len(b.add)+len(b.drop) > 0 }
 
 // Sweep forgets what was not told on the present connection.
 func (b *Book) Sweep() {

@@ -157,7 +157,7 @@ func TestSweep(t *testing.T) {
 		t.Fatalf("%q", got)
 	}
 	b.Connected(time.Second)
-	if add, _ := b.Wanted(); !slices.Contains(add, "a/a") || !slices.Contains(add, "homie/+/$state") || !slices.Contains(add, "s/+/state") {
+	if add, _ := b.Wanted(1 << 20); !slices.Contains(add, "a/a") || !slices.Contains(add, "homie/+/$state") || !slices.Contains(add, "s/+/state") {
 		t.Errorf("subscribed to %q", add)
 	}
 	for _, m := range []string{"homie/a/$homie=4.0", "homie/a/$state=ready", "homie/b/$homie=4.0", fmt.Sprintf(config, "a", "a", "a"), "a/a=online", fmt.Sprintf(config, "b", "b", "b")} {
@@ -183,7 +183,7 @@ func TestNothingIsLeft(t *testing.T) {
 	b, room := newBook(t, everything)
 	subscribed := map[string]bool{}
 	follow := func() {
-		add, drop := b.Wanted()
+		add, drop := b.Wanted(1 << 20)
 		for _, f := range drop {
 			if !subscribed[f] {
 				t.Errorf("%s: was not subscribed to", f)
@@ -235,7 +235,7 @@ func TestFlood(t *testing.T) {
 	if b.held > maxBookBytes || b.held < maxBookBytes/2 || len(b.hass.entities) < 10_000 {
 		t.Errorf("%d bytes, %d entities", b.held, len(b.hass.entities))
 	}
-	add, _ := b.Wanted()
+	add, _ := b.Wanted(1 << 20)
 	if len(add) > maxAvailabilityTopics+20 || b.Problems()[Full] == "" {
 		t.Errorf("%d topics, problems %v", len(add), b.Problems())
 	}
