@@ -26,7 +26,8 @@ type Device struct {
 	// Assistant's, which have the topics of ConfigTopics.
 	Own, Topic   string
 	ConfigTopics []string
-	// Info is what it says of itself.
+	// Info is what it says of itself. Those that need not say their name have their
+	// own.
 	Info
 }
 

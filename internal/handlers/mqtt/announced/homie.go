@@ -1,6 +1,7 @@
 package announced
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/akri-go/akri/internal/handlers/mqtt/details"
@@ -233,7 +234,7 @@ func (h *homie) appendDevices(all []Device) []Device {
 			if five {
 				device.Convention, device.Topic = details.Homie5, h.domain+"/5/"+key.id
 			}
-			device.Name, device.Model = d.name.text, d.model.text
+			device.Name, device.Model = cmp.Or(d.name.text, key.id), d.model.text // as convention 5 says
 			device.Firmware = strings.TrimSpace(d.firmware.text + " " + d.firmwareVersion.text)
 			all = append(all, device)
 		}
