@@ -3,6 +3,7 @@ package announced
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -27,8 +28,8 @@ const (
 
 // availabilityTopic is what was last said of the availability of entities.
 type availabilityTopic struct {
-	entities int // that name it
-	readings map[reading]*read
+	entities int    // that name it
+	readings []read // few, so a map would only be large
 	payload  string
 	known    bool
 	round    uint32
@@ -38,29 +39,36 @@ type availabilityTopic struct {
 
 // read is what a reading has told some entities.
 type read struct {
+	reading
+
 	entities int
 	online   bool
 }
 
-// tell has a payload read. One that says neither changes nothing.
-func (t *availabilityTopic) tell(r reading, to *read) {
+// find returns the place of a reading; -1 if there is none.
+func (t *availabilityTopic) find(r reading) int {
+	return slices.IndexFunc(t.readings, func(known read) bool { return known.reading == r })
+}
+
+// tell has what was said read. What says neither changes nothing.
+func (t *availabilityTopic) tell(r *read) {
 	value := t.payload
 	if r.path != "" {
 		value = lookUp(t.payload, r.path)
 	}
 	switch {
 	case !t.known, value == r.no:
-		to.online = false
+		r.online = false
 	case value == r.yes:
-		to.online = true
+		r.online = true
 	}
 }
 
 // set sets what was said.
 func (t *availabilityTopic) set(payload string, known bool) {
 	t.payload, t.known = payload, known
-	for r, to := range t.readings {
-		t.tell(r, to)
+	for i := range t.readings {
+		t.tell(&t.readings[i])
 	}
 }
 
@@ -73,7 +81,8 @@ func (h *hass) available(e *entity) bool {
 	latest, some, every := false, false, true
 	for _, a := range e.availability {
 		t := h.topics[a.topic]
-		online := t.readings[a.reading] != nil && t.readings[a.reading].online
+		at := t.find(a.reading)
+		online := at >= 0 && t.readings[at].online
 		if t.known && t.at >= newest {
 			newest, latest = t.at, online
 		}
@@ -122,8 +131,8 @@ func pathOf(template string) (path string, ok bool) {
 		return "", true
 	}
 	m := valueTemplate.FindStringSubmatch(template)
-	if m == nil {
+	if m == nil || len(m[1]) > maxTextBytes {
 		return "", false
 	}
-	return m[1][1:], true
+	return strings.Clone(m[1][1:]), true
 }

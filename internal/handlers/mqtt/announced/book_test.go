@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func newBook(t testing.TB, text string) (*Book, *Room) {
 func tell(b *Book, text string, now time.Time) bool {
 	text, live := strings.CutPrefix(text, "!")
 	topic, payload, _ := strings.Cut(text, "=")
-	return b.Take(Message{topic, []byte(payload), !live}, now)
+	return b.Take(Message{strings.Clone(topic), []byte(payload), !live}, now)
 }
 
 func ids(b *Book) string {
@@ -225,14 +226,42 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 }
 
+// What a book holds is about what it takes.
+func TestMemory(t *testing.T) {
+	long := strings.Repeat("x", 200)
+	for name, message := range map[string]string{
+		"homie":       `homie/5/%d/$description={"homie":"5.0","name":"` + long + `"}`,
+		"homie, few":  "homie/%d/$state=ready",
+		"patterns":    "!q/%d/" + long + "=1",
+		"hass":        `homeassistant/l/%d/config={"dev":{"ids":"%[1]d","mf":"` + long + `"},"avty_t":"t/%[1]d","x":"` + long + long + `"}`,
+		"hass, lists": `homeassistant/l/%d/config={"dev":{"ids":"%[1]d"},"avty":[{"t":"t/%[1]d","pl_avail":"%[1]d"},{"t":"u"}]}`,
+	} {
+		var before, after runtime.MemStats
+		b, _ := newBook(t, everything)
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := 0; b.held < maxBookBytes-4096; i++ {
+			tell(b, fmt.Sprintf(message, i), t0)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		used := int(after.HeapAlloc) - int(before.HeapAlloc)
+		t.Logf("%s: %d KiB held, %d KiB used", name, b.held>>10, used>>10)
+		if used > 3*b.held/2 || used < b.held/3 {
+			t.Errorf("%s: %d KiB held, %d KiB used", name, b.held>>10, used>>10)
+		}
+		runtime.KeepAlive(b)
+	}
+}
+
 // A flood fills no more than its room, and another book still has its own.
 func TestFlood(t *testing.T) {
 	b, room := newBook(t, everything)
 	other := NewBook(details.Details{Domains: []string{"homie"}}, room, func(Why) {})
-	for i := range 40_000 {
+	for i := range 20_000 {
 		tell(b, fmt.Sprintf(`homeassistant/l/%d/config={"name":"%s","dev":{"ids":"%[1]d","mf":"%[2]s"},"avty_t":"t/%[1]d"}`, i, strings.Repeat("x", 200)), t0)
 	}
-	if b.held > maxBookBytes || b.held < maxBookBytes/2 || len(b.hass.entities) < 10_000 {
+	if b.held > maxBookBytes || b.held < maxBookBytes/2 || len(b.hass.entities) < 8000 {
 		t.Errorf("%d bytes, %d entities", b.held, len(b.hass.entities))
 	}
 	add, _ := b.Wanted(1 << 20)

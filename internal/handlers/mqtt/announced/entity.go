@@ -51,7 +51,9 @@ func parseEntity(payload []byte) (e *entity, why Why) {
 		Serial:       clean(textOf(device, "serial_number", "sn")),
 		Location:     clean(textOf(device, "suggested_area", "sa")),
 	}
-	e.mode = textOf(fields, "availability_mode", "avty_mode")
+	if mode := textOf(fields, "availability_mode", "avty_mode"); mode == modeAll || mode == modeAny {
+		e.mode = mode
+	}
 	if e.availability, ok = availabilities(fields); !ok {
 		return nil, Malformed
 	}

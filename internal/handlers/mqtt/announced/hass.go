@@ -28,7 +28,7 @@ const (
 	maxAvailabilityBytes = 1 << 10
 
 	entityBytes       = 300 // an entity, beside its texts
-	availabilityBytes = 260 // an availability topic, and what was said
+	availabilityBytes = 300 // an availability topic, and what was said
 )
 
 func (h *hass) filters() []string {
@@ -141,23 +141,23 @@ func (h *hass) remove(topic string) {
 func (h *hass) name(a availability) {
 	t := h.topics[a.topic]
 	if t == nil {
-		t = &availabilityTopic{readings: map[reading]*read{}, over: len(h.topics) >= maxAvailabilityTopics}
+		t = &availabilityTopic{over: len(h.topics) >= maxAvailabilityTopics}
 		h.topics[a.topic] = t
 		if !t.over {
 			h.book.add = append(h.book.add, a.topic)
 		}
 	}
 	t.entities++
-	r := t.readings[a.reading]
-	if r == nil && len(t.readings) < maxReadings {
-		r = &read{}
-		t.readings[a.reading] = r
-		t.tell(a.reading, r)
+	at := t.find(a.reading)
+	if at < 0 && len(t.readings) < maxReadings {
+		at = len(t.readings)
+		t.readings = append(t.readings, read{reading: a.reading})
+		t.tell(&t.readings[at])
 	}
-	if r != nil {
-		r.entities++
+	if at >= 0 {
+		t.readings[at].entities++
 	}
-	if r == nil || t.over {
+	if at < 0 || t.over {
 		h.book.reject(Full, a.topic)
 	}
 }
@@ -166,9 +166,9 @@ func (h *hass) name(a availability) {
 func (h *hass) unname(e *entity) {
 	for _, a := range e.availability {
 		t := h.topics[a.topic]
-		if r := t.readings[a.reading]; r != nil {
-			if r.entities--; r.entities == 0 {
-				delete(t.readings, a.reading)
+		if at := t.find(a.reading); at >= 0 {
+			if t.readings[at].entities--; t.readings[at].entities == 0 {
+				t.readings = slices.Delete(t.readings, at, at+1)
 			}
 		}
 		if t.entities--; t.entities > 0 {

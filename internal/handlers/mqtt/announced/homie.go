@@ -94,6 +94,7 @@ func (h *homie) take(m Message) (news bool) {
 	if next.empty() {
 		delete(h.devices, key)
 	} else {
+		key.id = strings.Clone(key.id) // without the topic
 		h.devices[key] = &next
 	}
 	return next.shown() != was.shown()

@@ -1,6 +1,7 @@
 package announced
 
 import (
+	"strings"
 	"time"
 
 	"github.com/akri-go/akri/internal/handlers/mqtt/details"
@@ -19,6 +20,10 @@ type pattern struct {
 
 // heardBytes is about how much a device takes, beside its name.
 const heardBytes = 120
+
+// silenceSteps is how many times at most the devices are looked through while one
+// may be silent.
+const silenceSteps = 64
 
 // take takes a message. A retained one says only that the device was there once,
 // and one without a payload that it is gone.
@@ -44,7 +49,7 @@ func (p *pattern) take(m Message, now time.Time) (news bool) {
 	case !p.book.hold(heardBytes+len(device), m.Topic):
 		return false
 	}
-	p.heard[device] = now
+	p.heard[strings.Clone(device)] = now // without the topic
 	if at := now.Add(p.LostAfter); p.due.IsZero() || at.Before(p.due) {
 		p.due = at
 	}
@@ -78,6 +83,10 @@ func (p *pattern) silence(now time.Time) (news bool, next time.Time) {
 		case p.due.IsZero() || at.Before(p.due):
 			p.due = at
 		}
+	}
+	// Devices that fall silent one after another are not looked for one by one.
+	if least := now.Add(p.LostAfter / silenceSteps); !p.due.IsZero() && p.due.Before(least) {
+		p.due = least
 	}
 	return news, p.due
 }

@@ -20,7 +20,7 @@ func clean(s string) string {
 		}
 		return r
 	}, shorten.Text(s, maxTextBytes))
-	return strings.TrimSpace(s)
+	return strings.Clone(strings.TrimSpace(s)) // what was cut off need not stay
 }
 
 // usable tells whether a text can be part of an id.
