@@ -99,8 +99,10 @@ func (l *link) read(ctx context.Context, conn *wire.Conn, tell func(happening)) 
 		if err != nil {
 			return err
 		}
-		if err := l.limit.WaitN(ctx, min(max(e.Bytes, leastBytes), burstBytes)); err != nil {
-			return err
+		now := time.Now()
+		wait := l.limit.ReserveN(now, min(max(e.Bytes, leastBytes), burstBytes)).DelayFrom(now)
+		if wait > 0 && backoff.Sleep(ctx, wait) != nil {
+			return ctx.Err()
 		}
 		tell(happening{event: e})
 	}
