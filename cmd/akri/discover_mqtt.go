@@ -87,6 +87,7 @@ and any other discoveryProperties of a Configuration.
 // retains. What the handler logs is in its notes too.
 func startMQTT(listen time.Duration) setup.New {
 	return func(setup.Program) (discovery.Handler, error) {
-		return mqtt.New(mqtt.Options{Patience: 30 * time.Second, Listen: listen, Log: slog.New(slog.DiscardHandler)}), nil
+		log := slog.New(slog.DiscardHandler)
+		return mqtt.New(mqtt.Options{Patience: 30 * time.Second, Listen: listen, Log: log}), nil
 	}
 }

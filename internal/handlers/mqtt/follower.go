@@ -48,7 +48,8 @@ type follower struct {
 }
 
 func newFollower(h *Handler, d details.Details, c credentials) *follower {
-	f := &follower{handler: h, details: d, credentials: c, standing: standing{grace: d.Grace}, refused: map[string]string{}}
+	f := &follower{handler: h, details: d, credentials: c,
+		standing: standing{grace: d.Grace}, refused: map[string]string{}}
 	f.book = announced.NewBook(d, h.room, func(why announced.Why) { h.options.Dropped(string(why)) })
 	return f
 }
@@ -251,7 +252,8 @@ func (f *follower) reportAt(now time.Time) time.Time {
 func (f *follower) report(report func(discovery.Report) error) error {
 	began, heard := time.Now(), f.heard
 	f.news, f.heard = false, time.Time{}
-	r := Plan(f.details, f.book.Devices(), f.standing, f.book.Problems(), f.refused)
+	r := Plan(situation{details: f.details, heard: f.book.Devices(), standing: f.standing,
+		problems: f.book.Problems(), refused: f.refused, before: f.last.Devices})
 	same := f.reported && discovery.Same(r.Devices, f.last.Devices)
 	if same && r.Note == f.last.Note {
 		f.notBefore = time.Now().Add(reportShare * time.Since(began))

@@ -209,26 +209,45 @@ func TestRudeBroker(t *testing.T) {
 	})
 }
 
-// While the broker is away, the devices stay for a while; what it does not tell
-// again is gone some time after it has come back.
+// While the broker is away the devices stay, and so they do when it is back and
+// does not tell of them yet.
 func TestBrokerGoes(t *testing.T) {
+	b := mqtttest.Start(t)
+	homie(b, "one", "ready")
+	homie(b, "two", "ready")
+	reports := asking(t, Options{}, "broker: "+b.URL+"\nhomie: {}\nbrokerGracePeriod: 1h", nil)
+	wait(t, reports, "homie/one homie/two")
+	address := b.Address()
+	b.Close()
+	r := note(t, reports, "connection refused: does an MQTT broker run there, on this port?; devices stay for 1h0m0s")
+	if ids(r) != "homie/one homie/two" {
+		t.Errorf("%q", ids(r))
+	}
+	b = mqtttest.StartAt(t, address)
+	homie(b, "three", "ready")
+	wait(t, reports, "homie/one homie/three homie/two")
+}
+
+// They are gone when it stays away for too long.
+func TestBrokerStaysAway(t *testing.T) {
+	b := mqtttest.Start(t)
+	homie(b, "one", "ready")
+	reports := asking(t, Options{}, "broker: "+b.URL+"\nhomie: {}\nbrokerGracePeriod: 1s", nil)
+	wait(t, reports, "homie/one")
+	b.Close()
+	until(t, reports, "none is left", func(r discovery.Report) bool { return ids(r) == "" && strings.Contains(r.Note, "refused") })
+}
+
+// What it does not tell again is gone some time after it has come back.
+func TestBrokerForgets(t *testing.T) {
 	b := mqtttest.Start(t)
 	homie(b, "one", "ready")
 	homie(b, "two", "ready")
 	reports := asking(t, Options{}, "broker: "+b.URL+"\nhomie: {}\nbrokerGracePeriod: 1s", nil)
 	wait(t, reports, "homie/one homie/two")
-	address := b.Address()
-	b.Close()
-	r := note(t, reports, "connection refused: does an MQTT broker run there")
-	if ids(r) != "homie/one homie/two" {
-		t.Errorf("%q", ids(r))
-	}
-	b = mqtttest.StartAt(t, address)
-	homie(b, "one", "ready")
-	until(t, reports, "both are there again", func(r discovery.Report) bool { return ids(r) == "homie/one homie/two" && r.Note == "" })
+	b.Forget("homie/two/$state")
+	b.Drop()
 	wait(t, reports, "homie/one")
-	b.Close()
-	until(t, reports, "none is left", func(r discovery.Report) bool { return ids(r) == "" && strings.Contains(r.Note, "refused") })
 }
 
 // What a broker does not allow is said, with what to do.

@@ -1,12 +1,14 @@
 package mqtt
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/fit"
 	"github.com/akri-go/akri/internal/handlers/mqtt/announced"
 	"github.com/akri-go/akri/internal/handlers/mqtt/details"
 	"github.com/akri-go/akri/internal/shorten"
@@ -23,56 +25,85 @@ const (
 	maxShownRefusals = 2
 )
 
-// Plan returns what there is to report, given the devices that have announced
-// themselves, how things stand with the broker, the messages that were not taken,
-// and the topic filters that the broker does not allow.
-func Plan(d details.Details, heard []announced.Device, s standing, problems map[announced.Why]string,
-	refused map[string]string,
-) discovery.Report {
-	var (
-		r                    discovery.Report
-		notes                []string
-		size, over, filtered int
-	)
-	if s.problem != "" {
-		notes = append(notes, s.problem)
-		if len(heard) > 0 {
-			notes = append(notes, fmt.Sprintf("devices stay for %s", s.grace))
+// situation is what a report is made of.
+type situation struct {
+	details  details.Details
+	heard    []announced.Device // that have announced themselves
+	standing standing
+	problems map[announced.Why]string // with messages that were not taken, by topic
+	refused  map[string]string        // topic filters that the broker does not allow, and why
+	before   []discovery.Device       // of the report before this one
+}
+
+// Plan returns what there is to report.
+func Plan(s situation) discovery.Report {
+	var notes []string
+	if s.standing.problem != "" {
+		notes = append(notes, s.standing.problem)
+		if len(s.heard) > 0 {
+			notes = append(notes, fmt.Sprintf("devices stay for %s", s.standing.grace))
 		}
 	}
-	for _, v := range heard {
-		if !d.IDs.Passes(v.Own) || !d.Names.Passes(v.Name) || !d.Manufacturers.Passes(v.Manufacturer) || !d.Models.Passes(v.Model) {
-			filtered++
-			continue
-		}
-		device := deviceOf(d, v)
-		if size += bytesOf(device); len(r.Devices) == maxDevices || size > maxBytes {
-			over++
-			continue
-		}
-		r.Devices = append(r.Devices, device)
-	}
+	wanted := s.wanted()
+	devices, over := choose(wanted, s.before)
 	if over > 0 {
 		notes = append(notes, fmt.Sprintf("%d devices are left out: there are more than %d, or their texts are too long; "+
 			"use filters, or narrower topics", over, maxDevices))
 	}
-	if filtered > 0 && len(r.Devices) == 0 {
-		notes = append(notes, fmt.Sprintf("no device passes the filters of discoveryDetails (of %d that are there)", filtered))
+	if len(s.heard) > 0 && len(wanted) == 0 {
+		notes = append(notes, fmt.Sprintf("no device passes the filters of discoveryDetails (of %d that are there)",
+			len(s.heard)))
 	}
-	for i, filter := range slices.Sorted(maps.Keys(refused)) {
+	for i, filter := range slices.Sorted(maps.Keys(s.refused)) {
 		if i == maxShownRefusals {
-			notes = append(notes, fmt.Sprintf("and %d topics more", len(refused)-i))
+			notes = append(notes, fmt.Sprintf("and %d topics more", len(s.refused)-i))
 			break
 		}
-		notes = append(notes, fmt.Sprintf("subscribing to %s: %s", shorten.Text(filter, maxShownTopic), refused[filter]))
+		notes = append(notes, fmt.Sprintf("subscribing to %s: %s", shorten.Text(filter, maxShownTopic), s.refused[filter]))
 	}
 	for _, why := range announced.Reasons() {
-		if topic, there := problems[why]; there {
+		if topic, there := s.problems[why]; there {
 			notes = append(notes, leftOut(why, topic))
 		}
 	}
-	r.Note = shorten.Text(strings.Join(notes, "; "), maxNoteBytes)
-	return r
+	return discovery.Report{Devices: devices, Note: shorten.Text(strings.Join(notes, "; "), maxNoteBytes)}
+}
+
+// wanted returns the devices that pass the filters.
+func (s situation) wanted() (all []discovery.Device) {
+	d := s.details
+	for _, v := range s.heard {
+		if d.IDs.Passes(v.Own) && d.Names.Passes(v.Name) && d.Manufacturers.Passes(v.Manufacturer) &&
+			d.Models.Passes(v.Model) {
+			all = append(all, deviceOf(d, v))
+		}
+	}
+	return all
+}
+
+// choose leaves out what is too much for a report, and returns how many devices
+// that is. Those that were reported before keep their places: whoever can announce
+// devices must not be able to push others out.
+func choose(all, before []discovery.Device) (chosen []discovery.Device, over int) {
+	if len(all) > maxDevices {
+		known := map[string]bool{}
+		for _, d := range before {
+			known[d.ID] = true
+		}
+		slices.SortStableFunc(all, func(a, b discovery.Device) int {
+			switch {
+			case known[a.ID] == known[b.ID]:
+				return 0
+			case known[a.ID]:
+				return -1
+			}
+			return 1
+		})
+		over, all = len(all)-maxDevices, all[:maxDevices]
+		slices.SortFunc(all, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	chosen, large := fit.Devices(all, maxBytes)
+	return chosen, over + large
 }
 
 // leftOut says why a message was not taken.
@@ -96,8 +127,8 @@ func leftOut(why announced.Why, topic string) string {
 func deviceOf(d details.Details, v announced.Device) discovery.Device {
 	properties := map[string]string{}
 	for name, value := range map[string]string{
-		details.PropertyBroker: d.Broker.String(), details.PropertyConvention: v.Convention, details.PropertyDevice: v.Own,
-		details.PropertyTopic: v.Topic, details.PropertyConfigTopics: joined(v.ConfigTopics),
+		details.PropertyBroker: d.Broker.String(), details.PropertyConvention: v.Convention,
+		details.PropertyDevice: v.Own, details.PropertyTopic: v.Topic, details.PropertyConfigTopics: joined(v.ConfigTopics),
 		details.PropertyName: v.Name, details.PropertyManufacturer: v.Manufacturer, details.PropertyModel: v.Model,
 		details.PropertyFirmware: v.Firmware, details.PropertyHardware: v.Hardware, details.PropertySerial: v.Serial,
 		details.PropertyLocation: v.Location,
@@ -119,12 +150,4 @@ func joined(topics []string) string {
 		}
 	}
 	return strings.Join(topics, ",")
-}
-
-func bytesOf(d discovery.Device) int {
-	n := len(d.ID)
-	for name, value := range d.Properties {
-		n += len(name) + len(value)
-	}
-	return n
 }

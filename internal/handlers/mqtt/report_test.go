@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/fit"
 	"github.com/akri-go/akri/internal/handlers/mqtt/announced"
 	"github.com/akri-go/akri/internal/handlers/mqtt/details"
 )
@@ -44,7 +46,8 @@ func TestPlan(t *testing.T) {
 		"not allowed":       {refused: map[string]string{"a/+": "no", "b": "no", "c": "no"}, note: "subscribing to a/+: no; subscribing to b: no; and 1 topics more"},
 		"messages left out": {problems: why, note: "messages, or their topics, that are too large are left out; m: what is announced there is not what the convention says; d: what is announced there names no device, and is left out; some devices are left out, from f on: there is no more room; use narrower topics, or several Configurations"},
 	} {
-		r := Plan(mustDetails(t, "broker: mqtt://b\nhomie: {}\n"+c.details), c.heard, c.standing, c.problems, c.refused)
+		r := Plan(situation{details: mustDetails(t, "broker: mqtt://b\nhomie: {}\n"+c.details), heard: c.heard, standing: c.standing,
+			problems: c.problems, refused: c.refused})
 		if ids(r) != c.ids || r.Note != c.note {
 			t.Errorf("%s: %q, note %q; want %q, note %q", name, ids(r), r.Note, c.ids, c.note)
 		}
@@ -63,10 +66,10 @@ func TestPlanLimits(t *testing.T) {
 		all = append(all, d)
 	}
 	d := mustDetails(t, "broker: mqtt://b\nhomie: {}")
-	r := Plan(d, all, standing{problem: strings.Repeat("é", 400)}, nil, nil)
+	r := Plan(situation{details: d, heard: all, standing: standing{problem: strings.Repeat("é", 400)}})
 	size := 0
 	for _, v := range r.Devices {
-		size += bytesOf(v)
+		size += fit.Bytes(v)
 		if n := len(v.Properties[details.PropertyConfigTopics]); n > maxConfigTopics {
 			t.Fatalf("topics of %d bytes", n)
 		}
@@ -77,8 +80,14 @@ func TestPlanLimits(t *testing.T) {
 	for i := range all {
 		all[i] = announced.Device{ID: all[i].ID}
 	}
-	r = Plan(d, all, standing{}, nil, nil)
+	r = Plan(situation{details: d, heard: all})
 	if len(r.Devices) != maxDevices || !strings.Contains(r.Note, "2000 devices are left out") {
 		t.Errorf("%d devices, note %q", len(r.Devices), r.Note)
+	}
+	// Those that were there before stay.
+	last := fmt.Sprintf("%04d", 3*maxDevices-1)
+	r = Plan(situation{details: d, heard: all, before: []discovery.Device{{ID: last}}})
+	if len(r.Devices) != maxDevices || r.Devices[maxDevices-1].ID != last || r.Devices[maxDevices-2].ID != "0998" {
+		t.Errorf("%d devices, the last is %s", len(r.Devices), r.Devices[maxDevices-1].ID)
 	}
 }

@@ -81,7 +81,8 @@ func NewBook(d details.Details, room *Room, dropped func(Why)) *Book {
 		b.homie = append(b.homie, &homie{book: b, domain: domain, devices: map[homieKey]*homieDevice{}})
 	}
 	if d.Prefix != "" {
-		b.hass = &hass{book: b, prefix: d.Prefix, entities: map[string]*entity{}, topics: map[string]*availabilityTopic{}}
+		b.hass = &hass{book: b, prefix: d.Prefix,
+			entities: map[string]*entity{}, topics: map[string]*availabilityTopic{}}
 	}
 	for _, p := range d.Patterns {
 		b.patterns = append(b.patterns, &pattern{Pattern: p, book: b, heard: map[string]time.Time{}})

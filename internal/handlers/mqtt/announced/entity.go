@@ -109,7 +109,8 @@ func availabilities(fields map[string]json.RawMessage) (all []availability, ok b
 		if s := textOf(of, "payload_not_available", "pl_not_avail"); s != "" {
 			a.no = s
 		}
-		if !details.IsTopic(a.topic) || len(a.yes) > maxTextBytes || len(a.no) > maxTextBytes || len(all) == maxAvailability {
+		tooLong := len(a.yes) > maxTextBytes || len(a.no) > maxTextBytes
+		if tooLong || len(all) == maxAvailability || !details.IsTopic(a.topic) {
 			return false
 		}
 		// A template that is not understood counts as always available, which only

@@ -225,8 +225,8 @@ func (h *hass) appendDevices(all []Device) []Device {
 // complete fills in what another entity of the device says.
 func (i *Info) complete(more Info) {
 	for _, f := range [][2]*string{
-		{&i.Name, &more.Name}, {&i.Manufacturer, &more.Manufacturer}, {&i.Model, &more.Model}, {&i.Firmware, &more.Firmware},
-		{&i.Hardware, &more.Hardware}, {&i.Serial, &more.Serial}, {&i.Location, &more.Location},
+		{&i.Name, &more.Name}, {&i.Manufacturer, &more.Manufacturer}, {&i.Model, &more.Model},
+		{&i.Firmware, &more.Firmware}, {&i.Hardware, &more.Hardware}, {&i.Serial, &more.Serial}, {&i.Location, &more.Location},
 	} {
 		if *f[0] == "" {
 			*f[0] = *f[1]

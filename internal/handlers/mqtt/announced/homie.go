@@ -231,7 +231,8 @@ func (h *homie) appendDevices(all []Device) []Device {
 				continue
 			}
 			// The same for both conventions: a device that gets new firmware is the same.
-			device := Device{ID: h.domain + "/" + key.id, Convention: details.Homie4, Own: key.id, Topic: h.domain + "/" + key.id}
+			id := h.domain + "/" + key.id
+			device := Device{ID: id, Convention: details.Homie4, Own: key.id, Topic: id}
 			if five {
 				device.Convention, device.Topic = details.Homie5, h.domain+"/5/"+key.id
 			}

@@ -94,7 +94,9 @@ func (p *pattern) silence(now time.Time) (news bool, next time.Time) {
 func (p *pattern) appendDevices(all []Device) []Device {
 	for device := range p.heard {
 		topic := p.Topic(device)
-		all = append(all, Device{ID: topic, Convention: details.Topic, Own: device, Topic: topic, Info: Info{Name: device}})
+		all = append(all, Device{
+			ID: topic, Convention: details.Topic, Own: device, Topic: topic, Info: Info{Name: device},
+		})
 	}
 	return all
 }

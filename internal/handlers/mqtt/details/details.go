@@ -109,7 +109,8 @@ func Parse(text string) (Details, error) {
 	case len(d.Domains) == 0 && d.Prefix == "" && len(d.Patterns) == 0:
 		return d, errors.New("says nothing to look for: give homie: {}, homeAssistant: {} or topics")
 	case d.SkipTLSVerify && !d.Broker.TLS:
-		return d, fmt.Errorf("insecureSkipTLSVerify: %s has no TLS: leave it out, or give a URL that begins with mqtts://", d.Broker)
+		return d, fmt.Errorf("insecureSkipTLSVerify: %s has no TLS: leave it out, "+
+			"or give a URL that begins with mqtts://", d.Broker)
 	}
 	return d, nil
 }
@@ -164,8 +165,8 @@ func Check(text string) (warnings []string, err error) {
 			"or its node with mqtt.discovery.hostNetwork", d.Broker))
 	}
 	if d.SkipTLSVerify {
-		warnings = append(warnings, "insecureSkipTLSVerify: whoever is on the way to the broker can read the password, "+
-			"and announce devices: give ca_certificates in discoveryProperties instead")
+		warnings = append(warnings, "insecureSkipTLSVerify: whoever is on the way to the broker can read "+
+			"the password, and announce devices: give ca_certificates in discoveryProperties instead")
 	}
 	for _, f := range []struct {
 		key    string

@@ -55,7 +55,8 @@ func ParseURL(text string) (URL, error) {
 	}
 	switch {
 	case u.User != nil:
-		return wrong("has a user, which everybody could read; give username and password in discoveryProperties, and a URL without")
+		return wrong("has a user, which everybody could read; " +
+			"give username and password in discoveryProperties, and a URL without")
 	case u.Opaque != "" || result.Host == "":
 		return wrong("names no host; give a URL with one")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":

@@ -58,7 +58,8 @@ func StartAt(t testing.TB, address string) *Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Broker{URL: "mqtt://" + l.Addr().String(), listener: l, retained: map[string]string{}, clients: map[*client]bool{}}
+	b := &Broker{URL: "mqtt://" + l.Addr().String(), listener: l,
+		retained: map[string]string{}, clients: map[*client]bool{}}
 	b.ended.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -115,6 +116,13 @@ func (b *Broker) Retain(topic, payload string) {
 	}
 	b.mu.Unlock()
 	b.Publish(topic, payload)
+}
+
+// Forget has it forget what it has retained, without a word.
+func (b *Broker) Forget(topic string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.retained, topic)
 }
 
 // Publish publishes a message.
@@ -200,7 +208,8 @@ func (b *Broker) greet(c *client, body []byte, f Faults) error {
 	b.versions = append(b.versions, c.version)
 	b.mu.Unlock()
 	code := byte(0)
-	switch known := strings.HasSuffix(string(body), "\x00\x04user"+string([]byte{0, byte(len(f.Password))})+f.Password); {
+	login := "\x00\x04user" + string([]byte{0, byte(len(f.Password))}) + f.Password
+	switch known := strings.HasSuffix(string(body), login); {
 	case c.version == 5 && f.Rude:
 		return errors.New("another version")
 	case c.version == 5 && f.Old:

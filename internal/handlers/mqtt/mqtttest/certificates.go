@@ -45,7 +45,8 @@ func NewAuthority(t testing.TB) *Authority {
 // time. It returns it with its key, both PEM.
 func (a *Authority) Certificate(name string, until time.Time) (certificate, key []byte) {
 	a.t.Helper()
-	c := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotAfter: until, NotBefore: until.Add(-24 * time.Hour),
+	c := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
+		NotAfter: until, NotBefore: until.Add(-24 * time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	if ip := net.ParseIP(name); ip != nil {
 		c.IPAddresses = []net.IP{ip}
@@ -61,7 +62,8 @@ func (a *Authority) Certificate(name string, until time.Time) (certificate, key 
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
+	certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return certificate, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
 }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {

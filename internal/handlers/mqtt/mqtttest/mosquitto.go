@@ -45,7 +45,8 @@ func StartMosquitto(t testing.TB, dir, address, config string) *Mosquitto {
 	}
 	m := &Mosquitto{t: t, dir: dir, config: filepath.Join(t.TempDir(), "mosquitto.conf"), address: address,
 		clients: []string{"-h", host, "-p", port}}
-	config = fmt.Sprintf("user root\nper_listener_settings true\nmax_queued_messages 0\nlistener %s %s\nallow_anonymous true\n%s\n", port, host, config)
+	config = fmt.Sprintf("user root\nper_listener_settings true\nlistener %s %s\nallow_anonymous true\n%s\n",
+		port, host, config)
 	if err := os.WriteFile(m.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,8 @@ func (m *Mosquitto) publish(topic, payload string, more ...string) {
 	} else {
 		args = append(args, "-m", payload)
 	}
-	if out, err := m.command("usr/bin/mosquitto_pub", append(args, m.clients...)...).CombinedOutput(); err != nil {
+	out, err := m.command("usr/bin/mosquitto_pub", append(args, m.clients...)...).CombinedOutput()
+	if err != nil {
 		m.t.Fatalf("mosquitto_pub: %v: %s", err, out)
 	}
 }
@@ -114,7 +116,8 @@ func (m *Mosquitto) publish(topic, payload string, more ...string) {
 // end it without a word.
 func (m *Mosquitto) Device(topic, will string) (kill func()) {
 	m.t.Helper()
-	args := append([]string{"-t", "nothing", "--will-topic", topic, "--will-payload", will, "--will-retain"}, m.clients...)
+	args := []string{"-t", "nothing", "--will-topic", topic, "--will-payload", will, "--will-retain"}
+	args = append(args, m.clients...)
 	cmd := m.command("usr/bin/mosquitto_sub", args...)
 	if err := cmd.Start(); err != nil {
 		m.t.Fatal(err)

@@ -96,7 +96,8 @@ func (c *Conn) readConnack() error {
 	case err != nil:
 		return closed(err)
 	case first[0] != typeConnack<<4: // such as "H" of HTTP
-		return fmt.Errorf("the answer begins with the byte 0x%02x, which is not MQTT: is it the port of another service?", first[0])
+		return fmt.Errorf("the answer begins with the byte 0x%02x, which is not MQTT: "+
+			"is it the port of another service?", first[0])
 	}
 	p, err := c.readPacket(packetTimeout)
 	if err != nil {
@@ -282,7 +283,8 @@ func (c *Conn) readPacket(patience time.Duration) (packet, error) {
 		p.skipped = true
 		_, err = c.reader.Discard(size)
 	default:
-		return p, fmt.Errorf("the broker sends a packet of type %d with %d bytes, which is too much (or not MQTT)", p.kind, size)
+		return p, fmt.Errorf("the broker sends a packet of type %d with %d bytes, which is too much (or not MQTT)",
+			p.kind, size)
 	}
 	return p, closed(err)
 }
