@@ -1,7 +1,6 @@
 package mqtttest
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -30,7 +29,7 @@ type Mosquitto struct {
 	config  string
 	address string
 	process *exec.Cmd
-	said    bytes.Buffer
+	said    *os.File // what it has said; with a pipe a goroutine would read it
 	// clients are arguments of mosquitto's clients.
 	clients []string
 }
@@ -50,7 +49,10 @@ func StartMosquitto(t testing.TB, dir, address, config string) *Mosquitto {
 	if err := os.WriteFile(m.config, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(m.Stop)
+	if m.said, err = os.Create(filepath.Join(t.TempDir(), "said")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Stop(); m.said.Close() })
 	m.Start()
 	return m
 }
@@ -59,8 +61,7 @@ func StartMosquitto(t testing.TB, dir, address, config string) *Mosquitto {
 func (m *Mosquitto) Start() {
 	m.t.Helper()
 	m.process = m.command("usr/sbin/mosquitto", "-c", m.config)
-	m.said.Reset()
-	m.process.Stdout, m.process.Stderr = &m.said, &m.said
+	m.process.Stdout, m.process.Stderr = m.said, m.said
 	if err := m.process.Start(); err != nil {
 		m.t.Fatal(err)
 	}
@@ -82,7 +83,8 @@ func (m *Mosquitto) Stop() {
 	_ = m.process.Wait()
 	m.process = nil
 	if m.t.Failed() {
-		m.t.Logf("mosquitto said:\n%s", m.said.String())
+		said, _ := os.ReadFile(m.said.Name()) // only for a person
+		m.t.Logf("mosquitto said:\n%s", said)
 	}
 }
 
