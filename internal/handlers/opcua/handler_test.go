@@ -18,6 +18,7 @@ import (
 	"github.com/akri-go/akri/discovery/discoverytest"
 	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/internal/handlers/schedule"
@@ -183,10 +184,10 @@ func TestWhereServersAre(t *testing.T) {
 		opcuatest.Application("urn:later", "later", "opc.tcp://later.invalid:1"),
 		opcuatest.Application("urn:web", "web", "https://127.0.0.1:1"),
 	}})
-	n := hostNetwork()
-	n.lookup = hostsOf
-	dial := n.dial
-	n.dial = guard(t, dial)
+	n := address.System()
+	n.Lookup = hostsOf
+	dial := n.Dial
+	n.Dial = guard(t, dial)
 	reports := asking(t, Options{network: &n}, "discoveryUrls: ["+lds.URL+"]")
 	r := until(t, reports, "one is there", func(r discovery.Report) bool { return ids(r) == "opc.tcp://127.0.0.1:"+port+"/x" })
 	if r.Devices[0].Properties[details.PropertyModes] == "" {

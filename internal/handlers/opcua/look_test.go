@@ -13,6 +13,7 @@ import (
 	gopcua "github.com/gopcua/opcua/ua"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
@@ -43,7 +44,7 @@ func TestLookEnds(t *testing.T) {
 	t.Cleanup(func() { close(ended) })
 	silent.Say(opcuatest.Says{Silent: true})
 	drips.Wrap(func(c net.Conn) net.Conn { return dripping{c, ended} })
-	a := newAsker(hostNetwork())
+	a := newAsker(address.System())
 	a.timeout = 50 * time.Millisecond
 	for name, s := range map[string]*opcuatest.Server{"silent": silent, "drips": drips} {
 		_, err := a.ask(t.Context(), mustURL(t, s.URL), true)
@@ -76,7 +77,7 @@ func TestLookEnds(t *testing.T) {
 // place.
 func TestPlacesAreShared(t *testing.T) {
 	s := opcuatest.Start(t)
-	a := newAsker(hostNetwork())
+	a := newAsker(address.System())
 	a.timeout = 10 * time.Millisecond
 	hostile := mustURL(t, s.URL)
 	for range maxOfOneURL {
@@ -102,7 +103,7 @@ func TestKeptOfStrangers(t *testing.T) {
 	if v.offers.Server.URI != "urn:a" || v.offers.Server.DiscoveryURLs != nil {
 		t.Errorf("%+v", v.offers)
 	}
-	n := network{lookup: func(context.Context, string) ([]netip.Addr, error) {
+	n := address.Network{Lookup: func(context.Context, string) ([]netip.Addr, error) {
 		return make([]netip.Addr, 4000), nil
 	}}
 	var h hosts
@@ -117,7 +118,7 @@ func TestKeptOfStrangers(t *testing.T) {
 // What a server says of the network, or does not.
 func TestAskNetwork(t *testing.T) {
 	s := opcuatest.Start(t)
-	a := newAsker(hostNetwork())
+	a := newAsker(address.System())
 	if got, err := a.ask(t.Context(), mustURL(t, s.URL), true); err != nil || got.network != cannotHear {
 		t.Errorf("%+v, %v", got, err)
 	}

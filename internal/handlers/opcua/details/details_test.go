@@ -57,14 +57,14 @@ func TestParseFaults(t *testing.T) {
 		"applicationUris: {items: 7}":      "items: not a list",
 		"applicationNames: {item: []}":     `unknown key "item"`,
 		"opcuaDiscoveryMethod: {scan: {}}": `unknown key "scan"`,
-		"opcuaDiscoveryMethod: {standard: {urls: []}}":                        `standard: unknown key "urls"`,
-		"opcuaDiscoveryMethod: {standard: {discoveryUrls: [7]}}":              "standard: discoveryUrls: not a list",
-		"opcuaDiscoveryMethod: {standard: {}}\ndiscoveryUrls: [opc.tcp://a]":  "choose one place",
-		"discoveryUrls: [" + strings.Repeat("opc.tcp://a,", MaxURLs) + "x]":   "65 entries, at most 64",
-		"productUris: {items: [" + strings.Repeat("a,", maxItems) + "a]}":     "1001 entries",
-		"productUris: {items: [" + strings.Repeat("a", maxItemBytes+1) + "]}": "4097 bytes",
-		"discoveryUrls: [opc.tcp://a]\ndiscoveryUrls: [opc.tcp://b]":          "already set",
-		"#" + strings.Repeat("x", maxDetailsBytes):                            "longer than",
+		"opcuaDiscoveryMethod: {standard: {urls: []}}":                       `standard: unknown key "urls"`,
+		"opcuaDiscoveryMethod: {standard: {discoveryUrls: [7]}}":             "standard: discoveryUrls: not a list",
+		"opcuaDiscoveryMethod: {standard: {}}\ndiscoveryUrls: [opc.tcp://a]": "choose one place",
+		"discoveryUrls: [" + strings.Repeat("opc.tcp://a,", MaxURLs) + "x]":  "65 entries, at most 64",
+		"productUris: {items: [" + strings.Repeat("a,", 1000) + "a]}":        "1001 entries",
+		"productUris: {items: [" + strings.Repeat("a", 4097) + "]}":          "4097 bytes",
+		"discoveryUrls: [opc.tcp://a]\ndiscoveryUrls: [opc.tcp://b]":         "already set",
+		"#" + strings.Repeat("x", 256<<10):                                   "longer than",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v, want %s", text, err, want)
