@@ -1,5 +1,5 @@
 // Package fields reads what the discoveryDetails of several handlers have in
-// common: YAML mappings without unknown keys, lists of texts, filters, durations.
+// common: YAML mappings without unknown keys, lists of texts, filters, durations, hosts.
 // Errors are for whoever has written them, and do not name the key at fault: that
 // is the caller's, who knows where it stands.
 package fields
@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -20,6 +22,8 @@ const (
 	maxDetailsBytes = 256 << 10 // bytes
 	maxItems        = 1000      // of a filter
 	maxItemBytes    = 4096      // bytes
+
+	maxHostBytes = 253 // RFC 1035, section 2.3.4, as text
 
 	minInterval = time.Second
 	maxInterval = 24 * time.Hour
@@ -140,3 +144,24 @@ func (f Filter) Passes(text string) bool {
 
 // Nothing tells whether nothing at all passes.
 func (f Filter) Nothing() bool { return f.given && !f.Exclude && len(f.Items) == 0 }
+
+// Host returns a host, a name or an address, as it is compared and looked up.
+func Host(text string) (string, error) {
+	if ip, err := netip.ParseAddr(text); err == nil {
+		return ip.Unmap().String(), nil
+	}
+	switch {
+	case text == "":
+		return "", errors.New("it is empty")
+	case len(text) > maxHostBytes:
+		return "", fmt.Errorf("it has more than %d bytes", maxHostBytes)
+	}
+	for _, c := range text {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return "", fmt.Errorf("it has %q", c)
+		}
+	}
+	return strings.ToLower(text), nil
+}

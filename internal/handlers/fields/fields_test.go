@@ -88,3 +88,17 @@ func TestFilter(t *testing.T) {
 		}
 	}
 }
+
+func TestHost(t *testing.T) {
+	for text, want := range map[string]string{"PLC.Example": "plc.example", "my_plc-1": "my_plc-1", "::ffff:10.0.0.1": "10.0.0.1",
+		"2001:DB8::1": "2001:db8::1", "fe80::1%eth0": "fe80::1%eth0"} {
+		if got, err := Host(text); err != nil || got != want {
+			t.Errorf("%s: %q, %v", text, got, err)
+		}
+	}
+	for text, want := range map[string]string{"": "it is empty", "a b": "it has ' '", "ä": "it has 'ä'", strings.Repeat("a", 254): "more than 253 bytes"} {
+		if got, err := Host(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.20s: %q, %v, want %s", text, got, err, want)
+		}
+	}
+}
