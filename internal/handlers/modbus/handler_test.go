@@ -1,0 +1,409 @@
+package modbus
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/discovery/discoverytest"
+	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/handlers/address"
+	"github.com/akri-go/akri/internal/handlers/modbus/details"
+	"github.com/akri-go/akri/internal/handlers/modbus/modbustest"
+	"github.com/akri-go/akri/internal/handlers/schedule"
+	"github.com/akri-go/akri/internal/leaktest"
+)
+
+// quick looks again after a few milliseconds.
+func quick(time.Duration) schedule.Rhythm {
+	const often = 20 * time.Millisecond
+	return schedule.Rhythm{Interval: often, Slowest: often, Retry: backoff.Backoff{First: often, Max: often}}
+}
+
+func quietly() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+type units = map[byte]modbustest.Unit
+
+// plain is a unit that does not identify itself.
+var plain = modbustest.Unit{}
+
+// pump is one that does.
+func pump(name string) modbustest.Unit {
+	return modbustest.Unit{Objects: map[byte]string{0: "Pumps Inc", 1: "P-7", 2: "1.2", 6: name, 0x80: "S-" + name}}
+}
+
+// fast are details of servers on this machine.
+const fast = "\ntimeout: 50ms\ngap: 0s\n"
+
+func TestConformance(t *testing.T) {
+	discoverytest.Run(t, func(t *testing.T) discoverytest.Fixture {
+		all := units{1: pump("a"), 2: plain, 3: plain}
+		s := modbustest.Start(t, all)
+		s.Set(11, all) // a gateway that says who is not there
+		id := func(u int) string { return fmt.Sprintf("%s/%d", s.Address(), u) }
+		return discoverytest.Fixture{
+			Handler: New(Options{Patience: time.Minute, Log: quietly(), rhythm: quick}),
+			Request: discovery.Request{Details: "servers: ['" + s.Address() + "']\nunits: [1-3]" + fast},
+			Present: []string{id(1), id(2), id(3)},
+			Unplug:  func() []string { s.Set(11, units{1: pump("a"), 3: plain}); return []string{id(1), id(3)} },
+			Plug:    func() []string { s.Set(11, all); return []string{id(1), id(2), id(3)} },
+			Invalid: discovery.Request{Details: "servers: [http://a]"},
+			AlsoInvalid: []discovery.Request{
+				{Details: "\t"}, {Details: "7"}, {Details: ""}, {Details: "servers: []"}, {Details: "servers: [a]\nunits: [300]"},
+				{Details: "servers: [10.0.0.0/8]"}, {Details: "servers: [a]\nprobe: {function: 6}"}, {Details: "servers: [a]\nother: 1"},
+			},
+			Nothing: &discovery.Request{Details: "servers: ['" + s.Address() + "']\nvendorNames: {items: [Nobody]}" + fast},
+		}
+	})
+}
+
+// asking asks a handler, and returns its reports.
+func asking(t *testing.T, h *Handler, text string) <-chan discovery.Report {
+	t.Helper()
+	leaktest.Check(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	reports, ended := make(chan discovery.Report), make(chan error)
+	go func() {
+		ended <- h.Explain(ctx, discovery.Request{Details: text}, func(r discovery.Report) error {
+			select {
+			case reports <- r:
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v", err)
+		}
+	})
+	return reports
+}
+
+func handler(o Options) *Handler {
+	o.Log, o.rhythm = quietly(), quick
+	return New(o)
+}
+
+// until waits for a report that is as wanted.
+func until(t *testing.T, reports <-chan discovery.Report, what string, ok func(discovery.Report) bool) discovery.Report {
+	t.Helper()
+	timeout := time.After(time.Minute)
+	last := "no report"
+	for {
+		select {
+		case r := <-reports:
+			last = fmt.Sprintf("%q, note %q", ids(r), r.Note)
+			if ok(r) {
+				return r
+			}
+		case <-timeout:
+			t.Fatalf("no report where %s; the last: %s", what, last)
+		}
+	}
+}
+
+// ids returns those of a report's devices.
+func ids(r discovery.Report) string {
+	var all []string
+	for _, d := range r.Devices {
+		all = append(all, d.ID)
+	}
+	return strings.Join(all, " ")
+}
+
+func are(want string) func(discovery.Report) bool {
+	return func(r discovery.Report) bool { return ids(r) == want }
+}
+
+// A device is reported with what it says, is lost some looks after it has gone,
+// and comes back.
+func TestDevice(t *testing.T) {
+	pages := pump("a")
+	pages.Page = 2
+	s := modbustest.Start(t, units{1: pages})
+	at, id := s.Address(), s.Address()+"/1"
+	var looks atomic.Int64
+	reports := asking(t, handler(Options{Patience: time.Minute, Looked: func(time.Duration) { looks.Add(1) }}), "servers: ['"+at+"']"+fast)
+	p := until(t, reports, "it is there", are(id)).Devices[0].Properties
+	if p[details.PropertyVendor] != "Pumps Inc" || p[details.PropertyApplication] != "a" || p[details.PropertyFoundBy] != "identification" ||
+		p[details.PropertyConformity] != "0x83" || at != p[details.PropertyHost]+":"+p[details.PropertyPort] || p[details.PropertyUnit] != "1" {
+		t.Errorf("%v", p)
+	}
+	s.Set(modbustest.Silence, units{1: pump("b")})
+	until(t, reports, "it is called b", func(r discovery.Report) bool { return r.Devices[0].Properties[details.PropertyApplication] == "b" })
+	before := looks.Load()
+	s.Close()
+	until(t, reports, "it is gone", func(r discovery.Report) bool {
+		return ids(r) == "" && strings.Contains(r.Note, "connection refused: does a Modbus TCP server run there")
+	})
+	if n := looks.Load() - before; n < lostAfterLooks-1 {
+		t.Errorf("gone after %d looks", n)
+	}
+	modbustest.StartAt(t, at, units{1: plain})
+	r := until(t, reports, "it is back", func(r discovery.Report) bool { return ids(r) == id && r.Note == "" })
+	if p := r.Devices[0].Properties; p[details.PropertyFoundBy] != "register" || p[details.PropertyVendor] != "" {
+		t.Errorf("another device was put in its place: %v", p)
+	}
+}
+
+// Units that do not identify themselves, in all ways that there are.
+func TestProbe(t *testing.T) {
+	s := modbustest.Start(t, units{
+		1: {Identify: modbustest.Silence}, 2: {Identify: modbustest.HangUp}, 3: {Identify: modbustest.Garbage}, 4: {Identify: 3}, 5: {Identify: 11},
+		6: {Read: 2}, 7: {Identify: 4, Read: 4}, 8: {Identify: 6},
+		9: {Identify: 10}, 10: {Read: 11}, 11: {Read: modbustest.Silence}, 12: {Read: modbustest.Garbage}, 13: {Read: modbustest.HangUp},
+	})
+	at := s.Address()
+	reports := asking(t, handler(Options{Patience: time.Minute}), "servers: ['"+at+"']\nunits: [1-14]\nprobe: {function: 4, address: 7, count: 2}"+fast)
+	r := until(t, reports, "all were asked", func(r discovery.Report) bool { return !strings.Contains(r.Note, "not asked yet") })
+	got := map[string]string{}
+	for _, d := range r.Devices {
+		got[d.Properties[details.PropertyUnit]] = d.Properties[details.PropertyFoundBy]
+	}
+	want := map[string]string{"1": "register", "2": "register", "3": "register", "4": "register", "5": "register",
+		"6": "exception 2", "7": "exception 4", "8": "exception 6"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v", got)
+	}
+	for _, want := range []string{"unit 9: exception 10 (gateway path", "unit 10: exception 11", "units 11 and 14: no answer",
+		"unit 12: 1 bytes are answered where 2 values", "unit 13: it closes the connection"} {
+		if !strings.Contains(r.Note, want) {
+			t.Errorf("no %s in %s", want, r.Note)
+		}
+	}
+	for function, asked := range map[byte]bool{3: false, 4: true, 43: true} {
+		if n := s.Asked(1, function); (n > 0) != asked {
+			t.Errorf("function %d was asked for %d times", function, n)
+		}
+	}
+}
+
+// Where nobody answers, where somebody takes connections and says nothing, one who
+// talks without end, in bits, or of something else, hold up nobody else.
+func TestOthersDoNotMatter(t *testing.T) {
+	good := modbustest.Start(t, units{1: pump("a")})
+	hostile := map[string]func(net.Conn){
+		"silent":  func(c net.Conn) { _, _ = c.Read(make([]byte, 1)); <-t.Context().Done() },
+		"endless": func(c net.Conn) { flood(c, []byte{9, 9, 0, 0, 0, 5, 1, 3, 2, 0, 0}) },
+		"http":    func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) },
+		"garbage": func(c net.Conn) { flood(c, bytes.Repeat([]byte{0xA5}, 4096)) },
+		"longest": func(c net.Conn) { flood(c, append([]byte{0, 1, 0, 0, 0xFF, 0xFF, 1}, make([]byte, 70000)...)) },
+		"slow": func(c net.Conn) {
+			for _, b := range []byte{0, 1, 0, 0, 0} {
+				if _, err := c.Write([]byte{b}); err != nil {
+					return
+				}
+			}
+			<-t.Context().Done()
+		},
+		"gone": func(net.Conn) {},
+	}
+	text := "servers: [127.0.0.1:1, '" + good.Address() + "'"
+	for _, f := range hostile {
+		s := modbustest.Start(t, nil)
+		s.Hijack(func(c net.Conn) {
+			stop := context.AfterFunc(t.Context(), func() { c.Close() })
+			defer stop()
+			f(c)
+		})
+		text += ", '" + s.Address() + "'"
+	}
+	reports := asking(t, handler(Options{Patience: time.Minute}), text+"]"+fast)
+	until(t, reports, "the good one is there", are(good.Address()+"/1"))
+	before := good.Asked(1, 43)
+	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+		select {
+		case r := <-reports:
+			if ids(r) != good.Address()+"/1" {
+				t.Fatalf("%s", ids(r))
+			}
+		default:
+		}
+		if n := good.Asked(1, 43) - before; n < 5 {
+			return fmt.Errorf("the good one was asked %d times", n)
+		}
+		return nil
+	})
+}
+
+func flood(c net.Conn, b []byte) {
+	for {
+		if _, err := c.Write(b); err != nil {
+			return
+		}
+	}
+}
+
+// What each of the hostile ones costs is bounded, and what it did is said.
+func TestHostile(t *testing.T) {
+	for name, tt := range map[string]struct {
+		say  []byte
+		want string
+	}{
+		"another's answers":      {bytes.Repeat([]byte{9, 9, 0, 0, 0, 5, 1, 3, 2, 0, 0}, 1000), "it answers what was not asked"},
+		"HTTP":                   {[]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), `it sends "HTTP/1.": does a Modbus TCP server run there`},
+		"too long":               {[]byte{0, 1, 0, 0, 0xFF, 0xFF, 1, 3}, "it does not speak Modbus TCP"},
+		"nothing in it":          {[]byte{0, 1, 0, 0, 0, 1, 1}, "it does not speak Modbus TCP"},
+		"nothing":                {nil, "it closes the connection: has it as many clients as it takes"},
+		"half an answer":         {[]byte{0, 1, 0, 0, 0, 9, 1, 43}, "no answer"},
+		"of another unit":        {bytes.Repeat([]byte{0, 1, 0, 0, 0, 5, 2, 3, 2, 0, 0, 0, 2, 0, 0, 0, 5, 2, 3, 2, 0, 0}, 2), "unit 1 was asked, and the answer is unit 2's"},
+		"of another function":    {[]byte{0, 1, 0, 0, 0, 3, 1, 4, 0, 0, 2, 0, 0, 0, 3, 1, 4, 0}, "function 3 is answered with function 4"},
+		"objects without an end": {append([]byte{0, 1, 0, 0, 0, 13, 1, 43, 14, 2, 1, 0xFF, 0, 255, 0, 255, 'x', 'x', 'x'}, 0, 2, 0, 0, 0, 3, 1, 3, 0), "1 bytes are answered where 1 values"},
+	} {
+		s := modbustest.Start(t, nil)
+		s.Hijack(func(c net.Conn) {
+			if _, _ = c.Write(tt.say); tt.say == nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 100))
+			_, _ = c.Read(make([]byte, 100))
+			_, _ = c.Read(make([]byte, 100))
+		})
+		d := mustDetails(t, "servers: ['"+s.Address()+"']"+fast)
+		l := newAsker(address.System()).look(t.Context(), "1", newServer(d.Servers[0]), d)
+		got := fmt.Sprint(l.err)
+		if a, ok := l.answers[0]; ok {
+			got = problemOf(a.err)
+		}
+		if !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+// A host's name does not lead to the node itself or to a cloud's metadata service.
+func TestWhereNamesLead(t *testing.T) {
+	s := modbustest.Start(t, units{1: plain})
+	_, port, _ := net.SplitHostPort(s.Address())
+	n := address.System()
+	n.Lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
+		return map[string][]netip.Addr{
+			"metadata": {netip.MustParseAddr("169.254.169.254")}, "node": {netip.MustParseAddr("127.0.0.1")},
+		}[host], map[bool]error{true: &net.DNSError{Err: "no such host", IsNotFound: true}}[host == "nobody"]
+	}
+	dial := n.Dial
+	n.Dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		if !to.Addr().IsLoopback() {
+			t.Errorf("%s was called", to)
+		}
+		return dial(ctx, to)
+	}
+	reports := asking(t, handler(Options{Patience: time.Minute, network: &n}),
+		fmt.Sprintf("servers: ['metadata:80', 'node:%s', nobody, 'localhost:%s']"+fast, port, port))
+	r := until(t, reports, "one is there", are("localhost:"+port+"/1"))
+	for _, want := range []string{"metadata:80: 169.254.169.254 is a cloud's metadata service, and is not called unless the Configuration names it",
+		"node:" + port + ": 127.0.0.1 is the node itself", "nobody:502: there is no such host"} {
+		if !strings.Contains(r.Note, want) {
+			t.Errorf("no %s in %s", want, r.Note)
+		}
+	}
+}
+
+// counted counts connections that are open.
+type counted struct {
+	net.Conn
+	open *atomic.Int64
+	once sync.Once
+}
+
+func (c *counted) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
+}
+
+// Two Configurations that name a server connect to it one after the other.
+func TestOneConnection(t *testing.T) {
+	s := modbustest.Start(t, units{1: {Identify: modbustest.Silence}})
+	var open, most atomic.Int64
+	n := address.System()
+	dial := n.Dial
+	n.Dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		c, err := dial(ctx, to)
+		if err == nil {
+			c = &counted{Conn: c, open: &open}
+			most.Store(max(most.Load(), open.Add(1)))
+		}
+		return c, err
+	}
+	h := handler(Options{network: &n})
+	all := []<-chan discovery.Report{asking(t, h, "servers: ['"+s.Address()+"']"+fast), asking(t, h, "servers: ['"+s.Address()+"']"+fast)}
+	for _, reports := range all {
+		until(t, reports, "it is there", are(s.Address()+"/1"))
+	}
+	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+		if total := s.Connections(); total < 10 {
+			return fmt.Errorf("%d connections", total)
+		}
+		return nil
+	})
+	if most.Load() != 1 {
+		t.Errorf("%d connections at a time", most.Load())
+	}
+}
+
+// Many units that are not there do not keep those that are from being asked.
+func TestSilentUnits(t *testing.T) {
+	s := modbustest.Start(t, units{1: pump("a"), 30: pump("b")})
+	h := handler(Options{Patience: time.Millisecond})
+	h.asker.search = 100 * time.Millisecond
+	at := s.Address()
+	reports := asking(t, h, "servers: ['"+at+"']\nunits: [1-32]"+fast)
+	until(t, reports, "one is there", func(r discovery.Report) bool {
+		return ids(r) == at+"/1" && strings.Contains(r.Note, "not asked yet")
+	})
+	until(t, reports, "the other is there", are(at+"/1 "+at+"/30"))
+	if n := s.Asked(1, 43); n < 5 {
+		t.Errorf("the first was asked %d times until the others were", n)
+	}
+}
+
+// A log line says once what is wrong, and once that it is well again.
+func TestLog(t *testing.T) {
+	var out bytes.Buffer
+	s := newSurvey(mustDetails(t, "servers: [a, 10.0.0.1/32]"), Options{Log: slog.New(slog.NewTextHandler(&out, nil)), rhythm: quick}, time.Unix(0, 0))
+	well := looked{answers: map[int]answer{0: identified("a")}}
+	for _, l := range []looked{well, {err: errHungUp}, {err: errHungUp}, {err: errors.New("worse")}, well, well} {
+		for server := range s.servers {
+			s.take(ended{server, l}, time.Unix(1, 0))
+		}
+	}
+	if n := strings.Count(out.String(), "\n"); n != 3 || !strings.Contains(out.String(), "answers again") {
+		t.Errorf("%d lines\n%s", n, out.String())
+	}
+}
+
+// The first report waits for all servers, and not for ever; later ones come soon,
+// but not each alone while many are asked for the first time.
+func TestWhenReports(t *testing.T) {
+	at := func(ms int) time.Time { return time.Unix(100, 0).Add(time.Duration(ms) * time.Millisecond) }
+	s := newSurvey(mustDetails(t, "servers: [a, b, c]"), Options{Log: quietly(), rhythm: quick}, at(0))
+	well := looked{answers: map[int]answer{0: {there: true, at: at(0)}}}
+	for i, st := range []struct {
+		ms, looked int // the server that was looked at; -1: none
+		due        bool
+		in         int
+	}{
+		{0, -1, false, 1000}, {100, 0, false, 900}, {1000, -1, true, 0}, {1001, -1, false, 0},
+		{1100, 1, false, 100}, {1150, -1, false, 50}, {1200, -1, true, 0}, {1250, 2, true, 0}, {1260, 2, false, 0},
+	} {
+		if st.looked >= 0 {
+			s.take(ended{st.looked, well}, at(st.ms))
+		}
+		if _, due, in := s.report(at(st.ms), at(1000)); due != st.due || in != time.Duration(st.in)*time.Millisecond {
+			t.Errorf("step %d: due %v, in %s", i, due, in)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package modbus
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/modbus/adu"
+	"github.com/akri-go/akri/internal/handlers/modbus/details"
+	"github.com/akri-go/akri/internal/shorten"
+)
+
+const (
+	// maxDevices is how many devices a Configuration has at most.
+	maxDevices   = 1000
+	maxNoteBytes = 512 // bytes; agents show no more
+)
+
+// Plan returns what there is to report, given what is known of each server.
+func Plan(d details.Details, servers []server) discovery.Report {
+	var (
+		r     discovery.Report
+		notes []string
+		taken = map[string]string{} // where the devices are, by their ids
+		over  int
+	)
+	for i := range servers {
+		s := &servers[i]
+		notes = append(notes, s.notes()...)
+		for j := range s.units {
+			u := &s.units[j]
+			if !u.there || !wants(d, u.says()) {
+				continue
+			}
+			place := fmt.Sprintf("%s/%d", s.Address(), u.id)
+			id, known := idOf(d.Identity, place, u)
+			first, twice := taken[id]
+			switch {
+			case !known:
+				notes = append(notes, place+" is left out: it does not say what devices are known by (identity)")
+			case twice:
+				notes = append(notes, fmt.Sprintf("%s and %s are both %.80q, the first counts", first, place, id))
+			case len(r.Devices) == maxDevices:
+				over++
+			default:
+				taken[id] = place
+				r.Devices = append(r.Devices, discovery.Device{ID: id, Properties: properties(s, u, d.Identity)})
+			}
+		}
+	}
+	notes = append(notes, networkNotes(servers)...)
+	if over > 0 {
+		notes = slices.Insert(notes, 0, fmt.Sprintf(
+			"%d devices are left out: there are more than %d; name fewer servers or units, or filter", over, maxDevices))
+	}
+	slices.SortFunc(r.Devices, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
+	r.Note = shorten.Text(strings.Join(notes, "; "), maxNoteBytes)
+	return r
+}
+
+// says returns what a unit says of itself.
+func (u *unit) says() adu.Identification {
+	if u.identity == nil {
+		return adu.Identification{}
+	}
+	return *u.identity
+}
+
+// wants tells whether a Configuration wants a device.
+func wants(d details.Details, says adu.Identification) bool {
+	return d.Vendors.Passes(says.Objects[adu.VendorName]) && d.Codes.Passes(says.Objects[adu.ProductCode]) &&
+		d.Products.Passes(says.Objects[adu.ProductName]) && d.Models.Passes(says.Objects[adu.ModelName])
+}
+
+// idOf returns the id of the device at a place; false if it does not say what
+// devices are known by.
+func idOf(by details.Identity, place string, u *unit) (id string, ok bool) {
+	switch {
+	case by == details.ByAddress:
+		return place, true
+	case by == details.ByApplication:
+		id = u.says().Objects[adu.UserApplicationName]
+	default:
+		id = u.says().Private
+	}
+	return id, id != ""
+}
+
+func properties(s *server, u *unit, by details.Identity) map[string]string {
+	all := map[string]string{
+		details.PropertyHost: s.Host, details.PropertyPort: strconv.Itoa(int(s.Port)),
+		details.PropertyUnit: strconv.Itoa(int(u.id)), details.PropertyFoundBy: u.foundBy,
+	}
+	if u.identity == nil {
+		return all
+	}
+	for number, name := range []string{
+		adu.VendorName: details.PropertyVendor, adu.ProductCode: details.PropertyCode, adu.MajorMinorRevision: details.PropertyRevision,
+		adu.VendorURL: details.PropertyURL, adu.ProductName: details.PropertyProduct, adu.ModelName: details.PropertyModel,
+		adu.UserApplicationName: details.PropertyApplication,
+	} {
+		if text := u.identity.Objects[number]; text != "" {
+			all[name] = text
+		}
+	}
+	all[details.PropertyConformity] = fmt.Sprintf("%#02x", u.identity.Conformity)
+	if by >= details.FirstPrivate && u.identity.Private != "" {
+		all[details.PropertyObject+strconv.Itoa(int(by))] = u.identity.Private
+	}
+	return all
+}
+
+// notes says what is wrong with a server, in a few sentences. In a network nobody
+// need be there.
+func (s *server) notes() []string {
+	switch {
+	case s.Network != "" && !s.reached:
+		return nil
+	case !s.looked:
+		return []string{s.Address() + ": not all is known yet"}
+	case s.problem != "":
+		return []string{s.Address() + ": " + s.problem}
+	}
+	var problems []string // in the order of the units
+	ids := map[string][]byte{}
+	for _, u := range s.units {
+		problem := u.problem
+		if u.asked.IsZero() {
+			problem = notAsked
+		}
+		if problem == "" {
+			continue
+		}
+		if ids[problem] == nil {
+			problems = append(problems, problem)
+		}
+		ids[problem] = append(ids[problem], u.id)
+	}
+	for i, problem := range problems {
+		problems[i] = fmt.Sprintf("%s: %s: %s", s.Address(), ranges(ids[problem]), problem)
+	}
+	return problems
+}
+
+// notAsked is of units whose turn has not come.
+const notAsked = "not asked yet"
+
+// ranges writes units as people do, in few characters: unit 1, units 1-3 and 7.
+func ranges(ids []byte) string {
+	const most = 4
+	var parts []string
+	for i := 0; i < len(ids); {
+		j := i
+		for j+1 < len(ids) && ids[j+1] == ids[j]+1 {
+			j++
+		}
+		part := strconv.Itoa(int(ids[i]))
+		if j > i {
+			part += "-" + strconv.Itoa(int(ids[j]))
+		}
+		parts = append(parts, part)
+		i = j + 1
+	}
+	word := "units "
+	if len(ids) == 1 {
+		word = "unit "
+	}
+	if len(parts) > most {
+		parts = append(parts[:most-1], "others")
+	}
+	if last := len(parts) - 1; last > 0 {
+		return word + strings.Join(parts[:last], ", ") + " and " + parts[last]
+	}
+	return word + parts[0]
+}
+
+// networkNotes says of which networks no address answers.
+func networkNotes(servers []server) (notes []string) {
+	var networks []string
+	total, looked, reached := map[string]int{}, map[string]int{}, map[string]int{}
+	for i := range servers {
+		s := &servers[i]
+		if s.Network == "" {
+			continue
+		}
+		if total[s.Network] == 0 {
+			networks = append(networks, s.Network)
+		}
+		total[s.Network]++
+		if s.looked {
+			looked[s.Network]++
+		}
+		if s.reached {
+			reached[s.Network]++
+		}
+	}
+	for _, network := range networks {
+		switch {
+		case looked[network] < total[network]:
+			notes = append(notes, network+": not all is known yet")
+		case reached[network] == 0:
+			notes = append(notes, fmt.Sprintf("%s: none of its %d addresses takes a connection: "+
+				"is it the right network, and does a firewall or network policy let this node reach it?", network, total[network]))
+		}
+	}
+	return notes
+}
