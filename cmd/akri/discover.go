@@ -96,7 +96,7 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 			case opcuadetails.Name:
 				start = startOpcua
 			case modbusdetails.Name:
-				start = startModbus
+				start = startModbus(d.watch)
 			}
 			return d.run(cmd, kind, start, req)
 		},

@@ -37,7 +37,8 @@ or, if it has none, for holding register 0. Nothing is written.
 ` + kind.About + `
 
 A network is looked at address by address, so it may have 256 at most. Asking
-takes a connection of each server, one request at a time; some PLCs have few.`,
+takes one connection of each server, and some PLCs have few. A unit that does
+not answer takes --timeout; with many of them --watch shows what comes first.`,
 		Example: `  akri discover modbus --server 10.0.0.5
   akri discover modbus --server gateway.example --unit 1-20
   akri discover modbus --server 10.0.1.0/26 --server plc.example:1502 --unit 1 --unit 255
@@ -55,7 +56,7 @@ takes a connection of each server, one request at a time; some PLCs have few.`,
 				return err
 			}
 			req.Details = string(b)
-			return d.run(cmd, kind, startModbus, req)
+			return d.run(cmd, kind, startModbus(d.watch), req)
 		},
 	}
 	d.register(cmd, "akri-modbus")
@@ -74,7 +75,14 @@ takes a connection of each server, one request at a time; some PLCs have few.`,
 }
 
 // startModbus makes the handler modbus for a person, who wants to see at once what
-// all servers say. What the handler logs is in its notes too.
-func startModbus(setup.Program) (discovery.Handler, error) {
-	return modbus.New(modbus.Options{Patience: 15 * time.Second, Log: slog.New(slog.DiscardHandler)}), nil
+// all servers say, or as it comes if the person watches. What the handler logs is
+// in its notes too.
+func startModbus(watch bool) setup.New {
+	patience := 3 * time.Minute
+	if watch {
+		patience = 2 * time.Second
+	}
+	return func(setup.Program) (discovery.Handler, error) {
+		return modbus.New(modbus.Options{Patience: patience, Log: slog.New(slog.DiscardHandler)}), nil
+	}
 }

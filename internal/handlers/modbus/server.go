@@ -25,7 +25,7 @@ type server struct {
 func newServer(s details.Server) server {
 	v := server{Server: s, units: make([]unit, len(s.Units))}
 	for i, id := range s.Units {
-		v.units[i].id = id
+		v.units[i].id, v.units[i].alone = id, len(s.Units) == 1
 	}
 	return v
 }

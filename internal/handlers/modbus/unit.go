@@ -18,6 +18,7 @@ const identifyEvery = 20
 // unit is what is known of a unit of a server.
 type unit struct {
 	id     byte
+	alone  bool      // on its server
 	asked  time.Time // the last time; zero: never
 	tries  int       // times asked while it is not there
 	there  bool
@@ -42,18 +43,19 @@ type question struct {
 	both bool
 }
 
-// question says what to ask now. What is known to be silent costs a time-out for
-// each request, so it gets one for each look, by turns.
+// question says what to ask now. What is not there costs a time-out for each
+// request, so it gets one for each look, by turns, the probe first; but a server's
+// only unit gets both the first time.
 func (u *unit) question() question {
 	switch {
 	case u.there && u.mute && u.missed == 0:
 		return question{probeFirst: true, both: u.quiet >= identifyEvery}
 	case u.there:
 		return question{both: u.identity == nil || u.missed > 0}
-	case u.tries == 0:
+	case u.alone && u.tries == 0:
 		return question{both: true}
 	}
-	probeFirst := u.tries%2 == 1
+	probeFirst := u.tries%2 == 0
 	return question{probeFirst: probeFirst, both: probeFirst}
 }
 
@@ -127,7 +129,7 @@ func (u *unit) miss(problem string) bool {
 		return news
 	}
 	if u.missed++; u.missed >= lostAfterLooks {
-		*u = unit{id: u.id, asked: u.asked, tries: 1, problem: problem}
+		*u = unit{id: u.id, alone: u.alone, asked: u.asked, tries: 1, problem: problem}
 	}
 	return true
 }

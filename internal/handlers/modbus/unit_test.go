@@ -41,7 +41,7 @@ func TestUnit(t *testing.T) {
 		by, who string
 		next    question
 	}{
-		{"never asked", nil, "", false, "", "", question{both: true}},
+		{"never asked", nil, "", false, "", "", question{probeFirst: true, both: true}},
 		{"identifies itself", []answer{known, known}, "n-", true, "identification", "a", question{}},
 		{"is another", []answer{known, identified("b")}, "nn", true, "identification", "b", question{}},
 		{"does not know the function", []answer{refused, value}, "n-", true, "register", "", question{probeFirst: true}},
@@ -49,14 +49,14 @@ func TestUnit(t *testing.T) {
 		{"is busy", []answer{busy, busy}, "n-", true, "exception 6", "", question{both: true}},
 		{"was busy", []answer{busy, known}, "nn", true, "identification", "a", question{}},
 		{"is busy now", []answer{known, busy}, "n-", true, "identification", "a", question{}},
-		{"is silent", []answer{gone}, "n", false, "", "", question{probeFirst: true, both: true}},
-		{"by turns", []answer{gone, gone, gone}, "n--", false, "", "", question{probeFirst: true, both: true}},
-		{"by turns, and again", []answer{gone, gone}, "n-", false, "", "", question{}},
+		{"is silent", []answer{gone}, "n", false, "", "", question{}},
+		{"by turns", []answer{gone, gone, gone}, "n--", false, "", "", question{}},
+		{"by turns, and again", []answer{gone, gone}, "n-", false, "", "", question{probeFirst: true, both: true}},
 		{"says no twice, in two ways", []answer{{err: adu.Exception(11), tried: true, probed: true}, {err: errSilent, probed: true}, gone, gone},
-			"nn--", false, "", "", question{}},
+			"nn--", false, "", "", question{probeFirst: true, both: true}},
 		{"misses once", []answer{known, gone}, "nn", true, "identification", "a", question{both: true}},
 		{"misses twice, and is back", []answer{known, gone, gone, known}, "nnn-", true, "identification", "a", question{}},
-		{"is lost", append([]answer{known}, times(lostAfterLooks, gone)...), "nnnn", false, "", "", question{probeFirst: true, both: true}},
+		{"is lost", append([]answer{known}, times(lostAfterLooks, gone)...), "nnnn", false, "", "", question{}},
 		{"is lost and back", append([]answer{refused}, append(times(lostAfterLooks, gone), known)...), "nnnnn", true, "identification", "a", question{}},
 		{"is asked who it is after it was away", []answer{refused, gone}, "nn", true, "register", "", question{both: true}},
 		{"stops to identify itself", append([]answer{known}, times(lostAfterLooks, quiet)...), "n--n", true, "register", "", question{probeFirst: true}},
@@ -80,6 +80,18 @@ func TestUnit(t *testing.T) {
 		if u.there && u.missed == 0 && u.problem != "" {
 			t.Errorf("%s: problem %s", tt.name, u.problem)
 		}
+	}
+}
+
+// A server's only unit is asked both at once.
+func TestAlone(t *testing.T) {
+	u := newServer(details.Server{Host: "plc", Port: 502, Units: []byte{7}}).units[0]
+	if q := u.question(); q != (question{both: true}) {
+		t.Errorf("%+v", q)
+	}
+	u.take(answer{err: errSilent})
+	if q := u.question(); q != (question{}) {
+		t.Errorf("then %+v", q)
 	}
 }
 
