@@ -62,10 +62,13 @@ not answer takes --timeout; with many of them --watch shows what comes first.`,
 	d.register(cmd, "akri-modbus")
 	d.registerDetails(cmd, &file)
 	f := cmd.Flags()
-	f.StringArrayVar(&details.Servers, "server", nil, "`host`, host:port or network of servers; may be given several times")
-	f.StringArrayVar(&details.Units, "unit", nil, "unit `id` or range such as 1-20 to ask at each server; may be given several times (default 1)")
-	f.StringVar(&details.Identity, "identity", "", "`what` a device is known by: address, or userApplicationName (default address)")
-	f.StringVar(&details.Timeout, "timeout", "", "how `long` each answer is waited for, such as 500ms (default 3s)")
+	f.StringArrayVar(&details.Servers, "server", nil,
+		"`host`, host:port or network of servers; may be given several times")
+	f.StringArrayVar(&details.Units, "unit", nil,
+		"unit `id` or range such as 1-20 to ask at each server; may be given several times (default 1)")
+	f.StringVar(&details.Identity, "identity", "",
+		"`what` a device is known by: address, or userApplicationName (default address)")
+	f.StringVar(&details.Timeout, "timeout", "", "for how `long` each answer is waited for, such as 500ms (default 3s)")
 	completeValues(cmd, "identity", "address", "userApplicationName")
 	cmd.MarkFlagsOneRequired("server", "details")
 	for _, flag := range []string{"server", "unit", "identity", "timeout"} {

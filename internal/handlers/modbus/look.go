@@ -110,7 +110,8 @@ func (v *visit) connect(ctx context.Context) error {
 	if v.connects > 1 && !pause(ctx, v.details.Gap) {
 		return ctx.Err()
 	}
-	conn, _, err := v.asker.network.Connect(ctx, v.server.Host, v.server.Port, address.Named(v.server.Host, "the Configuration"))
+	judge := address.Named(v.server.Host, "the Configuration")
+	conn, _, err := v.asker.network.Connect(ctx, v.server.Host, v.server.Port, judge)
 	if err != nil {
 		return err
 	}

@@ -14,9 +14,11 @@ import (
 )
 
 const (
-	// maxDevices is how many devices a Configuration has at most.
-	maxDevices   = 1000
-	maxNoteBytes = 512 // bytes; agents show no more
+	// maxDevices is how many devices a Configuration has at most, and
+	// maxPropertyBytes how much all their properties take.
+	maxDevices       = 1000
+	maxPropertyBytes = 2 << 20
+	maxNoteBytes     = 512 // bytes; agents show no more
 )
 
 // Plan returns what there is to report, given what is known of each server.
@@ -25,6 +27,7 @@ func Plan(d details.Details, servers []server) discovery.Report {
 		r     discovery.Report
 		notes []string
 		taken = map[string]string{} // where the devices are, by their ids
+		size  int
 		over  int
 	)
 	for i := range servers {
@@ -43,22 +46,34 @@ func Plan(d details.Details, servers []server) discovery.Report {
 				notes = append(notes, place+" is left out: it does not say what devices are known by (identity)")
 			case twice:
 				notes = append(notes, fmt.Sprintf("%s and %s are both %.80q, the first counts", first, place, id))
-			case len(r.Devices) == maxDevices:
-				over++
 			default:
+				device := discovery.Device{ID: id, Properties: properties(s, u, d.Identity)}
+				if size += bytesOf(device); len(r.Devices) == maxDevices || size > maxPropertyBytes {
+					over++
+					continue
+				}
 				taken[id] = place
-				r.Devices = append(r.Devices, discovery.Device{ID: id, Properties: properties(s, u, d.Identity)})
+				r.Devices = append(r.Devices, device)
 			}
 		}
 	}
 	notes = append(notes, networkNotes(servers)...)
 	if over > 0 {
 		notes = slices.Insert(notes, 0, fmt.Sprintf(
-			"%d devices are left out: there are more than %d; name fewer servers or units, or filter", over, maxDevices))
+			"%d devices are left out: there are more than %d, or their texts are too long; "+
+				"name fewer servers or units, or filter", over, maxDevices))
 	}
 	slices.SortFunc(r.Devices, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
 	r.Note = shorten.Text(strings.Join(notes, "; "), maxNoteBytes)
 	return r
+}
+
+func bytesOf(d discovery.Device) int {
+	n := len(d.ID)
+	for name, value := range d.Properties {
+		n += len(name) + len(value)
+	}
+	return n
 }
 
 // says returns what a unit says of itself.
@@ -98,8 +113,9 @@ func properties(s *server, u *unit, by details.Identity) map[string]string {
 		return all
 	}
 	for number, name := range []string{
-		adu.VendorName: details.PropertyVendor, adu.ProductCode: details.PropertyCode, adu.MajorMinorRevision: details.PropertyRevision,
-		adu.VendorURL: details.PropertyURL, adu.ProductName: details.PropertyProduct, adu.ModelName: details.PropertyModel,
+		adu.VendorName: details.PropertyVendor, adu.ProductCode: details.PropertyCode,
+		adu.MajorMinorRevision: details.PropertyRevision, adu.VendorURL: details.PropertyURL,
+		adu.ProductName: details.PropertyProduct, adu.ModelName: details.PropertyModel,
 		adu.UserApplicationName: details.PropertyApplication,
 	} {
 		if text := u.identity.Objects[number]; text != "" {

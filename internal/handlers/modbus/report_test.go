@@ -106,6 +106,20 @@ func TestPlanLimits(t *testing.T) {
 	if len(r.Devices) != maxDevices || !strings.HasPrefix(r.Note, "400 devices are left out") {
 		t.Errorf("%d devices, note %s", len(r.Devices), r.Note)
 	}
+	long := adu.Identification{}
+	for i := range long.Objects {
+		long.Objects[i] = strings.Repeat("x", 245)
+	}
+	for place := range answers {
+		answers[place] = answer{there: true, identification: &long}
+	}
+	total := 0
+	for _, device := range Plan(d, surveyed(d, answers)).Devices {
+		total += bytesOf(device)
+	}
+	if total > maxPropertyBytes || total < maxPropertyBytes-4096 {
+		t.Errorf("%d bytes", total)
+	}
 	d = mustDetails(t, "servers: [10.0.0.0/24]")
 	for _, s := range d.Servers {
 		answers[s.Host+"/1"] = answer{err: errSilent}

@@ -99,7 +99,8 @@ var (
 	// errSilent is of a unit that does not answer in time.
 	errSilent = errors.New("no answer")
 	// errHungUp is of a server that closes the connection.
-	errHungUp = errors.New("it closes the connection: has it as many clients as it takes, or does it take certain ones only?")
+	errHungUp = errors.New("it closes the connection: has it as many clients as it takes, " +
+		"or does it take certain ones only?")
 )
 
 // problemOf says what is wrong, and what can be done.

@@ -22,8 +22,8 @@ type survey struct {
 	last     discovery.Report
 }
 
-// reportInterval is the least time between two reports while not all that is known
-// was asked once.
+// reportInterval is the least time between two reports: of many servers not each
+// causes one.
 const reportInterval = 200 * time.Millisecond
 
 // ended is the end of a look at a server, by its index.
@@ -74,15 +74,12 @@ func (s *survey) report(now, patience time.Time) (r discovery.Report, due bool, 
 	if !s.news {
 		return r, false, 0
 	}
-	first := s.reported.IsZero()
-	if slices.ContainsFunc(s.servers, func(v server) bool { return !v.settled() }) {
-		next := s.reported.Add(reportInterval)
-		if first {
-			next = patience
-		}
-		if now.Before(next) {
-			return r, false, next.Sub(now)
-		}
+	first, next := s.reported.IsZero(), s.reported.Add(reportInterval)
+	if first && slices.ContainsFunc(s.servers, func(v server) bool { return !v.settled() }) {
+		next = patience
+	}
+	if now.Before(next) {
+		return r, false, next.Sub(now)
 	}
 	s.news = false
 	r = Plan(s.details, s.servers)

@@ -67,9 +67,9 @@ const (
 )
 
 var exceptionNames = map[Exception]string{ // in V1.1b3, 7
-	1: "illegal function", 2: "illegal data address", 3: "illegal data value", 4: "server device failure", 5: "acknowledge",
-	6: "server device busy", 8: "memory parity error", 10: "gateway path unavailable",
-	11: "gateway target device failed to respond",
+	1: "illegal function", 2: "illegal data address", 3: "illegal data value", 4: "server device failure",
+	5: "acknowledge", 6: "server device busy", 8: "memory parity error",
+	10: "gateway path unavailable", 11: "gateway target device failed to respond",
 }
 
 // Error names the exception as the standard does.

@@ -103,7 +103,8 @@ const (
 	maxRegisters, maxBits = 125, 2000 // of one request (Modbus Application Protocol V1.1b3, 6.1 to 6.4)
 )
 
-const keys = "servers, units, probe, identity, vendorNames, productCodes, productNames, modelNames, interval, timeout and gap"
+const keys = "servers, units, probe, identity, vendorNames, productCodes, productNames, modelNames, interval, " +
+	"timeout and gap"
 
 // Parse parses discoveryDetails, a YAML mapping with the keys servers (a list of
 // texts host, host:port, network or network:port, or mappings with such an address
@@ -177,7 +178,8 @@ func Check(text string) (warnings []string, err error) {
 		}
 	}
 	if reserved {
-		warnings = append(warnings, "units: 248 to 254 are reserved: devices have 1 to 247, and a server itself is 255 or 0")
+		warnings = append(warnings, "units: 248 to 254 are reserved: devices have 1 to 247, "+
+			"and a server itself is 255 or 0")
 	}
 	for _, f := range []struct {
 		key    string
@@ -188,8 +190,9 @@ func Check(text string) (warnings []string, err error) {
 		}
 	}
 	if first, ok := d.Probe.counted(); ok {
-		warnings = append(warnings, fmt.Sprintf("probe: address: %d is far up: addresses count from 0. If you mean register %d "+
-			"of a manual, it is function %d, address %d", d.Probe.Address, d.Probe.Address, d.Probe.Function, d.Probe.Address-first))
+		warnings = append(warnings, fmt.Sprintf("probe: address: %[1]d is far up: addresses count from 0. If you mean "+
+			"register %[1]d of a manual, it is function %[2]d, address %[3]d",
+			d.Probe.Address, d.Probe.Function, d.Probe.Address-first))
 	}
 	return warnings, nil
 }
@@ -225,8 +228,8 @@ func (p *Probe) parse(j json.RawMessage) error {
 		most = maxBits
 	case 3, 4:
 	default:
-		return errors.New("function: must be 1 (coils), 2 (discrete inputs), 3 (holding registers) or 4 (input registers): " +
-			"the handler only reads")
+		return errors.New("function: must be 1 (coils), 2 (discrete inputs), 3 (holding registers) or " +
+			"4 (input registers): the handler only reads")
 	}
 	if p.Count < 1 || int(p.Count) > most {
 		return fmt.Errorf("count: must be from 1 to %d for function %d", most, p.Function)

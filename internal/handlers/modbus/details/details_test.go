@@ -81,6 +81,7 @@ func TestParseFaults(t *testing.T) {
 		"servers: [{address: a, unit: 1}]":      `servers[0]: unknown key "unit": there is only ["address" "units"]`,
 		"servers: [{address: a, units: [300]}]": `servers[0]: units: [0]: "300" is not a unit id`,
 		"servers: [{address: 10.0.0.0/33}]":     `servers[0]: address: "10.0.0.0/33": is no network`,
+		"servers: ['10.0.0.5:502/1']":           "is no network (unit ids are given in units)",
 		"servers: ['']":                         "names no host: it is empty",
 		"servers: ['a b']":                      "names no host: it has ' '",
 		"servers: ['a:0']":                      "a port that is none",

@@ -65,7 +65,8 @@ func parseServers(j json.RawMessage, units []byte) ([]Server, error) {
 			total += len(known.Units)
 		}
 		if len(all) > MaxServers {
-			return nil, fmt.Errorf("[%d]: with it there are %d servers, at most %d are allowed: name smaller networks", i, len(all), MaxServers)
+			return nil, fmt.Errorf("[%d]: with it there are %d servers, at most %d are allowed: name smaller networks",
+				i, len(all), MaxServers)
 		}
 	}
 	if total > MaxUnits {
@@ -102,7 +103,8 @@ func parseEntry(j json.RawMessage, units []byte) ([]Server, error) {
 // parseAddress returns the server at host or host:port, or those of a network.
 func parseAddress(text string, units []byte) ([]Server, error) {
 	wrong := func(why string) ([]Server, error) {
-		return nil, fmt.Errorf("%.64q: %s; give a host, host:port or network, such as 10.0.0.5, plc.example:502 or 10.0.1.0/28", text, why)
+		return nil, fmt.Errorf("%.64q: %s; give a host, host:port or network, such as 10.0.0.5, plc.example:502 or "+
+			"10.0.1.0/28", text, why)
 	}
 	if strings.Contains(text, "://") {
 		return wrong("is a URL")
@@ -111,7 +113,7 @@ func parseAddress(text string, units []byte) ([]Server, error) {
 		bits, port, hasPort := strings.Cut(after, ":")
 		network, err := netip.ParsePrefix(before + "/" + bits)
 		if err != nil {
-			return wrong("is no network")
+			return wrong("is no network (unit ids are given in units)")
 		}
 		n := uint16(DefaultPort)
 		if hasPort {

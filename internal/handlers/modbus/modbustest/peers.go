@@ -48,7 +48,8 @@ type Peer struct {
 // returns when the server listens. Stop ends it; the test does too.
 func (p Peer) Pymodbus(t testing.TB, dir string) (stop func()) {
 	t.Helper()
-	return p.start(t, "python3", "peer.py", pymodbusPeer, "PYTHONPATH="+filepath.Join(dir, "usr/lib/python3/dist-packages"))
+	packages := filepath.Join(dir, "usr/lib/python3/dist-packages")
+	return p.start(t, "python3", "peer.py", pymodbusPeer, "PYTHONPATH="+packages)
 }
 
 // Serial starts a server of modbus-serial, as Pymodbus does.

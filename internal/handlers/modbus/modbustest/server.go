@@ -60,7 +60,8 @@ func StartAt(t testing.TB, address string, units map[byte]Unit) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{listener: l, units: maps.Clone(units), missing: Silence, conns: map[net.Conn]bool{}, asked: map[[2]byte]int{}}
+	s := &Server{listener: l, conns: map[net.Conn]bool{}, asked: map[[2]byte]int{}}
+	s.Set(Silence, units)
 	s.handling.Go(s.serve)
 	t.Cleanup(s.Close)
 	return s
