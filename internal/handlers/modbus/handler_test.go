@@ -2,7 +2,6 @@ package modbus
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,18 +12,10 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/discovery/discoverytest"
-	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/modbus/details"
 	"github.com/akri-go/akri/internal/handlers/modbus/modbustest"
-	"github.com/akri-go/akri/internal/handlers/schedule"
-	"github.com/akri-go/akri/internal/leaktest"
 )
-
-// quick looks again after a few milliseconds.
-func quick(time.Duration) schedule.Rhythm {
-	const often = 20 * time.Millisecond
-	return schedule.Rhythm{Interval: often, Slowest: often, Retry: backoff.Backoff{First: often, Max: often}}
-}
 
 func quietly() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
@@ -48,7 +39,7 @@ func TestConformance(t *testing.T) {
 		s.Set(11, all) // a gateway that says who is not there
 		id := func(u int) string { return fmt.Sprintf("%s/%d", s.Address(), u) }
 		return discoverytest.Fixture{
-			Handler: New(Options{Patience: time.Minute, Log: quietly(), rhythm: quick}),
+			Handler: New(Options{Patience: time.Minute, Log: quietly(), rhythm: handlertest.Quick}),
 			Request: discovery.Request{Details: "servers: ['" + s.Address() + "']\nunits: [1-3]" + fast},
 			Present: []string{id(1), id(2), id(3)},
 			Unplug:  func() []string { s.Set(11, units{1: pump("a"), 3: plain}); return []string{id(1), id(3)} },
@@ -63,64 +54,13 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// asking asks a handler, and returns its reports.
-func asking(t *testing.T, h *Handler, text string) <-chan discovery.Report {
-	t.Helper()
-	leaktest.Check(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	reports, ended := make(chan discovery.Report), make(chan error)
-	go func() {
-		ended <- h.Explain(ctx, discovery.Request{Details: text}, func(r discovery.Report) error {
-			select {
-			case reports <- r:
-			case <-ctx.Done():
-			}
-			return nil
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("ended with %v", err)
-		}
-	})
-	return reports
-}
-
 func handler(o Options) *Handler {
-	o.Log, o.rhythm = quietly(), quick
+	o.Log, o.rhythm = quietly(), handlertest.Quick
 	return New(o)
 }
 
-// until waits for a report that is as wanted.
-func until(t *testing.T, reports <-chan discovery.Report, what string, ok func(discovery.Report) bool) discovery.Report {
-	t.Helper()
-	timeout := time.After(time.Minute)
-	last := "no report"
-	for {
-		select {
-		case r := <-reports:
-			last = fmt.Sprintf("%q, note %q", ids(r), r.Note)
-			if ok(r) {
-				return r
-			}
-		case <-timeout:
-			t.Fatalf("no report where %s; the last: %s", what, last)
-		}
-	}
-}
-
-// ids returns those of a report's devices.
-func ids(r discovery.Report) string {
-	var all []string
-	for _, d := range r.Devices {
-		all = append(all, d.ID)
-	}
-	return strings.Join(all, " ")
-}
-
 func are(want string) func(discovery.Report) bool {
-	return func(r discovery.Report) bool { return ids(r) == want }
+	return func(r discovery.Report) bool { return handlertest.IDs(r) == want }
 }
 
 // A device is reported with what it says, is lost some looks after it has gone,
@@ -131,24 +71,24 @@ func TestDevice(t *testing.T) {
 	s := modbustest.Start(t, units{1: pages})
 	at, id := s.Address(), s.Address()+"/1"
 	var looks atomic.Int64
-	reports := asking(t, handler(Options{Patience: time.Minute, Looked: func(time.Duration) { looks.Add(1) }}), "servers: ['"+at+"']"+fast)
-	p := until(t, reports, "it is there", are(id)).Devices[0].Properties
+	reports := handlertest.Ask(t, handler(Options{Patience: time.Minute, Looked: func(time.Duration) { looks.Add(1) }}), "servers: ['"+at+"']"+fast)
+	p := handlertest.Until(t, reports, "it is there", are(id)).Devices[0].Properties
 	if p[details.PropertyVendor] != "Pumps Inc" || p[details.PropertyApplication] != "a" || p[details.PropertyFoundBy] != "identification" ||
 		p[details.PropertyConformity] != "0x83" || at != p[details.PropertyHost]+":"+p[details.PropertyPort] || p[details.PropertyUnit] != "1" {
 		t.Errorf("%v", p)
 	}
 	s.Set(modbustest.Silence, units{1: pump("b")})
-	until(t, reports, "it is called b", func(r discovery.Report) bool { return r.Devices[0].Properties[details.PropertyApplication] == "b" })
+	handlertest.Until(t, reports, "it is called b", func(r discovery.Report) bool { return r.Devices[0].Properties[details.PropertyApplication] == "b" })
 	before := looks.Load()
 	s.Close()
-	until(t, reports, "it is gone", func(r discovery.Report) bool {
-		return ids(r) == "" && strings.Contains(r.Note, "connection refused: does a Modbus TCP server run there")
+	handlertest.Until(t, reports, "it is gone", func(r discovery.Report) bool {
+		return handlertest.IDs(r) == "" && strings.Contains(r.Note, "connection refused: does a Modbus TCP server run there")
 	})
 	if n := looks.Load() - before; n < lostAfterLooks-1 {
 		t.Errorf("gone after %d looks", n)
 	}
 	modbustest.StartAt(t, at, units{1: plain})
-	r := until(t, reports, "it is back", func(r discovery.Report) bool { return ids(r) == id && r.Note == "" })
+	r := handlertest.Until(t, reports, "it is back", func(r discovery.Report) bool { return handlertest.IDs(r) == id && r.Note == "" })
 	if p := r.Devices[0].Properties; p[details.PropertyFoundBy] != "register" || p[details.PropertyVendor] != "" {
 		t.Errorf("another device was put in its place: %v", p)
 	}
@@ -162,8 +102,8 @@ func TestProbe(t *testing.T) {
 		9: {Identify: 10, Read: 10}, 10: {Read: 11}, 11: {Read: modbustest.Silence}, 12: {Read: modbustest.Garbage}, 13: {Read: modbustest.HangUp},
 	})
 	at := s.Address()
-	reports := asking(t, handler(Options{Patience: time.Minute}), "servers: ['"+at+"']\nunits: [1-14]\nprobe: {function: 4, address: 7, count: 2}"+fast)
-	r := until(t, reports, "all were asked", func(r discovery.Report) bool { return !strings.Contains(r.Note, "not asked yet") })
+	reports := handlertest.Ask(t, handler(Options{Patience: time.Minute}), "servers: ['"+at+"']\nunits: [1-14]\nprobe: {function: 4, address: 7, count: 2}"+fast)
+	r := handlertest.Until(t, reports, "all were asked", func(r discovery.Report) bool { return !strings.Contains(r.Note, "not asked yet") })
 	got := map[string]string{}
 	for _, d := range r.Devices {
 		got[d.Properties[details.PropertyUnit]] = d.Properties[details.PropertyFoundBy]
@@ -189,7 +129,7 @@ func TestProbe(t *testing.T) {
 // A log line says once what is wrong, and once that it is well again.
 func TestLog(t *testing.T) {
 	var out bytes.Buffer
-	s := newSurvey(mustDetails(t, "servers: [a, 10.0.0.1/32]"), Options{Log: slog.New(slog.NewTextHandler(&out, nil)), rhythm: quick}, time.Unix(0, 0))
+	s := newSurvey(mustDetails(t, "servers: [a, 10.0.0.1/32]"), Options{Log: slog.New(slog.NewTextHandler(&out, nil)), rhythm: handlertest.Quick}, time.Unix(0, 0))
 	well := looked{answers: map[int]answer{0: identified("a")}}
 	for _, l := range []looked{well, {err: errHungUp}, {err: errHungUp}, {err: errors.New("worse")}, well, well} {
 		for server := range s.servers {
@@ -205,7 +145,7 @@ func TestLog(t *testing.T) {
 // but not each alone while many are asked for the first time.
 func TestWhenReports(t *testing.T) {
 	at := func(ms int) time.Time { return time.Unix(100, 0).Add(time.Duration(ms) * time.Millisecond) }
-	s := newSurvey(mustDetails(t, "servers: [a, b, c]"), Options{Log: quietly(), rhythm: quick}, at(0))
+	s := newSurvey(mustDetails(t, "servers: [a, b, c]"), Options{Log: quietly(), rhythm: handlertest.Quick}, at(0))
 	well := looked{answers: map[int]answer{0: {there: true, at: at(0)}}}
 	for i, st := range []struct {
 		ms, looked int // the server that was looked at; -1: none

@@ -15,6 +15,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/handlers/address"
+	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/modbus/modbustest"
 )
 
@@ -48,14 +49,14 @@ func TestOthersDoNotMatter(t *testing.T) {
 		})
 		text += ", '" + s.Address() + "'"
 	}
-	reports := asking(t, handler(Options{Patience: time.Minute}), text+"]"+fast)
-	until(t, reports, "the good one is there", are(good.Address()+"/1"))
+	reports := handlertest.Ask(t, handler(Options{Patience: time.Minute}), text+"]"+fast)
+	handlertest.Until(t, reports, "the good one is there", are(good.Address()+"/1"))
 	before := good.Asked(1, 43)
 	eventually.Succeeds(t, time.Minute, func(context.Context) error {
 		select {
 		case r := <-reports:
-			if ids(r) != good.Address()+"/1" {
-				t.Fatalf("%s", ids(r))
+			if handlertest.IDs(r) != good.Address()+"/1" {
+				t.Fatalf("%s", handlertest.IDs(r))
 			}
 		default:
 		}
@@ -128,9 +129,9 @@ func TestWhereNamesLead(t *testing.T) {
 		}
 		return dial(ctx, to)
 	}
-	reports := asking(t, handler(Options{Patience: time.Minute, network: &n}),
+	reports := handlertest.Ask(t, handler(Options{Patience: time.Minute, network: &n}),
 		fmt.Sprintf("servers: ['metadata:80', 'node:%s', nobody, 'localhost:%s']"+fast, port, port))
-	r := until(t, reports, "one is there", are("localhost:"+port+"/1"))
+	r := handlertest.Until(t, reports, "one is there", are("localhost:"+port+"/1"))
 	for _, want := range []string{"metadata:80: 169.254.169.254 is a cloud's metadata service, and is not called unless the Configuration names it",
 		"node:" + port + ": 127.0.0.1 is the node itself", "nobody:502: there is no such host"} {
 		if !strings.Contains(r.Note, want) {
@@ -166,9 +167,9 @@ func TestOneConnection(t *testing.T) {
 		return c, err
 	}
 	h := handler(Options{network: &n})
-	all := []<-chan discovery.Report{asking(t, h, "servers: ['"+s.Address()+"']"+fast), asking(t, h, "servers: ['"+s.Address()+"']"+fast)}
+	all := []<-chan discovery.Report{handlertest.Ask(t, h, "servers: ['"+s.Address()+"']"+fast), handlertest.Ask(t, h, "servers: ['"+s.Address()+"']"+fast)}
 	for _, reports := range all {
-		until(t, reports, "it is there", are(s.Address()+"/1"))
+		handlertest.Until(t, reports, "it is there", are(s.Address()+"/1"))
 	}
 	eventually.Succeeds(t, time.Minute, func(context.Context) error {
 		if total := s.Connections(); total < 10 {
@@ -187,11 +188,11 @@ func TestSilentUnits(t *testing.T) {
 	h := handler(Options{Patience: time.Millisecond})
 	h.asker.search = 100 * time.Millisecond
 	at := s.Address()
-	reports := asking(t, h, "servers: ['"+at+"']\nunits: [1-32]"+fast)
-	until(t, reports, "one is there", func(r discovery.Report) bool {
-		return ids(r) == at+"/1" && strings.Contains(r.Note, "not asked yet")
+	reports := handlertest.Ask(t, h, "servers: ['"+at+"']\nunits: [1-32]"+fast)
+	handlertest.Until(t, reports, "one is there", func(r discovery.Report) bool {
+		return handlertest.IDs(r) == at+"/1" && strings.Contains(r.Note, "not asked yet")
 	})
-	until(t, reports, "the other is there", are(at+"/1 "+at+"/30"))
+	handlertest.Until(t, reports, "the other is there", are(at+"/1 "+at+"/30"))
 	if n := s.Asked(1, 43); n < 5 {
 		t.Errorf("the first was asked %d times until the others were", n)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/modbus/details"
 	"github.com/akri-go/akri/internal/handlers/modbus/modbustest"
 )
@@ -70,9 +71,9 @@ func testPeers(t *testing.T, python, npm string) {
 	modbustest.Peer{Host: "192.0.2.3", Port: 502, Units: []int{1}}.Serial(t, npm)
 
 	const network = "servers: [192.0.2.0/29]\nunits: [1-3]\ntimeout: 300ms\n"
-	reports := asking(t, handler(Options{Patience: time.Minute}), network)
+	reports := handlertest.Ask(t, handler(Options{Patience: time.Minute}), network)
 	all := "192.0.2.1:502/1 192.0.2.1:502/2 192.0.2.2:502/1 192.0.2.2:502/2 192.0.2.2:502/3 192.0.2.3:502/1"
-	r := until(t, reports, "all are there", are(all))
+	r := handlertest.Until(t, reports, "all are there", are(all))
 	for i, want := range map[int]string{
 		0: "identification Pumps Inc P-7 1.2 https://pumps.example Pump P7x pump-3 0x83",
 		2: "identification Valves GmbH " + strings.Repeat("x", 100) + " V-3 3 " + strings.Repeat("y", 120) + "  V valve-1 0x82",
@@ -112,10 +113,10 @@ func testPeers(t *testing.T, python, npm string) {
 	}
 
 	stopGateway()
-	until(t, reports, "the gateway is gone", are("192.0.2.2:502/1 192.0.2.2:502/2 192.0.2.2:502/3 192.0.2.3:502/1"))
+	handlertest.Until(t, reports, "the gateway is gone", are("192.0.2.2:502/1 192.0.2.2:502/2 192.0.2.2:502/3 192.0.2.3:502/1"))
 	gateway.Objects[6] = "pump-4"
 	gateway.Pymodbus(t, python)
-	r = until(t, reports, "it is back", are(all))
+	r = handlertest.Until(t, reports, "it is back", are(all))
 	if name := r.Devices[0].Properties[details.PropertyApplication]; name != "pump-4" {
 		t.Errorf("it is called %s", name)
 	}

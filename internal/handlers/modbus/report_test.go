@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/modbus/adu"
 	"github.com/akri-go/akri/internal/handlers/modbus/details"
 )
@@ -71,8 +72,8 @@ func TestPlan(t *testing.T) {
 	} {
 		d := mustDetails(t, tt.details)
 		r := Plan(d, surveyed(d, tt.answers))
-		if ids(r) != tt.ids || !strings.HasPrefix(r.Note, tt.note) || (r.Note == "") != (tt.note == "") {
-			t.Errorf("%s: %s, note %s", tt.name, ids(r), r.Note)
+		if handlertest.IDs(r) != tt.ids || !strings.HasPrefix(r.Note, tt.note) || (r.Note == "") != (tt.note == "") {
+			t.Errorf("%s: %s, note %s", tt.name, handlertest.IDs(r), r.Note)
 		}
 	}
 
@@ -88,7 +89,7 @@ func TestPlan(t *testing.T) {
 	d = mustDetails(t, "servers: ['::1']")
 	r = Plan(d, surveyed(d, map[string]answer{"::1/1": exception}))
 	want = map[string]string{"MODBUS_HOST": "::1", "MODBUS_PORT": "502", "MODBUS_UNIT_ID": "1", "MODBUS_FOUND_BY": "exception 2"}
-	if ids(r) != "[::1]:502/1" || !maps.Equal(r.Devices[0].Properties, want) {
+	if handlertest.IDs(r) != "[::1]:502/1" || !maps.Equal(r.Devices[0].Properties, want) {
 		t.Errorf("%v", r.Devices)
 	}
 }
@@ -106,12 +107,15 @@ func TestPlanLimits(t *testing.T) {
 	if len(r.Devices) != maxDevices || !strings.HasPrefix(r.Note, "400 devices are left out") {
 		t.Errorf("%d devices, note %s", len(r.Devices), r.Note)
 	}
-	long := adu.Identification{}
-	for i := range long.Objects {
-		long.Objects[i] = strings.Repeat("x", 245)
-	}
+	d.Identity = 128
+	number := 0
 	for place := range answers {
+		long := adu.Identification{Private: fmt.Sprintf("%0490d", number)}
+		for i := range long.Objects {
+			long.Objects[i] = strings.Repeat("x", 245)
+		}
 		answers[place] = answer{there: true, identification: &long}
+		number++
 	}
 	total := 0
 	for _, device := range Plan(d, surveyed(d, answers)).Devices {
