@@ -153,7 +153,7 @@ func TestWhenReports(t *testing.T) {
 		in         int
 	}{
 		{0, -1, false, 1000}, {100, 0, false, 900}, {1000, -1, true, 0}, {1001, -1, false, 0},
-		{1100, 1, false, 100}, {1150, -1, false, 50}, {1200, -1, true, 0}, {1250, 2, false, 150}, {1400, -1, true, 0}, {1410, 2, false, 0},
+		{1050, 1, false, 50}, {1075, -1, false, 25}, {1100, -1, true, 0}, {1120, 2, false, 80}, {1200, -1, true, 0}, {1210, 2, false, 0},
 	} {
 		if st.looked >= 0 {
 			s.take(ended{st.looked, well}, at(st.ms))

@@ -24,7 +24,7 @@ type survey struct {
 
 // reportInterval is the least time between two reports: of many servers not each
 // causes one.
-const reportInterval = 200 * time.Millisecond
+const reportInterval = 100 * time.Millisecond
 
 // ended is the end of a look at a server, by its index.
 type ended struct {
