@@ -302,6 +302,9 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 	for _, w := range warnings {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Note on %s\n", w)
 	}
+	if kind.Name == modbusdetails.Name && !d.watch {
+		noteModbusWait(cmd.ErrOrStderr(), req.Details)
+	}
 	ctx, first, note := cmd.Context(), true, ""
 	err = discovery.Ask(ctx, h, req, func(r discovery.Report) error {
 		if r.Note != note && r.Note != "" {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/modbus"
+	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
 	"github.com/akri-go/akri/internal/handlers/setup"
 )
 
@@ -75,6 +78,26 @@ not answer takes --timeout; with many of them --watch shows what comes first.`,
 		cmd.MarkFlagsMutuallyExclusive(flag, "details")
 	}
 	return cmd
+}
+
+// manyUnits is how many units of a server make a person wait noticeably, if none
+// answers.
+const manyUnits = 5
+
+// noteModbusWait says that the first report may take a while, if it may.
+func noteModbusWait(to io.Writer, text string) {
+	d, err := modbusdetails.Parse(text)
+	if err != nil {
+		return // the handler will say it
+	}
+	most := 0
+	for _, s := range d.Servers {
+		most = max(most, len(s.Units))
+	}
+	if most >= manyUnits {
+		fmt.Fprintf(to, "Note: %d units of a server are asked one after the other, and one that does not answer takes %s. "+
+			"--watch shows what is found meanwhile.\n", most, d.Timeout)
+	}
 }
 
 // startModbus makes the handler modbus for a person, who wants to see at once what

@@ -26,6 +26,8 @@ func TestDiscoverModbus(t *testing.T) {
 		{"units", "", "modbus --unit 3 --unit 1-2 --server " + at, at + "/3", "", ""},
 		{"no answer", "", "modbus --unit 1-5 --server " + at, at + "/1",
 			"Note: " + at + ": units 4-5: exception 11 (gateway target device failed to respond)", ""},
+		{"many", "", "modbus --unit 1-5 --timeout 1s --server " + at, at + "/1",
+			"Note: 5 units of a server are asked one after the other, and one that does not answer takes 1s. --watch shows", ""},
 		{"by name", "", "modbus --identity userApplicationName --server " + at + " -o yaml", "id: pump-3", "", ""},
 		{"yaml", "", "modbus --server " + at + " -o yaml", "MODBUS_PRODUCT_CODE: P-7", "", ""},
 		{"json", "", "modbus --unit 3 --server " + at + " -o json", `"MODBUS_FOUND_BY": "exception 2"`, "", ""},
