@@ -42,7 +42,6 @@ type Server struct {
 	missing int
 	hijack  func(net.Conn)
 	conns   map[net.Conn]bool
-	most    int
 	total   int
 	asked   map[[2]byte]int
 }
