@@ -1,8 +1,8 @@
 package modbus
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,15 +21,42 @@ const (
 	maxNoteBytes     = 512 // bytes; agents show no more
 )
 
+// found is a unit that is a device.
+type found struct {
+	place  string // host:port/unit
+	server *server
+	unit   *unit
+}
+
 // Plan returns what there is to report, given what is known of each server.
 func Plan(d details.Details, servers []server) discovery.Report {
-	var (
-		r     discovery.Report
-		notes []string
-		taken = map[string]string{} // where the devices are, by their ids
-		size  int
-		over  int
-	)
+	var r discovery.Report
+	devices, notes := choose(d, servers)
+	notes = append(notes, networkNotes(servers)...)
+	size, over := 0, 0
+	for _, id := range slices.Sorted(maps.Keys(devices)) {
+		f := devices[id]
+		device := discovery.Device{ID: id, Properties: properties(f.server, f.unit, d.Identity)}
+		if size += bytesOf(device); len(r.Devices) == maxDevices || size > maxPropertyBytes {
+			over++
+			continue
+		}
+		r.Devices = append(r.Devices, device)
+	}
+	if over > 0 {
+		notes = slices.Insert(notes, 0, fmt.Sprintf(
+			"%d devices are left out: there are more than %d, or their texts are too long; "+
+				"name fewer servers or units, or filter", over, maxDevices))
+	}
+	r.Note = shorten.Text(strings.Join(notes, "; "), maxNoteBytes)
+	return r
+}
+
+// choose returns the devices that a Configuration wants, by their ids, and notes.
+// Of two with one id the first counts that has not missed the last look: the other
+// may be where the device was before.
+func choose(d details.Details, servers []server) (devices map[string]found, notes []string) {
+	devices = map[string]found{}
 	for i := range servers {
 		s := &servers[i]
 		notes = append(notes, s.notes()...)
@@ -38,34 +65,20 @@ func Plan(d details.Details, servers []server) discovery.Report {
 			if !u.there || !wants(d, u.says()) {
 				continue
 			}
-			place := fmt.Sprintf("%s/%d", s.Address(), u.id)
-			id, known := idOf(d.Identity, place, u)
-			first, twice := taken[id]
+			f := found{fmt.Sprintf("%s/%d", s.Address(), u.id), s, u}
+			id, known := idOf(d.Identity, f.place, u)
+			first, twice := devices[id]
 			switch {
 			case !known:
-				notes = append(notes, place+" is left out: it does not say what devices are known by (identity)")
-			case twice:
-				notes = append(notes, fmt.Sprintf("%s and %s are both %.80q, the first counts", first, place, id))
-			default:
-				device := discovery.Device{ID: id, Properties: properties(s, u, d.Identity)}
-				if size += bytesOf(device); len(r.Devices) == maxDevices || size > maxPropertyBytes {
-					over++
-					continue
-				}
-				taken[id] = place
-				r.Devices = append(r.Devices, device)
+				notes = append(notes, f.place+" is left out: it does not say what devices are known by (identity)")
+			case !twice || first.unit.missed > 0 && u.missed == 0:
+				devices[id] = f
+			case u.missed == 0:
+				notes = append(notes, fmt.Sprintf("%s and %s are both %.80q, the first counts", first.place, f.place, id))
 			}
 		}
 	}
-	notes = append(notes, networkNotes(servers)...)
-	if over > 0 {
-		notes = slices.Insert(notes, 0, fmt.Sprintf(
-			"%d devices are left out: there are more than %d, or their texts are too long; "+
-				"name fewer servers or units, or filter", over, maxDevices))
-	}
-	slices.SortFunc(r.Devices, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
-	r.Note = shorten.Text(strings.Join(notes, "; "), maxNoteBytes)
-	return r
+	return devices, notes
 }
 
 func bytesOf(d discovery.Device) int {

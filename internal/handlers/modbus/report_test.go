@@ -94,6 +94,29 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// A device that has another address is there at once, and not at the old one
+// until that is lost.
+func TestMove(t *testing.T) {
+	d := mustDetails(t, "servers: [10.0.0.0/30]\nidentity: userApplicationName")
+	pump := answer{there: true, at: time.Unix(1, 0),
+		identification: &adu.Identification{Objects: [7]string{adu.UserApplicationName: "pump-3"}}}
+	for _, from := range []string{"10.0.0.1", "10.0.0.2"} {
+		to := map[string]string{"10.0.0.1": "10.0.0.2", "10.0.0.2": "10.0.0.1"}[from]
+		servers := surveyed(d, map[string]answer{from + "/1": pump})
+		for i := range servers {
+			l := looked{err: errHungUp}
+			if servers[i].Host == to {
+				l = looked{answers: map[int]answer{0: pump}}
+			}
+			servers[i].take(l)
+		}
+		r := Plan(d, servers)
+		if ids := handlertest.IDs(r); ids != "pump-3" || r.Devices[0].Properties[details.PropertyHost] != to || r.Note != "" {
+			t.Errorf("from %s: %v, note %s", from, r.Devices, r.Note)
+		}
+	}
+}
+
 // A report has limits, whatever there is.
 func TestPlanLimits(t *testing.T) {
 	d := mustDetails(t, "servers: [a, b, c, d, e, f, g]\nunits: [1-200]")
