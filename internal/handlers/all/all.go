@@ -8,6 +8,8 @@ import (
 	"github.com/akri-go/akri/internal/handlers"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	"github.com/akri-go/akri/internal/handlers/modbus"
+	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
 	"github.com/akri-go/akri/internal/handlers/mqtt"
 	mqttdetails "github.com/akri-go/akri/internal/handlers/mqtt/details"
 	"github.com/akri-go/akri/internal/handlers/onvif"
@@ -34,7 +36,9 @@ func setups() map[string]setup.Func {
 
 		onvifdetails.Name: onvif.Setup,
 		opcuadetails.Name: opcua.Setup,
-		mqttdetails.Name:  mqtt.Setup,
+
+		modbusdetails.Name: modbus.Setup,
+		mqttdetails.Name:   mqtt.Setup,
 	}
 }
 

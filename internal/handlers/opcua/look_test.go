@@ -14,6 +14,7 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/address"
+	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
@@ -161,7 +162,7 @@ func (c hangingUp) Write(p []byte) (int, error) {
 func TestGopcua(t *testing.T) {
 	_, url := opcuatest.Gopcua(t)
 	reports := asking(t, Options{Patience: time.Minute}, "discoveryUrls: ["+url+"]")
-	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == url })
+	r := handlertest.Until(t, reports, "it is there", func(r discovery.Report) bool { return handlertest.IDs(r) == url })
 	p := r.Devices[0].Properties
 	if _, there := p[details.PropertyURI]; there || p[details.PropertyName] != "gopcua" || p[details.PropertyModes] != "None" || !strings.Contains(p[details.PropertyProduct], "gopcua") {
 		t.Errorf("%v", p)
