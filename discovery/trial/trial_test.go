@@ -1,0 +1,146 @@
+package trial_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/discovery/trial"
+	"github.com/akri-go/akri/internal/leaktest"
+)
+
+func subject(p *trial.Program) trial.Subject {
+	return trial.Subject{
+		Program: p,
+		Name:    "bare",
+		Request: discovery.Request{Details: "one two three"},
+		Others:  []discovery.Request{{Details: "four"}, {Details: "five six"}},
+		Bad:     []discovery.Request{{Details: "bad"}},
+		Nothing: &discovery.Request{Details: "nothing"},
+		Watch:   100 * time.Millisecond,
+	}
+}
+
+// A handler that does all that is asked for gets no warning.
+func TestGoodHandler(t *testing.T) {
+	leaktest.Check(t)
+	report, err := trial.Run(t.Context(), subject(faulty(t, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := map[string]bool{}
+	for _, f := range report.Findings {
+		made[f.Check] = true
+		if f.Level != trial.Pass && f.Check != "changes" {
+			t.Error(f)
+		}
+	}
+	for _, name := range trial.Checks() {
+		if !made[name] {
+			t.Errorf("nothing was found out about %q", name)
+		}
+	}
+	if report.Name != "bare" || report.Shared || !strings.HasSuffix(report.Endpoint, "/bare.sock") {
+		t.Errorf("%+v", report)
+	}
+}
+
+// Each fault of a handler is found, and said in words that name the remedy.
+func TestFaults(t *testing.T) {
+	for _, test := range []struct {
+		faults string
+		check  string
+		level  trial.Level
+		got    string // part of what came
+		change string // part of the remedy
+	}{
+		{"needs-agent", "starts without an agent", trial.Failure, "it ended with exit status 1; it said", "try to register again"},
+		{"wrong-name", "registration", trial.Failure, `"other"`, `Register as "bare"`},
+		{"relative-path", "registration", trial.Failure, `"bare.sock"`, "absolute path"},
+		{"other-folder", "registration", trial.Failure, `"/run/bare.sock"`, "must be in"},
+		{"does-not-listen", "endpoint", trial.Failure, "no such file", "Listen before you register"},
+		{"open-to-all", "endpoint", trial.Warning, "0666", "0660"},
+		{"other-service", "first list", trial.Failure, "unknown service", "v0.DiscoveryHandler/Discover"},
+		{"mute", "first list", trial.Warning, "nothing within", "even if it is empty"},
+		{"mute-if-empty", "nothing found", trial.Warning, "nothing within", "Send the empty list"},
+		{"panics", "first list", trial.Failure, "the call ended: Unavailable", "go on until the caller ends the call"},
+		{"panics", "told to end", trial.Failure, "it had ended by itself, with exit status 2", ""},
+		{"huge", "first list", trial.Failure, "larger than the agent takes", "4 MiB at most"},
+		{"many", "first list", trial.Failure, "20003 devices", "Send less"},
+		{"long-ids", "devices", trial.Failure, "10000 bytes, at most 1024", "leaves such a device out"},
+		{"loader", "devices", trial.Failure, "LD_PRELOAD", "leaves such a device out"},
+		{"reaches-out", "devices", trial.Failure, `an element ".."`, "leaves such a device out"},
+		{"mounts", "devices", trial.Warning, "agent.allowedMounts", "operator must allow"},
+		{"twice", "ids listed once", trial.Failure, `"one", "three", "two"`, "an id of its own"},
+		{"counts", "same ids again", trial.Failure, `"one-2"`, "a serial number"},
+		{"timestamps", "same ids again", trial.Warning, "other properties", "what differs from call to call"},
+		{"parts", "whole lists", trial.Failure, `"one", "two"`, "Send all devices in each response"},
+		{"ends", "stays open", trial.Failure, "the handler ended a call after 1 list", "Do not return from Discover"},
+		{"repeats", "stays open", trial.Warning, "had the devices of the one before", "send only what differs"},
+		{"repeats floods", "stays open", trial.Failure, "more than 1000 lists", "only if it has changed"},
+		{"one-at-a-time", "calls at once", trial.Failure, "were not answered", "side by side"},
+		{"takes-anything", "bad details", trial.Failure, "a list of 1 device", "INVALID_ARGUMENT"},
+		{"refuses-vaguely", "bad details", trial.Failure, `Unknown, "no"`, "asks again and again"},
+		{"refuses-silently", "bad details", trial.Warning, "without a text", "all that the author of the Configuration sees"},
+		{"panics-on-bad", "bad details", trial.Failure, "Unavailable", "INVALID_ARGUMENT"},
+		{"keeps-files", "many dropped calls", trial.Warning, "files open before", "Close what a call has opened"},
+		{"keeps-workers", "many dropped calls", trial.Failure, "was not answered", "keep a worker busy for ever"},
+		{"does-not-notice", "dropped call", trial.Warning, "has not registered again", "Notice the end of a call"},
+		{"registers-once", "agent restarts", trial.Failure, "has not registered again", "until it succeeds"},
+		{"does-not-watch", "agent restarts, idle", trial.Warning, "has not registered again", "Watch the agent's socket"},
+		{"moves", "agent restarts", trial.Failure, `as "bare2`, "the same name"},
+		{"keeps-dead-socket", "killed and started", trial.Failure, "address already in use", "Remove the dead socket"},
+	} {
+		t.Run(test.faults+" "+test.check, func(t *testing.T) {
+			t.Parallel()
+			s := subject(faulty(t, test.faults))
+			s.Timeout = 2 * time.Second
+			report, err := trial.Run(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(report.Findings, func(f trial.Finding) bool {
+				return f.Check == test.check && f.Level == test.level && strings.Contains(f.Got, test.got) && strings.Contains(f.Change, test.change)
+			}) {
+				t.Errorf("want a %s of %q with %q and %q; found", test.level, test.check, test.got, test.change)
+				for _, f := range report.Findings {
+					t.Log(f)
+				}
+			}
+		})
+	}
+}
+
+// What upstream's handlers do is at most a warning.
+func TestUpstreamsHabits(t *testing.T) {
+	t.Parallel()
+	s := subject(faulty(t, "mute-if-empty does-not-watch"))
+	report, err := trial.Run(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range report.Findings {
+		warned := f.Check == "nothing found" || f.Check == "agent restarts, idle"
+		if f.Level == trial.Failure || warned != (f.Level == trial.Warning) {
+			t.Error(f)
+		}
+	}
+}
+
+// A trial that is broken off ends what it started.
+func TestBrokenOff(t *testing.T) {
+	leaktest.Check(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	s := subject(faulty(t, ""))
+	s.Found = func(f trial.Finding) {
+		if f.Check == "first list" {
+			cancel()
+		}
+	}
+	if _, err := trial.Run(ctx, s); err == nil {
+		t.Error("no error")
+	}
+}
