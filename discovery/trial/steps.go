@@ -24,10 +24,12 @@ func (t *trial) lists(ctx context.Context) bool {
 	want := set(t.Present)
 	a := one.until(waiting, func(a answer) bool { return answered(a) && (t.Present == nil || has(want)(a)) })
 	f := judgeFirst(a, len(t.Present) > 0, time.Since(began))
-	t.found(f)
 	if f.Level == Failure {
+		f.Got += t.crash(ctx, a)
+		t.found(f)
 		return false
 	}
+	t.found(f)
 	t.patient = a.lists > 0
 	if t.Present != nil && t.patient {
 		t.found(judgeChange("looked for the devices that are there", want, nil, a, true, time.Since(began)))
@@ -85,12 +87,14 @@ func (t *trial) sideBySide(ctx context.Context) {
 		calls = append(calls, t.ask(ctx, req))
 	}
 	began := time.Now()
+	waiting, cancel := t.patience(ctx) // one for all
+	defer cancel()
 	for i, c := range calls {
 		want := has(ids(alone[i].devices))
 		if alone[i].lists == 0 {
 			want = answered
 		}
-		together = append(together, t.await(ctx, c, want))
+		together = append(together, c.until(waiting, want))
 	}
 	t.found(judgeAtOnce(alone, together, time.Since(began)))
 	for _, c := range calls[:len(t.Others)] {
@@ -120,7 +124,10 @@ func (t *trial) refusals(ctx context.Context) {
 		if len(req.Properties) > 0 {
 			what += " and properties"
 		}
-		t.found(judgeBad(what, a, sure, time.Since(began)))
+		f := judgeBad(what, a, sure, time.Since(began))
+		f.Got += t.crash(ctx, a)
+		t.found(f)
+		t.revive(ctx)
 	}
 	if t.Nothing == nil {
 		t.found(nothingFound.skip("no details were given that find nothing"))

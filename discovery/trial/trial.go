@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
@@ -157,7 +158,7 @@ func (t *trial) meet(ctx context.Context) error {
 		if err := t.start(); err != nil { // it may run with an agent
 			return err
 		}
-	} else if t.runner == nil {
+	} else if t.runner == nil && t.Socket == "" {
 		t.Waiting(t.Directory)
 	}
 	return t.introduce(ctx, alone == "")
@@ -289,14 +290,51 @@ func (t *trial) answerTo(ctx context.Context, req discovery.Request) answer {
 // await waits for what a call must bring. A handler that has never answered does
 // not get the time again.
 func (t *trial) await(ctx context.Context, c *call, ok func(answer) bool) answer {
+	waiting, cancel := t.patience(ctx)
+	defer cancel()
+	return c.until(waiting, ok)
+}
+
+// patience is ctx with the time that a handler gets for an answer.
+func (t *trial) patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	if !t.patient {
-		a, cancel := context.WithTimeout(ctx, min(t.Timeout, max(t.Watch, 100*time.Millisecond)))
-		defer cancel()
-		return c.until(a, ok)
+		return context.WithTimeout(ctx, min(t.Timeout, max(t.Watch, 100*time.Millisecond)))
+	}
+	return t.within(ctx)
+}
+
+// crash says how the program ended if that has ended a call; "" if it has not.
+func (t *trial) crash(ctx context.Context, a answer) string {
+	if t.runner == nil || !a.ended || a.code != codes.Unavailable {
+		return ""
+	}
+	waiting, cancel := context.WithTimeout(ctx, time.Second) // the connection goes first
+	defer cancel()
+	select {
+	case <-t.ended():
+		return "; the program ended " + t.runner.how()
+	case <-waiting.Done():
+		return ""
+	}
+}
+
+// revive starts a program again that has crashed, so that the trial can go on.
+func (t *trial) revive(ctx context.Context) {
+	if t.runner == nil || !t.hasEnded() {
+		return
+	}
+	t.hangUp()
+	n := t.player.count()
+	if err := t.start(); err != nil {
+		return // the next call will tell
 	}
 	waiting, cancel := t.within(ctx)
 	defer cancel()
-	return c.until(waiting, ok)
+	t.player.after(waiting, n, t.ended())
+	if t.connect() {
+		t.open = append(t.open, t.ask(ctx, t.Request), t.ask(ctx, t.Request))
+		t.await(ctx, t.open[0], answered)
+	}
 }
 
 // answers is what the open calls have brought.
