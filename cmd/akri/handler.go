@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -126,6 +127,9 @@ func (h *handlerTest) run(cmd *cobra.Command) error {
 	s.Found = p.found
 	s.Waiting = func(dir string) { fmt.Fprint(cmd.ErrOrStderr(), howToStart(dir)) }
 	report, err := trial.Run(cmd.Context(), s)
+	if cmd.Context().Err() != nil {
+		return errors.New("interrupted")
+	}
 	if err != nil && len(report.Findings) == 0 {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/akri-go/akri/internal/poll"
 )
 
-// dropped is how many calls are dropped one after the other.
+// dropped is how many calls are dropped, at least.
 const dropped = 40
 
 // dropping drops calls, and judges what the handler does then.
@@ -35,24 +35,35 @@ func (t *trial) dropping(ctx context.Context) {
 			"Notice the end of a call by gRPC's means (in Go the stream's context, in Python add_callback or is_active), and register."))
 	}
 	before := usageOf(t.pid(ctx))
-	for range dropped {
-		c := t.ask(ctx, t.Request)
-		if t.patient {
-			waiting, cancel := t.within(ctx)
-			a := c.until(waiting, answered)
-			cancel()
-			if !answered(a) {
-				c.drop()
-				break // the last call will tell
-			}
+	made := 0
+	for made < dropped {
+		n, ok := t.dropMany(ctx)
+		if made += n; !ok {
+			break // the last call will tell
 		}
-		c.drop()
 	}
 	began := time.Now()
 	a := t.answerUntil(ctx, answered)
 	ok := answered(a) || !t.patient && !a.ended
 	waited := time.Since(began)
-	t.found(judgeUsage(dropped, before, t.usageAfter(ctx, before), ok, waited))
+	t.found(judgeUsage(made, before, t.usageAfter(ctx, made, before), ok, waited))
+}
+
+// dropMany makes calls, and drops them when they have been answered. It returns
+// how many, and whether all were answered of a handler that answers.
+func (t *trial) dropMany(ctx context.Context) (n int, ok bool) {
+	waiting, cancel := t.patience(ctx)
+	defer cancel()
+	var calls []*call
+	for range t.Calls {
+		calls = append(calls, t.ask(ctx, t.Request))
+	}
+	ok = true
+	for _, c := range calls {
+		ok = (answered(c.until(waiting, answered)) || !t.patient) && ok
+		c.drop()
+	}
+	return len(calls), ok
 }
 
 // pid returns the handler's process, 0 if it is not known.
@@ -67,13 +78,13 @@ func (t *trial) pid(ctx context.Context) int {
 
 // usageAfter waits until the handler has no more open than before, and returns
 // what it has.
-func (t *trial) usageAfter(ctx context.Context, before usage) (after usage) {
+func (t *trial) usageAfter(ctx context.Context, calls int, before usage) (after usage) {
 	pid := t.pid(ctx)
 	waiting, cancel := t.within(ctx)
 	defer cancel()
 	_ = poll.Until(waiting, "what calls have left is gone", 10*pollInterval, func(context.Context) error {
 		after = usageOf(pid)
-		if judgeUsage(dropped, before, after, true, 0).Level != Pass {
+		if judgeUsage(calls, before, after, true, 0).Level != Pass {
 			return errors.New("not yet")
 		}
 		return nil
