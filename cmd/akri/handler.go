@@ -79,7 +79,8 @@ with faults can take minutes.
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dash := cmd.ArgsLenAtDash(); len(args) > 0 && dash != 0 {
-				return exitcode.Usagef("write -- before the handler's command: akri handler test --details TEXT -- %s", strings.Join(args, " "))
+				return exitcode.Usagef("write -- before the handler's command: akri handler test --details "+
+					"TEXT -- %s", strings.Join(args, " "))
 			} else if dash == 0 && len(args) == 0 {
 				return exitcode.Usagef("nothing follows --: give the handler's command")
 			}
@@ -94,18 +95,23 @@ with faults can take minutes.
 func (h *handlerTest) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&h.details, "details", "", "discoveryDetails that find devices (`text`, or @file)")
-	f.StringArrayVar(&h.others, "details-other", nil, "details that find other devices, asked at the same time; may be given several times")
+	f.StringArrayVar(&h.others, "details-other", nil,
+		"details that find other devices, asked at the same time; may be given several times")
 	f.StringArrayVar(&h.bad, "details-bad", nil, "details that must be refused; may be given several times")
 	f.StringVar(&h.nothing, "details-nothing", "", "details that are good but find nothing")
-	f.StringArrayVar(&h.properties, "property", nil, "a discoveryProperty (`name=value`, or name=@file); may be given several times")
+	f.StringArrayVar(&h.properties, "property", nil,
+		"a discoveryProperty (`name=value`, or name=@file); may be given several times")
 	f.StringVar(&h.credentials, "credentials", "", "take discoveryProperties from this YAML `file` of name: value")
-	f.StringArrayVar(&h.changes, "change", nil, "`command` for sh that changes which devices there are; may be given several times")
+	f.StringArrayVar(&h.changes, "change", nil,
+		"`command` for sh that changes which devices there are; may be given several times")
 	f.StringVar(&h.directory, "directory", "", "`folder` where agent and handler meet")
 	f.StringVar(&h.socket, "socket", "", "`path` where the handler listens")
 	f.StringVar(&h.name, "name", "", "`name` that the handler must register")
 	f.BoolVar(&h.shared, "shared", false, "the handler must register its devices as shared (=false: as local)")
-	f.DurationVar(&h.timeout, "timeout", trial.DefaultTimeout, "how long to wait for what must happen; upstream's handlers need more than 10s")
-	f.DurationVar(&h.watch, "watch", trial.DefaultWatch, "how long to watch for lists that must not come, and how long the agent is away when it restarts")
+	f.DurationVar(&h.timeout, "timeout", trial.DefaultTimeout,
+		"how long to wait for what must happen; upstream's handlers need more than 10s")
+	f.DurationVar(&h.watch, "watch", trial.DefaultWatch,
+		"how long to watch for lists that must not come, and how long the agent is away when it restarts")
 	f.BoolVar(&h.logs, "logs", false, "show what the program prints")
 	f.StringVarP(&h.output, "output", "o", "table", "`format`: table, json or yaml")
 	completeValues(cmd, "output", "table", "json", "yaml")
@@ -209,7 +215,8 @@ func (h *handlerTest) subject(cmd *cobra.Command) (s trial.Subject, err error) {
 		s.Nothing = &r
 	}
 	for _, c := range h.changes {
-		s.Changes = append(s.Changes, trial.Change{What: "ran " + c, Make: func(ctx context.Context) ([]string, error) {
+		s.Changes = append(s.Changes, trial.Change{What: "ran " + c, Make: func(ctx context.Context) ([]string,
+			error) {
 			out, err := exec.CommandContext(ctx, "sh", "-c", c).CombinedOutput()
 			if err != nil {
 				return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))

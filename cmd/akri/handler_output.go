@@ -75,8 +75,10 @@ func (p *trialPrinter) end(r trial.Report) error {
 			}
 		}
 	}
-	fmt.Fprintf(&text, "\n%s: %d passed, %s, %s, %d skipped\n", countOf(len(r.Findings), "finding", "findings"), r.Count(trial.Pass),
-		countOf(r.Count(trial.Warning), "warning", "warnings"), countOf(r.Count(trial.Failure), "failure", "failures"), r.Count(trial.Skipped))
+	fmt.Fprintf(&text, "\n%s: %d passed, %s, %s, %d skipped\n", countOf(len(r.Findings), "finding", "findings"),
+		r.Count(trial.Pass),
+		countOf(r.Count(trial.Warning), "warning", "warnings"), countOf(r.Count(trial.Failure), "failure",
+			"failures"), r.Count(trial.Skipped))
 	_, err := io.WriteString(p.out, text.String())
 	return err
 }

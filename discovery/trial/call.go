@@ -86,8 +86,10 @@ func ask(ctx context.Context, conn *grpc.ClientConn, req discovery.Request, limi
 
 // receive calls on for each list until it returns false or the call ends. The
 // error is nil if the handler ended the call without one.
-func receive(ctx context.Context, conn *grpc.ClientConn, req discovery.Request, limits contract.Limits, on func(list) bool) error {
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, pb.DiscoveryHandler_Discover_FullMethodName,
+func receive(ctx context.Context, conn *grpc.ClientConn, req discovery.Request, limits contract.Limits,
+	on func(list) bool) error {
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true},
+		pb.DiscoveryHandler_Discover_FullMethodName,
 		grpc.ForceCodecV2(contract.RawCodec{}), grpc.MaxCallRecvMsgSize(limits.MessageBytes))
 	if err != nil {
 		return err
@@ -134,7 +136,8 @@ func decode(raw []byte, limits contract.Limits) list {
 		size += contract.Size(d)
 	}
 	if size > limits.ReportBytes {
-		l.refused = fmt.Sprintf("the list would take more than %d bytes of the agent's memory; it is ignored", limits.ReportBytes)
+		l.refused = fmt.Sprintf("the list would take more than %d bytes of the agent's memory; it is ignored",
+			limits.ReportBytes)
 		l.devices = nil
 	}
 	return l

@@ -3,7 +3,7 @@ package trial
 import (
 	"fmt"
 	"maps"
-	"slices"
+	"path"
 	"strings"
 	"time"
 
@@ -21,10 +21,12 @@ func judgeFirst(a answer, known bool, waited time.Duration) Finding {
 	case a.refused != "":
 		return firstList.fail(did, a.refused, "Send less: the agent ignores such a list as a whole.")
 	case a.lists > 0:
-		return firstList.pass(did, fmt.Sprintf("%s after %s", plural(len(a.devices), "device", "devices"), took(a.first)))
+		return firstList.pass(did, fmt.Sprintf("%s after %s", plural(len(a.devices), "device", "devices"),
+			took(a.first)))
 	case tooLarge(a):
 		return firstList.fail(did, "a message that is larger than the agent takes: "+contract.Words(a.said),
-			"Send less: a message has 4 MiB at most. Put what is long elsewhere, and a reference to it into a property.")
+			"Send less: a message has 4 MiB at most. Put what is long elsewhere, and a reference to it into "+
+				"a property.")
 	case a.ended && a.code == codes.InvalidArgument:
 		return firstList.fail(did, "it refused the details: "+contract.Words(a.said),
 			"Give details that find devices, or correct what the handler takes them for.")
@@ -32,12 +34,15 @@ func judgeFirst(a answer, known bool, waited time.Duration) Finding {
 		return firstList.fail(did, "it does not have the method: "+contract.Words(a.said),
 			"Serve v0.DiscoveryHandler/Discover, as in discovery.proto: the package must be v0.")
 	case a.ended:
-		return firstList.fail(did, "the call ended: "+ending(a), "Answer, and go on until the caller ends the call.")
+		return firstList.fail(did, "the call ended: "+ending(a),
+			"Answer, and go on until the caller ends the call.")
 	case known:
-		return firstList.fail(did, fmt.Sprintf("nothing within %s", took(waited)), "Send the list of the devices that are there.")
+		return firstList.fail(did, fmt.Sprintf("nothing within %s", took(waited)),
+			"Send the list of the devices that are there.")
 	}
 	return firstList.warn(did, fmt.Sprintf("nothing within %s", took(waited)),
-		"Send the list even if it is empty. Handlers of upstream Akri do not, and the agent then says that it waits for an answer.")
+		"Send the list even if it is empty. Handlers of upstream Akri do not, and the agent then says that "+
+			"it waits for an answer.")
 }
 
 // tooLarge tells whether a call ended because a message was too large.
@@ -71,9 +76,13 @@ func judgeDevices(list []discovery.Device, limits contract.Limits, root string) 
 	}
 	switch {
 	case len(bad) > 0:
-		return devices.fail(did, few(bad), "The agent leaves such a device out, and says so in the Configuration's status. docs/write-a-handler.md has the rules.")
+		return devices.fail(did, few(bad),
+			"The agent leaves such a device out, and says so in the Configuration's status. "+
+				"docs/write-a-handler.md has the rules.")
 	case len(warned) > 0:
-		return devices.warn(did, few(warned), "Say in the handler's documentation what the operator must allow: by default the agent leaves such a device out.")
+		return devices.warn(did, few(warned),
+			"Say in the handler's documentation what the operator must allow: by default the agent leaves "+
+				"such a device out.")
 	}
 	return devices.pass(did, "all are as an agent takes them")
 }
@@ -85,6 +94,9 @@ func checkDevice(d discovery.Device, limits contract.Limits, root string) (need 
 	folders := hostpath.DefaultDevices()
 	for _, m := range d.Mounts[:min(len(d.Mounts), limits.Mounts)] {
 		mounts = append(mounts, m.HostPath)
+	}
+	for _, n := range d.DeviceSpecs[:min(len(d.DeviceSpecs), limits.DeviceSpecs)] {
+		folders = append(folders, path.Dir(n.HostPath))
 	}
 	defaults, err := hostpath.New(hostpath.Options{Root: root})
 	if err != nil {
@@ -116,7 +128,8 @@ func few(texts []string) string {
 func judgeOnce(a answer) Finding {
 	const did = "looked for ids that a list has more than once"
 	if len(a.twice) > 0 {
-		return listedOnce.fail(did, named(a.twice), "Give each device an id of its own. The agent takes the first and leaves the others out.")
+		return listedOnce.fail(did, named(a.twice),
+			"Give each device an id of its own. The agent takes the first and leaves the others out.")
 	}
 	if len(a.devices) == 0 {
 		return listedOnce.skip("no device was found")
@@ -136,13 +149,16 @@ func judgeSame(one, two []discovery.Device) Finding {
 		return sameIDs.skip("no device was found")
 	case common == 0 && len(a) > 0 && len(b) > 0:
 		return sameIDs.fail(did, fmt.Sprintf("%s, and before %s", named(b), named(a)),
-			"Make the id of what identifies the device: a serial number, a MAC address, a UUID. Not a counter, a time or a random number.")
+			"Make the id of what identifies the device: a serial number, a MAC address, a UUID. Not a "+
+				"counter, a time or a random number.")
 	case len(onlyA) > 0 || len(onlyB) > 0:
-		return sameIDs.fail(did, fmt.Sprintf("the two calls do not agree: %s only in the first, %s only in the second", orNone(onlyA), orNone(onlyB)),
+		return sameIDs.fail(did, fmt.Sprintf("the two calls do not agree: %s only in the first, %s only in "+
+			"the second", orNone(onlyA), orNone(onlyB)),
 			"Send every open call the complete list whenever it changes.")
 	case !discovery.Same(one, two):
 		return sameIDs.warn(did, "the same ids, but other properties, mounts or device nodes: "+differing(one, two),
-			"Leave out of the properties what differs from call to call: each difference is written to the API server.")
+			"Leave out of the properties what differs from call to call: each difference is written to the "+
+				"API server.")
 	}
 	return sameIDs.pass(did, "the same "+plural(len(a), "device", "devices"))
 }
@@ -197,8 +213,10 @@ func judgeWhole(answers []answer) Finding {
 	case lists == 0:
 		return wholeLists.skip("no list came")
 	case len(answers) >= 3 && losing == len(answers):
-		return wholeLists.fail(did, fmt.Sprintf("in each of them devices that one list had were missing in the next: %s", named(lost)),
-			"Send all devices in each response, not the new ones or a part: the agent takes those that are missing for gone.")
+		return wholeLists.fail(did,
+			fmt.Sprintf("in each of them devices that one list had were missing in the next: %s", named(lost)),
+			"Send all devices in each response, not the new ones or a part: the agent takes those that are "+
+				"missing for gone.")
 	case losing > 0:
 		return wholeLists.warn(did, fmt.Sprintf("devices went in %d of them: %s", losing, named(lost)),
 			"If nothing was unplugged, send all devices in each response, and keep a device that was missed once.")
@@ -217,109 +235,26 @@ func judgeOpen(answers []answer, watched time.Duration) Finding {
 		same, lists = same+a.same, lists+a.lists
 		switch {
 		case a.flood:
-			return staysOpen.fail(did, fmt.Sprintf("more than %d lists for one call", maxLists), "Send a list only if it has changed.")
+			return staysOpen.fail(did, fmt.Sprintf("more than %d lists for one call", maxLists),
+				"Send a list only if it has changed.")
 		case tooLarge(a):
-			return staysOpen.fail(did, "a message that is larger than the agent takes: "+contract.Words(a.said), "Send less: a message has 4 MiB at most.")
+			return staysOpen.fail(did, "a message that is larger than the agent takes: "+contract.Words(a.said),
+				"Send less: a message has 4 MiB at most.")
 		case a.refused != "":
 			return staysOpen.fail(did, a.refused, "Send less: the agent ignores such a list as a whole.")
 		case a.ended && a.code == codes.OK:
 			return staysOpen.fail(did, "the handler ended a call after "+plural(a.lists, "list", "lists"),
-				"Do not return from Discover: wait for changes until the caller ends the call. To the agent an end is a handler that went away.")
+				"Do not return from Discover: wait for changes until the caller ends the call. To the agent "+
+					"an end is a handler that went away.")
 		case a.ended:
-			return staysOpen.fail(did, "a call ended with "+ending(a), "Find out why: the agent asks again, and its devices are uncertain meanwhile.")
+			return staysOpen.fail(did, "a call ended with "+ending(a),
+				"Find out why: the agent asks again, and its devices are uncertain meanwhile.")
 		}
 	}
 	if same > 0 {
-		return staysOpen.warn(did, fmt.Sprintf("%d of %s had the devices of the one before", same, plural(lists, "list", "lists")),
+		return staysOpen.warn(did, fmt.Sprintf("%d of %s had the devices of the one before", same, plural(lists,
+			"list", "lists")),
 			"Compare with the list that was sent last, and send only what differs.")
 	}
 	return staysOpen.pass(did, "all are open")
-}
-
-// judgeBad judges the answer to details that must be refused. Sure says that the
-// handler's author named them; otherwise they are only unlikely to be good.
-func judgeBad(what string, a answer, sure bool, waited time.Duration) Finding {
-	did := "called Discover with " + what
-	const change = "Check the details first. If they can never be answered, end the call with INVALID_ARGUMENT and say what to write instead."
-	bad := badDetails.fail
-	if !sure {
-		bad = badDetails.warn
-	}
-	switch {
-	case a.lists > 0:
-		return bad(did, "a list of "+plural(len(a.devices), "device", "devices"), change)
-	case !a.ended:
-		return bad(did, fmt.Sprintf("nothing within %s", took(waited)), change)
-	case a.code == codes.OK:
-		return bad(did, "the call ended without an error", change)
-	case a.code != codes.InvalidArgument:
-		return bad(did, ending(a), "Use the status INVALID_ARGUMENT. After any other the agent asks again and again, and the handler does it each time.")
-	case strings.TrimSpace(a.said) == "":
-		return badDetails.warn(did, ending(a), "Send a text with the status: it is all that the author of the Configuration sees.")
-	}
-	return badDetails.pass(did, ending(a))
-}
-
-// judgeNothing judges the answer to details that find nothing.
-func judgeNothing(a answer, waited time.Duration) Finding {
-	const did = "called Discover with details that find nothing"
-	switch {
-	case a.lists > 0 && len(a.devices) == 0:
-		return nothingFound.pass(did, "an empty list after "+took(a.first))
-	case a.lists > 0:
-		return nothingFound.fail(did, "it found "+named(ids(a.devices)), "Give details that find nothing, or mind the details.")
-	case a.ended:
-		return nothingFound.fail(did, "the call ended: "+ending(a), "Nothing found is an empty list, not an end.")
-	}
-	return nothingFound.warn(did, fmt.Sprintf("nothing within %s", took(waited)),
-		"Send the empty list. Handlers of upstream Akri do not: the Configuration's status then says that the handler has not answered.")
-}
-
-// judgeAtOnce judges calls that were open at once: alone is what each said when it
-// was the only one of its details.
-func judgeAtOnce(alone, together []answer, waited time.Duration) Finding {
-	did := fmt.Sprintf("had %d more calls open at once", len(together))
-	silent := 0
-	var wrong []string
-	for i, a := range together {
-		switch {
-		case a.ended:
-			wrong = append(wrong, "a call ended with "+ending(a))
-		case a.lists == 0 && alone[i].lists > 0:
-			silent++
-		case a.lists > 0 && alone[i].lists > 0 && !maps.Equal(ids(a.devices), ids(alone[i].devices)):
-			wrong = append(wrong, fmt.Sprintf("%s, and alone %s", orNone(ids(a.devices)), orNone(ids(alone[i].devices))))
-		}
-	}
-	switch {
-	case silent > 0:
-		return atOnce.fail(did, fmt.Sprintf("%d of them were not answered within %s", silent, took(waited)),
-			"Answer calls side by side. Servers with a pool of threads need one for each Configuration: make the pool large, or answer without blocking.")
-	case len(wrong) > 0:
-		slices.Sort(wrong)
-		return atOnce.fail(did, few(slices.Compact(wrong)), "Keep what belongs to a call with the call, not in the handler.")
-	}
-	return atOnce.pass(did, "each got its own list")
-}
-
-// judgeChange judges the open calls after a change. Want is what they must list,
-// nil if that is not known; fresh is the list of a call made afterwards.
-func judgeChange(what string, want map[string]bool, open []answer, fresh answer, changed bool, waited time.Duration) Finding {
-	const change = "Send the complete new list to every open call. Watch first and look then, so that nothing in between is missed."
-	if want == nil {
-		want = ids(fresh.devices)
-	}
-	for _, a := range append(slices.Clone(open), fresh) {
-		got := ids(a.devices)
-		if maps.Equal(got, want) {
-			continue
-		}
-		missing, extra := without(want, got), without(got, want)
-		return changes.fail(what, fmt.Sprintf("after %s a call lists %s too few and %s too many", took(waited), orNone(missing), orNone(extra)), change)
-	}
-	if !changed {
-		return changes.warn(what, fmt.Sprintf("no list differed from the one before within %s", took(waited)),
-			"Does the command change what the details find? If so, the handler has missed it.")
-	}
-	return changes.pass(what, fmt.Sprintf("every open call lists %s", plural(len(want), "device", "devices")))
 }

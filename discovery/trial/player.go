@@ -36,7 +36,8 @@ func (p *player) listen() error {
 	if err != nil {
 		return err
 	}
-	p.server = grpc.NewServer(grpc.MaxRecvMsgSize(16<<10), grpc.MaxHeaderListSize(16<<10), grpc.MaxConcurrentStreams(8))
+	p.server = grpc.NewServer(grpc.MaxRecvMsgSize(16<<10), grpc.MaxHeaderListSize(16<<10),
+		grpc.MaxConcurrentStreams(8))
 	p.done = make(chan struct{})
 	pb.RegisterRegistrationServer(p.server, p)
 	go func() {
@@ -59,10 +60,12 @@ func (p *player) stop() {
 // inUse tells whether an error of listen says that another agent is there, or
 // that this process may not be one there.
 func inUse(err error) bool {
-	return errors.Is(err, unixsock.ErrInUse) || errors.Is(err, unixsock.ErrInTheWay) || errors.Is(err, fs.ErrPermission)
+	return errors.Is(err, unixsock.ErrInUse) || errors.Is(err, unixsock.ErrInTheWay) || errors.Is(err,
+		fs.ErrPermission)
 }
 
-func (p *player) RegisterDiscoveryHandler(_ context.Context, m *pb.RegisterDiscoveryHandlerRequest) (*pb.Empty, error) {
+func (p *player) RegisterDiscoveryHandler(_ context.Context, m *pb.RegisterDiscoveryHandlerRequest) (*pb.Empty,
+	error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.n++

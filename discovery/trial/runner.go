@@ -47,7 +47,8 @@ func newProgram(p Program, directory string) *program {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "DISCOVERY_HANDLERS_DIRECTORY=") || strings.HasPrefix(v, "POD_IP=")
 	})
-	return &program{Program: p, env: slices.Concat(env, p.Env, []string{"DISCOVERY_HANDLERS_DIRECTORY=" + directory})}
+	return &program{Program: p, env: slices.Concat(env, p.Env,
+		[]string{"DISCOVERY_HANDLERS_DIRECTORY=" + directory})}
 }
 
 func (p *program) start() error {
@@ -178,7 +179,8 @@ func (s *served) stop() (inTime bool) {
 
 func (s *served) kill() {
 	s.stop()
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(s.directory, s.handler.Name()+".sock"), Net: "unix"})
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(s.directory,
+		s.handler.Name()+".sock"), Net: "unix"})
 	if err != nil {
 		return // something else has the name
 	}

@@ -56,7 +56,8 @@ func (t *trial) agree(ctx context.Context, one, two *call) (a, b []discovery.Dev
 		if has(ids(first.devices))(last) {
 			return first.devices, last.devices
 		}
-		if !first.ended && len(ids(first.devices)) > 0 && len(without(ids(first.devices), ids(last.devices))) == len(ids(first.devices)) && len(last.devices) > 0 {
+		if !first.ended && len(ids(first.devices)) > 0 && len(without(ids(first.devices),
+			ids(last.devices))) == len(ids(first.devices)) && len(last.devices) > 0 {
 			break // nothing in common: waiting is of no use
 		}
 		_ = poll.Until(waiting, "a list changes", pollInterval, func(context.Context) error {
@@ -151,14 +152,18 @@ func (t *trial) changing(ctx context.Context) {
 		}
 		began := time.Now()
 		open, fresh := t.followed(ctx, c, want, before)
-		moved := slices.ContainsFunc(open, func(a answer) bool { return !discovery.Same(a.devices, before[0].devices) })
+		moved := slices.ContainsFunc(open, func(a answer) bool {
+			return !discovery.Same(a.devices,
+				before[0].devices)
+		})
 		t.found(judgeChange(c.What, known(c, want), open, fresh, moved || known(c, want) != nil, time.Since(began)))
 	}
 }
 
 // followed waits until the open calls list what they must, and returns what they
 // list, and what a fresh call does.
-func (t *trial) followed(ctx context.Context, c Change, want []string, before []answer) (open []answer, fresh answer) {
+func (t *trial) followed(ctx context.Context, c Change, want []string, before []answer) (open []answer,
+	fresh answer) {
 	waiting, cancel := t.within(ctx)
 	defer cancel()
 	if set := known(c, want); set != nil {

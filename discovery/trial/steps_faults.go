@@ -31,8 +31,10 @@ func (t *trial) dropping(ctx context.Context) {
 			t.report.Name, t.report.Endpoint, t.report.Shared = m.GetName(), m.GetEndpoint(), m.GetShared()
 			t.found(judgeRegistration(m, expected{name: t.Name, shared: t.Shared, dir: t.Directory}))
 		}
-		t.found(judgeAgain(droppedCall, "dropped a call while others stayed open", t.first, m, time.Since(began), false,
-			"Notice the end of a call by gRPC's means (in Go the stream's context, in Python add_callback or is_active), and register."))
+		t.found(judgeAgain(droppedCall, "dropped a call while others stayed open", t.first, m,
+			time.Since(began), false,
+			"Notice the end of a call by gRPC's means (in Go the stream's context, in Python add_callback or "+
+				"is_active), and register."))
 	}
 	before := usageOf(t.pid(ctx))
 	made := 0
@@ -99,7 +101,8 @@ func (t *trial) restarting(ctx context.Context) {
 		t.found(agentRestart.skip(t.apart))
 		return
 	}
-	const socket = "Watch the agent's socket (inotify, or look every second whether it is another file) and register when it was made anew."
+	const socket = "Watch the agent's socket (inotify, or look every second whether it is another file) and " +
+		"register when it was made anew."
 	before := t.open[0].now()
 	t.restart(ctx, agentRestart, "ended the agent, with its calls and its socket, and started another", true,
 		"Register again whenever a call was dropped, and until it succeeds. "+socket)
@@ -109,7 +112,8 @@ func (t *trial) restarting(ctx context.Context) {
 	t.open = append(t.open, t.ask(ctx, t.Request))
 	a := t.await(ctx, t.open[0], has(ids(before.devices)))
 	if t.patient && !has(ids(before.devices))(a) {
-		t.found(sameIDs.fail("called Discover after the agent's restart", orNone(ids(a.devices))+", and before "+orNone(ids(before.devices)),
+		t.found(sameIDs.fail("called Discover after the agent's restart",
+			orNone(ids(a.devices))+", and before "+orNone(ids(before.devices)),
 			"Answer a new agent as the one before it."))
 	}
 	// Registrations because of dropped calls must not be taken for the ones that
@@ -168,10 +172,12 @@ func (t *trial) killing(ctx context.Context) {
 		t.found(killed.fail(did, "it ended "+t.runner.how(), "Remove the dead socket before you listen."))
 		return
 	}
-	f := judgeAgain(killed, did, t.first, m, time.Since(began), true, "Remove the dead socket, listen, and register.")
+	f := judgeAgain(killed, did, t.first, m, time.Since(began), true,
+		"Remove the dead socket, listen, and register.")
 	if f.Level == Pass && t.connect() {
 		if a := t.answerUntil(ctx, answered); t.patient && !answered(a) {
-			f = killed.fail(did, "it has registered, but does not answer", "Remove the dead socket, listen, and only then register.")
+			f = killed.fail(did, "it has registered, but does not answer",
+				"Remove the dead socket, listen, and only then register.")
 		}
 	}
 	t.found(f)
