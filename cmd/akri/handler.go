@@ -74,7 +74,7 @@ with faults can take minutes.
 		Example: `  akri handler test --details 'list: workshop' -- ./inventory
   akri handler test --details @details.yaml --details-bad 'list: [' --details-nothing 'list: empty' -- python3 inventory.py
   akri handler test --details 'list: workshop' --change 'echo saw >>lists/workshop' -- ./inventory
-  akri handler test --directory /tmp/akri --details 'list: workshop'
+  akri handler test --directory /tmp/handlers --details 'list: workshop'
   akri handler test --socket /var/lib/akri/inventory.sock --details 'list: workshop' -o json`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -72,10 +72,10 @@ func (p *program) start() error {
 func (p *program) ended() <-chan struct{} { return p.done }
 
 func (p *program) how() string {
-	how := "with exit status 0"
-	if p.err != nil && !errors.Is(p.err, exec.ErrWaitDelay) {
-		how = "with " + p.err.Error()
+	if p.err == nil || errors.Is(p.err, exec.ErrWaitDelay) {
+		return "with exit status 0"
 	}
+	how := "with " + p.err.Error()
 	if said := p.tail.last(); said != "" {
 		how += fmt.Sprintf("; it said %q", said)
 	}
