@@ -64,7 +64,7 @@ func TestHandlerTest(t *testing.T) {
 		cmd.SetErr(&strings.Builder{})
 		cmd.SetArgs(strings.Fields(quick + "-o json -- " + handler))
 		if err := cmd.Execute(); err != nil {
-			t.Fatal(err)
+			t.Errorf("%v\n%s", err, out.String())
 		}
 		var r trial.Report
 		if err := json.Unmarshal([]byte(out.String()), &r); err != nil || r.Name != "foreign" || r.Count(trial.Pass) < 10 {

@@ -64,7 +64,8 @@ type call struct {
 	changed chan struct{} // closed at the next change
 }
 
-// ask makes a call. It goes on until it is dropped, or the handler ends it.
+// ask makes a call. It goes on until it is dropped, or the handler ends it. Conn is
+// nil if there is no handler to call.
 func ask(ctx context.Context, conn *grpc.ClientConn, req discovery.Request, limits contract.Limits) *call {
 	ctx, cancel := context.WithCancel(ctx)
 	c := &call{cancel: cancel, done: make(chan struct{}), changed: make(chan struct{})}
@@ -88,6 +89,9 @@ func ask(ctx context.Context, conn *grpc.ClientConn, req discovery.Request, limi
 // error is nil if the handler ended the call without one.
 func receive(ctx context.Context, conn *grpc.ClientConn, req discovery.Request, limits contract.Limits,
 	on func(list) bool) error {
+	if conn == nil {
+		return status.Error(codes.Unavailable, "there is no handler to call")
+	}
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true},
 		pb.DiscoveryHandler_Discover_FullMethodName,
 		grpc.ForceCodecV2(contract.RawCodec{}), grpc.MaxCallRecvMsgSize(limits.MessageBytes))

@@ -58,7 +58,7 @@ func (r Report) Count(l Level) int {
 // check is one thing that a trial looks at, and what the protocol asks for.
 type check struct{ name, wants string }
 
-// The checks, in the order in which they are made.
+// The checks.
 var (
 	startsAlone = check{"starts without an agent",
 		"A handler waits for the agent's socket and registers when it appears: nobody starts the two in order."}
@@ -109,13 +109,15 @@ var (
 		"A handler ends soon after SIGTERM. Otherwise its Pod takes 30 s to be deleted or replaced."}
 )
 
-// Checks are the names of all checks, in order.
+func allChecks() []check {
+	return []check{startsAlone, registration, endpoint, firstList, devices, sameIDs, atOnce, listedOnce, wholeLists, staysOpen,
+		badDetails, nothingFound, changes, droppedCall, manyDropped, agentRestart, agentRestartIdle, killed, toldToEnd}
+}
+
+// Checks are the names of all checks, in the order in which they are made.
 func Checks() []string {
 	var names []string
-	for _, c := range []check{startsAlone, registration, endpoint, firstList, devices, listedOnce, sameIDs,
-		wholeLists, staysOpen,
-		atOnce, badDetails, nothingFound, changes, droppedCall, manyDropped, agentRestart, agentRestartIdle,
-		killed, toldToEnd} {
+	for _, c := range allChecks() {
 		names = append(names, c.name)
 	}
 	return names

@@ -71,8 +71,9 @@ func (t *trial) agree(ctx context.Context, one, two *call) (a, b []discovery.Dev
 	return one.now().devices, two.now().devices
 }
 
-// sideBySide makes many calls at once, and judges what all calls have brought.
-func (t *trial) sideBySide(ctx context.Context) {
+// sideBySide makes many calls at once, and judges what all calls have brought. It
+// returns whether a call is answered while another is open.
+func (t *trial) sideBySide(ctx context.Context) bool {
 	var alone, together []answer
 	var calls []*call
 	requests := []discovery.Request{}
@@ -97,7 +98,8 @@ func (t *trial) sideBySide(ctx context.Context) {
 		}
 		together = append(together, c.until(waiting, want))
 	}
-	t.found(judgeAtOnce(alone, together, time.Since(began)))
+	f := judgeAtOnce(alone, together, time.Since(began))
+	t.found(f)
 	for _, c := range calls[:len(t.Others)] {
 		together = append(together, c.now())
 		c.drop()
@@ -107,6 +109,13 @@ func (t *trial) sideBySide(ctx context.Context) {
 	t.found(judgeOnce(all[0]))
 	t.found(judgeWhole(all))
 	t.found(judgeOpen(append(all, together...), t.Watch))
+	if f.Level != Failure || !t.patient {
+		return true
+	}
+	t.drop() // fewer calls may do
+	t.open = append(t.open, t.ask(ctx, t.Request))
+	t.await(ctx, t.open[0], answered)
+	return answered(t.answerUntil(ctx, answered))
 }
 
 // unlikely are details that hardly any handler can take for good.
@@ -128,7 +137,7 @@ func (t *trial) refusals(ctx context.Context) {
 		f := judgeBad(what, a, sure, time.Since(began))
 		f.Got += t.crash(ctx, a)
 		t.found(f)
-		t.revive(ctx)
+		t.revive(ctx, false)
 	}
 	if t.Nothing == nil {
 		t.found(nothingFound.skip("no details were given that find nothing"))

@@ -14,10 +14,10 @@ const dropped = 40
 
 // dropping drops calls, and judges what the handler does then.
 func (t *trial) dropping(ctx context.Context) {
-	last := len(t.open) - 1
+	one := t.ask(ctx, t.Request)
+	t.await(ctx, one, answered)
 	n := t.player.count()
-	t.open[last].drop()
-	t.open = t.open[:last]
+	one.drop()
 	if t.apart != "" {
 		t.found(droppedCall.skip(t.apart))
 	} else {
@@ -49,6 +49,9 @@ func (t *trial) dropping(ctx context.Context) {
 	ok := answered(a) || !t.patient && !a.ended
 	waited := time.Since(began)
 	t.found(judgeUsage(made, before, t.usageAfter(ctx, made, before), ok, waited))
+	if !ok {
+		t.revive(ctx, true)
+	}
 }
 
 // dropMany makes calls, and drops them when they have been answered. It returns
@@ -98,17 +101,13 @@ func (t *trial) usageAfter(ctx context.Context, calls int, before usage) (after 
 // is.
 func (t *trial) restarting(ctx context.Context) {
 	if t.apart != "" {
-		t.found(agentRestart.skip(t.apart))
 		return
 	}
 	const socket = "Watch the agent's socket (inotify, or look every second whether it is another file) and " +
 		"register when it was made anew."
-	before := t.open[0].now()
+	before := t.answers()[0]
 	t.restart(ctx, agentRestart, "ended the agent, with its calls and its socket, and started another", true,
 		"Register again whenever a call was dropped, and until it succeeds. "+socket)
-	if t.conn == nil {
-		return
-	}
 	t.open = append(t.open, t.ask(ctx, t.Request))
 	a := t.await(ctx, t.open[0], has(ids(before.devices)))
 	if t.patient && !has(ids(before.devices))(a) {
@@ -132,8 +131,10 @@ func (t *trial) restarting(ctx context.Context) {
 
 // restart restarts the agent, and judges whether the handler registers again.
 func (t *trial) restart(ctx context.Context, c check, did string, severe bool, change string) {
-	t.hangUp()
+	// In this order: an agent that ends takes no registration from a handler whose
+	// calls it has ended.
 	t.player.stop()
+	t.hangUp()
 	t.pause(ctx)
 	n := t.player.count()
 	if err := t.player.listen(); err != nil {
@@ -152,7 +153,6 @@ func (t *trial) restart(ctx context.Context, c check, did string, severe bool, c
 // killing kills the handler, and starts it again.
 func (t *trial) killing(ctx context.Context) {
 	if t.runner == nil {
-		t.found(killed.skip("somebody else runs the handler"))
 		return
 	}
 	const did = "killed the handler and started it again"

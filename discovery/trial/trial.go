@@ -67,20 +67,36 @@ func (t *trial) run(ctx context.Context) error {
 	if err := t.meet(ctx); err != nil {
 		return err
 	}
-	if t.address == (contract.Address{}) || !t.reach(ctx) {
-		t.end()
-		return nil
-	}
-	if t.lists(ctx) {
-		t.sideBySide(ctx)
-		t.refusals(ctx)
-		t.changing(ctx)
-		t.dropping(ctx)
-		t.restarting(ctx)
-		t.killing(ctx)
+	if t.address != (contract.Address{}) && t.reach(ctx) && t.lists(ctx) && t.sideBySide(ctx) {
+		for _, step := range []func(context.Context){t.refusals, t.changing, t.dropping, t.restarting, t.killing} {
+			if t.conn == nil || ctx.Err() != nil {
+				break // it could not be started again
+			}
+			step(ctx)
+		}
 	}
 	t.end()
+	t.rest()
 	return nil
+}
+
+// rest says which checks were not made, and why.
+func (t *trial) rest() {
+	made := map[string]bool{}
+	for _, f := range t.report.Findings {
+		made[f.Check] = true
+	}
+	for _, c := range allChecks() {
+		switch {
+		case made[c.name]:
+		case t.runner == nil && (c == startsAlone || c == killed || c == toldToEnd):
+			t.found(c.skip("somebody else runs the handler"))
+		case t.apart != "":
+			t.found(c.skip(t.apart))
+		default:
+			t.found(c.skip("not tried, because of what failed before"))
+		}
+	}
 }
 
 // within is ctx with the time that a handler has for what must happen.
@@ -165,13 +181,15 @@ func (t *trial) crash(ctx context.Context, a answer) string {
 	}
 }
 
-// revive starts a program again that has crashed, so that the trial can go on.
-func (t *trial) revive(ctx context.Context) {
-	if t.runner == nil || !t.hasEnded() {
+// revive starts a program again that has crashed or is killed, so that the trial
+// can go on.
+func (t *trial) revive(ctx context.Context, kill bool) {
+	if t.runner == nil || !kill && !t.hasEnded() {
 		return
 	}
 	t.hangUp()
 	n := t.player.count()
+	t.runner.kill()
 	if err := t.start(); err != nil {
 		return // the next call will tell
 	}
