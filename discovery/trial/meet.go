@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/akri-go/akri/internal/contract"
@@ -36,7 +37,8 @@ func (t *trial) meet(ctx context.Context) error {
 		}
 		t.apart = fmt.Sprintf("this trial is not the agent in %s: %v", t.Directory, err)
 		t.found(registration.skip(t.apart))
-		return t.callAt(t.Socket)
+		t.callAt(t.Socket)
+		return nil
 	}
 	if alone != "" {
 		t.found(judgeStart(alone, false, 0))
@@ -54,11 +56,10 @@ func (t *trial) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, min(maxStart, t.Timeout))
 	defer cancel()
 	_ = poll.Until(ctx, "the handler has made its socket", pollInterval, func(context.Context) error {
-		sockets, err := filepath.Glob(filepath.Join(t.Directory, "*.sock"))
-		if err == nil && len(sockets) == 0 && !t.hasEnded() {
+		if len(t.sockets()) == 0 && !t.hasEnded() {
 			return errors.New("not yet")
 		}
-		return err
+		return nil
 	}) // and if not, it may listen later
 }
 
@@ -91,7 +92,8 @@ func (t *trial) introduce(ctx context.Context, wasAlone bool) error {
 			fmt.Sprintf("it has not registered within %s", took(waited)),
 			"Register when the agent's socket appears. Handlers of upstream Akri do not if they have "+
 				"registered once and nobody calls them."))
-		return t.callAt(t.Socket)
+		t.callAt(t.Socket)
+		return nil
 	case t.runner != nil && t.hasEnded():
 		t.running = false
 		t.found(registration.fail("started the handler with an agent there", "it ended "+t.runner.how(),
@@ -102,15 +104,19 @@ func (t *trial) introduce(ctx context.Context, wasAlone bool) error {
 		took(waited)),
 		"Call v0.Registration/RegisterDiscoveryHandler on "+AgentSocket+" in the folder "+
 			"DISCOVERY_HANDLERS_DIRECTORY, until it succeeds."))
-	if sockets, err := filepath.Glob(filepath.Join(t.Directory,
-		"*.sock")); err == nil && len(sockets) == 2 { // the agent's and another
-		for _, path := range sockets {
-			if filepath.Base(path) != AgentSocket {
-				return t.callAt(path)
-			}
-		}
+	if sockets := t.sockets(); len(sockets) == 1 {
+		t.callAt(sockets[0])
 	}
 	return nil
+}
+
+// sockets are those in the folder, without the agent's.
+func (t *trial) sockets() []string {
+	all, err := filepath.Glob(filepath.Join(t.Directory, "*.sock"))
+	if err != nil {
+		return nil // the folder's name is no pattern: nothing to find
+	}
+	return slices.DeleteFunc(all, func(path string) bool { return filepath.Base(path) == AgentSocket })
 }
 
 // introduced notes the first registration.
@@ -123,16 +129,16 @@ func (t *trial) introduced() error {
 		if t.Socket == "" {
 			return nil // the finding says why
 		}
-		return t.callAt(t.Socket)
+		t.callAt(t.Socket)
+		return nil
 	}
 	t.address = a
 	return nil
 }
 
 // callAt has the handler called at a socket that it has not registered.
-func (t *trial) callAt(socket string) error {
+func (t *trial) callAt(socket string) {
 	t.address = contract.Address{Network: "unix", Dial: socket, Dir: filepath.Dir(socket)}
-	return nil
 }
 
 // reach connects to the handler.

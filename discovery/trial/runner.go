@@ -65,6 +65,7 @@ func (p *program) start() error {
 	go func() {
 		defer close(p.done)
 		p.err = p.cmd.Wait()
+		p.signal(syscall.SIGKILL) // what it has left running
 	}()
 	return nil
 }
@@ -88,21 +89,30 @@ func (p *program) signal(s syscall.Signal) {
 }
 
 func (p *program) stop() (inTime bool) {
-	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+		return true
+	default:
+		p.signal(syscall.SIGTERM)
+	}
 	timer := time.NewTimer(endGrace)
 	defer timer.Stop()
 	select {
 	case <-p.done:
-		inTime = true
+		return true
 	case <-timer.C:
+		p.kill()
+		return false
 	}
-	p.kill()
-	return inTime
 }
 
 func (p *program) kill() {
-	p.signal(syscall.SIGKILL)
-	<-p.done
+	select {
+	case <-p.done: // its number may be another's by now
+	default:
+		p.signal(syscall.SIGKILL)
+		<-p.done
+	}
 }
 
 // tail keeps the end of what a program prints.

@@ -24,7 +24,7 @@ func Run(ctx context.Context, s Subject) (Report, error) {
 		return Report{}, err
 	}
 	defer clean()
-	t := &trial{Subject: s, player: newPlayer(s.Directory), limits: contract.DefaultLimits()}
+	t := &trial{Subject: s, stopped: ctx.Err, player: newPlayer(s.Directory), limits: contract.DefaultLimits()}
 	switch {
 	case s.Handler != nil:
 		t.runner = &served{handler: s.Handler, directory: s.Directory}
@@ -43,10 +43,11 @@ func Run(ctx context.Context, s Subject) (Report, error) {
 // trial is the state of a trial. Its steps run one after the other.
 type trial struct {
 	Subject
-	player *player
-	runner runner // nil if somebody else runs the handler
-	limits contract.Limits
-	report Report
+	stopped func() error // nil while the trial is wanted
+	player  *player
+	runner  runner // nil if somebody else runs the handler
+	limits  contract.Limits
+	report  Report
 
 	apart   string // why this process cannot be the agent, "" if it can
 	running bool   // the runner has been started and not stopped
@@ -58,7 +59,12 @@ type trial struct {
 	again   bool    // it registers again when a call was dropped
 }
 
+// found notes a finding. What did not happen because the trial was broken off is
+// none.
 func (t *trial) found(f Finding) {
+	if t.stopped() != nil {
+		return
+	}
 	t.report.Findings = append(t.report.Findings, f)
 	t.Found(f)
 }

@@ -2,6 +2,9 @@ package trial_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/discovery/trial"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
@@ -155,7 +159,32 @@ func TestBrokenOff(t *testing.T) {
 			cancel()
 		}
 	}
-	if _, err := trial.Run(ctx, s); err == nil {
-		t.Error("no error")
+	report, err := trial.Run(ctx, s)
+	if err == nil || report.Count(trial.Failure) > 0 || report.Count(trial.Warning) > 0 {
+		t.Errorf("%v, %+v", err, report)
+	}
+}
+
+// Nothing is left of a program whose processes are several.
+func TestProcessGroup(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pids")
+	p := faulty(t, "")
+	p.Args = []string{"sh", "-c", "sleep 600 & echo $! >>" + file + "; " + p.Args[0]}
+	report, err := trial.Run(t.Context(), subject(p))
+	if err != nil || report.Count(trial.Failure) > 0 {
+		t.Errorf("%v, %+v", err, report)
+	}
+	pids, err := os.ReadFile(file)
+	if err != nil || len(strings.Fields(string(pids))) != 2 { // it was started again once
+		t.Fatalf("%q, %v", pids, err)
+	}
+	for _, pid := range strings.Fields(string(pids)) {
+		eventually.Succeeds(t, 10*time.Second, func(context.Context) error {
+			status, err := os.ReadFile("/proc/" + pid + "/status")
+			if err != nil || strings.Contains(string(status), "State:\tZ") {
+				return nil
+			}
+			return fmt.Errorf("process %s runs", pid)
+		})
 	}
 }

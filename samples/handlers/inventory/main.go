@@ -1,9 +1,7 @@
 // Command inventory is a discovery handler in less than 100 lines, for devices
 // that nothing announces: somebody lists them in a file. For the discoveryDetails
 // "list: workshop" the file workshop.txt has a line for each device, with its id
-// and its properties, such as
-//
-//	saw-1 HOST=10.0.0.7 PORT=502
+// and its properties, such as "saw-1 HOST=10.0.0.7 PORT=502".
 package main
 
 import (
@@ -23,6 +21,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/discovery"
 )
 
@@ -89,6 +88,7 @@ func read(path string) (devices []discovery.Device, err error) {
 func main() {
 	lists := flag.String("lists", "/etc/inventory", "`folder` of the lists")
 	flag.Parse()
+	bounded.Memory(os.Getenv) // the limit of its container
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	opts := append(discovery.OptionsFromEnv(os.Getenv), discovery.WithLogger(slog.Default()))
