@@ -96,9 +96,9 @@ func (h *handlerTest) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&h.details, "details", "", "discoveryDetails that find devices (`text`, or @file)")
 	f.StringArrayVar(&h.others, "details-other", nil,
-		"details that find other devices, asked at the same time; may be given several times")
-	f.StringArrayVar(&h.bad, "details-bad", nil, "details that must be refused; may be given several times")
-	f.StringVar(&h.nothing, "details-nothing", "", "details that are good but find nothing")
+		"details (`text`, or @file) that find other devices, asked at the same time; may be given several times")
+	f.StringArrayVar(&h.bad, "details-bad", nil, "details (`text`, or @file) that must be refused; may be given several times")
+	f.StringVar(&h.nothing, "details-nothing", "", "details (`text`, or @file) that are good but find nothing")
 	f.StringArrayVar(&h.properties, "property", nil,
 		"a discoveryProperty (`name=value`, or name=@file); may be given several times")
 	f.StringVar(&h.credentials, "credentials", "", "take discoveryProperties from this YAML `file` of name: value")
