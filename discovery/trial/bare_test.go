@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -258,6 +259,9 @@ func (b *bare) Discover(m *pb.DiscoverRequest, stream grpc.ServerStreamingServer
 		details = ""
 	}
 	lists := b.lists(details)
+	if b.extra() {
+		lists[len(lists)-1] = append(lists[len(lists)-1], device("extra"))
+	}
 	if b.has("mute") || len(lists[0:]) > 0 && len(strings.Fields(details)) == 0 && b.has("mute-if-empty") {
 		lists = nil
 	}
@@ -280,9 +284,38 @@ func (b *bare) Discover(m *pb.DiscoverRequest, stream grpc.ServerStreamingServer
 	if b.has("ends") {
 		return nil
 	}
+	if err := b.follow(stream, lists); err != nil {
+		return err
+	}
 	<-ctx.Done()
 	if !b.has("does-not-notice") {
 		b.registerAgain()
 	}
 	return ctx.Err()
+}
+
+// extra is the file that stands for one more device.
+func (b *bare) extra() bool {
+	_, err := os.Stat(filepath.Join(b.directory, "extra"))
+	return err == nil
+}
+
+// follow sends the new list when the extra device comes.
+func (b *bare) follow(stream grpc.ServerStreamingServer[pb.DiscoverResponse], lists [][]*pb.Device) error {
+	there := len(lists) > 0 && slices.ContainsFunc(lists[len(lists)-1], func(d *pb.Device) bool { return d.Id == "extra" })
+	for ctx := stream.Context(); len(lists) > 0 && !there && !b.has("misses-changes"); {
+		if b.extra() {
+			whole := append(lists[len(lists)-1], device("extra"))
+			if b.has("sends-new-ones") {
+				whole = whole[len(whole)-1:]
+			}
+			return stream.Send(&pb.DiscoverResponse{Devices: whole})
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package trial_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -128,6 +129,53 @@ func TestFaults(t *testing.T) {
 					t.Log(f)
 				}
 			}
+		})
+	}
+}
+
+// A change reaches every open call as a whole list, whether or not it is known what
+// it must lead to.
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		faults string
+		want   []string
+		level  trial.Level
+		got    string
+	}{
+		{"", []string{"one", "two", "three", "extra"}, trial.Pass, "4 devices"},
+		{"", nil, trial.Pass, "4 devices"},
+		{"sends-new-ones", []string{"one", "two", "three", "extra"}, trial.Failure, `"one", "three", "two" too few`},
+		{"sends-new-ones", nil, trial.Failure, `"one", "three", "two" too few`},
+		{"misses-changes", nil, trial.Failure, `"extra" too few`},
+		{"", []string{"one"}, trial.Failure, "too many"},
+	} {
+		t.Run(fmt.Sprintf("%s %d", test.faults, len(test.want)), func(t *testing.T) {
+			t.Parallel()
+			s := subject(faulty(t, test.faults))
+			dir, err := os.MkdirTemp("/tmp", "akri-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			s.Directory = dir
+			s.Timeout = 3 * time.Second
+			s.Changes = []trial.Change{{What: "plugged one in", Make: func(context.Context) ([]string, error) {
+				return test.want, os.WriteFile(filepath.Join(dir, "extra"), nil, 0o600)
+			}}}
+			ctx, cancel := context.WithCancel(t.Context())
+			var f trial.Finding
+			s.Found = func(found trial.Finding) {
+				if found.Check == "changes" {
+					f = found
+					cancel() // the rest is for other tests
+				}
+			}
+			_, err = trial.Run(ctx, s)
+			if !errors.Is(err, context.Canceled) || f.Level != test.level || !strings.Contains(f.Got, test.got) {
+				t.Errorf("%q, %q: %v, %v; want a %s with %s", test.faults, test.want, f, err, test.level, test.got)
+			}
+			cancel()
 		})
 	}
 }
