@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -132,9 +134,16 @@ func (h *handlerTest) run(cmd *cobra.Command) error {
 	}
 	s.Found = p.found
 	s.Waiting = func(dir string) { fmt.Fprint(cmd.ErrOrStderr(), howToStart(dir)) }
-	report, err := trial.Run(cmd.Context(), s)
-	if cmd.Context().Err() != nil {
+	// A reader that goes must not end this program before it has stopped the
+	// handler.
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGPIPE)
+	defer stop()
+	report, err := trial.Run(ctx, s)
+	switch {
+	case cmd.Context().Err() != nil:
 		return errors.New("interrupted")
+	case ctx.Err() != nil:
+		return errors.New("nobody reads what it prints")
 	}
 	if err != nil && len(report.Findings) == 0 {
 		return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -56,17 +57,26 @@ func (p *program) start() error {
 	p.cmd = exec.Command(p.Args[0], p.Args[1:]...)
 	p.cmd.Env = p.env
 	p.cmd.Stdout, p.cmd.Stderr = p.tail, p.tail
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// It ends with this process, too: Pdeathsig watches the thread that starts it.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p.cmd.WaitDelay = time.Second // for what it has left running, which holds its output
-	if err := p.cmd.Start(); err != nil {
-		return fmt.Errorf("start the handler: %w", err)
-	}
-	p.done = make(chan struct{})
+	started, done := make(chan error), make(chan struct{})
 	go func() {
-		defer close(p.done)
+		defer close(done)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
 		p.err = p.cmd.Wait()
 		p.signal(syscall.SIGKILL) // what it has left running
 	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("start the handler: %w", err)
+	}
+	p.done = done
 	return nil
 }
 
