@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"os/signal"
 	"strings"
@@ -135,15 +136,19 @@ func (h *handlerTest) run(cmd *cobra.Command) error {
 	s.Found = p.found
 	s.Waiting = func(dir string) { fmt.Fprint(cmd.ErrOrStderr(), howToStart(dir)) }
 	// A reader that goes must not end this program before it has stopped the
-	// handler.
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGPIPE)
-	defer stop()
+	// handler: with this, writing fails instead.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
+	defer signal.Stop(pipes)
+	ctx, stop := context.WithCancelCause(cmd.Context())
+	defer stop(nil)
+	p.failed = stop
 	report, err := trial.Run(ctx, s)
 	switch {
 	case cmd.Context().Err() != nil:
 		return errors.New("interrupted")
 	case ctx.Err() != nil:
-		return errors.New("nobody reads what it prints")
+		return context.Cause(ctx)
 	}
 	if err != nil && len(report.Findings) == 0 {
 		return err

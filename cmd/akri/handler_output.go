@@ -16,13 +16,14 @@ import (
 type trialPrinter struct {
 	out    io.Writer
 	format string
+	failed func(error) // is told that a row could not be written
 }
 
 func newTrialPrinter(out io.Writer, format string) (*trialPrinter, error) {
 	if !slices.Contains([]string{"table", "json", "yaml"}, format) {
 		return nil, fmt.Errorf("unknown format %q: choose table, json or yaml", format)
 	}
-	return &trialPrinter{out: out, format: format}, nil
+	return &trialPrinter{out: out, format: format, failed: func(error) {}}, nil
 }
 
 // maxRowRunes keeps a row in the width of most terminals.
@@ -41,7 +42,9 @@ func (p *trialPrinter) found(f trial.Finding) {
 	if len(row) > maxRowRunes {
 		row = append(row[:maxRowRunes-1], '…')
 	}
-	fmt.Fprintln(p.out, string(row))
+	if _, err := fmt.Fprintln(p.out, string(row)); err != nil {
+		p.failed(err)
+	}
 }
 
 // end shows what is to be done, and a summary.
