@@ -1,14 +1,37 @@
 // Package discovery is the SDK for discovery handlers: programs that find the
 // devices of one protocol and tell Akri's agent about them.
 //
-// A [Handler] answers a [Request], which is what one Configuration asks, with
-// reports. A report is the complete list of matching [Device]s. The first
-// report is sent at the start, even if it is empty, and another each time that
-// the list changes. [Serve] does the rest: it listens, registers the handler
-// with the agent of its node, and registers again when the agent restarts.
+// These are the nouns:
+//
+//   - An agent runs on every node of a cluster. It makes what handlers find into
+//     Kubernetes resources, and gives it to containers.
+//   - A Configuration is an object in the cluster. It names a handler, and says in
+//     its discoveryDetails, a text that only the handler understands, which devices
+//     it wants.
+//   - A [Handler] answers a [Request], which is what one Configuration asks, with
+//     reports. Many requests are open at once, for as long as their Configurations
+//     exist.
+//   - A report is the complete list of matching [Device]s. The first report is sent
+//     at the start, even if it is empty, and another each time that the list
+//     changes. A device that is not in the newest report is gone.
+//   - A device's id is its identity: the same device must have the same id each
+//     time, wherever it is plugged in and whatever its address is. What containers
+//     need to use it is in its properties (environment variables), device nodes and
+//     mounts.
+//   - A handler is shared if several nodes can see the same devices, such as network
+//     cameras, and local otherwise.
+//
+// [Serve] does the rest: it listens on a socket in the folder where agent and
+// handlers of a node meet, registers the handler with the agent, sends the reports
+// that differ from the one before, and registers again when the agent restarts.
+//
+// A handler is a type with three methods and a main function of a few lines: see
+// the example. samples/handlers/inventory in this module is a whole one, and
+// docs/write-a-handler.md shows each step from the first line to the cluster.
 //
 // The wire protocol is upstream Akri's v0 protocol, api/discovery/v0. Package
-// discoverytest has the tests that every handler should pass.
+// discoverytest has the tests that every handler should pass; package trial plays
+// the agent for handlers in any language, as `akri handler test` does.
 package discovery
 
 import (

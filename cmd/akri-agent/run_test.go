@@ -13,9 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/akri-go/akri/internal/agent"
-	"github.com/akri-go/akri/internal/agent/hostpath"
 	agentmetrics "github.com/akri-go/akri/internal/agent/metrics"
 	"github.com/akri-go/akri/internal/handlers/setup"
+	"github.com/akri-go/akri/internal/hostpath"
 )
 
 func TestCalled(t *testing.T) {

@@ -1,5 +1,5 @@
 // Command akri is the command-line tool: it runs a local cluster to try Akri
-// on, and shows this machine's devices.
+// on, shows this machine's devices, and tests discovery handlers.
 package main
 
 import (
@@ -31,8 +31,8 @@ func newAkriCommand() *cobra.Command {
 		Short: "Try Akri, check Configurations, look at devices",
 		Long: `akri makes devices into Kubernetes resources. This program shows which devices
 can be found from this machine (USB devices, network cameras, OPC UA servers),
-checks whether a Configuration would be accepted, and makes a local cluster to
-try Akri on. Only the last needs root.
+checks whether a Configuration would be accepted, tests discovery handlers that
+you write, and makes a local cluster to try Akri on. Only the last needs root.
 
 akri completion --help says how to set up completion in your shell.`,
 		Version:       version.String(),
@@ -43,6 +43,7 @@ akri completion --help says how to set up completion in your shell.`,
 		newDevCommand(),
 		newDiscoverCommand(),
 		newCheckCommand(),
+		newHandlerCommand(),
 		newVersionCommand(),
 	)
 	for _, sub := range cmd.Commands() {

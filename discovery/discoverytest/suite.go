@@ -1,22 +1,25 @@
 // Package discoverytest has the tests that every discovery handler should pass.
 //
 // A handler's author writes a [Harness], which sets up a [Fixture]: a handler
-// with devices that can be unplugged. A test then calls [Run]. The suite calls
-// the handler in the same process, and again through [discovery.Serve] over a
-// socket.
+// with devices that can be unplugged. A test then calls [Run]. It tests what
+// [discovery.Handler] asks for in this process, and then makes a trial (package
+// trial): it serves the handler, plays the agent for it, and reports each finding.
+//
+// [Check] makes a trial alone, of any handler: a program that is started, written
+// in any language, or one that runs already.
 package discoverytest
 
 import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/discovery/trial"
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
@@ -46,32 +49,16 @@ type Fixture struct {
 
 // Run tests the handlers that the harness sets up.
 func Run(t *testing.T, h Harness) {
-	t.Run("in process", func(t *testing.T) {
-		run(t, func(t *testing.T) Fixture { return h(t) })
-	})
-	t.Run("served", func(t *testing.T) {
-		run(t, func(t *testing.T) Fixture {
-			f := h(t)
-			f.Handler = serve(t, f.Handler)
-			return f
-		})
-	})
-}
-
-func run(t *testing.T, h Harness) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, f Fixture)
 	}{
-		{"Name", testName},
-		{"FirstReport", testFirstReport},
-		{"FirstReportOfNothing", testNothing},
 		{"Changes", testChanges},
 		{"Invalid", testInvalid},
 		{"EndsWithContext", testEndsWithContext},
 		{"EndsWhenReportFails", testReportFails},
 		{"Concurrent", testConcurrent},
-		{"AskedAgain", testAskedAgain},
+		{"Trial", testTrial},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			leaktest.Check(t) // after the cleanups of the harness
@@ -84,31 +71,46 @@ func run(t *testing.T, h Harness) {
 	}
 }
 
-func testName(t *testing.T, f Fixture) {
-	name, shared := f.Handler.Name(), f.Handler.Shared()
-	if name == "" || len(name) > 63 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
-		t.Errorf("the name %q is not valid: want 1 to 63 letters, digits and -_.", name)
-	}
-	if f.Handler.Name() != name || f.Handler.Shared() != shared {
-		t.Error("Name and Shared must return the same each time")
-	}
-}
-
-func testFirstReport(t *testing.T, f Fixture) {
-	a := ask(t, f.Handler, f.Request)
-	a.wait(f.Present)
-	for _, d := range a.list() {
-		if d.ID == "" {
-			t.Error("a device has no id")
+// Check makes a trial, and reports its findings: failures and warnings fail the
+// test, the rest is logged.
+func Check(t testing.TB, s trial.Subject) trial.Report {
+	t.Helper()
+	report, err := trial.Run(t.Context(), s)
+	for _, f := range report.Findings {
+		if f.Level == trial.Failure || f.Level == trial.Warning {
+			t.Error(f)
+		} else {
+			t.Log(f)
 		}
 	}
+	if err != nil {
+		t.Error(err)
+	}
+	return report
 }
 
-func testNothing(t *testing.T, f Fixture) {
-	if f.Nothing == nil {
-		t.Skip("the fixture has no such request")
+func testTrial(t *testing.T, f Fixture) {
+	var changes []trial.Change
+	for range 3 {
+		for _, c := range []struct {
+			what string
+			make func() []string
+		}{{"unplugged a device", f.Unplug}, {"plugged it in", f.Plug}} {
+			changes = append(changes, trial.Change{What: c.what, Make: func(context.Context) ([]string, error) {
+				return append([]string{}, c.make()...), nil // nil would be unknown
+			}})
+		}
 	}
-	ask(t, f.Handler, *f.Nothing).wait(nil)
+	Check(t, trial.Subject{
+		Handler: f.Handler,
+		Request: f.Request,
+		Present: f.Present,
+		Bad:     append([]discovery.Request{f.Invalid}, f.AlsoInvalid...),
+		Nothing: f.Nothing,
+		Changes: changes,
+		Calls:   50,
+		Watch:   -1, // changes are made on purpose
+	})
 }
 
 func testChanges(t *testing.T, f Fixture) {
@@ -188,15 +190,6 @@ func testConcurrent(t *testing.T, f Fixture) {
 	want := f.Plug()
 	for _, a := range all[25:] {
 		a.wait(want)
-	}
-}
-
-func testAskedAgain(t *testing.T, f Fixture) {
-	for range 5 {
-		a := ask(t, f.Handler, f.Request)
-		a.wait(f.Present)
-		a.cancel()
-		a.ended()
 	}
 }
 
@@ -299,12 +292,6 @@ func (a *answer) ended() error {
 		a.t.Fatalf("Discover has not returned within %s", waitTimeout)
 		return nil
 	}
-}
-
-func (a *answer) list() []discovery.Device {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.devices
 }
 
 func (a *answer) count() int {

@@ -32,7 +32,6 @@ import (
 	"github.com/akri-go/akri/internal/agent/deviceplugin"
 	"github.com/akri-go/akri/internal/agent/events"
 	"github.com/akri-go/akri/internal/agent/heartbeat"
-	"github.com/akri-go/akri/internal/agent/hostpath"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/kubeclient"
 	"github.com/akri-go/akri/internal/agent/ledger"
@@ -43,6 +42,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/reach"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/agent/requests"
+	"github.com/akri-go/akri/internal/hostpath"
 	"github.com/akri-go/akri/internal/probes"
 )
 

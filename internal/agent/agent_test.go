@@ -13,10 +13,10 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/checkpoint/checkpointtest"
-	"github.com/akri-go/akri/internal/agent/hostpath"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/agent/requests"
+	"github.com/akri-go/akri/internal/hostpath"
 )
 
 type nobody struct{}

@@ -38,6 +38,10 @@ func TestRules(t *testing.T) {
 			From: []string{"./internal/handlers/...", "./discovery/...", "./bounded/..."},
 			Not:  []string{agent, controller},
 		}},
+		{name: "the SDK and its trials link nothing of tests", Rule: Rule{
+			From: []string{"./discovery", "./discovery/trial", "./internal/contract"},
+			Not:  []string{"testing", "./internal/leaktest", "./internal/peers", "./discovery/discoverytest"},
+		}},
 		{name: "the SDK knows no handler", Rule: Rule{
 			From: []string{"./discovery/...", "./bounded/..."}, Not: []string{"./internal/handlers/..."},
 		}},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/registry"
+	"github.com/akri-go/akri/internal/contract"
 )
 
 // DefaultBudgetBytes is about how many bytes the lists of all handlers may
@@ -46,7 +47,7 @@ func admit(budget int, held []holding, handler, endpoint string, want int) error
 
 func sizeOf(devices []discovery.Device) (bytes int) {
 	for _, d := range devices {
-		bytes += registry.Size(d)
+		bytes += contract.Size(d)
 	}
 	return bytes
 }
@@ -62,7 +63,7 @@ func (v *Inventory) held(c *configuration, endpoint string) (held []holding) {
 		missing := 0
 		for _, k := range other.known {
 			if k.Missing {
-				missing += registry.Size(k.Reported)
+				missing += contract.Size(k.Reported)
 			}
 		}
 		if missing > 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/registry"
+	"github.com/akri-go/akri/internal/contract"
 	"github.com/akri-go/akri/internal/logging"
 )
 
@@ -214,7 +215,7 @@ func (v *Inventory) plan(c *configuration) {
 		Taken:         c.taken,
 		Now:           time.Now(),
 		Up:            up,
-		Limit:         registry.DefaultLimits().Devices,
+		Limit:         contract.DefaultLimits().Devices,
 	})
 	for _, endpoint := range out.Expired {
 		delete(c.lists, endpoint)

@@ -21,6 +21,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/checkpoint/checkpointtest"
 	"github.com/akri-go/akri/internal/agent/registry"
+	"github.com/akri-go/akri/internal/contract"
 )
 
 // recorder notes what an inventory hands on.
@@ -253,7 +254,7 @@ func TestHandlerThatMoves(t *testing.T) {
 // lists that nobody stands by give way.
 func TestBudget(t *testing.T) {
 	v, r, _ := start(t, nil, "")
-	v.opts.BudgetBytes = 40 * registry.Size(devices("00")[0]) // ten devices for one handler
+	v.opts.BudgetBytes = 40 * contract.Size(devices("00")[0]) // ten devices for one handler
 	ask(v, "q")
 	list := func(n int) (ids []string) {
 		for i := range n {

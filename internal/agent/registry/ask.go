@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/akri-go/akri/internal/contract"
 )
 
 // Ask sends a request to all handlers of its name, now and whenever one
@@ -55,7 +57,7 @@ func (r *Registry) nobody(req *request) {
 	r.mail.failed(Failure{
 		Configuration: req.Configuration,
 		RequestID:     req.id,
-		Err:           fmt.Errorf("no discovery handler %s is registered on this node: does its Pod run here?", show(req.Handler)),
+		Err:           fmt.Errorf("no discovery handler %s is registered on this node: does its Pod run here?", contract.Show(req.Handler)),
 	})
 }
 

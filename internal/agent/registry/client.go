@@ -21,6 +21,7 @@ import (
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/discovery/wire"
+	"github.com/akri-go/akri/internal/contract"
 	"github.com/akri-go/akri/internal/unixsock"
 )
 
@@ -47,7 +48,7 @@ var errEnded = errors.New("the handler ended its answer without saying why")
 // builtin is a handler in this process.
 type builtin struct {
 	handler discovery.Handler
-	rules   rules
+	rules   contract.Rules
 }
 
 func (b builtin) ask(ctx context.Context, req discovery.Request, _ int, on func([]discovery.Device, error, error)) error {
@@ -70,8 +71,8 @@ func (builtin) close()                      {}
 
 // remote is a handler behind an address. All its streams share a connection.
 type remote struct {
-	address address
-	rules   rules
+	address contract.Address
+	rules   contract.Rules
 	// inTurn calls do while nobody else does, and returns when the observer has
 	// the result: only one decoded report exists at a time.
 	inTurn func(ctx context.Context, do func()) error
@@ -91,7 +92,7 @@ func (r *remote) ask(ctx context.Context, req discovery.Request, limit int, on f
 		return err
 	}
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, pb.DiscoveryHandler_Discover_FullMethodName,
-		grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(limit))
+		grpc.ForceCodecV2(contract.RawCodec{}), grpc.MaxCallRecvMsgSize(limit))
 	if err != nil {
 		return r.meaning(err)
 	}
@@ -121,11 +122,11 @@ func (r *remote) meaning(err error) error {
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.InvalidArgument:
-		return discovery.Invalid("%s", words(s.Message()))
+		return discovery.Invalid("%s", contract.Words(s.Message()))
 	case codes.ResourceExhausted:
 		return errTooLarge
 	case codes.Unimplemented:
-		return fmt.Errorf("it does not speak the v0 discovery protocol: %s", words(s.Message()))
+		return fmt.Errorf("it does not speak the v0 discovery protocol: %s", contract.Words(s.Message()))
 	case codes.Unavailable:
 		if dialed := r.dialed.Load(); dialed != nil {
 			return unreachable{*dialed}
@@ -134,7 +135,7 @@ func (r *remote) meaning(err error) error {
 			return errors.New("the connection was lost")
 		}
 	}
-	return errors.New(words(s.Message()))
+	return errors.New(contract.Words(s.Message()))
 }
 
 // connection returns one that is not known to be broken.
@@ -176,7 +177,7 @@ const connectTimeout = 10 * time.Second
 
 // dial is the dialer of gRPC connections.
 func (r *remote) dial(ctx context.Context, _ string) (net.Conn, error) {
-	conn, err := r.address.connect(ctx)
+	conn, err := connect(ctx, r.address)
 	if err != nil {
 		r.dialed.Store(&err)
 		return nil, err
@@ -185,20 +186,20 @@ func (r *remote) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return conn, nil
 }
 
-func (a address) connect(ctx context.Context) (net.Conn, error) {
+func connect(ctx context.Context, a contract.Address) (net.Conn, error) {
 	dialer := net.Dialer{
 		Timeout: connectTimeout,
 		// A peer that vanished is noticed after 30 s.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3},
 	}
-	if a.network == "unix" {
-		return unixsock.Dial(ctx, &dialer, a.dir, a.dial)
+	if a.Network == "unix" {
+		return unixsock.Dial(ctx, &dialer, a.Dir, a.Dial)
 	}
-	return dialer.DialContext(ctx, a.network, a.dial)
+	return dialer.DialContext(ctx, a.Network, a.Dial)
 }
 
 func (r *remote) check(ctx context.Context) error {
-	conn, err := r.address.connect(ctx)
+	conn, err := connect(ctx, r.address)
 	if err != nil {
 		return err
 	}

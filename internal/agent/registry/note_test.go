@@ -9,6 +9,7 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/contract"
 )
 
 // explainer notes what it leaves out.
@@ -33,7 +34,7 @@ func TestNotes(t *testing.T) {
 		{[]string{"a"}, "", ""},
 		{[]string{"a"}, "left /dev/sda out", "left /dev/sda out"},
 		{[]string{"a", "a"}, "left\n/dev/sda out", `device "a": is listed more than once, the first counts; left /dev/sda out`},
-		{nil, strings.Repeat("x", 2*maxErrorBytes), strings.Repeat("x", maxErrorBytes-3) + "…"},
+		{nil, strings.Repeat("x", 2*contract.MaxWordsBytes), strings.Repeat("x", contract.MaxWordsBytes-3) + "…"},
 	} {
 		m := &pb.DiscoverResponse{Note: tt.note}
 		var devices []discovery.Device

@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+
+	"github.com/akri-go/akri/internal/contract"
 )
 
 // process is who is at the other end of a socket, as the kernel says. Ids are
@@ -52,10 +54,10 @@ func admitName(p process, name string, uids map[string][]int) error {
 	case !ok, slices.Contains(allowed, p.uid):
 		return nil
 	case len(allowed) == 0:
-		return fmt.Errorf("no process may register a handler %s on this node (agent.handlerUIDs); use another name", show(name))
+		return fmt.Errorf("no process may register a handler %s on this node (agent.handlerUIDs); use another name", contract.Show(name))
 	}
 	return fmt.Errorf("user %d may not register a handler %s on this node, only %s may (agent.handlerUIDs); "+
-		"run the handler as such a user (runAsUser) or change the value", p.uid, show(name), users(allowed))
+		"run the handler as such a user (runAsUser) or change the value", p.uid, contract.Show(name), users(allowed))
 }
 
 func users(uids []int) string {

@@ -19,8 +19,14 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/contract"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/internal/unixsock"
+)
+
+const (
+	uds     = pb.RegisterDiscoveryHandlerRequest_UDS
+	network = pb.RegisterDiscoveryHandlerRequest_NETWORK
 )
 
 const echoDetails = "descriptions: [one, two]"
@@ -193,7 +199,7 @@ func TestEndpointThatIsALink(t *testing.T) {
 	}
 	a := startAgent(t, dir, nil)
 	a.Ask(requestOf("c", "h", ""))
-	if err := a.add(&endpoint{name: "h", id: link, client: a.remote(address{network: "unix", dial: link, dir: dir}), grace: socketGrace}); err != nil {
+	if err := a.add(&endpoint{name: "h", id: link, client: a.remote(contract.Address{Network: "unix", Dial: link, Dir: dir}), grace: socketGrace}); err != nil {
 		t.Fatal(err)
 	}
 	a.o.failure(t, "c", link, "is not a socket")

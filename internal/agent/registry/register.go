@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/akri-go/akri/internal/contract"
 )
 
 var (
@@ -58,9 +60,9 @@ func (r *Registry) tryAdd(e *endpoint, dead []*endpoint) error {
 		r.handlers[e.name] = h
 	case h.shared != e.shared:
 		return fmt.Errorf("%w: handlers of the name %s are registered with shared=%t, this one has shared=%t; "+
-			"stop them or use another name", errMixed, show(e.name), h.shared, e.shared)
+			"stop them or use another name", errMixed, contract.Show(e.name), h.shared, e.shared)
 	case len(h.endpoints) >= r.rules.Endpoints:
-		return fmt.Errorf("%w: %d endpoints of the name %s", errFull, len(h.endpoints), show(e.name))
+		return fmt.Errorf("%w: %d endpoints of the name %s", errFull, len(h.endpoints), contract.Show(e.name))
 	}
 	r.registrations++
 	e.registration = r.registrations

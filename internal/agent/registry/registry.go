@@ -12,12 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/agent/hostpath"
+	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/internal/hostpath"
 	"github.com/akri-go/akri/internal/logging"
 )
 
 // Socket is the name of the agent's socket in the directory of the handlers.
-const Socket = "agent-registration.sock"
+const Socket = contract.AgentSocket
 
 // How long an endpoint that cannot be reached stays registered. A socket that is
 // gone or refuses has no process behind it; a network may come back.
@@ -35,11 +36,11 @@ type Options struct {
 	Observer Observer
 	// Logger may be nil.
 	Logger *slog.Logger
-	// Limits that are 0 are those of [DefaultLimits].
-	Limits Limits
+	// Limits that are 0 are those of [contract.DefaultLimits].
+	Limits contract.Limits
 	// HostPaths judge mounts and device nodes; nil means [hostpath.New] with no
 	// options.
-	HostPaths HostPaths
+	HostPaths contract.HostPaths
 	// SocketGID is the group that owns Dir. Its members may register handlers,
 	// as may root and the agent's own user.
 	SocketGID int
@@ -61,7 +62,7 @@ type Options struct {
 type Registry struct {
 	opts  Options
 	log   *slog.Logger
-	rules rules
+	rules contract.Rules
 	mail  *mailbox
 
 	// touched says that the folder has changed, refused that a socket in it
@@ -135,7 +136,7 @@ func New(o Options) (*Registry, error) {
 	return &Registry{
 		opts:     o,
 		log:      o.Logger,
-		rules:    rules{Limits: o.Limits.orDefault(), paths: o.HostPaths},
+		rules:    contract.Rules{Limits: o.Limits.OrDefault(), Paths: o.HostPaths},
 		mail:     newMailbox(),
 		touched:  make(chan struct{}, 1),
 		refused:  make(chan struct{}, 1),
@@ -268,7 +269,7 @@ func (r *Registry) remove(e *endpoint) {
 }
 
 // remote returns a client for an address.
-func (r *Registry) remote(a address) *remote {
+func (r *Registry) remote(a contract.Address) *remote {
 	return &remote{address: a, rules: r.rules, inTurn: func(ctx context.Context, do func()) error {
 		select {
 		case r.turn <- struct{}{}:

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/contract"
 )
 
 // What all handlers together may make the agent hold is bounded. One rule shares
@@ -23,26 +23,6 @@ const (
 	// room.
 	firstMessageBytes = 16 << 10
 )
-
-// Size returns about how many bytes of memory a device takes.
-func Size(d discovery.Device) int {
-	const (
-		deviceBytes   = 160 // the device itself, its map, its allocations
-		propertyBytes = 64  // two strings in a map
-		itemBytes     = 56  // of a list
-	)
-	n := deviceBytes + len(d.ID)
-	for key, value := range d.Properties {
-		n += propertyBytes + len(key) + len(value)
-	}
-	for _, m := range d.Mounts {
-		n += itemBytes + len(m.ContainerPath) + len(m.HostPath)
-	}
-	for _, s := range d.DeviceSpecs {
-		n += itemBytes + len(s.ContainerPath) + len(s.HostPath) + len(s.Permissions)
-	}
-	return n
-}
 
 // errTooLarge says that a message was larger than the call allowed.
 var errTooLarge = errors.New("the report is larger than is allowed")
@@ -68,7 +48,7 @@ func (r *Registry) take(name string, n int, kept func(share int) int) error {
 	may -= kept(may)
 	if r.inFlight[name]+n > may {
 		return fmt.Errorf("handlers of the name %s may have %d bytes in flight to this agent, and need %d more than the %d that they have: "+
-			"have them report less, or to fewer Configurations, or run fewer of them", show(name), may, n, r.inFlight[name])
+			"have them report less, or to fewer Configurations, or run fewer of them", contract.Show(name), may, n, r.inFlight[name])
 	}
 	r.inFlight[name] += n
 	return nil

@@ -17,12 +17,12 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/contract"
 	"github.com/akri-go/akri/internal/unixsock"
 )
 
 const (
 	maxRegistrationBytes = 16 << 10 // bytes
-	maxHandlerNameBytes  = 253      // bytes
 	refusalInterval      = time.Minute
 )
 
@@ -161,19 +161,19 @@ func (g *registrar) RegisterDiscoveryHandler(ctx context.Context, m *pb.Register
 	if err := g.registry.admit(who); err != nil {
 		return nil, g.refuse(who, m, codes.PermissionDenied, err)
 	}
-	if name := m.GetName(); name == "" || len(name) > maxHandlerNameBytes || !printable(name) {
+	if name := m.GetName(); name == "" || len(name) > contract.MaxHandlerNameBytes || !contract.Printable(name) {
 		return nil, g.refuse(who, m, codes.InvalidArgument,
-			fmt.Errorf("name %s: want 1 to %d printable characters", show(name), maxHandlerNameBytes))
+			fmt.Errorf("name %s: want 1 to %d printable characters", contract.Show(name), contract.MaxHandlerNameBytes))
 	}
 	if err := admitName(who, m.GetName(), g.registry.opts.HandlerUIDs); err != nil {
 		return nil, g.refuse(who, m, codes.PermissionDenied, err)
 	}
-	address, err := parseAddress(m.GetEndpointType(), m.GetEndpoint(), g.registry.opts.Dir)
+	address, err := contract.ParseAddress(m.GetEndpointType(), m.GetEndpoint(), g.registry.opts.Dir)
 	if err != nil {
 		return nil, g.refuse(who, m, codes.InvalidArgument, err)
 	}
 	patience := networkGrace
-	if address.network == "unix" {
+	if address.Network == "unix" {
 		patience = socketGrace
 	}
 	err = g.registry.add(&endpoint{
@@ -195,7 +195,7 @@ func (g *registrar) RegisterDiscoveryHandler(ctx context.Context, m *pb.Register
 // refuse reports a refusal and returns the error to answer with.
 func (g *registrar) refuse(who process, m *pb.RegisterDiscoveryHandlerRequest, code codes.Code, err error) error {
 	refusal := Refusal{
-		Handler: show(m.GetName()), Endpoint: show(m.GetEndpoint()),
+		Handler: contract.Show(m.GetName()), Endpoint: contract.Show(m.GetEndpoint()),
 		PID: who.pid, UID: who.uid, GID: who.gid, Reason: reasons[code], Err: err,
 	}
 	refusal.Repeated = !g.told.news(refusal)

@@ -3,36 +3,12 @@ package registry
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
-	"unicode"
 
-	"github.com/akri-go/akri/internal/shorten"
+	"github.com/akri-go/akri/internal/contract"
 )
 
-const (
-	maxShownBytes = 64  // bytes of an id or a path in a text
-	maxReasons    = 5   // of refused devices that a text names
-	maxErrorBytes = 512 // bytes of a handler's own words
-)
-
-// show quotes text from outside, its beginning at least.
-func show(s string) string {
-	if len(s) > maxShownBytes {
-		s = shorten.Text(s, maxShownBytes)
-	}
-	return strconv.Quote(s)
-}
-
-// words turns what a handler said into one printable line of bounded length.
-func words(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, shorten.Text(s, maxErrorBytes))
-}
+const maxReasons = 5 // of refused devices that a text names
 
 // refusals are reasons why devices were left out.
 type refusals struct {
@@ -66,7 +42,7 @@ func noted(refused error, note string) error {
 	case note == "":
 		return refused
 	case refused == nil:
-		return errors.New(words(note))
+		return errors.New(contract.Words(note))
 	}
-	return fmt.Errorf("%w; %s", refused, words(note))
+	return fmt.Errorf("%w; %s", refused, contract.Words(note))
 }

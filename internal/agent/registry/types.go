@@ -4,7 +4,7 @@
 // or, for a handler built into the agent, a Go value. A [Request] is what one
 // Configuration asks all endpoints of a name. Each endpoint answers with a stream
 // of [Report]s; a report is the complete list of devices that it sees now. What a
-// handler sends is checked against [Limits] before anybody else sees it.
+// handler sends is checked against [contract.Limits] before anybody else sees it.
 //
 // The registry keeps no devices. It passes reports to an [Observer], in order for
 // each request and endpoint.

@@ -9,15 +9,16 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/agent/hostpath"
+	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/internal/hostpath"
 )
 
-func testRules() rules {
+func testRules() contract.Rules {
 	paths, err := hostpath.New(hostpath.Options{Mounts: []string{"/srv"}, Root: "/nowhere"})
 	if err != nil {
 		panic(err)
 	}
-	return rules{Limits: DefaultLimits(), paths: paths}
+	return contract.Rules{Limits: contract.DefaultLimits(), Paths: paths}
 }
 
 func mount(host, container string) discovery.Device {

@@ -1,4 +1,4 @@
-package registry
+package contract
 
 import (
 	"strings"
@@ -56,7 +56,7 @@ func TestParseAddress(t *testing.T) {
 		{network, "/var/lib/akri/udev.sock", ""},
 		{7, "/var/lib/akri/udev.sock", ""},
 	} {
-		a, err := parseAddress(test.kind, test.endpoint, "/var/lib/akri")
+		a, err := ParseAddress(test.kind, test.endpoint, "/var/lib/akri")
 		switch {
 		case test.want == "" && err == nil:
 			t.Errorf("%v %q was accepted as %s", test.kind, test.endpoint, a)
@@ -72,60 +72,19 @@ func FuzzParseAddress(f *testing.F) {
 	f.Add(int32(0), "/var/lib/akri/udev.sock")
 	f.Add(int32(1), "http://[fd00::7%25eth0]:10000")
 	f.Fuzz(func(t *testing.T, kind int32, endpoint string) {
-		a, err := parseAddress(pb.RegisterDiscoveryHandlerRequest_EndpointType(kind), endpoint, "/var/lib/akri")
+		a, err := ParseAddress(pb.RegisterDiscoveryHandlerRequest_EndpointType(kind), endpoint, "/var/lib/akri")
 		if err != nil {
 			if len(err.Error()) > 1024 {
 				t.Errorf("a text of %d bytes", len(err.Error()))
 			}
 			return
 		}
-		if a.network == "unix" && (!strings.HasPrefix(a.dial, "/var/lib/akri/") || strings.Contains(a.dial, "/../")) {
-			t.Errorf("%q leads to %q", endpoint, a.dial)
+		if a.Network == "unix" && (!strings.HasPrefix(a.Dial, "/var/lib/akri/") || strings.Contains(a.Dial, "/../")) {
+			t.Errorf("%q leads to %q", endpoint, a.Dial)
 		}
-		again, err := parseAddress(pb.RegisterDiscoveryHandlerRequest_EndpointType(kind), a.String(), "/var/lib/akri")
+		again, err := ParseAddress(pb.RegisterDiscoveryHandlerRequest_EndpointType(kind), a.String(), "/var/lib/akri")
 		if err != nil || again != a {
 			t.Errorf("%q became %q, which becomes %q, %v", endpoint, a, again, err)
 		}
 	})
-}
-
-func TestAdmit(t *testing.T) {
-	for _, test := range []struct {
-		name string
-		who  process
-		want bool
-	}{
-		{"root", process{uid: 0, gid: 0}, true},
-		{"a user given", process{uid: 7, gid: 7}, true},
-		{"the group", process{uid: 8, gid: 100}, true},
-		{"the group, supplementary", process{uid: 8, gid: 8, groups: []int{3, 100}}, true},
-		{"another", process{uid: 8, gid: 8, groups: []int{0, 3}}, false},
-		{"root's group", process{uid: 8, gid: 0}, false},
-		{"unknown", process{err: errFull}, false},
-	} {
-		if err := admit(test.who, []int{7}, 100); (err == nil) != test.want {
-			t.Errorf("%s: %v", test.name, err)
-		}
-	}
-}
-
-func TestBound(t *testing.T) {
-	uids := map[string][]int{"udev": {65532, 7}, "nobody": {}}
-	for _, test := range []struct {
-		name string
-		uid  int
-		says string
-	}{
-		{"udev", 65532, ""},
-		{"udev", 7, ""},
-		{"udev", 0, "user 0 may not register a handler \"udev\" on this node, only user 65532, user 7 may (agent.handlerUIDs)"},
-		{"nobody", 0, "no process may"},
-		{"Udev", 3, ""},
-		{"other", 3, ""},
-	} {
-		err := admitName(process{uid: test.uid}, test.name, uids)
-		if (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
-			t.Errorf("%s as %d: %v, want %q", test.name, test.uid, err, test.says)
-		}
-	}
 }

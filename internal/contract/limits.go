@@ -1,4 +1,4 @@
-package registry
+package contract
 
 // Limits bound what handlers may make the agent hold.
 type Limits struct {
@@ -45,8 +45,8 @@ func DefaultLimits() Limits {
 	}
 }
 
-// orDefault replaces zeros.
-func (l Limits) orDefault() Limits {
+// OrDefault replaces zeros.
+func (l Limits) OrDefault() Limits {
 	d := DefaultLimits()
 	for _, pair := range []struct{ value, fallback *int }{
 		{&l.Devices, &d.Devices}, {&l.MessageBytes, &d.MessageBytes},

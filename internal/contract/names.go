@@ -1,4 +1,4 @@
-package registry
+package contract
 
 import "strings"
 
@@ -39,9 +39,9 @@ func steeringEnds() []string {
 	return []string{"_PROXY", "_OPTIONS", "_OPTS", "_PRELOAD", "_CA_BUNDLE"}
 }
 
-// steers tells whether a variable of this name steers programs, and which part of
+// Steers tells whether a variable of this name steers programs, and which part of
 // the name says so.
-func steers(name string) (by string, ok bool) {
+func Steers(name string) (by string, ok bool) {
 	name = strings.ToUpper(name)
 	for _, whole := range steeringNames() {
 		if name == whole {

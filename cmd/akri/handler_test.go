@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/akri-go/akri/discovery/trial"
+)
+
+// A handler that does not use our SDK is tested from the shell.
+func TestHandlerTest(t *testing.T) {
+	foreign := filepath.Join(t.TempDir(), "foreignhandler")
+	if out, err := exec.Command("go", "build", "-o", foreign, "github.com/akri-go/akri/test/foreignhandler").CombinedOutput(); err != nil {
+		t.Fatalf("build the foreign handler: %v\n%s", err, out)
+	}
+	file := filepath.Join(t.TempDir(), "details")
+	if err := os.WriteFile(file, []byte("any"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	handler := foreign + " -devices one,two -retry 50ms"
+	quick := "handler test --timeout 3s --watch 50ms "
+	for _, c := range []struct {
+		name, args string
+		code       int
+		says       []string
+	}{
+		{"good", quick + "--details @" + file + " --name foreign --shared=false -- " + handler, 0, []string{
+			"pass      first list               2 devices after",
+			"pass      killed and started       it registered again after",
+			"WARNING   agent restarts, idle     it has not registered again within 3s\n",
+			"\nWARNING: bad details\n  done    called Discover with the details",
+			"19 findings: 15 passed, 2 warnings, 0 failures, 2 skipped",
+		}},
+		{"another name", quick + "--name other --shared -- " + handler, 1, []string{
+			`FAILURE   registration             "foreign", local devices`, `  change  Register as "other", or ask for "foreign"`, "1 failure",
+		}},
+		{"a program that ends", quick + "-- /bin/false", 1, []string{"it ended with exit status 1", "2 failures"}},
+		{"no program", quick + "-- /no/such/program", 1, []string{"start the handler", "no such file"}},
+		{"a change that is none", quick + "--change true -- " + handler, 0, []string{"WARNING   changes                  no list differed"}},
+		{"a change that fails", quick + "--change false -- " + handler, 0, []string{"skipped   changes                  ran false: exit status 1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			code, said := run(strings.Fields(c.args)...)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			for _, want := range c.says {
+				if !strings.Contains(said, want) {
+					t.Errorf("no %q in\n%s", want, said)
+				}
+			}
+		})
+	}
+	t.Run("json", func(t *testing.T) {
+		t.Parallel()
+		cmd := newAkriCommand()
+		var out strings.Builder
+		cmd.SetOut(&out)
+		cmd.SetErr(&strings.Builder{})
+		cmd.SetArgs(strings.Fields(quick + "-o json -- " + handler))
+		if err := cmd.Execute(); err != nil {
+			t.Errorf("%v\n%s", err, out.String())
+		}
+		var r trial.Report
+		if err := json.Unmarshal([]byte(out.String()), &r); err != nil || r.Name != "foreign" || r.Count(trial.Pass) < 10 {
+			t.Errorf("%v\n%s", err, out.String())
+		}
+	})
+}
+
+func TestWrap(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "one": "one", "one two three": "one two|three", "one twoooooooooooo": "one|twoooooooooooo", "aaaa bbbb cc": "aaaa bbbb|cc",
+	} {
+		if got := wrap(text, 9, "|"); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
