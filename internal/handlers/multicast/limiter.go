@@ -70,3 +70,13 @@ func (l *Limiter) forget(now time.Time) {
 		}
 	}
 }
+
+// Source is whom a message counts for: of IPv6, the network of a machine, which
+// can have any number of addresses in it.
+func Source(a netip.Addr) netip.Addr {
+	if a = a.WithZone(""); a.Is6() && !a.IsLinkLocalUnicast() {
+		p, _ := a.Prefix(64)
+		return p.Addr()
+	}
+	return a
+}
