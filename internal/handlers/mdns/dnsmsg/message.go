@@ -36,8 +36,10 @@ const (
 	maskRcode    = 0xf
 )
 
-// ErrQuestion is what [Parse] returns for a message that is no answer.
-var ErrQuestion = errors.New("a question, not an answer")
+// IsAnswer tells whether a message is an answer, as far as its first bytes say.
+func IsAnswer(msg []byte) bool {
+	return len(msg) >= headerBytes && binary.BigEndian.Uint16(msg[2:])&bitResponse != 0
+}
 
 // Record is a record of one of the types above.
 type Record struct {
@@ -64,7 +66,7 @@ func Parse(msg []byte) ([]Record, error) {
 	}
 	bits := binary.BigEndian.Uint16(msg[2:])
 	if bits&bitResponse == 0 {
-		return nil, ErrQuestion
+		return nil, errors.New("a question, not an answer")
 	}
 	if bits&(maskOpcode|maskRcode) != 0 {
 		return nil, errors.New("its opcode or response code is not 0") // to be ignored: sections 18.3 and 18.11
