@@ -94,6 +94,17 @@ func (c *collector) refresh(p *life, name dnsmsg.Name, kind uint16) {
 	}
 }
 
+// search adds questions for what is not known.
+func (c *collector) search(s *series, name dnsmsg.Name, kinds ...uint16) {
+	if c.full() || !s.due(c.now) {
+		return
+	}
+	for _, kind := range kinds {
+		c.add(name, kind, Both, false)
+	}
+	c.changed = c.changed || s.asked == tries
+}
+
 // collect adds what is due. What is known and could be lost comes first.
 func (l *Link) collect(c *collector) {
 	for _, k := range l.types {
@@ -119,19 +130,11 @@ func (l *Link) collect(c *collector) {
 		}
 	}
 	for _, i := range l.instances {
-		if !c.full() && i.askSRV.due(c.now) {
-			c.add(i.name, dnsmsg.TypeSRV, Both, false)
-		}
-		if !c.full() && i.askTXT.due(c.now) {
-			c.add(i.name, dnsmsg.TypeTXT, Both, false)
-			c.changed = c.changed || i.askTXT.asked == textTries
-		}
+		c.search(&i.askSRV, i.name, dnsmsg.TypeSRV)
+		c.search(&i.askTXT, i.name, dnsmsg.TypeTXT)
 	}
 	for _, h := range l.hosts {
-		if !c.full() && h.ask.due(c.now) {
-			c.add(h.name, dnsmsg.TypeA, Both, false)
-			c.add(h.name, dnsmsg.TypeAAAA, Both, false)
-		}
+		c.search(&h.ask, h.name, dnsmsg.TypeA, dnsmsg.TypeAAAA)
 	}
 }
 

@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	// maxInstances is how many services there are in all, and maxPerSource how many
+	// MaxInstances is how many services there are in all, and MaxPerSource how many
 	// that were heard first from one address. A gateway that repeats what it hears
 	// from another network is one address.
-	maxInstances, maxPerSource = 4096, 512
+	MaxInstances, MaxPerSource = 4096, 512
 	// maxAddresses is how many addresses a host has.
 	maxAddresses = 8
 	// maxText is how much of a TXT record is kept, in bytes; more than 1300 does not
@@ -36,7 +36,7 @@ type Census struct {
 }
 
 func (c *Census) enter(source netip.Addr) bool {
-	if c.total >= maxInstances || c.sources[source] >= maxPerSource {
+	if c.total >= MaxInstances || c.sources[source] >= MaxPerSource {
 		return false
 	}
 	if c.sources == nil {
@@ -215,6 +215,16 @@ func (l *Link) beginning(now time.Time) time.Time {
 	return l.together
 }
 
+// Again has all types be asked for as at the beginning, since the network may be
+// another. What is known ends when it would.
+func (l *Link) Again(now time.Time) {
+	for _, k := range l.types {
+		k.series = series{}
+		k.series.begin(l.beginning(now))
+		l.soon(k.series.next)
+	}
+}
+
 // Knows tells whether a type has been asked for as often as is needed to know what
 // there is: twice, and its answers have had their time.
 func (l *Link) Knows(name dnsmsg.Name) bool {
@@ -243,8 +253,8 @@ type Address struct {
 }
 
 // Services returns the services of some types, by their names as [Wanted.Name],
-// and how many more there are of which not all is known.
-func (l *Link) Services(types []dnsmsg.Name) (list []Service, unknown int) {
+// and how many more there are whose hosts do not say what they were asked.
+func (l *Link) Services(types []dnsmsg.Name) (list []Service, mute int) {
 	var wanted []*kind
 	for _, n := range types {
 		if k := l.types[n.Key()]; k != nil {
@@ -265,25 +275,29 @@ func (l *Link) Services(types []dnsmsg.Name) (list []Service, unknown int) {
 				Name: i.name, Host: i.target, Port: i.port, Text: i.text, Since: from.since,
 				Leaving: from.bye || i.srv.bye, Addresses: l.addresses(i.host), Link: l.name,
 			})
-		case !i.notOffered():
-			unknown++
+		case i.mute():
+			mute++
 		}
 	}
-	return list, unknown
+	return list, mute
 }
 
-// textTries is how often a TXT record is asked for before the service counts
-// without it, which it should not be (RFC 6763, section 6).
-const textTries = 3
+// tries is how often something is asked for before it is taken that there is no
+// answer. A service without a TXT record, which it should have (RFC 6763, section
+// 6), counts then.
+const tries = 3
 
 // complete tells whether all is known of the instance.
 func (i *instance) complete() bool {
-	return i.srv.there() && i.port != 0 && len(i.host.addresses) > 0 && (i.txt.there() || i.askTXT.asked >= textTries)
+	return i.srv.there() && i.port != 0 && len(i.host.addresses) > 0 && (i.txt.there() || i.askTXT.asked >= tries)
 }
 
-// notOffered tells whether the instance only has its name, and no service is there
-// (RFC 6763, section 8.5).
-func (i *instance) notOffered() bool { return i.srv.there() && i.port == 0 }
+// mute tells whether the instance's host does not say where it is, though it was
+// asked. One with port 0 only has its name, and no service is there (RFC 6763,
+// section 8.5).
+func (i *instance) mute() bool {
+	return i.askSRV.asked >= tries || i.srv.there() && i.port != 0 && i.host.ask.asked >= tries
+}
 
 func (l *Link) addresses(h *host) (list []Address) {
 	known := slices.SortedStableFunc(slices.Values(h.addresses), func(a, b *located) int {

@@ -60,13 +60,13 @@ func (b *bench) hear(from netip.Addr, records ...dnsmsg.Record) Heard {
 // services are the names of the services, with their first address.
 func (b *bench) services() string {
 	var names []string
-	list, unknown := b.link.Services([]dnsmsg.Name{ipp})
+	list, _ := b.link.Services([]dnsmsg.Name{ipp})
 	for _, s := range list {
 		names = append(names, s.Name.First()+"@"+s.Addresses[0].String())
 	}
 	slices.Sort(names)
-	if unknown > 0 {
-		names = append(names, fmt.Sprintf("+%d", unknown))
+	if n := len(b.link.instances) - len(list); n > 0 {
+		names = append(names, fmt.Sprintf("+%d", n))
 	}
 	return strings.Join(names, " ")
 }
@@ -175,6 +175,24 @@ func TestResolve(t *testing.T) {
 	b.wait(30 * time.Second)
 	if len(b.asked) > 5 { // the type alone
 		t.Errorf("asked %+v", b.asked)
+	}
+}
+
+// A host that does not answer is counted once it was asked thrice.
+func TestMute(t *testing.T) {
+	b := newBench(t)
+	b.hear(one, ptr("a", 4500))
+	b.hear(two, ptr("b", 4500), srv("b", "q", 1, 120))
+	for _, want := range []int{0, 2} {
+		b.wait(2 * time.Second)
+		if _, mute := b.link.Services([]dnsmsg.Name{ipp}); mute != want {
+			t.Errorf("%d are mute after %s, want %d", mute, b.now.Sub(t0), want)
+		}
+	}
+	b.hear(one, all("a", "p", one)...)
+	b.hear(two, all("b", "q", two)...)
+	if list, mute := b.link.Services([]dnsmsg.Name{ipp}); len(list) != 2 || mute != 0 {
+		t.Errorf("%d services, %d mute", len(list), mute)
 	}
 }
 
@@ -316,7 +334,7 @@ func TestNotOffered(t *testing.T) {
 	b := newBench(t)
 	b.wait(time.Hour)
 	b.hear(one, ptr("a", 4500), srv("a", "p", 0, 120), txt("a", "", 4500))
-	b.want("")
+	b.want("+1")
 	b.wait(90 * time.Second)
 	if len(b.asked) != 0 {
 		t.Errorf("asked %+v", b.asked)
@@ -354,19 +372,19 @@ func TestCase(t *testing.T) {
 func TestFlood(t *testing.T) {
 	b := newBench(t)
 	full := 0
-	for i := range 3 * maxPerSource {
+	for i := range 3 * MaxPerSource {
 		full += b.hear(one, ptr(fmt.Sprint("x", i), 1)).Full
 	}
-	if full != 2*maxPerSource {
+	if full != 2*MaxPerSource {
 		t.Errorf("%d were left out", full)
 	}
 	b.hear(two, all("b", "q", two)...)
-	b.want(fmt.Sprintf("b@10.0.0.12 +%d", maxPerSource))
-	for i := range 2 * maxInstances {
+	b.want(fmt.Sprintf("b@10.0.0.12 +%d", MaxPerSource))
+	for i := range 2 * MaxInstances {
 		from := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 		b.hear(from, ptr(fmt.Sprint("y", i), 4500), txt(fmt.Sprint("y", i), strings.Repeat("z", 255), 1))
 	}
-	if len(b.link.instances) != maxInstances {
+	if len(b.link.instances) != MaxInstances {
 		t.Errorf("%d instances", len(b.link.instances))
 	}
 	b.wait(0)
