@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
+	mdns "github.com/akri-go/akri/internal/handlers/mdns/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
@@ -28,9 +29,11 @@ var everything = []string{
 	"custom.discovery.enabled=true", "custom.discovery.image.repository=example.org/handler",
 	"custom.configuration.enabled=true", "custom.configuration.discoveryHandlerName=mine",
 	"onvif.discovery.enabled=true", "onvif.configuration.enabled=true", "opcua.discovery.enabled=true", "opcua.configuration.enabled=true",
+	"mdns.discovery.enabled=true", "mdns.configuration.enabled=true", "mdns.configuration.discoveryDetails.types={_ipp._tcp}",
 	"udev.configuration.brokerPod.image.repository=b", "debugEcho.configuration.brokerPod.image.repository=b",
 	"custom.configuration.brokerJob.image.repository=b", "onvif.configuration.brokerPod.image.repository=b",
 	"opcua.configuration.brokerPod.image.repository=b", "opcua.configuration.mountCertificates=true",
+	"mdns.configuration.brokerPod.image.repository=b",
 }
 
 func TestObjects(t *testing.T) {
@@ -65,6 +68,7 @@ func TestObjects(t *testing.T) {
 		{"debugEcho", []string{"debugEcho.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-debug-echo-discovery-daemonset")},
 		{"onvif", []string{"onvif.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-onvif-discovery-daemonset")},
 		{"opcua", []string{"opcua.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-opcua-discovery-daemonset")},
+		{"mdns", []string{"mdns.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-mdns-discovery-daemonset")},
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
 		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
@@ -238,7 +242,7 @@ func TestFullAgent(t *testing.T) {
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
 		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--slots-freed-after=3s",
-		"--builtin=udev,onvif,opcua,debugEcho"}
+		"--builtin=udev,onvif,opcua,mdns,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}
@@ -268,6 +272,7 @@ func TestDiscovery(t *testing.T) {
 		{"akri-debug-echo-discovery", []string{"debugEcho"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-onvif-discovery", []string{"onvif"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-opcua-discovery", []string{"opcua"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
+		{"akri-mdns-discovery", []string{"mdns"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-custom-discovery", nil, map[string]string{"/var/lib/akri": "/var/lib/akri"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -421,6 +426,7 @@ func TestConfigurations(t *testing.T) {
 		t.Errorf("certificates: %v", pod.Volumes)
 	}
 	opcuaDetails(t)
+	mdnsDetails(t)
 
 	c, pod = render(t, "debugEcho.configuration.enabled=true").configuration(t, "akri-debug-echo")
 	if c.Spec.BrokerSpec != nil || pod != nil || c.Spec.InstanceServiceSpec != nil {
@@ -459,6 +465,22 @@ func opcuaDetails(t *testing.T) {
 			c.set == nil && (len(got.URLs) != 1 || !got.Names.Passes("q")) {
 			t.Errorf("%v: %+v", c.set, got)
 		}
+	}
+}
+
+// mdnsDetails checks that what the values say of mDNS is what the handler takes.
+func mdnsDetails(t *testing.T) {
+	t.Helper()
+	set := []string{"mdns.configuration.enabled=true"}
+	for _, s := range []string{"types={_ipp._tcp,_osc._udp}", "txt.model.items={X*}", "txtProperties.items={rp}", "identityKey=UUID",
+		"interfaces={eth0}", "networks={10.0.0.0/8}", "hosts.action=Include", "hosts.items={a}", "discoveryTimeoutSeconds=7"} {
+		set = append(set, "mdns.configuration.discoveryDetails."+s)
+	}
+	conf, _ := render(t, set...).configuration(t, "akri-mdns")
+	got, err := mdns.Parse(conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(got.Types) != 2 || got.TXT["model"].Pass("Y") || got.TXTProperties.Pass("x") || got.IdentityKey != "uuid" ||
+		len(got.Interfaces) != 1 || len(got.Networks) != 1 || !got.Instances.Pass("any") || got.Hosts.PassHost("b.local") || got.Timeout != 7*time.Second {
+		t.Errorf("%+v, %v in\n%s", got, err, conf.Spec.DiscoveryHandler.DiscoveryDetails)
 	}
 }
 

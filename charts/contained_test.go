@@ -36,7 +36,7 @@ func TestHandlersAreContained(t *testing.T) {
 				t.Errorf("%s: %s: runs as %v", name, key, sc)
 			}
 		}
-		if handlers != 5 {
+		if handlers != 6 {
 			t.Errorf("%s: %d handlers", name, handlers)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/all"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
+	mdnsdetails "github.com/akri-go/akri/internal/handlers/mdns/details"
 	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcuadetails "github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/setup"
@@ -51,6 +52,7 @@ numbers and the like are blanked, unless --keep-serials is given.`,
   akri discover udev --rule-help /dev/ttyUSB0
   akri discover onvif
   akri discover opcua --url opc.tcp://plc.example:4840
+  akri discover mdns --type _ipp._tcp
   akri discover -f configuration.yaml
   akri discover --record machine.txt
   akri discover -f configuration.yaml --from machine.txt`,
@@ -93,6 +95,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 				start = startOnvif
 			case opcuadetails.Name:
 				start = startOpcua
+			case mdnsdetails.Name:
+				start = startMdns
 			}
 			return d.run(cmd, kind, start, req)
 		},
@@ -130,6 +134,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 			cmd.AddCommand(newDiscoverOnvifCommand(kind))
 		case opcuadetails.Name:
 			cmd.AddCommand(newDiscoverOpcuaCommand(kind))
+		case mdnsdetails.Name:
+			cmd.AddCommand(newDiscoverMdnsCommand(kind))
 		default:
 			cmd.AddCommand(newDiscoverDetailsCommand(kind))
 		}
@@ -258,6 +264,9 @@ var errEnough = errors.New("enough")
 // "" if there is nothing to say. Given says that there are credentials.
 func hint(handler string, given bool, r discovery.Report) string {
 	switch {
+	case handler == mdnsdetails.Name && len(r.Devices) == 0 && r.Note == "":
+		return "nothing announces such a service here: is the type right, and is the device in this network? " +
+			"avahi-browse --all shows what else there is"
 	case handler != onvifdetails.Name:
 		return ""
 	case !given && strings.Contains(r.Note, "in discoveryProperties"):

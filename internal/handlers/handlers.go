@@ -9,6 +9,7 @@ package handlers
 
 import (
 	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	mdns "github.com/akri-go/akri/internal/handlers/mdns/details"
 	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
@@ -50,6 +51,11 @@ func Kinds() []Kind {
 		{Name: opcua.Name, Shared: true, Summary: opcua.Summary, About: opcua.About, Check: opcua.Check,
 			Columns: []Column{
 				{"NAME", opcua.PropertyName}, {"SECURITY", opcua.PropertyModes}, {"APPLICATION URI", opcua.PropertyURI},
+			}},
+		{Name: mdns.Name, Shared: true, Summary: mdns.Summary, About: mdns.About, Check: mdns.Check,
+			Columns: []Column{
+				{"NAME", mdns.PropertyInstance}, {"TYPE", mdns.PropertyType}, {"ADDRESS", mdns.PropertyAddress},
+				{"PORT", mdns.PropertyPort}, {"HOST", mdns.PropertyHost},
 			}},
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/akri-go/akri/internal/handlers"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	"github.com/akri-go/akri/internal/handlers/mdns"
+	mdnsdetails "github.com/akri-go/akri/internal/handlers/mdns/details"
 	"github.com/akri-go/akri/internal/handlers/onvif"
 	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/handlers/opcua"
@@ -32,6 +34,7 @@ func setups() map[string]setup.Func {
 
 		onvifdetails.Name: onvif.Setup,
 		opcuadetails.Name: opcua.Setup,
+		mdnsdetails.Name:  mdns.Setup,
 	}
 }
 

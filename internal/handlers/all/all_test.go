@@ -74,7 +74,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%q: %v", name, k)
 		}
 	}
-	if got := Names("or"); got != "udev, debugEcho, onvif or opcua" {
+	if got := Names("or"); got != "udev, debugEcho, onvif, opcua or mdns" {
 		t.Errorf("%q", got)
 	}
 }

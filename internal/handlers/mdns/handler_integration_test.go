@@ -136,7 +136,7 @@ func TestAvahi(t *testing.T) {
 	r := w.devices(`printer 2\.0, lobby._ipp._tcp.local`)
 	want := map[string]string{
 		"MDNS_INSTANCE": "Printer 2.0, lobby", "MDNS_TYPE": "_ipp._tcp", "MDNS_HOST": "lobby.local", "MDNS_PORT": "631",
-		"MDNS_ADDRESS": r.Devices[0].Properties["MDNS_ADDRESS"],
+		"MDNS_ADDRESS":  r.Devices[0].Properties["MDNS_ADDRESS"],
 		"MDNS_TXT_UUID": "7F3A", "MDNS_TXT_RP": "ipp/print", "MDNS_TXT_COLOR": "", "MDNS_TXT_DUPLEX": "",
 	}
 	if got := r.Devices[0].Properties; fmt.Sprint(got) != fmt.Sprint(want) || !strings.HasPrefix(got["MDNS_ADDRESS"], "10.99.0.") || r.Note != "" {

@@ -3,6 +3,7 @@ package mdns
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -309,7 +310,7 @@ func (s *station) lookAround(now time.Time) {
 	}
 	slices.SortFunc(used, func(a, b multicast.Interface) int { return a.Index - b.Index })
 	s.listen = ""
-	if err := s.air.Listen(used); err != nil {
+	if err := s.air.Listen(used); err != nil && !errors.Is(err, net.ErrClosed) {
 		s.listen = explain(err)
 		s.look = now.Add(listenRetry)
 	}

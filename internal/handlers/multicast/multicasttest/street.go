@@ -125,3 +125,25 @@ func writeFile(t testing.TB, path, text string) {
 		t.Error(err)
 	}
 }
+
+// Outside runs f, and the programs that it starts, in the machine's network: where
+// what tests need can be fetched.
+func Outside(t testing.TB, f func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread() // after it is back; else the thread ends with the goroutine
+	enter := func(path string) {
+		t.Helper()
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Setns(fd, unix.CLONE_NEWNET)
+			unix.Close(fd)
+		}
+		if err != nil {
+			t.Fatalf("enter the network %s: %v", path, err)
+		}
+	}
+	defer enter(fmt.Sprintf("/proc/%d/ns/net", os.Getpid()))
+	enter(fmt.Sprintf("/proc/%d/ns/net", os.Getppid()))
+	f()
+}
