@@ -5,6 +5,7 @@ package mdns_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/handlers/mdns/dnsmsg"
 	"github.com/akri-go/akri/internal/handlers/multicast/multicasttest"
 	"github.com/akri-go/akri/internal/peers"
 )
@@ -135,11 +137,47 @@ func (a *avahi) publish(args ...string) *exec.Cmd {
 func (a *avahi) ready() {
 	a.t.Helper()
 	eventually.Succeeds(a.t, 20*time.Second, func(ctx context.Context) error {
-		cmd := exec.CommandContext(ctx, filepath.Join(a.dir, "usr/bin/avahi-browse"), "--all", "--terminate", "--parsable")
-		cmd.Env = a.env
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+		if out, err := a.browse(ctx, "_none._tcp"); err != nil {
+			return fmt.Errorf("%w: %s", err, strings.TrimSpace(out))
 		}
 		return nil
 	})
+}
+
+// during returns the same for a test in this one, with which its programs end.
+func (a *avahi) during(t testing.TB) *avahi {
+	b := *a
+	b.t = t
+	return &b
+}
+
+// browse returns what avahi-browse finds of a type.
+func (a *avahi) browse(ctx context.Context, kind string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(a.dir, "usr/bin/avahi-browse"), "--terminate", "--parsable", kind)
+	cmd.Env = a.env
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// askAlone asks the port of one machine, not all, for its services' types.
+func askAlone(address string) error {
+	conn, err := net.Dial("udp4", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	q := dnsmsg.Queries([]dnsmsg.Question{{Name: dnsmsg.MustName("_ipp", "_tcp", "local"), Type: dnsmsg.TypePTR}}, 1440)
+	if _, err := conn.Write(q[0]); err != nil {
+		return err
+	}
+	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	answer := make([]byte, 9000)
+	n, err := conn.Read(answer)
+	if err != nil {
+		return err
+	}
+	if _, err := dnsmsg.Parse(answer[:n]); err != nil {
+		return err
+	}
+	return nil
 }

@@ -55,6 +55,8 @@ type Options struct {
 	Passed func(direction string)
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
+
+	patience time.Duration // for tests: instead of the details' Timeout
 }
 
 // What [Options].Passed is told.
@@ -122,6 +124,9 @@ func (h *Handler) Explain(ctx context.Context, req discovery.Request, report fun
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if h.options.patience != 0 {
+		d.Timeout = h.options.patience
 	}
 	s := h.join()
 	defer h.leave(s)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -123,13 +125,27 @@ func (w *watched) devices(want ...string) discovery.Report {
 	})
 }
 
-// What Avahi announces is there with all that it says, and leaves with its
-// good-bye; what says nothing any more leaves when its records end.
+// With one Avahi in the street: each test has service types of its own.
 func TestAvahi(t *testing.T) {
 	leaktest.Check(t)
 	street := multicasttest.NewStreet(t)
 	a := startAvahi(t, street.In, "lobby", "cable", "yes", "yes")
 	a.ready()
+	t.Run("at a time", func(t *testing.T) {
+		for name, test := range map[string]func(*testing.T, *avahi){
+			"comes and goes": comesAndGoes, "rename": rename, "filters": filters, "latency": latency,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t, a.during(t))
+			})
+		}
+	})
+}
+
+// What Avahi announces is there with all that it says, and leaves with its
+// good-bye.
+func comesAndGoes(t *testing.T, a *avahi) {
 	w := watch(t, "types: [_ipp._tcp, _universal._sub._http._tcp]\ninterfaces: [eth0]\ndiscoveryTimeoutSeconds: 1")
 	w.devices()
 	printer := a.publish("Printer 2.0, lobby", "_ipp._tcp", "631", "UUID=7F3A", "rp=ipp/print", "Color=", "Duplex")
@@ -149,4 +165,129 @@ func TestAvahi(t *testing.T) {
 	w.devices("page._http._tcp.local")
 	stop(page, syscall.SIGTERM)
 	w.devices()
+}
+
+// A device that the user knows by a key stays the same when its name changes.
+func rename(t *testing.T, a *avahi) {
+	old := a.publish("Old name", "_rename._tcp", "631", "id=4711")
+	w := watch(t, "types: [_rename._tcp]\nidentityKey: ID\ntxtProperties: {items: [none]}")
+	const id = "_rename._tcp.local 4711"
+	w.devices(id)
+	a.publish("New name", "_rename._tcp", "632", "ID=4711")
+	w.until(func(r discovery.Report) error {
+		if !strings.Contains(r.Note, `"New name": it has the same id as "Old name", which was there before and counts`) {
+			return errors.New("the note does not say that there are two")
+		}
+		return nil
+	})
+	stop(old, syscall.SIGTERM)
+	r := w.until(func(r discovery.Report) error {
+		if len(r.Devices) != 1 {
+			t.Fatalf("%d devices", len(r.Devices))
+		}
+		if r.Devices[0].Properties["MDNS_INSTANCE"] != "New name" {
+			return errors.New("it has its old name")
+		}
+		return nil
+	})
+	if p := r.Devices[0].Properties; r.Devices[0].ID != id || p["MDNS_PORT"] != "632" || len(p) != 5 {
+		t.Errorf("%+v", r.Devices[0])
+	}
+}
+
+func filters(t *testing.T, a *avahi) {
+	a.publish("Red", "_osc._udp", "1", "model=X1", "x=w")
+	a.publish("Blue", "_osc._udp", "2", "model=Z9")
+	const red, blue = "red._osc._udp.local", "blue._osc._udp.local"
+	all := watch(t, "types: [_osc._udp]")
+	all.devices(red, blue)
+	for details, want := range map[string][]string{
+		"instances: {items: ['r*']}":                       {red},
+		"instances: {action: Exclude, items: [RED]}":       {blue},
+		"hosts: {items: [lobby]}":                          {red, blue},
+		"hosts: {action: Exclude, items: ['lobby.local']}": {},
+		"txt: {MODEL: {items: ['X*']}}":                    {red},
+		"txt: {x: {action: Exclude, items: [w]}}":          {blue},
+		"txt: {x: {items: [z]}}":                           {},
+		"interfaces: [lo]":                                 {},
+	} {
+		watch(t, "types: [_osc._udp]\ndiscoveryTimeoutSeconds: 1\n"+details).devices(want...)
+	}
+}
+
+// Avahi on the node has port 5353 too. Both hear all, and what is for Avahi alone
+// is Avahi's.
+func TestSharedPort(t *testing.T) {
+	leaktest.Check(t)
+	street := multicasttest.NewStreet(t)
+	own := startAvahi(t, func(f func()) { f() }, "node", "eth0", "yes", "yes")
+	own.ready()
+	other := startAvahi(t, street.In, "lobby", "cable", "yes", "yes")
+	other.ready()
+	other.publish("There", "_ipp._tcp", "1")
+	w := watch(t, "types: [_ipp._tcp]\ndiscoveryTimeoutSeconds: 1")
+	w.devices("there._ipp._tcp.local")
+	own.publish("Here", "_ipp._tcp", "2") // the node's own, which it hears too
+	r := w.devices("there._ipp._tcp.local", "here._ipp._tcp.local")
+	if a := r.Devices[0].Properties["MDNS_ADDRESS"]; a != "10.99.0.1" {
+		t.Errorf("the node's own service is at %s", a)
+	}
+	eventually.Succeeds(t, 20*time.Second, func(ctx context.Context) error {
+		out, err := own.browse(ctx, "_ipp._tcp")
+		if err != nil || !strings.Contains(out, "There") {
+			return fmt.Errorf("the node's Avahi does not find it: %s %w", out, err)
+		}
+		return nil
+	})
+	// What is sent to the node's port alone is Avahi's: it answers.
+	eventually.Succeeds(t, 20*time.Second, func(context.Context) (err error) {
+		street.In(func() { err = askAlone("10.99.0.1:5353") })
+		return err
+	})
+}
+
+// A second network that comes later is heard, and what was there is gone with it.
+// It has no IPv4, and then the address has its zone.
+func TestInterfacesComeAndGo(t *testing.T) {
+	leaktest.Check(t)
+	street := multicasttest.NewStreet(t)
+	w := watch(t, "types: [_ipp._tcp]\ndiscoveryTimeoutSeconds: 1")
+	w.devices()
+	street.In(func() {
+		multicasttest.IP(t, "link", "add", "cable2", "type", "veth", "peer", "name", "eth1", "netns", fmt.Sprint(os.Getpid()))
+		multicasttest.IP(t, "addr", "add", "fe80::2/64", "dev", "cable2", "nodad")
+		multicasttest.IP(t, "link", "set", "cable2", "up")
+	})
+	t.Cleanup(func() { street.In(func() { _ = exec.Command("ip", "link", "del", "cable2").Run() }) })
+	a := startAvahi(t, street.In, "shed", "cable2", "no", "yes")
+	a.ready()
+	a.publish("Late", "_ipp._tcp", "1")
+	multicasttest.IP(t, "link", "set", "eth1", "up")
+	multicasttest.IP(t, "addr", "add", "fe80::1/64", "dev", "eth1", "nodad")
+	r := w.devices("late._ipp._tcp.local")
+	if got := r.Devices[0].Properties["MDNS_ADDRESS"]; !strings.HasPrefix(got, "fe80::") || !strings.HasSuffix(got, "%eth1") {
+		t.Errorf("it is at %s", got)
+	}
+	multicasttest.IP(t, "link", "del", "eth1")
+	w.devices()
+}
+
+// How long it takes, and how much is sent, is said and not judged.
+func latency(t *testing.T, a *avahi) {
+	w := watch(t, "types: [_latency._tcp]\ndiscoveryTimeoutSeconds: 1")
+	w.devices()
+	var all []string
+	for n := range 5 {
+		a.publish(fmt.Sprintf("Device %d", n), "_latency._tcp", "1", "id=x")
+		all = append(all, fmt.Sprintf("device %d._latency._tcp.local", n))
+		w.devices(all...)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slices.Sort(w.took)
+	t.Logf("from the answer to the report, %d times: p50 %s, the longest %s; messages %v, dropped %v", len(w.took), w.took[len(w.took)/2],
+		w.took[len(w.took)-1], w.passed, w.dropped)
+	if len(w.took) < 5 {
+		t.Errorf("%d reports were timed", len(w.took))
+	}
 }

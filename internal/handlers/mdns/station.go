@@ -197,7 +197,8 @@ func (s *station) due(now time.Time) time.Duration {
 	return max(wait, 0)
 }
 
-// ask sends questions on a link, and returns what is wrong.
+// ask sends questions on a link, and returns what is wrong if none could be sent:
+// an address of IPv6 is of no use for some seconds after it has come.
 func (s *station) ask(l *link, questions []browse.Question) (trouble string) {
 	var speaks browse.Family
 	for _, via := range []browse.Family{browse.V4, browse.V6} {
@@ -205,6 +206,7 @@ func (s *station) ask(l *link, questions []browse.Question) (trouble string) {
 			speaks |= via
 		}
 	}
+	ok := false
 	for _, via := range []browse.Family{browse.V4, browse.V6} {
 		var list []dnsmsg.Question
 		for _, q := range questions {
@@ -224,7 +226,11 @@ func (s *station) ask(l *link, questions []browse.Question) (trouble string) {
 				break
 			}
 			s.options.Passed(sent)
+			ok = true
 		}
+	}
+	if ok {
+		return ""
 	}
 	return trouble
 }

@@ -23,8 +23,8 @@ const (
 	Summary = "services that devices announce by mDNS (Bonjour, Avahi)"
 	// About says what the handler needs and does.
 	About = `Needs service types, such as _ipp._tcp, and the network that the devices
-are on. Asks by multicast (UDP 224.0.0.251 and ff02::fb, port 5353) and hears
-what devices announce. It connects to none of them.`
+are on. Asks by multicast (UDP 224.0.0.251 and ff02::fb, port 5353), and
+hears what devices announce. It connects to none of them.`
 )
 
 const (
