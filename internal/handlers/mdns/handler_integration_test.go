@@ -201,6 +201,7 @@ func filters(t *testing.T, a *avahi) {
 	const red, blue = "red._osc._udp.local", "blue._osc._udp.local"
 	all := watch(t, "types: [_osc._udp]")
 	all.devices(red, blue)
+	began := map[*watched][]string{} // all at a time
 	for details, want := range map[string][]string{
 		"instances: {items: ['r*']}":                       {red},
 		"instances: {action: Exclude, items: [RED]}":       {blue},
@@ -211,7 +212,10 @@ func filters(t *testing.T, a *avahi) {
 		"txt: {x: {items: [z]}}":                           {},
 		"interfaces: [lo]":                                 {},
 	} {
-		watch(t, "types: [_osc._udp]\ndiscoveryTimeoutSeconds: 1\n"+details).devices(want...)
+		began[watch(t, "types: [_osc._udp]\ndiscoveryTimeoutSeconds: 1\n"+details)] = want
+	}
+	for w, want := range began {
+		w.devices(want...)
 	}
 }
 
