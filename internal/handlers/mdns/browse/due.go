@@ -10,7 +10,7 @@ import (
 const (
 	// gather is by how much a question may be before its time so that it goes with
 	// another.
-	gather = time.Second
+	gather = 10 * time.Second
 	// maxQuestions is how many are asked at once; the rest waits for pause.
 	maxQuestions = 256
 	pause        = 100 * time.Millisecond

@@ -86,7 +86,7 @@ func (l *Link) hearPTR(r dnsmsg.Record, from netip.Addr, via Family, now time.Ti
 		i.listed[k] = p
 	}
 	h.Changed = h.Changed || !p.there() || p.bye
-	p.renew(r.TTL, via, now)
+	p.renew(r.TTL, via, now, l.jitter)
 	i.from = from
 	l.soon(p.next())
 }
@@ -115,7 +115,7 @@ func (l *Link) hearOf(i *instance, r dnsmsg.Record, via Family, now time.Time) (
 		i.port = r.Port
 		l.moveTo(i, r.Target)
 	}
-	p.renew(r.TTL, via, now)
+	p.renew(r.TTL, via, now, l.jitter)
 	l.soon(p.next())
 	return news
 }
@@ -159,7 +159,7 @@ func (l *Link) hearAddress(k *host, r dnsmsg.Record, from netip.Addr, via Family
 		n, news = len(k.addresses)-1, true
 		k.ask = series{}
 	}
-	k.addresses[n].renew(r.TTL, via, now)
+	k.addresses[n].renew(r.TTL, via, now, l.jitter)
 	l.soon(k.addresses[n].next())
 	return news
 }

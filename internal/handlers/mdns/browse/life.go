@@ -26,10 +26,17 @@ const (
 )
 
 // refreshes are the parts of its time to live after which a record is asked for
-// again, each time a little later at random (section 5.2).
+// again (section 5.2).
 var refreshes = [...]float64{0.80, 0.85, 0.90, 0.95}
 
-const refreshJitter = 0.02
+const (
+	// refreshJitter is the part by which all of a link are asked for later, at random,
+	// so that not all nodes ask at the same moment.
+	refreshJitter = 0.02
+	// refreshEarly is the part by which a record is asked for earlier, if that goes
+	// with another question.
+	refreshEarly = 0.05
+)
 
 // life is how long a record is valid, and when it is asked for again.
 type life struct {
@@ -37,19 +44,19 @@ type life struct {
 	heard  time.Time // and last
 	ttl    time.Duration
 	asked  int     // of refreshes
-	jitter float64 // of its time to live
+	jitter float64 // the link's
 	via    Family  // over which it was heard last
 	bye    bool    // it ends without being asked for
 }
 
 // renew notes that the record was heard.
-func (l *life) renew(ttl uint32, via Family, now time.Time) {
+func (l *life) renew(ttl uint32, via Family, now time.Time, jitter float64) {
 	if l.since.IsZero() {
 		l.since = now
 	}
 	d := time.Duration(ttl) * time.Second
 	*l = life{
-		since: l.since, heard: now, ttl: min(max(d, minTTL), maxTTL), jitter: rand.Float64() * refreshJitter, via: via,
+		since: l.since, heard: now, ttl: min(max(d, minTTL), maxTTL), jitter: jitter, via: via,
 	}
 }
 
@@ -74,9 +81,12 @@ func (l *life) next() time.Time {
 }
 
 // refresh tells whether the record is to be asked for, over which versions of IP,
-// and notes that it was. Early is by how much it may be before its time.
+// and notes that it was. Early is by how much it may be before its time, if it is
+// the first.
 func (l *life) refresh(now time.Time, early time.Duration) (over Family, due bool) {
-	early = min(early, time.Duration(float64(l.ttl)*refreshJitter))
+	if early = min(early, time.Duration(float64(l.ttl)*refreshEarly)); l.asked > 0 {
+		early = 0
+	}
 	if !l.there() || l.bye || l.asked == len(refreshes) || l.next().After(now.Add(early)) {
 		return 0, false
 	}

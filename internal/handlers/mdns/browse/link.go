@@ -10,6 +10,7 @@
 package browse
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -59,6 +60,7 @@ type Link struct {
 	name   string
 	own    []netip.Prefix
 	census *Census
+	jitter float64 // of refreshes
 
 	types     map[string]*kind // by [dnsmsg.Name.Key], as all of these
 	instances map[string]*instance
@@ -111,7 +113,7 @@ type located struct {
 // zone of addresses of the link.
 func NewLink(name string, c *Census) *Link {
 	return &Link{
-		name: name, census: c,
+		name: name, census: c, jitter: rand.Float64() * refreshJitter,
 		types: map[string]*kind{}, instances: map[string]*instance{}, hosts: map[string]*host{},
 	}
 }
