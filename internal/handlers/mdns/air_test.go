@@ -20,7 +20,7 @@ type fakeAir struct {
 	open       map[*fakeOpen]bool
 	interfaces []multicast.Interface
 	devices    map[int][]fakeDevice // by the interface's index
-	trouble    error                // of sending
+	problem    error                // of sending
 	sent       [][]byte
 }
 
@@ -60,8 +60,8 @@ func (f *fakeOpen) Send(index int, via browse.Family, message []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sent = append(f.sent, message)
-	if f.trouble != nil {
-		return f.trouble
+	if f.problem != nil {
+		return f.problem
 	}
 	if binary.BigEndian.Uint16(message[4:]) == 0 {
 		return nil // known answers that had no room

@@ -125,14 +125,14 @@ func (a *asked) until(t *testing.T, ids, note string) {
 }
 
 // What cannot be done is said, until it can be.
-func TestTroubles(t *testing.T) {
+func TestProblems(t *testing.T) {
 	leaktest.Check(t)
 	f := newFake()
-	f.trouble = unix.EPERM
+	f.problem = unix.EPERM
 	a := ask(t, Options{NewAir: f.new}, "types: [_ipp._tcp]")
 	a.until(t, "", "interface eth0: questions cannot be sent: operation not permitted")
 	f.mu.Lock()
-	f.trouble = nil
+	f.problem = nil
 	f.mu.Unlock()
 	a.until(t, "far one two", "")
 	f.set()

@@ -101,7 +101,7 @@ func Plan(d details.Details, k known) discovery.Report {
 		r.Devices = append(r.Devices, device(d, c))
 	}
 	slices.SortFunc(r.Devices, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
-	notes := slices.Clone(k.troubles)
+	notes := slices.Clone(k.problems)
 	var over int
 	if r.Devices, over = fit.Devices(r.Devices, maxPropertyBytes); over > 0 {
 		notes = append(notes, fmt.Sprintf(

@@ -44,7 +44,7 @@ func TestPlan(t *testing.T) {
 	}{
 		{"nothing", "", known{}, "", ""},
 		{"one", "", known{services: []browse.Service{service("A.b", 0, near)}}, `a\.b._ipp._tcp.local@10.0.0.11`, ""},
-		{"trouble", "", known{troubles: []string{"bad"}, mute: 2}, "", "bad;2 services are announced whose hosts do not answer"},
+		{"problem", "", known{problems: []string{"bad"}, mute: 2}, "", "bad;2 services are announced whose hosts do not answer"},
 		{"twice", "", known{services: []browse.Service{service("A", 5, []string{"fe80::1%eth0"}), service("a", 3, near)}},
 			"a._ipp._tcp.local@10.0.0.11", ""},
 		{"IPv4 first", "", known{services: []browse.Service{service("a", 0, []string{"fe80::1%eth0", "2001:db8::1", "169.254.1.1", "10.0.0.9", "10.0.0.1"})}},

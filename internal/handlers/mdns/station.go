@@ -73,7 +73,7 @@ type request struct {
 type known struct {
 	services []browse.Service
 	mute     int      // services whose hosts do not answer
-	troubles []string // that keep services from being known
+	problems []string // that keep services from being known
 }
 
 func newStation(o Options) *station {
@@ -181,9 +181,9 @@ func (s *station) due(now time.Time) time.Duration {
 	}
 	for _, l := range s.links {
 		questions, changed := l.Due(now)
-		if trouble := s.ask(l, questions); trouble != l.send && len(questions) > 0 {
-			if l.send = trouble; trouble != "" {
-				s.options.Log.Warn("not everything could be asked", "interface", l.Name, "error", trouble)
+		if problem := s.ask(l, questions); problem != l.send && len(questions) > 0 {
+			if l.send = problem; problem != "" {
+				s.options.Log.Warn("not everything could be asked", "interface", l.Name, "error", problem)
 			}
 			changed = true
 		}
@@ -199,7 +199,7 @@ func (s *station) due(now time.Time) time.Duration {
 
 // ask sends questions on a link, and returns what is wrong if none could be sent:
 // an address of IPv6 is of no use for some seconds after it has come.
-func (s *station) ask(l *link, questions []browse.Question) (trouble string) {
+func (s *station) ask(l *link, questions []browse.Question) (problem string) {
 	var speaks browse.Family
 	for _, via := range []browse.Family{browse.V4, browse.V6} {
 		if s.air.Speaks(l.Index, via) {
@@ -222,7 +222,7 @@ func (s *station) ask(l *link, questions []browse.Question) (trouble string) {
 		}
 		for _, message := range dnsmsg.Queries(list, air.MaxQuery) {
 			if err := s.air.Send(l.Index, via, message); err != nil {
-				trouble = fmt.Sprintf("interface %s: questions cannot be sent: %v", l.Name, err)
+				problem = fmt.Sprintf("interface %s: questions cannot be sent: %v", l.Name, err)
 				break
 			}
 			s.options.Passed(sent)
@@ -232,7 +232,7 @@ func (s *station) ask(l *link, questions []browse.Question) (trouble string) {
 	if ok {
 		return ""
 	}
-	return trouble
+	return problem
 }
 
 // hear takes an answer.
@@ -377,10 +377,10 @@ func (s *station) known(r *request) (k known, cause time.Time) {
 	cause, r.cause = r.cause, time.Time{}
 	suitable := multicast.Suitable(s.all, r.patterns)
 	if len(suitable) == 0 {
-		k.troubles = append(k.troubles, nowhere(r.patterns))
+		k.problems = append(k.problems, nowhere(r.patterns))
 	}
 	if s.listen != "" {
-		k.troubles = append(k.troubles, s.listen)
+		k.problems = append(k.problems, s.listen)
 	}
 	for _, i := range suitable {
 		l := s.links[i.Index]
@@ -391,11 +391,11 @@ func (s *station) known(r *request) (k known, cause time.Time) {
 		k.services = append(k.services, list...)
 		k.mute += mute
 		if l.send != "" {
-			k.troubles = append(k.troubles, l.send)
+			k.problems = append(k.problems, l.send)
 		}
 	}
 	if s.full > 0 {
-		k.troubles = append(k.troubles, fmt.Sprintf("there are more than %d services, or more than %d of one address: the rest is left out",
+		k.problems = append(k.problems, fmt.Sprintf("there are more than %d services, or more than %d of one address: the rest is left out",
 			browse.MaxInstances, browse.MaxPerSource))
 	}
 	return k, cause

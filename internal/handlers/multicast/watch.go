@@ -36,15 +36,15 @@ func NewWatch(changed func()) (*Watch, error) {
 	w.reading.Go(func() {
 		buffer := make([]byte, 4096) // longer ones are cut, which does not matter
 		for {
-			var fault error
+			var problem error
 			err := raw.Read(func(fd uintptr) bool {
-				_, _, fault = unix.Recvfrom(int(fd), buffer, 0)
-				return fault != unix.EAGAIN
+				_, _, problem = unix.Recvfrom(int(fd), buffer, 0)
+				return problem != unix.EAGAIN
 			})
 			if err != nil { // it is closed
 				return
 			}
-			if fault != nil && fault != unix.ENOBUFS && fault != unix.EINTR {
+			if problem != nil && problem != unix.ENOBUFS && problem != unix.EINTR {
 				return
 			}
 			changed()

@@ -138,7 +138,7 @@ func (a *Air) Listen(interfaces []multicast.Interface) error {
 			a.leave(index)
 		}
 	}
-	var faults []error
+	var problems []error
 	for _, i := range interfaces {
 		p := a.places[i.Index]
 		if p == nil {
@@ -147,17 +147,17 @@ func (a *Air) Listen(interfaces []multicast.Interface) error {
 		}
 		p.Interface = i
 		if err := a.join(p); err != nil {
-			faults = append(faults, fmt.Errorf("interface %s: %w", i.Name, err))
+			problems = append(problems, fmt.Errorf("interface %s: %w", i.Name, err))
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(problems...)
 }
 
 // join has an interface be heard over the versions of IP that it has addresses of.
 func (a *Air) join(p *place) error {
 	p.from4 = netip.Addr{}
 	six := false
-	var faults []error
+	var problems []error
 	for _, from := range p.Sources() {
 		switch {
 		case from.Is6():
@@ -167,7 +167,7 @@ func (a *Air) join(p *place) error {
 		}
 	}
 	if p.from4.IsValid() {
-		faults = append(faults, a.join4(p.Interface))
+		problems = append(problems, a.join4(p.Interface))
 	}
 	if !six && p.group6 != nil {
 		p.group6.Close()
@@ -177,13 +177,13 @@ func (a *Air) join(p *place) error {
 		from := netip.IPv6Unspecified()
 		c, err := multicast.Group6(group6, p.Interface, multicast.Outgoing(p.Interface, from, hops))
 		if err != nil {
-			return errors.Join(append(faults, err)...)
+			return errors.Join(append(problems, err)...)
 		}
 		p.group6 = c
 		index := p.Index
 		a.reading.Go(func() { a.read(c, index, browse.V6, false) })
 	}
-	return errors.Join(faults...)
+	return errors.Join(problems...)
 }
 
 func (a *Air) join4(i multicast.Interface) error {

@@ -72,9 +72,9 @@ func share(c *net.UDPConn) error {
 	if err != nil {
 		return err
 	}
-	var fault error
-	err = raw.Control(func(fd uintptr) { fault = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
-	return errors.Join(err, fault)
+	var problem error
+	err = raw.Control(func(fd uintptr) { problem = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
+	return errors.Join(err, problem)
 }
 
 // read passes on what comes to a socket of one interface.

@@ -81,7 +81,7 @@ type text struct {
 }
 
 // Parse parses discoveryDetails, a YAML mapping with at least types. Errors name
-// the key at fault.
+// the key at problem.
 func Parse(s string) (Details, error) {
 	d := Details{Timeout: DefaultTimeout}
 	if len(s) > maxLength {
