@@ -7,6 +7,7 @@ package multicasttest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,6 +31,8 @@ func Main(m *testing.M) {
 		// Tests do not run on this thread, so that it stays in the node's namespace:
 		// it is the one that /proc/<pid> stands for.
 		runtime.LockOSThread()
+		flag.Parse()
+		_ = flag.Set("test.parallel", "8") // they wait for the network, not for processors
 		os.Exit(m.Run())
 	}
 	if os.Getuid() != 0 {
