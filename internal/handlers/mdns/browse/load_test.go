@@ -137,3 +137,51 @@ func FuzzHear(f *testing.F) {
 		}
 	})
 }
+
+// A flood is bounded: for each sender, in all, in what is kept and in what is asked.
+func TestFlood(t *testing.T) {
+	b := newBench(t)
+	full := 0
+	for i := range 3 * MaxPerSource {
+		full += b.hear(one, ptr(fmt.Sprint("x", i), 1)).Full
+	}
+	if full != 2*MaxPerSource {
+		t.Errorf("%d were left out", full)
+	}
+	b.hear(two, all("b", "q", two)...)
+	b.want(fmt.Sprintf("b@10.0.0.12 +%d", MaxPerSource))
+	for i := range 2 * MaxInstances {
+		from := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+		b.hear(from, ptr(fmt.Sprint("y", i), 4500), txt(fmt.Sprint("y", i), strings.Repeat("z", 255), 1))
+	}
+	if len(b.link.instances) != MaxInstances {
+		t.Errorf("%d instances", len(b.link.instances))
+	}
+	b.wait(0)
+	for range 20 {
+		next := b.link.Next()
+		q, _ := b.link.Due(next)
+		if len(q) > maxQuestions+1 {
+			t.Errorf("%d questions at once", len(q))
+		}
+		if again := b.link.Next(); len(q) >= maxQuestions && again.Sub(next) != pause {
+			t.Errorf("more are asked after %s", again.Sub(next))
+		}
+	}
+	b.wait(12 * time.Second) // a time to live of a second is taken as ten
+	for _, i := range b.link.instances {
+		if strings.HasPrefix(i.name.First(), "x") {
+			t.Fatal("what is not there does not end")
+		}
+	}
+	long := make([]byte, 0, 9000)
+	for range 30 {
+		long = append(append(long, 255), make([]byte, 255)...)
+	}
+	if n := len(clip(long)); n != 2048 {
+		t.Errorf("%d bytes are kept", n)
+	}
+	if clip([]byte{5, 'a'}) != "" || clip(nil) != "" {
+		t.Error("half a string is kept")
+	}
+}
