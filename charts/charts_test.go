@@ -16,6 +16,7 @@ import (
 
 	akri "github.com/akri-go/akri/api/v0"
 	mdns "github.com/akri-go/akri/internal/handlers/mdns/details"
+	modbus "github.com/akri-go/akri/internal/handlers/modbus/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
@@ -33,6 +34,8 @@ var everything = []string{
 	"udev.configuration.brokerPod.image.repository=b", "debugEcho.configuration.brokerPod.image.repository=b",
 	"custom.configuration.brokerJob.image.repository=b", "onvif.configuration.brokerPod.image.repository=b",
 	"opcua.configuration.brokerPod.image.repository=b", "opcua.configuration.mountCertificates=true",
+	"modbus.discovery.enabled=true", "modbus.configuration.enabled=true", "modbus.configuration.discoveryDetails.servers={10.0.0.5}",
+	"modbus.configuration.brokerPod.image.repository=b",
 	"mdns.configuration.brokerPod.image.repository=b",
 }
 
@@ -68,6 +71,7 @@ func TestObjects(t *testing.T) {
 		{"debugEcho", []string{"debugEcho.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-debug-echo-discovery-daemonset")},
 		{"onvif", []string{"onvif.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-onvif-discovery-daemonset")},
 		{"opcua", []string{"opcua.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-opcua-discovery-daemonset")},
+		{"modbus", []string{"modbus.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-modbus-discovery-daemonset")},
 		{"mdns", []string{"mdns.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-mdns-discovery-daemonset")},
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
@@ -242,7 +246,7 @@ func TestFullAgent(t *testing.T) {
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
 		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--slots-freed-after=3s",
-		"--builtin=udev,onvif,opcua,mdns,debugEcho"}
+		"--builtin=udev,onvif,opcua,modbus,mdns,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}
@@ -272,6 +276,7 @@ func TestDiscovery(t *testing.T) {
 		{"akri-debug-echo-discovery", []string{"debugEcho"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-onvif-discovery", []string{"onvif"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-opcua-discovery", []string{"opcua"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
+		{"akri-modbus-discovery", []string{"modbus"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-mdns-discovery", []string{"mdns"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-custom-discovery", nil, map[string]string{"/var/lib/akri": "/var/lib/akri"}, false},
 	} {
@@ -426,6 +431,7 @@ func TestConfigurations(t *testing.T) {
 		t.Errorf("certificates: %v", pod.Volumes)
 	}
 	opcuaDetails(t)
+	modbusDetails(t)
 	mdnsDetails(t)
 
 	c, pod = render(t, "debugEcho.configuration.enabled=true").configuration(t, "akri-debug-echo")
@@ -481,6 +487,37 @@ func mdnsDetails(t *testing.T) {
 	if err != nil || len(got.Types) != 2 || got.TXT["model"].Pass("Y") || got.TXTProperties.Pass("x") || got.IdentityKey != "uuid" ||
 		len(got.Interfaces) != 1 || len(got.Networks) != 1 || !got.Instances.Pass("any") || got.Hosts.PassHost("b.local") || got.Timeout != 7*time.Second {
 		t.Errorf("%+v, %v in\n%s", got, err, conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	}
+	if _, err := tryRender(t, "mdns.configuration.enabled=true"); err == nil || !strings.Contains(err.Error(), "needs a service type") {
+		t.Errorf("without a type: %v", err)
+	}
+}
+
+// modbusDetails checks that what the values say of Modbus is what the handler
+// takes.
+func modbusDetails(t *testing.T) {
+	t.Helper()
+	const key = "modbus.configuration.discoveryDetails."
+	conf, _ := render(t, "modbus.configuration.enabled=true", key+"servers={10.0.0.5,10.0.1.0/30}").configuration(t, "akri-modbus")
+	got, err := modbus.Parse(conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(got.Servers) != 3 || len(got.Servers[0].Units) != 1 || got.Interval != 10*time.Second || !got.Vendors.Passes("q") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	conf, _ = render(t, "modbus.configuration.enabled=true", key+"servers[0].address=a", key+"servers[0].units={7}", key+"servers[1]=b",
+		key+"units={1-3,9}", key+"probe.function=4", key+"probe.address=65535", key+"identity=128", key+"vendorNames.items={v}",
+		key+"interval=1m", key+"timeout=500ms", key+"gap=0s").configuration(t, "akri-modbus")
+	got, err = modbus.Parse(conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(got.Servers) != 2 || len(got.Servers[0].Units) != 1 || len(got.Servers[1].Units) != 4 || got.Probe.Address != 65535 ||
+		got.Identity != 128 || got.Interval != time.Minute || got.Timeout != 500*time.Millisecond || got.Gap != 0 || got.Vendors.Passes("q") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, bad := range []string{"servers=", "units={300}", "probe.function=6", "identity=true", "unit=1"} {
+		if _, err := tryRender(t, "modbus.configuration.enabled=true", key+"servers={a}", key+bad); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
+	}
+	if _, err := tryRender(t, "modbus.configuration.enabled=true"); err == nil || !strings.Contains(err.Error(), "needs a server") {
+		t.Errorf("without a server: %v", err)
 	}
 }
 

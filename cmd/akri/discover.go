@@ -18,6 +18,7 @@ import (
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 	mdnsdetails "github.com/akri-go/akri/internal/handlers/mdns/details"
+	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
 	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcuadetails "github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/setup"
@@ -52,6 +53,7 @@ numbers and the like are blanked, unless --keep-serials is given.`,
   akri discover udev --rule-help /dev/ttyUSB0
   akri discover onvif
   akri discover opcua --url opc.tcp://plc.example:4840
+  akri discover modbus --server 10.0.0.5
   akri discover mdns --type _ipp._tcp
   akri discover -f configuration.yaml
   akri discover --record machine.txt
@@ -95,6 +97,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 				start = startOnvif
 			case opcuadetails.Name:
 				start = startOpcua
+			case modbusdetails.Name:
+				start = startModbus(d.watch)
 			case mdnsdetails.Name:
 				start = startMdns
 			}
@@ -134,6 +138,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 			cmd.AddCommand(newDiscoverOnvifCommand(kind))
 		case opcuadetails.Name:
 			cmd.AddCommand(newDiscoverOpcuaCommand(kind))
+		case modbusdetails.Name:
+			cmd.AddCommand(newDiscoverModbusCommand(kind))
 		case mdnsdetails.Name:
 			cmd.AddCommand(newDiscoverMdnsCommand(kind))
 		default:
@@ -304,6 +310,9 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 	warnings, _ := kind.Check(req.Details)
 	for _, w := range warnings {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Note on %s\n", w)
+	}
+	if kind.Name == modbusdetails.Name && !d.watch {
+		noteModbusWait(cmd.ErrOrStderr(), req.Details)
 	}
 	ctx, first, note := cmd.Context(), true, ""
 	err = discovery.Ask(ctx, h, req, func(r discovery.Report) error {

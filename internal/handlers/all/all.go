@@ -10,6 +10,8 @@ import (
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	"github.com/akri-go/akri/internal/handlers/mdns"
 	mdnsdetails "github.com/akri-go/akri/internal/handlers/mdns/details"
+	"github.com/akri-go/akri/internal/handlers/modbus"
+	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
 	"github.com/akri-go/akri/internal/handlers/onvif"
 	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/handlers/opcua"
@@ -34,7 +36,9 @@ func setups() map[string]setup.Func {
 
 		onvifdetails.Name: onvif.Setup,
 		opcuadetails.Name: opcua.Setup,
-		mdnsdetails.Name:  mdns.Setup,
+
+		modbusdetails.Name: modbus.Setup,
+		mdnsdetails.Name:   mdns.Setup,
 	}
 }
 
