@@ -65,7 +65,8 @@ func TestIdle(t *testing.T) {
 	for _, tt := range []struct {
 		devices int
 		most    float64 // messages in a minute, on one interface over one version of IP
-	}{{0, 0.1}, {1, 1}, {10, 2}, {500, 30}} {
+		during  time.Duration
+	}{{0, 0.1, 24 * time.Hour}, {1, 1, 6 * time.Hour}, {10, 1, 6 * time.Hour}, {500, 12, 20 * time.Minute}} {
 		b := newBench(t)
 		c := newCrowd(tt.devices)
 		for _, list := range c.records {
@@ -79,7 +80,7 @@ func TestIdle(t *testing.T) {
 		if got, _ := b.link.Services([]dnsmsg.Name{ipp}); len(got) != tt.devices {
 			t.Fatalf("%d devices of %d", len(got), tt.devices)
 		}
-		perMinute := b.idle(c, 6*time.Hour)
+		perMinute := b.idle(c, tt.during)
 		t.Logf("%d devices: %.2f messages a minute", tt.devices, perMinute)
 		if perMinute > tt.most {
 			t.Errorf("%d devices: %.2f messages a minute, at most %.1f should do", tt.devices, perMinute, tt.most)
@@ -150,7 +151,7 @@ func TestFlood(t *testing.T) {
 	}
 	b.hear(two, all("b", "q", two)...)
 	b.want(fmt.Sprintf("b@10.0.0.12 +%d", MaxPerSource))
-	for i := range 2 * MaxInstances {
+	for i := range MaxInstances + 100 {
 		from := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 		b.hear(from, ptr(fmt.Sprint("y", i), 4500), txt(fmt.Sprint("y", i), strings.Repeat("z", 255), 1))
 	}
@@ -168,7 +169,7 @@ func TestFlood(t *testing.T) {
 			t.Errorf("more are asked after %s", again.Sub(next))
 		}
 	}
-	b.wait(12 * time.Second) // a time to live of a second is taken as ten
+	b.link.Due(t0.Add(15 * time.Second)) // a time to live of a second is taken as ten
 	for _, i := range b.link.instances {
 		if strings.HasPrefix(i.name.First(), "x") {
 			t.Fatal("what is not there does not end")
