@@ -17,6 +17,9 @@ const (
 	// leastRest is the least time between two times that something is done, each of
 	// which looks at all that is known.
 	leastRest = 20 * time.Millisecond
+	// doubtInterval is the least time between two questions for good-byes that may
+	// be false; several of it are less than what such a service has left.
+	doubtInterval = 250 * time.Millisecond
 )
 
 // Question is something to ask.
@@ -108,9 +111,10 @@ func (c *collector) search(s *series, name dnsmsg.Name, kinds ...uint16) {
 // collect adds what is due. What is known and could be lost comes first.
 func (l *Link) collect(c *collector) {
 	for _, k := range l.types {
-		if !c.full() && (k.doubt || k.series.due(c.now)) {
-			c.add(k.name, dnsmsg.TypePTR, Both, k.series.asked == 1 && !k.doubt)
-			k.doubt = false
+		doubt := k.doubt && !c.now.Before(k.nextDoubt)
+		if !c.full() && (doubt || k.series.due(c.now)) {
+			c.add(k.name, dnsmsg.TypePTR, Both, k.series.asked == 1 && !doubt)
+			k.doubt, k.nextDoubt = false, c.now.Add(doubtInterval)
 		}
 	}
 	for _, i := range l.instances {
@@ -231,6 +235,9 @@ func (l *Link) lives(f func(*life)) {
 func (l *Link) waiting(f func(*series)) {
 	for _, k := range l.types {
 		f(&k.series)
+		if k.doubt {
+			f(&series{next: later(l.rest, k.nextDoubt)})
+		}
 	}
 	for _, i := range l.instances {
 		f(&i.askSRV)

@@ -66,7 +66,7 @@ func (l *Link) hearPTR(r dnsmsg.Record, from netip.Addr, via Family, now time.Ti
 		l.soon(i.listed[k].next())
 		if i.from != from { // somebody else says so: if it is there, it will answer
 			k.doubt = true
-			l.soon(now)
+			l.soon(later(now, k.nextDoubt))
 		}
 		h.Changed = true
 		return
@@ -91,6 +91,14 @@ func (l *Link) hearPTR(r dnsmsg.Record, from netip.Addr, via Family, now time.Ti
 	l.soon(p.next())
 }
 
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // hearOf takes a record of an instance, of which there is one of each type: the
 // last counts. It tells whether it is news.
 func (l *Link) hearOf(i *instance, r dnsmsg.Record, via Family, now time.Time) (news bool) {
@@ -104,6 +112,9 @@ func (l *Link) hearOf(i *instance, r dnsmsg.Record, via Family, now time.Time) (
 			l.soon(p.next())
 		}
 		return p.there()
+	}
+	if r.Type == dnsmsg.TypeSRV && !r.Target.Readable() {
+		r.Target, r.Port = "", 0 // no host, which says that there is no service (RFC 2782), or none that has a name
 	}
 	news = !p.there() || p.bye
 	if r.Type == dnsmsg.TypeTXT {

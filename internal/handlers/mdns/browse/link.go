@@ -75,7 +75,10 @@ type kind struct {
 	name   dnsmsg.Name // what is asked for
 	base   string      // the key of the type, with which instances end
 	series series
-	doubt  bool // it is asked again, for a good-bye that may be false
+	// doubt says that it is asked again, for a good-bye that may be false; but not
+	// before nextDoubt.
+	doubt     bool
+	nextDoubt time.Time
 }
 
 // instance is a service that some type lists.

@@ -367,3 +367,42 @@ func TestCase(t *testing.T) {
 	b.hear(one, records...)
 	b.want("Printer@10.0.0.11")
 }
+
+// Good-byes by the thousand, for others' devices, make nobody ask all the time.
+func TestFalseGoodbyes(t *testing.T) {
+	b := newBench(t)
+	b.hear(one, all("a", "p", one)...)
+	b.wait(time.Hour)
+	b.hear(one, all("a", "p", one)...)
+	asked := 0
+	for range 1000 {
+		b.hear(two, ptr("a", 0))
+		b.wait(time.Millisecond)
+		if n := b.count(ipp, dnsmsg.TypePTR); n > 0 {
+			asked += n
+			b.hear(one, ptr("a", 4500))
+		}
+	}
+	if asked < 3 || asked > 5 {
+		t.Errorf("asked %d times in a second", asked)
+	}
+	b.hear(one, ptr("a", 4500))
+	b.want("a@10.0.0.11")
+}
+
+// A service without a host, or on one that has no name, is none.
+func TestNoHost(t *testing.T) {
+	b := newBench(t)
+	for _, host := range []dnsmsg.Name{"", dnsmsg.MustName("\xff", "local"), dnsmsg.MustName("h", "bell\a")} {
+		r := srv("a", "p", 631, 120)
+		r.Target = host
+		b.hear(one, ptr("a", 4500), r, txt("a", "", 4500), dnsmsg.Record{Name: host, Type: dnsmsg.TypeA, TTL: 120, Addr: one})
+		b.want("+1")
+		b.wait(10 * time.Second)
+		if _, mute := b.link.Services([]dnsmsg.Name{ipp}); mute != 0 {
+			t.Errorf("%q: is awaited", host)
+		}
+	}
+	b.hear(one, srv("a", "p", 631, 120), addr("p", one, 120))
+	b.want("a@10.0.0.11")
+}

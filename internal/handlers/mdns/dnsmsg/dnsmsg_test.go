@@ -157,7 +157,7 @@ func TestName(t *testing.T) {
 		t.Error("an empty label")
 	}
 	for label, want := range map[string]bool{"ok": true, "ä 2.0": true, "bell\a": false, "\xff": false} {
-		if MustName(label).Readable() != want {
+		if MustName("a", label).Readable() != want || Name("").Readable() {
 			t.Errorf("%q", label)
 		}
 	}

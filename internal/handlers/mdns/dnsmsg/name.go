@@ -98,11 +98,15 @@ func (n Name) String() string {
 
 var escape = strings.NewReplacer(`.`, `\.`, `\`, `\\`)
 
-// Readable tells whether the first label is text: UTF-8 without control
-// characters (RFC 6763, section 4.1.1).
+// Readable tells whether the labels, of which there is at least one, are text:
+// UTF-8 without control characters (RFC 6763, section 4.1.1).
 func (n Name) Readable() bool {
-	l := n.First()
-	return l != "" && utf8.ValidString(l) && !strings.ContainsFunc(l, unicode.IsControl)
+	for rest := n; rest != ""; rest = rest.Parent() {
+		if l := rest.First(); !utf8.ValidString(l) || strings.ContainsFunc(l, unicode.IsControl) {
+			return false
+		}
+	}
+	return n != ""
 }
 
 // maxPointers is how many pointers one name may go through. They only go back, so
