@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
+	mdns "github.com/akri-go/akri/internal/handlers/mdns/details"
 	modbus "github.com/akri-go/akri/internal/handlers/modbus/details"
 	mqtt "github.com/akri-go/akri/internal/handlers/mqtt/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
@@ -30,6 +31,7 @@ var everything = []string{
 	"custom.discovery.enabled=true", "custom.discovery.image.repository=example.org/handler",
 	"custom.configuration.enabled=true", "custom.configuration.discoveryHandlerName=mine",
 	"onvif.discovery.enabled=true", "onvif.configuration.enabled=true", "opcua.discovery.enabled=true", "opcua.configuration.enabled=true",
+	"mdns.discovery.enabled=true", "mdns.configuration.enabled=true", "mdns.configuration.discoveryDetails.types={_ipp._tcp}",
 	"udev.configuration.brokerPod.image.repository=b", "debugEcho.configuration.brokerPod.image.repository=b",
 	"custom.configuration.brokerJob.image.repository=b", "onvif.configuration.brokerPod.image.repository=b",
 	"opcua.configuration.brokerPod.image.repository=b", "opcua.configuration.mountCertificates=true",
@@ -37,6 +39,7 @@ var everything = []string{
 	"modbus.configuration.brokerPod.image.repository=b",
 	"mqtt.discovery.enabled=true", "mqtt.configuration.enabled=true", "mqtt.configuration.discoveryDetails.broker=mqtt://b",
 	"mqtt.configuration.brokerPod.image.repository=b",
+	"mdns.configuration.brokerPod.image.repository=b",
 }
 
 func TestObjects(t *testing.T) {
@@ -73,6 +76,7 @@ func TestObjects(t *testing.T) {
 		{"opcua", []string{"opcua.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-opcua-discovery-daemonset")},
 		{"modbus", []string{"modbus.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-modbus-discovery-daemonset")},
 		{"mqtt", []string{"mqtt.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-mqtt-discovery-daemonset")},
+		{"mdns", []string{"mdns.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-mdns-discovery-daemonset")},
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
 		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
@@ -246,7 +250,7 @@ func TestFullAgent(t *testing.T) {
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
 		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--slots-freed-after=3s",
-		"--builtin=udev,onvif,opcua,modbus,mqtt,debugEcho"}
+		"--builtin=udev,onvif,opcua,modbus,mqtt,mdns,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}
@@ -278,6 +282,7 @@ func TestDiscovery(t *testing.T) {
 		{"akri-opcua-discovery", []string{"opcua"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-modbus-discovery", []string{"modbus"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-mqtt-discovery", []string{"mqtt"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
+		{"akri-mdns-discovery", []string{"mdns"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-custom-discovery", nil, map[string]string{"/var/lib/akri": "/var/lib/akri"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -433,6 +438,7 @@ func TestConfigurations(t *testing.T) {
 	opcuaDetails(t)
 	modbusDetails(t)
 	mqttDetails(t)
+	mdnsDetails(t)
 
 	c, pod = render(t, "debugEcho.configuration.enabled=true").configuration(t, "akri-debug-echo")
 	if c.Spec.BrokerSpec != nil || pod != nil || c.Spec.InstanceServiceSpec != nil {
@@ -471,6 +477,25 @@ func opcuaDetails(t *testing.T) {
 			c.set == nil && (len(got.URLs) != 1 || !got.Names.Passes("q")) {
 			t.Errorf("%v: %+v", c.set, got)
 		}
+	}
+}
+
+// mdnsDetails checks that what the values say of mDNS is what the handler takes.
+func mdnsDetails(t *testing.T) {
+	t.Helper()
+	set := []string{"mdns.configuration.enabled=true"}
+	for _, s := range []string{"types={_ipp._tcp,_osc._udp}", "txt.model.items={X*}", "txtProperties.items={rp}", "identityKey=UUID",
+		"interfaces={eth0}", "networks={10.0.0.0/8}", "hosts.action=Include", "hosts.items={a}", "discoveryTimeoutSeconds=7"} {
+		set = append(set, "mdns.configuration.discoveryDetails."+s)
+	}
+	conf, _ := render(t, set...).configuration(t, "akri-mdns")
+	got, err := mdns.Parse(conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(got.Types) != 2 || got.TXT["model"].Pass("Y") || got.TXTProperties.Pass("x") || got.IdentityKey != "uuid" ||
+		len(got.Interfaces) != 1 || len(got.Networks) != 1 || !got.Instances.Pass("any") || got.Hosts.PassHost("b.local") || got.Timeout != 7*time.Second {
+		t.Errorf("%+v, %v in\n%s", got, err, conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	}
+	if _, err := tryRender(t, "mdns.configuration.enabled=true"); err == nil || !strings.Contains(err.Error(), "needs a service type") {
+		t.Errorf("without a type: %v", err)
 	}
 }
 

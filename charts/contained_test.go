@@ -37,7 +37,7 @@ func TestHandlersAreContained(t *testing.T) {
 				t.Errorf("%s: %s: runs as %v", name, key, sc)
 			}
 		}
-		if handlers != 7 {
+		if handlers != 8 {
 			t.Errorf("%s: %d handlers", name, handlers)
 		}
 	}

@@ -25,7 +25,7 @@ func TestCalledWrongly(t *testing.T) {
 		want string // in the message
 	}{
 		{nil, nil, "name the handler"},
-		{[]string{"zigbee"}, nil, `no handler "zigbee"; choose udev, debugEcho, onvif, opcua, modbus or mqtt`},
+		{[]string{"zigbee"}, nil, `no handler "zigbee"; choose udev, debugEcho, onvif, opcua, modbus, mqtt or mdns`},
 		{[]string{"udev", "debugEcho"}, nil, `unexpected argument "debugEcho"`},
 		{[]string{"udev", "-nonsense"}, nil, "nonsense"},
 		{[]string{"udev", "-shared"}, nil, "-shared"},

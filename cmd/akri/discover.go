@@ -17,6 +17,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/all"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
+	mdnsdetails "github.com/akri-go/akri/internal/handlers/mdns/details"
 	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
 	mqttdetails "github.com/akri-go/akri/internal/handlers/mqtt/details"
 	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
@@ -55,6 +56,7 @@ numbers and the like are blanked, unless --keep-serials is given.`,
   akri discover opcua --url opc.tcp://plc.example:4840
   akri discover modbus --server 10.0.0.5
   akri discover mqtt --broker mqtts://broker.example --credentials broker.yaml
+  akri discover mdns --type _ipp._tcp
   akri discover -f configuration.yaml
   akri discover --record machine.txt
   akri discover -f configuration.yaml --from machine.txt`,
@@ -101,6 +103,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 				start = startModbus(d.watch)
 			case mqttdetails.Name:
 				start = startMQTT(defaultListen)
+			case mdnsdetails.Name:
+				start = startMdns
 			}
 			return d.run(cmd, kind, start, req)
 		},
@@ -142,6 +146,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 			cmd.AddCommand(newDiscoverModbusCommand(kind))
 		case mqttdetails.Name:
 			cmd.AddCommand(newDiscoverMQTTCommand(kind))
+		case mdnsdetails.Name:
+			cmd.AddCommand(newDiscoverMdnsCommand(kind))
 		default:
 			cmd.AddCommand(newDiscoverDetailsCommand(kind))
 		}
@@ -276,6 +282,9 @@ func hint(handler string, given bool, r discovery.Report) string {
 		return ""
 	case handler == mqttdetails.Name:
 		return "no device has announced itself on the broker: those that topics find must speak while this waits (--listen)"
+	case handler == mdnsdetails.Name:
+		return "nothing announces such a service here: is the type right, and is the device in this network? " +
+			"avahi-browse --all shows what else there is"
 	case handler == onvifdetails.Name:
 		return "no camera has answered: is ONVIF switched on in it, and is it in this network? " +
 			"Give the address of one behind a router (--address, or addresses in discoveryDetails)"

@@ -9,6 +9,7 @@ package handlers
 
 import (
 	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	mdns "github.com/akri-go/akri/internal/handlers/mdns/details"
 	modbus "github.com/akri-go/akri/internal/handlers/modbus/details"
 	mqtt "github.com/akri-go/akri/internal/handlers/mqtt/details"
 	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
@@ -62,6 +63,11 @@ func Kinds() []Kind {
 			Columns: []Column{
 				{"NAME", mqtt.PropertyName}, {"CONVENTION", mqtt.PropertyConvention}, {"MANUFACTURER", mqtt.PropertyManufacturer},
 				{"MODEL", mqtt.PropertyModel}, {"LOCATION", mqtt.PropertyLocation},
+			}},
+		{Name: mdns.Name, Shared: true, Summary: mdns.Summary, About: mdns.About, Check: mdns.Check,
+			Columns: []Column{
+				{"NAME", mdns.PropertyInstance}, {"TYPE", mdns.PropertyType}, {"ADDRESS", mdns.PropertyAddress},
+				{"PORT", mdns.PropertyPort}, {"HOST", mdns.PropertyHost},
 			}},
 	}
 }

@@ -13,7 +13,7 @@ const maxDeviceBytes = 64
 func deviceName(properties map[string]string, id string) string {
 	for _, key := range []string{
 		"UDEV_DEVNODE", "UDEV_DEVNODE_0", "DEBUG_ECHO_DESCRIPTION",
-		"ONVIF_DEVICE_SERVICE_URL", "OPCUA_DISCOVERY_URL", "MQTT_DEVICE_NAME", "DEVNODE",
+		"ONVIF_DEVICE_SERVICE_URL", "OPCUA_DISCOVERY_URL", "MQTT_DEVICE_NAME", "MDNS_INSTANCE", "DEVNODE",
 	} {
 		if v := properties[key]; v != "" {
 			id = v

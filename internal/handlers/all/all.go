@@ -8,6 +8,8 @@ import (
 	"github.com/akri-go/akri/internal/handlers"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	"github.com/akri-go/akri/internal/handlers/mdns"
+	mdnsdetails "github.com/akri-go/akri/internal/handlers/mdns/details"
 	"github.com/akri-go/akri/internal/handlers/modbus"
 	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
 	"github.com/akri-go/akri/internal/handlers/mqtt"
@@ -39,6 +41,7 @@ func setups() map[string]setup.Func {
 
 		modbusdetails.Name: modbus.Setup,
 		mqttdetails.Name:   mqtt.Setup,
+		mdnsdetails.Name:   mdns.Setup,
 	}
 }
 

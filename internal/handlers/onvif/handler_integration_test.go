@@ -29,7 +29,7 @@ func TestConformance(t *testing.T) {
 			Request: discovery.Request{Details: "interval: 1s"},
 			Present: uuids(all...),
 			Unplug: func() []string {
-				street.in(func() {
+				street.In(func() {
 					if err := all[1].Stop(); err != nil { // with a Bye
 						t.Error(err)
 					}
@@ -37,7 +37,7 @@ func TestConformance(t *testing.T) {
 				return uuids(all[0], all[2])
 			},
 			Plug: func() []string {
-				street.in(func() {
+				street.In(func() {
 					if err := all[1].Start(); err != nil {
 						t.Error(err)
 					}
@@ -96,12 +96,12 @@ func TestComesAndGoes(t *testing.T) {
 	w := watch(t, discovery.Request{Details: "interval: 1s"})
 	w.devices(one, two, three)
 
-	street.in(func() { _ = two.Vanish() })
+	street.In(func() { _ = two.Vanish() })
 	w.devices(one, three)
-	street.in(func() { _ = two.Start() })
+	street.In(func() { _ = two.Start() })
 	w.devices(one, two, three)
 	// Another address, the same camera.
-	street.in(func() {
+	street.In(func() {
 		if err := three.Move(netip.MustParseAddr("10.99.0.18")); err != nil {
 			t.Error(err)
 		}
@@ -190,7 +190,7 @@ func TestIPv6(t *testing.T) {
 	leaktest.Check(t)
 	street := newStreet(t)
 	var link netip.Addr
-	street.in(func() {
+	street.In(func() {
 		i, err := net.InterfaceByName("cable")
 		if err != nil {
 			t.Error(err)
@@ -229,7 +229,7 @@ func TestComputers(t *testing.T) {
 	cmd := exec.Command(wsdd, "-4", "-i", "cable", "-v")
 	said := &logBook{}
 	cmd.Stderr = said
-	street.in(func() { err = cmd.Start() })
+	street.In(func() { err = cmd.Start() })
 	if err != nil {
 		t.Fatal(err)
 	}

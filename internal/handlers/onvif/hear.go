@@ -3,6 +3,7 @@ package onvif
 import (
 	"slices"
 
+	"github.com/akri-go/akri/internal/handlers/multicast"
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
 	"github.com/akri-go/akri/internal/handlers/onvif/wsdiscovery"
 )
@@ -67,7 +68,7 @@ func (s *search) concerns(h wsdiscovery.Heard) bool {
 		}
 	}
 	if h.Interface != "" {
-		return wsdiscovery.Wanted(h.Interface, s.details.Interfaces)
+		return multicast.Wanted(h.Interface, s.details.Interfaces)
 	}
 	for _, k := range s.population.cameras { // that was missing and was probed
 		if slices.ContainsFunc(k.sightings, func(o sighting) bool { return o.From == h.From }) {

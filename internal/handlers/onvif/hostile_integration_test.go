@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/multicast/multicasttest"
 	"github.com/akri-go/akri/internal/handlers/onvif"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
@@ -26,8 +27,8 @@ import (
 func trap(t *testing.T, address string) *atomic.Int32 {
 	t.Helper()
 	if a := netip.MustParseAddrPort(address).Addr(); !a.IsLoopback() {
-		ip(t, "addr", "add", a.String()+"/32", "dev", "lo")
-		t.Cleanup(func() { ip(t, "addr", "del", a.String()+"/32", "dev", "lo") })
+		multicasttest.IP(t, "addr", "add", a.String()+"/32", "dev", "lo")
+		t.Cleanup(func() { multicasttest.IP(t, "addr", "del", a.String()+"/32", "dev", "lo") })
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -178,7 +179,7 @@ func TestFlood(t *testing.T) {
 	street := newStreet(t)
 	sim := street.cameras(t, 3, simulator.Options{})
 	bad, good, late := sim.Cameras()[0], sim.Cameras()[1], sim.Cameras()[2]
-	street.in(func() { _ = late.Vanish() })
+	street.In(func() { _ = late.Vanish() })
 	bad.SetFaults(simulator.Faults{Flood: 10_000})
 	w := watch(t, discovery.Request{})
 	w.until(func(r discovery.Report) error {
@@ -189,7 +190,7 @@ func TestFlood(t *testing.T) {
 		}
 		return errNot(good.UUID)
 	})
-	street.in(func() { _ = late.Start() })
+	street.In(func() { _ = late.Start() })
 	w.until(func(r discovery.Report) error {
 		if len(r.Devices) > 128+2 {
 			t.Fatalf("%d devices", len(r.Devices))
@@ -217,7 +218,7 @@ func TestOneAddress(t *testing.T) {
 	w := watch(t, discovery.Request{})
 	w.devices(one, two)
 	bye := func(from string) {
-		street.in(func() {
+		street.In(func() {
 			conn, err := net.DialUDP("udp4", &net.UDPAddr{IP: net.ParseIP(from)}, &net.UDPAddr{IP: net.IPv4(239, 255, 255, 250), Port: 3702})
 			if err != nil {
 				t.Error(err)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
 	"github.com/akri-go/akri/internal/handlers/onvif/wsdiscovery"
 )
@@ -67,28 +66,5 @@ func TestBox(t *testing.T) {
 	}
 	if n*m.Bytes() > maxBoxedBytes || n < 100 || len(b.take()) != n || !b.put(m) {
 		t.Errorf("%d messages of %d bytes", n, m.Bytes())
-	}
-}
-
-// An agent ignores a list that is too large. Those that say most are left out of it.
-func TestFit(t *testing.T) {
-	var all []discovery.Device
-	for i := range maxCameras {
-		d := discovery.Device{ID: fmt.Sprintf("%04d", i), Properties: map[string]string{"NAME": strings.Repeat("x", 2500)}}
-		if i >= maxCameras-100 {
-			d.Properties["NAME"] = "real"
-		}
-		all = append(all, d)
-	}
-	kept, over := fit(all)
-	size := 0
-	for _, d := range kept {
-		size += bytesOf(d)
-	}
-	if size > maxPropertyBytes || over+len(kept) != len(all) || over == 0 || kept[len(kept)-100].Properties["NAME"] != "real" {
-		t.Errorf("%d bytes of %d devices, %d left out", size, len(kept), over)
-	}
-	if kept, over := fit(all[maxCameras-100:]); len(kept) != 100 || over != 0 {
-		t.Errorf("%d kept, %d left out", len(kept), over)
 	}
 }

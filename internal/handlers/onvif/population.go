@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/akri-go/akri/internal/handlers/multicast"
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
 	"github.com/akri-go/akri/internal/handlers/onvif/soap"
 	"github.com/akri-go/akri/internal/shorten"
@@ -92,10 +93,10 @@ func (p *population) hear(s camera.Sighting, announced bool, now time.Time) news
 	}
 	k := p.cameras[s.UUID]
 	if k == nil {
-		if !p.room(source(s.From)) {
+		if !p.room(multicast.Source(s.From)) {
 			return dropped
 		}
-		k = &known{first: source(s.From), home: gone.place}
+		k = &known{first: multicast.Source(s.From), home: gone.place}
 		delete(p.left, s.UUID)
 		p.cameras[s.UUID] = k
 		p.sources[k.first]++
@@ -157,16 +158,6 @@ func (k *known) heardFrom(a netip.Addr) bool {
 
 func sameClaims(a, b camera.Sighting) bool {
 	return a.Version == b.Version && slices.Equal(a.XAddrs, b.XAddrs) && slices.Equal(a.Scopes, b.Scopes)
-}
-
-// source is whom a message counts for: of IPv6, the network of a machine, which
-// can have any number of addresses in it.
-func source(a netip.Addr) netip.Addr {
-	if a = a.WithZone(""); a.Is6() && !a.IsLinkLocalUnicast() {
-		p, _ := a.Prefix(64)
-		return p.Addr()
-	}
-	return a
 }
 
 // room tells whether there is room for another camera, and makes it if it can: of

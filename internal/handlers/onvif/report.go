@@ -1,7 +1,6 @@
 package onvif
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -9,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/fit"
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
 	"github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/shorten"
@@ -77,7 +77,7 @@ func report(d details.Details, p *population) discovery.Report {
 		texts = append(texts, fmt.Sprintf("no camera passes the filters of discoveryDetails (of %d that answer)", filtered))
 	}
 	texts = append(texts, nonempty(silent(d.Addresses, p))...)
-	kept, over := fit(r.Devices)
+	kept, over := fit.Devices(r.Devices, maxPropertyBytes)
 	r.Devices = kept
 	if over > 0 {
 		texts = append(texts, fmt.Sprintf(
@@ -122,36 +122,6 @@ func silent(addresses []netip.Addr, p *population) string {
 		at += fmt.Sprintf(" and %d more", more)
 	}
 	return fmt.Sprintf("no camera answers at %s: switch ONVIF on there, and let UDP port 3702 through", at)
-}
-
-// fit leaves out the largest devices if all are too many bytes for an agent: so
-// false cameras, however much they say, keep no real one out.
-func fit(all []discovery.Device) (kept []discovery.Device, over int) {
-	total := 0
-	for _, d := range all {
-		total += bytesOf(d)
-	}
-	if total <= maxPropertyBytes {
-		return all, 0
-	}
-	all = slices.Clone(all)
-	slices.SortStableFunc(all, func(a, b discovery.Device) int { return cmp.Compare(bytesOf(a), bytesOf(b)) })
-	n := len(all)
-	for total > maxPropertyBytes {
-		n--
-		total -= bytesOf(all[n])
-	}
-	over, all = len(all)-n, all[:n]
-	slices.SortFunc(all, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
-	return all, over
-}
-
-func bytesOf(d discovery.Device) int {
-	n := len(d.ID)
-	for name, value := range d.Properties {
-		n += len(name) + len(value)
-	}
-	return n
 }
 
 // trouble is what is wrong with a camera, and with more if it is the same.

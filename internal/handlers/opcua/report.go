@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/fit"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
 	"github.com/akri-go/akri/internal/shorten"
@@ -60,7 +61,7 @@ func Plan(d details.Details, states []state) discovery.Report {
 				continue
 			}
 			device := v.device(app)
-			if size += bytesOf(device); len(r.Devices) == maxServers || size > maxPropertyBytes {
+			if size += fit.Bytes(device); len(r.Devices) == maxServers || size > maxPropertyBytes {
 				over++
 				continue
 			}
@@ -105,12 +106,4 @@ func (v *server) device(app ua.Application) discovery.Device {
 		}
 	}
 	return discovery.Device{ID: v.url.Text(), Properties: properties}
-}
-
-func bytesOf(d discovery.Device) int {
-	n := len(d.ID)
-	for name, value := range d.Properties {
-		n += len(name) + len(value)
-	}
-	return n
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/akri-go/akri/internal/handlers/address"
+	"github.com/akri-go/akri/internal/handlers/fit"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
 )
@@ -165,7 +166,7 @@ func TestPlanLimits(t *testing.T) {
 	r = Plan(d, []state{{settled: true, servers: long}})
 	size := 0
 	for _, device := range r.Devices {
-		size += bytesOf(device)
+		size += fit.Bytes(device)
 	}
 	if size > maxPropertyBytes || len(r.Devices) < 500 || r.Note == "" || len(r.Note) > maxNoteBytes {
 		t.Errorf("%d devices of %d bytes, %s", len(r.Devices), size, r.Note)

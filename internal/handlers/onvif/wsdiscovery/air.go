@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/net/ipv4"
+
+	"github.com/akri-go/akri/internal/handlers/multicast"
 )
 
 // Heard is a message and how it came.
@@ -43,8 +45,9 @@ type Options struct {
 	Heard func(Heard)
 	// Dropped is told of those that were not passed on. It must return soon.
 	Dropped func(from netip.Addr, why Drop, err error)
-	// Interfaces returns the node's network interfaces; [Interfaces] if nil.
-	Interfaces func() ([]Interface, error)
+	// Interfaces returns the node's network interfaces; [multicast.Interfaces] if
+	// nil.
+	Interfaces func() ([]multicast.Interface, error)
 	Log        *slog.Logger
 }
 
@@ -58,7 +61,7 @@ type Air struct {
 	group   *ipv4.PacketConn // what is sent to the group of IPv4; nil while no interface needs it
 	links   map[link]*place
 	unicast [2 * unicastSockets]*net.UDPConn // for IPv4, then for IPv6
-	limiter limiter
+	limiter multicast.Limiter
 	sent    memory // ids of probes
 	seen    memory // senders and ids of announcements
 }
@@ -80,7 +83,7 @@ type place struct {
 // NewAir opens nothing yet: an interface is listened to once it is probed.
 func NewAir(o Options) *Air {
 	if o.Interfaces == nil {
-		o.Interfaces = Interfaces
+		o.Interfaces = multicast.Interfaces
 	}
 	return &Air{
 		options: o, links: make(map[link]*place),
@@ -117,7 +120,7 @@ func (a *Air) open(patterns []string) (to []target, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at the network interfaces: %w", err)
 	}
-	suitable := Suitable(all, patterns)
+	suitable := multicast.Suitable(all, patterns)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
@@ -126,7 +129,7 @@ func (a *Air) open(patterns []string) (to []target, err error) {
 	a.forgetGone(all)
 	var faults []error
 	for _, i := range suitable {
-		for _, from := range i.sources() {
+		for _, from := range i.Sources() {
 			l := link{i.Index, i.Name, from}
 			p := a.links[l]
 			if p == nil {
@@ -153,10 +156,10 @@ func groupOf(from netip.Addr) netip.AddrPort {
 }
 
 // forgetGone closes what belongs to addresses that this node has no longer.
-func (a *Air) forgetGone(all []Interface) {
+func (a *Air) forgetGone(all []multicast.Interface) {
 	for l := range a.links {
-		n := slices.IndexFunc(all, func(i Interface) bool { return i.Index == l.index && i.Name == l.name })
-		if n < 0 || all[n].Flags&net.FlagUp == 0 || !slices.Contains(all[n].sources(), l.from) {
+		n := slices.IndexFunc(all, func(i multicast.Interface) bool { return i.Index == l.index && i.Name == l.name })
+		if n < 0 || all[n].Flags&net.FlagUp == 0 || !slices.Contains(all[n].Sources(), l.from) {
 			a.drop(l)
 		}
 	}
@@ -172,12 +175,12 @@ func (a *Air) drop(l link) {
 	}
 }
 
-func (a *Air) openPlace(i Interface, l link, p *place) (err error) {
+func (a *Air) openPlace(i multicast.Interface, l link, p *place) (err error) {
 	if p.probe, err = probeSocket(i, l.from); err != nil {
 		return err
 	}
 	if l.from.Is6() {
-		p.group6, err = groupSocket6(i)
+		p.group6, err = multicast.Group6(netip.AddrPortFrom(group6, Port), i)
 	} else {
 		err = a.joinGroup(i)
 	}
@@ -193,21 +196,16 @@ func (a *Air) openPlace(i Interface, l link, p *place) (err error) {
 }
 
 // joinGroup has the socket for the group of IPv4 hear an interface.
-func (a *Air) joinGroup(i Interface) error {
+func (a *Air) joinGroup(i multicast.Interface) error {
 	if a.group == nil {
-		c, err := groupSocket()
+		group, err := multicast.Group4(netip.AddrPortFrom(group4, Port))
 		if err != nil {
 			return err
-		}
-		group := ipv4.NewPacketConn(c)
-		if err := group.SetControlMessage(ipv4.FlagInterface, true); err != nil {
-			c.Close()
-			return fmt.Errorf("ask for the interfaces of messages: %w", err)
 		}
 		a.group = group
 		a.reading.Go(func() { a.readGroup(group) })
 	}
-	return join(a.group, i)
+	return multicast.Join(a.group, i, group4)
 }
 
 // read passes on what comes to a socket of one interface ("" for any).
@@ -221,7 +219,7 @@ func (a *Air) read(c *net.UDPConn, name string) {
 			}
 			if err == nil {
 				a.take(buffer[:n], from.Addr(), name)
-			} else if !passing(err) {
+			} else if !multicast.Passing(err) {
 				a.options.Log.Warn("no longer listening on a socket", "interface", name, "error", err)
 				return
 			}
@@ -237,7 +235,7 @@ func (a *Air) readGroup(c *ipv4.PacketConn) {
 			return
 		}
 		if err != nil {
-			if passing(err) {
+			if multicast.Passing(err) {
 				continue
 			}
 			a.options.Log.Warn("no longer listening for announcements", "error", err)
@@ -268,7 +266,7 @@ func (a *Air) take(datagram []byte, from netip.Addr, name string) {
 	now := time.Now()
 	from = from.Unmap()
 	a.mu.Lock()
-	ok := a.limiter.allow(from.WithZone(""), now)
+	ok := a.limiter.Allow(from.WithZone(""), now)
 	a.mu.Unlock()
 	if !ok {
 		a.options.Dropped(from, Flood, nil)

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/akri-go/akri/internal/backoff"
 )
 
@@ -35,7 +33,7 @@ const perSecond = 512
 
 // Where says what to probe.
 type Where struct {
-	// Interfaces are patterns as for [Suitable].
+	// Interfaces are patterns as for [multicast.Suitable].
 	Interfaces []string
 	// Addresses are probed one by one.
 	Addresses []netip.Addr
@@ -174,17 +172,4 @@ func (a *Air) unicastConn(six bool, n int) (*net.UDPConn, error) {
 		a.read(c, "")
 	}
 	return a.unicast[n], nil
-}
-
-// passing tells whether a socket can be read again after an error: the kernel
-// says so what became of messages that were sent.
-func passing(err error) bool {
-	for _, e := range []error{
-		unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.ENETDOWN, unix.EINTR,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
 }

@@ -1,20 +1,21 @@
-package wsdiscovery
+package multicast
 
 import (
 	"net/netip"
 	"time"
 )
 
-// Limits of what is read. A camera sends a message a probe; a node that runs many
-// Configurations probes a few times in a second.
+// Limits of what is read. A device sends a message when it is asked; a node that
+// has many Configurations asks a few times in a second.
 const (
 	sourceBurst, sourceRate = 512, 32    // messages at once, and per second, of one source
 	totalBurst, totalRate   = 8192, 1024 // of all
-	maxSources              = 4096       // that are remembered
+	maxLimited              = 4096       // sources that are remembered
 )
 
-// limiter decides whose messages are read. It is for one goroutine at a time.
-type limiter struct {
+// Limiter decides whose messages are read: 512 of one sender at once and 32 in a
+// second, 8192 and 1024 of all. It is for one goroutine at a time.
+type Limiter struct {
 	total   bucket
 	sources map[netip.Addr]*bucket
 	forgot  time.Time
@@ -40,19 +41,19 @@ func (b *bucket) take(now time.Time, burst, rate float64) bool {
 	return true
 }
 
-// allow tells whether a message from a source is to be read. One that sends too
+// Allow tells whether a message from a source is to be read. One that sends too
 // much uses up nothing of the others'.
-func (l *limiter) allow(source netip.Addr, now time.Time) bool {
+func (l *Limiter) Allow(source netip.Addr, now time.Time) bool {
 	if l.sources == nil {
 		l.sources = make(map[netip.Addr]*bucket)
 	}
 	b := l.sources[source]
 	if b == nil {
-		if len(l.sources) >= maxSources && now.Sub(l.forgot) >= time.Second { // each time is work
+		if len(l.sources) >= maxLimited && now.Sub(l.forgot) >= time.Second { // each time is work
 			l.forget(now)
 			l.forgot = now
 		}
-		if len(l.sources) >= maxSources {
+		if len(l.sources) >= maxLimited {
 			return false
 		}
 		b = &bucket{}
@@ -62,10 +63,20 @@ func (l *limiter) allow(source netip.Addr, now time.Time) bool {
 }
 
 // forget drops the sources whose buckets are full again.
-func (l *limiter) forget(now time.Time) {
+func (l *Limiter) forget(now time.Time) {
 	for source, b := range l.sources {
 		if b.left+now.Sub(b.at).Seconds()*sourceRate >= sourceBurst {
 			delete(l.sources, source)
 		}
 	}
+}
+
+// Source is whom a message counts for: of IPv6, the network of a machine, which
+// can have any number of addresses in it.
+func Source(a netip.Addr) netip.Addr {
+	if a = a.WithZone(""); a.Is6() && !a.IsLinkLocalUnicast() {
+		p, _ := a.Prefix(64)
+		return p.Addr()
+	}
+	return a
 }

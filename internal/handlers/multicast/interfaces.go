@@ -1,4 +1,8 @@
-package wsdiscovery
+// Package multicast has what handlers share that hear devices by multicast: which
+// of the node's network interfaces to use and when they change, sockets that do
+// not get in the way of other programs on the node, and limits on what one sender
+// may cost.
+package multicast
 
 import (
 	"net"
@@ -12,8 +16,8 @@ import (
 // (net.ipv4.igmp_max_memberships).
 const maxInterfaces = 16
 
-// maxAddresses is from how many addresses of an interface a probe is sent.
-const maxAddresses = 4
+// maxSources is how many addresses of an interface are sent from.
+const maxSources = 4
 
 // Interface is a network interface of this node.
 type Interface struct {
@@ -55,13 +59,13 @@ var insideNode = []string{
 	"dummy", "ifb", "azv", "eni",
 }
 
-// Suitable returns the interfaces on which to look for cameras: those that match
+// Suitable returns the interfaces on which to look for devices: those that match
 // a pattern of [path.Match]; with nil patterns all that look like a network of
 // machines. They must be up, be able to multicast and have an address.
 func Suitable(all []Interface, patterns []string) []Interface {
 	var list []Interface
 	for _, i := range all {
-		if i.Flags&net.FlagUp == 0 || len(i.sources()) == 0 || !Wanted(i.Name, patterns) {
+		if i.Flags&net.FlagUp == 0 || len(i.Sources()) == 0 || !Wanted(i.Name, patterns) {
 			continue
 		}
 		if patterns == nil && (i.Flags&net.FlagMulticast == 0 || i.Flags&(net.FlagLoopback|net.FlagPointToPoint) != 0) {
@@ -90,14 +94,14 @@ func Matches(name string, patterns []string) bool {
 	})
 }
 
-// sources are the addresses from which probes are sent: those of IPv4, and the
-// one of IPv6 that belongs to the link.
-func (i Interface) sources() (list []netip.Addr) {
+// Sources are the addresses from which an interface is asked: those of IPv4, and
+// the one of IPv6 that belongs to the link, with its zone.
+func (i Interface) Sources() (list []netip.Addr) {
 	six := false
 	for _, p := range i.Prefixes {
 		a := p.Addr()
 		switch {
-		case a.Is4() && len(list) < maxAddresses:
+		case a.Is4() && len(list) < maxSources:
 			list = append(list, a)
 		case a.Is6() && a.IsLinkLocalUnicast() && !six:
 			six = true
