@@ -52,23 +52,28 @@ const (
 	fieldMounts      = 3
 	fieldDeviceSpecs = 4
 	fieldNote        = 15
+	fieldDeparted    = 16
 )
 
-// decode reads and checks a DiscoverResponse. It returns what [vet] returns.
-func decode(r rules, raw []byte) (good []discovery.Device, refused, err error) {
+// decode reads and checks a DiscoverResponse, as [vet] does.
+func decode(r rules, raw []byte) (list, error) {
 	n, err := count(raw, fieldDevices)
 	if err != nil {
-		return nil, nil, err
+		return list{}, err
 	}
 	if err := r.tooMany(n[fieldDevices]); err != nil {
-		return nil, nil, err
+		return list{}, err
 	}
 	v := newVetting(r, n[fieldDevices])
 	place := 0
 	var note []byte
+	var departed []string
 	err = fields(raw, func(number protowire.Number, device []byte) {
-		if number == fieldNote {
+		switch {
+		case number == fieldNote:
 			note = device
+		case number == fieldDeparted && len(departed) < r.Devices && len(device) <= r.IDBytes:
+			departed = append(departed, string(device))
 		}
 		if number != fieldDevices || v.tooLarge() != nil {
 			return
@@ -85,9 +90,9 @@ func decode(r rules, raw []byte) (good []discovery.Device, refused, err error) {
 		err = v.tooLarge()
 	}
 	if err != nil {
-		return nil, nil, err
+		return list{}, err
 	}
-	return v.devices, noted(v.refused.err(), string(note)), nil
+	return list{v.devices, departed, noted(v.refused.err(), string(note))}, nil
 }
 
 func decodeDevice(r rules, raw []byte) (discovery.Device, error) {

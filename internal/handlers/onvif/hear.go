@@ -19,6 +19,7 @@ func (s *search) hear(h wsdiscovery.Heard) {
 					s.log.Info("camera has said good-bye", "uuid", e.UUID, "from", h.From)
 				}
 				s.schedule.Remove(e.UUID)
+				s.doubt(h.At)
 				s.changed(h.At)
 			}
 			continue

@@ -28,6 +28,8 @@ const (
 	// afterBye is how long what was sent before a Bye may arrive after it:
 	// APP_MAX_DELAY of WS-Discovery, and as much for the way.
 	afterBye = time.Second
+	// departedFor is how long the agent is told that a camera has departed.
+	departedFor = time.Minute
 	// remembered is how long it is known where a camera answered that is gone.
 	remembered = time.Hour
 )
@@ -55,6 +57,9 @@ type left struct {
 	place
 	at  time.Time
 	bye bool // it has said so
+	// departed is since when it is certain: it did not answer a probe that began
+	// after its Bye, which anybody may have sent. Zero if it is not.
+	departed time.Time
 }
 
 type sighting struct {
@@ -211,7 +216,7 @@ func (p *population) forget(uuid string, now time.Time, bye bool) {
 			delete(p.left, u)
 		}
 	}
-	p.left[uuid] = left{home, now, bye}
+	p.left[uuid] = left{place: home, at: now, bye: bye}
 }
 
 // bye takes a Bye, which is believed only if it comes from where the camera is:
@@ -227,6 +232,48 @@ func (p *population) bye(uuid string, from netip.Addr, now time.Time) bool {
 	}
 	p.forget(uuid, now, true)
 	return true
+}
+
+// doubted are the addresses of cameras whose Bye is not certain yet, and since
+// is when the last of them said it.
+func (p *population) doubted() (list []netip.Addr, since time.Time) {
+	for _, l := range p.left {
+		if !l.doubtful() {
+			continue
+		}
+		list = append(list, l.seen)
+		if l.at.After(since) {
+			since = l.at
+		}
+	}
+	return list, since
+}
+
+// doubtful tells whether a Bye is not certain yet, of a camera that answered.
+func (l left) doubtful() bool { return l.bye && l.departed.IsZero() && l.url != "" }
+
+// depart is told, like round, that a probe is over at a time. It tells whether
+// the Bye of a camera is certain now.
+func (p *population) depart(began, now time.Time) (some bool) {
+	for uuid, l := range p.left {
+		if l.doubtful() && began.Sub(l.at) >= afterBye {
+			l.departed = now
+			p.left[uuid] = l
+			some = true
+		}
+	}
+	return some
+}
+
+// departed returns which cameras are certain to have said good-bye, lately.
+func (p *population) departed(now time.Time) (uuids []string) {
+	for uuid, l := range p.left {
+		if !l.departed.IsZero() && now.Sub(l.departed) < departedFor {
+			uuids = append(uuids, uuid)
+		}
+	}
+	slices.Sort(uuids)
+	return uuids
 }
 
 // round is told that a probe that began at a time has had its time for answers.

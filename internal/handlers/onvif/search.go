@@ -68,6 +68,7 @@ type search struct {
 	found      bool      // something changed since then
 	asking     int
 	looked     bool      // the first probe is over
+	check      time.Time // when to probe because of a Bye; zero if there is none to check
 	first      time.Time // when the first report is due whatever is missing
 	reported   bool
 	since      time.Time // when the first message came that is not reported; zero if none is
@@ -178,6 +179,9 @@ func (s *search) wake(now time.Time) time.Duration {
 	if at, ok := s.schedule.Next(); ok && s.asking < maxAsking {
 		wait = min(wait, at.Sub(now))
 	}
+	if !s.check.IsZero() {
+		wait = min(wait, s.check.Sub(now))
+	}
 	if !s.reported && s.looked {
 		wait = min(wait, s.first.Sub(now))
 	}
@@ -191,6 +195,12 @@ func (s *search) wake(now time.Time) time.Duration {
 func (s *search) round(err error) {
 	s.looked = true
 	now := time.Now()
+	if s.population.depart(s.began, now) {
+		s.changed(time.Time{})
+	}
+	if _, since := s.population.doubted(); !since.IsZero() {
+		s.doubt(since)
+	}
 	lost, missing, moved := s.population.round(s.began)
 	if n := len(lost); n > 0 { // one line, however many: most may be false ones
 		s.log.Info("cameras are lost: they have not answered several probes", "probes", maxMissed, "cameras", n,
@@ -282,6 +292,7 @@ func (s *search) maybeReport(now time.Time) error {
 		return nil
 	}
 	r := report(s.details, s.population)
+	r.Departed = s.population.departed(now)
 	r.Note = note(nonempty(s.trouble, r.Note, s.leftOut()))
 	if err := s.report(r); err != nil {
 		return err

@@ -107,6 +107,9 @@ func (w *world) run(t *testing.T, details string, test func(last func() string))
 				for _, d := range r.Devices {
 					ids = append(ids, d.ID)
 				}
+				for _, id := range r.Departed {
+					ids = append(ids, "-"+id)
+				}
 				text = strings.Join(ids, " ")
 				if r.Note != "" {
 					text += " (" + r.Note + ")"
@@ -183,6 +186,50 @@ func TestHelloAndBye(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 		if got := last(); got != "a" {
 			t.Errorf("after Hello on an interface that is not asked for: %s", got)
+		}
+	})
+}
+
+// A camera that has said good-bye, and then does not answer, has departed: the
+// agent need not wait for it. Whoever says good-bye in its name gets it off the
+// list for as long as a probe takes, and no further.
+func TestDeparted(t *testing.T) {
+	w := newWorld("a", "b", "c")
+	w.run(t, "interval: 1h", func(last func() string) {
+		time.Sleep(2 * time.Second)
+		w.set(func() { delete(w.there, "b") })
+		w.heard(w.message(wsdiscovery.Bye, "a", "10.0.0.1")) // not a's
+		w.heard(w.message(wsdiscovery.Bye, "b", "10.0.0.2"))
+		time.Sleep(50 * time.Millisecond)
+		if got := last(); got != "c" {
+			t.Errorf("after two Byes: %s", got)
+		}
+		time.Sleep(900 * time.Millisecond)
+		w.heard(w.message(wsdiscovery.Bye, "c", "10.0.0.3"))
+		w.set(func() { delete(w.there, "c"); w.unicast = nil })
+		time.Sleep(1500 * time.Millisecond)
+		if got := last(); got != "a -b" {
+			t.Errorf("after a probe: %s", got)
+		}
+		w.set(func() {
+			if !slices.Contains(w.unicast, addr("10.0.0.2")) {
+				t.Errorf("probed one by one: %v", w.unicast)
+			}
+		})
+		time.Sleep(2 * time.Second)
+		if got := last(); got != "a -b -c" {
+			t.Errorf("after another probe: %s", got)
+		}
+		w.heard(w.message(wsdiscovery.Hello, "b", "10.0.0.2"))
+		time.Sleep(50 * time.Millisecond)
+		if got := last(); got != "a b -c" {
+			t.Errorf("after a Hello: %s", got)
+		}
+		time.Sleep(departedFor)
+		w.heard(w.message(wsdiscovery.Hello, "d", "10.0.0.4"))
+		time.Sleep(50 * time.Millisecond)
+		if got := last(); got != "a b d" {
+			t.Errorf("much later: %s", got)
 		}
 	})
 }
