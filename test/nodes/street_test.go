@@ -26,6 +26,10 @@ type street struct {
 // streetAddr is an address of the street, counted from 0. Nodes have lower ones.
 func streetAddr(n int) netip.Addr { return bed.Network().Addr(0, 200+n) }
 
+// streetMAC is the same in each test: the nodes remember for a while which machine
+// has an address.
+const streetMAC = "02:ac:00:00:00:c8"
+
 // newStreet makes a street with n addresses. It is gone after the test.
 func newStreet(t *testing.T, n int) *street {
 	t.Helper()
@@ -35,7 +39,7 @@ func newStreet(t *testing.T, n int) *street {
 	plan := [][]string{
 		{"netns", "add", s.name},
 		{"-n", s.name, "link", "set", "lo", "up"},
-		{"-n", s.name, "link", "add", "eth0", "type", "veth", "peer", "name", "street", "netns", hub},
+		{"-n", s.name, "link", "add", "eth0", "address", streetMAC, "type", "veth", "peer", "name", "street", "netns", hub},
 		{"-n", hub, "link", "set", "street", "master", "akri", "up"},
 		{"-n", s.name, "link", "set", "eth0", "up"},
 	}
