@@ -11,6 +11,7 @@ import (
 	"github.com/akri-go/akri/internal/agent"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/kubeconfig"
+	"github.com/akri-go/akri/internal/trim"
 	"github.com/akri-go/akri/internal/version"
 )
 
@@ -47,6 +48,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		return exitcode.Usage
 	}
 	bounded.Memory(getenv)
+	defer trim.Start(ctx, s.Logger)()
 	if s.API, err = kubeconfig.Load(s.kubeconfig); err == nil {
 		err = agent.Run(ctx, s.Options)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 	"github.com/akri-go/akri/internal/handlers/setup"
 	"github.com/akri-go/akri/internal/logging"
+	"github.com/akri-go/akri/internal/trim"
 	"github.com/akri-go/akri/internal/version"
 )
 
@@ -47,6 +48,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		debug.SetGCPercent(25) // memory is dearer here than the little time
 	}
 	bounded.Memory(getenv)
+	defer trim.Start(ctx, log)()
 	if err := serve(ctx, s, handlers, log, &metrics); err != nil {
 		log.Error("akri-discovery ends", "error", err)
 		return exitcode.Failed

@@ -64,7 +64,7 @@ func (s *search) ask(ctx context.Context, uuid string, from netip.Addr) {
 	}
 	go func() {
 		f, err := s.handler.ask(ctx, q)
-		s.asked <- reply{uuid, from, f, err}
+		s.asked <- &reply{uuid, from, f, err}
 	}()
 }
 

@@ -79,7 +79,7 @@ type search struct {
 	lines      *rate.Limiter
 
 	probed chan error
-	asked  chan reply
+	asked  chan *reply // there may be many
 }
 
 // reply is what a camera has answered.
@@ -97,7 +97,7 @@ func newSearch(d details.Details, p properties, h *Handler, report func(discover
 		pace:   pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: time.Second},
 		lines:  rate.NewLimiter(rate.Every(time.Second), 20),
 		probed: make(chan error, 1),
-		asked:  make(chan reply, maxAsking),
+		asked:  make(chan *reply, maxAsking),
 	}
 	s.where, s.configured = where(d)
 	return s
@@ -234,7 +234,7 @@ func (s *search) round(err error) {
 }
 
 // answered takes what a camera says.
-func (s *search) answered(r reply) {
+func (s *search) answered(r *reply) {
 	before := ""
 	k := s.population.cameras[r.uuid]
 	if k == nil {
