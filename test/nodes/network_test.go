@@ -28,7 +28,7 @@ func TestCameras(t *testing.T) {
 	const name = "nodes-cameras"
 	s := newStreet(t, 3)
 	var sim *simulator.Simulator
-	s.do(t, func() (err error) {
+	there(t, s, func() (err error) {
 		sim, err = simulator.New(simulator.Options{
 			Addresses: []netip.Addr{streetAddr(0), streetAddr(1)}, Port: 80, NoRTSP: true, MaxDelay: 20 * time.Millisecond,
 		})
@@ -37,7 +37,7 @@ func TestCameras(t *testing.T) {
 		}
 		return err
 	})
-	t.Cleanup(func() { s.do(t, sim.Close) })
+	t.Cleanup(func() { there(t, s, sim.Close) })
 
 	r := follow(t, bed.NewNamespace(t))
 	c := testcluster.HandlerConfiguration(r.ns, name, onvif.Name, 1, "interval: 2s\ndiscoveryTimeoutSeconds: 1\n")
@@ -56,7 +56,7 @@ func TestCameras(t *testing.T) {
 
 	// It is the same camera at another address, and the broker gets that.
 	before := r.uids(name)
-	s.do(t, func() error { return cameras[0].Move(streetAddr(2)) })
+	there(t, s, func() error { return cameras[0].Move(streetAddr(2)) })
 	r.given(name, instances[0], map[string]string{onvif.PropertyURL: fmt.Sprintf("http://%s/onvif/device_service", streetAddr(2))})
 	r.await(waitTimeout, r.seen(name, 2, all()...), r.brokers(name, 1))
 	after := r.uids(name)
@@ -68,13 +68,13 @@ func TestCameras(t *testing.T) {
 
 	// It says good-bye, and nobody waits for it: the grace period is a minute.
 	said := time.Now()
-	s.do(t, cameras[0].Stop)
+	there(t, s, cameras[0].Stop)
 	r.await(graceOfShared-5*time.Second, r.seen(name, 1, all()...), r.brokers(name, 1))
 	t.Logf("gone %.1f s after its Bye", time.Since(said).Seconds())
 
 	// The other is switched off: it may come back, so it is offline for a while.
 	change(t, c, `{"spec":{"discoveryHandler":{"offlineGracePeriod":"4s"}}}`)
-	s.do(t, cameras[1].Vanish)
+	there(t, s, cameras[1].Vanish)
 	r.await(waitTimeout, r.online(instances[1], metav1.ConditionFalse), r.seen(name, 1, all()...))
 	offline := time.Now()
 	r.await(waitTimeout, r.seen(name, 0), r.brokers(name, 0))
@@ -89,7 +89,7 @@ func TestOPCUAServer(t *testing.T) {
 	const name = "nodes-opcua"
 	dir := opcuatest.InstallNode(t)
 	s := newStreet(t, 1)
-	server := opcuatest.StartNode(t, dir, "ip", "netns", "exec", s.name)
+	server := opcuatest.StartNode(t, dir, "ip", "netns", "exec", s.Name)
 	server.Server("press", 4840, "")
 	url := fmt.Sprintf("opc.tcp://%s:4840", streetAddr(0))
 
