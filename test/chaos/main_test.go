@@ -38,11 +38,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	// Slots are kept as long as with users: after 3 s a node that makes the
-	// Instance of a shared device anew gives slots that another node's containers
-	// still have, before that node can say so.
-	values := append(testcluster.DefaultValues(), "agent.slotsFreedAfter=20s")
 	os.Exit(testcluster.Main(m, testcluster.Options{
-		Name: "chaos", Nodes: nodes, Values: values, MaxRestartPeriod: 2 * time.Second,
+		Name: "chaos", Nodes: nodes, MaxRestartPeriod: 2 * time.Second,
 	}, func(b *testcluster.Bed) { bed = b }))
 }

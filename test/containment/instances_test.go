@@ -72,6 +72,7 @@ func testOwnInstances(t *testing.T, w *fixture) {
 		{name: "claim what upstream says is free", verb: "PATCH", path: one, kind: jsonp, body: `[{"op":"replace","path":"/spec/deviceUsage/cam-000001-2","value":"C:cam-000001-2:node-a"}]`},
 		{name: "claim through the other door", verb: "PATCH", path: one, kind: jsonp, body: `[{"op":"replace","path":"/spec/deviceUsage/cam-000001-1","value":"C:cam-000001-1:node-a"}]`},
 		{name: "free", verb: "PATCH", path: one, kind: jsonp, body: `[{"op":"remove","path":"/spec/deviceUsage/cam-000001-1"}]`},
+		{name: "say what a container has of a shared device that it no longer sees", verb: "PATCH", path: three, kind: jsonp, body: `[{"op":"add","path":"/spec/deviceUsage/cam-000003-1","value":"node-a"}]`},
 		{name: "free what was taken before it left", verb: "PATCH", path: three, kind: jsonp, body: `[{"op":"remove","path":"/spec/deviceUsage/cam-000003-0"}]`},
 		{name: "remove upstream's empty slot", verb: "PATCH", path: one, kind: jsonp, body: `[{"op":"remove","path":"/spec/deviceUsage/cam-000001-2"}]`},
 		{name: "remove its own finalizer", verb: "PATCH", path: four, kind: jsonp, body: `[{"op":"remove","path":"/metadata/finalizers/0"}]`},
@@ -162,7 +163,7 @@ func testOthersInstances(t *testing.T, w *fixture) {
 		slot("claim in a form that nobody could free", one, "add", "cam-000001-4", "C:::node-a", sayClaim),
 		slot("claim another Instance's slot", one, "add", "cam-000005-4", "node-a", sayClaim),
 		slot("claim what is not a slot", one, "add", "cam-000001-x", "node-a", sayClaim),
-		change("claim without having the device", three, `[{"op":"add","path":"/spec/deviceUsage/cam-000003-1","value":"node-a"}]`, sayClaim),
+		change("claim of a local device of another node", two, `[{"op":"add","path":"/spec/deviceUsage","value":{"cam-000002-0":"node-a"}}]`, sayClaim),
 		{name: "take another's slot by a forced apply", verb: "PATCH", path: one, kind: apply, force: true, want: sayClaim,
 			body: `{"apiVersion":"akri.sh/v0","kind":"Instance","metadata":{"name":"cam-000001"},"spec":{"deviceUsage":{"cam-000001-0":"node-a"}}}`},
 

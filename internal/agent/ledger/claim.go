@@ -209,7 +209,8 @@ func (l *Ledger) mayDoWithout(name types.NamespacedName, r reservation, err erro
 }
 
 // startClaiming returns this node's part of an instance's usage, with the slots
-// that are being claimed. Until stopClaiming nothing else of the instance is
+// that are being claimed, and without those that another node has got: they would
+// be in the way of the others. Until stopClaiming nothing else of the instance is
 // recorded.
 func (l *Ledger) startClaiming(name types.NamespacedName, take []Claim) map[string]v0.Usage {
 	l.mu.Lock()
@@ -217,6 +218,9 @@ func (l *Ledger) startClaiming(name types.NamespacedName, take []Claim) map[stri
 	in := l.instances[name.Name]
 	in.claiming, in.exists = true, true
 	usage := in.usage(l.node)
+	for i := range in.others {
+		delete(usage, v0.SlotID(in.bare, i))
+	}
 	for _, c := range take {
 		if c.Instance == name {
 			usage[c.ID()] = usageOf(l.node, c.ID(), c.holder())

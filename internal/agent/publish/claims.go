@@ -98,7 +98,7 @@ func (p *Publisher) claim(ctx context.Context, name types.NamespacedName, pc *pe
 			return err
 		}
 		want, have := p.look(name)
-		want.Claims = pc.claims
+		want.Claims, want.Asked = pc.claims, true
 		d := p.decide(want, have)
 		if want.isRead() && (len(d.Writes) == 0 || len(d.Taken) > 0) {
 			if err := p.verdict(ctx, name, pc, d, have); err != errAgain {

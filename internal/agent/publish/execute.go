@@ -43,10 +43,7 @@ func (p *Publisher) execute(ctx context.Context, name types.NamespacedName, writ
 		if o == nil {
 			p.vanish(name, w.UID)
 		} else {
-			p.trim(o)
-			if was := p.observed[name]; was == nil || newer(o.ResourceVersion, was.object.ResourceVersion) {
-				p.see(o, true)
-			}
+			p.learn(o)
 		}
 		p.mu.Unlock()
 		p.changes.add(name)

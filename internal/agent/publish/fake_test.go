@@ -39,8 +39,11 @@ type fakeAPI struct {
 	events    []kubeclient.Event
 }
 
+// fakeListVersion is the resource version of lists; writes have later ones.
+const fakeListVersion = "7"
+
 func newFakeAPI(objects ...*v0.Instance) *fakeAPI {
-	f := &fakeAPI{objects: map[types.NamespacedName]*v0.Instance{}, tries: map[string]int{}, applied: map[string]string{}, refuse: map[string]error{}}
+	f := &fakeAPI{version: 7, objects: map[types.NamespacedName]*v0.Instance{}, tries: map[string]int{}, applied: map[string]string{}, refuse: map[string]error{}}
 	for _, o := range objects {
 		f.objects[nameOf(o)] = o
 	}
@@ -127,7 +130,7 @@ func (f *fakeAPI) WatchInstances(ctx context.Context, selector string, trim func
 	for _, o := range all {
 		trim(o)
 	}
-	h.Replaced(all, "1")
+	h.Replaced(all, fakeListVersion)
 	<-ctx.Done()
 }
 

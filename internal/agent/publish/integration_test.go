@@ -205,6 +205,8 @@ func TestSharedJoinChangeLeave(t *testing.T) {
 		}
 	}
 	b.DeviceGone(onB)
+	s.becomes(onA.Instance, map[string]string{held: "node-b"})
+	b.Record(onA.Instance, nil)
 	s.eventuallyGone(onA.Instance)
 }
 

@@ -3,12 +3,14 @@
 package publish
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/agent/ledger"
 	"github.com/akri-go/akri/internal/controller/node"
 )
 
@@ -156,4 +158,62 @@ func TestLostLocalDevice(t *testing.T) {
 		t.Error("it is the old one")
 	}
 	s.healthy(a, d.Instance)
+}
+
+// A shared device leaves all nodes while containers still have its slots. When it
+// is back, the first node that sees it knows of them; without them, and without
+// the device, there is no Instance.
+func TestDeviceIsBackWhileSlotsAreHeld(t *testing.T) {
+	s := newFixture(t)
+	a, b := startNode(t, "node-a"), startNode(t, "node-b")
+	onA, onB := s.device("node-a", "camera", true, nil), s.device("node-b", "camera", true, nil)
+	name := onA.Instance
+	slot0, slot1 := v0.SlotID(name.Name, 0), v0.SlotID(name.Name, 1)
+	a.DeviceChanged(onA)
+	s.becomes(name, nil, "node-a")
+	b.DeviceChanged(onB)
+	b.settled(name, map[string]v0.Usage{slot0: b.usageOf()})
+	a.settled(name, map[string]v0.Usage{slot1: a.usageOf()})
+	was := s.becomes(name, map[string]string{slot0: "node-b", slot1: "node-a"}, "node-a", "node-b")
+
+	b.DeviceGone(onB)
+	s.becomes(name, map[string]string{slot0: "node-b", slot1: "node-a"}, "node-a")
+	a.DeviceGone(onA)
+	s.becomes(name, map[string]string{slot0: "node-b", slot1: "node-a"})
+	a.Record(name, nil)
+	s.becomes(name, map[string]string{slot0: "node-b"})
+	if err := b.Claim(t.Context(), name, map[string]v0.Usage{slot0: b.usageOf(), slot1: b.usageOf()}); !errors.Is(err, ErrNoInstance) {
+		t.Errorf("a slot of a device that no node sees: %v", err)
+	}
+
+	a.DeviceChanged(onA)
+	s.becomes(name, map[string]string{slot0: "node-b"}, "node-a")
+	if err := a.Claim(t.Context(), name, map[string]v0.Usage{slot0: a.usageOf()}); !errors.Is(err, ledger.ErrTaken) {
+		t.Errorf("a slot that a container on another node has: %v", err)
+	}
+	a.Record(name, nil)
+	if o := s.becomes(name, map[string]string{slot0: "node-b"}, "node-a"); o.UID != was.UID {
+		t.Error("there was another Instance meanwhile")
+	}
+	a.DeviceGone(onA)
+	s.becomes(name, map[string]string{slot0: "node-b"})
+	b.Record(name, nil)
+	s.eventuallyGone(name)
+}
+
+// An Instance is deleted by somebody, and made again by a node that does not know
+// of the slot that a container on a node without the device has.
+func TestMadeAgainWhileASlotIsHeld(t *testing.T) {
+	s := newFixture(t)
+	a, b := startNode(t, "node-a"), startNode(t, "node-b")
+	onA := s.device("node-a", "camera", true, nil)
+	name := onA.Instance
+	slot := v0.SlotID(name.Name, 0)
+	b.Record(name, map[string]v0.Usage{slot: b.usageOf()})
+	a.DeviceChanged(onA)
+	s.becomes(name, map[string]string{slot: "node-b"}, "node-a")
+	s.delete(s.path("instances") + "/" + name.Name)
+	s.becomes(name, map[string]string{slot: "node-b"}, "node-a")
+	s.healthy(a, name)
+	s.healthy(b, name)
 }

@@ -85,112 +85,6 @@ func (p *Publisher) trimWatched(o *v0.Instance) {
 // nameOnly tells whether that is all that was left of an Instance.
 func nameOnly(o *v0.Instance) bool { return o.Spec.ConfigurationName == "" }
 
-// watchObserver takes in one of the two watches.
-type watchObserver struct {
-	p      *Publisher
-	shared bool
-	once   bool
-}
-
-// covers tells whether the watch would show an object.
-func (s *watchObserver) covers(o *v0.Instance) bool {
-	if s.shared {
-		return o.Labels[v0.LabelShared] == "true"
-	}
-	return o.Labels[v0.LabelNode] == v0.NodeLabel(s.p.opts.Node)
-}
-
-// watched tells whether one of the watches would show an object.
-func (p *Publisher) watched(o *v0.Instance) bool {
-	return (&watchObserver{p: p, shared: true}).covers(o) || (&watchObserver{p: p}).covers(o)
-}
-
-// Replaced implements [kubeclient.Observer].
-func (s *watchObserver) Replaced(all []*v0.Instance, resourceVersion string) {
-	var names []types.NamespacedName
-	listed := make(map[types.NamespacedName]bool, len(all))
-	for _, o := range all {
-		listed[nameOf(o)] = true
-	}
-	s.p.mu.Lock()
-	maps.DeleteFunc(s.p.unread, func(_ types.NamespacedName, u unread) bool { return u.shared == s.shared })
-	for name, was := range s.p.observed {
-		if s.covers(was.object) && !listed[name] && !(was.written && newer(was.object.ResourceVersion, resourceVersion)) {
-			s.p.vanish(name, was.object.UID)
-			names = append(names, name)
-		}
-	}
-	for _, o := range all {
-		was := s.p.observed[nameOf(o)]
-		if was != nil && was.object.UID == o.UID {
-			if was.object.ResourceVersion == o.ResourceVersion {
-				was.written = false
-				continue
-			}
-			if was.written && newer(was.object.ResourceVersion, o.ResourceVersion) {
-				continue
-			}
-		}
-		s.see(o)
-		names = append(names, nameOf(o))
-	}
-	if !s.once {
-		s.once = true
-		if s.p.synced++; s.p.synced == 2 {
-			close(s.p.ready)
-		}
-	}
-	s.p.mu.Unlock()
-	for _, name := range names {
-		s.p.observedChange(name)
-	}
-}
-
-// Changed implements [kubeclient.Observer].
-func (s *watchObserver) Changed(o *v0.Instance) {
-	s.p.mu.Lock()
-	was := s.p.observed[nameOf(o)]
-	if was != nil && !newer(o.ResourceVersion, was.object.ResourceVersion) {
-		// This node's write, or an earlier state.
-		if o.ResourceVersion == was.object.ResourceVersion {
-			was.written = false
-			s.p.letGo(nameOf(o))
-		}
-		s.p.mu.Unlock()
-		return
-	}
-	s.see(o)
-	s.p.mu.Unlock()
-	s.p.observedChange(nameOf(o))
-}
-
-// Deleted implements [kubeclient.Observer].
-func (s *watchObserver) Deleted(o *v0.Instance) {
-	s.p.mu.Lock()
-	was := s.p.observed[nameOf(o)]
-	if was != nil && (was.object.UID != o.UID || was.written && newer(was.object.ResourceVersion, o.ResourceVersion)) {
-		s.p.mu.Unlock()
-		return
-	}
-	s.p.vanish(nameOf(o), o.UID)
-	s.p.mu.Unlock()
-	s.p.observedChange(nameOf(o))
-}
-
-// see notes an Instance of the watch. The caller holds p.mu.
-func (s *watchObserver) see(o *v0.Instance) {
-	if !nameOnly(o) {
-		s.p.see(o, false)
-		return
-	}
-	name := nameOf(o)
-	delete(s.p.observed, name)
-	s.p.unread[name] = unread{shared: s.shared, device: digest(o.Annotations[v0.AnnotationDeviceID])}
-	if g := s.p.goals[name]; g != nil {
-		g.vanished = false
-	}
-}
-
 // letGo reduces an Instance that no longer concerns this node to its name. The
 // caller holds p.mu.
 func (p *Publisher) letGo(name types.NamespacedName) {
@@ -255,16 +149,29 @@ func (p *Publisher) refresh(ctx context.Context, name types.NamespacedName) (*v0
 	case o == nil:
 		p.vanish(name, "")
 	default:
-		p.trim(o)
-		if was == nil || was.object.UID != o.UID || newer(o.ResourceVersion, was.object.ResourceVersion) {
-			p.see(o, true)
-		} else {
-			o = was.object
-		}
+		o = p.learn(o)
 	}
 	p.mu.Unlock()
 	p.changes.add(name)
 	return o, nil
+}
+
+// learn takes in an Instance as the API server answered a request. It returns
+// what is known now: the watch may have brought something later meanwhile, or that
+// the Instance is gone, which is nil. The caller holds p.mu.
+func (p *Publisher) learn(o *v0.Instance) *v0.Instance {
+	name := nameOf(o)
+	was := p.observed[name]
+	_, unread := p.unread[name]
+	switch {
+	case was != nil && !newer(o.ResourceVersion, was.object.ResourceVersion):
+		return was.object
+	case was == nil && !unread && p.watchPassed(o):
+		return nil
+	}
+	p.trim(o)
+	p.see(o, true)
+	return o
 }
 
 // tell tells the ledger the holders of an Instance's slots.

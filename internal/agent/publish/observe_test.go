@@ -89,3 +89,46 @@ func TestOthersInstancesAreNotKept(t *testing.T) {
 		known("made anew", 4, foreign-3)
 	})
 }
+
+// The answer to a request may come after the watch has said that the Instance is
+// gone, or has changed since.
+func TestLearn(t *testing.T) {
+	d := deviceFor("a", true, nil)
+	version := func(v string) *v0.Instance {
+		return with(published("a", d, "b", "a"), func(o *v0.Instance) { o.ResourceVersion = v })
+	}
+	for _, c := range []struct {
+		name   string
+		watch  func(*watchObserver)
+		answer *v0.Instance
+		want   string // the version that is known then; "" is gone
+	}{
+		{"the watch is behind", func(w *watchObserver) { w.Changed(version("5")) }, version("7"), "7"},
+		{"the watch is ahead", func(w *watchObserver) { w.Changed(version("9")) }, version("7"), "9"},
+		{"deleted since", func(w *watchObserver) { w.Changed(version("7")); w.Deleted(version("8")) }, version("7"), ""},
+		{"deleted and made again since", func(w *watchObserver) { w.Changed(version("6")); w.Deleted(version("8")) }, version("10"), "10"},
+		{"not in a later list", func(w *watchObserver) { w.Replaced(nil, "8") }, version("7"), ""},
+		{"made after the list", func(w *watchObserver) { w.Replaced(nil, "5") }, version("7"), "7"},
+		{"of the other watch", func(w *watchObserver) { w.p.watches[0].Replaced(nil, "8") }, version("7"), "7"},
+		{"its name is known", func(w *watchObserver) {
+			o := with(version("7"), func(o *v0.Instance) { o.Spec.Nodes = []string{"b"} })
+			w.p.trimWatched(o)
+			w.Replaced([]*v0.Instance{o}, "8")
+		}, version("7"), "7"},
+	} {
+		p := New(Options{Node: "a", API: newFakeAPI()})
+		c.watch(p.watches[1])
+		p.mu.Lock()
+		o := p.learn(c.answer)
+		known := p.observed[d.Instance]
+		p.mu.Unlock()
+		switch {
+		case c.want == "":
+			if o != nil || known != nil {
+				t.Errorf("%s: %+v, known as %+v", c.name, o, known)
+			}
+		case o == nil || known == nil || o != known.object || o.ResourceVersion != c.want:
+			t.Errorf("%s: %+v, known as %+v", c.name, o, known)
+		}
+	}
+}

@@ -64,7 +64,7 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 	if d.Problem != nil {
 		problem = d.Problem.Error()
 		again = backoff.Jitter(maxRetryDelay, retryJitter)
-		if have != nil && !p.watched(have) { // read it again then
+		if have != nil && p.watchOf(have) == nil { // read it again then
 			delete(p.observed, name)
 			p.unread[name] = unread{}
 		}

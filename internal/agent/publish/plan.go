@@ -37,6 +37,9 @@ type Want struct {
 	// Claims are all slots that this node holds, by slot id. Nil means that
 	// they are not known yet: those in the Instance stay as they are.
 	Claims map[string]v0.Usage
+	// Asked tells that a container waits for some of Claims. The others are
+	// held already.
+	Asked bool
 	// Outdated are the slots of Claims whose containers have the device as it was
 	// before. Nil means that this is not known.
 	Outdated []v0.OutdatedSlot
@@ -116,6 +119,8 @@ func Plan(node string, want Want, have *v0.Instance, now time.Time) Decision {
 			p.leave()
 		}
 		p.out.Problem, p.out.Name, p.out.ID = nil, "", "" // another device's Instance: nothing to leave
+	case len(have.Spec.Nodes) == 0 && want.Claims != nil && !p.isHeld():
+		p.delete() // it was kept for the last slot, which this node has freed
 	default:
 		p.claims(want.Claims)
 	}
@@ -256,22 +261,31 @@ func (p *planner) frameIsRight() bool {
 
 // leave removes this node from the Instance, or deletes the Instance if no other
 // node has it.
+//
+// The Instance of a shared device stays without nodes while a slot is held. If the
+// device comes back, the first node that sees it must know what containers of other
+// nodes still have.
 func (p *planner) leave() {
 	o := p.have
 	at := slices.Index(o.Spec.Nodes, p.node)
-	if len(o.Spec.Nodes) == 0 || len(o.Spec.Nodes) == 1 && at == 0 {
-		p.write(Write{Verb: Delete, UID: o.UID, ResourceVersion: o.ResourceVersion})
+	last := len(o.Spec.Nodes) == 0 || len(o.Spec.Nodes) == 1 && at == 0
+	if last && !(o.Spec.Shared && p.isHeld()) {
+		p.delete()
 		return
 	}
 	p.claims(p.want.Claims) // slots that containers still use stay held
 	switch {
 	case at < 0:
-	case ownedBy(p.node, o).any && !p.want.Hard:
+	case ownedBy(p.node, o).any && !p.want.Hard && !last:
 		p.write(Write{Verb: Apply, UID: o.UID, Object: newObject(p.want.Instance, o.UID)})
 	default:
 		p.write(Write{Verb: Patch, UID: o.UID, Ops: removeNode(at, p.node)})
 	}
 	p.setEntry(nil)
+}
+
+func (p *planner) delete() {
+	p.write(Write{Verb: Delete, UID: p.have.UID, ResourceVersion: p.have.ResourceVersion})
 }
 
 // dropFinalizer removes the finalizer of upstream's agent of this node. Nobody

@@ -9,8 +9,8 @@ import (
 )
 
 // claims makes this node's keys of deviceUsage the given set; nil leaves them as
-// they are. It never touches slots of other nodes, and claims no slot of an
-// Instance that this node is not in, or is leaving.
+// they are. It never touches slots of other nodes, and claims only what
+// [planner.mayClaim] allows.
 //
 // Slots beyond the capacity are kept, and not claimed anew.
 //
@@ -90,9 +90,28 @@ func usage(value string) v0.Usage {
 	return u
 }
 
-// mayClaim tells whether this node may take slots: it sees the device, or saw it
-// before a restart. A slot that it took while leaving would be lost when the last
-// node deletes the Instance.
+// mayClaim tells whether this node may add slots to the Instance. What its
+// containers hold it always may: a node that no longer sees a shared device says
+// so when another node makes the Instance again. A slot for another container
+// needs a node that sees the device, or saw it before a restart.
 func (p *planner) mayClaim() bool {
-	return p.want.Word == Present || p.want.Word == Unknown && slices.Contains(p.have.Spec.Nodes, p.node)
+	seen := p.want.Word == Present || p.want.Word == Unknown && slices.Contains(p.have.Spec.Nodes, p.node)
+	return seen || !p.want.Asked && p.have.Spec.Shared
+}
+
+// isHeld tells whether a slot is held, once this node's claims are as they should
+// be. A value that cannot be read counts for nothing: nobody would free the slot.
+func (p *planner) isHeld() bool {
+	for _, u := range p.want.Claims {
+		if !u.Free() {
+			return true
+		}
+	}
+	for _, value := range p.have.Spec.DeviceUsage {
+		u, err := v0.ParseUsage(value)
+		if err == nil && !u.Free() && (u.Node != p.node || p.want.Claims == nil) {
+			return true
+		}
+	}
+	return false
 }

@@ -72,6 +72,7 @@ func TestPlanClaims(t *testing.T) {
 	none := map[string]v0.Usage{}
 	unknown := Want{Instance: d.Instance, Claims: map[string]v0.Usage{s0: own}}
 	left := Want{Instance: d.Instance, Word: Gone, Device: d, Claims: map[string]v0.Usage{s0: own}}
+	asked := func(w Want) Want { w.Asked = true; return w }
 
 	runPlan(t, "b", []planCase{
 		{name: "not known: left alone", want: want(nil), have: have(map[string]string{s0: "b", s1: ""})},
@@ -135,7 +136,12 @@ func TestPlanClaims(t *testing.T) {
 			writes: []string{"apply slots uid-1 usage=map[" + s0 + ":b]"},
 		},
 		{
-			name: "not on an Instance without this node", want: unknown,
+			name: "a container has it, and another node made the Instance again", want: unknown,
+			have:   published("b", d, "a"),
+			writes: []string{"apply slots uid-1 usage=map[" + s0 + ":b]"},
+		},
+		{
+			name: "for a container that waits: not on an Instance without this node", want: asked(unknown),
 			have: published("b", d, "a"),
 		},
 		{
@@ -143,8 +149,12 @@ func TestPlanClaims(t *testing.T) {
 			have: with(published("b", d, "a"), func(o *v0.Instance) { o.Spec.DeviceUsage = map[string]string{s0: "b"} }),
 		},
 		{
-			name: "on the way out nothing is taken", want: left, have: have(map[string]string{s1: "a"}),
+			name: "on the way out nothing is given", want: asked(left), have: have(map[string]string{s1: "a"}),
 			writes: []string{"apply uid-1"},
+		},
+		{
+			name: "on the way out, a container has it", want: left, have: have(map[string]string{s1: "a"}),
+			writes: []string{"apply slots uid-1 usage=map[" + s0 + ":b]", "apply uid-1"},
 		},
 		{
 			name: "left, container gone", want: Want{Instance: d.Instance, Word: Gone, Device: d, Claims: none},

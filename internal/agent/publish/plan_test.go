@@ -171,9 +171,11 @@ func runPlan(t *testing.T, node string, cases []planCase) {
 }
 
 // with returns a changed copy of an Instance.
-func with(o *v0.Instance, change func(*v0.Instance)) *v0.Instance {
+func with(o *v0.Instance, changes ...func(*v0.Instance)) *v0.Instance {
 	o = o.DeepCopy()
-	change(o)
+	for _, change := range changes {
+		change(o)
+	}
 	return o
 }
 
@@ -310,6 +312,20 @@ func TestPlanShared(t *testing.T) {
 	renewed := want
 	renewed.Device.Owner = "owner-2"
 	full := "capacity=2 properties=map[K:1 L:2] nodes=[b]"
+	unknown := Want{Instance: d.Instance}
+	s0, s1 := v0.SlotID(d.Instance.Name, 0), v0.SlotID(d.Instance.Name, 1)
+	claims := func(w Want, slots ...string) Want {
+		w.Claims = map[string]v0.Usage{}
+		for _, s := range slots {
+			w.Claims[s] = v0.Usage{Node: "b", Door: v0.DoorInstance}
+		}
+		return w
+	}
+	noNodes := func(o *v0.Instance) { o.Spec.Nodes = nil }
+	used := func(usage map[string]string) func(*v0.Instance) {
+		return func(o *v0.Instance) { o.Spec.DeviceUsage = usage }
+	}
+	removeB := "patch uid-1 " + uidTest + " [test /spec/nodes/0 b] [remove /spec/nodes/0 ]"
 	led := published("b", d, "a", "b")
 	leads := published("b", d, "b", "a")
 	differ := v0.InstanceNode{
@@ -410,6 +426,54 @@ func TestPlanShared(t *testing.T) {
 		},
 		{name: "has left", want: gone, have: published("b", d, "a")},
 		{name: "leaves last", want: gone, have: published("b", d, "b"), writes: []string{"delete uid-1 rv=7"}},
+		{
+			name: "leaves last, another node's container has a slot: the Instance stays", want: gone,
+			have:   with(published("b", d, "b"), used(map[string]string{s0: "a"})),
+			writes: []string{removeB},
+		},
+		{
+			name: "leaves last, a container of its own has a slot", want: claims(gone, s0),
+			have:   with(published("b", d, "b"), used(map[string]string{s0: "b"})),
+			writes: []string{removeB},
+		},
+		{
+			name: "leaves last, before it knows what its containers have", want: gone,
+			have:   with(published("b", d, "b"), used(map[string]string{s0: "C:" + s0 + ":b"})),
+			writes: []string{removeB},
+		},
+		{
+			name: "leaves last, what it held is free", want: claims(gone),
+			have:   with(published("b", d, "b"), used(map[string]string{s0: "b", s1: ""})),
+			writes: []string{"delete uid-1 rv=7"},
+		},
+		{
+			name: "leaves last, nobody would ever free what cannot be read", want: claims(gone),
+			have:   with(published("b", d, "b"), used(map[string]string{s0: "C:x"})),
+			writes: []string{"delete uid-1 rv=7"},
+		},
+		{
+			name: "without nodes, held by another", want: claims(unknown),
+			have: with(published("b", d, "b"), noNodes, used(map[string]string{s0: "a"})),
+		},
+		{
+			name: "without nodes, frees one of two", want: claims(unknown),
+			have:   with(published("b", d, "b"), noNodes, used(map[string]string{s0: "a", s1: "b"})),
+			writes: []string{"patch slots uid-1 " + uidTest + " [test /spec/deviceUsage/" + s1 + " b] [remove /spec/deviceUsage/" + s1 + " ]"},
+		},
+		{
+			name: "without nodes, frees the last", want: claims(unknown),
+			have:   with(published("b", d, "b"), noNodes, used(map[string]string{s1: "b"})),
+			writes: []string{"delete uid-1 rv=7"},
+		},
+		{
+			name: "without nodes, before it knows what its containers have", want: unknown,
+			have: with(published("b", d, "b"), noNodes, used(map[string]string{s1: "b"})),
+		},
+		{
+			name: "without nodes, the device is back", want: claims(want),
+			have:   with(published("b", d, "b"), noNodes, used(map[string]string{s0: "a"})),
+			writes: []string{"apply force uid-1 " + full},
+		},
 		{
 			name: "nobody is left", want: gone,
 			have:   with(led, func(o *v0.Instance) { o.Spec.Nodes = nil }),

@@ -72,11 +72,12 @@ type Options struct {
 // Publisher keeps Instances in step with what a node has and holds. It
 // implements [inventory.Consumer], [inventory.Statuses] and [ledger.Recorder].
 type Publisher struct {
-	opts   Options
-	trim   func(*v0.Instance)
-	queue  workqueue.TypedDelayingInterface[types.NamespacedName]
-	status *statuses
-	room   room
+	opts    Options
+	trim    func(*v0.Instance)
+	watches []*watchObserver // of this node's Instances, and of shared ones
+	queue   workqueue.TypedDelayingInterface[types.NamespacedName]
+	status  *statuses
+	room    room
 
 	mu       sync.Mutex
 	goals    map[types.NamespacedName]*goal
@@ -144,6 +145,7 @@ func New(opts Options) *Publisher {
 		ready:    make(chan struct{}),
 		changes:  newChanges(),
 	}
+	p.watches = []*watchObserver{{p: p}, {p: p, shared: true}}
 	p.status = newStatuses(opts.API, opts.Node, opts.Logger)
 	p.queue = newQueue(p.urgent)
 	return p
@@ -164,9 +166,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 		v0.LabelShared + "=true",
 	}
 	for i, selector := range selectors {
-		h := &watchObserver{p: p, shared: i == 1}
 		g.Go(func() error {
-			p.opts.API.WatchInstances(ctx, selector, p.trimWatched, h)
+			p.opts.API.WatchInstances(ctx, selector, p.trimWatched, p.watches[i])
 			return nil
 		})
 	}

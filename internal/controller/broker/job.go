@@ -73,7 +73,9 @@ type JobPlan struct {
 // controller counts as made from the first spec that is seen with it.
 func PlanJobs(s JobState) JobPlan {
 	out := JobPlan{Made: s.Made}
-	gone := s.Instance == nil || s.Instance.Deleting
+	// Without nodes, an Instance stays only for the slots that containers still
+	// hold. If the device comes back, it gets another Job.
+	gone := s.Instance == nil || s.Instance.Deleting || len(s.Instance.Nodes) == 0
 	if s.Hold && !gone {
 		return out
 	}

@@ -41,6 +41,7 @@ func TestPlanJobs(t *testing.T) {
 		{"not wanted", JobState{Instance: inst(), Jobs: []Job{job(name, "h")}, Made: "h"}, false, []string{name}, ""},
 		{"not known what is wanted", JobState{Instance: inst(), Hold: true, Jobs: []Job{job(name, "h")}, Made: "h"}, false, nil, "h"},
 		{"Instance gone", JobState{Jobs: []Job{job(name, "h"), job("x", "h", going)}}, false, []string{name}, ""},
+		{"no node sees it, a container has a slot", JobState{Instance: &Instance{UID: owner}, Hash: "h", Name: name, Jobs: []Job{job(name, "h")}, Made: "h"}, false, []string{name}, ""},
 		{"device away", JobState{Instance: &Instance{UID: owner, Nodes: []string{"a"}, Offline: map[string]bool{"a": true}}, Hash: "h", Name: name}, false, nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

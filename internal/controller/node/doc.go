@@ -13,7 +13,8 @@
 // A lost node leaves spec.nodes of every Instance and its slots become free, in
 // one write. Nobody needs the place of an Instance's last node, and what runs
 // there may still work behind a broken link. So if that node is only away, it
-// stays for a second, longer period; then the Instance is deleted. Moving
+// stays for a second, longer period; then the Instance is deleted. The Instance of
+// a shared device stays without nodes while another node holds a slot. Moving
 // brokers to other nodes is the job of package broker.
 //
 // # Agents

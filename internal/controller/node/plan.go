@@ -36,6 +36,7 @@ type Grace struct {
 type Instance struct {
 	UID             types.UID
 	ResourceVersion string
+	Shared          bool
 	// Nodes and Usage are spec.nodes and spec.deviceUsage.
 	Nodes []string
 	Usage map[string]string
@@ -54,7 +55,8 @@ type State struct {
 
 // Result is a plan.
 type Result struct {
-	// Delete means: no node is left, delete the Instance and do nothing else.
+	// Delete means: no node is left, and no other node holds a slot. Delete the
+	// Instance and do nothing else.
 	Delete bool
 	// Leave means: remove the node from spec.nodes.
 	Leave bool
@@ -105,7 +107,11 @@ func Plan(s State) Result {
 			return out
 		}
 	}
-	if here && len(s.Instance.Nodes) == 1 {
+	left := len(s.Instance.Nodes)
+	if here {
+		left--
+	}
+	if left == 0 && !s.heldByOthers() {
 		out.Delete = true
 		return out
 	}
@@ -116,6 +122,21 @@ func Plan(s State) Result {
 // seenByOthers reports whether a node that is not lost also sees the device.
 func (s State) seenByOthers() bool {
 	return slices.ContainsFunc(s.Instance.Nodes, func(n string) bool { return n != s.Node.Name && !s.Lost[n] })
+}
+
+// heldByOthers reports whether another node holds a slot of a shared device. Its
+// containers may still have it, so the Instance stays, even without nodes; their
+// agent deletes it when it frees the last slot.
+func (s State) heldByOthers() bool {
+	if !s.Instance.Shared {
+		return false
+	}
+	for _, value := range s.Instance.Usage {
+		if u, err := v0.ParseUsage(value); err == nil && !u.Free() && u.Node != s.Node.Name {
+			return true
+		}
+	}
+	return false
 }
 
 // heldBy returns the slots that a node holds, sorted. Values that cannot be

@@ -28,6 +28,7 @@ func TestPlan(t *testing.T) {
 		in          []string
 		usage       map[string]string
 		statusNodes []string
+		local       bool
 		lost        map[string]bool
 		want        Result
 		patch       string
@@ -67,13 +68,24 @@ func TestPlan(t *testing.T) {
 				`{"op":"remove","path":"/spec/deviceUsage/i-0"}]`},
 		{name: "in status.nodes only, since it left before", node: away, grace: grace, in: []string{"b"}, statusNodes: []string{"a"},
 			want: Result{Clear: true}},
+		{name: "gone, the last one, another node's container has a slot", node: gone, grace: grace, in: []string{"a"}, usage: map[string]string{"i-0": "a", "i-1": "b"},
+			want: Result{Leave: true, Free: []string{"i-0"}},
+			patch: "[" + only + leave0 + `,{"op":"test","path":"/spec/deviceUsage/i-0","value":"a"},` +
+				`{"op":"remove","path":"/spec/deviceUsage/i-0"}]`},
+		{name: "gone, the last one of a local device", node: gone, grace: grace, in: []string{"a"}, usage: map[string]string{"i-1": "b"}, local: true,
+			want: Result{Delete: true}},
+		{name: "the last slot of an Instance without nodes", node: away, grace: grace, usage: map[string]string{"i-0": "a"}, want: Result{Delete: true}},
+		{name: "one of the slots of an Instance without nodes", node: away, grace: grace, usage: map[string]string{"i-0": "a", "i-1": "b"},
+			want: Result{Free: []string{"i-0"}},
+			patch: "[" + only + `{"op":"test","path":"/spec/deviceUsage/i-0","value":"a"},` +
+				`{"op":"remove","path":"/spec/deviceUsage/i-0"}]`},
 		{name: "not concerned", node: gone, grace: grace, in: []string{"b"}, usage: map[string]string{"i-0": "b"}, want: Result{}},
 		{name: "its agent works", node: answers, grace: grace, in: []string{"a"}, want: Result{RequeueAfter: 9 * time.Second}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := State{
 				Node: tt.node, Grace: tt.grace, Lost: tt.lost,
-				Instance: Instance{UID: "u", ResourceVersion: "7", Nodes: tt.in, Usage: tt.usage, StatusNodes: tt.statusNodes},
+				Instance: Instance{UID: "u", ResourceVersion: "7", Shared: !tt.local, Nodes: tt.in, Usage: tt.usage, StatusNodes: tt.statusNodes},
 			}
 			got := Plan(s)
 			if d := cmp.Diff(tt.want, got); d != "" {

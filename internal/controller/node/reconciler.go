@@ -190,7 +190,7 @@ func (r *Reconciler) state(inst *v0.Instance, n Node) State {
 	s := State{
 		Node: n, Grace: r.Grace, Lost: r.health.lost(inst.Spec.Nodes, r.Grace),
 		Instance: Instance{
-			UID: inst.UID, ResourceVersion: inst.ResourceVersion,
+			UID: inst.UID, ResourceVersion: inst.ResourceVersion, Shared: inst.Spec.Shared,
 			Nodes: inst.Spec.Nodes, Usage: inst.Spec.DeviceUsage,
 		},
 	}

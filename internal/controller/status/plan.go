@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -241,11 +242,23 @@ func online(inst *v0.Instance, facts Facts) *metav1.Condition {
 			Message: "no agent responds on the nodes that saw the device: " + agents.Names(silent),
 		}
 	default:
-		return &metav1.Condition{
-			Type: Online, Status: metav1.ConditionFalse, Reason: ReasonNotSeen,
-			Message: "no node sees the device; the Instance is deleted when its grace period is over",
+		message := "no node sees the device; the Instance is deleted when its grace period is over"
+		if len(inst.Spec.Nodes) == 0 {
+			message = "no node sees the device; the Instance is deleted when containers no longer hold its slots: " + heldSlots(inst)
+		}
+		return &metav1.Condition{Type: Online, Status: metav1.ConditionFalse, Reason: ReasonNotSeen, Message: message}
+	}
+}
+
+// heldSlots says which slots of an Instance are held, and by which nodes.
+func heldSlots(inst *v0.Instance) string {
+	var held []string
+	for _, slot := range slices.Sorted(maps.Keys(inst.Spec.DeviceUsage)) {
+		if u, err := v0.ParseUsage(inst.Spec.DeviceUsage[slot]); err == nil && !u.Free() {
+			held = append(held, slot+" on node "+u.Node)
 		}
 	}
+	return agents.Names(held)
 }
 
 // podsCurrent names the users' Pods whose device has changed since they got it;

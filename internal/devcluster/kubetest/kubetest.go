@@ -164,7 +164,7 @@ func (s *Server) init(ctx context.Context, repo string) error {
 			return err
 		}
 	}
-	return nil
+	return s.runManager()
 }
 
 // Stop kills all processes of the server at once, as in a power cut; the data
@@ -183,7 +183,11 @@ func (s *Server) Restart(ctx context.Context) error {
 	s.killAll()
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := s.run(ctx); err != nil {
+	err := s.run(ctx)
+	if err == nil {
+		err = s.runManager()
+	}
+	if err != nil {
 		return fmt.Errorf("restart the test API server: %w%s", err, s.logTails())
 	}
 	return nil

@@ -68,7 +68,7 @@ func (s *Server) clientConfig(user string, groups ...string) (*rest.Config, erro
 	}, nil
 }
 
-// run starts the processes and waits until the server is ready.
+// run starts the server and its store, and waits until it is ready.
 func (s *Server) run(ctx context.Context) error {
 	for _, dir := range []string{"logs", "etcd"} {
 		if err := os.MkdirAll(s.path(dir), 0o700); err != nil {
@@ -101,13 +101,7 @@ func (s *Server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := waitFor(ctx, s.api, func(ctx context.Context) error { return ready(ctx, client) }); err != nil {
-		return err
-	}
-	if s.opts.controllers == nil {
-		return nil
-	}
-	return s.runManager()
+	return waitFor(ctx, s.api, func(ctx context.Context) error { return ready(ctx, client) })
 }
 
 func (s *Server) apiServerArgs(etcdURL string) []string {
@@ -127,7 +121,12 @@ func (s *Server) apiServerArgs(etcdURL string) []string {
 	}, s.opts.apiArgs...)
 }
 
+// runManager starts the controllers, if any are asked for. It comes after the
+// CRDs: the garbage collector looks for new kinds only every 30 s.
 func (s *Server) runManager() error {
+	if s.opts.controllers == nil {
+		return nil
+	}
 	kubeconfig := s.path("manager.kubeconfig")
 	if err := writeKubeconfig(kubeconfig, s.Config); err != nil {
 		return err
