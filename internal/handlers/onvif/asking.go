@@ -24,7 +24,7 @@ func (s *search) start(ctx context.Context, now time.Time) {
 		s.probes.Now(theProbe, now)
 	}
 	if _, ok := s.probes.Take(now); ok {
-		s.began, s.found, s.probing = now, false, true
+		s.began, s.found, s.fresh, s.probing = now, false, 0, true
 		w := s.where
 		w.Addresses = append(slices.Clip(w.Addresses), s.missing()...)
 		go func() { s.probed <- s.probe(ctx, w) }()

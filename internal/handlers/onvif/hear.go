@@ -42,6 +42,7 @@ func (s *search) hear(h wsdiscovery.Heard) {
 			s.probes.Now(theProbe, h.At)
 		}
 		if !met {
+			s.fresh++
 			s.schedule.Set(e.UUID, asking(), h.At)
 		}
 		s.schedule.Now(e.UUID, h.At)

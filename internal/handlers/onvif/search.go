@@ -26,6 +26,9 @@ const (
 	// wait for the handler's gate among them. Of one address there are at most
 	// perHost: so a flood from a whole /24 keeps no camera from being asked.
 	maxAsking = 1024
+	// crowd is so many cameras that are new to a probe that others' answers may have
+	// been lost among theirs: then there is another probe at once.
+	crowd = 32
 	// firstWait is how long the first report waits for cameras that are slow.
 	firstWait = 8 * time.Second
 )
@@ -66,6 +69,7 @@ type search struct {
 	probing    bool
 	began      time.Time // the last probe
 	found      bool      // something changed since then
+	fresh      int       // cameras that are new since then
 	asking     int
 	looked     bool      // the first probe is over
 	check      time.Time // when to probe because of a Bye; zero if there is none to check
@@ -218,7 +222,7 @@ func (s *search) round(err error) {
 		outcome = schedule.Changed
 	}
 	s.probes.Done(theProbe, now, outcome)
-	if len(missing) > 0 {
+	if len(missing) > 0 || s.fresh >= crowd {
 		s.probes.Now(theProbe, now)
 	}
 	trouble := ""

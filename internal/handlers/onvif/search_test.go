@@ -32,6 +32,7 @@ type world struct {
 	probes  []time.Time
 	unicast []netip.Addr
 	trouble error
+	deaf    func(uuid string, probe int) bool // whether an answer is lost, if not nil
 }
 
 func newWorld(cameras ...string) *world {
@@ -54,6 +55,9 @@ func (w *world) Probe(_ context.Context, where wsdiscovery.Where) error {
 	w.probes = append(w.probes, time.Now())
 	w.unicast = append(w.unicast, where.Addresses...)
 	for uuid, from := range w.there {
+		if w.deaf != nil && w.deaf(uuid, len(w.probes)) {
+			continue
+		}
 		w.heard(w.message(wsdiscovery.ProbeMatches, uuid, from))
 	}
 	return w.trouble
@@ -187,6 +191,26 @@ func TestHelloAndBye(t *testing.T) {
 		if got := last(); got != "a" {
 			t.Errorf("after Hello on an interface that is not asked for: %s", got)
 		}
+	})
+}
+
+// Answers that are lost in a crowd are not waited for until the next probe is due.
+func TestCrowd(t *testing.T) {
+	w := newWorld()
+	for i := range 2 * crowd {
+		w.there[fmt.Sprintf("camera-%d", i)] = fmt.Sprintf("10.0.1.%d", i+1)
+	}
+	w.deaf = func(uuid string, probe int) bool { return probe == 1 && strings.HasSuffix(w.there[uuid], "1") }
+	w.run(t, "interval: 1h", func(last func() string) {
+		time.Sleep(5 * time.Second)
+		if n := len(strings.Fields(last())); n != 2*crowd {
+			t.Errorf("%d of %d cameras are found soon", n, 2*crowd)
+		}
+		w.set(func() {
+			if n := len(w.probes); n > 3 {
+				t.Errorf("%d probes", n)
+			}
+		})
 	})
 }
 
