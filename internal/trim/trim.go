@@ -21,11 +21,12 @@ import (
 )
 
 // The first time is when a program has usually started, and the next ones are for
-// what bursts leave. Each costs a garbage collection, and a page fault for each
-// part of the file (64 KiB) that is used again.
+// what bursts leave. Each costs a garbage collection, as the runtime of an idle
+// program does one every two minutes anyway, and a page fault for each part of the
+// file (64 KiB) that is used again.
 const (
 	afterStart = 20 * time.Second
-	interval   = 10 * time.Minute
+	interval   = 2 * time.Minute
 )
 
 // Start gives memory back now and then until ctx is done or stop is called, which
