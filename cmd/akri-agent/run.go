@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/agent"
@@ -46,6 +47,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	case err != nil:
 		fmt.Fprintf(errs, "akri-agent: %v\nakri-agent --help tells more.\n", err)
 		return exitcode.Usage
+	}
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // memory matters more here than CPU
 	}
 	bounded.Memory(getenv)
 	defer trim.Start(ctx, s.Logger)()
