@@ -31,7 +31,8 @@ func watch(ctx context.Context, h Handler, req Request, send func(Report) error)
 	var last Report
 	pass := func() error {
 		r, ok := box.take()
-		if !ok || sent && r.Note == last.Note && slices.Equal(r.Departed, last.Departed) && Same(r.Devices, last.Devices) {
+		same := r.Note == last.Note && slices.Equal(r.Departed, last.Departed) && Same(r.Devices, last.Devices)
+		if !ok || sent && same {
 			return nil
 		}
 		sent, last = true, r

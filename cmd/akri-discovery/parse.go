@@ -78,7 +78,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 		"listen on this `IP` address instead of a socket; not encrypted, and for one handler only (POD_IP)")
 	flags.IntVar(&s.port, "port", discovery.DefaultPort, "`port` for --address")
 	metrics, badMetrics := strconv.ParseUint(env("METRICS_PORT", "0"), 10, 16)
-	flags.IntVar(&s.metricsPort, "metrics-port", int(metrics), "`port` of /metrics, /healthz and /readyz; 0 for none (METRICS_PORT)")
+	flags.IntVar(&s.metricsPort, "metrics-port", int(metrics),
+		"`port` of /metrics, /healthz and /readyz; 0 for none (METRICS_PORT)")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", "info"),
 		"least `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 
@@ -97,14 +98,17 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	case len(s.chosen) == 0:
 		err = errors.New("name the handler to run")
 	case len(s.chosen) > 1 && s.address != "":
-		err = fmt.Errorf("several handlers cannot listen on the address %s: run a process for each, or leave --address and POD_IP away", s.address)
+		err = fmt.Errorf("several handlers cannot listen on the address %s: "+
+			"run a process for each, or leave --address and POD_IP away", s.address)
 	}
 	return s, err
 }
 
 // choose reads the program's flags and the handlers with theirs. It returns the
 // flags that were read last, and sets help to the text on them.
-func (s *settings) choose(program *flag.FlagSet, args []string, getenv func(string) string, help *string) (last *flag.FlagSet, err error) {
+func (s *settings) choose(program *flag.FlagSet, args []string, getenv func(string) string, help *string) (
+	last *flag.FlagSet, err error,
+) {
 	last = with(program, "akri-discovery")
 	if err := last.Parse(args); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {

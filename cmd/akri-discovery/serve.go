@@ -25,7 +25,9 @@ var againBackoff = backoff.Backoff{First: time.Second, Max: 5 * time.Minute}
 
 // serve runs the handlers, metrics and probes until ctx is done. An error means
 // that none of the handlers can be served, or that the port cannot be had.
-func serve(ctx context.Context, s settings, handlers []discovery.Handler, log *slog.Logger, metrics *handlermetrics.Metrics) error {
+func serve(
+	ctx context.Context, s settings, handlers []discovery.Handler, log *slog.Logger, metrics *handlermetrics.Metrics,
+) error {
 	opts := []discovery.Option{
 		discovery.WithDirectory(s.directory), discovery.WithPort(s.port), discovery.WithLogger(log),
 	}
