@@ -24,6 +24,10 @@ KUBERNETES ?= $(shell sed -n 's/^func Versions.*{"\(.*\)"} }$$/\1/p' internal/de
 # Integration tests that plug devices too: nothing that does may run beside them.
 PLUGGING    = ./internal/handlers/udev
 INTEGRATION = $(call tagged,integration)
+# With the tag, the integration tests' packages run their unit tests too: make test
+# does not run these again.
+UNIT_ONLY   = $(filter-out $(patsubst ./%,$(shell $(GO) list -m)/%,$(call tagged,integration)),$(shell $(GO) list ./...))
+RACE       ?= ./...
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
@@ -61,14 +65,14 @@ test: images race-deps ## Everything: unit tests with the race detector, integra
 	@status=0; $(MAKE) test-integration INTEGRATION="$(PLUGGING)" NOTE=plugging || status=1; \
 	$(MAKE) lanes & e2e=$$!; echo "== test-integration, then race; test-e2e beside them"; \
 	$(MAKE) test-integration INTEGRATION="$(filter-out $(PLUGGING),$(INTEGRATION))" || status=1; \
-	$(MAKE) race || status=1; wait $$e2e || status=1; \
+	$(MAKE) race RACE="$(UNIT_ONLY)" || status=1; wait $$e2e || status=1; \
 	$(summary) -total || status=1; exit $$status
 
 test-unit: ## Unit tests; no root, no network
 	@$(GO) test -json ./... | $(summary) unit
 
 race: race-deps ## Unit tests with the race detector
-	@CGO_ENABLED=1 $(GO) test -race -json ./... | $(summary) race
+	@CGO_ENABLED=1 $(GO) test -race -json $(RACE) | $(summary) race
 
 race-deps:
 	@command -v gcc >/dev/null || { echo "installing gcc and libc6-dev: the race detector needs them"; \

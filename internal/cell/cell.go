@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,6 +111,7 @@ func (c Cell) create(ctx context.Context) (bool, error) {
 	for _, s := range c.lab.Settings {
 		args = append(args, s.String())
 	}
+	keepOwnFiles()
 	cmd := exec.Command("/bin/sh", args...)
 	cmd.Dir = "/"
 	cmd.Env = cellEnv("")
@@ -153,6 +155,13 @@ func (c Cell) create(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
+// keepOwnFiles keeps the files that this process has inherited from those that
+// outlive it. They may be a lock that somebody waits for, or a pipe of which
+// somebody reads the end. Files that Go opens are kept anyway.
+func keepOwnFiles() {
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11
+}
+
 // Command prepares a command that runs in the cell, as root, and ends with ctx.
 func (c Cell) Command(ctx context.Context, argv ...string) (*exec.Cmd, error) {
 	return c.command(ctx, "", argv...)
@@ -194,6 +203,7 @@ func (c Cell) Start(ctx context.Context, program, binary string, args ...string)
 	if err != nil {
 		return false, err
 	}
+	keepOwnFiles()
 	cmd.ExtraFiles = []*os.File{log}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

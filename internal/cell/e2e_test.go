@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/akri-go/akri/internal/atomicfile"
 	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/cell/celltest"
@@ -115,6 +117,19 @@ func newLab(t *testing.T) cell.Lab {
 	return lab
 }
 
+// inherit opens a file as if this process had inherited it.
+func inherit(t *testing.T) *os.File {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "inherited")
+	fd, err := unix.Open(name, unix.O_RDWR|unix.O_CREAT, 0o600) // without O_CLOEXEC
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
 func startEcho(t *testing.T, lab cell.Lab, name string) {
 	t.Helper()
 	if started, err := lab.Cell(name).Start(t.Context(), echo, filepath.Join(lab.BinDir, echo)); err != nil || !started {
@@ -123,10 +138,37 @@ func startEcho(t *testing.T, lab cell.Lab, name string) {
 }
 
 func TestLab(t *testing.T) {
+	inherited := inherit(t)
 	ctx, lab := t.Context(), newLab(t)
 	n := lab.Network
 	remains := celltest.Remains(t, lab)
 
+	t.Run("what outlives this process has none of its inherited files", func(t *testing.T) {
+		if _, err := inherited.WriteString("x"); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range lab.Cells() {
+			holder, err := c.Holder()
+			if err != nil {
+				t.Fatal(err)
+			}
+			program, err := c.Process(echo)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range []cell.Process{holder, program} {
+				files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.PID))
+				if err != nil || len(files) < 3 {
+					t.Fatalf("files of %+v: %v, %v", p, files, err)
+				}
+				for _, f := range files {
+					if to, err := os.Readlink(f); err == nil && to == inherited.Name() {
+						t.Errorf("process %d of %s has it as %s", p.PID, c.Name, f)
+					}
+				}
+			}
+		}
+	})
 	t.Run("the machine reaches every cell", func(t *testing.T) {
 		wantEcho(t, n.Hub(), "cloud")
 		wantEcho(t, n.Member(1), "shop")

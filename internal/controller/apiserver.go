@@ -42,11 +42,11 @@ func AwaitAPIServer(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	trouble := logging.Trouble{What: "cannot start yet"}
+	problem := logging.Problem{What: "cannot start yet"}
 	retry := backoff.Backoff{First: 100 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5}
 	for failures := 1; ; failures++ {
 		err := ask()
-		trouble.Is(o.Log, err)
+		problem.Is(o.Log, err)
 		if err == nil {
 			return stop()
 		}

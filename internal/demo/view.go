@@ -22,7 +22,7 @@ type row struct {
 	slots    string // "used/capacity"
 	broker   string // Pod
 	phase    string // of the broker
-	trouble  string // what is wrong, by the Instance's conditions
+	problem  string // what is wrong, by the Instance's conditions
 }
 
 // view joins the machine's devices with the Instances and brokers of one
@@ -53,7 +53,7 @@ func view(devices []string, configuration string, instances []akri.Instance, pod
 		}
 		r.instance, r.node = i.Name, strings.Join(i.Spec.Nodes, ",")
 		r.slots = fmt.Sprintf("%d/%d", used, i.Spec.Capacity)
-		r.trouble = troubleOf(i.Status.Conditions)
+		r.problem = problemOf(i.Status.Conditions)
 		for _, p := range pods {
 			if p.Labels[akri.LabelInstance] == i.Name && p.Namespace == i.Namespace {
 				r.broker, r.phase = p.Name, phaseOf(p)
@@ -89,9 +89,9 @@ func phaseOf(p corev1.Pod) string {
 	return string(p.Status.Phase)
 }
 
-// troubleOf returns the reason of the first condition that is not well, except
+// problemOf returns the reason of the first condition that is not well, except
 // those about brokers, which their Pods show.
-func troubleOf(conditions []metav1.Condition) string {
+func problemOf(conditions []metav1.Condition) string {
 	for _, c := range conditions {
 		if c.Status != metav1.ConditionTrue && c.Type != "BrokersReady" {
 			return c.Reason
@@ -117,8 +117,8 @@ func columns(r row) []string {
 	case r.broker == "":
 		state = "no broker yet"
 	}
-	if r.trouble != "" && r.instance != "" {
-		state += " (" + r.trouble + ")"
+	if r.problem != "" && r.instance != "" {
+		state += " (" + r.problem + ")"
 	}
 	return []string{r.device, r.instance, r.slots, state, r.broker, r.node}
 }

@@ -165,10 +165,10 @@ func (w *Watcher) lookAround() {
 
 // watch watches as many folders by inotify as it can.
 func (w *Watcher) watch() {
-	var trouble error
+	var problem error
 	if w.notify == nil {
-		w.notify, trouble = fsnotify.NewWatcher()
-		if trouble != nil {
+		w.notify, problem = fsnotify.NewWatcher()
+		if problem != nil {
 			w.notify = nil
 		}
 	}
@@ -179,21 +179,21 @@ func (w *Watcher) watch() {
 		switch err := w.notify.Add(d.path); {
 		case err == nil:
 			d.watched = true
-		case !errors.Is(err, fs.ErrNotExist): // that is no trouble, it may come
-			trouble = err
+		case !errors.Is(err, fs.ErrNotExist): // it may come
+			problem = err
 		}
 	}
-	w.say(trouble)
+	w.say(problem)
 }
 
 // say logs once that folders cannot be watched, and once that they can again.
-func (w *Watcher) say(trouble error) {
+func (w *Watcher) say(problem error) {
 	switch {
-	case trouble != nil && !w.looks && time.Since(w.told) >= repeatInterval:
+	case problem != nil && !w.looks && time.Since(w.told) >= repeatInterval:
 		w.looks, w.told = true, time.Now()
 		w.log.Warn("cannot watch folders by inotify; looking at them every second instead",
-			"folders", w.paths(), "error", trouble, "remedy", Remedy(trouble))
-	case trouble == nil && w.looks:
+			"folders", w.paths(), "error", problem, "remedy", Remedy(problem))
+	case problem == nil && w.looks:
 		w.looks = false
 		w.log.Info("watching folders by inotify again", "folders", w.paths())
 	}

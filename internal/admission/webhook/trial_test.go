@@ -46,8 +46,8 @@ func TestJudge(t *testing.T) {
 			admission.Verdict{Answered: true, Objection: "30000: provided port is already allocated"}},
 		"policy": {apierrors.NewForbidden(pods, "x", errors.New(`violates PodSecurity "restricted:latest": privileged`)),
 			admission.Verdict{Answered: true, Objection: `violates PodSecurity "restricted:latest": privileged`}},
-		"too late":   {context.DeadlineExceeded, admission.Verdict{Objection: "context deadline exceeded"}},
-		"in trouble": {apierrors.NewInternalError(errors.New("etcd")), admission.Verdict{Objection: "Internal error occurred: etcd"}},
+		"too late": {context.DeadlineExceeded, admission.Verdict{Objection: "context deadline exceeded"}},
+		"fails":    {apierrors.NewInternalError(errors.New("etcd")), admission.Verdict{Objection: "Internal error occurred: etcd"}},
 	} {
 		if d := cmp.Diff(tt.want, judge(tt.err, resource)); d != "" {
 			t.Errorf("%s: %s", name, d)

@@ -123,7 +123,7 @@ func paths(errs field.ErrorList) []string {
 }
 
 // facts asks the API server for what Check needs. What gets no answer becomes a
-// gap: an API server in trouble must not keep users from repairs, and agents
+// gap: an API server that fails must not keep users from repairs, and agents
 // and controller check again anyway.
 func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration) admission.Facts {
 	f := admission.Facts{Trials: map[string]admission.Verdict{}, Denials: map[string]string{}}

@@ -51,7 +51,7 @@ type Options struct {
 func Run(ctx context.Context, o Options) error {
 	var owners []metav1.OwnerReference
 	owned := false
-	trouble, pause := "", retryInterval
+	problem, pause := "", retryInterval
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -73,14 +73,14 @@ func Run(ctx context.Context, o Options) error {
 		wait := RenewInterval
 		switch {
 		case err == nil:
-			trouble, pause = "", retryInterval
+			problem, pause = "", retryInterval
 		case ctx.Err() != nil:
 			return nil
 		case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsNotFound(err):
 			wait, pause = pause, min(2*pause, maxForbiddenInterval)
-			if wait > RenewInterval && trouble != err.Error() {
+			if wait > RenewInterval && problem != err.Error() {
 				o.Logger.Warn("the agent cannot renew its Lease, so nobody notices if the agent fails; update the roles and policies with this release's chart", "error", err)
-				trouble = err.Error()
+				problem = err.Error()
 			}
 		default:
 			wait = retryInterval

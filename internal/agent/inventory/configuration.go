@@ -19,9 +19,9 @@ type Configuration struct {
 	// are asked; it is "" while nothing can be asked.
 	Handler   string
 	RequestID string
-	// Trouble says why the Configuration's own request cannot be made, if it
+	// Problem says why the Configuration's own request cannot be made, if it
 	// cannot: then RequestID is of an earlier request, or "".
-	Trouble string
+	Problem string
 
 	Capacity           int
 	BrokerProperties   map[string]string

@@ -13,7 +13,7 @@ import (
 )
 
 // What cannot be asked is said, and takes away nothing that was asked before.
-func TestTrouble(t *testing.T) {
+func TestProblem(t *testing.T) {
 	v, r, _ := start(t, nil, "")
 	request := Configuration{Name: cfg, Owner: "uid", Handler: "h", Capacity: 1}
 	says := func(state v0.DiscoveryState, devices int32, parts ...string) {
@@ -30,10 +30,10 @@ func TestTrouble(t *testing.T) {
 	}
 	v.SetConfiguration(request)
 	says(v0.DiscoveryWaiting, 0, "reading what discoveryProperties refer to")
-	request.Trouble = "Secret ns/s is not there"
+	request.Problem = "Secret ns/s is not there"
 	v.SetConfiguration(request)
 	says(v0.DiscoveryFailed, 0, "Secret ns/s is not there")
-	request.RequestID, request.Trouble = "q", ""
+	request.RequestID, request.Problem = "q", ""
 	v.SetConfiguration(request)
 	report(v, "q", "e", "x")
 	says(v0.DiscoveryActive, 1)
@@ -41,7 +41,7 @@ func TestTrouble(t *testing.T) {
 		t.Errorf("status %q tells of what is over", r.status().Message)
 	}
 	r.take()
-	request.Trouble = "Secret ns/s is not there"
+	request.Problem = "Secret ns/s is not there"
 	v.SetConfiguration(request)
 	says(v0.DiscoveryActive, 1, "Secret ns/s is not there", "the handler keeps what it was asked before", "asked e")
 	report(v, "q", "e", "x", "y")
@@ -50,7 +50,7 @@ func TestTrouble(t *testing.T) {
 }
 
 // A request that cannot be asked after a restart keeps its devices for now.
-func TestRestartInTrouble(t *testing.T) {
+func TestRestartWithProblem(t *testing.T) {
 	store := &memory{}
 	v, _, _ := start(t, store, "boot")
 	ask(v, "q")
@@ -61,7 +61,7 @@ func TestRestartInTrouble(t *testing.T) {
 	want(t, r, "+x Online usable=true")
 	v.Retain(map[types.NamespacedName]bool{cfg: true})
 	v.SetConfiguration(Configuration{Name: cfg, Owner: "uid", Handler: "h", Capacity: 1})
-	v.SetConfiguration(Configuration{Name: cfg, Owner: "uid", Handler: "h", Capacity: 1, Trouble: "no"})
+	v.SetConfiguration(Configuration{Name: cfg, Owner: "uid", Handler: "h", Capacity: 1, Problem: "no"})
 	v.Adopt(nil)
 	want(t, r, "")
 	ask(v, "q2")

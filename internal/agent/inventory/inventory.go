@@ -61,7 +61,7 @@ type Inventory struct {
 	// the number of the state that the store has.
 	saving     sync.Mutex
 	saved      int
-	unwritable logging.Trouble
+	unwritable logging.Problem
 
 	// wake holds one value while Run has something to do.
 	wake chan struct{}
@@ -99,7 +99,7 @@ func New(opts Options) *Inventory {
 	return &Inventory{
 		opts:           opts,
 		configurations: map[types.NamespacedName]*configuration{},
-		unwritable:     logging.Trouble{What: "cannot save the inventory; a restart will start from an older one"},
+		unwritable:     logging.Problem{What: "cannot save the inventory; a restart will start from an older one"},
 		wake:           make(chan struct{}, 1),
 		beat:           make(chan struct{}),
 	}

@@ -24,11 +24,11 @@ func (c *configuration) summary(node string) v0.ConfigurationNode {
 		}
 	}
 	switch {
-	case c.Trouble != "" && c.RequestID != "":
-		says = append(says, c.Trouble+" (the handler keeps what it was asked before)")
-	case c.Trouble != "":
+	case c.Problem != "" && c.RequestID != "":
+		says = append(says, c.Problem+" (the handler keeps what it was asked before)")
+	case c.Problem != "":
 		entry.State = v0.DiscoveryFailed
-		says = append(says, c.Trouble)
+		says = append(says, c.Problem)
 	case c.RequestID == "":
 		says = append(says, "reading what discoveryProperties refer to")
 	}

@@ -107,7 +107,7 @@ type Ledger struct {
 	// writes is held from the decision on a change of claims until the change is
 	// saved and in instances.
 	writes     sync.Mutex
-	unwritable logging.Trouble
+	unwritable logging.Problem
 
 	// mu guards what follows. It is never held over I/O.
 	mu        sync.Mutex
@@ -133,7 +133,7 @@ func New(o Options) *Ledger {
 		log:        o.Logger,
 		api:        make(chan struct{}, 1),
 		instances:  make(map[string]*instance),
-		unwritable: logging.Trouble{What: "cannot save claims; no slot is freed"},
+		unwritable: logging.Problem{What: "cannot save claims; no slot is freed"},
 	}
 	state, _ := checkpoint.Restore(l.store, l.log, "starting without the saved claims; they are taken over from the Instances and the kubelet")
 	for _, c := range state.Claims {

@@ -76,8 +76,8 @@ type Finder struct {
 
 	// told is what Tell was told last. Only Run uses it.
 	told map[types.NamespacedName][]v0.OutdatedSlot
-	// trouble is what was logged last, so that it is logged once.
-	trouble string
+	// problem is what was logged last, so that it is logged once.
+	problem string
 }
 
 var _ inventory.Consumer = (*Finder)(nil)
@@ -144,13 +144,13 @@ func (f *Finder) Run(ctx context.Context) error {
 		looks.Done(time.Now())
 		wait := f.untilQuiet()
 		if err := f.look(ctx); err != nil && ctx.Err() == nil {
-			if f.trouble != err.Error() {
+			if f.problem != err.Error() {
 				f.opts.Logger.Warn("cannot tell which containers have an outdated device; trying again", "error", err)
 			}
-			f.trouble = err.Error()
+			f.problem = err.Error()
 			wait = retryDelay
 		} else {
-			f.trouble = ""
+			f.problem = ""
 		}
 		due = time.Now().Add(wait)
 		timer.Reset(wait)

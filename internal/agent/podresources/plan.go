@@ -17,7 +17,7 @@ import (
 )
 
 // planList returns the slots of a list, and why the list may be incomplete.
-func planList(pods []*podresourcesapi.PodResources, self types.NamespacedName, kubeletAge time.Duration) (uses []ledger.Use, trouble string) {
+func planList(pods []*podresourcesapi.PodResources, self types.NamespacedName, kubeletAge time.Duration) (uses []ledger.Use, problem string) {
 	listed := false
 	for _, pod := range pods {
 		listed = listed || pod.Namespace == self.Namespace && pod.Name == self.Name

@@ -100,8 +100,8 @@ type Watcher struct {
 	client podresourcesapi.PodResourcesListerClient
 	close  func() error
 	kick   chan struct{}
-	// trouble is what was logged last, so that it is logged once.
-	trouble string
+	// problem is what was logged last, so that it is logged once.
+	problem string
 	// doubtful are the slots that were only in the checkpoint last time, and
 	// whose Pods nobody knew.
 	doubtful []ledger.Use
@@ -183,8 +183,8 @@ func (w *Watcher) look(ctx context.Context) time.Duration {
 		}
 		return w.Interval
 	}
-	view, trouble := w.view(ctx, list)
-	w.complain(trouble)
+	view, problem := w.view(ctx, list)
+	w.complain(problem)
 	next := w.Ledger.Reconcile(time.Now(), view)
 	if next > 0 && next < w.Interval {
 		return next
@@ -193,29 +193,29 @@ func (w *Watcher) look(ctx context.Context) time.Duration {
 }
 
 // complain logs a problem when it begins and when it ends.
-func (w *Watcher) complain(trouble string) {
+func (w *Watcher) complain(problem string) {
 	switch {
-	case trouble == w.trouble:
-	case trouble != "":
-		w.Logger.Warn(trouble)
+	case problem == w.problem:
+	case problem != "":
+		w.Logger.Warn(problem)
 	default:
 		w.Logger.Info("the kubelet again lists what its containers use")
 	}
-	w.trouble = trouble
+	w.problem = problem
 }
 
-// view makes a view of the kubelet's list. If it is not complete, trouble says
+// view makes a view of the kubelet's list. If it is not complete, problem says
 // why.
-func (w *Watcher) view(ctx context.Context, list *podresourcesapi.ListPodResourcesResponse) (view ledger.View, trouble string) {
-	view.Uses, trouble = planList(list.PodResources, w.Self, w.kubeletAge())
-	view.Complete = trouble == ""
+func (w *Watcher) view(ctx context.Context, list *podresourcesapi.ListPodResourcesResponse) (view ledger.View, problem string) {
+	view.Uses, problem = planList(list.PodResources, w.Self, w.kubeletAge())
+	view.Complete = problem == ""
 	if !missing(w.Ledger.Claims(), view.Uses) {
 		w.doubtful = nil
-		return view, trouble
+		return view, problem
 	}
 	records, written, err := readCheckpoint(w.Checkpoint)
 	if errors.Is(err, fs.ErrNotExist) {
-		return view, trouble // the kubelet has allocated nothing
+		return view, problem // the kubelet has allocated nothing
 	}
 	if err != nil {
 		view.Complete = false
@@ -227,7 +227,7 @@ func (w *Watcher) view(ctx context.Context, list *podresourcesapi.ListPodResourc
 	if w.doubtful = doubtful; w.Nudge != nil && (news || len(doubtful) > 0 && time.Since(written) > staleAge) {
 		w.Nudge()
 	}
-	return view, trouble
+	return view, problem
 }
 
 // kubeletAge returns how long the kubelet has been running: when it starts, it

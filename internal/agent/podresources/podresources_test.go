@@ -78,12 +78,12 @@ func TestPlanList(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, trouble := planList(test.pods, test.self, test.age)
+			got, problem := planList(test.pods, test.self, test.age)
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("uses (-want +got):\n%s", diff)
 			}
-			if (trouble != "") != test.blind {
-				t.Errorf("trouble = %q, some wanted: %v", trouble, test.blind)
+			if (problem != "") != test.blind {
+				t.Errorf("problem = %q, some wanted: %v", problem, test.blind)
 			}
 		})
 	}
@@ -255,7 +255,7 @@ func TestWatcher(t *testing.T) {
 		}
 	}
 	if n := strings.Count(log.String(), "own Pod"); n != 1 {
-		t.Errorf("a trouble that lasts was logged %d times", n)
+		t.Errorf("a problem that lasts was logged %d times", n)
 	}
 }
 
@@ -331,9 +331,9 @@ func TestInitContainers(t *testing.T) {
 					w.doubtful = append(w.doubtful, e.use)
 				}
 			}
-			view, trouble := w.view(t.Context(), list)
-			if view.Complete != test.complete || (trouble == "") != test.complete {
-				t.Errorf("complete = %v, trouble %q; want %v", view.Complete, trouble, test.complete)
+			view, problem := w.view(t.Context(), list)
+			if view.Complete != test.complete || (problem == "") != test.complete {
+				t.Errorf("complete = %v, problem %q; want %v", view.Complete, problem, test.complete)
 			}
 			if got := slices.Contains(view.Uses, init); got != test.uses {
 				t.Errorf("init container's use = %v, want %v: %v", got, test.uses, view.Uses)

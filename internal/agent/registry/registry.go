@@ -74,7 +74,7 @@ type Registry struct {
 	running       sync.WaitGroup  // streams
 	requests      map[types.NamespacedName]*request
 	handlers      map[string]*handler
-	trouble       error          // why handlers cannot register
+	problem       error          // why handlers cannot register
 	inFlight      map[string]int // bytes that may be under way, by handler name
 	registrations int            // how many there were of new endpoints
 	starved       bool           // a stream was not opened, for want of room
@@ -139,7 +139,7 @@ func New(o Options) (*Registry, error) {
 		mail:     newMailbox(),
 		touched:  make(chan struct{}, 1),
 		refused:  make(chan struct{}, 1),
-		trouble:  errNotYet,
+		problem:  errNotYet,
 		inFlight: make(map[string]int),
 		turn:     make(chan struct{}, 1),
 		requests: make(map[types.NamespacedName]*request),
@@ -224,7 +224,7 @@ func (r *Registry) Endpoints() map[string]int {
 func (r *Registry) Serving() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.trouble
+	return r.problem
 }
 
 // Beat returns once the observer can be called, or when ctx is done.

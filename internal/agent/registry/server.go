@@ -129,7 +129,7 @@ func (r *Registry) serveOnce(ctx context.Context) error {
 func (r *Registry) notServing(why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.trouble = why
+	r.problem = why
 }
 
 // awaitLoss returns when ctx is done or the listener has lost its file.

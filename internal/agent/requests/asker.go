@@ -76,7 +76,7 @@ type Asker struct {
 	refused map[types.NamespacedName]refused
 	dirty   bool // the store is behind
 
-	unwritable logging.Trouble
+	unwritable logging.Problem
 }
 
 // active is a Configuration whose request is made, or will be when its properties
@@ -105,7 +105,7 @@ func New(opts Options) *Asker {
 		Synced:     make(chan struct{}),
 		active:     map[types.NamespacedName]*active{},
 		refused:    map[types.NamespacedName]refused{},
-		unwritable: logging.Trouble{What: "cannot save what handlers are asked; a restart without an API server asks what was saved last"},
+		unwritable: logging.Problem{What: "cannot save what handlers are asked; a restart without an API server asks what was saved last"},
 	}
 }
 
@@ -259,7 +259,7 @@ func (a *Asker) ask(c *v0.Configuration) {
 			now.request, now.id, now.confidential = was.request, was.id, was.confidential
 		}
 		if err != errWaiting {
-			now.configuration.Trouble = err.Error()
+			now.configuration.Problem = err.Error()
 		}
 	} else {
 		now.confidential = Confidential(c)
@@ -278,10 +278,10 @@ func (a *Asker) ask(c *v0.Configuration) {
 		now.configuration.Handler, now.configuration.RequestID = now.request.Handler, now.id
 	}
 	if was != nil && was.id == now.id && was.configuration.Generation == now.configuration.Generation &&
-		was.configuration.Trouble == now.configuration.Trouble {
+		was.configuration.Problem == now.configuration.Problem {
 		return
 	}
-	if t := now.configuration.Trouble; t != "" && (was == nil || was.configuration.Trouble != t) {
+	if t := now.configuration.Problem; t != "" && (was == nil || was.configuration.Problem != t) {
 		a.warn(c, reasonProperties, t)
 	}
 	a.put(now, was == nil || was.id != now.id)

@@ -138,8 +138,8 @@ func (j *recorder) SetConfiguration(r inventory.Configuration) {
 	if r.RequestID == "" {
 		text += " unasked"
 	}
-	if r.Trouble != "" {
-		text += " trouble"
+	if r.Problem != "" {
+		text += " problem"
 	}
 	j.note("%s", text)
 }
@@ -250,7 +250,7 @@ func TestAskerFollowsSecrets(t *testing.T) {
 		api := newCluster()
 		r := startAsker(t, api, nil)
 		s := withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", false))
-		r.set("retain 1, set a/s cap=1 unasked, warn a/s PropertiesNotResolved, set a/s cap=1 unasked trouble", s)
+		r.set("retain 1, set a/s cap=1 unasked, warn a/s PropertiesNotResolved, set a/s cap=1 unasked problem", s)
 		api.set("Secret a/s", "one")
 		r.does("set a/s cap=1, ask a/s P=one")
 		api.set("Secret a/s", "one")
@@ -262,10 +262,10 @@ func TestAskerFollowsSecrets(t *testing.T) {
 
 		// A Secret that is deleted takes nothing away.
 		api.set("Secret a/s", "")
-		r.does("warn a/s PropertiesNotResolved, set a/s cap=1 trouble")
+		r.does("warn a/s PropertiesNotResolved, set a/s cap=1 problem")
 		bigger := s.DeepCopy()
 		bigger.Generation, bigger.Spec.Capacity = 2, 7
-		r.set("set a/s cap=7 trouble", bigger)
+		r.set("set a/s cap=7 problem", bigger)
 		api.set("Secret a/s", "two")
 		r.does("set a/s cap=7") // the same request: it is not asked again
 		api.set("Secret a/s", "three")
@@ -297,7 +297,7 @@ func TestAskerReadsWhatItMayNotWatch(t *testing.T) {
 		api.set("Secret a/s", "one")
 		api.may(false, false)
 		r := startAsker(t, api, nil)
-		r.set("retain 1, set a/s cap=1 unasked, warn a/s PropertiesNotResolved, set a/s cap=1 unasked trouble",
+		r.set("retain 1, set a/s cap=1 unasked, warn a/s PropertiesNotResolved, set a/s cap=1 unasked problem",
 			withSecret(configuration("a", "s", "4", 0), fromSecret("", "s", "k", false)))
 		api.may(true, false)
 		time.Sleep(maxRetryDelay)
@@ -315,7 +315,7 @@ func TestAskerReadsWhatItMayNotWatch(t *testing.T) {
 		// And so is that all rights are taken; what is known goes on.
 		api.may(false, false)
 		time.Sleep(maxPollInterval)
-		r.does("warn a/s PropertiesNotResolved, set a/s cap=1 trouble")
+		r.does("warn a/s PropertiesNotResolved, set a/s cap=1 problem")
 		r.stop()
 	})
 }

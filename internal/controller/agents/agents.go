@@ -53,7 +53,7 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	beats   beats
-	trouble string
+	problem string
 }
 
 // Silent reports whether the agent of a node does not respond.
@@ -77,12 +77,12 @@ func (w *Watcher) Start(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := w.look(ctx); err != nil && ctx.Err() == nil {
-			if w.trouble != err.Error() {
+			if w.problem != err.Error() {
 				w.Log.Warn("cannot tell which agents respond", "error", err)
 			}
-			w.trouble = err.Error()
+			w.problem = err.Error()
 		} else {
-			w.trouble = ""
+			w.problem = ""
 		}
 		select {
 		case <-ctx.Done():

@@ -163,7 +163,7 @@ func discovering(c *v0.Configuration, facts Facts) *metav1.Condition {
 		return nil
 	}
 	var active, waiting, failed int
-	var troubles, silent []string
+	var problems, silent []string
 	for _, n := range nodes {
 		switch {
 		case facts.silent(n.Name):
@@ -172,7 +172,7 @@ func discovering(c *v0.Configuration, facts Facts) *metav1.Condition {
 			active++
 		case n.State == v0.DiscoveryFailed:
 			failed++
-			troubles = append(troubles, n.Name+": "+n.Message)
+			problems = append(problems, n.Name+": "+n.Message)
 		default:
 			waiting++
 		}
@@ -182,7 +182,7 @@ func discovering(c *v0.Configuration, facts Facts) *metav1.Condition {
 		message += fmt.Sprintf(", %d waiting for one", waiting)
 	}
 	if failed > 0 {
-		message += fmt.Sprintf(", %d failed: %s", failed, few(troubles))
+		message += fmt.Sprintf(", %d failed: %s", failed, few(problems))
 	}
 	if len(silent) > 0 {
 		message += ", no agent responds on " + agents.Names(silent)

@@ -19,7 +19,7 @@ func TestTemporary(t *testing.T) {
 		{"no answer", errors.New("connection refused"), true},
 		{"a token that is rotated", apierrors.NewUnauthorized("token has expired"), true},
 		{"too many requests", apierrors.NewTooManyRequests("later", 1), true},
-		{"the server is in trouble", apierrors.NewInternalError(errors.New("etcd")), true},
+		{"the server fails", apierrors.NewInternalError(errors.New("etcd")), true},
 		{"another was faster", apierrors.NewConflict(r, "x", errors.New("changed")), true},
 		{"gone meanwhile", apierrors.NewNotFound(r, "x"), true},
 		{"wrapped", fmt.Errorf("apply: %w", apierrors.NewUnauthorized("x")), true},

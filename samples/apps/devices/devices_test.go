@@ -70,7 +70,7 @@ func TestAssemble(t *testing.T) {
 
 // What is not well is said: a broker that runs by its phase and crashes all the
 // time, an agent that does not respond.
-func TestTroubles(t *testing.T) {
+func TestProblems(t *testing.T) {
 	l := example()
 	l.pods.Items[0].Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{
 		Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}}
@@ -78,10 +78,10 @@ func TestTroubles(t *testing.T) {
 	l.instances.Items[1].Status.Conditions, l.configurations.Items[0].Status.Conditions = bad, bad
 	c := assemble(l).Configurations[0]
 	want := []string{"Online unknown, AgentNotResponding: n1"}
-	if d := cmp.Diff(want, c.Troubles); d != "" {
+	if d := cmp.Diff(want, c.Problems); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff(want, c.Instances[0].Troubles); d != "" {
+	if d := cmp.Diff(want, c.Instances[0].Problems); d != "" {
 		t.Error(d)
 	}
 	l.configurations.Items[0].Status.Conditions = []metav1.Condition{{Type: "Discovering", Status: "True", Message: "a handler answers on 1 of 3 nodes, no agent responds on n0, n1"}}

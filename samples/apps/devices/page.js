@@ -60,7 +60,7 @@ function section(key, c) {
     if (n.message) chip.title = n.message;
     head.push(chip);
   }
-  for (const t of c.troubles || []) head.push(el("span", "chip bad", t));
+  for (const t of c.problems || []) head.push(el("span", "chip bad", t));
   s.head.replaceChildren(...head);
   s.none.hidden = c.instances.length > 0;
   const drawn = c.instances.map(i => card(`${c.namespace}/${i.name}`, i));
@@ -82,7 +82,7 @@ function card(key, i) {
   if (root.text === text) return root;
   root.text = text;
   const phases = (i.brokers || []).map(b => b.phase);
-  const broken = (i.brokers || []).some(b => b.broken) || (i.troubles || []).length > 0;
+  const broken = (i.brokers || []).some(b => b.broken) || (i.problems || []).length > 0;
   const phase = broken ? "bad" : phases.includes("Running") ? "Running" : phases.some(p => p === "Pending" || p === "ContainerCreating" || p === "PodInitializing") ? "Pending" : phases.some(p => p === "Failed" || p === "Unknown") ? "bad" : "";
   root.className = `card ${phase}`;
   const slots = el("div", "slots");
@@ -95,7 +95,7 @@ function card(key, i) {
     p.append(el("span", "mono", b.pod));
     body.push(p);
   }
-  for (const t of i.troubles || []) body.push(el("p", "bad", t));
+  for (const t of i.problems || []) body.push(el("p", "bad", t));
   body.push(...answer(i.answer));
   root.body.replaceChildren(...body);
   const rows = [];

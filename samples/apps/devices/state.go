@@ -31,7 +31,7 @@ type Configuration struct {
 	Name      string     `json:"name"`
 	Handler   string     `json:"handler"`
 	Nodes     []Node     `json:"nodes,omitempty"` // what its nodes say
-	Troubles  []string   `json:"troubles,omitempty"`
+	Problems  []string   `json:"problems,omitempty"`
 	Instances []Instance `json:"instances"`
 }
 
@@ -52,8 +52,8 @@ type Instance struct {
 	Capacity   int               `json:"capacity"`
 	Used       int               `json:"used"`
 	Brokers    []Broker          `json:"brokers,omitempty"`
-	// Troubles are the conditions that are not True.
-	Troubles []string `json:"troubles,omitempty"`
+	// Problems are the conditions that are not True.
+	Problems []string `json:"problems,omitempty"`
 	// Answer is what the Instance's Service says to GET /api/devices.
 	Answer json.RawMessage `json:"answer,omitempty"`
 }
@@ -132,7 +132,7 @@ func assemble(l lists) State {
 		in := Instance{
 			Name: i.Name, Device: deviceOf(i), Shared: i.Spec.Shared, Nodes: i.Spec.Nodes,
 			Properties: i.Spec.BrokerProperties, Capacity: int(i.Spec.Capacity),
-			Brokers: brokers[i.Namespace+"/"+i.Name], Troubles: troubles(i.Status.Conditions),
+			Brokers: brokers[i.Namespace+"/"+i.Name], Problems: problems(i.Status.Conditions),
 		}
 		for _, holder := range i.Spec.DeviceUsage {
 			if holder != "" {
@@ -147,7 +147,7 @@ func assemble(l lists) State {
 	for _, c := range l.configurations.Items {
 		out := Configuration{
 			Namespace: c.Namespace, Name: c.Name, Handler: c.Spec.DiscoveryHandler.Name,
-			Instances: instances[c.Namespace+"/"+c.Name], Troubles: troubles(c.Status.Conditions),
+			Instances: instances[c.Namespace+"/"+c.Name], Problems: problems(c.Status.Conditions),
 		}
 		silent := silentNodes(c.Status)
 		for _, n := range c.Status.Nodes {
@@ -200,8 +200,8 @@ func phaseOf(p corev1.Pod) (phase string, broken bool) {
 	return string(p.Status.Phase), p.Status.Phase == corev1.PodFailed
 }
 
-// troubles returns the conditions that are not True.
-func troubles(conditions []metav1.Condition) []string {
+// problems returns the conditions that are not True.
+func problems(conditions []metav1.Condition) []string {
 	var out []string
 	for _, c := range conditions {
 		if c.Status != metav1.ConditionTrue {

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// Trouble is something that may fail repeatedly, such as writing to a full
+// Problem is something that may fail repeatedly, such as writing to a full
 // disk. It is logged when it begins and when it is over, not each time.
-type Trouble struct {
+type Problem struct {
 	// What says what cannot be done, and the consequence.
 	What string
 
@@ -16,7 +16,7 @@ type Trouble struct {
 }
 
 // Is notes the result of an attempt; nil is a success.
-func (t *Trouble) Is(log *slog.Logger, err error) {
+func (t *Problem) Is(log *slog.Logger, err error) {
 	t.mu.Lock()
 	before := t.last
 	t.last = err != nil
