@@ -8,6 +8,9 @@ import (
 	"github.com/akri-go/akri/internal/backoff"
 )
 
+// trimmed is after how long what the start has taken is given back (package trim).
+const trimmed = 150 * time.Second
+
 // smallDevices is how many devices of each kind there are for the figure "together".
 const smallDevices = 32
 
@@ -73,8 +76,7 @@ func (b *bench) smallNode(ctx context.Context, name, together string, handlers .
 	if _, err := w.until(ctx, func() bool { return len(w.there) == smallDevices+plugged }); err != nil {
 		return err
 	}
-	// Until what the start has taken is given back.
-	if err := backoff.Sleep(ctx, time.Minute); err != nil {
+	if err := backoff.Sleep(ctx, trimmed); err != nil {
 		return err
 	}
 	var sum memory
