@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
+	modbus "github.com/akri-go/akri/internal/handlers/modbus/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
@@ -31,6 +32,8 @@ var everything = []string{
 	"udev.configuration.brokerPod.image.repository=b", "debugEcho.configuration.brokerPod.image.repository=b",
 	"custom.configuration.brokerJob.image.repository=b", "onvif.configuration.brokerPod.image.repository=b",
 	"opcua.configuration.brokerPod.image.repository=b", "opcua.configuration.mountCertificates=true",
+	"modbus.discovery.enabled=true", "modbus.configuration.enabled=true", "modbus.configuration.discoveryDetails.servers={10.0.0.5}",
+	"modbus.configuration.brokerPod.image.repository=b",
 }
 
 func TestObjects(t *testing.T) {
@@ -65,6 +68,7 @@ func TestObjects(t *testing.T) {
 		{"debugEcho", []string{"debugEcho.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-debug-echo-discovery-daemonset")},
 		{"onvif", []string{"onvif.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-onvif-discovery-daemonset")},
 		{"opcua", []string{"opcua.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-opcua-discovery-daemonset")},
+		{"modbus", []string{"modbus.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-modbus-discovery-daemonset")},
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
 		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
@@ -238,7 +242,7 @@ func TestFullAgent(t *testing.T) {
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
 		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--slots-freed-after=3s",
-		"--builtin=udev,onvif,opcua,debugEcho"}
+		"--builtin=udev,onvif,opcua,modbus,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}
@@ -268,6 +272,7 @@ func TestDiscovery(t *testing.T) {
 		{"akri-debug-echo-discovery", []string{"debugEcho"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-onvif-discovery", []string{"onvif"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-opcua-discovery", []string{"opcua"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
+		{"akri-modbus-discovery", []string{"modbus"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-custom-discovery", nil, map[string]string{"/var/lib/akri": "/var/lib/akri"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -421,6 +426,7 @@ func TestConfigurations(t *testing.T) {
 		t.Errorf("certificates: %v", pod.Volumes)
 	}
 	opcuaDetails(t)
+	modbusDetails(t)
 
 	c, pod = render(t, "debugEcho.configuration.enabled=true").configuration(t, "akri-debug-echo")
 	if c.Spec.BrokerSpec != nil || pod != nil || c.Spec.InstanceServiceSpec != nil {
@@ -459,6 +465,34 @@ func opcuaDetails(t *testing.T) {
 			c.set == nil && (len(got.URLs) != 1 || !got.Names.Passes("q")) {
 			t.Errorf("%v: %+v", c.set, got)
 		}
+	}
+}
+
+// modbusDetails checks that what the values say of Modbus is what the handler
+// takes.
+func modbusDetails(t *testing.T) {
+	t.Helper()
+	const key = "modbus.configuration.discoveryDetails."
+	conf, _ := render(t, "modbus.configuration.enabled=true", key+"servers={10.0.0.5,10.0.1.0/30}").configuration(t, "akri-modbus")
+	got, err := modbus.Parse(conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(got.Servers) != 3 || len(got.Servers[0].Units) != 1 || got.Interval != 10*time.Second || !got.Vendors.Passes("q") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	conf, _ = render(t, "modbus.configuration.enabled=true", key+"servers[0].address=a", key+"servers[0].units={7}", key+"servers[1]=b",
+		key+"units={1-3,9}", key+"probe.function=4", key+"probe.address=65535", key+"identity=128", key+"vendorNames.items={v}",
+		key+"interval=1m", key+"timeout=500ms", key+"gap=0s").configuration(t, "akri-modbus")
+	got, err = modbus.Parse(conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(got.Servers) != 2 || len(got.Servers[0].Units) != 1 || len(got.Servers[1].Units) != 4 || got.Probe.Address != 65535 ||
+		got.Identity != 128 || got.Interval != time.Minute || got.Timeout != 500*time.Millisecond || got.Gap != 0 || got.Vendors.Passes("q") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, bad := range []string{"servers=", "units={300}", "probe.function=6", "identity=true", "unit=1"} {
+		if _, err := tryRender(t, "modbus.configuration.enabled=true", key+"servers={a}", key+bad); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
+	}
+	if _, err := tryRender(t, "modbus.configuration.enabled=true"); err == nil || !strings.Contains(err.Error(), "needs a server") {
+		t.Errorf("without a server: %v", err)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // A discovery handler reads what strangers send and is not trusted. Whatever is
 // enabled, it cannot reach the API server or become root on the node.
 func TestHandlersAreContained(t *testing.T) {
-	network := []string{"udev.discovery.useNetworkConnection=true", "udev.discovery.hostNetwork=true", "opcua.discovery.hostNetwork=true",
+	network := []string{"udev.discovery.useNetworkConnection=true", "udev.discovery.hostNetwork=true", "opcua.discovery.hostNetwork=true", "modbus.discovery.hostNetwork=true",
 		"udev.discovery.securityContext.runAsUser=7", "custom.discovery.useNetworkConnection=true"}
 	for name, set := range map[string][]string{"all": everything, "all, on the network": append(slices.Clone(everything), network...)} {
 		r := render(t, set...)
@@ -36,7 +36,7 @@ func TestHandlersAreContained(t *testing.T) {
 				t.Errorf("%s: %s: runs as %v", name, key, sc)
 			}
 		}
-		if handlers != 5 {
+		if handlers != 6 {
 			t.Errorf("%s: %d handlers", name, handlers)
 		}
 	}

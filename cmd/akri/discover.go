@@ -17,6 +17,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/all"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
+	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
 	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcuadetails "github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/setup"
@@ -51,6 +52,7 @@ numbers and the like are blanked, unless --keep-serials is given.`,
   akri discover udev --rule-help /dev/ttyUSB0
   akri discover onvif
   akri discover opcua --url opc.tcp://plc.example:4840
+  akri discover modbus --server 10.0.0.5
   akri discover -f configuration.yaml
   akri discover --record machine.txt
   akri discover -f configuration.yaml --from machine.txt`,
@@ -93,6 +95,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 				start = startOnvif
 			case opcuadetails.Name:
 				start = startOpcua
+			case modbusdetails.Name:
+				start = startModbus(d.watch)
 			}
 			return d.run(cmd, kind, start, req)
 		},
@@ -130,6 +134,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 			cmd.AddCommand(newDiscoverOnvifCommand(kind))
 		case opcuadetails.Name:
 			cmd.AddCommand(newDiscoverOpcuaCommand(kind))
+		case modbusdetails.Name:
+			cmd.AddCommand(newDiscoverModbusCommand(kind))
 		default:
 			cmd.AddCommand(newDiscoverDetailsCommand(kind))
 		}
@@ -295,6 +301,9 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 	warnings, _ := kind.Check(req.Details)
 	for _, w := range warnings {
 		fmt.Fprintf(cmd.ErrOrStderr(), "Note on %s\n", w)
+	}
+	if kind.Name == modbusdetails.Name && !d.watch {
+		noteModbusWait(cmd.ErrOrStderr(), req.Details)
 	}
 	ctx, first, note := cmd.Context(), true, ""
 	err = discovery.Ask(ctx, h, req, func(r discovery.Report) error {

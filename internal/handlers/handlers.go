@@ -9,6 +9,7 @@ package handlers
 
 import (
 	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	modbus "github.com/akri-go/akri/internal/handlers/modbus/details"
 	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
@@ -50,6 +51,11 @@ func Kinds() []Kind {
 		{Name: opcua.Name, Shared: true, Summary: opcua.Summary, About: opcua.About, Check: opcua.Check,
 			Columns: []Column{
 				{"NAME", opcua.PropertyName}, {"SECURITY", opcua.PropertyModes}, {"APPLICATION URI", opcua.PropertyURI},
+			}},
+		{Name: modbus.Name, Shared: true, Summary: modbus.Summary, About: modbus.About, Check: modbus.Check,
+			Columns: []Column{
+				{"VENDOR", modbus.PropertyVendor}, {"PRODUCT", modbus.PropertyCode}, {"NAME", modbus.PropertyApplication},
+				{"FOUND BY", modbus.PropertyFoundBy},
 			}},
 	}
 }

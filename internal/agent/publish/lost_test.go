@@ -217,3 +217,29 @@ func TestMadeAgainWhileASlotIsHeld(t *testing.T) {
 	s.healthy(a, name)
 	s.healthy(b, name)
 }
+
+// An agent ended after its node had left an Instance, and before the status said
+// so.
+func TestLeftoverInStatus(t *testing.T) {
+	s := newFixture(t)
+	a := startNode(t, "node-a")
+	d := s.device("node-a", "camera", true, nil)
+	a.DeviceChanged(d)
+	s.becomes(d.Instance, nil, "node-a")
+	s.patch(s.path("instances")+"/"+d.Instance.Name+"/status", `{"status":{"nodes":[{"name":"node-b","state":"Offline"}]}}`)
+	b := startNode(t, "node-b")
+	s.eventuallyInstance("without it", d.Instance, func(o *v0.Instance) error {
+		if len(o.Status.Nodes) > 0 {
+			return fmt.Errorf("status is %+v", o.Status.Nodes)
+		}
+		return nil
+	})
+	s.eventually("it is forgotten", func() error {
+		b.Publisher.mu.Lock()
+		defer b.Publisher.mu.Unlock()
+		if b.goals[d.Instance] != nil || b.Publisher.observed[d.Instance] != nil {
+			return errors.New("it is known still")
+		}
+		return nil
+	})
+}

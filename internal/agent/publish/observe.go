@@ -129,10 +129,20 @@ func (p *Publisher) observedChange(name types.NamespacedName) {
 	p.changes.add(name)
 	p.mu.Lock()
 	g := p.goals[name]
+	if o := p.observed[name]; g == nil && o != nil && isLeftover(p.opts.Node, o.object) {
+		g = p.goal(name)
+	}
 	p.mu.Unlock()
 	if g != nil {
 		p.queue.Add(name)
 	}
+}
+
+// isLeftover tells whether an Instance has an entry of this node in its status
+// although the node has left it: the agent ended between the two writes.
+func isLeftover(node string, o *v0.Instance) bool {
+	return !slices.Contains(o.Spec.Nodes, node) &&
+		slices.ContainsFunc(o.Status.Nodes, func(n v0.InstanceNode) bool { return n.Name == node })
 }
 
 // refresh reads an Instance live.

@@ -79,7 +79,7 @@ func (p *Publisher) done(name types.NamespacedName, want Want, d Decision, have 
 		}
 		g.reported, g.wrote = time.Time{}, false
 	}
-	idle := g.word == Gone || g.word == Unknown && have == nil && len(g.claims) == 0
+	idle := g.word == Gone || g.word == Unknown && len(g.claims) == 0 && (have == nil || !concerns(p.opts.Node, have))
 	if idle && g.changes == want.changes && g.pending == nil {
 		delete(p.goals, name)
 		p.letGo(name)

@@ -123,6 +123,9 @@ func Plan(node string, want Want, have *v0.Instance, now time.Time) Decision {
 		p.delete() // it was kept for the last slot, which this node has freed
 	default:
 		p.claims(want.Claims)
+		if isLeftover(node, have) {
+			p.setEntry(nil)
+		}
 	}
 	return p.out
 }

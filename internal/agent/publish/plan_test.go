@@ -425,6 +425,15 @@ func TestPlanShared(t *testing.T) {
 			},
 		},
 		{name: "has left", want: gone, have: published("b", d, "a")},
+		{
+			name: "has left, and the agent ended before the status said so", want: unknown,
+			have:   with(published("b", d, "a"), func(o *v0.Instance) { o.Status.Nodes = []v0.InstanceNode{{Name: "a"}, differ} }),
+			writes: []string{"patch status uid-1 " + uidTest + " [test /status/nodes/1/name b] [remove /status/nodes/1 ]"},
+		},
+		{
+			name: "no word yet: the status stays", want: unknown,
+			have: with(led, func(o *v0.Instance) { o.Status.Nodes = []v0.InstanceNode{differ} }),
+		},
 		{name: "leaves last", want: gone, have: published("b", d, "b"), writes: []string{"delete uid-1 rv=7"}},
 		{
 			name: "leaves last, another node's container has a slot: the Instance stays", want: gone,

@@ -1,5 +1,5 @@
-// Package address has what handlers of the network must know of IP addresses
-// that strangers name.
+// Package address has what handlers of the network must know of addresses that
+// strangers or Configurations name: which of them are called, and how.
 package address
 
 import (

@@ -8,6 +8,8 @@ import (
 	"github.com/akri-go/akri/internal/handlers"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
+	"github.com/akri-go/akri/internal/handlers/modbus"
+	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
 	"github.com/akri-go/akri/internal/handlers/onvif"
 	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/handlers/opcua"
@@ -32,6 +34,8 @@ func setups() map[string]setup.Func {
 
 		onvifdetails.Name: onvif.Setup,
 		opcuadetails.Name: opcua.Setup,
+
+		modbusdetails.Name: modbus.Setup,
 	}
 }
 

@@ -69,12 +69,12 @@ func TestFind(t *testing.T) {
 	if k, ok := Find("udev"); !ok || k.Name != "udev" || k.Setup == nil {
 		t.Errorf("udev: %v, %v", k, ok)
 	}
-	for _, name := range []string{"", "UDEV", "modbus"} {
+	for _, name := range []string{"", "UDEV", "zigbee"} {
 		if k, ok := Find(name); ok {
 			t.Errorf("%q: %v", name, k)
 		}
 	}
-	if got := Names("or"); got != "udev, debugEcho, onvif or opcua" {
+	if got := Names("or"); got != "udev, debugEcho, onvif, opcua or modbus" {
 		t.Errorf("%q", got)
 	}
 }

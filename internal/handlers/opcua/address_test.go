@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 )
 
@@ -80,68 +81,6 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// A URL of a Configuration may name any address, and a name only what is not the
-// node's own.
-func TestNamed(t *testing.T) {
-	for _, tt := range []struct {
-		url, ip string
-		called  bool
-	}{
-		{"opc.tcp://127.0.0.1", "127.0.0.1", true}, {"opc.tcp://169.254.169.254", "169.254.169.254", true},
-		{"opc.tcp://localhost", "127.0.0.1", true}, {"opc.tcp://localhost", "::1", true},
-		{"opc.tcp://localhost", "169.254.169.254", false},
-		{"opc.tcp://plc", "10.0.0.7", true}, {"opc.tcp://plc", "2001:db8::7", true},
-		{"opc.tcp://plc", "127.0.1.1", false}, {"opc.tcp://plc", "::ffff:127.0.0.1", false}, {"opc.tcp://plc", "169.254.169.254", false},
-		{"opc.tcp://plc", "fe80::1%eth0", false}, {"opc.tcp://plc", "100.100.100.200", false}, {"opc.tcp://plc", "0.0.0.0", false},
-	} {
-		if err := named(mustURL(t, tt.url))(netip.MustParseAddr(tt.ip)); (err == nil) != tt.called {
-			t.Errorf("%s at %s: %v", tt.url, tt.ip, err)
-		}
-	}
-}
-
-// Addresses are judged when they are called, so that a name cannot come to mean
-// another one.
-func TestConnect(t *testing.T) {
-	var dialled []netip.AddrPort
-	answers := "10.0.0.9"
-	n := network{
-		lookup: func(_ context.Context, host string) ([]netip.Addr, error) {
-			if host != "plc" {
-				return nil, noSuchHost
-			}
-			return addresses("127.0.0.1 10.0.0.7 ::ffff:10.0.0.8 10.0.0.9 169.254.169.254 10.0.0.10 10.0.0.11"), nil
-		},
-		dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-			if _, ok := ctx.Deadline(); !ok {
-				t.Error("without a deadline")
-			}
-			dialled = append(dialled, to)
-			if to.Addr().String() == answers {
-				ours, _ := net.Pipe()
-				return ours, nil
-			}
-			return nil, errors.New("refused")
-		},
-	}
-	conn, ip, err := n.connect(t.Context(), mustURL(t, "opc.tcp://plc:7"), told(netip.MustParseAddr("10.0.0.1")))
-	want := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.7:7"), netip.MustParseAddrPort("10.0.0.8:7"), netip.MustParseAddrPort("10.0.0.9:7")}
-	if err != nil || conn == nil || ip.String() != "10.0.0.9" || !slices.Equal(dialled, want) {
-		t.Errorf("%v, %s, dialled %v", err, ip, dialled)
-	}
-	answers, dialled = "10.0.0.11", nil
-	if _, _, err := n.connect(t.Context(), mustURL(t, "opc.tcp://plc:7"), told(netip.MustParseAddr("10.0.0.1"))); err == nil || len(dialled) != maxAddresses {
-		t.Errorf("%v after %d addresses", err, len(dialled))
-	}
-	all := func(netip.Addr) error { return errors.New("not that") }
-	if _, _, err := n.connect(t.Context(), mustURL(t, "opc.tcp://plc:7"), all); err == nil || err.Error() != "not that" {
-		t.Errorf("%v", err)
-	}
-	if _, _, err := n.connect(t.Context(), mustURL(t, "opc.tcp://nobody"), all); !notFound(err) {
-		t.Errorf("%v", err)
-	}
-}
-
 // A name server that comes and goes changes nothing that is known.
 func TestHosts(t *testing.T) {
 	now := time.Unix(1000, 0)
@@ -164,7 +103,7 @@ func TestHosts(t *testing.T) {
 		at := now
 		for i, s := range tt.steps {
 			at = at.Add(s.after)
-			n := network{lookup: func(context.Context, string) ([]netip.Addr, error) {
+			n := address.Network{Lookup: func(context.Context, string) ([]netip.Addr, error) {
 				if s.says != nil {
 					return nil, s.says
 				}
@@ -187,7 +126,7 @@ func TestHosts(t *testing.T) {
 func TestLookupsAreFew(t *testing.T) {
 	var h hosts
 	asked := 0
-	n := network{lookup: func(context.Context, string) ([]netip.Addr, error) { asked++; return addresses("10.0.0.7"), nil }}
+	n := address.Network{Lookup: func(context.Context, string) ([]netip.Addr, error) { asked++; return addresses("10.0.0.7"), nil }}
 	for look := 1; look <= 2; look++ {
 		later := 0
 		for i := range maxLookups + 50 {

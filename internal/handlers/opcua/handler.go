@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/schedule"
 )
@@ -35,7 +36,7 @@ type Options struct {
 	// Log is slog.Default() if nil.
 	Log *slog.Logger
 
-	network *network                            // for tests
+	network *address.Network                    // for tests
 	rhythm  func(time.Duration) schedule.Rhythm // for tests
 }
 
@@ -61,7 +62,7 @@ func New(o Options) *Handler {
 	if o.rhythm == nil {
 		o.rhythm = schedule.Every
 	}
-	n := hostNetwork()
+	n := address.System()
 	if o.network != nil {
 		n = *o.network
 	}

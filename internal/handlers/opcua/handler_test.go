@@ -3,7 +3,6 @@ package opcua
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -16,19 +15,12 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/discovery/discoverytest"
-	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/handlers/address"
+	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
-	"github.com/akri-go/akri/internal/handlers/schedule"
-	"github.com/akri-go/akri/internal/leaktest"
 )
-
-// quick looks again after a few milliseconds.
-func quick(time.Duration) schedule.Rhythm {
-	const often = 20 * time.Millisecond
-	return schedule.Rhythm{Interval: often, Slowest: often, Retry: backoff.Backoff{First: often, Max: often}}
-}
 
 func quietly() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
@@ -52,7 +44,7 @@ func TestConformance(t *testing.T) {
 		lds.Say(listing("one", "two", "three"))
 		one, two, three := "opc.tcp://127.0.0.1:1/one", "opc.tcp://127.0.0.1:1/two", "opc.tcp://127.0.0.1:1/three"
 		return discoverytest.Fixture{
-			Handler: New(Options{Patience: time.Minute, Log: quietly(), rhythm: quick}),
+			Handler: New(Options{Patience: time.Minute, Log: quietly(), rhythm: handlertest.Quick}),
 			Request: discovery.Request{Details: "discoveryUrls: [" + lds.URL + "]"},
 			Present: []string{one, two, three},
 			Unplug:  func() []string { lds.Say(listing("one", "three")); return []string{one, three} },
@@ -69,53 +61,8 @@ func TestConformance(t *testing.T) {
 // asking asks a handler, and returns its reports.
 func asking(t *testing.T, o Options, text string) <-chan discovery.Report {
 	t.Helper()
-	leaktest.Check(t)
-	o.Log, o.rhythm = quietly(), quick
-	ctx, cancel := context.WithCancel(t.Context())
-	reports, ended := make(chan discovery.Report), make(chan error)
-	go func() {
-		ended <- New(o).Explain(ctx, discovery.Request{Details: text}, func(r discovery.Report) error {
-			select {
-			case reports <- r:
-			case <-ctx.Done():
-			}
-			return nil
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("ended with %v", err)
-		}
-	})
-	return reports
-}
-
-// until waits for a report that is as wanted.
-func until(t *testing.T, reports <-chan discovery.Report, what string, ok func(discovery.Report) bool) discovery.Report {
-	t.Helper()
-	timeout := time.After(time.Minute)
-	last := "no report"
-	for {
-		select {
-		case r := <-reports:
-			last = fmt.Sprintf("%q, note %q", ids(r), r.Note)
-			if ok(r) {
-				return r
-			}
-		case <-timeout:
-			t.Fatalf("no report where %s; the last: %s", what, last)
-		}
-	}
-}
-
-// ids returns those of a report's devices.
-func ids(r discovery.Report) string {
-	var all []string
-	for _, d := range r.Devices {
-		all = append(all, d.ID)
-	}
-	return strings.Join(all, " ")
+	o.Log, o.rhythm = quietly(), handlertest.Quick
+	return handlertest.Ask(t, New(o), text)
 }
 
 // A server is asked itself, is reported with what it offers, and is lost some
@@ -124,19 +71,21 @@ func TestServer(t *testing.T) {
 	s := opcuatest.Start(t)
 	var looks atomic.Int64
 	reports := asking(t, Options{Looked: func(time.Duration) { looks.Add(1) }}, "discoveryUrls: ["+s.URL+"]")
-	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == s.URL })
+	r := handlertest.Until(t, reports, "it is there", func(r discovery.Report) bool { return handlertest.IDs(r) == s.URL })
 	p := r.Devices[0].Properties
 	if p[details.PropertyModes] != "None,SignAndEncrypt" || p[details.PropertyPolicies] != "Basic256Sha256,None" || p[details.PropertyName] != "Server" {
 		t.Errorf("properties %v", p)
 	}
 	address := s.Address()
 	s.Close()
-	until(t, reports, "it is gone", func(r discovery.Report) bool { return ids(r) == "" && strings.Contains(r.Note, "connection refused") })
+	handlertest.Until(t, reports, "it is gone", func(r discovery.Report) bool {
+		return handlertest.IDs(r) == "" && strings.Contains(r.Note, "connection refused")
+	})
 	if looks.Load() < lostAfterLooks+1 {
 		t.Errorf("%d looks were timed", looks.Load())
 	}
 	again := opcuatest.StartAt(t, address)
-	until(t, reports, "it is back", func(r discovery.Report) bool { return ids(r) == again.URL && r.Note == "" })
+	handlertest.Until(t, reports, "it is back", func(r discovery.Report) bool { return handlertest.IDs(r) == again.URL && r.Note == "" })
 }
 
 // A URL where nobody answers, one where somebody takes connections and says
@@ -147,8 +96,8 @@ func TestOthersDoNotMatter(t *testing.T) {
 	endless.Wrap(func(c net.Conn) net.Conn { return talkative{c} })
 	reports := asking(t, Options{Patience: time.Millisecond},
 		fmt.Sprintf("discoveryUrls: [opc.tcp://127.0.0.1:1, %s, %s, %s]", silent.URL, endless.URL, good.URL))
-	until(t, reports, "the good one is there", func(r discovery.Report) bool {
-		return ids(r) == good.URL && strings.Contains(r.Note, silent.URL+": not all is known yet") &&
+	handlertest.Until(t, reports, "the good one is there", func(r discovery.Report) bool {
+		return handlertest.IDs(r) == good.URL && strings.Contains(r.Note, silent.URL+": not all is known yet") &&
 			strings.Contains(r.Note, "opc.tcp://127.0.0.1:1: connection refused") &&
 			strings.Contains(r.Note, endless.URL+": the server sends an answer of type 0")
 	})
@@ -183,12 +132,12 @@ func TestWhereServersAre(t *testing.T) {
 		opcuatest.Application("urn:later", "later", "opc.tcp://later.invalid:1"),
 		opcuatest.Application("urn:web", "web", "https://127.0.0.1:1"),
 	}})
-	n := hostNetwork()
-	n.lookup = hostsOf
-	dial := n.dial
-	n.dial = guard(t, dial)
+	n := address.System()
+	n.Lookup = hostsOf
+	dial := n.Dial
+	n.Dial = guard(t, dial)
 	reports := asking(t, Options{network: &n}, "discoveryUrls: ["+lds.URL+"]")
-	r := until(t, reports, "one is there", func(r discovery.Report) bool { return ids(r) == "opc.tcp://127.0.0.1:"+port+"/x" })
+	r := handlertest.Until(t, reports, "one is there", func(r discovery.Report) bool { return handlertest.IDs(r) == "opc.tcp://127.0.0.1:"+port+"/x" })
 	if r.Devices[0].Properties[details.PropertyModes] == "" {
 		t.Errorf("it was not asked: %v", r.Devices[0].Properties)
 	}
@@ -210,14 +159,14 @@ func TestHeardOf(t *testing.T) {
 	}
 	lds.Say(says)
 	reports := asking(t, Options{}, "discoveryUrls: ["+lds.URL+"]")
-	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == server.URL })
+	r := handlertest.Until(t, reports, "it is there", func(r discovery.Report) bool { return handlertest.IDs(r) == server.URL })
 	if r.Devices[0].Properties[details.PropertyURI] != "urn:server:"+server.URL {
 		t.Errorf("%v", r.Devices)
 	}
 	says.OnNetwork = []*gopcua.ServerOnNetwork{}
 	lds.Say(says)
 	server.Close()
-	until(t, reports, "it is gone", func(r discovery.Report) bool { return ids(r) == "" })
+	handlertest.Until(t, reports, "it is gone", func(r discovery.Report) bool { return handlertest.IDs(r) == "" })
 }
 
 // A discovery server that was restarted knows nobody. The servers that answer
@@ -228,14 +177,14 @@ func TestDiscoveryServerForgets(t *testing.T) {
 	says.Servers = append(says.Servers, opcuatest.Application("urn:server:"+server.URL, "Server", server.URL))
 	lds.Say(says)
 	reports := asking(t, Options{}, "discoveryUrls: ["+lds.URL+"]")
-	until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == server.URL })
+	handlertest.Until(t, reports, "it is there", func(r discovery.Report) bool { return handlertest.IDs(r) == server.URL })
 	lds.Say(listing())
 	before := server.Asked("GetEndpointsRequest")
 	eventually.Succeeds(t, time.Minute, func(context.Context) error {
 		select {
 		case r := <-reports:
-			if ids(r) != server.URL {
-				t.Fatalf("reported %q, note %q", ids(r), r.Note)
+			if handlertest.IDs(r) != server.URL {
+				t.Fatalf("reported %q, note %q", handlertest.IDs(r), r.Note)
 			}
 		default:
 		}
@@ -245,7 +194,7 @@ func TestDiscoveryServerForgets(t *testing.T) {
 		return nil
 	})
 	server.Close()
-	until(t, reports, "it is gone", func(r discovery.Report) bool { return ids(r) == "" })
+	handlertest.Until(t, reports, "it is gone", func(r discovery.Report) bool { return handlertest.IDs(r) == "" })
 }
 
 // Servers that are not wanted are left alone.
@@ -258,7 +207,7 @@ func TestUnwantedServers(t *testing.T) {
 	}
 	lds.Say(says)
 	reports := asking(t, Options{Patience: time.Millisecond}, "discoveryUrls: ["+lds.URL+"]\napplicationNames: {items: [quick]}")
-	until(t, reports, "the quick one is there", func(r discovery.Report) bool { return ids(r) == "opc.tcp://127.0.0.1:1/quick" })
+	handlertest.Until(t, reports, "the quick one is there", func(r discovery.Report) bool { return handlertest.IDs(r) == "opc.tcp://127.0.0.1:1/quick" })
 	if n := silent.Connected(); n != 0 {
 		t.Errorf("servers that nobody wants were asked %d times", n)
 	}
@@ -274,7 +223,7 @@ func TestServersThatHang(t *testing.T) {
 	}
 	lds.Say(says)
 	reports := asking(t, Options{Patience: time.Millisecond}, "discoveryUrls: ["+lds.URL+"]")
-	until(t, reports, "they are awaited", func(r discovery.Report) bool { return strings.Contains(r.Note, "not all is known yet") })
+	handlertest.Until(t, reports, "they are awaited", func(r discovery.Report) bool { return strings.Contains(r.Note, "not all is known yet") })
 	before := lds.Asked("FindServersRequest")
 	eventually.Succeeds(t, time.Minute, func(context.Context) error {
 		if n := lds.Asked("FindServersRequest"); n < before+3 {

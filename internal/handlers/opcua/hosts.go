@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 )
 
@@ -40,7 +41,7 @@ const maxKept = 16
 const recheckInterval = 5 * time.Minute
 
 // find returns the addresses of a URL's host.
-func (h *hosts) find(ctx context.Context, n network, u details.URL, now time.Time) ([]netip.Addr, error) {
+func (h *hosts) find(ctx context.Context, n address.Network, u details.URL, now time.Time) ([]netip.Addr, error) {
 	if h.known == nil {
 		h.known, h.asked = map[string]host{}, map[string]bool{}
 	}
@@ -52,8 +53,8 @@ func (h *hosts) find(ctx context.Context, n network, u details.URL, now time.Tim
 	if h.found++; h.found > maxLookups {
 		return old.addresses, cmp.Or(old.err, errTooMany)
 	}
-	addresses, err := n.addresses(ctx, u)
-	if err != nil && !notFound(err) {
+	addresses, err := n.Addresses(ctx, u.Host)
+	if err != nil && !address.NotFound(err) {
 		if known {
 			return old.addresses, old.err
 		}

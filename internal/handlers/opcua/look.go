@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/bounded"
+	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
 	"github.com/akri-go/akri/internal/shorten"
@@ -21,7 +22,7 @@ type candidate struct {
 	// app is nil for one of which only the network is known; the server itself
 	// will tell.
 	app   *ua.Application
-	judge judge // of the addresses that it may have
+	judge address.Judge // of the addresses that it may have
 }
 
 // heard tells whether only the network is known of it.
@@ -64,7 +65,7 @@ const (
 
 // asker asks servers. Several goroutines may use it.
 type asker struct {
-	network network
+	network address.Network
 	// places are for the conversations that there may be at once: of those that
 	// wait, the discovery URL with the fewest comes first.
 	places *bounded.Gate
@@ -72,16 +73,16 @@ type asker struct {
 	timeout time.Duration
 }
 
-func newAsker(n network) asker {
+func newAsker(n address.Network) asker {
 	return asker{network: n, places: bounded.NewGate(maxConversations, maxOfOneURL), timeout: lookTimeout}
 }
 
 // open connects to a URL, and opens a channel. cause is the discovery URL for
 // which it does so.
-func (a *asker) open(ctx context.Context, u details.URL, j judge, cause details.URL) (
+func (a *asker) open(ctx context.Context, u details.URL, j address.Judge, cause details.URL) (
 	*ua.Channel, netip.Addr, func(), error,
 ) {
-	conn, ip, err := a.network.connect(ctx, u, j)
+	conn, ip, err := connect(ctx, a.network, u, j)
 	if err != nil {
 		return nil, ip, nil, err
 	}
@@ -197,7 +198,7 @@ func (a *asker) look(ctx context.Context, u details.URL, d details.Details, h *h
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	where := func(v details.URL) (details.URL, judge, error) {
+	where := func(v details.URL) (details.URL, address.Judge, error) {
 		known, err := h.find(ctx, a.network, v, time.Now())
 		return place(v, known, err, u, answer.at)
 	}
@@ -244,7 +245,7 @@ const maxCandidates = ua.MaxEntries
 
 // locate returns the first of a server's URLs whose host stands as it is written,
 // else the first that can be called at all.
-func locate(urls []string, where func(details.URL) (details.URL, judge, error)) (candidate, error) {
+func locate(urls []string, where func(details.URL) (details.URL, address.Judge, error)) (candidate, error) {
 	var second *candidate
 	var first error
 	for _, text := range urls {

@@ -13,6 +13,8 @@ import (
 	gopcua "github.com/gopcua/opcua/ua"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/address"
+	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
@@ -43,7 +45,7 @@ func TestLookEnds(t *testing.T) {
 	t.Cleanup(func() { close(ended) })
 	silent.Say(opcuatest.Says{Silent: true})
 	drips.Wrap(func(c net.Conn) net.Conn { return dripping{c, ended} })
-	a := newAsker(hostNetwork())
+	a := newAsker(address.System())
 	a.timeout = 50 * time.Millisecond
 	for name, s := range map[string]*opcuatest.Server{"silent": silent, "drips": drips} {
 		_, err := a.ask(t.Context(), mustURL(t, s.URL), true)
@@ -76,7 +78,7 @@ func TestLookEnds(t *testing.T) {
 // place.
 func TestPlacesAreShared(t *testing.T) {
 	s := opcuatest.Start(t)
-	a := newAsker(hostNetwork())
+	a := newAsker(address.System())
 	a.timeout = 10 * time.Millisecond
 	hostile := mustURL(t, s.URL)
 	for range maxOfOneURL {
@@ -102,7 +104,7 @@ func TestKeptOfStrangers(t *testing.T) {
 	if v.offers.Server.URI != "urn:a" || v.offers.Server.DiscoveryURLs != nil {
 		t.Errorf("%+v", v.offers)
 	}
-	n := network{lookup: func(context.Context, string) ([]netip.Addr, error) {
+	n := address.Network{Lookup: func(context.Context, string) ([]netip.Addr, error) {
 		return make([]netip.Addr, 4000), nil
 	}}
 	var h hosts
@@ -117,7 +119,7 @@ func TestKeptOfStrangers(t *testing.T) {
 // What a server says of the network, or does not.
 func TestAskNetwork(t *testing.T) {
 	s := opcuatest.Start(t)
-	a := newAsker(hostNetwork())
+	a := newAsker(address.System())
 	if got, err := a.ask(t.Context(), mustURL(t, s.URL), true); err != nil || got.network != cannotHear {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -160,7 +162,7 @@ func (c hangingUp) Write(p []byte) (int, error) {
 func TestGopcua(t *testing.T) {
 	_, url := opcuatest.Gopcua(t)
 	reports := asking(t, Options{Patience: time.Minute}, "discoveryUrls: ["+url+"]")
-	r := until(t, reports, "it is there", func(r discovery.Report) bool { return ids(r) == url })
+	r := handlertest.Until(t, reports, "it is there", func(r discovery.Report) bool { return handlertest.IDs(r) == url })
 	p := r.Devices[0].Properties
 	if _, there := p[details.PropertyURI]; there || p[details.PropertyName] != "gopcua" || p[details.PropertyModes] != "None" || !strings.Contains(p[details.PropertyProduct], "gopcua") {
 		t.Errorf("%v", p)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 )
@@ -61,7 +62,7 @@ func testNode(t *testing.T, dir string) {
 
 	wait := func(reports <-chan discovery.Report, want string) discovery.Report {
 		t.Helper()
-		return until(t, reports, want+" are there", func(r discovery.Report) bool {
+		return handlertest.Until(t, reports, want+" are there", func(r discovery.Report) bool {
 			var uris []string
 			for _, d := range r.Devices {
 				uris = append(uris, d.Properties[details.PropertyURI])
@@ -90,7 +91,7 @@ func testNode(t *testing.T, dir string) {
 
 	// A discovery server that was away knows nobody when it is back.
 	node.Stop("lds")
-	until(t, reports, "the discovery server is away", func(r discovery.Report) bool { return r.Note != "" })
+	handlertest.Until(t, reports, "the discovery server is away", func(r discovery.Report) bool { return r.Note != "" })
 	node.Discovery("lds", 4840)
 	wait(reports, "urn:test:alone urn:test:two")
 

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
 )
@@ -56,7 +57,7 @@ func TestChoose(t *testing.T) {
 }
 
 func TestLocate(t *testing.T) {
-	where := func(u details.URL) (details.URL, judge, error) {
+	where := func(u details.URL) (details.URL, address.Judge, error) {
 		switch u.Host {
 		case "nowhere":
 			return u.At("asked"), nil, nil

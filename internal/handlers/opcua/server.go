@@ -1,14 +1,11 @@
 package opcua
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net"
 	"reflect"
-	"syscall"
 	"time"
 
+	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/opcua/ua"
 	"github.com/akri-go/akri/internal/handlers/schedule"
@@ -58,22 +55,8 @@ func (v *server) take(e ended) (outcome schedule.Outcome, news bool) {
 // explain says what went wrong at a URL and what can be done.
 func explain(u details.URL, err error) string {
 	text := shorten.Text(err.Error(), 160)
-	var (
-		dns     *net.DNSError
-		network net.Error
-	)
-	switch {
-	case notFound(err):
-		text = "there is no such host: is the name right, and can Pods look it up?"
-	case errors.As(err, &dns):
-		text = fmt.Sprintf("the host cannot be looked up (%s): does the name server answer?", shorten.Text(dns.Err, 80))
-	case errors.Is(err, syscall.ECONNREFUSED):
-		text = "connection refused: does an OPC UA server run there, on this port?"
-	case errors.Is(err, errSilent):
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		text = "no answer in time: is it running, and does a firewall or network policy let this node reach it?"
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		text = "not reachable from this node: is there a route to it?"
+	if known := address.Explain(err, "an OPC UA server"); known != "" {
+		text = known
 	}
 	return fmt.Sprintf("%s: %s", shorten.Text(u.Text(), 100), text)
 }

@@ -57,14 +57,14 @@ func TestParseFaults(t *testing.T) {
 		"applicationUris: {items: 7}":      "items: not a list",
 		"applicationNames: {item: []}":     `unknown key "item"`,
 		"opcuaDiscoveryMethod: {scan: {}}": `unknown key "scan"`,
-		"opcuaDiscoveryMethod: {standard: {urls: []}}":                        `standard: unknown key "urls"`,
-		"opcuaDiscoveryMethod: {standard: {discoveryUrls: [7]}}":              "standard: discoveryUrls: not a list",
-		"opcuaDiscoveryMethod: {standard: {}}\ndiscoveryUrls: [opc.tcp://a]":  "choose one place",
-		"discoveryUrls: [" + strings.Repeat("opc.tcp://a,", MaxURLs) + "x]":   "65 entries, at most 64",
-		"productUris: {items: [" + strings.Repeat("a,", maxItems) + "a]}":     "1001 entries",
-		"productUris: {items: [" + strings.Repeat("a", maxItemBytes+1) + "]}": "4097 bytes",
-		"discoveryUrls: [opc.tcp://a]\ndiscoveryUrls: [opc.tcp://b]":          "already set",
-		"#" + strings.Repeat("x", maxDetailsBytes):                            "longer than",
+		"opcuaDiscoveryMethod: {standard: {urls: []}}":                       `standard: unknown key "urls"`,
+		"opcuaDiscoveryMethod: {standard: {discoveryUrls: [7]}}":             "standard: discoveryUrls: not a list",
+		"opcuaDiscoveryMethod: {standard: {}}\ndiscoveryUrls: [opc.tcp://a]": "choose one place",
+		"discoveryUrls: [" + strings.Repeat("opc.tcp://a,", MaxURLs) + "x]":  "65 entries, at most 64",
+		"productUris: {items: [" + strings.Repeat("a,", 1000) + "a]}":        "1001 entries",
+		"productUris: {items: [" + strings.Repeat("a", 4097) + "]}":          "4097 bytes",
+		"discoveryUrls: [opc.tcp://a]\ndiscoveryUrls: [opc.tcp://b]":         "already set",
+		"#" + strings.Repeat("x", 256<<10):                                   "longer than",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v, want %s", text, err, want)
@@ -130,7 +130,7 @@ func TestParseURL(t *testing.T) {
 		"": "does not begin with opc.tcp://", "http://a": "does not begin with opc.tcp://", "opc.tcp:a": "names no host", "opc.tcp://": "names no host",
 		"opc.tcp://:4840": "names no host", "opc.tcp://a:0": "a port that is none", "opc.tcp://a:70000": "a port that is none",
 		"opc.tcp://a:b": "is no URL", "opc.tcp://u:p@a": "has a user", "opc.tcp://a b": "white space", "opc.tcp://a\x00": "white space",
-		"opc.tcp://a%20b": "is no URL", "opc.tcp://ä": `a host with`, "opc.tcp://" + strings.Repeat("a", 254): "253 bytes",
+		"opc.tcp://a%20b": "is no URL", "opc.tcp://ä": "has a host that is none", "opc.tcp://" + strings.Repeat("a", 254): "253 bytes",
 		"opc.tcp://a/" + strings.Repeat("a", maxURLBytes): "bytes, at most 700",
 	} {
 		if u, err := ParseURL(text); err == nil || !strings.Contains(err.Error(), want) {

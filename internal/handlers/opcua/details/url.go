@@ -1,7 +1,6 @@
 package details
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -9,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/akri-go/akri/internal/handlers/fields"
 )
 
 // Scheme is that of OPC UA over TCP, the only transport that is asked.
@@ -52,9 +53,9 @@ func ParseURL(text string) (URL, error) {
 	case u.Opaque != "" || u.Hostname() == "":
 		return wrong("names no host; give a URL with one")
 	}
-	host, err := cleanHost(u.Hostname())
+	host, err := fields.Host(u.Hostname())
 	if err != nil {
-		return wrong(err.Error() + "; give a URL with a host")
+		return wrong("has a host that is none: " + err.Error() + "; give a URL with one")
 	}
 	port := u.Port()
 	if port == "" {
@@ -74,24 +75,6 @@ func ParseURL(text string) (URL, error) {
 		result.text = result.String()
 	}
 	return result, nil
-}
-
-// cleanHost returns a host as it is compared and looked up.
-func cleanHost(host string) (string, error) {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().String(), nil
-	}
-	if len(host) > 253 {
-		return "", errors.New("has a host of more than 253 bytes")
-	}
-	for _, c := range []byte(host) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return "", fmt.Errorf("has a host with %q", rune(c))
-		}
-	}
-	return strings.ToLower(host), nil
 }
 
 // IP returns the host if it is an address.
