@@ -16,6 +16,7 @@ import (
 
 	akri "github.com/akri-go/akri/api/v0"
 	modbus "github.com/akri-go/akri/internal/handlers/modbus/details"
+	mqtt "github.com/akri-go/akri/internal/handlers/mqtt/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
 )
@@ -34,6 +35,8 @@ var everything = []string{
 	"opcua.configuration.brokerPod.image.repository=b", "opcua.configuration.mountCertificates=true",
 	"modbus.discovery.enabled=true", "modbus.configuration.enabled=true", "modbus.configuration.discoveryDetails.servers={10.0.0.5}",
 	"modbus.configuration.brokerPod.image.repository=b",
+	"mqtt.discovery.enabled=true", "mqtt.configuration.enabled=true", "mqtt.configuration.discoveryDetails.broker=mqtt://b",
+	"mqtt.configuration.brokerPod.image.repository=b",
 }
 
 func TestObjects(t *testing.T) {
@@ -69,6 +72,7 @@ func TestObjects(t *testing.T) {
 		{"onvif", []string{"onvif.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-onvif-discovery-daemonset")},
 		{"opcua", []string{"opcua.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-opcua-discovery-daemonset")},
 		{"modbus", []string{"modbus.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-modbus-discovery-daemonset")},
+		{"mqtt", []string{"mqtt.discovery.enabled=true"}, append(slices.Clone(base), "DaemonSet/akri-mqtt-discovery-daemonset")},
 		{"custom", []string{"custom.discovery.enabled=true", "custom.discovery.name=mine", "custom.discovery.image.repository=m"},
 			append(slices.Clone(base), "DaemonSet/mine-daemonset")},
 		{"no rbac", []string{"rbac.enabled=false"}, []string{"DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
@@ -242,7 +246,7 @@ func TestFullAgent(t *testing.T) {
 	c := pod.Containers[0]
 	want := []string{"--socket-gid=65530", "--state-dir=/var/lib/akri-agent", "--host-root=/host", "--handler-uids=udev=65532,udev=0",
 		"--allowed-host-paths=/dev,/srv/x", "--allowed-mounts=/srv/y", "--handlers-memory=64Mi", "--slots-freed-after=3s",
-		"--builtin=udev,onvif,opcua,modbus,debugEcho"}
+		"--builtin=udev,onvif,opcua,modbus,mqtt,debugEcho"}
 	if d := cmp.Diff(want, c.Args); d != "" {
 		t.Error(d)
 	}
@@ -273,6 +277,7 @@ func TestDiscovery(t *testing.T) {
 		{"akri-onvif-discovery", []string{"onvif"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-opcua-discovery", []string{"opcua"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-modbus-discovery", []string{"modbus"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
+		{"akri-mqtt-discovery", []string{"mqtt"}, map[string]string{"/var/lib/akri": "/var/lib/akri"}, true},
 		{"akri-custom-discovery", nil, map[string]string{"/var/lib/akri": "/var/lib/akri"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -427,6 +432,7 @@ func TestConfigurations(t *testing.T) {
 	}
 	opcuaDetails(t)
 	modbusDetails(t)
+	mqttDetails(t)
 
 	c, pod = render(t, "debugEcho.configuration.enabled=true").configuration(t, "akri-debug-echo")
 	if c.Spec.BrokerSpec != nil || pod != nil || c.Spec.InstanceServiceSpec != nil {
@@ -493,6 +499,32 @@ func modbusDetails(t *testing.T) {
 	}
 	if _, err := tryRender(t, "modbus.configuration.enabled=true"); err == nil || !strings.Contains(err.Error(), "needs a server") {
 		t.Errorf("without a server: %v", err)
+	}
+}
+
+// mqttDetails checks that what the values say of MQTT is what the handler takes.
+func mqttDetails(t *testing.T) {
+	t.Helper()
+	const on, key = "mqtt.configuration.enabled=true", "mqtt.configuration.discoveryDetails."
+	conf, _ := render(t, on, key+"broker=mqtt://b").configuration(t, "akri-mqtt")
+	got, err := mqtt.Parse(conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(got.Domains) != 1 || got.Prefix != "homeassistant" || got.Grace != mqtt.DefaultGrace || len(got.Patterns) != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	conf, _ = render(t, on, key+"broker=mqtts://b:1", key+"homie=null", key+"homeAssistant.prefix=ha", key+"topics[0].pattern=a/+", key+"topics[0].lostAfter=1m",
+		key+"brokerGracePeriod=5m", key+"insecureSkipTLSVerify=true", key+"models.items={m}").configuration(t, "akri-mqtt")
+	got, err = mqtt.Parse(conf.Spec.DiscoveryHandler.DiscoveryDetails)
+	if err != nil || len(got.Domains) != 0 || got.Prefix != "ha" || got.Grace != 5*time.Minute || !got.SkipTLSVerify || got.Models.Passes("q") ||
+		len(got.Patterns) != 1 || got.Patterns[0].LostAfter != time.Minute {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, bad := range []string{"homie=true", "topics[0].lostAfter=1m", "topic=a", "insecureSkipTLSVerify=maybe", "homie.domain=a"} {
+		if _, err := tryRender(t, on, key+"broker=mqtt://b", key+bad); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
+	}
+	if _, err := tryRender(t, on); err == nil || !strings.Contains(err.Error(), "needs a broker") {
+		t.Errorf("without a broker: %v", err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 // enabled, it cannot reach the API server or become root on the node.
 func TestHandlersAreContained(t *testing.T) {
 	network := []string{"udev.discovery.useNetworkConnection=true", "udev.discovery.hostNetwork=true", "opcua.discovery.hostNetwork=true", "modbus.discovery.hostNetwork=true",
+		"mqtt.discovery.hostNetwork=true",
 		"udev.discovery.securityContext.runAsUser=7", "custom.discovery.useNetworkConnection=true"}
 	for name, set := range map[string][]string{"all": everything, "all, on the network": append(slices.Clone(everything), network...)} {
 		r := render(t, set...)
@@ -36,7 +37,7 @@ func TestHandlersAreContained(t *testing.T) {
 				t.Errorf("%s: %s: runs as %v", name, key, sc)
 			}
 		}
-		if handlers != 6 {
+		if handlers != 7 {
 			t.Errorf("%s: %d handlers", name, handlers)
 		}
 	}

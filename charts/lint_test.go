@@ -31,7 +31,7 @@ func TestLint(t *testing.T) {
 func TestLintValuesRender(t *testing.T) {
 	for file, want := range map[string]string{"testdata/lint-pods.yaml": "brokerPodSpec", "testdata/lint-jobs.yaml": "brokerJobSpec"} {
 		r := renderValues(t, readValues(t, file))
-		for _, name := range []string{"akri-udev", "akri-debug-echo", "akri-onvif", "akri-opcua", "akri-modbus", "akri-custom"} {
+		for _, name := range []string{"akri-udev", "akri-debug-echo", "akri-onvif", "akri-opcua", "akri-modbus", "akri-mqtt", "akri-custom"} {
 			c, pod := r.configuration(t, name)
 			if pod == nil {
 				t.Fatalf("%s: %s has no broker", file, name)

@@ -51,9 +51,10 @@ func TestDiscoveryProperties(t *testing.T) {
 
 // Handlers on the node's network have ports of their own there.
 func TestPortsOnTheNode(t *testing.T) {
-	r := render(t, append(slices.Clone(everything), "udev.discovery.hostNetwork=true", "opcua.discovery.hostNetwork=true", "modbus.discovery.hostNetwork=true")...)
+	r := render(t, append(slices.Clone(everything), "udev.discovery.hostNetwork=true", "opcua.discovery.hostNetwork=true", "modbus.discovery.hostNetwork=true",
+		"mqtt.discovery.hostNetwork=true")...)
 	ports := map[int32]string{}
-	for _, name := range []string{"akri-udev-discovery", "akri-opcua-discovery", "akri-onvif-discovery", "akri-modbus-discovery"} {
+	for _, name := range []string{"akri-udev-discovery", "akri-opcua-discovery", "akri-onvif-discovery", "akri-modbus-discovery", "akri-mqtt-discovery"} {
 		spec := r.daemonSet(t, name+"-daemonset").Spec.Template.Spec
 		port := spec.Containers[0].Ports[0].ContainerPort
 		if !spec.HostNetwork || ports[port] != "" {
@@ -66,9 +67,9 @@ func TestPortsOnTheNode(t *testing.T) {
 // Our own handlers have probes; what other handlers answer is unknown.
 func TestDiscoveryProbes(t *testing.T) {
 	r := render(t, append(slices.Clone(everything), "prometheus.discoveryPort=9999", "onvif.discovery.metricsPort=9999", "opcua.discovery.metricsPort=9999",
-		"modbus.discovery.metricsPort=9999")...)
+		"modbus.discovery.metricsPort=9999", "mqtt.discovery.metricsPort=9999")...)
 	for name, ours := range map[string]bool{"akri-udev-discovery": true, "akri-opcua-discovery": true, "akri-onvif-discovery": true, "akri-modbus-discovery": true,
-		"akri-debug-echo-discovery": true, "akri-custom-discovery": false} {
+		"akri-mqtt-discovery": true, "akri-debug-echo-discovery": true, "akri-custom-discovery": false} {
 		c := r.daemonSet(t, name+"-daemonset").Spec.Template.Spec.Containers[0]
 		port := envOf(c, "METRICS_PORT")
 		if !ours {

@@ -93,7 +93,7 @@ type ConfigurationSpec struct {
 // DiscoveryHandlerInfo names a discovery handler and what to ask it.
 type DiscoveryHandlerInfo struct {
 	// The name under which the handler registered: debugEcho, udev, onvif,
-	// opcua and modbus are built in.
+	// opcua, modbus and mqtt are built in.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1

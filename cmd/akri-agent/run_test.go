@@ -26,14 +26,14 @@ func TestCalled(t *testing.T) {
 		says string
 	}{
 		{"--help", nil, 0, "Exit codes:"},
-		{"--help", nil, 0, "udev, debugEcho, onvif, opcua and modbus"},
+		{"--help", nil, 0, "udev, debugEcho, onvif, opcua, modbus and mqtt"},
 		{"--version", nil, 0, "akri-agent "},
 		{"--frobnicate", nil, 2, "frobnicate"},
 		{"--node-name n more", nil, 2, "more"},
 		{"", nil, 2, "AGENT_NODE_NAME"},
 		{"--node-name n --metrics-port -1", nil, 2, "metrics port"},
 		{"--node-name n --log-level loud", nil, 2, "loud"},
-		{"--node-name n --builtin zigbee", nil, 2, "want udev, debugEcho, onvif, opcua or modbus"},
+		{"--node-name n --builtin zigbee", nil, 2, "want udev, debugEcho, onvif, opcua, modbus or mqtt"},
 		{"--node-name n --builtin udev", map[string]string{"UDEV_ALLOW_NODE_DEVICES": "sda"}, 2, "not the path of a device node"},
 		{"--node-name n --builtin debugEcho", map[string]string{"DEBUG_ECHO_INSTANCES_SHARED": "perhaps"}, 2, "neither true nor false"},
 		{"--node-name n", map[string]string{"ENABLE_DEBUG_ECHO": "1", "DEBUG_ECHO_INSTANCES_SHARED": "perhaps"}, 2, "neither true nor false"},

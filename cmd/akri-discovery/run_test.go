@@ -25,7 +25,7 @@ func TestCalledWrongly(t *testing.T) {
 		want string // in the message
 	}{
 		{nil, nil, "name the handler"},
-		{[]string{"zigbee"}, nil, `no handler "zigbee"; choose udev, debugEcho, onvif, opcua or modbus`},
+		{[]string{"zigbee"}, nil, `no handler "zigbee"; choose udev, debugEcho, onvif, opcua, modbus or mqtt`},
 		{[]string{"udev", "zigbee"}, nil, `no handler "zigbee"`},
 		{[]string{"udev", "debugEcho", "udev"}, nil, "handler udev is named twice"},
 		{[]string{"udev", "-shared", "debugEcho"}, nil, "udev: flag provided but not defined: -shared"},

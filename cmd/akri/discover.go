@@ -18,6 +18,7 @@ import (
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
+	mqttdetails "github.com/akri-go/akri/internal/handlers/mqtt/details"
 	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcuadetails "github.com/akri-go/akri/internal/handlers/opcua/details"
 	"github.com/akri-go/akri/internal/handlers/setup"
@@ -53,6 +54,7 @@ numbers and the like are blanked, unless --keep-serials is given.`,
   akri discover onvif
   akri discover opcua --url opc.tcp://plc.example:4840
   akri discover modbus --server 10.0.0.5
+  akri discover mqtt --broker mqtts://broker.example --credentials broker.yaml
   akri discover -f configuration.yaml
   akri discover --record machine.txt
   akri discover -f configuration.yaml --from machine.txt`,
@@ -97,6 +99,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 				start = startOpcua
 			case modbusdetails.Name:
 				start = startModbus(d.watch)
+			case mqttdetails.Name:
+				start = startMQTT(defaultListen)
 			}
 			return d.run(cmd, kind, start, req)
 		},
@@ -136,6 +140,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 			cmd.AddCommand(newDiscoverOpcuaCommand(kind))
 		case modbusdetails.Name:
 			cmd.AddCommand(newDiscoverModbusCommand(kind))
+		case mqttdetails.Name:
+			cmd.AddCommand(newDiscoverMQTTCommand(kind))
 		default:
 			cmd.AddCommand(newDiscoverDetailsCommand(kind))
 		}
@@ -264,11 +270,13 @@ var errEnough = errors.New("enough")
 // "" if there is nothing to say. Given says that there are credentials.
 func hint(handler string, given bool, r discovery.Report) string {
 	switch {
-	case handler != onvifdetails.Name:
-		return ""
 	case !given && strings.Contains(r.Note, "in discoveryProperties"):
 		return "give discoveryProperties in a YAML file: --credentials FILE"
-	case len(r.Devices) == 0 && r.Note == "":
+	case len(r.Devices) > 0 || r.Note != "":
+		return ""
+	case handler == mqttdetails.Name:
+		return "no device has announced itself on the broker: those that topics find must speak while this waits (--listen)"
+	case handler == onvifdetails.Name:
 		return "no camera has answered: is ONVIF switched on in it, and is it in this network? " +
 			"Give the address of one behind a router (--address, or addresses in discoveryDetails)"
 	}

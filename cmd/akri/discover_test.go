@@ -293,6 +293,8 @@ func TestHint(t *testing.T) {
 		{"onvif", false, discovery.Report{Devices: one}, ""},
 		{"onvif", false, discovery.Report{Devices: one, Note: wants}, "--credentials FILE"},
 		{"onvif", true, discovery.Report{Devices: one, Note: wants}, ""},
+		{"mqtt", false, discovery.Report{}, "no device has announced itself on the broker"},
+		{"mqtt", false, discovery.Report{Note: "give username and password in discoveryProperties"}, "--credentials FILE"},
 		{"udev", false, discovery.Report{}, ""},
 	} {
 		if got := hint(tt.handler, tt.given, tt.report); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {

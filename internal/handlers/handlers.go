@@ -10,6 +10,7 @@ package handlers
 import (
 	debugecho "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	modbus "github.com/akri-go/akri/internal/handlers/modbus/details"
+	mqtt "github.com/akri-go/akri/internal/handlers/mqtt/details"
 	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
 	opcua "github.com/akri-go/akri/internal/handlers/opcua/details"
 	udev "github.com/akri-go/akri/internal/handlers/udev/details"
@@ -56,6 +57,11 @@ func Kinds() []Kind {
 			Columns: []Column{
 				{"VENDOR", modbus.PropertyVendor}, {"PRODUCT", modbus.PropertyCode}, {"NAME", modbus.PropertyApplication},
 				{"FOUND BY", modbus.PropertyFoundBy},
+			}},
+		{Name: mqtt.Name, Shared: true, Summary: mqtt.Summary, About: mqtt.About, Check: mqtt.Check,
+			Columns: []Column{
+				{"NAME", mqtt.PropertyName}, {"CONVENTION", mqtt.PropertyConvention}, {"MANUFACTURER", mqtt.PropertyManufacturer},
+				{"MODEL", mqtt.PropertyModel}, {"LOCATION", mqtt.PropertyLocation},
 			}},
 	}
 }

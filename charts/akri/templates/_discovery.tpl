@@ -2,7 +2,7 @@
 Our own handlers: each has a key in the values and a template of this name. A test
 compares this with internal/handlers.
 */}}
-{{- define "akri.handlers" -}}udev debugEcho onvif opcua modbus{{- end }}
+{{- define "akri.handlers" -}}udev debugEcho onvif opcua modbus mqtt{{- end }}
 
 {{/*
 The DaemonSet of a discovery handler.

@@ -10,6 +10,8 @@ import (
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
 	"github.com/akri-go/akri/internal/handlers/modbus"
 	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
+	"github.com/akri-go/akri/internal/handlers/mqtt"
+	mqttdetails "github.com/akri-go/akri/internal/handlers/mqtt/details"
 	"github.com/akri-go/akri/internal/handlers/onvif"
 	onvifdetails "github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/handlers/opcua"
@@ -36,6 +38,7 @@ func setups() map[string]setup.Func {
 		opcuadetails.Name: opcua.Setup,
 
 		modbusdetails.Name: modbus.Setup,
+		mqttdetails.Name:   mqtt.Setup,
 	}
 }
 

@@ -74,7 +74,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%q: %v", name, k)
 		}
 	}
-	if got := Names("or"); got != "udev, debugEcho, onvif, opcua or modbus" {
+	if got := Names("or"); got != "udev, debugEcho, onvif, opcua, modbus or mqtt" {
 		t.Errorf("%q", got)
 	}
 }

@@ -213,7 +213,8 @@ func problems(conditions []metav1.Condition) []string {
 
 // deviceOf is what a person would call the device.
 func deviceOf(i akri.Instance) string {
-	for _, key := range []string{"UDEV_DEVNODE", "UDEV_DEVNODE_0", "DEBUG_ECHO_DESCRIPTION", "ONVIF_DEVICE_SERVICE_URL", "OPCUA_DISCOVERY_URL"} {
+	for _, key := range []string{"UDEV_DEVNODE", "UDEV_DEVNODE_0", "DEBUG_ECHO_DESCRIPTION", "ONVIF_DEVICE_SERVICE_URL", "OPCUA_DISCOVERY_URL",
+		"MQTT_DEVICE_NAME"} {
 		if v := i.Spec.BrokerProperties[key]; v != "" {
 			return v
 		}
