@@ -37,7 +37,7 @@ help: ## List the targets
 	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build the programs into bin/
-	$(GO) build -trimpath -ldflags='-s -w -X github.com/akri-go/akri/internal/version.linked=v$(VERSION)' -o bin/ ./cmd/...
+	$(GO) build -trimpath -tags grpcnotrace -ldflags='-s -w -X github.com/akri-go/akri/internal/version.linked=v$(VERSION)' -o bin/ ./cmd/...
 
 generate: ## Make the generated files anew: deepcopy, CRDs, protobuf
 	$(GO) generate ./api

@@ -51,6 +51,9 @@ func request(m *pb.DiscoverRequest) Request {
 func response(r Report) *pb.DiscoverResponse {
 	// gRPC refuses to send what is not UTF-8.
 	m := &pb.DiscoverResponse{Devices: make([]*pb.Device, len(r.Devices)), Note: strings.ToValidUTF8(r.Note, "\uFFFD")}
+	for _, id := range r.Departed {
+		m.Departed = append(m.Departed, strings.ToValidUTF8(id, "\uFFFD"))
+	}
 	for i, d := range r.Devices {
 		m.Devices[i] = &pb.Device{Id: d.ID, Properties: d.Properties}
 		for _, mount := range d.Mounts {

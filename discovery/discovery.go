@@ -74,17 +74,24 @@ type Report struct {
 	// but left out, and why. "" is no note. Agents of this project show up to 512
 	// bytes of it in the Configuration's status; upstream's agents do not.
 	Note string
+	// Departed are ids of devices that are not in the list and do not come back
+	// soon: the device itself has said that it goes, and it is not that nothing
+	// was heard of it. Agents of this project then do not wait for the grace
+	// period; upstream's do not know it. As a report may never be sent because a
+	// newer one takes its place, say so for a while, a minute for instance.
+	Departed []string
 }
 
-// Explainer is a Handler that adds notes to its lists.
+// Explainer is a Handler that adds notes to its lists, and says which devices
+// have departed.
 type Explainer interface {
 	Handler
-	// Explain is Discover with notes. It also reports when only the note has
-	// changed.
+	// Explain is Discover with all that a Report has. It also reports when only
+	// the note has changed.
 	Explain(ctx context.Context, req Request, report func(Report) error) error
 }
 
-// Ask makes a request to a handler and gets its notes, if it has any.
+// Ask makes a request to a handler and gets its whole reports.
 func Ask(ctx context.Context, h Handler, req Request, report func(Report) error) error {
 	if e, ok := h.(Explainer); ok {
 		return e.Explain(ctx, req, report)

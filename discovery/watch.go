@@ -31,7 +31,8 @@ func watch(ctx context.Context, h Handler, req Request, send func(Report) error)
 	var last Report
 	pass := func() error {
 		r, ok := box.take()
-		if !ok || sent && r.Note == last.Note && Same(r.Devices, last.Devices) {
+		same := r.Note == last.Note && slices.Equal(r.Departed, last.Departed) && Same(r.Devices, last.Devices)
+		if !ok || sent && same {
 			return nil
 		}
 		sent, last = true, r
@@ -70,7 +71,7 @@ type newest struct {
 }
 
 func (n *newest) put(r Report) {
-	r.Devices = slices.Clone(r.Devices)
+	r.Devices, r.Departed = slices.Clone(r.Devices), slices.Clone(r.Departed)
 	n.mu.Lock()
 	n.report, n.full = r, true
 	n.mu.Unlock()

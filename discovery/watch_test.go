@@ -207,3 +207,20 @@ func TestWatchSendsNotes(t *testing.T) {
 		}
 	})
 }
+
+// What has departed is sent, also when the list is the same.
+func TestWatchSendsDeparted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent [][]string
+		h := explained{[]Report{{Devices: list("a")}, {Devices: list("a"), Departed: []string{"b"}},
+			{Devices: list("a"), Departed: []string{"b"}}, {Devices: list("a"), Departed: []string{"b\xff"}}}}
+		err := watch(t.Context(), h, Request{}, func(r Report) error {
+			sent = append(sent, response(r).GetDeparted())
+			return nil
+		})
+		want := [][]string{nil, {"b"}, {"b\uFFFD"}} // gRPC sends nothing that is not UTF-8
+		if !slices.EqualFunc(sent, want, slices.Equal[[]string]) || err == nil || err.Error() != "done" {
+			t.Errorf("sent %q, want %q; %v", sent, want, err)
+		}
+	})
+}

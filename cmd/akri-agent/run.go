@@ -6,11 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/agent"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/kubeconfig"
+	"github.com/akri-go/akri/internal/trim"
 	"github.com/akri-go/akri/internal/version"
 )
 
@@ -46,7 +48,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		fmt.Fprintf(errs, "akri-agent: %v\nakri-agent --help tells more.\n", err)
 		return exitcode.Usage
 	}
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // memory matters more here than CPU
+	}
 	bounded.Memory(getenv)
+	defer trim.Start(ctx, s.Logger)()
 	if s.API, err = kubeconfig.Load(s.kubeconfig); err == nil {
 		err = agent.Run(ctx, s.Options)
 	}

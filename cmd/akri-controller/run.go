@@ -31,6 +31,7 @@ import (
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/kubeconfig"
 	"github.com/akri-go/akri/internal/logging"
+	"github.com/akri-go/akri/internal/trim"
 	"github.com/akri-go/akri/internal/version"
 )
 
@@ -103,6 +104,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // memory matters more here than CPU
 	}
+	defer trim.Start(ctx, log)()
 	if err := serve(ctx, s, controller.Options{Log: log, Metrics: metrics.Registry}); err != nil {
 		log.Error("akri-controller ends", "error", err)
 		return exitcode.Failed

@@ -1,4 +1,4 @@
-// Command akri-discovery runs one discovery handler and registers it with the
+// Command akri-discovery runs discovery handlers and registers them with the
 // Akri agent of its node.
 package main
 

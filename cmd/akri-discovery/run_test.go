@@ -26,7 +26,11 @@ func TestCalledWrongly(t *testing.T) {
 	}{
 		{nil, nil, "name the handler"},
 		{[]string{"zigbee"}, nil, `no handler "zigbee"; choose udev, debugEcho, onvif, opcua, modbus, mqtt or mdns`},
-		{[]string{"udev", "debugEcho"}, nil, `unexpected argument "debugEcho"`},
+		{[]string{"udev", "zigbee"}, nil, `no handler "zigbee"`},
+		{[]string{"udev", "debugEcho", "udev"}, nil, "handler udev is named twice"},
+		{[]string{"udev", "-shared", "debugEcho"}, nil, "udev: flag provided but not defined: -shared"},
+		{[]string{"onvif", "udev"}, map[string]string{"UDEV_ALLOW_NODE_DEVICES": "sda"}, "udev: "},
+		{[]string{"udev", "debugEcho"}, map[string]string{"POD_IP": "192.0.2.1"}, "run a process for each"},
 		{[]string{"udev", "-nonsense"}, nil, "nonsense"},
 		{[]string{"udev", "-shared"}, nil, "-shared"},
 		{[]string{"-shared", "debugEcho"}, nil, "flags of a handler follow its name"},
@@ -50,7 +54,8 @@ func TestHelp(t *testing.T) {
 		"--help": {"Exit codes:\n  0  it was told to end", "  udev       devices that the kernel knows", "debugEcho", "DISCOVERY_HANDLERS_DIRECTORY", "POD_IP", "LOG_LEVEL", "METRICS_PORT"},
 		"udev -h": {"akri-discovery udev finds devices that the kernel knows", "/run/udev", "UDEV_NODE_MOUNTS", "UDEV_ALLOW_NODE_DEVICES",
 			"METRICS_PORT", "[flags] udev [flags]", "Exit codes:"},
-		"-port 7 debugEcho --help": {"DEBUG_ECHO_INSTANCES_SHARED", "-directory", "OFFLINE"},
+		"-port 7 debugEcho --help":              {"DEBUG_ECHO_INSTANCES_SHARED", "-directory", "OFFLINE", "(default 10000)"},
+		"udev -metrics-port 7 debugEcho --help": {"akri-discovery debugEcho finds", "DEBUG_ECHO_INSTANCES_SHARED"},
 	} {
 		var out, errs strings.Builder
 		code := run(context.Background(), strings.Fields(args), func(string) string { return "" }, &out, &errs)

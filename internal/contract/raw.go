@@ -48,6 +48,7 @@ const (
 	FieldMounts      = 3
 	FieldDeviceSpecs = 4
 	FieldNote        = 15
+	FieldDeparted    = 16
 )
 
 // Count returns how often each field occurs, up to the number last.

@@ -27,7 +27,7 @@ import (
 
 // withCluster makes a cluster with the chart, calls use and removes the
 // cluster.
-func withCluster(ctx context.Context, nodes int, namespace string, use func(kubeconfig, audit string) error) (err error) {
+func withCluster(ctx context.Context, nodes int, namespace string, use func(*devcluster.Cluster) error) (err error) {
 	dir, err := os.MkdirTemp("", "akri-bench-")
 	if err != nil {
 		return err
@@ -48,17 +48,22 @@ func withCluster(ctx context.Context, nodes int, namespace string, use func(kube
 	if _, err := c.LoadImageDir(ctx, filepath.Join("out", "images")); err != nil {
 		return err
 	}
-	values, err := devcluster.ParseValues([]string{
-		"udev.discovery.enabled=true", "debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true"})
+	if err := install(ctx, c, namespace); err != nil {
+		return err
+	}
+	return use(c)
+}
+
+// install installs the chart, or upgrades it, with values beside those of all
+// figures.
+func install(ctx context.Context, c *devcluster.Cluster, namespace string, more ...string) error {
+	values, err := devcluster.ParseValues(append([]string{
+		"udev.discovery.enabled=true", "debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true"}, more...))
 	if err != nil {
 		return err
 	}
-	err = c.InstallChart(ctx, devcluster.InstallOptions{
+	return c.InstallChart(ctx, devcluster.InstallOptions{
 		ChartDir: filepath.Join("charts", "akri"), Release: "akri", Namespace: namespace, Values: values, Wait: 3 * time.Minute})
-	if err != nil {
-		return err
-	}
-	return use(c.Kubeconfig(), c.AuditLog())
 }
 
 // connect makes what measurements on a cluster share.

@@ -32,6 +32,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/images"
 )
 
@@ -65,6 +66,8 @@ func figures() []figure {
 		{"flood", "memory of agent and controller with 100 shared Instances of 512 KiB that are no node's", 1, measureFloodOfInstances},
 		{"flood-handler", "memory of an agent under 64 handlers that report as much as they can", 1, measureFloodOfReports},
 		{"flood-webhook", "memory of a webhook that strangers flood with connections and costly reviews", 1, measureFloodOfReviews},
+		{"cameras", "Hello and Bye to Instance; 500 cameras on one network, and packets while nothing changes, also of a 10 s poller", 1, measureCameras},
+		{"together", "memory of agent, udev and onvif in processes of their own, and of the two handlers in one", 1, measureTogether},
 		{"burst-two-nodes", "1,000 devices that two nodes see, reported at once, and memory with them", 2, measureBurst},
 		{"idle-two-nodes", "API writes and CPU with them while nothing changes", 2, measureIdle},
 	}
@@ -86,8 +89,9 @@ func choose(names []string) ([]figure, error) {
 type bench struct {
 	api     client.WithWatch
 	metrics func(context.Context) ([]byte, error)
-	nodes   []string // of the cluster
-	audit   string   // file with the requests of Akri's service accounts, or ""
+	nodes   []string            // of the cluster
+	audit   string              // file with the requests of Akri's service accounts, or ""
+	cluster *devcluster.Cluster // nil if it was there before
 	options
 }
 
@@ -134,15 +138,15 @@ func run(ctx context.Context, args []string) error {
 		o.image = images.DefaultPrefix + "/show-broker:" + tag
 	}
 	if *kubeconfig != "" {
-		return measure(ctx, o, *kubeconfig, "", chosen)
+		return measure(ctx, o, *kubeconfig, nil, chosen)
 	}
 	for _, nodes := range []int{1, 2} {
 		some := slices.DeleteFunc(slices.Clone(chosen), func(fig figure) bool { return fig.nodes != nodes })
 		if len(some) == 0 {
 			continue
 		}
-		err := withCluster(ctx, nodes, o.release, func(kubeconfig, audit string) error {
-			return measure(ctx, o, kubeconfig, audit, some)
+		err := withCluster(ctx, nodes, o.release, func(c *devcluster.Cluster) error {
+			return measure(ctx, o, c.Kubeconfig(), c, some)
 		})
 		if err != nil {
 			return err
@@ -151,13 +155,16 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// measure measures on a cluster the figures that it has enough nodes for.
-func measure(ctx context.Context, o options, kubeconfig, audit string, chosen []figure) error {
+// measure measures on a cluster the figures that it has enough nodes for. made is
+// nil unless bench has made it.
+func measure(ctx context.Context, o options, kubeconfig string, made *devcluster.Cluster, chosen []figure) error {
 	b, err := connect(ctx, o, kubeconfig)
 	if err != nil {
 		return err
 	}
-	b.audit = audit
+	if made != nil {
+		b.cluster, b.audit = made, made.AuditLog()
+	}
 	if err := b.setUp(ctx); err != nil {
 		return err
 	}

@@ -6,8 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -53,19 +51,9 @@ func show(t *testing.T, p *corev1.Pod) given {
 		}
 		return json.Unmarshal(page, &g)
 	})
-	pids := processesOf(t, "show", string(p.UID))
-	if len(pids) != 1 {
-		t.Fatalf("%d processes of Pod %s, want 1", len(pids), p.Name)
-	}
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pids[0]))
-	if err != nil {
-		t.Fatalf("environment of Pod %s: %v", p.Name, err)
-	}
-	g.Env = map[string]string{}
-	for _, variable := range strings.Split(string(raw), "\x00") {
-		if name, value, ok := strings.Cut(variable, "="); ok {
-			g.Env[name] = value
-		}
+	var err error
+	if g.Env, err = testcluster.EnvironmentOf("show", string(p.UID)); err != nil {
+		t.Fatalf("Pod %s: %v", p.Name, err)
 	}
 	return g
 }

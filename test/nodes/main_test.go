@@ -2,7 +2,8 @@
 
 // Package nodes tests what two nodes make different: devices that both see,
 // slots that both want, and nodes that are lost. The two are one machine, so
-// the devices are those of debugEcho. See testcluster.
+// the devices are those of debugEcho, or on a network that both have. See
+// testcluster.
 package nodes
 
 import (
@@ -46,5 +47,8 @@ func TestMain(m *testing.M) {
 
 // values make tests of lost nodes wait less than users.
 func values() []string {
-	return append(testcluster.DefaultValues(), "controller.nodeLostAfter=10s", "controller.leaseDuration=15s")
+	return append(testcluster.DefaultValues(),
+		// These two share a process, the others have one each.
+		"discovery.together=true", "onvif.discovery.enabled=true", "opcua.discovery.enabled=true", "opcua.discovery.hostNetwork=true",
+		"controller.nodeLostAfter=10s", "controller.leaseDuration=15s")
 }

@@ -45,6 +45,29 @@ func ProcessesOf(name string, uids ...string) ([]int, error) {
 	return pids, nil
 }
 
+// EnvironmentOf returns the environment of the one process of a Pod whose name
+// begins so, as the kernel has it.
+func EnvironmentOf(name, uid string) (map[string]string, error) {
+	pids, err := ProcessesOf(name, uid)
+	if err != nil {
+		return nil, err
+	}
+	if len(pids) != 1 {
+		return nil, fmt.Errorf("%d processes %s, want 1", len(pids), name)
+	}
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pids[0]))
+	if err != nil {
+		return nil, err
+	}
+	env := map[string]string{}
+	for _, variable := range strings.Split(string(raw), "\x00") {
+		if name, value, ok := strings.Cut(variable, "="); ok {
+			env[name] = value
+		}
+	}
+	return env, nil
+}
+
 // Foreign is test/foreignhandler, a discovery handler that does not use our
 // SDK, as a process on a node. It takes commands.
 type Foreign struct {

@@ -286,7 +286,11 @@ type DiscoverResponse struct {
 	// What the author of the Configuration should know about this list, such as
 	// what was left out and why. Upstream's protocol does not have this field, and
 	// its agents ignore it.
-	Note          string `protobuf:"bytes,15,opt,name=note,proto3" json:"note,omitempty"`
+	Note string `protobuf:"bytes,15,opt,name=note,proto3" json:"note,omitempty"`
+	// Ids of devices that are not in the list and have said themselves that they
+	// go: the agent does not wait for them to come back. Upstream's protocol does
+	// not have this field, and its agents ignore it.
+	Departed      []string `protobuf:"bytes,16,rep,name=departed,proto3" json:"departed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,6 +337,13 @@ func (x *DiscoverResponse) GetNote() string {
 		return x.Note
 	}
 	return ""
+}
+
+func (x *DiscoverResponse) GetDeparted() []string {
+	if x != nil {
+		return x.Departed
+	}
+	return nil
 }
 
 type Device struct {
@@ -550,11 +561,12 @@ const file_discovery_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\f.v0.ByteDataR\x05value:\x028\x01\")\n" +
 	"\bByteData\x12\x15\n" +
 	"\x03vec\x18\x01 \x01(\fH\x00R\x03vec\x88\x01\x01B\x06\n" +
-	"\x04_vec\"L\n" +
+	"\x04_vec\"h\n" +
 	"\x10DiscoverResponse\x12$\n" +
 	"\adevices\x18\x01 \x03(\v2\n" +
 	".v0.DeviceR\adevices\x12\x12\n" +
-	"\x04note\x18\x0f \x01(\tR\x04note\"\xe9\x01\n" +
+	"\x04note\x18\x0f \x01(\tR\x04note\x12\x1a\n" +
+	"\bdeparted\x18\x10 \x03(\tR\bdeparted\"\xe9\x01\n" +
 	"\x06Device\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12:\n" +
 	"\n" +

@@ -11,7 +11,7 @@ Arguments:
   root, discovery (values)
   name     of the Pods' label and container; the DaemonSet is <name>-daemonset
   image    the full reference
-  handler  akri-discovery's argument; empty for other programs
+  handlers akri-discovery's arguments; none for other programs
   env, volumes, volumeMounts   lists added to the chart's own
   podSecurityContext, securityContext   the defaults, under discovery.securityContext
 */}}
@@ -61,8 +61,8 @@ spec:
           {{- with $d.image.pullPolicy }}
           imagePullPolicy: {{ . }}
           {{- end }}
-          {{- with .handler }}
-          args: [{{ . }}]
+          {{- with .handlers }}
+          args: [{{ join ", " . }}]
           {{- end }}
           {{- with $d.args }}
           args:
@@ -75,7 +75,7 @@ spec:
                   fieldPath: spec.nodeName
             - name: DISCOVERY_HANDLERS_DIRECTORY
               value: /var/lib/akri
-            {{- if .handler }}
+            {{- if .handlers }}
             - name: METRICS_PORT
               value: {{ $metricsPort | toString | quote }}
             {{- end }}
@@ -91,18 +91,18 @@ spec:
             {{- with $d.env }}
             {{- include "akri.env" . | trim | nindent 12 }}
             {{- end }}
-          {{- if or .handler $d.useNetworkConnection }}
+          {{- if or .handlers $d.useNetworkConnection }}
           ports:
             {{- if $d.useNetworkConnection }}
             - name: discovery
               containerPort: {{ $d.port }}
             {{- end }}
-            {{- if .handler }}
+            {{- if .handlers }}
             - name: {{ .root.Values.prometheus.portName }}
               containerPort: {{ $metricsPort }}
             {{- end }}
           {{- end }}
-          {{- if .handler }}
+          {{- if .handlers }}
           livenessProbe:
             httpGet:
               path: /healthz
@@ -146,21 +146,81 @@ spec:
 {{- end }}
 
 {{/*
-The DaemonSet of one of our own handlers: not root, no capabilities, and
-it can write only its socket and the given volumes.
-Arguments: root, discovery (values), handler, name, env, volumes, volumeMounts.
+What a handler's Pod needs besides the sockets: env, volumes and volumeMounts. Most
+need nothing. Names of variables and volumes are the handler's own.
+Arguments: root, handler.
+*/}}
+{{- define "akri.needs" -}}
+{{- if eq .handler "udev" }}{{ include "akri.udevNeeds" .root }}
+{{- else if eq .handler "debugEcho" }}{{ include "akri.debugEchoNeeds" .root }}
+{{- else }}{}
+{{- end }}
+{{- end }}
+
+{{/*
+What a handler may do on the node, and where and as what it runs, as text: handlers
+that have the same can share a process. With discovery.together=all they may get what
+any of them needs, which leaves out the node's network and folders.
+Arguments: root, handler.
+*/}}
+{{- define "akri.rights" -}}
+{{- $d := (get .root.Values .handler).discovery -}}
+{{- $together := .root.Values.discovery.together | toString -}}
+{{- $rights := dict "image" $d.image "securityContext" ($d.securityContext | default dict) "priorityClassName" ($d.priorityClassName | default "")
+    "nodeSelectors" ($d.nodeSelectors | default dict) "tolerations" ($d.tolerations | default list) -}}
+{{- if or (eq $together "false") $d.useNetworkConnection }}{{ $_ := set $rights "alone" .handler }}{{ end -}}
+{{- if ne $together "all" -}}
+{{- $folders := list -}}
+{{- range (include "akri.needs" . | fromYaml).volumes }}{{ with .hostPath }}{{ $folders = append $folders .path }}{{ end }}{{ end -}}
+{{- $_ := set $rights "hostNetwork" ($d.hostNetwork | default false) -}}
+{{- $_ = set $rights "folders" $folders -}}
+{{- end -}}
+{{- $rights | toJson -}}
+{{- end }}
+
+{{/*
+The DaemonSet of one of our own handlers: not root, no capabilities, and it can
+write only its socket and the given volumes. With discovery.together the first of
+those that share a process has it for all, and the others have none.
+Arguments: root, discovery (values), handler, name.
 */}}
 {{- define "akri.builtinDiscovery" -}}
+{{- $root := .root -}}
+{{- $rights := include "akri.rights" . -}}
+{{- $handlers := list -}}
+{{- range splitList " " (include "akri.handlers" $root) -}}
+{{- if and (get $root.Values .).discovery.enabled (eq $rights (include "akri.rights" (dict "root" $root "handler" .))) -}}
+{{- $handlers = append $handlers . -}}
+{{- end -}}
+{{- end -}}
+{{- if eq .handler (first $handlers) -}}
+{{- $name := .name -}}
+{{- $d := deepCopy .discovery -}}
+{{- $env := list -}}{{- $volumes := list -}}{{- $mounts := list -}}
+{{- range $handlers -}}
+{{- $needs := include "akri.needs" (dict "root" $root "handler" .) | fromYaml -}}
+{{- $env = concat $env ($needs.env | default list) -}}
+{{- $volumes = concat $volumes ($needs.volumes | default list) -}}
+{{- $mounts = concat $mounts ($needs.volumeMounts | default list) -}}
+{{- if (get $root.Values .).discovery.hostNetwork }}{{ $_ := set $d "hostNetwork" true }}{{ end -}}
+{{- end -}}
+{{- if rest $handlers -}}
+{{- $_ := set $d "resources" $root.Values.discovery.resources -}}
+{{- $names := list }}{{ range $handlers }}{{ $names = append $names (kebabcase .) }}{{ end -}}
+{{- /* A label's value has 63 characters. */}}
+{{- $name = printf "akri-%s-discovery" (join "-" $names | trunc 48 | trimSuffix "-") -}}
+{{- end -}}
 {{- $security := dict
     "runAsUser" 65532
-    "runAsGroup" (.root.Values.agent.socketGroup | int64)
+    "runAsGroup" ($root.Values.agent.socketGroup | int64)
     "runAsNonRoot" true
     "allowPrivilegeEscalation" false
     "readOnlyRootFilesystem" true
     "capabilities" (dict "drop" (list "ALL")) -}}
-{{- $image := include "akri.image" (dict "root" .root "image" .discovery.image "name" "discovery") -}}
-{{- include "akri.discoveryDaemonSet" (merge (dict
-    "image" $image
+{{- include "akri.discoveryDaemonSet" (dict "root" $root "discovery" $d "handlers" $handlers "name" $name
+    "image" (include "akri.image" (dict "root" $root "image" $d.image "name" "discovery"))
+    "env" $env "volumes" $volumes "volumeMounts" $mounts
     "podSecurityContext" (dict "seccompProfile" (dict "type" "RuntimeDefault"))
-    "securityContext" $security) .) -}}
+    "securityContext" $security) -}}
+{{- end -}}
 {{- end }}

@@ -65,6 +65,8 @@ type Known struct {
 	// [Input.Up].
 	Missing   bool
 	MissingAt time.Duration
+	// Departed means that its holder has said that it does not come back.
+	Departed bool
 }
 
 // Input is all that decides which devices one Configuration has on this node.
@@ -108,7 +110,8 @@ type Output struct {
 //     its holder counts, so that a handler that comes later cannot change
 //     another's device. If the holder's list is lost for [holderGrace], another
 //     list that is not lost counts.
-//   - A device that is no longer in any list is offline for its grace period.
+//   - A device that is no longer in any list is offline for its grace period,
+//     and gone at once if it has departed.
 //   - A lost list counts for [HandlerGrace]. Devices that only it has go then,
 //     without another grace period. It counts no longer if its endpoint was the
 //     only one of the name and one that registered since has reported: then the
@@ -298,7 +301,7 @@ func (p *planner) miss(name string, k Known) {
 		k.State, k.Reason, k.Since = v0.DeviceOffline, v0.ReasonNotReported, p.in.Now
 	}
 	until := k.MissingAt + r.Grace(k.Shared)
-	if p.in.Up >= until {
+	if p.in.Up >= until || k.Departed {
 		return
 	}
 	k.Usable = false

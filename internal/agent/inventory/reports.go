@@ -43,11 +43,29 @@ func (v *Inventory) Reported(r registry.Report) error {
 	if r.Refused != nil {
 		c.refused[r.Endpoint] = r.Refused
 	}
+	c.depart(r)
 	c.heard = r.Received
 	v.plan(c)
 	c.heard = time.Time{}
 	v.changed()
 	return nil
+}
+
+// depart notes which devices have departed. Only a device's holder can say so.
+func (c *configuration) depart(r registry.Report) {
+	if len(r.Departed) == 0 {
+		return
+	}
+	departed := make(map[string]bool, len(r.Departed))
+	for _, id := range r.Departed {
+		departed[id] = true
+	}
+	for name, k := range c.known {
+		if k.Holder == r.Endpoint && k.Shared == r.Shared && departed[k.Reported.ID] {
+			k.Departed = true
+			c.known[name] = k
+		}
+	}
 }
 
 // Failed implements [registry.Observer].

@@ -28,13 +28,20 @@ import (
 // client sends requests to an endpoint: over a connection, or to a handler in
 // this process.
 type client interface {
-	// ask calls on for each report, checked as by [vet], until ctx is done or
+	// ask calls on for each report, or why it cannot be used, until ctx is done or
 	// the answer ends. The error says why it ended and is never nil; it is
 	// errTooLarge if a report has more than limit bytes on the wire.
-	ask(ctx context.Context, req discovery.Request, limit int, on func(devices []discovery.Device, refused, err error)) error
+	ask(ctx context.Context, req discovery.Request, limit int, on func(list, error)) error
 	// check tells whether anybody answers.
 	check(ctx context.Context) error
 	close()
+}
+
+// list is a report that was checked as by [vet].
+type list struct {
+	devices  []discovery.Device
+	departed []string // ids
+	refused  error    // why devices were left out; nil if none was
 }
 
 // unreachable is an error of a connection that was not made.
@@ -51,13 +58,13 @@ type builtin struct {
 	rules   contract.Rules
 }
 
-func (b builtin) ask(ctx context.Context, req discovery.Request, _ int, on func([]discovery.Device, error, error)) error {
+func (b builtin) ask(ctx context.Context, req discovery.Request, _ int, on func(list, error)) error {
 	err := discovery.Ask(ctx, b.handler, req, func(r discovery.Report) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		good, refused, err := vet(b.rules, r.Devices)
-		on(good, noted(refused, r.Note), err)
+		on(list{good, r.Departed, noted(refused, r.Note)}, err)
 		return nil
 	})
 	if err == nil {
@@ -84,7 +91,7 @@ type remote struct {
 	dialed atomic.Pointer[error] // of the last attempt to connect, if it failed
 }
 
-func (r *remote) ask(ctx context.Context, req discovery.Request, limit int, on func([]discovery.Device, error, error)) error {
+func (r *remote) ask(ctx context.Context, req discovery.Request, limit int, on func(list, error)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	conn, err := r.connection()

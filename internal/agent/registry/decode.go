@@ -12,21 +12,25 @@ import (
 	"github.com/akri-go/akri/internal/contract"
 )
 
-// decode reads and checks a DiscoverResponse. It returns what [vet] returns.
-func decode(r contract.Rules, raw []byte) (good []discovery.Device, refused, err error) {
+// decode reads and checks a DiscoverResponse, as [vet] does.
+func decode(r contract.Rules, raw []byte) (list, error) {
 	n, err := contract.Count(raw, contract.FieldDevices)
 	if err != nil {
-		return nil, nil, err
+		return list{}, err
 	}
 	if err := r.TooMany(n[contract.FieldDevices]); err != nil {
-		return nil, nil, err
+		return list{}, err
 	}
 	v := newVetting(r, n[contract.FieldDevices])
 	place := 0
 	var note []byte
+	var departed []string
 	err = contract.Fields(raw, func(number protowire.Number, device []byte) {
-		if number == contract.FieldNote {
+		switch {
+		case number == contract.FieldNote:
 			note = device
+		case number == contract.FieldDeparted && len(departed) < r.Devices && len(device) <= r.IDBytes:
+			departed = append(departed, string(device))
 		}
 		if number != contract.FieldDevices || v.tooLarge() != nil {
 			return
@@ -43,9 +47,9 @@ func decode(r contract.Rules, raw []byte) (good []discovery.Device, refused, err
 		err = v.tooLarge()
 	}
 	if err != nil {
-		return nil, nil, err
+		return list{}, err
 	}
-	return v.devices, noted(v.refused.err(), string(note)), nil
+	return list{v.devices, departed, noted(v.refused.err(), string(note))}, nil
 }
 
 func decodeDevice(r contract.Rules, raw []byte) (discovery.Device, error) {

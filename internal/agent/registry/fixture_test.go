@@ -79,13 +79,13 @@ type fake struct {
 type call struct {
 	ctx context.Context
 	req discovery.Request
-	on  func([]discovery.Device, error, error)
+	on  func(list, error)
 	end chan error
 }
 
 func newFake() *fake { return &fake{calls: make(chan *call)} }
 
-func (f *fake) ask(ctx context.Context, req discovery.Request, _ int, on func([]discovery.Device, error, error)) error {
+func (f *fake) ask(ctx context.Context, req discovery.Request, _ int, on func(list, error)) error {
 	c := &call{ctx: ctx, req: req, on: on, end: make(chan error)}
 	select {
 	case f.calls <- c:
@@ -114,7 +114,7 @@ func (c *call) report(ids ...string) {
 	for _, id := range ids {
 		devices = append(devices, discovery.Device{ID: id})
 	}
-	c.on(devices, nil, nil)
+	c.on(list{devices: devices}, nil)
 }
 
 // fixture is a registry without its socket, in a bubble of package synctest.

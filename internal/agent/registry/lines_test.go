@@ -23,10 +23,10 @@ func TestLogOfAHandlerThatDoesAllItCan(t *testing.T) {
 		r.Ask(requestOf("c", "h", "x"))
 		c, _ := r.next(f)
 		for i := range 1000 {
-			c.on([]discovery.Device{{ID: "a"}}, fmt.Errorf("device b%d: no", i), nil)
+			c.on(list{devices: []discovery.Device{{ID: "a"}}, refused: fmt.Errorf("device b%d: no", i)}, nil)
 		}
 		for i := range 1000 {
-			c.on(nil, nil, fmt.Errorf("the report lists %d devices", 10_000+i))
+			c.on(list{}, fmt.Errorf("the report lists %d devices", 10_000+i))
 		}
 		c.end <- errors.New("broken")
 		for i := range 1000 {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,13 +56,16 @@ func TestNotes(t *testing.T) {
 				t.Errorf("%s: %d devices, %q, %v; want %q", how, len(good), text, err, tt.want)
 			}
 		}
-		good, refused, err := decode(testRules(), raw)
-		check("by gRPC", good, refused, err)
-		b := builtin{explainer{discovery.Report{Devices: devices, Note: tt.note}}, testRules()}
+		l, err := decode(testRules(), raw)
+		check("by gRPC", l.devices, l.refused, err)
+		b := builtin{explainer{discovery.Report{Devices: devices, Note: tt.note, Departed: []string{"z"}}}, testRules()}
 		asked := 0
-		_ = b.ask(t.Context(), discovery.Request{}, 0, func(good []discovery.Device, refused, err error) {
+		_ = b.ask(t.Context(), discovery.Request{}, 0, func(l list, err error) {
 			asked++
-			check("built in", good, refused, err)
+			check("built in", l.devices, l.refused, err)
+			if !slices.Equal(l.departed, []string{"z"}) {
+				t.Errorf("departed: %q", l.departed)
+			}
 		})
 		if asked != 1 {
 			t.Errorf("%d reports", asked)

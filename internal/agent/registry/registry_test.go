@@ -31,8 +31,8 @@ func TestReportsAndLoss(t *testing.T) {
 		r.want("c: /h reports [a b]")
 		c.report("b", "a")
 		r.want("") // the same
-		c.on(nil, nil, errors.New("100000 devices"))
-		c.on(nil, nil, errors.New("100000 devices"))
+		c.on(list{}, errors.New("100000 devices"))
+		c.on(list{}, errors.New("100000 devices"))
 		r.want("c: /h fails: 100000 devices")
 		c.report("a", "b")
 		r.want("c: /h reports [a b]") // it is well again

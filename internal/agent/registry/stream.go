@@ -100,9 +100,9 @@ func (s *stream) ask(ctx context.Context) error {
 	timer := time.AfterFunc(silentAfter, func() { s.registry.silent(s, attempt) })
 	defer timer.Stop()
 	for {
-		err := s.endpoint.client.ask(ctx, s.request.Request, s.registry.limitOf(s), func(devices []discovery.Device, refused, err error) {
+		err := s.endpoint.client.ask(ctx, s.request.Request, s.registry.limitOf(s), func(l list, err error) {
 			timer.Stop()
-			s.registry.answered(s, devices, refused, err)
+			s.registry.answered(s, l, err)
 		})
 		if errors.Is(err, errTooLarge) {
 			if err = s.registry.grow(s); err == nil {
@@ -162,7 +162,7 @@ func (r *Registry) current(s *stream) bool {
 }
 
 // answered passes a report on.
-func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err error) {
+func (r *Registry) answered(s *stream, l list, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.current(s) {
@@ -175,15 +175,15 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 		return
 	}
 	var why string
-	if refused != nil {
-		why = refused.Error()
+	if l.refused != nil {
+		why = l.refused.Error()
 	}
-	digest := digestOf(devices)
+	digest := digestOf(l.devices, l.departed)
 	if s.answered && s.told == "" && s.refused == why && s.digest == digest {
 		return
 	}
 	if !s.answered || s.refused != why {
-		r.say(s.endpoint, s.request.Configuration, slog.LevelInfo, "devices reported", "devices", len(devices), "refused", why)
+		r.say(s.endpoint, s.request.Configuration, slog.LevelInfo, "devices reported", "devices", len(l.devices), "refused", why)
 	}
 	s.answered, s.told, s.digest, s.refused = true, "", digest, why
 	r.mail.reported(Report{
@@ -193,15 +193,16 @@ func (r *Registry) answered(s *stream, devices []discovery.Device, refused, err 
 		Shared:        s.endpoint.shared,
 		Registration:  s.endpoint.registration,
 		Alone:         r.alone(s.endpoint),
-		Devices:       devices,
+		Devices:       l.devices,
+		Departed:      l.departed,
 		Received:      time.Now(),
-		Refused:       refused,
+		Refused:       l.refused,
 	})
 }
 
 // digestOf returns a digest of a list that does not depend on its order. Only the
 // observer keeps the lists themselves.
-func digestOf(devices []discovery.Device) [sha256.Size]byte {
+func digestOf(devices []discovery.Device, departed []string) [sha256.Size]byte {
 	sums := make([][sha256.Size]byte, len(devices))
 	for i, d := range devices {
 		h := sha256.New()
@@ -222,6 +223,7 @@ func digestOf(devices []discovery.Device) [sha256.Size]byte {
 	for _, sum := range sums {
 		h.Write(sum[:])
 	}
+	add(h, slices.Sorted(slices.Values(departed))...)
 	return [sha256.Size]byte(h.Sum(nil))
 }
 

@@ -86,6 +86,8 @@ type Report struct {
 	Alone        bool
 	// Devices have distinct ids.
 	Devices []discovery.Device
+	// Departed are ids of devices that have said that they go.
+	Departed []string
 	// Received is when it came.
 	Received time.Time
 	// Refused says which devices were left out and why, by the agent or by the

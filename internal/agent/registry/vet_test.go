@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,7 +159,7 @@ func TestDecode(t *testing.T) {
 		}
 		return raw
 	}
-	good, refused, err := decode(r, encode(&pb.Device{
+	good, refused, err := decoded(r, encode(&pb.Device{
 		Id:          "a",
 		Properties:  map[string]string{"K": "v"},
 		Mounts:      []*pb.Mount{{ContainerPath: "/c", HostPath: "/srv/h", ReadOnly: true}},
@@ -173,28 +174,53 @@ func TestDecode(t *testing.T) {
 	if err != nil || refused != nil || !discovery.Same(good, want) {
 		t.Errorf("got %+v, %v, %v", good, refused, err)
 	}
-	if good, refused, err := decode(r, nil); err != nil || refused != nil || good == nil || len(good) != 0 {
+	if good, refused, err := decoded(r, nil); err != nil || refused != nil || good == nil || len(good) != 0 {
 		t.Errorf("empty message: %v, %v, %v; want an empty list", good, refused, err)
 	}
 
 	// 8 million devices in 16 MiB.
 	empty := strings.Repeat("\x0a\x00", 8<<20)
-	if _, _, err := decode(r, []byte(empty)); err == nil || !strings.Contains(err.Error(), "8388608 devices") {
+	if _, err := decode(r, []byte(empty)); err == nil || !strings.Contains(err.Error(), "8388608 devices") {
 		t.Errorf("many empty devices: %v", err)
 	}
 	rest := encode(&pb.Device{Id: "m"}, &pb.Device{Id: "b"})
 	huge := append([]byte{0x0a}, appendVarint(2<<20)...)
 	huge = append(huge, strings.Repeat("\x1a\x00", 1<<20)...)
-	good, refused, err = decode(r, append(huge, rest...))
+	good, refused, err = decoded(r, append(huge, rest...))
 	if err != nil || len(good) != 2 || refused == nil || !strings.Contains(refused.Error(), "device 1 of the list") || !strings.Contains(refused.Error(), "1048576 mounts") {
 		t.Errorf("many empty mounts: %v, %v, %v", good, refused, err)
 	}
 	notText := []byte("\x0a\x03\x0a\x01\xff")
-	if good, refused, err := decode(r, append(notText, encode(&pb.Device{Id: "b"})...)); err != nil || len(good) != 1 || refused == nil {
+	if good, refused, err := decoded(r, append(notText, encode(&pb.Device{Id: "b"})...)); err != nil || len(good) != 1 || refused == nil {
 		t.Errorf("id not UTF-8: %v, %v, %v", good, refused, err)
 	}
-	if _, _, err := decode(r, []byte("\x0a\x7f")); err == nil {
+	if _, err := decode(r, []byte("\x0a\x7f")); err == nil {
 		t.Error("a cut message was accepted")
+	}
+}
+
+func decoded(r rules, raw []byte) (good []discovery.Device, refused, err error) {
+	l, err := decode(r, raw)
+	return l.devices, l.refused, err
+}
+
+// What has departed is read with limits of its own.
+func TestDecodeDeparted(t *testing.T) {
+	r := testRules()
+	given := []string{"a", strings.Repeat("x", r.IDBytes+1), "b"}
+	raw, err := proto.Marshal(&pb.DiscoverResponse{Departed: given})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := decode(r, raw); err != nil || !slices.Equal(l.departed, []string{"a", "b"}) {
+		t.Errorf("%d bytes: %q, %v", len(raw), l.departed, err)
+	}
+	many := strings.Repeat("\x82\x01\x00", 1<<20) // field 16, empty
+	if l, err := decode(r, []byte(many)); err != nil || len(l.departed) > r.Devices {
+		t.Errorf("%d ids are kept, %v", len(l.departed), err)
+	}
+	if digestOf(nil, []string{"a", "b"}) != digestOf(nil, []string{"b", "a"}) || digestOf(nil, []string{"a"}) == digestOf(nil, nil) {
+		t.Error("the digest of a list knows nothing of what has departed")
 	}
 }
 
@@ -218,7 +244,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte("\x0a\x00\x0a\x7f"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r := testRules()
-		good, refused, err := decode(r, raw)
+		good, refused, err := decoded(r, raw)
 		if err != nil {
 			return
 		}

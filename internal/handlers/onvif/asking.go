@@ -19,8 +19,12 @@ type busySource struct {
 
 // start starts what is due.
 func (s *search) start(ctx context.Context, now time.Time) {
+	if !s.check.IsZero() && !now.Before(s.check) {
+		s.check = time.Time{}
+		s.probes.Now(theProbe, now)
+	}
 	if _, ok := s.probes.Take(now); ok {
-		s.began, s.found, s.probing = now, false, true
+		s.began, s.found, s.fresh, s.probing = now, false, 0, true
 		w := s.where
 		w.Addresses = append(slices.Clip(w.Addresses), s.missing()...)
 		go func() { s.probed <- s.probe(ctx, w) }()
@@ -60,7 +64,7 @@ func (s *search) ask(ctx context.Context, uuid string, from netip.Addr) {
 	}
 	go func() {
 		f, err := s.handler.ask(ctx, q)
-		s.asked <- reply{uuid, from, f, err}
+		s.asked <- &reply{uuid, from, f, err}
 	}()
 }
 
@@ -82,9 +86,18 @@ func (s *search) next(ctx context.Context, from netip.Addr) {
 	}
 }
 
-// missing are the addresses of cameras that did not answer the last probe: they
-// are probed one by one too.
+// doubt has a camera probed that has said good-bye at a time: its Bye may be
+// another's. What it sent before may arrive until then.
+func (s *search) doubt(at time.Time) {
+	if s.check.IsZero() {
+		s.check = at.Add(afterBye)
+	}
+}
+
+// missing are the addresses of cameras that did not answer the last probe, or
+// have said good-bye: they are probed one by one too.
 func (s *search) missing() (list []netip.Addr) {
+	list, _ = s.population.doubted()
 	for _, k := range s.population.cameras {
 		if k.missed > 0 && k.facts != nil {
 			list = append(list, k.sightings[0].From)

@@ -20,6 +20,7 @@ func (s *search) hear(h wsdiscovery.Heard) {
 					s.log.Info("camera has said good-bye", "uuid", e.UUID, "from", h.From)
 				}
 				s.schedule.Remove(e.UUID)
+				s.doubt(h.At)
 				s.changed(h.At)
 			}
 			continue
@@ -42,6 +43,7 @@ func (s *search) hear(h wsdiscovery.Heard) {
 			s.probes.Now(theProbe, h.At)
 		}
 		if !met {
+			s.fresh++
 			s.schedule.Set(e.UUID, asking(), h.At)
 		}
 		s.schedule.Now(e.UUID, h.At)

@@ -29,6 +29,8 @@ const (
 	// afterBye is how long what was sent before a Bye may arrive after it:
 	// APP_MAX_DELAY of WS-Discovery, and as much for the way.
 	afterBye = time.Second
+	// departedFor is how long the agent is told that a camera has departed.
+	departedFor = time.Minute
 	// remembered is how long it is known where a camera answered that is gone.
 	remembered = time.Hour
 )
@@ -49,13 +51,6 @@ type known struct {
 type place struct {
 	url      string
 	at, seen netip.Addr
-}
-
-// left is what is known of a camera that is gone.
-type left struct {
-	place
-	at  time.Time
-	bye bool // it has said so
 }
 
 type sighting struct {
@@ -202,7 +197,7 @@ func (p *population) forget(uuid string, now time.Time, bye bool) {
 			delete(p.left, u)
 		}
 	}
-	p.left[uuid] = left{home, now, bye}
+	p.left[uuid] = left{place: home, at: now, bye: bye}
 }
 
 // bye takes a Bye, which is believed only if it comes from where the camera is:

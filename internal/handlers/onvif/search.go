@@ -26,6 +26,9 @@ const (
 	// wait for the handler's gate among them. Of one address there are at most
 	// perHost: so a flood from a whole /24 keeps no camera from being asked.
 	maxAsking = 1024
+	// crowd is so many cameras that are new to a probe that others' answers may have
+	// been lost among theirs: then there is another probe at once.
+	crowd = 32
 	// firstWait is how long the first report waits for cameras that are slow.
 	firstWait = 8 * time.Second
 )
@@ -66,8 +69,10 @@ type search struct {
 	probing    bool
 	began      time.Time // the last probe
 	found      bool      // something changed since then
+	fresh      int       // cameras that are new since then
 	asking     int
 	looked     bool      // the first probe is over
+	check      time.Time // when to probe because of a Bye; zero if there is none to check
 	first      time.Time // when the first report is due whatever is missing
 	reported   bool
 	since      time.Time // when the first message came that is not reported; zero if none is
@@ -78,7 +83,7 @@ type search struct {
 	lines      *rate.Limiter
 
 	probed chan error
-	asked  chan reply
+	asked  chan *reply // there may be many
 }
 
 // reply is what a camera has answered.
@@ -96,7 +101,7 @@ func newSearch(d details.Details, p properties, h *Handler, report func(discover
 		pace:   pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: time.Second},
 		lines:  rate.NewLimiter(rate.Every(time.Second), 20),
 		probed: make(chan error, 1),
-		asked:  make(chan reply, maxAsking),
+		asked:  make(chan *reply, maxAsking),
 	}
 	s.where, s.configured = where(d)
 	return s
@@ -178,6 +183,9 @@ func (s *search) wake(now time.Time) time.Duration {
 	if at, ok := s.schedule.Next(); ok && s.asking < maxAsking {
 		wait = min(wait, at.Sub(now))
 	}
+	if !s.check.IsZero() {
+		wait = min(wait, s.check.Sub(now))
+	}
 	if !s.reported && s.looked {
 		wait = min(wait, s.first.Sub(now))
 	}
@@ -191,6 +199,12 @@ func (s *search) wake(now time.Time) time.Duration {
 func (s *search) round(err error) {
 	s.looked = true
 	now := time.Now()
+	if s.population.depart(s.began, now) {
+		s.changed(time.Time{})
+	}
+	if _, since := s.population.doubted(); !since.IsZero() {
+		s.doubt(since)
+	}
 	lost, missing, moved := s.population.round(s.began)
 	if n := len(lost); n > 0 { // one line, however many: most may be false ones
 		s.log.Info("cameras are lost: they have not answered several probes", "probes", maxMissed, "cameras", n,
@@ -208,7 +222,7 @@ func (s *search) round(err error) {
 		outcome = schedule.Changed
 	}
 	s.probes.Done(theProbe, now, outcome)
-	if len(missing) > 0 {
+	if len(missing) > 0 || s.fresh >= crowd {
 		s.probes.Now(theProbe, now)
 	}
 	trouble := ""
@@ -224,7 +238,7 @@ func (s *search) round(err error) {
 }
 
 // answered takes what a camera says.
-func (s *search) answered(r reply) {
+func (s *search) answered(r *reply) {
 	before := ""
 	k := s.population.cameras[r.uuid]
 	if k == nil {
@@ -282,6 +296,7 @@ func (s *search) maybeReport(now time.Time) error {
 		return nil
 	}
 	r := report(s.details, s.population)
+	r.Departed = s.population.departed(now)
 	r.Note = note(nonempty(s.trouble, r.Note, s.leftOut()))
 	if err := s.report(r); err != nil {
 		return err

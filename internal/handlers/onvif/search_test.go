@@ -32,6 +32,7 @@ type world struct {
 	probes  []time.Time
 	unicast []netip.Addr
 	trouble error
+	deaf    func(uuid string, probe int) bool // whether an answer is lost, if not nil
 }
 
 func newWorld(cameras ...string) *world {
@@ -54,6 +55,9 @@ func (w *world) Probe(_ context.Context, where wsdiscovery.Where) error {
 	w.probes = append(w.probes, time.Now())
 	w.unicast = append(w.unicast, where.Addresses...)
 	for uuid, from := range w.there {
+		if w.deaf != nil && w.deaf(uuid, len(w.probes)) {
+			continue
+		}
 		w.heard(w.message(wsdiscovery.ProbeMatches, uuid, from))
 	}
 	return w.trouble
@@ -106,6 +110,9 @@ func (w *world) run(t *testing.T, details string, test func(last func() string))
 				var ids []string
 				for _, d := range r.Devices {
 					ids = append(ids, d.ID)
+				}
+				for _, id := range r.Departed {
+					ids = append(ids, "-"+id)
 				}
 				text = strings.Join(ids, " ")
 				if r.Note != "" {

@@ -37,14 +37,16 @@ type Node struct {
 }
 
 // StartNode starts one with what [InstallNode] has installed, and ends it with
-// the test.
-func StartNode(t testing.TB, dir string) *Node {
+// the test. A command that starts programs elsewhere, such as "ip netns exec x",
+// may go before it.
+func StartNode(t testing.TB, dir string, by ...string) *Node {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "peer.js")
 	if err := os.WriteFile(script, peer, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("node", script, t.TempDir())
+	argv := append(by[:len(by):len(by)], "node", script, t.TempDir())
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(dir, "node_modules"))
 	n := &Node{t: t, errors: new(tail)}
 	cmd.Stderr = n.errors
