@@ -98,6 +98,19 @@ func TestAlone(t *testing.T) {
 	}
 }
 
+// What speaks of something else, and says another thing each time, is news once.
+func TestNotModbusIsNewsOnce(t *testing.T) {
+	u := ofUnits(7).units[0]
+	for i, want := range []bool{true, false, false} {
+		if news := u.take(answer{probed: true, err: fmt.Errorf("%w: it sends %q", adu.ErrNotModbus, fmt.Sprint(i))}); news != want {
+			t.Errorf("%d: news %v, problem %s", i, news, u.problem)
+		}
+	}
+	if !u.take(answer{probed: true, err: errSilent}) || u.problem != "no answer" {
+		t.Errorf("now it is silent: %s", u.problem)
+	}
+}
+
 func ofUnits(ids ...byte) server {
 	return newServer(details.Server{Host: "plc", Port: 502, Units: ids})
 }
