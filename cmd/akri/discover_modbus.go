@@ -70,7 +70,8 @@ not answer takes --timeout; with many of them --watch shows what comes first.`,
 	f.StringArrayVar(&details.Units, "unit", nil,
 		"unit `id` or range such as 1-20 to ask at each server; may be given several times (default 1)")
 	f.StringVar(&details.Identity, "identity", "",
-		"`what` a device is known by: address, or userApplicationName (default address)")
+		"`what` a device is known by: address, userApplicationName, or the number of a private object from 128 to 255 "+
+			"(default address)")
 	f.StringVar(&details.Timeout, "timeout", "", "for how `long` each answer is waited for, such as 500ms (default 3s)")
 	completeValues(cmd, "identity", "address", "userApplicationName")
 	cmd.MarkFlagsOneRequired("server", "details")

@@ -29,6 +29,7 @@ func TestDiscoverModbus(t *testing.T) {
 		{"many", "", "modbus --unit 1-5 --timeout 1s --server " + at, at + "/1",
 			"Note: 5 units of a server are asked one after the other, and one that does not answer takes 1s. --watch shows", ""},
 		{"by name", "", "modbus --identity userApplicationName --server " + at + " -o yaml", "id: pump-3", "", ""},
+		{"by a private object", "", "modbus --identity 128 --server " + at + " -o yaml", "id: S-1", "", ""},
 		{"yaml", "", "modbus --server " + at + " -o yaml", "MODBUS_PRODUCT_CODE: P-7", "", ""},
 		{"json", "", "modbus --unit 3 --server " + at + " -o json", `"MODBUS_FOUND_BY": "exception 2"`, "", ""},
 		{"details", "identity: 128\nservers: ['" + at + "']", "modbus --details - -o yaml", "id: S-1", "", ""},

@@ -35,12 +35,16 @@ func TestLostNodes(t *testing.T) {
 	c.nodes(t, "witness")
 	// A node that was deleted while no controller ran.
 	down := c.space(t, "down")
-	ghost := down.instance(down.configuration("cam", "{}"), "cam-000000", 1, false, "ghost")
+	cam := down.configuration("cam", "{}")
+	ghost := down.instance(cam, "cam-000000", 1, false, "ghost")
+	// One that its last agent left, and had not deleted when it ended.
+	abandoned := down.instance(cam, "cam-000001", 1, true)
 	c.start(t, func(o *controller.Options) {
 		o.NodeGrace = node.Grace{Node: nodeGrace, Last: lastGrace}
 		o.ResourceRetention = resourceRetention
 	})
 	down.gone(ghost)
+	down.gone(abandoned)
 	t.Run("all", func(t *testing.T) {
 		for _, tt := range []struct {
 			name string

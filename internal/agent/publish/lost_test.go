@@ -5,13 +5,17 @@ package publish
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/agent/ledger"
 	"github.com/akri-go/akri/internal/controller/node"
+	"github.com/akri-go/akri/internal/devcluster/kubetest/chartuser"
+	"github.com/akri-go/akri/internal/jsonpatch"
 )
 
 // lose does to an Instance what the controller does when a node is lost.
@@ -25,7 +29,8 @@ func (s *fixture) lose(name types.NamespacedName, lost string) {
 		state := node.State{
 			Node: node.Node{Name: lost, Gone: true},
 			Instance: node.Instance{
-				UID: o.UID, ResourceVersion: o.ResourceVersion, Nodes: o.Spec.Nodes, Usage: o.Spec.DeviceUsage,
+				UID: o.UID, ResourceVersion: o.ResourceVersion, Shared: o.Spec.Shared,
+				Nodes: o.Spec.Nodes, Usage: o.Spec.DeviceUsage,
 			},
 		}
 		plan := node.Plan(state)
@@ -242,4 +247,43 @@ func TestLeftoverInStatus(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// The Instance of a shared device is the record of what containers of other nodes
+// have, also when no other node sees the device: no agent can delete it.
+func TestRecordOfOthersSlots(t *testing.T) {
+	s := newFixture(t)
+	d := s.device("node-x", "camera", true, nil)
+	name := d.Instance
+	slot := v0.SlotID(name.Name, 0)
+	s.makeAs("node-x", d, func(*Object) {})
+	b := startNode(t, "node-b")
+	b.Record(name, map[string]v0.Usage{slot: b.usageOf()})
+	s.becomes(name, map[string]string{slot: "node-b"}, "node-x")
+	cs, err := kubernetes.NewForConfig(chartuser.Agent(server.Config, "node-x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := func(what string) {
+		t.Helper()
+		err := cs.Discovery().RESTClient().Delete().AbsPath(s.path("instances") + "/" + name.Name).Do(t.Context()).Error()
+		if err == nil || !strings.Contains(err.Error(), "only when no other node holds a slot") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	try("the only node")
+	ops, err := jsonpatch.Encode(removeNode(0, "node-x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.admin.Patch(types.JSONPatchType).AbsPath(s.path("instances") + "/" + name.Name).Body(ops).Do(t.Context()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	s.becomes(name, map[string]string{slot: "node-b"})
+	try("without nodes")
+	b.Record(name, map[string]v0.Usage{slot: {Node: "node-b", Door: v0.DoorConfiguration, VirtualDevice: "pumps-0"}})
+	s.becomes(name, map[string]string{slot: "C:pumps-0:node-b"})
+	try("through the other door")
+	b.Record(name, nil)
+	s.eventuallyGone(name)
 }

@@ -107,9 +107,17 @@ func (p *planner) isHeld() bool {
 			return true
 		}
 	}
+	return p.heldByOthers() || p.want.Claims == nil && p.holdsAny(func(node string) bool { return node == p.node })
+}
+
+// heldByOthers tells whether another node holds a slot.
+func (p *planner) heldByOthers() bool {
+	return p.holdsAny(func(node string) bool { return node != p.node })
+}
+
+func (p *planner) holdsAny(is func(node string) bool) bool {
 	for _, value := range p.have.Spec.DeviceUsage {
-		u, err := v0.ParseUsage(value)
-		if err == nil && !u.Free() && (u.Node != p.node || p.want.Claims == nil) {
+		if u, err := v0.ParseUsage(value); err == nil && !u.Free() && is(u.Node) {
 			return true
 		}
 	}

@@ -58,7 +58,8 @@ func isOf(node string, d inventory.Device, o *v0.Instance) bool {
 }
 
 // replaceStale leaves an Instance of an earlier Configuration of that name. The
-// last node or the garbage collector deletes it, whichever is first.
+// last node or the garbage collector deletes it, whichever is first; if containers
+// of other nodes have slots, only the latter may.
 func (p *planner) replaceStale() bool {
 	o, d := p.have, p.want.Device
 	owner := metav1.GetControllerOf(o)
@@ -67,7 +68,7 @@ func (p *planner) replaceStale() bool {
 	}
 	at := slices.Index(o.Spec.Nodes, p.node)
 	switch {
-	case len(o.Spec.Nodes) == 0 || len(o.Spec.Nodes) == 1 && at == 0:
+	case (len(o.Spec.Nodes) == 0 || len(o.Spec.Nodes) == 1 && at == 0) && !(o.Spec.Shared && p.heldByOthers()):
 		p.write(Write{Verb: Delete, UID: o.UID, ResourceVersion: o.ResourceVersion, Owner: d.Owner})
 	case at >= 0:
 		p.write(Write{Verb: Patch, UID: o.UID, Owner: d.Owner, Ops: removeNode(at, p.node)})

@@ -406,6 +406,9 @@ func TestPlanShared(t *testing.T) {
 		{name: "Configuration made again: waits for the others", want: renewed, have: published("b", d, "a")},
 		{name: "Configuration made again: the last deletes the old Instance", want: renewed, have: published("b", d, "b"),
 			writes: []string{"delete if-owner uid-1 rv=7"}},
+		{name: "Configuration made again: the last leaves the slots of others to the garbage collector", want: renewed,
+			have:   with(published("b", d, "b"), func(o *v0.Instance) { o.Spec.DeviceUsage = map[string]string{d.Instance.Name + "-0": "c"} }),
+			writes: []string{"patch if-owner uid-1 " + uidTest + " [test /spec/nodes/0 b] [remove /spec/nodes/0 ]"}},
 		{name: "leaves", want: gone, have: led, writes: []string{"apply uid-1"}},
 		{
 			name: "leaves, while others depend on what it owns", want: hard, have: leads,

@@ -14,8 +14,9 @@
 // one write. Nobody needs the place of an Instance's last node, and what runs
 // there may still work behind a broken link. So if that node is only away, it
 // stays for a second, longer period; then the Instance is deleted. The Instance of
-// a shared device stays without nodes while another node holds a slot. Moving
-// brokers to other nodes is the job of package broker.
+// a shared device stays without nodes while another node holds a slot. Whoever
+// frees the last one deletes it; if that agent ended before it did, the Instance
+// names nobody, and is deleted here. Moving brokers to other nodes is the job of package broker.
 //
 // # Agents
 //

@@ -119,6 +119,21 @@ func Plan(s State) Result {
 	return out
 }
 
+// Abandoned reports whether an Instance of a shared device names no node: none sees
+// the device, and none holds a slot. Whoever left it last deletes it, but its agent
+// may have ended before it did.
+func Abandoned(i Instance) bool {
+	if !i.Shared || len(i.Nodes)+len(i.StatusNodes) > 0 {
+		return false
+	}
+	for _, value := range i.Usage {
+		if u, err := v0.ParseUsage(value); err == nil && !u.Free() {
+			return false
+		}
+	}
+	return true
+}
+
 // seenByOthers reports whether a node that is not lost also sees the device.
 func (s State) seenByOthers() bool {
 	return slices.ContainsFunc(s.Instance.Nodes, func(n string) bool { return n != s.Node.Name && !s.Lost[n] })

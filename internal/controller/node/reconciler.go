@@ -30,8 +30,12 @@ const (
 	maxWitnesses = 5
 )
 
-// Reconciler removes lost nodes from Instances, as [Plan] decides. Requests
-// name nodes.
+// nobody is the name in the request to look for Instances that are [Abandoned]; no
+// Node has it.
+const nobody = ""
+
+// Reconciler removes lost nodes from Instances, as [Plan] decides, and deletes
+// those that are [Abandoned]. Requests name nodes, or [nobody].
 type Reconciler struct {
 	// Client reads from the cache of package view and writes to the API.
 	Client client.Client
@@ -51,6 +55,9 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // Reconcile reconciles one node.
 func (r *Reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	name := req.Name
+	if name == nobody {
+		return reconcile.Result{}, r.abandoned(ctx)
+	}
 	cached := &corev1.Node{}
 	err := r.Client.Get(ctx, req.NamespacedName, cached, client.UnsafeDisableDeepCopy)
 	switch {
@@ -187,17 +194,47 @@ func (r *Reconciler) node(ctx context.Context, name string) (*corev1.Node, error
 }
 
 func (r *Reconciler) state(inst *v0.Instance, n Node) State {
-	s := State{
-		Node: n, Grace: r.Grace, Lost: r.health.lost(inst.Spec.Nodes, r.Grace),
-		Instance: Instance{
-			UID: inst.UID, ResourceVersion: inst.ResourceVersion, Shared: inst.Spec.Shared,
-			Nodes: inst.Spec.Nodes, Usage: inst.Spec.DeviceUsage,
-		},
+	return State{
+		Node: n, Grace: r.Grace, Lost: r.health.lost(inst.Spec.Nodes, r.Grace), Instance: of(inst),
+	}
+}
+
+// of returns what a plan needs to know of an Instance.
+func of(inst *v0.Instance) Instance {
+	i := Instance{
+		UID: inst.UID, ResourceVersion: inst.ResourceVersion, Shared: inst.Spec.Shared,
+		Nodes: inst.Spec.Nodes, Usage: inst.Spec.DeviceUsage,
 	}
 	for _, e := range inst.Status.Nodes {
-		s.Instance.StatusNodes = append(s.Instance.StatusNodes, e.Name)
+		i.StatusNodes = append(i.StatusNodes, e.Name)
 	}
-	return s
+	return i
+}
+
+// abandoned deletes the Instances that name no node. What the cache shows is
+// enough: the deletion is of that version of the Instance.
+func (r *Reconciler) abandoned(ctx context.Context) error {
+	list := &v0.InstanceList{}
+	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list Instances: %w", err)
+	}
+	var errs []error
+	for i := range list.Items {
+		inst := &list.Items[i]
+		if inst.DeletionTimestamp != nil || !Abandoned(of(inst)) {
+			continue
+		}
+		key := client.ObjectKeyFromObject(inst)
+		err := r.Client.Delete(ctx, inst, client.Preconditions{UID: &inst.UID, ResourceVersion: &inst.ResourceVersion})
+		switch {
+		case apierrors.IsNotFound(err), apierrors.IsConflict(err): // what has changed comes as another request
+		case err != nil:
+			errs = append(errs, fmt.Errorf("delete Instance %s, which names no node: %w", key, err))
+		default:
+			r.Log.Info("Instance deleted: no node sees its device or holds a slot", "instance", key)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // instance reconciles one Instance, and returns when to look again; 0 is never.

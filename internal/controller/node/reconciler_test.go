@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
 )
 
@@ -336,4 +338,49 @@ func TestNever(t *testing.T) {
 	w.want("both", nil, "a", "b")
 	w.pass("c", time.Second)
 	w.want("third", nil, "b")
+}
+
+// The Instance of a shared device that names nobody is deleted: an agent left it
+// last, or freed its last slot, and ended before it had deleted it.
+func TestAbandoned(t *testing.T) {
+	shared := func(name string, usage map[string]string, nodes ...string) *v0.Instance {
+		i := instance(name, usage, nodes...)
+		i.Spec.Shared = true
+		return i
+	}
+	told := shared("told", nil)
+	told.Status.Nodes = []v0.InstanceNode{{Name: "a"}}
+	for want, i := range map[bool][]*v0.Instance{
+		true: {shared("nobody", nil), shared("free", map[string]string{"free-0": ""}), shared("unread", map[string]string{"unread-0": "a:b"})},
+		false: {shared("seen", nil, "a"), shared("held", map[string]string{"held-0": "a"}),
+			shared("virtual", map[string]string{"virtual-0": "C:x-0:a"}), told, instance("local", nil)},
+	} {
+		for _, i := range i {
+			w := newWorld(t, kubeNode("a", "1", true), i)
+			asked := slices.Contains(nodesOfInstance(i), loop.Request("", nobody))
+			w.pass(nobody, time.Minute)
+			err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(i), &v0.Instance{})
+			if deleted := apierrors.IsNotFound(err); deleted != want || asked != want {
+				t.Errorf("%s: deleted %v, asked for %v, want %v", i.Name, deleted, asked, want)
+			}
+		}
+	}
+}
+
+// A node that joins while the cache is behind keeps the Instance.
+func TestAbandonedNoMore(t *testing.T) {
+	i := instance("back", nil)
+	i.Spec.Shared = true
+	w := newWorld(t, kubeNode("a", "1", true), i)
+	w.freeze()
+	live := &v0.Instance{}
+	if err := w.Client.Get(t.Context(), client.ObjectKeyFromObject(i), live); err != nil {
+		t.Fatal(err)
+	}
+	live.Spec.Nodes = []string{"a"}
+	if err := w.Update(t.Context(), live); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(nobody, time.Minute)
+	w.want("back", nil, "a")
 }

@@ -47,11 +47,14 @@ func readinessOf(o client.Object) readiness {
 	return readiness{ok && view.NodeReady(n), o.GetUID()}
 }
 
-// nodesOfInstance returns the nodes that an Instance names.
+// nodesOfInstance returns the nodes that an Instance names, or nobody.
 func nodesOfInstance(o client.Object) []reconcile.Request {
 	inst, ok := o.(*v0.Instance)
 	if !ok {
 		return nil
+	}
+	if Abandoned(of(inst)) {
+		return []reconcile.Request{loop.Request("", nobody)}
 	}
 	var out []reconcile.Request
 	for _, n := range view.NodesOf(inst) {

@@ -24,6 +24,7 @@ const (
 	maxItemBytes    = 4096      // bytes
 
 	maxHostBytes = 253 // RFC 1035, section 2.3.4, as text
+	maxZoneBytes = 15  // IFNAMSIZ of Linux, without the end
 
 	minInterval = time.Second
 	maxInterval = 24 * time.Hour
@@ -148,7 +149,11 @@ func (f Filter) Nothing() bool { return f.given && !f.Exclude && len(f.Items) ==
 // Host returns a host, a name or an address, as it is compared and looked up.
 func Host(text string) (string, error) {
 	if ip, err := netip.ParseAddr(text); err == nil {
-		return ip.Unmap().String(), nil
+		// net/netip takes anything for a zone, which is an interface's name.
+		if len(ip.Zone()) > maxZoneBytes {
+			return "", fmt.Errorf("its zone has more than %d bytes", maxZoneBytes)
+		}
+		return ip.Unmap().String(), plain(ip.Zone())
 	}
 	switch {
 	case text == "":
@@ -156,12 +161,18 @@ func Host(text string) (string, error) {
 	case len(text) > maxHostBytes:
 		return "", fmt.Errorf("it has more than %d bytes", maxHostBytes)
 	}
+	return strings.ToLower(text), plain(text)
+}
+
+// plain returns an error if a text has what neither names of hosts nor those of
+// interfaces have.
+func plain(text string) error {
 	for _, c := range text {
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
 		default:
-			return "", fmt.Errorf("it has %q", c)
+			return fmt.Errorf("it has %q", c)
 		}
 	}
-	return strings.ToLower(text), nil
+	return nil
 }

@@ -96,7 +96,8 @@ func TestHost(t *testing.T) {
 			t.Errorf("%s: %q, %v", text, got, err)
 		}
 	}
-	for text, want := range map[string]string{"": "it is empty", "a b": "it has ' '", "ä": "it has 'ä'", strings.Repeat("a", 254): "more than 253 bytes"} {
+	for text, want := range map[string]string{"": "it is empty", "a b": "it has ' '", "ä": "it has 'ä'",
+		"fe80::1%eth0:502": "it has ':'", "fe80::1%" + strings.Repeat("a", 16): "its zone has more than 15 bytes", strings.Repeat("a", 254): "more than 253 bytes"} {
 		if got, err := Host(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.20s: %q, %v, want %s", text, got, err, want)
 		}

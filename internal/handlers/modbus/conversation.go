@@ -17,6 +17,7 @@ type conversation struct {
 	timeout, gap time.Duration
 	transaction  uint16
 	last         time.Time // when the last request ended
+	answered     bool      // a request
 	broken       bool      // nothing more can be asked
 }
 
@@ -50,6 +51,7 @@ func (c *conversation) ask(ctx context.Context, unit byte, pdu []byte) ([]byte, 
 		case h.Unit != unit && len(answer) > 0 && answer[0]&0x80 == 0:
 			return nil, fmt.Errorf("unit %d was asked, and the answer is unit %d's", unit, h.Unit)
 		}
+		c.answered = true
 		return answer, nil
 	}
 	c.broken = true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/handlertest"
+	"github.com/akri-go/akri/internal/handlers/modbus/details"
 	"github.com/akri-go/akri/internal/handlers/modbus/modbustest"
 )
 
@@ -196,4 +198,28 @@ func TestSilentUnits(t *testing.T) {
 	if n := s.Asked(1, 43); n < 5 {
 		t.Errorf("the first was asked %d times until the others were", n)
 	}
+}
+
+// A server that hangs up after each answer has all its units found, also those that
+// a look has no connections left for, and those that identify themselves in several
+// answers.
+func TestHangsUpAfterEach(t *testing.T) {
+	all, want := units{}, []string{}
+	s := modbustest.Start(t, nil)
+	s.Once()
+	for id := byte(1); id <= 20; id++ {
+		all[id] = plain
+		want = append(want, fmt.Sprintf("%s/%d", s.Address(), id))
+	}
+	long := pump("a")
+	long.Page = 1
+	all[7] = long
+	s.Set(modbustest.Silence, all)
+	slices.Sort(want)
+	reports := handlertest.Ask(t, handler(Options{}), "servers: ['"+s.Address()+"']\nunits: [1-20]"+fast)
+	handlertest.Until(t, reports, "all are there", func(r discovery.Report) bool {
+		return handlertest.IDs(r) == strings.Join(want, " ") && slices.ContainsFunc(r.Devices, func(d discovery.Device) bool {
+			return d.Properties[details.PropertyApplication] == "a"
+		})
+	})
 }

@@ -62,17 +62,17 @@ func (a *asker) look(ctx context.Context, request string, s server, d details.De
 	v := &visit{asker: a, server: s, details: d}
 	defer v.leave()
 	result := looked{answers: map[int]answer{}}
-	var search time.Time // since when units are asked that are not there
+	var searched time.Duration // for units that are not there
 	for _, i := range s.order() {
 		u := s.units[i]
-		if !u.there {
-			if search.IsZero() {
-				search = time.Now()
-			} else if time.Since(search) >= a.search {
-				break
-			}
+		if !u.there && searched >= a.search {
+			continue
 		}
+		began := time.Now()
 		answer, err := v.ask(ctx, u)
+		if !u.there {
+			searched += time.Since(began)
+		}
 		if err != nil {
 			result.err = err
 			break
@@ -130,15 +130,23 @@ func (v *visit) leave() {
 
 // request sends a PDU to a unit, and returns the answer's. lost says that the
 // server cannot be reached any more.
+//
+// A server may hang up after each answer. So if it does on a connection on which it
+// has answered, it is asked once more, on another.
 func (v *visit) request(ctx context.Context, unit byte, pdu []byte) (answer []byte, err, lost error) {
-	if err := v.connect(ctx); err != nil {
-		return nil, nil, err
+	for {
+		if err := v.connect(ctx); err != nil {
+			return nil, nil, err
+		}
+		answer, err = v.talk.ask(ctx, unit, pdu)
+		again := v.talk.answered && errors.Is(err, errHungUp)
+		if v.talk.broken {
+			v.leave()
+		}
+		if !again || ctx.Err() != nil {
+			return answer, err, nil
+		}
 	}
-	answer, err = v.talk.ask(ctx, unit, pdu)
-	if v.talk.broken {
-		v.leave()
-	}
-	return answer, err, nil
 }
 
 // ask finds out whether a unit is there, and what it says of itself. An error says

@@ -57,9 +57,9 @@ func Plan(d details.Details, servers []server) discovery.Report {
 // may be where the device was before.
 func choose(d details.Details, servers []server) (devices map[string]found, notes []string) {
 	devices = map[string]found{}
+	notes = serverNotes(servers)
 	for i := range servers {
 		s := &servers[i]
-		notes = append(notes, s.notes()...)
 		for j := range s.units {
 			u := &s.units[j]
 			if !u.there || !wants(d, u.says()) {
@@ -142,6 +142,38 @@ func properties(s *server, u *unit, by details.Identity) map[string]string {
 	return all
 }
 
+// serverNotes says what is wrong with servers; what is the same of several is said
+// once, with the first of them.
+func serverNotes(servers []server) (notes []string) {
+	const most = 3
+	places := map[string][]string{}
+	for i := range servers {
+		for _, problem := range servers[i].notes() {
+			if places[problem] == nil {
+				notes = append(notes, problem)
+			}
+			places[problem] = append(places[problem], servers[i].Address())
+		}
+	}
+	for i, problem := range notes {
+		at := places[problem]
+		if more := len(at) - most; more > 1 {
+			at = append(at[:most:most], fmt.Sprintf("%d others", more))
+		}
+		notes[i] = enumerate(at) + ": " + problem
+	}
+	return notes
+}
+
+// enumerate writes a list of at least one as people do: a, b and c.
+func enumerate(all []string) string {
+	last := len(all) - 1
+	if last == 0 {
+		return all[0]
+	}
+	return strings.Join(all[:last], ", ") + " and " + all[last]
+}
+
 // notes says what is wrong with a server, in a few sentences. In a network nobody
 // need be there.
 func (s *server) notes() []string {
@@ -149,9 +181,9 @@ func (s *server) notes() []string {
 	case s.Network != "" && !s.reached:
 		return nil
 	case !s.looked:
-		return []string{s.Address() + ": not all is known yet"}
+		return []string{"not all is known yet"}
 	case s.problem != "":
-		return []string{s.Address() + ": " + s.problem}
+		return []string{s.problem}
 	}
 	var problems []string // in the order of the units
 	ids := map[string][]byte{}
@@ -169,7 +201,7 @@ func (s *server) notes() []string {
 		ids[problem] = append(ids[problem], u.id)
 	}
 	for i, problem := range problems {
-		problems[i] = fmt.Sprintf("%s: %s: %s", s.Address(), ranges(ids[problem]), problem)
+		problems[i] = fmt.Sprintf("%s: %s", ranges(ids[problem]), problem)
 	}
 	return problems
 }
@@ -200,10 +232,7 @@ func ranges(ids []byte) string {
 	if len(parts) > most {
 		parts = append(parts[:most-1], "others")
 	}
-	if last := len(parts) - 1; last > 0 {
-		return word + strings.Join(parts[:last], ", ") + " and " + parts[last]
-	}
-	return word + parts[0]
+	return word + enumerate(parts)
 }
 
 // networkNotes says of which networks no address answers.

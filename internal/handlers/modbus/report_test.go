@@ -47,6 +47,10 @@ func TestPlan(t *testing.T) {
 	other := answer{there: true, identification: &adu.Identification{Conformity: 1, Objects: [7]string{"W", "D", "1", "", "", "", "pump-4"}}}
 	register, exception, silent := answer{there: true}, answer{there: true, exception: 2}, answer{err: errSilent}
 	noPath := answer{err: adu.Exception(10)}
+	notModbus := map[string]answer{}
+	for i := 1; i < 15; i++ {
+		notModbus[fmt.Sprintf("10.0.0.%d/1", i)] = answer{err: adu.ErrNotModbus}
+	}
 	for _, tt := range []struct {
 		name, details string
 		answers       map[string]answer
@@ -68,6 +72,9 @@ func TestPlan(t *testing.T) {
 		{"units", "servers: [a]\nunits: [1-9]", map[string]answer{"a/1": silent, "a/2": silent, "a/3": noPath, "a/5": silent, "a/6": full},
 			"a:502/6", "a:502: units 1-2 and 5: no answer; a:502: unit 3: exception 10 (gateway path unavailable); a:502: units 4 and 7-9: not asked yet"},
 		{"a network", "servers: [10.0.0.0/29]", map[string]answer{"10.0.0.2/1": full, "10.0.0.3/1": silent}, "10.0.0.2:502/1", "10.0.0.3:502: unit 1: no answer"},
+		{"the same of all", "servers: [10.0.0.0/28, a, b]", notModbus, "",
+			`10.0.0.1:502, 10.0.0.2:502, 10.0.0.3:502 and 11 others: unit 1: it does not speak Modbus TCP: does a Modbus TCP server run there, on this port?; a:502 and b:502: away`},
+		{"the same of four", "servers: [a, b, c, d]", nil, "", "a:502, b:502, c:502 and d:502: away"},
 		{"a network of nobody", "servers: [10.0.0.0/29, a]", map[string]answer{"a/1": full}, "a:502/1", "10.0.0.0/29: none of its 6 addresses takes a connection"},
 	} {
 		d := mustDetails(t, tt.details)
@@ -149,7 +156,7 @@ func TestPlanLimits(t *testing.T) {
 	}
 	d = mustDetails(t, "servers: [10.0.0.0/24]")
 	for _, s := range d.Servers {
-		answers[s.Host+"/1"] = answer{err: errSilent}
+		answers[s.Host+"/1"] = answer{err: fmt.Errorf("it is not %s", s.Host)}
 	}
 	if r := Plan(d, surveyed(d, answers)); len(r.Note) > maxNoteBytes || len(r.Note) < 400 {
 		t.Errorf("%d bytes: %s", len(r.Note), r.Note)

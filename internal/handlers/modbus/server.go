@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"syscall"
 
 	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/modbus/adu"
@@ -20,6 +21,10 @@ type server struct {
 	looked  bool
 	reached bool   // at the last look
 	problem string // why it was not
+	// pressing says that units were never asked, and that the last look has asked
+	// some that were not before; starved that it had no time, or no connection, for
+	// any unit that is not there.
+	pressing, starved bool
 }
 
 func newServer(s details.Server) server {
@@ -32,7 +37,8 @@ func newServer(s details.Server) server {
 
 // order returns the units, by their indices, in the order in which they are asked:
 // those that are there, then those that were never asked, then the others; of each
-// kind who was not asked for longest. A look may end before the last.
+// kind who was not asked for longest. A look may end before the last: if it ended
+// before the first that is not there, those that are there come last in the next.
 func (s *server) order() []int {
 	all := make([]int, len(s.units))
 	for i := range all {
@@ -40,6 +46,8 @@ func (s *server) order() []int {
 	}
 	class := func(u unit) int {
 		switch {
+		case u.there && s.starved:
+			return 3
 		case u.there:
 			return 0
 		case u.asked.IsZero():
@@ -66,12 +74,15 @@ func (s *server) take(l looked) (outcome schedule.Outcome, news bool) {
 	s.looked, s.problem, s.reached = true, "", l.err == nil || len(l.answers) > 0
 	outcome = schedule.Failed
 	changed := false
+	unasked := s.unasked()
+	s.starved = s.skipped(l)
 	for i, a := range l.answers {
 		changed = s.units[i].take(a) || changed
 		if a.there {
 			outcome = schedule.Same
 		}
 	}
+	s.pressing = s.reached && 0 < s.unasked() && s.unasked() < unasked
 	if l.err != nil {
 		s.problem = problemOf(l.err)
 	}
@@ -87,13 +98,31 @@ func (s *server) take(l looked) (outcome schedule.Outcome, news bool) {
 	return outcome, first || changed || s.problem != problem
 }
 
-// unasked tells whether units of a server that can be reached were never asked.
-func (s *server) unasked() bool {
-	return s.reached && slices.ContainsFunc(s.units, func(u unit) bool { return u.asked.IsZero() })
+// unasked returns how many units were never asked.
+func (s *server) unasked() (n int) {
+	for i := range s.units {
+		if s.units[i].asked.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// skipped tells whether a look has asked units that are there, and of those that
+// are not none.
+func (s *server) skipped(l looked) bool {
+	absent := false
+	for i := range s.units {
+		if _, asked := l.answers[i]; !s.units[i].there && asked {
+			return false
+		}
+		absent = absent || !s.units[i].there
+	}
+	return absent && len(l.answers) > 0
 }
 
 // settled tells whether all is known of a server that one can know at once.
-func (s *server) settled() bool { return s.looked && !s.unasked() }
+func (s *server) settled() bool { return s.looked && !s.pressing }
 
 var (
 	// errSilent is of a unit that does not answer in time.
@@ -107,6 +136,9 @@ var (
 func problemOf(err error) string {
 	if text := address.Explain(err, "a Modbus TCP server"); text != "" {
 		return text
+	}
+	if errors.Is(err, syscall.ECONNRESET) { // by what takes a connection and ends it at once
+		err = errHungUp
 	}
 	if errors.Is(err, adu.ErrNotModbus) {
 		return shorten.Text(err.Error(), 80) + ": does a Modbus TCP server run there, on this port?"

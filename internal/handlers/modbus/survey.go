@@ -54,7 +54,7 @@ func (s *survey) take(e ended, now time.Time) {
 	was := v.problem
 	outcome, news := v.take(e.looked)
 	s.plan.Done(e.server, now, outcome)
-	if v.unasked() {
+	if v.pressing {
 		s.plan.Now(e.server, now)
 	}
 	s.news = s.news || news

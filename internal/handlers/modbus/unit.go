@@ -1,7 +1,9 @@
 package modbus
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/akri-go/akri/internal/handlers/modbus/adu"
@@ -78,8 +80,10 @@ func (u *unit) take(a answer) bool {
 	u.asked = a.at
 	if !a.there {
 		problem := problemOf(a.err)
-		if !a.probed && u.problem != "" {
-			problem = u.problem // else it would change with what it is asked
+		// It would change with what the unit is asked, or with what else it sends.
+		still := errors.Is(a.err, adu.ErrNotModbus) && strings.HasPrefix(u.problem, adu.ErrNotModbus.Error())
+		if u.problem != "" && (!a.probed || still) {
+			problem = u.problem
 		}
 		return u.miss(problem)
 	}

@@ -3,8 +3,11 @@ package modbus
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -95,6 +98,19 @@ func TestAlone(t *testing.T) {
 	}
 }
 
+// What speaks of something else, and says another thing each time, is news once.
+func TestNotModbusIsNewsOnce(t *testing.T) {
+	u := ofUnits(7).units[0]
+	for i, want := range []bool{true, false, false} {
+		if news := u.take(answer{probed: true, err: fmt.Errorf("%w: it sends %q", adu.ErrNotModbus, fmt.Sprint(i))}); news != want {
+			t.Errorf("%d: news %v, problem %s", i, news, u.problem)
+		}
+	}
+	if !u.take(answer{probed: true, err: errSilent}) || u.problem != "no answer" {
+		t.Errorf("now it is silent: %s", u.problem)
+	}
+}
+
 func ofUnits(ids ...byte) server {
 	return newServer(details.Server{Host: "plc", Port: 502, Units: ids})
 }
@@ -108,6 +124,36 @@ func TestOrder(t *testing.T) {
 	s.units[4].asked, s.units[4].there = at(8), true
 	if got := fmt.Sprint(s.order()); got != "[4 3 2 5 1 0]" {
 		t.Errorf("%s", got)
+	}
+	s.starved = true
+	if got := fmt.Sprint(s.order()); got != "[2 5 1 0 4 3]" {
+		t.Errorf("after a look without those that are not there: %s", got)
+	}
+}
+
+// A look may end before the units that are not there. Then it is not the next at
+// once, and they come first in it.
+func TestStarved(t *testing.T) {
+	s := ofUnits(1, 2, 3)
+	known, silent := identified("a"), answer{err: errSilent, probed: true}
+	known.at, silent.at = time.Unix(1, 0), time.Unix(1, 0)
+	for i, st := range []struct {
+		l                 looked
+		pressing, starved bool
+	}{
+		{looked{answers: map[int]answer{0: known}, err: errHungUp}, true, false},
+		{looked{answers: map[int]answer{0: known}, err: errHungUp}, false, true},
+		{looked{answers: map[int]answer{0: known}, err: errHungUp}, false, true},
+		{looked{answers: map[int]answer{1: silent}, err: errHungUp}, true, false},
+		{looked{answers: map[int]answer{0: known}, err: errHungUp}, false, true},
+		{looked{err: errHungUp}, false, false},
+		{looked{answers: map[int]answer{2: known, 1: silent}}, false, false},
+		{looked{answers: map[int]answer{0: known, 2: known}}, false, true},
+	} {
+		s.take(st.l)
+		if s.pressing != st.pressing || s.starved != st.starved {
+			t.Errorf("step %d: pressing %v, starved %v", i, s.pressing, s.starved)
+		}
 	}
 }
 
@@ -158,6 +204,7 @@ func TestProblemOf(t *testing.T) {
 		want string
 	}{
 		{errSilent, "no answer"}, {errHungUp, "has it as many clients as it takes"},
+		{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNRESET)}, "has it as many clients as it takes"},
 		{fmt.Errorf("%w: it sends %q", adu.ErrNotModbus, "HTTP/1."), `it does not speak Modbus TCP: it sends "HTTP/1.": does a Modbus TCP server run there`},
 		{adu.Exception(11), "exception 11 (gateway target device failed to respond)"},
 		{errors.New(strings.Repeat("x", 1000)), strings.Repeat("x", 100)},

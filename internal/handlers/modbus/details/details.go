@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/akri-go/akri/internal/handlers/fields"
@@ -242,11 +243,16 @@ func (p *Probe) parse(j json.RawMessage) error {
 
 func parseIdentity(j json.RawMessage) (Identity, error) {
 	var text string
-	var n int
+	isText := json.Unmarshal(j, &text) == nil
+	number := string(j)
+	if isText { // as from a command line
+		number = text
+	}
+	n, err := strconv.Atoi(number)
 	switch {
-	case json.Unmarshal(j, &n) == nil && n >= FirstPrivate && n <= 255:
+	case err == nil && n >= FirstPrivate && n <= 255:
 		return Identity(n), nil
-	case json.Unmarshal(j, &text) != nil:
+	case !isText:
 	case text == "address", text == "":
 		return ByAddress, nil
 	case text == "userApplicationName":

@@ -81,6 +81,10 @@ func parseEntry(j json.RawMessage, units []byte) ([]Server, error) {
 	if json.Unmarshal(j, &text) == nil && string(j) != "null" {
 		return parseAddress(text, units)
 	}
+	if _, err := fields.Mapping(j); err != nil {
+		return nil, errors.New("neither a text such as 10.0.0.5, plc.example:502 or 10.0.1.0/28, " +
+			"nor a mapping with address and units")
+	}
 	given, err := fields.Only(j, "address", "units")
 	if err != nil {
 		return nil, err

@@ -41,6 +41,7 @@ type Server struct {
 	units   map[byte]Unit
 	missing int
 	hijack  func(net.Conn)
+	once    bool
 	conns   map[net.Conn]bool
 	total   int
 	asked   map[[2]byte]int
@@ -84,6 +85,13 @@ func (s *Server) Hijack(f func(net.Conn)) {
 	s.hijack = f
 }
 
+// Once makes it hang up after each answer.
+func (s *Server) Once() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.once = true
+}
+
 // Connections returns how many connections there were.
 func (s *Server) Connections() int {
 	s.mu.Lock()
@@ -118,13 +126,13 @@ func (s *Server) serve() {
 		s.mu.Lock()
 		s.conns[c] = true
 		s.total++
-		hijack := s.hijack
+		hijack, once := s.hijack, s.once
 		s.mu.Unlock()
 		s.handling.Go(func() {
 			if hijack != nil {
 				hijack(c)
 			} else {
-				s.talk(c)
+				s.talk(c, once)
 			}
 			c.Close()
 			s.mu.Lock()
@@ -134,7 +142,7 @@ func (s *Server) serve() {
 	}
 }
 
-func (s *Server) talk(c net.Conn) {
+func (s *Server) talk(c net.Conn, once bool) {
 	for {
 		b := make([]byte, 300)
 		if _, err := io.ReadFull(c, b[:7]); err != nil {
@@ -155,7 +163,7 @@ func (s *Server) talk(c net.Conn) {
 			continue
 		}
 		binary.BigEndian.PutUint16(b[4:], uint16(1+len(answer)))
-		if _, err := c.Write(append(b[:7:7], answer...)); err != nil {
+		if _, err := c.Write(append(b[:7:7], answer...)); err != nil || once {
 			return
 		}
 	}
