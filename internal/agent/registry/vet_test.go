@@ -199,7 +199,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func decoded(r rules, raw []byte) (good []discovery.Device, refused, err error) {
+func decoded(r contract.Rules, raw []byte) (good []discovery.Device, refused, err error) {
 	l, err := decode(r, raw)
 	return l.devices, l.refused, err
 }
