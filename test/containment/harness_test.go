@@ -60,6 +60,7 @@ type request struct {
 //	cam-000004  shared, of node-b, as upstream's agents made it
 //	cam-000005  shared, led by node-b, joined by node-a
 //	cam-000006  local, of node-a
+//	cam-000007  shared, of no node; node-b holds a slot
 type fixture struct {
 	server *kubetest.Server
 	admin  rest.Interface
@@ -116,6 +117,7 @@ func newFixture(t *testing.T) *fixture {
 	instance("cam-000004", ``, `,"finalizers":["node-a","node-b"]`, `"shared":true,"nodes":["node-b"]`)
 	instance("cam-000005", shared, id, `"shared":true,"nodes":["node-b","node-a"],"deviceUsage":{"cam-000005-0":"node-b"}`)
 	instance("cam-000006", `"akri.sh/configuration":"cam","akri.sh/node":"node-a"`, id, `"shared":false,"nodes":["node-a"]`)
+	instance("cam-000007", shared, id, `"shared":true,"deviceUsage":{"cam-000007-0":"","cam-000007-1":"C:cam-000007-1:node-b"}`)
 	for _, name := range []string{instances + "cam-000001", instances + "cam-000005", configurations + "cam"} {
 		w.must(t, request{verb: "PATCH", path: name + "/status", kind: merge, body: `{"status":{
 			"nodes":[{"name":"node-b","state":"Offline"}],

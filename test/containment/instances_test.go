@@ -50,6 +50,7 @@ const (
 	sayLabel      = "of labels an agent sets"
 	sayAnnotation = "of annotations an agent sets akri.sh/device-id"
 	sayDelete     = "an agent deletes an Instance only when no other node is in spec.nodes"
+	sayRecord     = "an agent deletes the Instance of a shared device only when no other node holds a slot"
 	sayOurs       = "an agent's managedFields speak of fields that the Instance has"
 	sayOthers     = "an agent does not write managedFields of others"
 	sayStatus     = "of a status an agent writes only its own node's entry"
@@ -194,6 +195,7 @@ func testOthersInstances(t *testing.T, w *fixture) {
 
 		{name: "delete what another node sees", verb: "DELETE", path: one, want: sayDelete},
 		{name: "delete another node's", verb: "DELETE", path: two, want: sayDelete},
+		{name: "delete what a container of another node has", verb: "DELETE", path: instances + "cam-000007", want: sayRecord},
 		{name: "delete all", verb: "DELETE", path: instances, want: "cannot deletecollection resource"},
 		{name: "replace", verb: "PUT", path: six, kind: post, body: create("cam-000006", localLabels, ``, `"nodes":["node-a"]`), want: "cannot update resource"},
 

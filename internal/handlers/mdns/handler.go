@@ -19,6 +19,7 @@ package mdns
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -146,14 +147,18 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 		first    = time.Now().Add(d.Timeout)
 		timer    = time.NewTimer(d.Timeout)
 		waiting  = false // for the timer, with something to report
+		gone     departures
+		certain  = time.NewTimer(time.Hour) // that devices have departed
 	)
 	defer timer.Stop()
+	defer certain.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:
 			waiting = false
+		case <-certain.C:
 		case <-r.news:
 		}
 		now := time.Now()
@@ -168,8 +173,12 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 			continue
 		}
 		k, cause := s.known(r)
-		next := Plan(d, k)
-		if reported && next.Note == last.Note && discovery.Same(next.Devices, last.Devices) {
+		next, leaving := Plan(d, k)
+		var again time.Duration
+		if next.Departed, again = gone.take(next.Devices, leaving, now); again > 0 {
+			certain.Reset(again)
+		}
+		if reported && next.Note == last.Note && slices.Equal(next.Departed, last.Departed) && discovery.Same(next.Devices, last.Devices) {
 			continue
 		}
 		if err := report(next); err != nil {

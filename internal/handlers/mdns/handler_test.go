@@ -169,6 +169,38 @@ func TestRequestsShare(t *testing.T) {
 	}
 }
 
+// A device that says good-bye, and does not answer, has departed; one whose
+// good-bye is another's has not.
+func TestDeparted(t *testing.T) {
+	leaktest.Check(t)
+	f := newFake()
+	a := ask(t, Options{NewAir: f.new}, "types: [_ipp._tcp]")
+	a.until(t, "far one two", "")
+	one, two := f.devices[2][0], f.devices[2][1]
+	f.mu.Lock()
+	f.devices[2] = []fakeDevice{two}
+	f.mu.Unlock()
+	bye := func(d fakeDevice) fakeDevice {
+		r := d.records[0]
+		r.TTL = 0
+		return fakeDevice{d.from, []dnsmsg.Record{r}}
+	}
+	f.say(2, bye(one))
+	falseBye := bye(two)
+	falseBye.from = netip.MustParseAddr("10.0.0.66")
+	f.say(2, falseBye)
+	a.until(t, "far two", "")
+	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		last := a.list[len(a.list)-1]
+		if strings.Join(last.Departed, " ") != "one._ipp._tcp.local" || len(last.Devices) != 2 {
+			return fmt.Errorf("the last report is %+v", last)
+		}
+		return nil
+	})
+}
+
 // A flood of services that do not exist is bounded, is said, and keeps nobody out.
 func TestFlood(t *testing.T) {
 	leaktest.Check(t)

@@ -64,8 +64,9 @@ func (r *reasons) texts() (list []string) {
 
 // Plan returns what there is to report, given what is known. Each device's id is
 // the name of its service, or the value of the key that the Configuration names.
-func Plan(d details.Details, k known) discovery.Report {
-	r := discovery.Report{Devices: []discovery.Device{}}
+// leaving has the ids of those that have said good-bye.
+func Plan(d details.Details, k known) (r discovery.Report, leaving map[string]bool) {
+	r.Devices, leaving = []discovery.Device{}, map[string]bool{}
 	var (
 		left     reasons
 		byID     = map[string]candidate{}
@@ -97,8 +98,11 @@ func Plan(d details.Details, k known) discovery.Report {
 			left.add(name, second(d, other))
 		}
 	}
-	for _, c := range byID {
+	for id, c := range byID {
 		r.Devices = append(r.Devices, device(d, c))
+		if c.Leaving {
+			leaving[id] = true
+		}
 	}
 	slices.SortFunc(r.Devices, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
 	notes := slices.Clone(k.problems)
@@ -116,7 +120,7 @@ func Plan(d details.Details, k known) discovery.Report {
 		notes = append(notes, fmt.Sprintf("%d services are announced whose hosts do not answer: are they off?", k.mute))
 	}
 	r.Note = shorten.Text(strings.Join(notes, "; "), maxNoteBytes)
-	return r
+	return r, leaving
 }
 
 // merge returns each service once, also if it was heard on several interfaces, in

@@ -72,7 +72,7 @@ func TestPlan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := Plan(d, tt.known)
+			r, _ := Plan(d, tt.known)
 			var got []string
 			for _, v := range r.Devices {
 				got = append(got, v.ID+"@"+v.Properties[details.PropertyAddress])
@@ -95,7 +95,7 @@ func TestText(t *testing.T) {
 		many = append(many, fmt.Sprintf("n%d=x", i))
 	}
 	d, _ := details.Parse("types: [_ipp._tcp]")
-	r := Plan(d, known{services: []browse.Service{service("a", 0, []string{"10.0.0.11"}, many...)}})
+	r, _ := Plan(d, known{services: []browse.Service{service("a", 0, []string{"10.0.0.11"}, many...)}})
 	got := r.Devices[0].Properties
 	for name, want := range map[string]string{
 		"MDNS_TXT_A": "1", "MDNS_TXT_B": "", "MDNS_TXT_C": "", "MDNS_TXT_D__HEX": "ff00", "MDNS_TXT_HTTP_PROXY_": "x", "MDNS_TXT_E": "f=g", "MDNS_TXT_D_": "9",
@@ -108,7 +108,7 @@ func TestText(t *testing.T) {
 		t.Errorf("%d properties", len(got))
 	}
 	d, _ = details.Parse("types: [_ipp._tcp]\ntxtProperties: {items: [B]}")
-	r = Plan(d, known{services: []browse.Service{service("a", 0, []string{"10.0.0.11"}, many...)}})
+	r, _ = Plan(d, known{services: []browse.Service{service("a", 0, []string{"10.0.0.11"}, many...)}})
 	if got := r.Devices[0].Properties; len(got) != 6 {
 		t.Errorf("%v", got)
 	}
@@ -123,7 +123,7 @@ func TestPlanFits(t *testing.T) {
 		k.services = append(k.services, service(fmt.Sprintf("false %d", i), 0, []string{"10.0.0.66"}, "a="+long, "b="+long, "c="+long, "d="+long))
 	}
 	k.services = append(k.services, service("real", 0, []string{"10.0.0.11"}))
-	r := Plan(d, k)
+	r, _ := Plan(d, k)
 	has := func(id string) bool {
 		for _, v := range r.Devices {
 			if v.ID == id {
@@ -138,7 +138,8 @@ func TestPlanFits(t *testing.T) {
 	if len(r.Note) > maxNoteBytes {
 		t.Errorf("a note of %d bytes", len(r.Note))
 	}
-	if !discovery.Same(r.Devices, Plan(d, k).Devices) {
+	again, _ := Plan(d, k)
+	if !discovery.Same(r.Devices, again.Devices) {
 		t.Error("a second report differs")
 	}
 }

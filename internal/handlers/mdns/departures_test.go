@@ -1,0 +1,63 @@
+package mdns
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/akri-go/akri/discovery"
+)
+
+func TestDepartures(t *testing.T) {
+	var d departures
+	t0 := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, step := range []struct {
+		name            string
+		at              time.Duration
+		listed, leaving string
+		departed        string
+		again           time.Duration
+	}{
+		{"all there", 0, "a b c d", "", "", 0},
+		{"two say good-bye", time.Second, "a b c d", "a b", "", 0},
+		{"they are gone, and one without a word", 2 * time.Second, "d", "", "", 3 * time.Second},
+		{"the good-bye of one was another's", 3 * time.Second, "b d", "", "", 2 * time.Second},
+		{"the other's is certain", 5 * time.Second, "b d", "", "a", 0},
+		{"for a while", 64 * time.Second, "b d", "", "a", 0},
+		{"and no longer", 65 * time.Second, "b d", "", "", 0},
+		{"the next one goes", 70 * time.Second, "b d", "d", "", 0},
+		{"it is gone", 71 * time.Second, "b", "", "", 3 * time.Second},
+		{"certain", 74 * time.Second, "b", "", "d", 0},
+		{"and back", 75 * time.Second, "b d", "", "", 0},
+	} {
+		var list []discovery.Device
+		for _, id := range strings.Fields(step.listed) {
+			list = append(list, discovery.Device{ID: id})
+		}
+		leaving := map[string]bool{}
+		for _, id := range strings.Fields(step.leaving) {
+			leaving[id] = true
+		}
+		departed, again := d.take(list, leaving, t0.Add(step.at))
+		if !slices.Equal(departed, strings.Fields(step.departed)) || again != step.again {
+			t.Errorf("%s: departed %q, again after %s; want %q, %s", step.name, departed, again, step.departed, step.again)
+		}
+	}
+}
+
+// A flood of services that come and go is remembered in part.
+func TestManyDepartures(t *testing.T) {
+	var d departures
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for n := range 10 {
+		leaving := map[string]bool{}
+		for i := range maxDepartures / 2 {
+			leaving[strings.Repeat("x", n+1)+string(rune('a'+i))] = true
+		}
+		d.take(nil, leaving, now)
+	}
+	if len(d.gone) != maxDepartures {
+		t.Errorf("%d are remembered", len(d.gone))
+	}
+}
