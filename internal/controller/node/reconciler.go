@@ -30,10 +30,6 @@ const (
 	maxWitnesses = 5
 )
 
-// nobody is the name in the request to look for Instances that are [Abandoned]; no
-// Node has it.
-const nobody = ""
-
 // Reconciler removes lost nodes from Instances, as [Plan] decides, and deletes
 // those that are [Abandoned]. Requests name nodes, or [nobody].
 type Reconciler struct {
@@ -209,32 +205,6 @@ func of(inst *v0.Instance) Instance {
 		i.StatusNodes = append(i.StatusNodes, e.Name)
 	}
 	return i
-}
-
-// abandoned deletes the Instances that name no node. What the cache shows is
-// enough: the deletion is of that version of the Instance.
-func (r *Reconciler) abandoned(ctx context.Context) error {
-	list := &v0.InstanceList{}
-	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("list Instances: %w", err)
-	}
-	var errs []error
-	for i := range list.Items {
-		inst := &list.Items[i]
-		if inst.DeletionTimestamp != nil || !Abandoned(of(inst)) {
-			continue
-		}
-		key := client.ObjectKeyFromObject(inst)
-		err := r.Client.Delete(ctx, inst, client.Preconditions{UID: &inst.UID, ResourceVersion: &inst.ResourceVersion})
-		switch {
-		case apierrors.IsNotFound(err), apierrors.IsConflict(err): // what has changed comes as another request
-		case err != nil:
-			errs = append(errs, fmt.Errorf("delete Instance %s, which names no node: %w", key, err))
-		default:
-			r.Log.Info("Instance deleted: no node sees its device or holds a slot", "instance", key)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // instance reconciles one Instance, and returns when to look again; 0 is never.
