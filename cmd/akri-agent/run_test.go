@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/akri-go/akri/discovery/hostpath"
 	"github.com/akri-go/akri/internal/agent"
 	agentmetrics "github.com/akri-go/akri/internal/agent/metrics"
 	"github.com/akri-go/akri/internal/handlers/setup"
-	"github.com/akri-go/akri/internal/hostpath"
 )
 
 func TestCalled(t *testing.T) {

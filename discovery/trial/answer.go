@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/discovery/contract"
 )
 
 const (

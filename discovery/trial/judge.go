@@ -7,7 +7,7 @@ import (
 	"time"
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
-	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/discovery/contract"
 )
 
 // plural is "1 device", "2 devices".

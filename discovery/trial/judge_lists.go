@@ -10,8 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/contract"
-	"github.com/akri-go/akri/internal/hostpath"
+	"github.com/akri-go/akri/discovery/contract"
+	"github.com/akri-go/akri/discovery/hostpath"
 )
 
 // judgeFirst judges how a call began. Known says that there are devices to find.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/discovery/contract"
 	"github.com/akri-go/akri/internal/poll"
 )
 

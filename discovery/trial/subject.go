@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/discovery/contract"
 )
 
 // AgentSocket is the name of the agent's socket in the folder where agent and

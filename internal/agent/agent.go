@@ -27,6 +27,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/discovery/hostpath"
 	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/coreapi"
 	"github.com/akri-go/akri/internal/agent/deviceplugin"
@@ -42,7 +43,6 @@ import (
 	"github.com/akri-go/akri/internal/agent/reach"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/agent/requests"
-	"github.com/akri-go/akri/internal/hostpath"
 	"github.com/akri-go/akri/internal/probes"
 )
 

@@ -12,11 +12,11 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/discovery/hostpath"
 	"github.com/akri-go/akri/internal/agent/checkpoint/checkpointtest"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/agent/requests"
-	"github.com/akri-go/akri/internal/hostpath"
 )
 
 type nobody struct{}

@@ -39,7 +39,7 @@ func TestRules(t *testing.T) {
 			Not:  []string{agent, controller},
 		}},
 		{name: "the SDK and its trials link nothing of tests", Rule: Rule{
-			From: []string{"./discovery", "./discovery/trial", "./internal/contract"},
+			From: []string{"./discovery", "./discovery/trial", "./discovery/contract"},
 			Not:  []string{"testing", "./internal/leaktest", "./internal/peers", "./discovery/discoverytest"},
 		}},
 		{name: "the SDK knows no handler", Rule: Rule{

@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/discovery/contract"
 	"github.com/akri-go/akri/internal/agent/registry"
-	"github.com/akri-go/akri/internal/contract"
 )
 
 // DefaultBudgetBytes is about how many bytes the lists of all handlers may

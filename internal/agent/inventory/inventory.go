@@ -11,9 +11,9 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/discovery/contract"
 	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/registry"
-	"github.com/akri-go/akri/internal/contract"
 	"github.com/akri-go/akri/internal/logging"
 )
 

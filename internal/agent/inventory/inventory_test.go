@@ -18,10 +18,10 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/discovery/contract"
 	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/checkpoint/checkpointtest"
 	"github.com/akri-go/akri/internal/agent/registry"
-	"github.com/akri-go/akri/internal/contract"
 )
 
 // recorder notes what an inventory hands on.

@@ -6,7 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/discovery/contract"
 )
 
 // Ask sends a request to all handlers of its name, now and whenever one

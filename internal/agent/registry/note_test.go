@@ -10,7 +10,7 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/discovery/contract"
 )
 
 // explainer notes what it leaves out.

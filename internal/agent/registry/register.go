@@ -10,7 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/discovery/contract"
 )
 
 var (

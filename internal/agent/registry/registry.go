@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/contract"
-	"github.com/akri-go/akri/internal/hostpath"
+	"github.com/akri-go/akri/discovery/contract"
+	"github.com/akri-go/akri/discovery/hostpath"
 	"github.com/akri-go/akri/internal/logging"
 )
 

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/discovery/contract"
 )
 
 // What all handlers together may make the agent hold is bounded. One rule shares

@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
+	"github.com/akri-go/akri/discovery/contract"
 	"github.com/akri-go/akri/internal/backoff"
-	"github.com/akri-go/akri/internal/contract"
 	"github.com/akri-go/akri/internal/unixsock"
 )
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/discovery/contract"
 )
 
 const maxReasons = 5 // of refused devices that a text names

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/contract"
+	"github.com/akri-go/akri/discovery/contract"
 )
 
 // vetting collects the devices of one report that comply, and why the others do

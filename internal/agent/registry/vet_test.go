@@ -10,8 +10,8 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
-	"github.com/akri-go/akri/internal/contract"
-	"github.com/akri-go/akri/internal/hostpath"
+	"github.com/akri-go/akri/discovery/contract"
+	"github.com/akri-go/akri/discovery/hostpath"
 )
 
 func testRules() contract.Rules {
