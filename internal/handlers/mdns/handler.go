@@ -148,17 +148,17 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 		timer    = time.NewTimer(d.Timeout)
 		waiting  = false // for the timer, with something to report
 		gone     departures
-		certain  = time.NewTimer(time.Hour) // that devices have departed
+		later    = time.NewTimer(time.Hour) // for what time alone makes certain
 	)
 	defer timer.Stop()
-	defer certain.Stop()
+	defer later.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:
 			waiting = false
-		case <-certain.C:
+		case <-later.C:
 		case <-r.news:
 		}
 		now := time.Now()
@@ -173,10 +173,12 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 			continue
 		}
 		k, cause := s.known(r)
-		next, leaving := Plan(d, k)
-		var again time.Duration
-		if next.Departed, again = gone.take(next.Devices, leaving, now); again > 0 {
-			certain.Reset(again)
+		plan := Plan(d, k, now)
+		next := plan.Report
+		var certain time.Duration
+		next.Departed, certain = gone.take(next.Devices, plan.leaving, now)
+		if wait := sooner(plan.again, certain); wait > 0 {
+			later.Reset(wait)
 		}
 		if reported && next.Note == last.Note && slices.Equal(next.Departed, last.Departed) && discovery.Same(next.Devices, last.Devices) {
 			continue
@@ -190,6 +192,14 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 		reported, last = true, next
 		pace.Done(now)
 	}
+}
+
+// sooner returns the shorter of two times, of which 0 is never.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // join begins to listen for the first request.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/fit"
@@ -24,6 +25,11 @@ const (
 	maxNoted = 2
 	// maxNoteBytes is how much of a note agents show.
 	maxNoteBytes = 512
+	// addressWait is how long a service that is heard at an address of its link waits
+	// for a better one. Devices announce themselves over IPv4 and IPv6, in two
+	// messages, and a broker that was started with the first is started again for
+	// the second.
+	addressWait = 300 * time.Millisecond
 )
 
 // candidate is a service that may be a device.
@@ -62,11 +68,18 @@ func (r *reasons) texts() (list []string) {
 	return list
 }
 
-// Plan returns what there is to report, given what is known. Each device's id is
-// the name of its service, or the value of the key that the Configuration names.
-// leaving has the ids of those that have said good-bye.
-func Plan(d details.Details, k known) (r discovery.Report, leaving map[string]bool) {
-	r.Devices, leaving = []discovery.Device{}, map[string]bool{}
+// planned is what there is to report.
+type planned struct {
+	discovery.Report
+	leaving map[string]bool // ids of devices that have said good-bye
+	again   time.Duration   // after this there may be more without news; 0 is never
+}
+
+// Plan returns what there is to report at a time, given what is known. Each
+// device's id is the name of its service, or the value of the key that the
+// Configuration names.
+func Plan(d details.Details, k known, now time.Time) (r planned) {
+	r.Devices, r.leaving = []discovery.Device{}, map[string]bool{}
 	var (
 		left     reasons
 		byID     = map[string]candidate{}
@@ -81,6 +94,12 @@ func Plan(d details.Details, k known) (r discovery.Report, leaving map[string]bo
 		name := c.Name.First()
 		if c.at = best(d, c.Addresses); !c.at.IsValid() {
 			left.add(name, fmt.Sprintf("its address %s is of another network: name that in networks", c.Addresses[0].WithZone("")))
+			continue
+		}
+		if wait := addressWait - now.Sub(c.Since); wait > 0 && onlyOfLink(c.at) {
+			if r.again == 0 || wait < r.again {
+				r.again = wait
+			}
 			continue
 		}
 		if c.id = identity(d, c); c.id == "" {
@@ -101,7 +120,7 @@ func Plan(d details.Details, k known) (r discovery.Report, leaving map[string]bo
 	for id, c := range byID {
 		r.Devices = append(r.Devices, device(d, c))
 		if c.Leaving {
-			leaving[id] = true
+			r.leaving[id] = true
 		}
 	}
 	slices.SortFunc(r.Devices, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
@@ -120,7 +139,7 @@ func Plan(d details.Details, k known) (r discovery.Report, leaving map[string]bo
 		notes = append(notes, fmt.Sprintf("%d services are announced whose hosts do not answer: are they off?", k.mute))
 	}
 	r.Note = shorten.Text(strings.Join(notes, "; "), maxNoteBytes)
-	return r, leaving
+	return r
 }
 
 // merge returns each service once, also if it was heard on several interfaces, in
@@ -217,6 +236,9 @@ func best(d details.Details, addresses []browse.Address) (best netip.Addr) {
 	}
 	return best
 }
+
+// onlyOfLink tells whether an address is good on one link only.
+func onlyOfLink(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 
 func device(d details.Details, c candidate) discovery.Device {
 	base := c.Name.Parent()

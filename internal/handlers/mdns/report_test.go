@@ -72,7 +72,7 @@ func TestPlan(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, _ := Plan(d, tt.known)
+			r := Plan(d, tt.known, t0.Add(time.Minute))
 			var got []string
 			for _, v := range r.Devices {
 				got = append(got, v.ID+"@"+v.Properties[details.PropertyAddress])
@@ -95,7 +95,7 @@ func TestText(t *testing.T) {
 		many = append(many, fmt.Sprintf("n%d=x", i))
 	}
 	d, _ := details.Parse("types: [_ipp._tcp]")
-	r, _ := Plan(d, known{services: []browse.Service{service("a", 0, []string{"10.0.0.11"}, many...)}})
+	r := Plan(d, known{services: []browse.Service{service("a", 0, []string{"10.0.0.11"}, many...)}}, t0.Add(time.Minute))
 	got := r.Devices[0].Properties
 	for name, want := range map[string]string{
 		"MDNS_TXT_A": "1", "MDNS_TXT_B": "", "MDNS_TXT_C": "", "MDNS_TXT_D__HEX": "ff00", "MDNS_TXT_HTTP_PROXY_": "x", "MDNS_TXT_E": "f=g", "MDNS_TXT_D_": "9",
@@ -108,7 +108,7 @@ func TestText(t *testing.T) {
 		t.Errorf("%d properties", len(got))
 	}
 	d, _ = details.Parse("types: [_ipp._tcp]\ntxtProperties: {items: [B]}")
-	r, _ = Plan(d, known{services: []browse.Service{service("a", 0, []string{"10.0.0.11"}, many...)}})
+	r = Plan(d, known{services: []browse.Service{service("a", 0, []string{"10.0.0.11"}, many...)}}, t0.Add(time.Minute))
 	if got := r.Devices[0].Properties; len(got) != 6 {
 		t.Errorf("%v", got)
 	}
@@ -123,7 +123,7 @@ func TestPlanFits(t *testing.T) {
 		k.services = append(k.services, service(fmt.Sprintf("false %d", i), 0, []string{"10.0.0.66"}, "a="+long, "b="+long, "c="+long, "d="+long))
 	}
 	k.services = append(k.services, service("real", 0, []string{"10.0.0.11"}))
-	r, _ := Plan(d, k)
+	r := Plan(d, k, t0.Add(time.Minute))
 	has := func(id string) bool {
 		for _, v := range r.Devices {
 			if v.ID == id {
@@ -138,8 +138,36 @@ func TestPlanFits(t *testing.T) {
 	if len(r.Note) > maxNoteBytes {
 		t.Errorf("a note of %d bytes", len(r.Note))
 	}
-	again, _ := Plan(d, k)
+	again := Plan(d, k, t0.Add(time.Minute))
 	if !discovery.Same(r.Devices, again.Devices) {
 		t.Error("a second report differs")
+	}
+}
+
+// A service that is heard over IPv6 first is not reported at an address that it
+// has for a moment only.
+func TestAddressWait(t *testing.T) {
+	d, err := details.Parse("types: [_ipp._tcp]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name      string
+		addresses []string
+		age       time.Duration
+		want      int
+		again     time.Duration
+	}{
+		{"of the link", []string{"fe80::1%eth0"}, 0, 0, addressWait},
+		{"of the link, later", []string{"fe80::1%eth0"}, addressWait - time.Millisecond, 0, time.Millisecond},
+		{"of the link and no other", []string{"fe80::1%eth0"}, addressWait, 1, 0},
+		{"the other has come", []string{"fe80::1%eth0", "10.0.0.11"}, 0, 1, 0},
+		{"IPv6 of all", []string{"2001:db8::1"}, 0, 1, 0},
+		{"IPv4 of the link", []string{"169.254.1.1"}, 0, 1, 0},
+	} {
+		r := Plan(d, known{services: []browse.Service{service("a", 0, tt.addresses)}}, t0.Add(tt.age))
+		if len(r.Devices) != tt.want || r.again != tt.again {
+			t.Errorf("%s: %d devices, again after %s; want %d, %s", tt.name, len(r.Devices), r.again, tt.want, tt.again)
+		}
 	}
 }
