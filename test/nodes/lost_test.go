@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -235,7 +236,11 @@ func powerOn(t *testing.T, node string) {
 // release is on its way out.
 func settled(t *testing.T) {
 	t.Helper()
-	const components = 3 // the agent and two handlers
+	var sets appsv1.DaemonSetList
+	if err := api.List(t.Context(), &sets, client.InNamespace(testcluster.Namespace)); err != nil {
+		t.Fatal(err)
+	}
+	components := len(sets.Items)
 	testcluster.Eventually(t, 2*time.Minute, func(ctx context.Context) error {
 		var pods corev1.PodList
 		if err := api.List(ctx, &pods, client.InNamespace(testcluster.Namespace)); err != nil {
