@@ -22,14 +22,22 @@ func Quick(time.Duration) schedule.Rhythm {
 	return schedule.Rhythm{Interval: often, Slowest: often, Retry: backoff.Backoff{First: often, Max: often}}
 }
 
-// Ask asks a handler until the test ends, and returns its reports.
+// Ask asks a handler until the test ends, and returns its reports. Nothing may be
+// left over then.
 func Ask(t testing.TB, h discovery.Explainer, details string) <-chan discovery.Report {
 	t.Helper()
 	leaktest.Check(t)
+	return AskFor(t, h, discovery.Request{Details: details})
+}
+
+// AskFor makes a request until the test ends, also of a handler that others ask
+// too, and returns the reports.
+func AskFor(t testing.TB, h discovery.Explainer, r discovery.Request) <-chan discovery.Report {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	reports, ended := make(chan discovery.Report), make(chan error)
 	go func() {
-		ended <- h.Explain(ctx, discovery.Request{Details: details}, func(r discovery.Report) error {
+		ended <- h.Explain(ctx, r, func(r discovery.Report) error {
 			select {
 			case reports <- r:
 			case <-ctx.Done():

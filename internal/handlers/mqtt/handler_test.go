@@ -2,7 +2,6 @@ package mqtt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/akri-go/akri/discovery/discoverytest"
 	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/mqtt/details"
 	"github.com/akri-go/akri/internal/handlers/mqtt/mqtttest"
 	"github.com/akri-go/akri/internal/leaktest"
@@ -77,63 +77,19 @@ func askingOf(t *testing.T, h *Handler, text string, properties map[string]strin
 	for name, value := range properties {
 		given[name] = []byte(value)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	reports, ended := make(chan discovery.Report), make(chan error)
-	go func() {
-		ended <- h.Explain(ctx, discovery.Request{Details: text, Properties: given}, func(r discovery.Report) error {
-			select {
-			case reports <- r:
-			case <-ctx.Done():
-			}
-			return nil
-		})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("ended with %v", err)
-		}
-	})
-	return reports
-}
-
-// until waits for a report that is as wanted.
-func until(t *testing.T, reports <-chan discovery.Report, what string, ok func(discovery.Report) bool) discovery.Report {
-	t.Helper()
-	timeout := time.After(time.Minute)
-	last := "no report"
-	for {
-		select {
-		case r := <-reports:
-			last = fmt.Sprintf("%q, note %q", ids(r), r.Note)
-			if ok(r) {
-				return r
-			}
-		case <-timeout:
-			t.Fatalf("no report where %s; the last: %s", what, last)
-		}
-	}
+	return handlertest.AskFor(t, h, discovery.Request{Details: text, Properties: given})
 }
 
 // wait waits for a report of just these devices without a note.
 func wait(t *testing.T, reports <-chan discovery.Report, want string) discovery.Report {
 	t.Helper()
-	return until(t, reports, want+" are there", func(r discovery.Report) bool { return ids(r) == want && r.Note == "" })
+	return handlertest.Until(t, reports, want+" are there", func(r discovery.Report) bool { return handlertest.IDs(r) == want && r.Note == "" })
 }
 
 // note waits for a report with a text in its note.
 func note(t *testing.T, reports <-chan discovery.Report, text string) discovery.Report {
 	t.Helper()
-	return until(t, reports, "it is noted: "+text, func(r discovery.Report) bool { return strings.Contains(r.Note, text) })
-}
-
-// ids returns those of a report's devices.
-func ids(r discovery.Report) string {
-	var all []string
-	for _, d := range r.Devices {
-		all = append(all, d.ID)
-	}
-	return strings.Join(all, " ")
+	return handlertest.Until(t, reports, "it is noted: "+text, func(r discovery.Report) bool { return strings.Contains(r.Note, text) })
 }
 
 // The three conventions at once.
@@ -184,10 +140,10 @@ func TestManyTopics(t *testing.T) {
 		t.Fatalf("%d devices, note %q", len(r.Devices), r.Note)
 	}
 	b.Retain("t/7", "offline")
-	until(t, reports, "one is less", func(r discovery.Report) bool { return len(r.Devices) == many-1 })
+	handlertest.Until(t, reports, "one is less", func(r discovery.Report) bool { return len(r.Devices) == many-1 })
 	b.Drop()
 	b.Retain("t/8", "offline")
-	until(t, reports, "two are less", func(r discovery.Report) bool { return len(r.Devices) == many-2 })
+	handlertest.Until(t, reports, "two are less", func(r discovery.Report) bool { return len(r.Devices) == many-2 })
 	if n := len(b.Versions()); n != 2 {
 		t.Errorf("%d connections", n)
 	}
@@ -220,8 +176,8 @@ func TestBrokerGoes(t *testing.T) {
 	address := b.Address()
 	b.Close()
 	r := note(t, reports, "connection refused: does an MQTT broker run there, on this port?; devices stay for 1h0m0s")
-	if ids(r) != "homie/one homie/two" {
-		t.Errorf("%q", ids(r))
+	if handlertest.IDs(r) != "homie/one homie/two" {
+		t.Errorf("%q", handlertest.IDs(r))
 	}
 	b = mqtttest.StartAt(t, address)
 	homie(b, "three", "ready")
@@ -235,7 +191,7 @@ func TestBrokerStaysAway(t *testing.T) {
 	reports := asking(t, Options{}, "broker: "+b.URL+"\nhomie: {}\nbrokerGracePeriod: 1s", nil)
 	wait(t, reports, "homie/one")
 	b.Close()
-	until(t, reports, "none is left", func(r discovery.Report) bool { return ids(r) == "" && strings.Contains(r.Note, "refused") })
+	handlertest.Until(t, reports, "none is left", func(r discovery.Report) bool { return handlertest.IDs(r) == "" && strings.Contains(r.Note, "refused") })
 }
 
 // What it does not tell again is gone some time after it has come back.
@@ -264,8 +220,8 @@ func TestNotAllowed(t *testing.T) {
 	b.Be(mqtttest.Faults{Password: "secret", Forbidden: "homeassistant/+/+/config"})
 	reports := asking(t, Options{}, text, map[string]string{"username": "user", "password": "secret"})
 	r = note(t, reports, "subscribing to homeassistant/+/+/config: the broker does not allow it to this user")
-	if ids(r) != "homie/one" {
-		t.Errorf("%q", ids(r))
+	if handlertest.IDs(r) != "homie/one" {
+		t.Errorf("%q", handlertest.IDs(r))
 	}
 }
 

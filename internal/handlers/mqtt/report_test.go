@@ -7,6 +7,7 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/fit"
+	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/mqtt/announced"
 	"github.com/akri-go/akri/internal/handlers/mqtt/details"
 )
@@ -48,8 +49,8 @@ func TestPlan(t *testing.T) {
 	} {
 		r := Plan(situation{details: mustDetails(t, "broker: mqtt://b\nhomie: {}\n"+c.details), heard: c.heard, standing: c.standing,
 			problems: c.problems, refused: c.refused})
-		if ids(r) != c.ids || r.Note != c.note {
-			t.Errorf("%s: %q, note %q; want %q, note %q", name, ids(r), r.Note, c.ids, c.note)
+		if handlertest.IDs(r) != c.ids || r.Note != c.note {
+			t.Errorf("%s: %q, note %q; want %q, note %q", name, handlertest.IDs(r), r.Note, c.ids, c.note)
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/akri-go/akri/internal/handlers/fields"
 )
 
 // What people read of the handler.
@@ -89,7 +91,7 @@ func Parse(s string) (Details, error) {
 	}
 	var t text
 	if err := yaml.UnmarshalStrict([]byte(s), &t); err != nil {
-		return d, plain(err)
+		return d, fields.Explain(err, keys)
 	}
 	if err := d.types(t.Types); err != nil {
 		return d, fmt.Errorf("types%w", err)

@@ -1,10 +1,7 @@
 package details
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 	"unicode"
 )
@@ -107,37 +104,3 @@ func match(pattern, text string) bool {
 
 const keys = "types, instances, hosts, txt and txtProperties (filters with action and items), identityKey, interfaces, " +
 	"networks and discoveryTimeoutSeconds"
-
-// plain says what is wrong with the YAML as its author knows it, not as Go does.
-func plain(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		if wrong.Field == "" {
-			return fmt.Errorf("want a mapping with some of the keys %s", keys)
-		}
-		return fmt.Errorf("%s: want %s", wrong.Field, kind(wrong.Type))
-	}
-	text := err.Error()
-	if i := strings.LastIndex(text, "json: "); i >= 0 {
-		text = text[i+len("json: "):]
-	}
-	if strings.HasPrefix(text, "unknown field") {
-		text += ": the keys are " + keys
-	}
-	return errors.New(text)
-}
-
-// kind says what a key takes.
-func kind(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Map:
-		return "a mapping of keys to filters"
-	case reflect.Struct:
-		return "a mapping with action and items"
-	case reflect.Slice:
-		return "a list of texts"
-	case reflect.Int64:
-		return "a whole number"
-	}
-	return "a text"
-}

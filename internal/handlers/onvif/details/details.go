@@ -14,8 +14,12 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/akri-go/akri/internal/handlers/fields"
 	"github.com/akri-go/akri/internal/handlers/schedule"
 )
+
+const keys = "ipAddresses, macAddresses, scopes, uuids (with action and items), discoveryTimeoutSeconds, interval, " +
+	"interfaces, addresses, networks and insecureSkipTLSVerify"
 
 // What people read of the handler.
 const (
@@ -127,7 +131,7 @@ func Parse(s string) (Details, error) {
 	}
 	var t text
 	if err := yaml.UnmarshalStrict([]byte(s), &t); err != nil {
-		return d, plain(err)
+		return d, fields.Explain(err, keys)
 	}
 	var err error
 	for _, f := range []struct {

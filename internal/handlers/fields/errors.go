@@ -1,4 +1,4 @@
-package details
+package fields
 
 import (
 	"encoding/json"
@@ -8,11 +8,9 @@ import (
 	"strings"
 )
 
-const keys = "ipAddresses, macAddresses, scopes, uuids (with action and items), discoveryTimeoutSeconds, interval, " +
-	"interfaces, addresses, networks and insecureSkipTLSVerify"
-
-// plain says what is wrong with the YAML as its author knows it, not as Go does.
-func plain(err error) error {
+// Explain says what is wrong with YAML that was decoded into a struct, as its
+// author knows it, not as Go does. keys names those that there are.
+func Explain(err error, keys string) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
 		if wrong.Field == "" {
@@ -33,6 +31,8 @@ func plain(err error) error {
 // kind says what a key takes.
 func kind(t reflect.Type) string {
 	switch t.Kind() {
+	case reflect.Map:
+		return "a mapping of keys to filters"
 	case reflect.Struct:
 		return "a mapping with action and items"
 	case reflect.Slice:
