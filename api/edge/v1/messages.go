@@ -184,7 +184,7 @@ type Reply struct {
 	ID          uint64        `json:"id"`
 	Status      int           `json:"status"` // HTTP
 	ContentType string        `json:"contentType,omitempty"`
-	Warnings    []string      `json:"warnings,omitempty"` // texts of the Warning headers (RFC 7234, section 5.5)
+	Warnings    []string      `json:"warnings,omitempty"`   // texts of the Warning headers (RFC 7234, section 5.5)
 	RetryAfter  time.Duration `json:"retryAfter,omitempty"` // of the Retry-After header
 	Body        []byte        `json:"-"`
 }
