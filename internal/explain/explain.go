@@ -1,0 +1,346 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
+)
+
+// maxFindings bounds an answer.
+const maxFindings = 1000
+
+// Answer is what [All] and [Of] say.
+type Answer struct {
+	// Subject is what was asked about; nil for the whole cluster.
+	Subject *Subject `json:"subject,omitempty"`
+	// Well means that no finding is a Problem.
+	Well bool `json:"well"`
+	// Answer says it in one sentence.
+	Answer string `json:"answer"`
+	// Facts are how things are, whether that is good or not.
+	Facts []Evidence `json:"facts,omitempty"`
+	// Findings are what is not well, the cause first. Of a Subject, there are
+	// Notes too.
+	Findings []Finding `json:"findings"`
+	// More is how many findings were left out, since there are too many.
+	More int `json:"more,omitempty"`
+	// Unseen is what could not be read.
+	Unseen []Unseen `json:"unseen,omitempty"`
+}
+
+// UnknownError means that there is no object of that name.
+type UnknownError struct {
+	Subject Subject
+	// Near are names of others of its kind.
+	Near []string
+}
+
+func (e *UnknownError) Error() string {
+	text := "there is no " + e.Subject.String()
+	if len(e.Near) > 0 {
+		text += ": there are " + names(e.Near)
+	}
+	return text
+}
+
+// find finds everything.
+func find(c Cluster) *view {
+	v := newView(c)
+	v.release()
+	v.nodesAndAgents()
+	for i := range v.Configurations {
+		v.configuration(&v.Configurations[i])
+	}
+	for i := range v.Instances {
+		v.device(&v.Instances[i])
+	}
+	for i := range v.Configurations {
+		if v.Configurations[i].DeletionTimestamp == nil {
+			v.brokerSpec(&v.Configurations[i])
+		}
+	}
+	for i := range v.Instances {
+		v.broker(&v.Instances[i])
+		v.service(&v.Instances[i])
+	}
+	for _, pod := range v.relevant() {
+		v.pod(pod)
+	}
+	for i := range v.Nodes {
+		v.leftOver(&v.Nodes[i])
+	}
+	return v
+}
+
+// All returns everything that is not well in a cluster, without Notes.
+func All(c Cluster) Answer {
+	v := find(c)
+	a := Answer{Unseen: c.Unseen}
+	a.take(slices.DeleteFunc(v.found, func(f Finding) bool { return f.Level == Note }))
+	devices := plural(len(v.Instances), "device", "devices")
+	a.Facts = []Evidence{{"cluster", fmt.Sprintf("%s with an agent, %s, %s", plural(len(v.agents), "node", "nodes"),
+		plural(len(v.Configurations), "Configuration", "Configurations"), devices)}}
+	if len(a.Findings) == 0 {
+		a.Answer = "Nothing is wrong: " + a.Facts[0].Says
+	} else {
+		a.Answer = a.headline("")
+	}
+	return a
+}
+
+// Of explains one subject: what is wrong with it, and the causes. The error is
+// an [UnknownError] if it is not there; a device that nobody has found is
+// explained.
+//
+// Its namespace may be empty if its name is unique.
+func Of(c Cluster, s Subject) (Answer, error) {
+	v := find(c)
+	s, err := v.resolve(s)
+	if err != nil {
+		return Answer{}, err
+	}
+	a := Answer{Subject: &s, Unseen: c.Unseen}
+	var state string
+	var concerned []Finding
+	switch s.Kind {
+	case Configuration:
+		a.Facts, state = v.factsOfConfiguration(v.configurations[s.name()])
+		concerned = v.ofConfiguration(s)
+	case Node:
+		a.Facts, state = v.factsOfNode(s.Name)
+		concerned = v.ofNode(s.Name)
+	case Pod:
+		pod := v.podNamed(s)
+		a.Facts, state = v.factsOfPod(pod)
+		concerned = v.ofPod(pod)
+	case Device:
+		inst := v.instances[s.name()]
+		if inst == nil {
+			v.add(v.wanted(s))
+			concerned = v.about(s)
+			break
+		}
+		a.Facts, state = v.factsOfDevice(inst)
+		concerned = v.ofDevice(inst)
+	}
+	a.take(v.withCauses(concerned))
+	switch {
+	case len(a.Findings) == 0:
+		a.Answer = s.String() + " is well: " + state
+	default:
+		a.Answer = a.headline(state)
+	}
+	return a, nil
+}
+
+func (s Subject) name() types.NamespacedName {
+	return types.NamespacedName{Namespace: s.Namespace, Name: s.Name}
+}
+
+// take sorts findings into the answer.
+func (a *Answer) take(found []Finding) {
+	slices.SortStableFunc(found, compareFindings)
+	a.Well = !slices.ContainsFunc(found, func(f Finding) bool { return f.Level == Problem })
+	if len(found) > maxFindings {
+		a.More = len(found) - maxFindings
+		found = found[:maxFindings]
+	}
+	a.Findings = found
+	if a.Findings == nil {
+		a.Findings = []Finding{}
+	}
+}
+
+// worst returns the first of the worst findings that do not follow from another
+// one; a note is the least.
+func (a *Answer) worst() Finding {
+	best := -1
+	for i, f := range a.Findings {
+		rank := func(f Finding) int {
+			r := 2 * f.Level.rank()
+			if f.Because != nil {
+				r++
+			}
+			return r
+		}
+		if best < 0 || rank(f) < rank(a.Findings[best]) {
+			best = i
+		}
+	}
+	return a.Findings[best]
+}
+
+// headline is the answer in one sentence.
+func (a *Answer) headline(state string) string {
+	f := a.worst()
+	says := f.Subject.String() + ": " + f.Summary
+	if a.Subject != nil && *a.Subject != f.Subject {
+		own := slices.IndexFunc(a.Findings, func(o Finding) bool { return o.Subject == *a.Subject && o.Level != Note })
+		switch {
+		case own >= 0:
+			says = fmt.Sprintf("%s: %s. The cause is %s: %s", a.Subject, a.Findings[own].Summary, f.Subject, f.Summary)
+		case f.Level == Note:
+			says = a.Subject.String() + " is well: " + state
+		default:
+			says = fmt.Sprintf("%s: %s. But %s: %s", a.Subject, state, f.Subject, f.Summary)
+		}
+	} else if f.Level == Note && state != "" {
+		says = fmt.Sprintf("%s is well: %s (%s)", f.Subject, state, f.Summary)
+	}
+	problems := 0
+	for _, o := range a.Findings {
+		if o.Level == Problem && o.Because == nil && o.ref() != f.ref() {
+			problems++
+		}
+	}
+	if problems > 0 && a.Subject == nil {
+		says += fmt.Sprintf(" (and %s)", plural(problems, "other problem", "other problems"))
+	}
+	return says
+}
+
+// about returns the findings about a subject.
+func (v *view) about(s Subject) []Finding {
+	return v.where(func(f Finding) bool { return f.Subject == s })
+}
+
+func (v *view) where(is func(Finding) bool) []Finding {
+	var out []Finding
+	for _, f := range v.found {
+		if is(f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// withCauses adds the findings that others follow from.
+func (v *view) withCauses(found []Finding) []Finding {
+	have := map[Ref]bool{}
+	for _, f := range found {
+		have[f.ref()] = true
+	}
+	for i := 0; i < len(found); i++ {
+		because := found[i].Because
+		if because == nil || have[*because] {
+			continue
+		}
+		have[*because] = true
+		found = append(found, v.where(func(f Finding) bool { return f.ref() == *because })...)
+	}
+	return found
+}
+
+// resolve completes a subject's namespace, and finds a device by what a person
+// calls it.
+func (v *view) resolve(s Subject) (Subject, error) {
+	var all []Subject
+	switch s.Kind {
+	case Configuration:
+		for i := range v.Configurations {
+			all = append(all, subjectOf(Configuration, &v.Configurations[i]))
+		}
+	case Device:
+		return v.resolveDevice(s)
+	case Node:
+		for _, n := range sortedKeys(v.nodes) {
+			all = append(all, nodeSubject(n))
+		}
+		if v.byNode[s.Name] != nil && v.nodes[s.Name] == nil {
+			return s, nil // it is gone, and still named
+		}
+	case Pod:
+		for i := range v.Pods {
+			all = append(all, subjectOf(Pod, &v.Pods[i]))
+		}
+	default:
+		return s, fmt.Errorf("%s cannot be explained", s.Kind)
+	}
+	return pick(s, all)
+}
+
+// pick returns the one of some subjects that is meant.
+func pick(s Subject, all []Subject) (Subject, error) {
+	var fits []Subject
+	var near []string
+	for _, o := range all {
+		switch {
+		case o.Name == s.Name && (s.Namespace == "" || o.Namespace == s.Namespace):
+			fits = append(fits, o)
+		case o.Name == s.Name || s.Kind != Pod:
+			near = append(near, o.key())
+		}
+	}
+	switch len(fits) {
+	case 0:
+		return s, &UnknownError{s, near}
+	case 1:
+		return fits[0], nil
+	}
+	var where []string
+	for _, f := range fits {
+		where = append(where, f.Namespace)
+	}
+	return s, fmt.Errorf("there is a %s %s in the namespaces %s: choose one with -n", s.Kind, s.Name, names(where))
+}
+
+// resolveDevice finds an Instance by its name, the device's short name, its id,
+// or the device node.
+func (v *view) resolveDevice(s Subject) (Subject, error) {
+	var exact, alike []Subject
+	for i := range v.Instances {
+		inst := &v.Instances[i]
+		if s.Namespace != "" && inst.Namespace != s.Namespace {
+			continue
+		}
+		switch {
+		case inst.Name == s.Name:
+			exact = append(exact, Subject{Device, inst.Namespace, inst.Name})
+		case means(inst, s.Name):
+			alike = append(alike, Subject{Device, inst.Namespace, inst.Name})
+		}
+	}
+	for _, fits := range [][]Subject{exact, alike} {
+		switch {
+		case len(fits) == 1:
+			return fits[0], nil
+		case len(fits) > 1:
+			var all []string
+			for _, f := range fits {
+				all = append(all, f.key())
+			}
+			return s, fmt.Errorf("several devices are called %s: choose one of %s, with -n", s.Name, names(all))
+		}
+	}
+	if !v.saw(ReadInstances) {
+		return s, fmt.Errorf("cannot find device %s: not all Instances can be read", s.Name)
+	}
+	return s, nil
+}
+
+// means reports whether a person can mean an Instance by a name.
+func means(inst *v0.Instance, name string) bool {
+	if name == inst.Status.Device || name == inst.Annotations[v0.AnnotationDeviceID] {
+		return true
+	}
+	for _, value := range inst.Spec.BrokerProperties {
+		if value == name && strings.ContainsAny(name, "/:.") {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *view) podNamed(s Subject) *corev1.Pod {
+	for i := range v.Pods {
+		if subjectOf(Pod, &v.Pods[i]) == s {
+			return &v.Pods[i]
+		}
+	}
+	return nil
+}
