@@ -89,7 +89,7 @@ func TestConfigurations(t *testing.T) {
 		}, "Configuration new", "", "is well: handler udev is no agent says anything of it"},
 		{"a disk in use", func(c *Cluster) {
 			c.says(v0.DiscoveryActive, "asked x; unix:///x: left out, because the node itself needs it: /dev/vda (the node has it mounted at /); the operator can allow it (udev.discovery.allowNodeDevices)")
-		}, "", "warning NothingFound " + cam + "; warning NeededByNode " + cam, "mounted at /|udev.discovery.allowNodeDevices"},
+		}, "", "warning NeededByNode " + cam + "; warning NothingFound " + cam + " <- NeededByNode", "mounted at /|udev.discovery.allowNodeDevices"},
 		{"no udev on the node", func(c *Cluster) {
 			c.Configurations[0].Status.Nodes[1].Message = "asked x; x: udev records nothing here (no /run/udev/data, or it is not mounted): ENV{ID_BUS} of rule 2 finds nothing"
 		}, "", "problem NoUdevRecords " + cam, "udev.discovery.host.udev"},
@@ -120,7 +120,9 @@ func TestConfigurations(t *testing.T) {
 		{"Pod Security", func(c *Cluster) {
 			c.condition(v0.ConditionBrokerSpecAccepted, "Refused", `pods "x" is forbidden: violates PodSecurity "restricted:latest"`)
 		}, "", "problem PodSecurityForbids " + cam, "securityContext"},
-		{"the broker is refused", func(c *Cluster) { c.condition(v0.ConditionBrokerSpecAccepted, "Refused", "spec.containers[0].image: Required") }, "",
+		{"the broker is refused", func(c *Cluster) {
+			c.condition(v0.ConditionBrokerSpecAccepted, "Refused", "spec.containers[0].image: Required")
+		}, "",
 			"problem BrokerSpecRefused " + cam, "image: Required"},
 		{"the broker spec is no PodSpec", func(c *Cluster) { c.Configurations[0].Spec.BrokerSpec.BrokerPodSpec.Raw = []byte(`{}`) }, "",
 			"problem BrokerSpecRefused " + cam, "containers: at least one is needed"},
@@ -134,7 +136,9 @@ func TestConfigurations(t *testing.T) {
 		}, "", "warning BrokerAsksNothing " + cam, `"{{PLACEHOLDER}}": "1"`},
 		{"there is no brokerSpec", func(c *Cluster) { c.Configurations[0].Spec.BrokerSpec = nil }, "Configuration cam", "note NoBrokerWanted " + cam,
 			"is well|only offered as akri.sh/cam|docs/use-a-device.md"},
-		{"a Service is refused", func(c *Cluster) { c.condition(v0.ConditionServicesAccepted, "ServiceSpecRefused", "spec.ports: Required") }, "",
+		{"a Service is refused", func(c *Cluster) {
+			c.condition(v0.ConditionServicesAccepted, "ServiceSpecRefused", "spec.ports: Required")
+		}, "",
 			"problem ServiceRefused " + cam, "spec.ports: Required"},
 	})
 }

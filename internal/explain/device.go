@@ -172,6 +172,7 @@ func (v *view) wanted(s Subject) Finding {
 	switch {
 	case len(v.Configurations) == 0 && v.saw(ReadConfigurations):
 		f.Summary = "there is no Configuration, so nobody looks for devices"
+		f.says("Configurations", "there is none")
 		f.Remedy = Remedy{Text: "write one that asks for the device", See: "docs/configuration.md"}
 	case strings.HasPrefix(s.Name, "/dev/"):
 		f.Remedy.Text = "on the node that has it: the first command shows what a rule for it can say, the second what a Configuration finds"

@@ -58,7 +58,7 @@ func TestDevices(t *testing.T) {
 			c.user("logger", "n1", "cam", 1)
 			c.Instances[0].Spec.DeviceUsage["cam-000001-0"] = "C:cam-000001-0:n1"
 			c.Nodes[0].Status.Allocatable["akri.sh/cam-000001"] = resource.MustParse("0")
-		}, "Device cam-000001", "note SlotsHeld " + device, "on node n1 by Pod default/logger|raise spec.capacity|it offers 0 of akri.sh/cam-000001"},
+		}, "Device cam-000001", "note SlotsHeld " + device + "; note NoBrokerWanted Configuration default/cam", "on node n1 by Pod default/logger|raise spec.capacity|it offers 0 of akri.sh/cam-000001"},
 		{"no broker yet", func(c *Cluster) { noBroker(c); c.Instances[0].CreationTimestamp = ago(time.Second) }, "", "", "Nothing is wrong"},
 		{"no broker", noBroker, "", "problem BrokerMissing " + device, "kubectl -n default describe akrii cam-000001"},
 		{"no broker while it is missing", func(c *Cluster) { noBroker(c); offline(c, v0.ReasonNotReported) }, "",
@@ -111,7 +111,9 @@ func TestPods(t *testing.T) {
 	ask := broker[:4] + "cam-000001-pod"
 	change := func(f func(*corev1.Pod)) func(*Cluster) { return func(c *Cluster) { f(c.podOf("cam-000001-pod")) } }
 	runCases(t, []faultCase{
-		{"image pull back-off", change(func(p *corev1.Pod) { waits(p, "ImagePullBackOff", `Back-off pulling image "example.org/image:1": not found`) }), ask,
+		{"image pull back-off", change(func(p *corev1.Pod) {
+			waits(p, "ImagePullBackOff", `Back-off pulling image "example.org/image:1": not found`)
+		}), ask,
 			"problem ImagePull " + broker, "the image of container main cannot be had|example.org/image:1|imagePullSecrets"},
 		{"crashes", change(func(p *corev1.Pod) { crashes(p, 3, "Error") }), "", "problem Crashing " + broker,
 			"exit code 3, 5 restarts|kubectl -n default logs cam-000001-pod --previous"},

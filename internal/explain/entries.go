@@ -162,6 +162,7 @@ func (v *view) nothingFound(c *v0.Configuration, empty group) {
 	if c.Spec.DiscoveryHandler.Name == "udev" {
 		f.Remedy.Commands = append(f.Remedy.Commands, "akri discover udev --rule-help </dev/…>")
 	}
+	f.Because = v.ref(f.Subject, LeftOut, NoUdevRecords, DeviceRefused, HandlerSays)
 	empty.evidence(&f)
 	for _, e := range v.eventsOf("Configuration", c, "DeviceLost") {
 		f.says("Event DeviceLost, "+v.ago(e.Last)+" ago", "%s", e.Note)

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -156,52 +157,64 @@ func (a *Answer) take(found []Finding) {
 	}
 }
 
-// worst returns the first of the worst findings that do not follow from another
-// one; a note is the least.
-func (a *Answer) worst() Finding {
-	best := -1
-	for i, f := range a.Findings {
-		rank := func(f Finding) int {
-			r := 2 * f.Level.rank()
-			if f.Because != nil {
-				r++
-			}
-			return r
-		}
-		if best < 0 || rank(f) < rank(a.Findings[best]) {
-			best = i
-		}
+// worstOf returns the first of the worst of some findings; those that follow from
+// another one, and notes, count less.
+func worstOf(found []Finding) Finding {
+	return slices.MinFunc(found, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Level.rank(), b.Level.rank()), cmp.Compare(depth(a), depth(b)))
+	})
+}
+
+func depth(f Finding) int {
+	if f.Because != nil {
+		return 1
 	}
-	return a.Findings[best]
+	return 0
+}
+
+// root returns what a finding follows from in the end.
+func (a *Answer) root(f Finding) Finding {
+	for range a.Findings { // so often at most
+		i := slices.IndexFunc(a.Findings, func(o Finding) bool { return f.Because != nil && o.ref() == *f.Because })
+		if i < 0 {
+			break
+		}
+		f = a.Findings[i]
+	}
+	return f
 }
 
 // headline is the answer in one sentence.
 func (a *Answer) headline(state string) string {
-	f := a.worst()
-	says := f.Subject.String() + ": " + f.Summary
-	if a.Subject != nil && *a.Subject != f.Subject {
-		own := slices.IndexFunc(a.Findings, func(o Finding) bool { return o.Subject == *a.Subject && o.Level != Note })
-		switch {
-		case own >= 0:
-			says = fmt.Sprintf("%s: %s. The cause is %s: %s", a.Subject, a.Findings[own].Summary, f.Subject, f.Summary)
-		case f.Level == Note:
-			says = a.Subject.String() + " is well: " + state
-		default:
-			says = fmt.Sprintf("%s: %s. But %s: %s", a.Subject, state, f.Subject, f.Summary)
+	if a.Subject == nil {
+		f := worstOf(a.Findings)
+		others := 0
+		for _, o := range a.Findings {
+			if o.Level == Problem && o.Because == nil && o.ref() != f.ref() {
+				others++
+			}
 		}
-	} else if f.Level == Note && state != "" {
-		says = fmt.Sprintf("%s is well: %s (%s)", f.Subject, state, f.Summary)
-	}
-	problems := 0
-	for _, o := range a.Findings {
-		if o.Level == Problem && o.Because == nil && o.ref() != f.ref() {
-			problems++
+		says := f.Subject.String() + ": " + f.Summary
+		if others > 0 {
+			says += fmt.Sprintf(" (and %s)", plural(others, "other problem", "other problems"))
 		}
+		return says
 	}
-	if problems > 0 && a.Subject == nil {
-		says += fmt.Sprintf(" (and %s)", plural(problems, "other problem", "other problems"))
+	own := slices.DeleteFunc(slices.Clone(a.Findings), func(f Finding) bool { return f.Subject != *a.Subject })
+	worst := worstOf(a.Findings)
+	switch {
+	case worst.Level == Note && len(own) > 0:
+		return fmt.Sprintf("%s is well: %s (%s)", a.Subject, state, worstOf(own).Summary)
+	case worst.Level == Note:
+		return fmt.Sprintf("%s is well: %s", a.Subject, state)
+	case len(own) == 0 || worstOf(own).Level == Note || worst.Level == Problem && worstOf(own).Level != Problem:
+		return fmt.Sprintf("%s: %s. But %s: %s", a.Subject, state, worst.Subject, worst.Summary)
 	}
-	return says
+	f := worstOf(own)
+	if root := a.root(f); root.ref() != f.ref() {
+		return fmt.Sprintf("%s: %s. The cause is %s: %s", a.Subject, f.Summary, root.Subject, root.Summary)
+	}
+	return a.Subject.String() + ": " + f.Summary
 }
 
 // about returns the findings about a subject.

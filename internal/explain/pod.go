@@ -123,7 +123,7 @@ func (v *view) denied(f Finding, pod *corev1.Pod) {
 func (v *view) ended(f *Finding, pod *corev1.Pod) {
 	owner := metav1.GetControllerOfNoCopy(pod)
 	if owner == nil {
-		if f.Cause == AdmissionFailed || f.Cause == DevicePathIsMissing {
+		if f.Cause == AdmissionFailed {
 			f.Remedy.Text = "such a Pod never starts, and nothing owns it: make it again, best by a Deployment or a Job"
 		}
 		return

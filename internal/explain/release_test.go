@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -53,9 +54,9 @@ func runCases(t *testing.T, cases []faultCase) {
 
 func TestWell(t *testing.T) {
 	for ask, want := range map[string]string{
-		"":                  "Nothing is wrong: 2 nodes with an agent, 1 Configuration, 1 device",
-		"Configuration cam": "Configuration default/cam is well: handler udev is Active on n1, n2; 1 device",
-		"Device cam-000001": "Device default/cam-000001 is well: /dev/video1, on n1, 1 of 1 slot held (its slot is held, so nodes offer no more of akri.sh/cam-000001)",
+		"":                   "Nothing is wrong: 2 nodes with an agent, 1 Configuration, 1 device",
+		"Configuration cam":  "Configuration default/cam is well: handler udev is Active on n1, n2; 1 device",
+		"Device cam-000001":  "Device default/cam-000001 is well: /dev/video1, on n1, 1 of 1 slot held (its slot is held, so nodes offer no more of akri.sh/cam-000001)",
 		"Device /dev/video1": "Device default/cam-000001 is well: /dev/video1, on n1, 1 of 1 slot held (its slot is held, so nodes offer no more of akri.sh/cam-000001)",
 		"Node n1":            "Node n1 is well: Ready; its agent is Running, handlers: akri-udev-discovery; 1 device",
 		"Pod cam-000001-pod": "Pod default/cam-000001-pod is well: Running on n1",
@@ -120,8 +121,8 @@ func TestNodes(t *testing.T) {
 			c.podOf("cam-000001-pod").DeletionTimestamp = ptr.To(ago(10 * time.Minute))
 		}, "Pod cam-000001-pod", "problem NodeNotReady Node n1; warning PodTerminating Pod default/cam-000001-pod <- NodeNotReady", "kubectl delete node n1"},
 		{"a node without devices is lost", func(c *Cluster) { down(c, 1); c.without("agent-n2") }, "", "warning NodeNotReady Node n2", ""},
-		{"a node is gone", func(c *Cluster) { c.Nodes = c.Nodes[1:] }, "Node n1", "problem NodeGone Node n1; problem PodNotReady Pod default/cam-000001-pod <- NodeGone; " +
-			"problem DeviceStateUnknown Device default/cam-000001 <- NodeGone", "no longer exists"},
+		{"a node is gone", func(c *Cluster) { c.Nodes = c.Nodes[1:] }, "Node n1", "problem NodeGone Node n1; problem DeviceStateUnknown Device default/cam-000001 <- NodeGone; " +
+			"problem PodNotReady Pod default/cam-000001-pod <- NodeGone", "no longer exists"},
 		{"a node is cordoned", func(c *Cluster) { c.Nodes[0].Spec.Unschedulable = true }, "", "warning NodeCordoned Node n1", "kubectl uncordon n1"},
 		{"an agent is silent", func(c *Cluster) { c.Leases[0].Spec.RenewTime.Time = now.Add(-5 * time.Minute) }, "Device cam-000001",
 			"problem AgentNotResponding Node n1; problem DeviceStateUnknown Device default/cam-000001 <- AgentNotResponding; note SlotsHeld Device default/cam-000001",
@@ -145,7 +146,7 @@ func TestNodes(t *testing.T) {
 		{"a node without an agent", func(c *Cluster) {
 			c.Nodes = append(c.Nodes, corev1.Node{ObjectMeta: named("", "n3")})
 		}, "Node n3", "note NoAgent Node n3", "no agent runs there, so its devices are not looked for|agent.tolerations"},
-		{"a resource is left over", func(c *Cluster) { c.Nodes[1].Status.Allocatable["akri.sh/cam-00000f"] = *corev1.ResourceList{}.Cpu() }, "Node n2",
+		{"a resource is left over", func(c *Cluster) { c.Nodes[1].Status.Allocatable["akri.sh/cam-00000f"] = resource.Quantity{} }, "Node n2",
 			"note ResourceLeftOver Node n2", "akri.sh/cam-00000f|11 minutes"},
 	})
 }

@@ -104,7 +104,7 @@ func (v *view) lacksConfiguration(f *Finding, c *v0.Configuration, n int64) bool
 	switch {
 	case most == 0:
 		f.Cause, f.Summary = DeviceNotFound, fmt.Sprintf("it waits for %s, and Configuration %s has no device now", resource, keyOf(c))
-		f.Because = v.worstOf(c, all)
+		f.Because = v.reason(c, all)
 		f.says(subjectOf(Configuration, c).String(), "%s: %s", plural(len(all), "device", "devices"), v.stateOf(c))
 		f.Remedy = Remedy{Commands: []string{fmt.Sprintf("akri explain configuration %s -n %s", c.Name, c.Namespace)}}
 	case n > most:
@@ -123,8 +123,8 @@ func (v *view) lacksConfiguration(f *Finding, c *v0.Configuration, n int64) bool
 	return true
 }
 
-// worstOf returns the finding that says why a Configuration has no device.
-func (v *view) worstOf(c *v0.Configuration, all []*v0.Instance) *Ref {
+// reason returns the finding that says why a Configuration has no device.
+func (v *view) reason(c *v0.Configuration, all []*v0.Instance) *Ref {
 	var best *Finding
 	for i := range v.found {
 		f := &v.found[i]
