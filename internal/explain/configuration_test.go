@@ -100,7 +100,7 @@ func TestConfigurations(t *testing.T) {
 			c.Configurations[0].Status.Nodes[0].Message = "asked x; x: camera at 10.0.0.9: it wants a user"
 			c.Configurations[0].Status.Nodes[1].Message = "asked x; x: camera at 10.0.0.9: it wants a user"
 			c.Configurations[0].Spec.DiscoveryHandler = v0.DiscoveryHandlerInfo{Name: "onvif"}
-		}, "", "warning HandlerSays " + cam + "; warning HandlerSays " + cam, "it wants a user|docs/handlers/onvif.md|akri discover onvif --help"},
+		}, "", "warning HandlerSays " + cam, "it wants a user|docs/handlers/onvif.md|akri discover onvif --help"},
 		{"a mount that is not allowed", func(c *Cluster) {
 			c.Configurations[0].Status.Nodes[1].Message = `asked x; x: device "a": mount: "/etc" is not in an allowed folder: there is none (agent.allowedMounts)`
 		}, "", "problem DeviceRefused " + cam, "agent.allowedMounts"},
@@ -176,7 +176,7 @@ func TestBounds(t *testing.T) {
 		inst := c.instance("cam-"+time.Duration(i).String(), "n1")
 		inst.Status.Nodes = []v0.InstanceNode{{Name: "n1", State: v0.DeviceOffline, Since: &metav1.Time{Time: now}}}
 	}
-	a := All(*c)
+	a := All(*c, "")
 	if len(a.Findings) != maxFindings || a.More == 0 {
 		t.Errorf("%d findings, %d more", len(a.Findings), a.More)
 	}

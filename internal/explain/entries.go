@@ -111,7 +111,7 @@ func (v *view) failed(c *v0.Configuration, taken, properties, failed, without gr
 	}
 	if len(failed.nodes) > 0 {
 		f := base
-		f.Step, f.Cause, f.Summary = StepHandler, DiscoveryFailed, "discovery fails on "+names(failed.nodes)+": "+oneLine(first(failed))
+		f.Step, f.Cause, f.Summary = StepHandler, DiscoveryFailed, "discovery fails on "+names(failed.nodes)+": "+plainly(first(failed))
 		f.Remedy = Remedy{Text: "the message says what was refused; if not, the handler's log does", See: handlerPage(c),
 			Commands: v.handlerLog(c)}
 		if active > 0 {

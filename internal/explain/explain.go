@@ -78,11 +78,15 @@ func find(c Cluster) *view {
 	return v
 }
 
-// All returns everything that is not well in a cluster, without Notes.
-func All(c Cluster) Answer {
+// All returns everything that is not well in a cluster, without Notes. With a
+// namespace, it leaves out what concerns only others.
+func All(c Cluster, namespace string) Answer {
 	v := find(c)
 	a := Answer{Unseen: c.Unseen}
-	a.take(slices.DeleteFunc(v.found, func(f Finding) bool { return f.Level == Note }))
+	a.take(v.where(func(f Finding) bool {
+		elsewhere := namespace != "" && f.Subject.Namespace != "" && f.Subject.Namespace != namespace && f.Step != StepRelease
+		return f.Level != Note && !elsewhere
+	}))
 	devices := plural(len(v.Instances), "device", "devices")
 	a.Facts = []Evidence{{"cluster", fmt.Sprintf("%s with an agent, %s, %s", plural(len(v.agents), "node", "nodes"),
 		plural(len(v.Configurations), "Configuration", "Configurations"), devices)}}

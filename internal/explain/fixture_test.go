@@ -240,7 +240,7 @@ func (a Answer) all() string {
 func explainOf(t *testing.T, c *Cluster, ask string) Answer {
 	t.Helper()
 	if ask == "" {
-		return All(*c)
+		return All(*c, "")
 	}
 	kind, name, _ := strings.Cut(ask, " ")
 	a, err := Of(*c, Subject{Kind: Kind(kind), Name: name})

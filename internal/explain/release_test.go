@@ -183,7 +183,7 @@ func TestUnseen(t *testing.T) {
 				some.Webhook = nil
 			}
 		}
-		if a := All(some); len(a.Findings) > 0 || len(a.Unseen) != len(kinds) {
+		if a := All(some, ""); len(a.Findings) > 0 || len(a.Unseen) != len(kinds) {
 			t.Errorf("without %v: %s", kinds, brief(a.Findings))
 		}
 	}

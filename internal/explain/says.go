@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"regexp"
 	"strings"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -43,7 +44,7 @@ func (v *view) notes(c *v0.Configuration, node, text string) {
 	}
 	f := Finding{
 		Level: Warning, Step: StepDevice, Cause: HandlerSays, Subject: subjectOf(Configuration, c), Nodes: []string{node},
-		Summary: "on " + node + ": " + oneLine(text), Remedy: Remedy{See: handlerPage(c)},
+		Summary: plainly(text), Remedy: Remedy{See: handlerPage(c)},
 	}
 	for _, s := range sayings {
 		if strings.Contains(text, s.words) {
@@ -61,6 +62,12 @@ func (v *view) notes(c *v0.Configuration, node, text string) {
 	f.says("status of node "+node, "%s", text)
 	v.merge(f)
 }
+
+// endpoint is what an agent writes before what a handler says.
+var endpoint = regexp.MustCompile(`^(builtin:|unix:|https?://|/)\S*: `)
+
+// plainly is oneLine without the handler's endpoint.
+func plainly(text string) string { return endpoint.ReplaceAllString(oneLine(text), "") }
 
 // merge adds a finding, or adds its nodes and evidence to one that has the same
 // cause and summary: many nodes say the same.

@@ -144,6 +144,16 @@ func instanceOf(pod *corev1.Pod) types.NamespacedName {
 	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Labels[v0.LabelInstance]}
 }
 
+// Asks reports whether a Pod asks for a device.
+func Asks(pod *corev1.Pod) bool { return len(asks(pod)) > 0 }
+
+// OfRelease reports whether an object is an agent, a handler or a controller, by
+// its labels.
+func OfRelease(o interface{ GetLabels() map[string]string }) bool {
+	l := o.GetLabels()
+	return l[LabelName] == NameAgent || l[LabelName] == NameController || l[LabelComponent] == ComponentHandler
+}
+
 // over reports whether a Pod has ended: it holds no slots.
 func over(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
