@@ -42,7 +42,8 @@ type Options struct {
 type reader struct {
 	api client.Reader
 	Options
-	out explain.Cluster
+	pageSize, most int
+	out            explain.Cluster
 }
 
 // Read reads a cluster. It fails if the API server does not answer; what it
@@ -50,7 +51,7 @@ type reader struct {
 func Read(ctx context.Context, api client.Reader, now func() time.Time, o Options) (explain.Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
-	r := &reader{api: api, Options: o}
+	r := &reader{api: api, Options: o, pageSize: pageSize, most: maxObjects}
 	for _, read := range []func(context.Context) error{
 		r.configurations, r.instances, r.nodes, r.pods, r.jobs, r.services, r.events, r.leases, r.release, r.webhook,
 	} {
@@ -97,7 +98,7 @@ func refusal(err error) string {
 }
 
 func (r *reader) pages(ctx context.Context, what string, list client.ObjectList, each func(), opts ...client.ListOption) error {
-	opts = append(opts, client.Limit(pageSize))
+	opts = append(opts, client.Limit(int64(r.pageSize)))
 	for seen := 0; ; {
 		list.SetContinue("")
 		if err := r.api.List(ctx, list, opts...); err != nil {
@@ -113,7 +114,7 @@ func (r *reader) pages(ctx context.Context, what string, list client.ObjectList,
 		switch {
 		case next == "":
 			return nil
-		case seen >= maxObjects:
+		case seen >= r.most:
 			r.unseen(what, fmt.Sprintf("only the first %d were looked at", seen))
 			return nil
 		}
