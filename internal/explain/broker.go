@@ -83,6 +83,9 @@ func (v *view) noBroker(c *v0.Configuration, inst *v0.Instance) {
 	switch {
 	case v.offlineRef(inst) != nil:
 		f.Summary, f.Because = "it has no broker while its device is missing", v.offlineRef(inst)
+		if f.Because.Cause == DeviceUnknown {
+			f.Summary = "it has no broker, and nobody knows whether its device is there"
+		}
 	case v.controllerRef() != nil:
 		f.Because = v.controllerRef()
 	case v.ref(subjectOf(Configuration, c), BrokerSpecRefused, QuotaExceeded, PodSecurityForbids, BrokerAsksTooMany) != nil:
@@ -105,9 +108,7 @@ func (v *view) noBroker(c *v0.Configuration, inst *v0.Instance) {
 			f.says("Event "+e.Reason+", "+v.ago(e.Last)+" ago", "%s", e.Note)
 		}
 	}
-	if f.Because != nil {
-		f.says(f.Because.Subject.String(), "%s", f.Because.Cause)
-	} else if len(f.Evidence) == 0 {
+	if len(f.Evidence) == 0 {
 		f.says("Pods", "none has the label %s=%s", v0.LabelInstance, inst.Name)
 	}
 	v.add(f)

@@ -61,7 +61,7 @@ func (v *view) offline(inst *v0.Instance) {
 		return
 	}
 	f := Finding{Level: Problem, Step: StepDevice, Cause: DeviceOffline, Subject: subjectOf(Device, inst), Nodes: slices.Clone(inst.Spec.Nodes)}
-	f.says(f.Subject.String(), "%s, found for Configuration %s", or(deviceName(inst), "it"), configurationKey(inst))
+	f.says(f.Subject.String(), "%s, found for Configuration %s", or(deviceName(inst), "a device"), configurationKey(inst))
 	var gone, away bool
 	for _, n := range inst.Spec.Nodes {
 		e := entryOf(inst, n)

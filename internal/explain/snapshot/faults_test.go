@@ -3,6 +3,7 @@
 package snapshot
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -20,7 +21,7 @@ import (
 	"github.com/akri-go/akri/internal/explain"
 )
 
-// soon is after what is new has had its time to settle.
+// soon is the age of what has had its time to settle.
 const soon = 5 * time.Minute
 
 func of(kind explain.Kind, namespace, name string) explain.Subject {
@@ -124,12 +125,10 @@ func testContainers(f *fixture, _ *testing.T) {
 }
 
 func testNodeLost(f *fixture, t *testing.T) {
+	ctx := context.WithoutCancel(t.Context())
 	set := func(status corev1.ConditionStatus) {
-		f.eventually("status of n1", func() error {
-			var n corev1.Node
-			err := f.api.Get(f.t.Context(), client.ObjectKey{Name: "n1"}, &n)
+		f.setNode(ctx, func(n *corev1.Node) {
 			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status, Message: "Kubelet stopped posting node status."}}
-			return errors.Join(err, f.api.Status().Update(f.t.Context(), &n))
 		})
 	}
 	c := f.configuration(f.namespace("lost"), "lost", v0.DiscoveryActive, "asked x", false)
@@ -139,9 +138,16 @@ func testNodeLost(f *fixture, t *testing.T) {
 	f.explain(of(explain.Device, "", "lost-000001"), 0, explain.NodeNotReady, "The cause is Node n1: it is not ready", "Kubelet stopped posting")
 }
 
-// All Leases are as old as this test: it asks from the future.
-func testAgentSilent(f *fixture, _ *testing.T) {
-	f.explain(of(explain.Node, "", "n2"), 2*time.Minute, explain.AgentSilent, "its agent does not respond", "Lease akri/akri-agent-n2")
+// All Leases are as old as this test: it looks from the future.
+func testAgentSilent(f *fixture, t *testing.T) {
+	cluster, err := Read(t.Context(), f.api, func() time.Time { return f.now().Add(2 * time.Minute) }, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := explain.Of(cluster, of(explain.Node, "", "n2"))
+	if err != nil || len(a.Findings) == 0 || a.Findings[0].Cause != explain.AgentSilent || a.Findings[0].Evidence[0].From != "Lease akri/akri-agent-n2" {
+		t.Errorf("%v: %+v", err, a)
+	}
 }
 
 // A user who may read little gets what follows from that, and is told what is

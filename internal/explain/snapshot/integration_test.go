@@ -201,7 +201,23 @@ func (f *fixture) instance(c *v0.Configuration, name, holder string) *v0.Instanc
 		inst.Spec.DeviceUsage = map[string]string{v0.SlotID(name, 0): holder}
 	}
 	f.create(inst)
+	f.setNode(f.t.Context(), func(n *corev1.Node) { // as its kubelet does
+		n.Status.Allocatable[corev1.ResourceName(v0.ResourceName(name))] = resource.MustParse("1")
+	})
 	return inst
+}
+
+// setNode changes the status of the node n1.
+func (f *fixture) setNode(ctx context.Context, change func(*corev1.Node)) {
+	f.t.Helper()
+	f.eventually("status of n1", func() error {
+		var n corev1.Node
+		if err := f.api.Get(ctx, client.ObjectKey{Name: "n1"}, &n); err != nil {
+			return err
+		}
+		change(&n)
+		return f.api.Status().Update(ctx, &n)
+	})
 }
 
 func (f *fixture) namespace(name string, labels ...string) string {
@@ -220,14 +236,23 @@ func (f *fixture) eventually(what string, check func() error) {
 	})
 }
 
-// explain waits until a subject is explained by a cause, with some words. Later
-// is how much later than now it is asked.
-func (f *fixture) explain(s explain.Subject, later time.Duration, cause explain.Cause, words ...string) {
+// explain waits until a subject is explained by a cause, with some words. Age
+// makes Configurations, Instances and Pods so much older than they are.
+func (f *fixture) explain(s explain.Subject, age time.Duration, cause explain.Cause, words ...string) {
 	f.t.Helper()
 	f.eventually(fmt.Sprintf("%s because of %s", s, cause), func() error {
-		cluster, err := Read(f.t.Context(), f.api, func() time.Time { return f.now().Add(later) }, Options{Pod: s})
+		cluster, err := Read(f.t.Context(), f.api, f.now, Options{Pod: s})
 		if err != nil {
 			return err
+		}
+		for i := range cluster.Configurations {
+			older(&cluster.Configurations[i], age)
+		}
+		for i := range cluster.Instances {
+			older(&cluster.Instances[i], age)
+		}
+		for i := range cluster.Pods {
+			older(&cluster.Pods[i], age)
 		}
 		a, err := explain.Of(cluster, s)
 		if err != nil {
@@ -249,4 +274,8 @@ func (f *fixture) explain(s explain.Subject, later time.Duration, cause explain.
 		}
 		return nil
 	})
+}
+
+func older(o client.Object, age time.Duration) {
+	o.SetCreationTimestamp(metav1.NewTime(o.GetCreationTimestamp().Add(-age)))
 }
