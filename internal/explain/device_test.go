@@ -86,6 +86,11 @@ func TestDevices(t *testing.T) {
 			c.Configurations[0].Spec.BrokerSpec = &v0.BrokerSpec{BrokerJobSpec: &runtime.RawExtension{Raw: []byte(`{}`)}}
 			c.jobOf("cam-000001", batchv1.JobCondition{Type: batchv1.JobFailed, Status: corev1.ConditionTrue, Reason: "BackoffLimitExceeded"})
 		}, "Device cam-000001", "problem JobFailed Job default/cam-000001-1-job", "BackoffLimitExceeded|annotate akrii cam-000001 akri.sh/broker-job-hash-"},
+		{"its Job is suspended", func(c *Cluster) {
+			noBroker(c)
+			c.Configurations[0].Spec.BrokerSpec = &v0.BrokerSpec{BrokerJobSpec: &runtime.RawExtension{Raw: []byte(`{}`)}}
+			c.jobOf("cam-000001", batchv1.JobCondition{Type: batchv1.JobSuspended, Status: corev1.ConditionTrue, Reason: "JobSuspended"})
+		}, "", "warning JobSuspended Job default/cam-000001-1-job", "it is suspended"},
 		{"its Job was done, and is gone", func(c *Cluster) {
 			noBroker(c)
 			c.Configurations[0].Spec.BrokerSpec = &v0.BrokerSpec{BrokerJobSpec: &runtime.RawExtension{Raw: []byte(`{}`)}}

@@ -16,6 +16,10 @@ import (
 // 10 s, it is valid for 30, and clocks differ.
 const silentAfter = 40 * time.Second
 
+// refusalAge is for how long a refused handler is news: agents repeat the Event
+// every 10 minutes while it tries.
+const refusalAge = 20 * time.Minute
+
 func metav1Name(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
 
 // ready returns the condition Ready of a node; nil if there is none.
@@ -77,6 +81,30 @@ func (v *view) nodesAndAgents() {
 			v.add(f)
 		}
 		v.agent(name)
+		v.refusedHandler(name)
+	}
+}
+
+// refusedHandler reports a handler that the agent of a node has refused of late,
+// and that is not one of the release's.
+func (v *view) refusedHandler(name string) {
+	for _, set := range v.handlerSets {
+		if r := v.ref(subjectOf("DaemonSet", set), HandlerNotAccepted); r != nil && v.on(*r, name) {
+			return // said there
+		}
+	}
+	f := Finding{
+		Level: Warning, Step: StepHandler, Cause: HandlerRefused, Subject: nodeSubject(name), Nodes: []string{name},
+		Summary: "its agent has refused a discovery handler",
+		Remedy:  Remedy{Text: "the message says who may register", See: "docs/security.md"},
+	}
+	for _, e := range v.eventsOf("Node", &corev1.Node{ObjectMeta: metav1Name(name)}, "DiscoveryHandlerRefused") {
+		if v.Now.Sub(e.Last) < refusalAge {
+			f.says("Event DiscoveryHandlerRefused, "+v.ago(e.Last)+" ago", "%s", e.Note)
+		}
+	}
+	if len(f.Evidence) > 0 {
+		v.add(f)
 	}
 }
 

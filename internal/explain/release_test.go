@@ -1,6 +1,12 @@
 package explain
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +101,14 @@ func TestRelease(t *testing.T) {
 			"--set controller.enabled=true"},
 		{"the webhook is not registered", func(c *Cluster) { c.Webhook.Registered = false }, "",
 			"warning WebhookNotRegistered ValidatingWebhookConfiguration akri-webhook-configuration", "wrong Configurations are accepted"},
+		{"the webhook's certificate has expired", func(c *Cluster) { c.Webhook.CABundle = authority(t, now.Add(-time.Hour)) }, "",
+			"problem WebhookCertificateExpired ValidatingWebhookConfiguration akri-webhook-configuration", "valid until 2026-03-01T11:00:00Z|rollout restart"},
+		{"the webhook's certificate is valid", func(c *Cluster) {
+			c.Webhook.CABundle = append(authority(t, now.Add(-time.Hour)), authority(t, now.Add(time.Hour))...)
+		}, "", "", "Nothing is wrong"},
+		{"a handler of somebody's is refused", func(c *Cluster) {
+			c.event("Node", "n2", "DiscoveryHandlerRefused", "discovery handler \"x\" of user 7 may not register")
+		}, "Node n2", "warning HandlerRefused Node n2", "of user 7"},
 		{"the handler's image cannot be had", func(c *Cluster) {
 			waits(c.podOf("udev-n2"), "ImagePullBackOff", "not found")
 			c.Configurations[0].Status.Nodes[1] = v0.ConfigurationNode{Name: "n2", State: v0.DiscoveryWaiting, Message: `no discovery handler "udev" is registered on this node: does its Pod run here?`}
@@ -105,6 +119,21 @@ func TestRelease(t *testing.T) {
 			c.event("Node", "n2", "DiscoveryHandlerRefused", "user 7 may not register a handler udev on this node")
 		}, "Node n2", "problem HandlerNotAccepted DaemonSet akri/akri-udev-discovery-daemonset", "user 7 may not register|waiting until"},
 	})
+}
+
+// authority is a certificate authority in PEM that is valid until then.
+func authority(t *testing.T, until time.Time) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: until.Add(-24 * time.Hour), NotAfter: until, IsCA: true}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 func TestNodes(t *testing.T) {
