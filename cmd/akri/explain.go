@@ -52,7 +52,8 @@ says so.
 		RunE: func(cmd *cobra.Command, _ []string) error { return e.run(cmd, explain.Subject{}) },
 	}
 	f := cmd.PersistentFlags()
-	f.StringVarP(&e.namespace, "namespace", "n", "", "`namespace` of what is asked about; without it, any in which it is the only one of its name")
+	f.StringVarP(&e.namespace, "namespace", "n", "", "`namespace` of what is asked about; without it, any in which "+
+		"it is the only one of its name")
 	f.StringVar(&e.kubeconfig, "kubeconfig", "", "kubeconfig `file`")
 	f.StringVar(&e.context, "context", "", "`context` of the kubeconfig")
 	f.StringVarP(&e.output, "output", "o", "text", "`format`: text, json or yaml")
@@ -82,7 +83,8 @@ and Pods there.`, "edge-1", []string{"nodes"}},
 			Args:    cobra.MaximumNArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				if len(args) == 0 || args[0] == "" {
-					return exitcode.Usagef("give the name of a %s, as in: akri explain %s %s", sub.use, sub.use, sub.eg)
+					return exitcode.Usagef("give the name of a %s, as in: akri explain %s %s", sub.use, sub.use,
+						sub.eg)
 				}
 				return e.run(cmd, subjectFor(sub.kind, args[0], e.namespace))
 			},
@@ -99,9 +101,11 @@ and Pods there.`, "edge-1", []string{"nodes"}},
 
 // explainExits is the paragraph about exit codes.
 func explainExits() string {
-	text := exitText("nothing is wrong; there may be warnings", "it failed: the cluster cannot be read, or there is no such object")
+	text := exitText("nothing is wrong; there may be warnings",
+		"it failed: the cluster cannot be read, or there is no such object")
 	last := fmt.Sprintf("\n  %d", exitcode.Interrupted)
-	return strings.Replace(text, last, fmt.Sprintf("\n  %d  something is wrong, and the output says what%s", exitcode.Found, last), 1)
+	return strings.Replace(text, last, fmt.Sprintf("\n  %d  something is wrong, and the output says what%s",
+		exitcode.Found, last), 1)
 }
 
 // subjectFor is what a name on the command line stands for. NAMESPACE/NAME is

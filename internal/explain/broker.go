@@ -11,10 +11,6 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-// annotationJob is the controller's note that an Instance has had its Job
-// (broker.AnnotationJob).
-const annotationJob = "akri.sh/broker-job-hash"
-
 // brokerSpec finds what is wrong with what a Configuration wants to run, whatever
 // the devices are.
 func (v *view) brokerSpec(c *v0.Configuration) {
@@ -22,8 +18,9 @@ func (v *view) brokerSpec(c *v0.Configuration) {
 	spec := c.Spec.BrokerSpec
 	if spec == nil || spec.BrokerPodSpec == nil && spec.BrokerJobSpec == nil {
 		v.add(Finding{Level: Note, Step: StepBroker, Cause: NoBrokerWanted, Subject: subject,
-			Summary: "it has no brokerSpec: nothing is run for its devices, they are only offered as " + v0.ResourceName(c.Name),
-			Remedy:  Remedy{Text: "a Pod of your own asks for it in its limits", See: "docs/use-a-device.md"}})
+			Summary: "it has no brokerSpec: nothing is run for its devices, they are only offered as " +
+				v0.ResourceName(c.Name),
+			Remedy: Remedy{Text: "a Pod of your own asks for it in its limits", See: "docs/use-a-device.md"}})
 		return
 	}
 	if spec.BrokerPodSpec == nil {
@@ -43,11 +40,13 @@ func (v *view) brokerSpec(c *v0.Configuration) {
 	f := Finding{Level: Problem, Step: StepBroker, Subject: subject, Remedy: Remedy{See: "docs/configuration.md"}}
 	switch {
 	case template.Quantity == 0:
-		f.Level, f.Cause, f.Summary = Warning, BrokerAsksNothing, "its broker asks for no slot, so it runs and gets no device"
+		f.Level, f.Cause, f.Summary = Warning, BrokerAsksNothing, "its broker asks for no slot, so it runs and "+
+			"gets no device"
 		f.Remedy.Text = `give a container the limit "{{PLACEHOLDER}}": "1"`
 		f.says(subject.String(), "no container of brokerPodSpec asks for %s", v0.Placeholder)
 	case template.Quantity > int64(c.Slots()):
-		f.Cause, f.Summary = BrokerAsksTooMany, fmt.Sprintf("its broker asks for %d slots, and a device has %d", template.Quantity, c.Slots())
+		f.Cause, f.Summary = BrokerAsksTooMany, fmt.Sprintf("its broker asks for %d slots, and a device has %d",
+			template.Quantity, c.Slots())
 		f.Remedy.Text = "lower the quantity of {{PLACEHOLDER}}, or raise spec.capacity"
 		f.says(subject.String(), "spec.capacity is %d", c.Slots())
 	default:
@@ -73,13 +72,15 @@ func (v *view) broker(inst *v0.Instance) {
 
 func (v *view) noBroker(c *v0.Configuration, inst *v0.Instance) {
 	subject := subjectOf(Device, inst)
-	f := Finding{Level: Problem, Step: StepBroker, Cause: BrokerMissing, Subject: subject, Summary: "it has no broker",
+	f := Finding{Level: Problem, Step: StepBroker, Cause: BrokerMissing, Subject: subject,
+		Summary: "it has no broker",
 		Remedy: Remedy{Commands: []string{
 			fmt.Sprintf("kubectl -n %s describe akrii %s", inst.Namespace, inst.Name),
-			fmt.Sprintf("kubectl -n %s logs -l %s=%s --prefix", v.namespace(), LabelName, NameController)}}}
+			logsOf(v.namespace(), NameController)}}}
 	taken := v.eventsOf("Instance", inst, "BrokerNameTaken")
 	failed := v.eventsOf("Instance", inst, "BrokerFailed", "BrokerDenied", "BrokerUnschedulable")
 	cordoned := v.unusable(inst)
+	refused := v.ref(subjectOf(Configuration, c), BrokerSpecRefused, QuotaExceeded, PodSecurityForbids, BrokerAsksTooMany)
 	switch {
 	case v.offlineRef(inst) != nil:
 		f.Summary, f.Because = "it has no broker while its device is missing", v.offlineRef(inst)
@@ -88,8 +89,8 @@ func (v *view) noBroker(c *v0.Configuration, inst *v0.Instance) {
 		}
 	case v.controllerRef() != nil:
 		f.Because = v.controllerRef()
-	case v.ref(subjectOf(Configuration, c), BrokerSpecRefused, QuotaExceeded, PodSecurityForbids, BrokerAsksTooMany) != nil:
-		f.Because = v.ref(subjectOf(Configuration, c), BrokerSpecRefused, QuotaExceeded, PodSecurityForbids, BrokerAsksTooMany)
+	case refused != nil:
+		f.Because = refused
 	case len(taken) > 0:
 		f.Cause, f.Summary = BrokerNameTaken, "it has no broker, because another Pod has its name"
 		f.Remedy = Remedy{Text: "rename or delete that Pod"}
@@ -144,7 +145,7 @@ func (v *view) controllerRef() *Ref {
 func (v *view) job(c *v0.Configuration, inst *v0.Instance) {
 	jobs := v.jobs[keyOf(inst)]
 	if len(jobs) == 0 {
-		if inst.Annotations[annotationJob] == "" && v.saw(ReadJobs) {
+		if inst.Annotations[v0.AnnotationBrokerJob] == "" && v.saw(ReadJobs) {
 			v.noBroker(c, inst)
 		}
 		return
@@ -158,9 +159,12 @@ func (v *view) job(c *v0.Configuration, inst *v0.Instance) {
 				continue
 			case cond.Type == batchv1.JobFailed:
 				f.Cause, f.Summary = JobFailed, "it has failed: "+or(cond.Reason, "no reason given")
-				f.Remedy.Text = "it is not made again: mend its cause, then remove the annotation " + annotationJob + " of the Instance"
-				f.Remedy.Commands = append(f.Remedy.Commands, fmt.Sprintf("kubectl -n %s delete job %s", j.Namespace, j.Name),
-					fmt.Sprintf("kubectl -n %s annotate akrii %s %s-", inst.Namespace, inst.Name, annotationJob))
+				f.Remedy.Text = "it is not made again: mend its cause, then remove the annotation " +
+					v0.AnnotationBrokerJob + " of the Instance"
+				f.Remedy.Commands = append(f.Remedy.Commands,
+					fmt.Sprintf("kubectl -n %s delete job %s", j.Namespace, j.Name),
+					fmt.Sprintf("kubectl -n %s annotate akrii %s %s-", inst.Namespace, inst.Name,
+						v0.AnnotationBrokerJob))
 			case cond.Type == batchv1.JobSuspended:
 				f.Level, f.Cause, f.Summary = Warning, JobSuspended, "it is suspended"
 			default:

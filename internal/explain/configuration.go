@@ -47,10 +47,11 @@ func (v *view) deleting(s Subject, resource string, o metav1.Object) {
 		Level: Problem, Step: StepConfiguration, Cause: DeletionWaits, Subject: s,
 		Summary: "it is being deleted, and waits for the finalizers " + names(o.GetFinalizers()),
 		Remedy: Remedy{
-			Text: "Akri has no finalizers, upstream's agents have: bare names of nodes. The controller removes those of nodes " +
-				"where no agent of upstream's runs. Others are removed by who set them",
-			Commands: []string{fmt.Sprintf("kubectl -n %s get %s %s -o jsonpath='{.metadata.finalizers}'", s.Namespace, resource, s.Name)},
-			See:      "docs/uninstall.md",
+			Text: "Akri has no finalizers, upstream's agents have: bare names of nodes. The controller removes " +
+				"those of nodes where no agent of upstream's runs. Others are removed by who set them",
+			Commands: []string{fmt.Sprintf("kubectl -n %s get %s %s -o jsonpath='{.metadata.finalizers}'",
+				s.Namespace, resource, s.Name)},
+			See: "docs/uninstall.md",
 		},
 	}
 	f.says(s.String(), "deleted %s ago", v.ago(o.GetDeletionTimestamp().Time))
@@ -61,7 +62,8 @@ func (v *view) deleting(s Subject, resource string, o metav1.Object) {
 func (v *view) refused(c *v0.Configuration) bool {
 	f := Finding{Level: Problem, Step: StepConfiguration, Subject: subjectOf(Configuration, c)}
 	if len(c.Name) > v0.MaxConfigurationName {
-		f.Cause, f.Summary = NameTooLong, fmt.Sprintf("its name has %d characters, and at most %d leave room for the names of its Instances",
+		f.Cause, f.Summary = NameTooLong, fmt.Sprintf("its name has %d characters, and at most %d leave room for "+
+			"the names of its Instances",
 			len(c.Name), v0.MaxConfigurationName)
 		f.Remedy.Text = "make it again under a shorter name"
 		f.says(f.Subject.String(), "metadata.name is %s", c.Name)
@@ -69,9 +71,11 @@ func (v *view) refused(c *v0.Configuration) bool {
 		return true
 	}
 	if first := v.firstOfName(c); first != nil {
-		f.Cause, f.Summary = NameTaken, fmt.Sprintf("the older Configuration %s has its name, and with it the resource %s of the nodes",
+		f.Cause, f.Summary = NameTaken, fmt.Sprintf("the older Configuration %s has its name, and with it the "+
+			"resource %s of the nodes",
 			keyOf(first), v0.ResourceName(c.Name))
-		f.says(subjectOf(Configuration, first).String(), "created %s", first.CreationTimestamp.UTC().Format(time.RFC3339))
+		f.says(subjectOf(Configuration, first).String(), "created %s",
+			first.CreationTimestamp.UTC().Format(time.RFC3339))
 		f.says(f.Subject.String(), "created %s", c.CreationTimestamp.UTC().Format(time.RFC3339))
 		f.Remedy = Remedy{Text: "make one of the two again under another name", See: "docs/configuration.md"}
 		v.add(f)
@@ -157,7 +161,8 @@ func (v *view) conditions(c *v0.Configuration) {
 				Commands: []string{"kubectl -n " + c.Namespace + " describe resourcequota"}}
 		case strings.Contains(text, "violates PodSecurity"):
 			f.Cause, f.Summary = PodSecurityForbids, "Pod Security of the namespace forbids its broker"
-			f.Remedy = Remedy{Text: "give the broker a securityContext that the namespace allows, or use another namespace",
+			f.Remedy = Remedy{Text: "give the broker a securityContext that the namespace allows, or use another " +
+				"namespace",
 				Commands: []string{"kubectl get namespace " + c.Namespace + " --show-labels"}, See: "docs/security.md"}
 		}
 		f.says("condition "+cond.Type, "%s", cond.Message)
@@ -166,7 +171,8 @@ func (v *view) conditions(c *v0.Configuration) {
 	if cond := failing(c.Status.Conditions, v0.ConditionServicesAccepted); cond != nil {
 		f := Finding{Level: Problem, Step: StepService, Cause: ServiceRefused, Subject: subject,
 			Summary: "a Service cannot be made: " + oneLine(cond.Message),
-			Remedy:  Remedy{Text: "devices and brokers do not depend on it; change the Service spec, or what has its name"}}
+			Remedy: Remedy{Text: "devices and brokers do not depend on it; change the Service spec, or what has " +
+				"its name"}}
 		f.says("condition "+cond.Type, "%s: %s", cond.Reason, cond.Message)
 		v.add(f)
 	}

@@ -60,8 +60,10 @@ func (v *view) offline(inst *v0.Instance) {
 	if v.onlineAnywhere(inst) {
 		return
 	}
-	f := Finding{Level: Problem, Step: StepDevice, Cause: DeviceOffline, Subject: subjectOf(Device, inst), Nodes: slices.Clone(inst.Spec.Nodes)}
-	f.says(f.Subject.String(), "%s, found for Configuration %s", or(deviceName(inst), "a device"), configurationKey(inst))
+	f := Finding{Level: Problem, Step: StepDevice, Cause: DeviceOffline, Subject: subjectOf(Device, inst),
+		Nodes: slices.Clone(inst.Spec.Nodes)}
+	f.says(f.Subject.String(), "%s, found for Configuration %s", or(deviceName(inst), "a device"),
+		configurationKey(inst))
 	var gone, away bool
 	for _, n := range inst.Spec.Nodes {
 		e := entryOf(inst, n)
@@ -84,14 +86,16 @@ func (v *view) offline(inst *v0.Instance) {
 		v.heldBy(&f, inst)
 	case away:
 		f.Cause = DeviceUnknown
-		f.Summary = "nobody knows whether the device is there: the agents of " + names(inst.Spec.Nodes) + " do not respond"
+		f.Summary = "nobody knows whether the device is there: the agents of " + names(inst.Spec.Nodes) +
+			" do not respond"
 		f.Remedy = Remedy{Text: "mend the node or its agent first", See: "docs/several-nodes.md"}
 	case gone:
 		f.Summary = "no handler is connected that could report the device"
 		f.Remedy = Remedy{Text: "the device stays for up to five minutes; let the handler run again"}
 		if c := v.configurations[configurationKey(inst)]; c != nil {
 			f.Remedy.Commands = v.handlerLog(c)
-			f.Because = v.ref(subjectOf(Configuration, c), HandlerNotRunning, HandlerNotOnNode, HandlerNotInstalled, HandlerSilent)
+			f.Because = v.ref(subjectOf(Configuration, c), HandlerNotRunning, HandlerNotOnNode,
+				HandlerNotInstalled, HandlerSilent)
 		}
 	default:
 		f.Summary = "the device is missing: it was unplugged, or no longer is what its Configuration asks for"
@@ -107,8 +111,8 @@ func (v *view) offline(inst *v0.Instance) {
 func (v *view) differs(inst *v0.Instance) {
 	f := Finding{
 		Level: Warning, Step: StepDevice, Cause: PropertiesDiffer, Subject: subjectOf(Device, inst),
-		Remedy: Remedy{Text: "brokers get what the first of its nodes reports; with one version of the handler and the same " +
-			"discoveryProperties on all nodes they agree", See: "docs/several-nodes.md"},
+		Remedy: Remedy{Text: "brokers get what the first of its nodes reports; with one version of the handler and " +
+			"the same discoveryProperties on all nodes they agree", See: "docs/several-nodes.md"},
 	}
 	for _, e := range inst.Status.Nodes {
 		if e.Reason == v0.ReasonPropertiesDiffer && v.away(e.Name) == nil {
@@ -127,7 +131,8 @@ func (v *view) differs(inst *v0.Instance) {
 func (v *view) outdated(inst *v0.Instance) {
 	for _, e := range inst.Status.Nodes {
 		for _, slot := range e.Outdated {
-			if slot.PodNamespace == inst.Namespace && slot.PodName == workload.PodName(inst.Name, e.Name, inst.Spec.Shared) {
+			if slot.PodNamespace == inst.Namespace && slot.PodName == workload.PodName(inst.Name, e.Name,
+				inst.Spec.Shared) {
 				continue
 			}
 			pod := Subject{Kind: Pod, Namespace: slot.PodNamespace, Name: slot.PodName}
@@ -152,7 +157,8 @@ func (v *view) wanted(s Subject) Finding {
 	f := Finding{Level: Problem, Step: StepDevice, Cause: DeviceNotFound, Subject: s,
 		Summary: "no Instance is this device", Remedy: Remedy{See: "docs/troubleshooting.md"}}
 	configuration, _ := v.configurationOf(s)
-	if configuration == nil && strings.Contains(s.Name, "-") && len(v0.HashOf(s.Name)) == 6 && !strings.ContainsAny(s.Name, "/:") {
+	if configuration == nil && strings.Contains(s.Name, "-") && len(v0.HashOf(s.Name)) == 6 &&
+		!strings.ContainsAny(s.Name, "/:") {
 		f.says("Configurations", "none is called %s", strings.TrimSuffix(s.Name, "-"+v0.HashOf(s.Name)))
 	}
 	for i := range v.Configurations {
@@ -175,8 +181,10 @@ func (v *view) wanted(s Subject) Finding {
 		f.says("Configurations", "there is none")
 		f.Remedy = Remedy{Text: "write one that asks for the device", See: "docs/configuration.md"}
 	case strings.HasPrefix(s.Name, "/dev/"):
-		f.Remedy.Text = "on the node that has it: the first command shows what a rule for it can say, the second what a Configuration finds"
-		f.Remedy.Commands = []string{"akri discover udev --rule-help " + s.Name, "akri discover -f <configuration.yaml>"}
+		f.Remedy.Text = "on the node that has it: the first command shows what a rule for it can say, the second " +
+			"what a Configuration finds"
+		f.Remedy.Commands = []string{"akri discover udev --rule-help " + s.Name,
+			"akri discover -f <configuration.yaml>"}
 	default:
 		f.Remedy.Text = "see what a Configuration finds on the node that should find it"
 		f.Remedy.Commands = []string{"akri discover -f <configuration.yaml>"}

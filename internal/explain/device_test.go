@@ -94,7 +94,7 @@ func TestDevices(t *testing.T) {
 		{"its Job was done, and is gone", func(c *Cluster) {
 			noBroker(c)
 			c.Configurations[0].Spec.BrokerSpec = &v0.BrokerSpec{BrokerJobSpec: &runtime.RawExtension{Raw: []byte(`{}`)}}
-			c.Instances[0].Annotations[annotationJob] = "x"
+			c.Instances[0].Annotations[v0.AnnotationBrokerJob] = "x"
 		}, "", "", "Nothing is wrong"},
 		{"its Service is missing", func(c *Cluster) { c.Services = nil }, "", "problem ServiceMissing " + device, "cam-000001-svc"},
 		{"deleted and not gone", func(c *Cluster) {

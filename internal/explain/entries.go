@@ -65,7 +65,8 @@ func (v *view) entries(c *v0.Configuration) {
 	}
 	v.failed(c, taken, properties, failed, without, active)
 	v.waiting(c, waiting, silent, active)
-	if v.saw(ReadInstances) && len(v.byConfiguration[keyOf(c)]) == 0 && active > 0 && len(without.nodes) == 0 && devices == 0 {
+	if v.saw(ReadInstances) && len(v.byConfiguration[keyOf(c)]) == 0 && active > 0 && len(without.nodes) == 0 &&
+		devices == 0 {
 		v.nothingFound(c, empty)
 	}
 	v.untold(c, told)
@@ -79,7 +80,8 @@ func or(a, b string) string {
 }
 
 func isOfProperty(message string) bool {
-	return strings.Contains(message, "discovery property ") || strings.Contains(message, "Secrets and ConfigMaps are referred to")
+	return strings.Contains(message, "discovery property ") ||
+		strings.Contains(message, "Secrets and ConfigMaps are referred to")
 }
 
 // failed reports requests that were refused.
@@ -111,8 +113,10 @@ func (v *view) failed(c *v0.Configuration, taken, properties, failed, without gr
 	}
 	if len(failed.nodes) > 0 {
 		f := base
-		f.Step, f.Cause, f.Summary = StepHandler, DiscoveryFailed, "discovery fails on "+names(failed.nodes)+": "+plainly(first(failed))
-		f.Remedy = Remedy{Text: "the message says what was refused; if not, the handler's log does", See: handlerPage(c),
+		f.Step, f.Cause, f.Summary = StepHandler, DiscoveryFailed, "discovery fails on "+names(failed.nodes)+": "+
+			plainly(first(failed))
+		f.Remedy = Remedy{Text: "the message says what was refused; if not, the handler's log does",
+			See:      handlerPage(c),
 			Commands: v.handlerLog(c)}
 		if active > 0 {
 			f.Level = Warning
@@ -122,8 +126,10 @@ func (v *view) failed(c *v0.Configuration, taken, properties, failed, without gr
 	}
 	if len(without.nodes) > 0 {
 		f := base
-		f.Step, f.Cause, f.Summary = StepDevice, DeviceRefused, "devices on "+names(without.nodes)+" have no Instance: "+oneLine(first(without))
-		f.Remedy = Remedy{Text: "the message says why; if the agent may not write Instances, install this release's roles and policies"}
+		f.Step, f.Cause, f.Summary = StepDevice, DeviceRefused, "devices on "+names(without.nodes)+" have no "+
+			"Instance: "+oneLine(first(without))
+		f.Remedy = Remedy{Text: "the message says why; if the agent may not write Instances, install this " +
+			"release's roles and policies"}
 		without.evidence(&f)
 		for _, e := range v.eventsOf("Configuration", c, "DeviceRefused", "InstanceRefused") {
 			f.says("Event "+e.Reason, "%s", e.Note)
@@ -143,7 +149,7 @@ func getRef(kind string, c *v0.Configuration, ref *v0.DiscoveryPropertyKeySelect
 func (v *view) handlerLog(c *v0.Configuration) []string {
 	for _, set := range v.handlerSets {
 		if runs(set, c.Spec.DiscoveryHandler.Name) {
-			return []string{fmt.Sprintf("kubectl -n %s logs -l %s=%s --prefix", set.Namespace, LabelName, set.Labels[LabelName])}
+			return []string{logsOf(set.Namespace, set.Labels[LabelName])}
 		}
 	}
 	return nil
@@ -153,11 +159,14 @@ func (v *view) handlerLog(c *v0.Configuration) []string {
 func (v *view) nothingFound(c *v0.Configuration, empty group) {
 	f := Finding{
 		Level: Warning, Step: StepDevice, Cause: NothingFound, Subject: subjectOf(Configuration, c),
-		Summary: fmt.Sprintf("the handler %s answers on %s, and no device is what it asks for", c.Spec.DiscoveryHandler.Name,
+		Summary: fmt.Sprintf("the handler %s answers on %s, and no device is what it asks for",
+			c.Spec.DiscoveryHandler.Name,
 			names(empty.nodes)),
-		Remedy: Remedy{Text: "on the node that has the device, see what the Configuration finds there, and mend it", See: handlerPage(c)},
+		Remedy: Remedy{Text: "on the node that has the device, see what the Configuration finds there, and mend " +
+			"it", See: handlerPage(c)},
 	}
-	f.Remedy.Commands = append(f.Remedy.Commands, fmt.Sprintf("kubectl -n %s get akric %s -o yaml >%s.yaml", c.Namespace, c.Name, c.Name),
+	f.Remedy.Commands = append(f.Remedy.Commands, fmt.Sprintf("kubectl -n %s get akric %s -o yaml >%s.yaml",
+		c.Namespace, c.Name, c.Name),
 		fmt.Sprintf("akri discover -f %s.yaml", c.Name))
 	if c.Spec.DiscoveryHandler.Name == "udev" {
 		f.Remedy.Commands = append(f.Remedy.Commands, "akri discover udev --rule-help </dev/…>")
@@ -178,7 +187,7 @@ func (v *view) untold(c *v0.Configuration, told map[string]bool) {
 	f := Finding{
 		Level: Problem, Step: StepHandler, Cause: AgentSaysNothing, Subject: subjectOf(Configuration, c),
 		Remedy: Remedy{Text: "the agent cannot read Configurations, or not write their status: its log says why",
-			Commands: []string{fmt.Sprintf("kubectl -n %s logs -l %s=%s --prefix", v.namespace(), LabelName, NameAgent)}},
+			Commands: []string{logsOf(v.namespace(), NameAgent)}},
 	}
 	for _, n := range v.agentNodes() {
 		if !told[n] {

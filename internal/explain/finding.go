@@ -40,7 +40,8 @@ const (
 )
 
 func (s Step) rank() int {
-	return slices.Index([]Step{StepRelease, StepNode, StepConfiguration, StepHandler, StepDevice, StepSlots, StepBroker,
+	return slices.Index([]Step{StepRelease, StepNode, StepConfiguration, StepHandler, StepDevice, StepSlots,
+		StepBroker,
 		StepPod, StepService}, s)
 }
 

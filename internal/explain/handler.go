@@ -55,8 +55,10 @@ func (v *view) waiting(c *v0.Configuration, waiting, silent group, active int) {
 	if len(silent.nodes) > 0 {
 		f := base
 		f.Level, f.Cause = Warning, HandlerSilent
-		f.Summary = fmt.Sprintf("the handler %s is connected on %s, and has reported nothing", name, names(silent.nodes))
-		f.Remedy = Remedy{Text: "handlers made for upstream Akri report nothing until they find a device; others hang: see the log",
+		f.Summary = fmt.Sprintf("the handler %s is connected on %s, and has reported nothing", name,
+			names(silent.nodes))
+		f.Remedy = Remedy{Text: "handlers made for upstream Akri report nothing until they find a device; others " +
+			"hang: see the log",
 			Commands: v.handlerLog(c)}
 		silent.evidence(&f)
 		v.add(f)
@@ -93,7 +95,8 @@ func (v *view) notInstalled(f Finding, c *v0.Configuration, waiting group, ours 
 	if ours {
 		f.Remedy = Remedy{Commands: []string{v.helm(name + ".discovery.enabled=true")}, See: handlerPage(c)}
 	} else {
-		f.Remedy = Remedy{Text: "install it: custom.discovery.* of the chart runs an image of yours, and `akri handler test` tries it",
+		f.Remedy = Remedy{Text: "install it: custom.discovery.* of the chart runs an image of yours, and `akri " +
+			"handler test` tries it",
 			See: "docs/write-a-handler.md"}
 	}
 	f.says("DaemonSets", "none runs the handler %s", name)
@@ -112,7 +115,8 @@ func (v *view) notThere(base Finding, c *v0.Configuration, waiting group, sets [
 		for _, set := range sets {
 			if p := v.podOf(set, node); p != nil {
 				pod = p
-				if r := v.ref(subjectOf("DaemonSet", set), HandlerNotRunning, HandlerNotAccepted); r != nil && v.on(*r, node) {
+				if r := v.ref(subjectOf("DaemonSet", set), HandlerNotRunning, HandlerNotAccepted); r != nil &&
+					v.on(*r, node) {
 					because = r
 				}
 			}
@@ -128,11 +132,14 @@ func (v *view) notThere(base Finding, c *v0.Configuration, waiting group, sets [
 	}
 	if len(missing.nodes) > 0 {
 		f := base
-		f.Cause, f.Summary = HandlerNotOnNode, fmt.Sprintf("no Pod of the handler %s runs on %s", name, names(missing.nodes))
-		f.Remedy = Remedy{Text: fmt.Sprintf("%s.discovery.nodeSelectors and tolerations say where it runs", valuesOf(c))}
+		f.Cause, f.Summary = HandlerNotOnNode, fmt.Sprintf("no Pod of the handler %s runs on %s", name,
+			names(missing.nodes))
+		f.Remedy = Remedy{Text: fmt.Sprintf("%s.discovery.nodeSelectors and tolerations say where it runs",
+			valuesOf(c))}
 		missing.evidence(&f)
 		for _, set := range sets {
-			v.setSays(&f, subjectOf("DaemonSet", set), set.Spec.Template.Spec.NodeSelector, set.Status.DesiredNumberScheduled)
+			v.setSays(&f, subjectOf("DaemonSet", set), set.Spec.Template.Spec.NodeSelector,
+				set.Status.DesiredNumberScheduled)
 		}
 		for _, n := range missing.nodes {
 			if t := v.nodes[n]; t != nil && taints(t) != "" {
@@ -143,16 +150,19 @@ func (v *view) notThere(base Finding, c *v0.Configuration, waiting group, sets [
 	}
 	if len(broken.nodes) > 0 {
 		f := base
-		f.Cause, f.Summary, f.Because = HandlerNotRunning, fmt.Sprintf("its handler %s does not run on %s", name, names(broken.nodes)), because
+		f.Cause, f.Summary, f.Because = HandlerNotRunning, fmt.Sprintf("its handler %s does not run on %s", name,
+			names(broken.nodes)), because
 		f.Remedy.Commands = v.handlerLog(c)
 		broken.evidence(&f)
 		v.add(f)
 	}
 	if len(there.nodes) > 0 {
 		f := base
-		f.Cause, f.Summary = HandlerSilent, fmt.Sprintf("a Pod of the handler %s runs on %s, and none has registered under that name",
+		f.Cause, f.Summary = HandlerSilent, fmt.Sprintf("a Pod of the handler %s runs on %s, and none has "+
+			"registered under that name",
 			name, names(there.nodes))
-		f.Remedy = Remedy{Text: "it has just started, or registers under another name: its log says so", Commands: v.handlerLog(c)}
+		f.Remedy = Remedy{Text: "it has just started, or registers under another name: its log says so",
+			Commands: v.handlerLog(c)}
 		if len(sets) == 0 {
 			f.Summary = fmt.Sprintf("no handler %s has registered on %s", name, names(there.nodes))
 		}
@@ -173,7 +183,8 @@ func valuesOf(c *v0.Configuration) string {
 // "".
 func nearest(name string) string {
 	for _, k := range handlers.Kinds() {
-		if k.Name != name && (strings.EqualFold(k.Name, name) || distance(strings.ToLower(k.Name), strings.ToLower(name)) == 1) {
+		if k.Name != name && (strings.EqualFold(k.Name, name) ||
+			distance(strings.ToLower(k.Name), strings.ToLower(name)) == 1) {
 			return k.Name
 		}
 	}

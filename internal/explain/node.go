@@ -123,13 +123,14 @@ func (v *view) lostNode(name string) {
 	}
 	f := Finding{
 		Level: Problem, Step: StepNode, Cause: NodeNotReady, Subject: nodeSubject(name), Nodes: []string{name},
-		Summary: "it is not ready", Remedy: Remedy{Commands: []string{"kubectl describe node " + name}, See: "docs/several-nodes.md"},
+		Summary: "it is not ready", Remedy: Remedy{Commands: []string{"kubectl describe node " + name},
+			See: "docs/several-nodes.md"},
 	}
 	switch {
 	case n == nil:
 		f.Cause, f.Summary = NodeGone, "it no longer exists, and Instances name it"
 		f.Remedy = Remedy{Text: "the controller takes it out of them; if it does not, its log says why",
-			Commands: []string{fmt.Sprintf("kubectl -n %s logs -l %s=%s --prefix", v.namespace(), LabelName, NameController)},
+			Commands: []string{logsOf(v.namespace(), NameController)},
 			See:      "docs/several-nodes.md"}
 	case len(v.byNode[name]) == 0 && v.agents[name] == nil:
 		f.Level = Warning // it has nothing to do with devices
@@ -142,7 +143,8 @@ func (v *view) lostNode(name string) {
 		f.says("Lease "+l.Name, "its agent has last renewed it %s ago", v.ago(renewed(l)))
 	}
 	if devices+held > 0 {
-		f.says("Instances", "%s, %s held", plural(devices, "device there", "devices there"), plural(held, "slot", "slots"))
+		f.says("Instances", "%s, %s held", plural(devices, "device there", "devices there"),
+			plural(held, "slot", "slots"))
 		f.Remedy.Text = "after a minute its slots are given to other nodes, and after five minutes its own devices " +
 			"are taken off (controller.nodeLostAfter, lastNodeLostAfter)"
 	}
@@ -168,7 +170,8 @@ func (v *view) agent(name string) {
 		Level: Problem, Step: StepNode, Cause: AgentSilent, Subject: nodeSubject(name), Nodes: []string{name},
 		Summary: "its agent does not respond: what the status says of this node is what the agent saw last",
 		Remedy: Remedy{Commands: []string{
-			fmt.Sprintf("kubectl -n %s get pods -l %s=%s -o wide --field-selector spec.nodeName=%s", v.namespace(), LabelName, NameAgent, name),
+			fmt.Sprintf("kubectl -n %s get pods -l %s=%s -o wide --field-selector spec.nodeName=%s",
+				v.namespace(), LabelName, NameAgent, name),
 		}},
 	}
 	f.says("Lease "+lease.Namespace+"/"+lease.Name, "it was last renewed %s ago", v.ago(last))
@@ -196,7 +199,8 @@ func (v *view) noAgent(name string) {
 	f := Finding{
 		Level: Note, Step: StepNode, Cause: NoAgent, Subject: nodeSubject(name), Nodes: []string{name},
 		Summary: "no agent runs there, so its devices are not looked for",
-		Remedy:  Remedy{Text: "if it should: agent.nodeSelectors and agent.tolerations say where agents run", See: "docs/install.md"},
+		Remedy: Remedy{Text: "if it should: agent.nodeSelectors and agent.tolerations say where agents run",
+			See: "docs/install.md"},
 	}
 	if len(v.byNode[name]) > 0 {
 		f.Level = Problem
@@ -212,7 +216,8 @@ func (v *view) whyNoPod(f *Finding, node string) {
 		f.says(nodeSubject(node).String(), "it has the taints %s", t)
 	}
 	for _, set := range v.agentSets {
-		v.setSays(f, subjectOf("DaemonSet", set), set.Spec.Template.Spec.NodeSelector, set.Status.DesiredNumberScheduled)
+		v.setSays(f, subjectOf("DaemonSet", set), set.Spec.Template.Spec.NodeSelector,
+			set.Status.DesiredNumberScheduled)
 	}
 }
 
@@ -232,7 +237,9 @@ func (v *view) setSays(f *Finding, set Subject, selector map[string]string, desi
 
 // on reports whether a finding is about a node.
 func (v *view) on(r Ref, node string) bool {
-	return slices.ContainsFunc(v.found, func(f Finding) bool { return f.ref() == r && slices.Contains(f.Nodes, node) })
+	return slices.ContainsFunc(v.found, func(f Finding) bool {
+		return f.ref() == r && slices.Contains(f.Nodes, node)
+	})
 }
 
 // ago says how long ago something was, roughly.

@@ -67,8 +67,10 @@ func (v *view) ofPod(pod *corev1.Pod) []Finding {
 	s := subjectOf(Pod, pod)
 	if len(asks(pod)) == 0 && instanceOf(pod).Name == "" {
 		v.pod(pod)
-		f := Finding{Level: Note, Step: StepSlots, Cause: PodAsksForNothing, Subject: s, Summary: "it asks for no device",
-			Remedy: Remedy{Text: "a container gets one that has akri.sh/<Configuration> or akri.sh/<Instance> in its limits", See: "docs/use-a-device.md"}}
+		f := Finding{Level: Note, Step: StepSlots, Cause: PodAsksForNothing, Subject: s,
+			Summary: "it asks for no device",
+			Remedy: Remedy{Text: "a container gets one that has akri.sh/<Configuration> or akri.sh/<Instance> in " +
+				"its limits", See: "docs/use-a-device.md"}}
 		f.says(s.String(), "no container has a resource %s/… in its limits", v0.ResourcePrefix)
 		v.add(f)
 	}
@@ -79,7 +81,8 @@ func (v *view) ofPod(pod *corev1.Pod) []Finding {
 
 func (v *view) factsOfConfiguration(c *v0.Configuration) (facts []Evidence, state string) {
 	all := v.byConfiguration[keyOf(c)]
-	state = fmt.Sprintf("handler %s is %s; %s", c.Spec.DiscoveryHandler.Name, v.stateOf(c), plural(len(all), "device", "devices"))
+	state = fmt.Sprintf("handler %s is %s; %s", c.Spec.DiscoveryHandler.Name, v.stateOf(c),
+		plural(len(all), "device", "devices"))
 	if c.Status.Brokers != "" {
 		state += ", " + c.Status.Brokers + " brokers ready"
 	}

@@ -55,7 +55,7 @@ func (v *view) pod(pod *corev1.Pod) {
 	}
 	f.says(f.Subject.String(), "%s: %s", b.Reason, b.Why)
 	switch {
-	case pod.Status.Phase == corev1.PodFailed && denied(pod):
+	case health.Denied(pod):
 		v.denied(f, pod)
 	case pod.Status.Phase == corev1.PodFailed, pod.Status.Phase == corev1.PodSucceeded:
 		f.Cause, f.Summary = PodEnded, "it has ended: "+oneLine(or(b.Why, b.Reason))
@@ -83,25 +83,18 @@ func (v *view) terminating(f Finding, pod *corev1.Pod) {
 	v.add(f)
 }
 
-// denied reports whether the kubelet refused to admit a Pod.
-func denied(pod *corev1.Pod) bool {
-	switch r := pod.Status.Reason; r {
-	case "UnexpectedAdmissionError", "TopologyAffinityError", "NodeAffinity", "NodePorts":
-		return true
-	default:
-		return strings.HasPrefix(r, "OutOf")
-	}
-}
-
+// denied reports a Pod that the kubelet refused to admit.
 func (v *view) denied(f Finding, pod *corev1.Pod) {
 	f.Cause, f.Summary = AdmissionFailed, "node "+pod.Spec.NodeName+" did not admit it: "+oneLine(pod.Status.Message)
 	f.Remedy = Remedy{Text: "such a Pod never starts; what made it makes another", See: "docs/troubleshooting.md",
-		Commands: []string{fmt.Sprintf("kubectl -n %s delete pods --field-selector status.phase=Failed", pod.Namespace)}}
+		Commands: []string{fmt.Sprintf("kubectl -n %s delete pods --field-selector status.phase=Failed",
+			pod.Namespace)}}
 	switch text := pod.Status.Message; {
 	case strings.Contains(text, "is not there"):
 		f.Cause = DevicePathIsMissing
 		f.Summary = "the device node was not there when it came to node " + pod.Spec.NodeName
-		f.Remedy.Text = "the device was unplugged in the same moment. If it happens every time: the agent does not see the node's /dev " +
+		f.Remedy.Text = "the device was unplugged in the same moment. If it happens every time: the agent does not " +
+			"see the node's /dev " +
 			"(--host-root), or the node has no such device node, as in a cluster whose nodes are containers"
 	case strings.Contains(text, "slot is taken"):
 		f.Summary = "another node or Pod took the slot in the same moment"
@@ -124,13 +117,15 @@ func (v *view) ended(f *Finding, pod *corev1.Pod) {
 	owner := metav1.GetControllerOfNoCopy(pod)
 	if owner == nil {
 		if f.Cause == AdmissionFailed {
-			f.Remedy.Text = "such a Pod never starts, and nothing owns it: make it again, best by a Deployment or a Job"
+			f.Remedy.Text = "such a Pod never starts, and nothing owns it: make it again, best by a Deployment or " +
+				"a Job"
 		}
 		return
 	}
 	for i := range v.Pods {
 		o := &v.Pods[i]
-		if ref := metav1.GetControllerOfNoCopy(o); ref != nil && ref.UID == owner.UID && o.Namespace == pod.Namespace && !over(o) {
+		if ref := metav1.GetControllerOfNoCopy(o); ref != nil && ref.UID == owner.UID &&
+			o.Namespace == pod.Namespace && !over(o) {
 			f.Level = Note
 			f.says(subjectOf(Pod, o).String(), "it has taken its place")
 			return
@@ -169,16 +164,20 @@ func (v *view) container(f Finding, pod *corev1.Pod, b health.Broker) {
 	case health.CrashLoop, "CreateContainerError", "RunContainerError", "StartError", "NotReady":
 		switch {
 		case strings.Contains(all, "/dev/") && strings.Contains(all, "no such file or directory"):
-			f.Cause, f.Summary = DeviceNodeGone, "the device has got another number since the Pod was made, and its device node is gone"
-			f.Remedy = Remedy{Text: "the controller replaces a broker; delete a Pod of your own, so that a new one is made",
-				Commands: []string{fmt.Sprintf("kubectl -n %s delete pod %s", pod.Namespace, pod.Name)}, See: "docs/use-a-device.md"}
+			f.Cause, f.Summary = DeviceNodeGone, "the device has got another number since the Pod was made, and "+
+				"its device node is gone"
+			f.Remedy = Remedy{Text: "the controller replaces a broker; delete a Pod of your own, so that a new one " +
+				"is made",
+				Commands: []string{fmt.Sprintf("kubectl -n %s delete pod %s", pod.Namespace,
+					pod.Name)}, See: "docs/use-a-device.md"}
 		case strings.Contains(all, "OOMKilled"):
 			f.Cause, f.Summary = OutOfMemory, "container "+name+" needs more memory than its limit: "+oneLine(b.Why)
 			f.Remedy = Remedy{Text: "raise resources.limits.memory of the container"}
 		case b.Reason == health.CrashLoop:
 			f.Cause, f.Summary = Crashing, oneLine(b.Why)
 			f.Remedy.Commands = append(f.Remedy.Commands, logs(pod, name))
-			f.Remedy.Text = "its log says why; if it may not open the device, look at the owner and the mode of the device node"
+			f.Remedy.Text = "its log says why; if it may not open the device, look at the owner and the mode of " +
+				"the device node"
 			f.Remedy.See = "docs/use-a-device.md"
 		case b.Reason == "NotReady":
 			f.Cause, f.Summary = PodNotReady, "it runs and is not ready"
@@ -225,7 +224,8 @@ func worst(pod *corev1.Pod) (name, text string) {
 // there is one, or has not been looked for.
 func unscheduled(pod *corev1.Pod) *corev1.PodCondition {
 	for i := range pod.Status.Conditions {
-		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && pod.Spec.NodeName == "" {
+		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse &&
+			pod.Spec.NodeName == "" {
 			return c
 		}
 	}

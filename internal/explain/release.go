@@ -17,13 +17,15 @@ import (
 
 // release finds what is wrong with the release as a whole.
 func (v *view) release() {
-	if len(v.agentSets) == 0 && len(v.agents) == 0 && len(v.leases) == 0 && v.saw(ReadDaemonSets, ReadPods, ReadLeases) {
+	if len(v.agentSets) == 0 && len(v.agents) == 0 && len(v.leases) == 0 &&
+		v.saw(ReadDaemonSets, ReadPods, ReadLeases) {
 		f := Finding{
 			Level: Problem, Step: StepRelease, Cause: NotInstalled, Subject: Subject{Kind: "Release", Name: "akri"},
 			Summary: "no agent is installed, so nobody looks for devices",
 			Remedy: Remedy{
-				Commands: []string{"helm install akri <chart> --namespace akri --create-namespace --set udev.discovery.enabled=true"},
-				See:      "docs/install.md",
+				Commands: []string{"helm install akri <chart> --namespace akri --create-namespace --set " +
+					"udev.discovery.enabled=true"},
+				See: "docs/install.md",
 			},
 		}
 		f.says("DaemonSets", "none has the label %s=%s", LabelName, NameAgent)
@@ -43,7 +45,8 @@ func (v *view) controller() {
 			return
 		}
 		f := Finding{
-			Level: Problem, Step: StepRelease, Cause: ControllerNotReady, Subject: Subject{Kind: "Deployment", Name: "akri-controller-deployment"},
+			Level: Problem, Step: StepRelease, Cause: ControllerNotReady, Subject: Subject{Kind: "Deployment",
+				Name: "akri-controller-deployment"},
 			Summary: "no controller is installed, so no broker and no Service is made",
 			Remedy:  Remedy{Commands: []string{v.helm("controller.enabled=true")}},
 		}
@@ -66,11 +69,12 @@ func (v *view) controller() {
 	v.pods(&f, d.Namespace, NameController, "")
 	f.Remedy.Commands = []string{
 		fmt.Sprintf("kubectl -n %s describe pods -l %s=%s", d.Namespace, LabelName, NameController),
-		fmt.Sprintf("kubectl -n %s logs -l %s=%s --prefix", d.Namespace, LabelName, NameController),
+		logsOf(d.Namespace, NameController),
 	}
 	if ptr.Deref(d.Spec.Replicas, 1) == 0 {
 		f.Summary = "it is scaled to 0, so no broker is made, moved or replaced"
-		f.Remedy = Remedy{Commands: []string{fmt.Sprintf("kubectl -n %s scale deployment %s --replicas=2", d.Namespace, d.Name)}}
+		f.Remedy = Remedy{Commands: []string{fmt.Sprintf("kubectl -n %s scale deployment %s --replicas=2",
+			d.Namespace, d.Name)}}
 	}
 	v.add(f)
 }
@@ -104,7 +108,7 @@ func (v *view) webhook() {
 			Summary: "the webhook is not registered, so wrong Configurations are accepted",
 			Remedy: Remedy{
 				Text:     "the controller's log says what it waits for",
-				Commands: []string{fmt.Sprintf("kubectl -n %s logs -l %s=%s --prefix", v.namespace(), LabelName, NameController)},
+				Commands: []string{logsOf(v.namespace(), NameController)},
 			},
 		}
 		f.says(subject.String(), "it has no webhooks")
@@ -116,7 +120,8 @@ func (v *view) webhook() {
 			Level: Problem, Step: StepRelease, Cause: WebhookCertificate, Subject: subject,
 			Summary: "the webhook's certificate authority has expired, so the API server refuses new Configurations",
 			Remedy: Remedy{
-				Text: "with a caBundle of your own, renew the certificate in the Secret and the caBundle; else restart the controllers",
+				Text: "with a caBundle of your own, renew the certificate in the Secret and the caBundle; else " +
+					"restart the controllers",
 				Commands: []string{fmt.Sprintf("kubectl -n %s rollout restart deployment akri-controller-deployment",
 					v.namespace())},
 			},
@@ -157,7 +162,7 @@ func (v *view) daemonSet(set *appsv1.DaemonSet) {
 		Level: Problem, Step: StepRelease, Cause: HandlerNotRunning, Subject: subjectOf("DaemonSet", set),
 		Remedy: Remedy{Commands: []string{
 			fmt.Sprintf("kubectl -n %s describe pods -l %s=%s", set.Namespace, LabelName, set.Labels[LabelName]),
-			fmt.Sprintf("kubectl -n %s logs -l %s=%s --prefix", set.Namespace, LabelName, set.Labels[LabelName]),
+			logsOf(set.Namespace, set.Labels[LabelName]),
 		}},
 	}
 	if agent {
@@ -197,7 +202,8 @@ func (v *view) daemonSet(set *appsv1.DaemonSet) {
 		f.Remedy.Text = "its log says why"
 	case HandlerNotAccepted:
 		f.Summary = "no agent has accepted the handler on " + names(f.Nodes)
-		f.Remedy.Text = "its log says why; `waiting until …` means that something has the name of its socket in /var/lib/akri"
+		f.Remedy.Text = "its log says why; `waiting until …` means that something has the name of its socket in " +
+			"/var/lib/akri"
 		f.Remedy.See = "docs/troubleshooting.md"
 	default:
 		f.Summary = "the handler does not run on " + names(f.Nodes)
@@ -238,7 +244,13 @@ func (v *view) helm(value string) string {
 			release = name
 		}
 	}
-	return fmt.Sprintf("helm upgrade %s <chart> --namespace %s --reuse-values --set %s", release, v.namespace(), value)
+	return fmt.Sprintf("helm upgrade %s <chart> --namespace %s --reuse-values --set %s", release, v.namespace(),
+		value)
+}
+
+// logsOf is the command that shows the logs of a part of the release.
+func logsOf(namespace, name string) string {
+	return fmt.Sprintf("kubectl -n %s logs -l %s=%s --prefix", namespace, LabelName, name)
 }
 
 // taints lists what keeps Pods off a node.

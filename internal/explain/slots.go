@@ -76,8 +76,9 @@ func (v *view) held(inst *v0.Instance) {
 		return
 	}
 	f := Finding{Level: Note, Step: StepSlots, Cause: SlotsHeld, Subject: subjectOf(Device, inst),
-		Summary: fmt.Sprintf("%s, so nodes offer no more of %s", allHeld(int(inst.Spec.Capacity)), v0.ResourceName(inst.Name)),
-		Remedy:  Remedy{Text: "for more users at a time, raise spec.capacity of the Configuration"}}
+		Summary: fmt.Sprintf("%s, so nodes offer no more of %s", allHeld(int(inst.Spec.Capacity)),
+			v0.ResourceName(inst.Name)),
+		Remedy: Remedy{Text: "for more users at a time, raise spec.capacity of the Configuration"}}
 	v.heldBy(&f, inst)
 	v.add(f)
 }
@@ -130,9 +131,10 @@ func (v *view) notOffered(inst *v0.Instance) {
 	}
 	f.Summary = "the kubelet of " + names(f.Nodes) + " does not offer it"
 	f.Remedy = Remedy{
-		Text: "the kubelet reports new resources within 10 s; if it does not, its device plugin folder is another one than the " +
+		Text: "the kubelet reports new resources within 10 s; if it does not, its device plugin folder is another " +
+			"one than the " +
 			"agent's (agent.host.kubeletDevicePlugins), or the agent's log says why it cannot register",
-		Commands: []string{fmt.Sprintf("kubectl -n %s logs -l %s=%s --prefix", v.namespace(), LabelName, NameAgent)},
+		Commands: []string{logsOf(v.namespace(), NameAgent)},
 	}
 	for _, set := range v.agentSets {
 		if r := v.ref(subjectOf("DaemonSet", set), AgentNotReady); r != nil && v.on(*r, f.Nodes[0]) {
@@ -165,9 +167,11 @@ func (v *view) leftOver(n *corev1.Node) {
 		return
 	}
 	slices.Sort(left)
-	f := Finding{Level: Note, Step: StepSlots, Cause: ResourceLeftOver, Subject: nodeSubject(n.Name), Nodes: []string{n.Name},
+	f := Finding{Level: Note, Step: StepSlots, Cause: ResourceLeftOver, Subject: nodeSubject(n.Name),
+		Nodes:   []string{n.Name},
 		Summary: "it has resources of devices that are gone: " + names(left),
-		Remedy:  Remedy{Text: "they are 0 and do no harm; the controller removes them about 11 minutes after the device has gone"}}
+		Remedy: Remedy{Text: "they are 0 and do no harm; the controller removes them about 11 minutes after the " +
+			"device has gone"}}
 	f.says(f.Subject.String(), "allocatable: %s", names(left))
 	v.add(f)
 }

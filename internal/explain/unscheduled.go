@@ -60,10 +60,13 @@ func (v *view) named(name string) (*v0.Configuration, *v0.Instance) {
 }
 
 func (v *view) noSuchResource(f *Finding, name string) {
-	f.Cause, f.Summary = NoSuchResource, fmt.Sprintf("it asks for %s, and neither a Configuration nor a device has this name", v0.ResourceName(name))
-	f.Remedy = Remedy{Text: "ask for akri.sh/<Configuration>, for any of its devices, or for akri.sh/<Instance>", See: "docs/use-a-device.md"}
+	f.Cause, f.Summary = NoSuchResource, fmt.Sprintf("it asks for %s, and neither a Configuration nor a device has "+
+		"this name", v0.ResourceName(name))
+	f.Remedy = Remedy{Text: "ask for akri.sh/<Configuration>, for any of its devices, or for akri.sh/<Instance>",
+		See: "docs/use-a-device.md"}
 	if c, ok := v.configurationOf(Subject{Kind: Device, Name: name}); ok {
-		f.Summary = fmt.Sprintf("it asks for %s, and Configuration %s has no such device now", v0.ResourceName(name), keyOf(c))
+		f.Summary = fmt.Sprintf("it asks for %s, and Configuration %s has no such device now",
+			v0.ResourceName(name), keyOf(c))
 		for _, e := range v.eventsOf("Configuration", c, "DeviceLost") {
 			f.says("Event DeviceLost, "+v.ago(e.Last)+" ago", "%s", e.Note)
 		}
@@ -103,14 +106,17 @@ func (v *view) lacksConfiguration(f *Finding, c *v0.Configuration, n int64) bool
 	}
 	switch {
 	case most == 0:
-		f.Cause, f.Summary = DeviceNotFound, fmt.Sprintf("it waits for %s, and Configuration %s has no device now", resource, keyOf(c))
+		f.Cause, f.Summary = DeviceNotFound, fmt.Sprintf("it waits for %s, and Configuration %s has no device "+
+			"now", resource, keyOf(c))
 		f.Because = v.reason(c, all)
 		f.says(subjectOf(Configuration, c).String(), "%s: %s", plural(len(all), "device", "devices"), v.stateOf(c))
 		f.Remedy = Remedy{Commands: []string{fmt.Sprintf("akri explain configuration %s -n %s", c.Name, c.Namespace)}}
 	case n > most:
 		f.Cause = AsksTooMany
-		f.Summary = fmt.Sprintf("it asks for %d different devices of Configuration %s, and no node has more than %d", n, keyOf(c), most)
-		f.Remedy = Remedy{Text: "lower the number; several slots of one device come from akri.sh/<Instance>", See: "docs/use-a-device.md"}
+		f.Summary = fmt.Sprintf("it asks for %d different devices of Configuration %s, and no node has more than "+
+			"%d", n, keyOf(c), most)
+		f.Remedy = Remedy{Text: "lower the number; several slots of one device come from akri.sh/<Instance>",
+			See: "docs/use-a-device.md"}
 	case free == 0:
 		f.Cause, f.Summary = SlotsHeld, fmt.Sprintf("it waits for %s, and all slots are held", resource)
 		f.Remedy.Text = "it starts when one of these Pods ends; for more users at a time, raise spec.capacity"
@@ -148,11 +154,14 @@ func (v *view) lacksDevice(f *Finding, inst *v0.Instance, n int64) bool {
 	resource := v0.ResourceName(inst.Name)
 	switch r := v.offlineRef(inst); {
 	case r != nil:
-		f.Cause, f.Because, f.Summary = DeviceOffline, r, fmt.Sprintf("it waits for %s, and the device is missing", resource)
+		f.Cause, f.Because, f.Summary = DeviceOffline, r, fmt.Sprintf("it waits for %s, and the device is "+
+			"missing", resource)
 		f.Remedy = Remedy{Commands: []string{fmt.Sprintf("akri explain device %s -n %s", inst.Name, inst.Namespace)}}
 	case n > inst.Spec.Capacity:
-		f.Cause, f.Summary = AsksTooMany, fmt.Sprintf("it asks for %d slots of %s, and the device has %d", n, inst.Name, inst.Spec.Capacity)
-		f.Remedy = Remedy{Text: "lower the number, or raise spec.capacity of Configuration " + configurationKey(inst).String()}
+		f.Cause, f.Summary = AsksTooMany, fmt.Sprintf("it asks for %d slots of %s, and the device has %d", n,
+			inst.Name, inst.Spec.Capacity)
+		f.Remedy = Remedy{Text: "lower the number, or raise spec.capacity of Configuration " +
+			configurationKey(inst).String()}
 	case v.ref(subjectOf(Device, inst), NotOffered) != nil:
 		f.Because = v.ref(subjectOf(Device, inst), NotOffered)
 		f.Cause, f.Summary = NotOffered, fmt.Sprintf("it waits for %s, which no node offers", resource)

@@ -5,13 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -118,7 +116,8 @@ func (v *view) sortPods() {
 		pod := &v.Pods[i]
 		switch {
 		case pod.Labels[LabelName] == NameAgent && pod.Spec.NodeName != "":
-			if old := v.agents[pod.Spec.NodeName]; old == nil || old.CreationTimestamp.Before(&pod.CreationTimestamp) {
+			if old := v.agents[pod.Spec.NodeName]; old == nil ||
+				old.CreationTimestamp.Before(&pod.CreationTimestamp) {
 				v.agents[pod.Spec.NodeName] = pod // of two the one that replaces the other
 			}
 		case pod.Labels[LabelComponent] == ComponentHandler && pod.Spec.NodeName != "":
@@ -236,11 +235,6 @@ func (v *view) ref(s Subject, causes ...Cause) *Ref {
 // does not respond.
 func (v *view) away(node string) *Ref {
 	return v.ref(nodeSubject(node), NodeNotReady, NodeGone, AgentSilent)
-}
-
-// older reports whether an object has existed for some time.
-func (v *view) older(o interface{ GetCreationTimestamp() metav1.Time }, than time.Duration) bool {
-	return v.Now.Sub(o.GetCreationTimestamp().Time) >= than
 }
 
 // eventsOf returns the Events of some reasons about an object, the latest

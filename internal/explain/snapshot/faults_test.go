@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/explain"
 )
 
@@ -229,5 +230,21 @@ func testPages(f *fixture, t *testing.T) {
 		if err != nil || len(seen) != tt.want || (len(r.out.Unseen) > 0) != (tt.want < 7) {
 			t.Errorf("pages of %d, at most %d: %d, %v, unseen %v", tt.page, tt.most, len(seen), err, r.out.Unseen)
 		}
+	}
+}
+
+// A cluster without the CRDs has none of their objects.
+func TestNotInstalled(t *testing.T) {
+	api, now, err := Client(kubetest.Start(t, kubetest.WithCRDs("")).Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := Read(t.Context(), api, now, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := explain.All(cluster, "")
+	if len(a.Findings) != 1 || a.Findings[0].Cause != explain.NotInstalled || len(a.Unseen) > 0 {
+		t.Errorf("%+v", a)
 	}
 }

@@ -68,7 +68,8 @@ func (r *reader) unseen(what, why string) {
 }
 
 // list reads the objects of a kind page by page. Each is called after a page.
-func (r *reader) list(ctx context.Context, what string, list client.ObjectList, each func(), opts ...client.ListOption) error {
+func (r *reader) list(ctx context.Context, what string, list client.ObjectList, each func(),
+	opts ...client.ListOption) error {
 	err := r.pages(ctx, what, list, each, opts...)
 	if r.Namespace != "" && apierrors.IsForbidden(err) && what != explain.ReadNodes {
 		why := fmt.Sprintf("only those in namespace %s: %s", r.Namespace, refusal(err))
@@ -97,7 +98,8 @@ func refusal(err error) string {
 	return text
 }
 
-func (r *reader) pages(ctx context.Context, what string, list client.ObjectList, each func(), opts ...client.ListOption) error {
+func (r *reader) pages(ctx context.Context, what string, list client.ObjectList, each func(),
+	opts ...client.ListOption) error {
 	opts = append(opts, client.Limit(int64(r.pageSize)))
 	for seen := 0; ; {
 		list.SetContinue("")
@@ -228,8 +230,9 @@ func (r *reader) events(ctx context.Context) error {
 
 func event(e *corev1.Event) explain.Event {
 	out := explain.Event{
-		Regarding: explain.Subject{Kind: explain.Kind(e.InvolvedObject.Kind), Namespace: e.InvolvedObject.Namespace, Name: e.InvolvedObject.Name},
-		Reason:    e.Reason, Note: e.Message, Last: e.LastTimestamp.Time,
+		Regarding: explain.Subject{Kind: explain.Kind(e.InvolvedObject.Kind),
+			Namespace: e.InvolvedObject.Namespace, Name: e.InvolvedObject.Name},
+		Reason: e.Reason, Note: e.Message, Last: e.LastTimestamp.Time,
 	}
 	if e.EventTime.After(out.Last) {
 		out.Last = e.EventTime.Time

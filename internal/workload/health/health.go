@@ -153,6 +153,19 @@ func crashes(c corev1.ContainerStatus, t *corev1.ContainerStateTerminated) strin
 	return fmt.Sprintf("container %s ends and is restarted (%s, %d restarts)", c.Name, how, c.RestartCount)
 }
 
+// Denied reports whether the kubelet refused to admit a Pod.
+func Denied(pod *corev1.Pod) bool {
+	if pod.Status.Phase != corev1.PodFailed {
+		return false
+	}
+	switch r := pod.Status.Reason; r {
+	case "UnexpectedAdmissionError", "TopologyAffinityError", "NodeAffinity", "NodePorts":
+		return true
+	default:
+		return strings.HasPrefix(r, "OutOf")
+	}
+}
+
 // LastTries leaves out Pods of Jobs that failed and were followed by another.
 // They exist as long as their Job, and say nothing about it.
 func LastTries(pods []*corev1.Pod) []*corev1.Pod {
