@@ -43,7 +43,7 @@ const (
 // finding with what was seen, what to do, and what follows from it.
 func answerText(a explain.Answer) string {
 	var text strings.Builder
-	fmt.Fprintln(&text, wrap(printable(a.Answer), answerColumns, "\n"))
+	fmt.Fprintln(&text, printable(a.Answer)) // one line, whatever its length
 	for i, f := range a.Facts {
 		if a.Subject == nil && len(a.Findings) == 0 {
 			break // the answer has it

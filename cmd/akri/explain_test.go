@@ -5,12 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/explain"
 )
 
@@ -34,8 +42,7 @@ func answer() explain.Answer {
 }
 
 func TestAnswerText(t *testing.T) {
-	const want = `Pod lab/logger: it waits for akri.sh/webcams. The cause is Configuration lab/webcams: no discovery
-handler udev is installed
+	const want = `Pod lab/logger: it waits for akri.sh/webcams. The cause is Configuration lab/webcams: no discovery handler udev is installed
 
         asks for: 1 of akri.sh/webcams
 
@@ -124,5 +131,46 @@ func TestSubjectFor(t *testing.T) {
 		if got := subjectFor(tt.kind, tt.name, tt.namespace).String(); got != tt.want {
 			t.Errorf("%s %q in %q: %s, want %s", tt.kind, tt.name, tt.namespace, got, tt.want)
 		}
+	}
+}
+
+// The page shows what is printed.
+func TestExplainedPage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "troubleshooting.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "$ akri explain pod logger\n")
+	want, _, ok := strings.Cut(text, "```")
+	if !ok {
+		t.Fatal("the page has no example")
+	}
+	yesterday := metav1.NewTime(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	named := func(namespace, name string, labels map[string]string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels, CreationTimestamp: yesterday}
+	}
+	agent := map[string]string{explain.LabelName: explain.NameAgent, "app.kubernetes.io/instance": "akri"}
+	c := explain.Cluster{Now: yesterday.Add(24 * time.Hour)}
+	c.DaemonSets = []appsv1.DaemonSet{{ObjectMeta: named("akri", "akri-agent-daemonset", agent)}}
+	webcams := v0.Configuration{ObjectMeta: named("default", "webcams", nil)}
+	webcams.Spec.DiscoveryHandler = v0.DiscoveryHandlerInfo{Name: "udev", DiscoveryDetails: "udevRules: ['SUBSYSTEM==\"video4linux\"']"}
+	webcams.Status.Nodes = []v0.ConfigurationNode{{Name: "edge-1", State: v0.DiscoveryWaiting,
+		Message: `no discovery handler "udev" is registered on this node: does its Pod run here?`}}
+	c.Configurations = []v0.Configuration{webcams}
+	ready := corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}
+	c.Nodes = []corev1.Node{{ObjectMeta: named("", "edge-1", nil), Status: ready}}
+	runs := corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
+	logger := corev1.Pod{ObjectMeta: named("default", "logger", nil), Status: corev1.PodStatus{Phase: corev1.PodPending,
+		Conditions: []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable",
+			LastTransitionTime: yesterday, Message: "0/1 nodes are available: 1 Insufficient akri.sh/webcams."}}}}
+	one := corev1.ResourceList{"akri.sh/webcams": resource.MustParse("1")}
+	logger.Spec.Containers = []corev1.Container{{Name: "logger", Resources: corev1.ResourceRequirements{Requests: one, Limits: one}}}
+	c.Pods = []corev1.Pod{{ObjectMeta: named("akri", "agent", agent), Spec: corev1.PodSpec{NodeName: "edge-1"}, Status: runs}, logger}
+	a, err := explain.Of(c, explain.Subject{Kind: explain.Pod, Name: "logger"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := answerText(a); got != want {
+		t.Errorf("it prints\n%s\nthe page says\n%s", got, want)
 	}
 }

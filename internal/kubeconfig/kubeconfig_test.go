@@ -23,7 +23,7 @@ func TestUser(t *testing.T) {
 	}{
 		{file, "", "", "https://x.example:6443", "lab", ""},
 		{"/no/such/file", file, "b", "https://z.example:6443", "default", ""},
-		{file, "", "c", "", "", `context "c" does not exist`},
+		{file, "", "c", "", "", "context was not found for specified context: c"},
 		{file, "/no/such/file", "", "", "", "no such file"},
 		{"/no/such/file", "", "", "", "", "export KUBECONFIG=$(akri dev kubeconfig --path)"},
 	} {
