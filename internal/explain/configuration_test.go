@@ -134,7 +134,7 @@ func TestConfigurations(t *testing.T) {
 			raw := &c.Configurations[0].Spec.BrokerSpec.BrokerPodSpec.Raw
 			*raw = []byte(strings.ReplaceAll(string(*raw), `{{PLACEHOLDER}}`, `cpu`))
 		}, "", "warning BrokerAsksNothing " + cam, `"{{PLACEHOLDER}}": "1"`},
-		{"there is no brokerSpec", func(c *Cluster) { c.Configurations[0].Spec.BrokerSpec = nil }, "Configuration cam", "note NoBrokerWanted " + cam,
+		{"there is no brokerSpec", func(c *Cluster) { c.Configurations[0].Spec.BrokerSpec = nil }, "Configuration cam", "note SlotsHeld " + cam + "; note NoBrokerWanted " + cam,
 			"is well|only offered as akri.sh/cam|docs/use-a-device.md"},
 		{"a Service is refused", func(c *Cluster) {
 			c.condition(v0.ConditionServicesAccepted, "ServiceSpecRefused", "spec.ports: Required")

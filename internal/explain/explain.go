@@ -11,7 +11,7 @@ import (
 // maxFindings bounds an answer.
 const maxFindings = 1000
 
-// Answer is what [All] and [Of] say.
+// Answer is what [Explained.All] and [Explained.Of] say.
 type Answer struct {
 	// Subject is what was asked about; nil for the whole cluster.
 	Subject *Subject `json:"subject,omitempty"`
@@ -45,8 +45,12 @@ func (e *UnknownError) Error() string {
 	return text
 }
 
-// find finds everything.
-func find(c Cluster) *view {
+// Explained is a Cluster of which everything has been found out. It may be asked
+// by several goroutines.
+type Explained struct{ v *view }
+
+// Explain finds everything. The Cluster must not be changed afterwards.
+func Explain(c Cluster) Explained {
 	v := newView(c)
 	v.release()
 	v.nodesAndAgents()
@@ -59,6 +63,7 @@ func find(c Cluster) *view {
 	for i := range v.Configurations {
 		if v.Configurations[i].DeletionTimestamp == nil {
 			v.brokerSpec(&v.Configurations[i])
+			v.heldOf(&v.Configurations[i])
 		}
 	}
 	for i := range v.Instances {
@@ -71,14 +76,20 @@ func find(c Cluster) *view {
 	for i := range v.Nodes {
 		v.leftOver(&v.Nodes[i])
 	}
-	return v
+	return Explained{v}
 }
 
-// All returns everything that is not well in a cluster, without Notes. With a
-// namespace, it leaves out what concerns only others.
-func All(c Cluster, namespace string) Answer {
-	v := find(c)
-	a := Answer{Unseen: c.Unseen}
+// All is [Explained.All] of a Cluster.
+func All(c Cluster, namespace string) Answer { return Explain(c).All(namespace) }
+
+// Of is [Explained.Of] of a Cluster.
+func Of(c Cluster, s Subject) (Answer, error) { return Explain(c).Of(s) }
+
+// All returns everything that is not well, without Notes. With a namespace, it
+// leaves out what concerns only others.
+func (e Explained) All(namespace string) Answer {
+	v := e.v
+	a := Answer{Unseen: v.Unseen}
 	a.take(v.where(func(f Finding) bool {
 		elsewhere := namespace != "" && f.Subject.Namespace != "" && f.Subject.Namespace != namespace &&
 			f.Step != StepRelease
@@ -100,13 +111,13 @@ func All(c Cluster, namespace string) Answer {
 // explained.
 //
 // Its namespace may be empty if its name is unique.
-func Of(c Cluster, s Subject) (Answer, error) {
-	v := find(c)
+func (e Explained) Of(s Subject) (Answer, error) {
+	v := e.v
 	s, err := v.resolve(s)
 	if err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Subject: &s, Unseen: c.Unseen}
+	a := Answer{Subject: &s, Unseen: v.Unseen}
 	var state string
 	var concerned []Finding
 	switch s.Kind {
@@ -123,8 +134,7 @@ func Of(c Cluster, s Subject) (Answer, error) {
 	case Device:
 		inst := v.instances[s.name()]
 		if inst == nil {
-			v.add(v.wanted(s))
-			concerned = v.about(s)
+			concerned = []Finding{v.wanted(s)}
 			break
 		}
 		a.Facts, state = v.factsOfDevice(inst)
@@ -204,8 +214,6 @@ func (a *Answer) headline(state string) string {
 	own := slices.DeleteFunc(slices.Clone(a.Findings), func(f Finding) bool { return f.Subject != *a.Subject })
 	worst := worstOf(a.Findings)
 	switch {
-	case worst.Level == Note && len(own) > 0:
-		return fmt.Sprintf("%s is well: %s (%s)", a.Subject, state, worstOf(own).Summary)
 	case worst.Level == Note:
 		return fmt.Sprintf("%s is well: %s", a.Subject, state)
 	case len(own) == 0 || worstOf(own).Level == Note || worst.Level == Problem && worstOf(own).Level != Problem:

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -66,6 +67,9 @@ func (v *view) ofNode(name string) []Finding {
 func (v *view) ofPod(pod *corev1.Pod) []Finding {
 	s := subjectOf(Pod, pod)
 	if len(asks(pod)) == 0 && instanceOf(pod).Name == "" {
+		own := *v // what is found only now does not stay
+		own.found, own.known = slices.Clone(v.found), maps.Clone(v.known)
+		v = &own
 		v.pod(pod)
 		f := Finding{Level: Note, Step: StepSlots, Cause: PodAsksForNothing, Subject: s,
 			Summary: "it asks for no device",
@@ -157,7 +161,11 @@ func (v *view) factsOfNode(name string) (facts []Evidence, state string) {
 	var offers []string
 	for resource, q := range n.Status.Allocatable {
 		if strings.HasPrefix(string(resource), v0.ResourcePrefix+"/") {
-			offers = append(offers, fmt.Sprintf("%s: %s", resource, q.String()))
+			offer := fmt.Sprintf("%s: %s", resource, q.String())
+			if q.IsZero() {
+				offer += v.whyZero(name, strings.TrimPrefix(string(resource), v0.ResourcePrefix+"/"))
+			}
+			offers = append(offers, offer)
 		}
 	}
 	slices.Sort(offers)
@@ -169,6 +177,37 @@ func (v *view) factsOfNode(name string) (facts []Evidence, state string) {
 		facts = append(facts, Evidence{"offers", o})
 	}
 	return facts, state
+}
+
+// whyZero says in brackets why a node offers 0 of a resource; "" if that is not
+// known.
+func (v *view) whyZero(node, name string) string {
+	c, inst := v.named(name)
+	var all []*v0.Instance
+	switch {
+	case inst != nil:
+		all = []*v0.Instance{inst}
+	case c != nil:
+		all = v.byConfiguration[keyOf(c)]
+	case v.saw(ReadInstances, ReadConfigurations):
+		return " (its device is gone)"
+	default:
+		return ""
+	}
+	here, free := 0, 0
+	for _, inst := range all {
+		if v.online(inst, node) {
+			here++
+			free += v.free(inst)
+		}
+	}
+	switch {
+	case here == 0:
+		return " (it sees no such device)"
+	case free == 0:
+		return " (all slots are held)"
+	}
+	return ""
 }
 
 func (v *view) podSentence(pod *corev1.Pod) string {

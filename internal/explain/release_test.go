@@ -1,10 +1,12 @@
 package explain
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"strings"
@@ -34,7 +36,14 @@ func runCases(t *testing.T, cases []faultCase) {
 		t.Run(tt.name, func(t *testing.T) {
 			c := well()
 			tt.change(c)
+			before, err := json.Marshal(c)
+			if err != nil {
+				t.Fatal(err)
+			}
 			a := explainOf(t, c, tt.ask)
+			if after, err := json.Marshal(c); err != nil || !bytes.Equal(before, after) {
+				t.Errorf("the Cluster was changed: %v", err)
+			}
 			if got := brief(a.Findings); got != tt.want {
 				t.Errorf("%s\nhave %s\nwant %s", a.Answer, got, tt.want)
 			}
@@ -62,15 +71,18 @@ func TestWell(t *testing.T) {
 	for ask, want := range map[string]string{
 		"":                   "Nothing is wrong: 2 nodes with an agent, 1 Configuration, 1 device",
 		"Configuration cam":  "Configuration default/cam is well: handler udev is Active on n1, n2; 1 device",
-		"Device cam-000001":  "Device default/cam-000001 is well: /dev/video1, on n1, 1 of 1 slot held (its slot is held, so nodes offer no more of akri.sh/cam-000001)",
-		"Device /dev/video1": "Device default/cam-000001 is well: /dev/video1, on n1, 1 of 1 slot held (its slot is held, so nodes offer no more of akri.sh/cam-000001)",
+		"Device cam-000001":  "Device default/cam-000001 is well: /dev/video1, on n1, 1 of 1 slot held",
+		"Device /dev/video1": "Device default/cam-000001 is well: /dev/video1, on n1, 1 of 1 slot held",
 		"Node n1":            "Node n1 is well: Ready; its agent is Running, handlers: akri-udev-discovery; 1 device",
 		"Pod cam-000001-pod": "Pod default/cam-000001-pod is well: Running on n1",
-		"Pod udev-n1":        "Pod akri/udev-n1 is well: Running on n1 (it asks for no device)",
+		"Pod udev-n1":        "Pod akri/udev-n1 is well: Running on n1",
 	} {
 		if a := explainOf(t, well(), ask); a.Answer != want || !a.Well {
 			t.Errorf("%s: %s\n%s", ask, a.Answer, brief(a.Findings))
 		}
+	}
+	if a := explainOf(t, well(), "Node n1"); !strings.Contains(a.all(), "offers: akri.sh/cam-000001: 1\noffers: akri.sh/cam: 0 (all slots are held)\n") {
+		t.Errorf("what the node offers:\n%s", a.all())
 	}
 	if a := explainOf(t, well(), "Device cam-000001"); !strings.Contains(a.all(), "slot cam-000001-0 is held on node n1 by Pod default/cam-000001-pod") {
 		t.Errorf("who has the slot is not said:\n%s", a.all())

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -87,7 +88,7 @@ func (v *view) merge(f Finding) {
 	for i := range v.found {
 		o := &v.found[i]
 		if o.ref() == f.ref() && o.Summary == f.Summary {
-			o.Nodes = append(o.Nodes, f.Nodes...)
+			o.Nodes = slices.Compact(slices.Sorted(slices.Values(append(o.Nodes, f.Nodes...))))
 			for _, e := range f.Evidence {
 				o.says(e.From, "%s", e.Says)
 			}

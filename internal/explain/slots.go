@@ -83,6 +83,21 @@ func (v *view) held(inst *v0.Instance) {
 	v.add(f)
 }
 
+// heldOf notes that no slot of any device of a Configuration is free.
+func (v *view) heldOf(c *v0.Configuration) {
+	all := v.byConfiguration[keyOf(c)]
+	if len(all) == 0 || slices.ContainsFunc(all, func(inst *v0.Instance) bool { return v.free(inst) > 0 }) {
+		return
+	}
+	f := Finding{Level: Note, Step: StepSlots, Cause: SlotsHeld, Subject: subjectOf(Configuration, c),
+		Summary: "the slots of all its devices are held, so nodes offer 0 of " + v0.ResourceName(c.Name),
+		Remedy:  Remedy{Text: "for more users at a time, raise spec.capacity"}}
+	for _, inst := range all {
+		v.heldBy(&f, inst)
+	}
+	v.add(f)
+}
+
 func allHeld(capacity int) string {
 	if capacity == 1 {
 		return "its slot is held"

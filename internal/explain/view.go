@@ -214,8 +214,7 @@ func (v *view) saw(kinds ...string) bool {
 
 // add adds a finding.
 func (v *view) add(f Finding) {
-	slices.Sort(f.Nodes)
-	f.Nodes = slices.Compact(f.Nodes)
+	f.Nodes = slices.Compact(slices.Sorted(slices.Values(f.Nodes))) // it may be the Cluster's
 	v.known[f.ref()] = true
 	v.found = append(v.found, f)
 }
