@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,23 +122,26 @@ func subjectFor(kind explain.Kind, name, namespace string) explain.Subject {
 	return explain.Subject{Kind: kind, Namespace: namespace, Name: name}
 }
 
+// connect returns a client of the cluster, its clock, and the namespace of the
+// kubeconfig's context.
+func (e *explaining) connect() (api client.Client, now func() time.Time, namespace string, err error) {
+	cfg, namespace, err := kubeconfig.User(e.kubeconfig, e.context)
+	if err == nil {
+		api, now, err = snapshot.Client(cfg)
+	}
+	return api, now, namespace, err
+}
+
 // run explains a subject, or everything if it has no kind.
 func (e *explaining) run(cmd *cobra.Command, s explain.Subject) error {
 	if !slices.Contains([]string{"text", "json", "yaml"}, e.output) {
 		return exitcode.Usagef("unknown format %q: choose text, json or yaml", e.output)
 	}
-	cfg, own, err := kubeconfig.User(e.kubeconfig, e.context)
+	api, now, own, err := e.connect()
 	if err != nil {
 		return err
 	}
-	api, now, err := snapshot.Client(cfg)
-	if err != nil {
-		return err
-	}
-	o := snapshot.Options{Namespace: own}
-	if e.namespace != "" {
-		o.Namespace = e.namespace
-	}
+	o := snapshot.Options{Namespace: cmp.Or(e.namespace, own)}
 	if s.Kind == explain.Pod {
 		o.Pod = s
 	}
@@ -183,11 +187,7 @@ const completionTimeout = 3 * time.Second
 func (e *explaining) names(ctx context.Context, kind explain.Kind) []string {
 	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
 	defer cancel()
-	cfg, own, err := kubeconfig.User(e.kubeconfig, e.context)
-	if err != nil {
-		return nil
-	}
-	api, _, err := snapshot.Client(cfg)
+	api, _, own, err := e.connect()
 	if err != nil {
 		return nil
 	}
