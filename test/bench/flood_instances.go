@@ -88,8 +88,9 @@ func (b *bench) reportPeak(name string, all []process) error {
 func (b *bench) floodInstance(i int) *v0.Instance {
 	o := b.instance("", i)
 	o.Labels = map[string]string{v0.LabelShared: "true"}
-	// No nodes: the controller would count a node that does not exist as lost.
-	o.Spec.Shared, o.Spec.Nodes = true, nil
+	// An Instance of a node that does not exist stays for five minutes, one of
+	// no node would be deleted at once.
+	o.Spec.Shared, o.Spec.Nodes = true, []string{"bench-other"}
 	o.Spec.BrokerProperties = map[string]string{}
 	for k := range floodProperties {
 		o.Spec.BrokerProperties["K"+strconv.Itoa(k)] = strings.Repeat("x", floodValue)
