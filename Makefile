@@ -4,6 +4,9 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export CGO_ENABLED ?= 0
+# Programs are built with -trimpath. With it everywhere, builds, checks and tests
+# share what is compiled.
+export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath
 
 GO         ?= go
 ARCH       ?= $(shell $(GO) env GOARCH)
