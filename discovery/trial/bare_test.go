@@ -97,6 +97,9 @@ func (b *bare) run() error {
 	if b.has("ends-with-the-folder") {
 		endWithFolder(ctx, b.directory, stop)
 	}
+	if b.has("takes-the-agents-place") { // before it has a socket
+		b.takePlace()
+	}
 	if b.has("talks") {
 		go func() {
 			for line := []byte(strings.Repeat("x", 1000) + "\n"); ; {
@@ -150,6 +153,13 @@ func (b *bare) run() error {
 	return nil
 }
 
+// takePlace has a file where the agent's socket is or will be.
+func (b *bare) takePlace() {
+	socket := filepath.Join(b.directory, trial.AgentSocket)
+	_ = os.Remove(socket)
+	_ = os.WriteFile(socket, nil, 0o600)
+}
+
 // endWithFolder calls stop when the folder is gone, or after two minutes.
 func endWithFolder(ctx context.Context, folder string, stop func()) {
 	go func() {
@@ -199,9 +209,8 @@ func (b *bare) register(ctx context.Context, path string) {
 		} else if again {
 			b.registerAgain() // the agent is away
 		}
-		if b.has("takes-the-agents-place") && (!b.has("late") || known != nil && b.calls.Load() > 40) {
-			_ = os.Remove(socket)
-			_ = os.WriteFile(socket, nil, 0o600)
+		if b.has("takes-the-agents-place-late") && known != nil && b.calls.Load() > 40 {
+			b.takePlace()
 		}
 		select {
 		case <-ctx.Done():

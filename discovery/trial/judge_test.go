@@ -148,7 +148,7 @@ func TestJudgeProcesses(t *testing.T) {
 		{"threads left", judgeUsage(40, usage{9, 7}, usage{9, 47}, true, 0), Warning, "47 after"},
 		{"no answer", judgeUsage(40, usage{9, 7}, usage{9, 47}, false, time.Second), Failure, "busy for ever"},
 
-		{"registers all the time", *judgeRegistrations(300, 100, time.Minute), Warning, "300 within 1m0s, in which 100 calls"},
+		{"registers all the time", *judgeRegistrations(400, 100, time.Minute), Warning, "400 within 1m0s, in which 100 calls"},
 		{"ends", judgeEnd(true, "with exit status 0", time.Second, ""), Pass, "exit status 0"},
 		{"does not end", judgeEnd(false, "", 10*time.Second, ""), Warning, "Handle SIGTERM"},
 	})
