@@ -65,7 +65,9 @@ func (o Options) withDefaults() Options {
 // GoodbyeError is how a session ends whose other end has said Goodbye.
 type GoodbyeError struct{ edgev1.Goodbye }
 
-func (e *GoodbyeError) Error() string { return fmt.Sprintf("the other end closed: %s: %s", e.Reason, e.Message) }
+func (e *GoodbyeError) Error() string {
+	return fmt.Sprintf("the other end closed: %s: %s", e.Reason, e.Message)
+}
 
 // errDeaf is how a session ends whose other end is silent or does not read.
 type errDeaf struct{ what string }

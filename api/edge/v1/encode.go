@@ -64,7 +64,9 @@ func Append(dst []byte, m Message) ([]byte, error) {
 // not have. It is passed over: another version of the other end may send it.
 type UnknownKindError Kind
 
-func (e UnknownKindError) Error() string { return fmt.Sprintf("a message of unknown kind %d", uint8(e)) }
+func (e UnknownKindError) Error() string {
+	return fmt.Sprintf("a message of unknown kind %d", uint8(e))
+}
 
 // Decode reads a message that [Append] wrote. Fields of the header that it does
 // not know are passed over. The body shares memory with data.

@@ -112,7 +112,7 @@ const (
 	// replacedWait is how long a new connection of a node waits for the one
 	// before to hear that it is replaced.
 	replacedWait = time.Second
-	maxHeader     = 8 << 10
+	maxHeader    = 8 << 10
 )
 
 // Hub has the sessions.
@@ -121,6 +121,7 @@ type Hub struct {
 	metrics *metrics
 	sparing logging.Sparing // lines that strangers cause
 	running sync.WaitGroup  // sessions
+	every   time.Duration   // the interval of sweeps
 
 	mu       sync.Mutex
 	sessions map[string]*member // by node
@@ -133,7 +134,7 @@ func New(o Options) (*Hub, error) {
 	if o.Session.PingInterval <= 0 {
 		o.Session.PingInterval = session.PingInterval
 	}
-	h := &Hub{Options: o, sessions: map[string]*member{}}
+	h := &Hub{Options: o, sessions: map[string]*member{}, every: sweepInterval}
 	var err error
 	if h.metrics, err = newMetrics(o.Registerer, h.Len); err != nil {
 		return nil, err
@@ -229,7 +230,7 @@ func (m *metered) Accept() (net.Conn, error) {
 
 // sweep ends sessions whose certificates are no longer good, until ctx is done.
 func (h *Hub) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepInterval)
+	tick := time.NewTicker(h.every)
 	defer tick.Stop()
 	for {
 		select {

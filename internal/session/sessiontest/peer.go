@@ -3,6 +3,8 @@ package sessiontest
 import (
 	"context"
 	"crypto/tls"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -61,7 +63,7 @@ func Serve(t testing.TB, a *Authority, f func(*websocket.Conn, *session.Conn)) s
 		f(ws, conn)
 	}))
 	s.TLS = config
-	s.Config.ErrorLog = nil
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Listener = &metered{s.Listener}
 	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, key{}, c) }
 	s.StartTLS()

@@ -77,7 +77,7 @@ func (s *Status) failed(err error, next time.Time) {
 	s.last.LastError, s.last.LastErrorAt = shorten.Text(err.Error(), maxErrorBytes), time.Now()
 }
 
-// explain adds what a person can do.
+// explain says first what a person can do; the rest of an error may be long.
 func explain(err error) error {
 	if err == nil {
 		return nil
@@ -86,11 +86,11 @@ func explain(err error) error {
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case strings.Contains(err.Error(), "remote error: tls: expired certificate"):
-		return fmt.Errorf("%w (this node's certificate has expired: join again with a new token)", err)
+		return fmt.Errorf("this node's certificate has expired, join again with a new token: %w", err)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Errorf("%w (if this node's clock is right, cloudcore's certificate has expired)", err)
+		return fmt.Errorf("cloudcore's certificate is not valid now, look at this node's clock first: %w", err)
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%w (it is another cloudcore, or one that was installed anew: join again with a new token)", err)
+		return fmt.Errorf("this is another cloudcore, or one that was installed anew, join again with a new token: %w", err)
 	}
 	return err
 }
