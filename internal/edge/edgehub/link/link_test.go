@@ -173,6 +173,7 @@ func TestReconnects(t *testing.T) {
 			return
 		case 3:
 			welcome(t, s, "c")
+			_, _ = s.Read() // Goodbye would pass Hello
 			s.Leave(edgev1.Goodbye{Reason: edgev1.ReasonShuttingDown, Message: "for a test"})
 		default:
 			welcome(t, s, "d")
