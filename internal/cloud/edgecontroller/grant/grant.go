@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,8 +72,8 @@ func (g *Grants) Allow(ctx context.Context, as kube.User, s index.Selection, get
 	if get {
 		verb = "get"
 	}
-	question := as.Key() + " " + verb + " " + s.Path() + " " + s.Fields + " " + s.Labels
-	if g.remembers(question, time.Now()) {
+	question := questionOf(as, s, verb)
+	if question != "" && g.remembers(question, time.Now()) {
 		return nil
 	}
 	for tries := 0; ; tries++ {
@@ -81,7 +82,9 @@ func (g *Grants) Allow(ctx context.Context, as kube.User, s index.Selection, get
 		case err != nil:
 			return fmt.Errorf("ask whether %s may %s %s: %w", as.Name, verb, s.Path(), err)
 		case why == "":
-			g.remember(question, time.Now())
+			if question != "" {
+				g.remember(question, time.Now())
+			}
 			return nil
 		case tries < len(g.Again):
 			if err := backoff.Sleep(ctx, g.Again[tries]); err != nil {
@@ -95,6 +98,34 @@ func (g *Grants) Allow(ctx context.Context, as kube.User, s index.Selection, get
 		g.refused.Add(1)
 		return forbidden("%s may not %s %s%s: %s", as.Name, verb, s.Path(), selectors(s), why)
 	}
+}
+
+// everyNode are the resources of which the Node authorizer gives every node the
+// same, or its own, by rule: then the answer for one node is that for all, and a
+// thousand nodes that connect at once do not ask a thousand times.
+var everyNode = []string{
+	"/pods", "/nodes", "/services", "node.k8s.io/runtimeclasses", "storage.k8s.io/csidrivers",
+	"certificates.k8s.io/podcertificaterequests",
+}
+
+// questionOf is the same text for questions with the same answer; "" for those
+// whose answer must not be used again, since it changes with the node's Pods.
+func questionOf(as kube.User, s index.Selection, verb string) string {
+	who, fields := as.Key(), s.Fields
+	if node, ok := as.IsNode(); ok {
+		switch {
+		case slices.Contains(everyNode, s.Group+"/"+s.Resource.Resource) && s.Namespace == "":
+			who = "every node"
+			for _, own := range []string{"spec.nodeName=", "metadata.name="} {
+				if fields == own+node {
+					fields = own + "<its own>"
+				}
+			}
+		case s.Namespace != "":
+			return ""
+		}
+	}
+	return fmt.Sprintf("%s %s %s %q %q", who, verb, s.Path(), fields, s.Labels)
 }
 
 func selectors(s index.Selection) string {

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/cloud/edgecontroller/index"
 	"github.com/akri-go/akri/internal/cloud/edgecontroller/kube"
 )
 
@@ -126,4 +127,38 @@ func TestRemember(t *testing.T) {
 			t.Errorf("it remembers %d", n)
 		}
 	})
+}
+
+// Answers are shared between nodes where all nodes have the same.
+func TestQuestion(t *testing.T) {
+	n, m := kube.Node("n"), kube.Node("m")
+	account := func(node string) kube.User {
+		return kube.ServiceAccount("default", "web", map[string]string{kube.ExtraNode: node})
+	}
+	of := func(resource, namespace, fields string) index.Selection {
+		s := index.Selection{Resource: kube.Resource{Version: "v1", Resource: resource, Namespace: namespace}, Fields: fields}
+		return s
+	}
+	for _, tt := range []struct {
+		name string
+		a, b string
+		same bool
+	}{
+		{"Services", questionOf(n, of("services", "", "spec.clusterIP!=None"), "watch"), questionOf(m, of("services", "", "spec.clusterIP!=None"), "watch"), true},
+		{"Pods of their own", questionOf(n, of("pods", "", "spec.nodeName=n"), "watch"), questionOf(m, of("pods", "", "spec.nodeName=m"), "watch"), true},
+		{"Pods of one of them", questionOf(n, of("pods", "", "spec.nodeName=n"), "watch"), questionOf(m, of("pods", "", "spec.nodeName=n"), "watch"), false},
+		{"their Nodes", questionOf(n, of("nodes", "", "metadata.name=n"), "watch"), questionOf(m, of("nodes", "", "metadata.name=m"), "watch"), true},
+		{"the Node of one", questionOf(n, of("nodes", "", "metadata.name=n"), "watch"), questionOf(m, of("nodes", "", "metadata.name=n"), "watch"), false},
+		{"get and watch", questionOf(n, of("nodes", "", "metadata.name=n"), "get"), questionOf(n, of("nodes", "", "metadata.name=n"), "watch"), false},
+		{"accounts", questionOf(account("n"), of("services", "", ""), "watch"), questionOf(account("m"), of("services", "", ""), "watch"), false},
+		{"node and account", questionOf(n, of("services", "", ""), "watch"), questionOf(account("n"), of("services", "", ""), "watch"), false},
+		{"other resources", questionOf(n, of("endpoints", "", ""), "watch"), questionOf(m, of("endpoints", "", ""), "watch"), false},
+	} {
+		if tt.a == "" || tt.b == "" || (tt.a == tt.b) != tt.same {
+			t.Errorf("%s: %q and %q", tt.name, tt.a, tt.b)
+		}
+	}
+	if q := questionOf(n, of("secrets", "default", "metadata.name=x"), "watch"); q != "" {
+		t.Errorf("what depends on Pods is remembered as %q", q)
+	}
 }

@@ -50,6 +50,9 @@ func newFeed(x *Index, c cut) *feed {
 	return f
 }
 
+// permanent tells whether the feed is there whoever follows it.
+func (f *feed) permanent() bool { return f.own != nil && !f.own.OnDemand }
+
 // errFull ends a feed that would need more than the index may keep.
 var errFull = errors.New("cloudcore keeps as many objects as it may (--max-objects)")
 

@@ -90,6 +90,9 @@ func New(o Options) *Index {
 		cache: newCache(o.CacheBytes), feeds: map[feedKey]*feed{},
 	}
 	for i := range o.Own {
+		if o.Own[i].OnDemand {
+			continue
+		}
 		c := cut{
 			whole: Selection{Resource: o.Own[i].Resource, Fields: o.Own[i].Fields},
 			by:    slicer{field: o.Own[i].By}, own: &x.Own[i],
@@ -185,7 +188,7 @@ func (s *Subscription) Close() {
 	}
 	f.forget(s)
 	switch {
-	case f.own != nil:
+	case f.permanent():
 	case len(f.subs) == 0:
 		time.AfterFunc(f.x.Linger, f.leaveIfUnused)
 	case f.current == s:
@@ -219,7 +222,7 @@ func (x *Index) end(f *feed) bool {
 		return false
 	}
 	delete(x.feeds, f.key())
-	x.objects.Add(-int64(len(f.objects)))
+	f.count(-int64(len(f.objects)))
 	for k := range f.objects {
 		x.cache.drop(f, k)
 	}
@@ -272,12 +275,20 @@ func (s *Subscription) Digest() (digest []byte, version string, synced bool) {
 	return slices.Clone(f.digest), f.version, f.synced
 }
 
-// Each calls a function with the objects of a subscription and what is kept of
-// them ([Own]). It must return soon and must not call the index.
-func (s *Subscription) Each(each func(k Key, uid string, note any)) {
+// Synced tells whether all objects are known.
+func (s *Subscription) Synced() bool {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
-	s.f.keys(s.slice, func(k Key, e entry) { each(k, e.uid, e.note) })
+	return s.f.synced
+}
+
+// EachOf calls a function with the objects of one slice of the feed, such as one
+// node's Pods, and what is kept of them ([Own]). It must return soon and must not
+// call the index.
+func (s *Subscription) EachOf(slice string, each func(k Key, uid string, note any)) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	s.f.keys(slice, func(k Key, e entry) { each(k, e.uid, e.note) })
 }
 
 // Note returns what is kept of an object, and whether it is there.

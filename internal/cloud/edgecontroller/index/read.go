@@ -132,3 +132,15 @@ func named(selector, name string) string {
 	}
 	return selector + "," + term
 }
+
+// ObjectOf is an object whose JSON has been read elsewhere.
+func ObjectOf(object []byte) (*Object, error) {
+	var m kube.Meta
+	if err := json.Unmarshal(object, &m); err != nil {
+		return nil, err
+	}
+	if m.Metadata.UID == "" {
+		return nil, errors.New("it has no uid")
+	}
+	return &Object{m.Metadata.UID, m.Metadata.ResourceVersion, object}, nil
+}

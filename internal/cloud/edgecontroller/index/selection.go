@@ -19,10 +19,12 @@ type Selection struct {
 	Fields, Labels string
 }
 
-// Own is a resource whose feed cloudcore opens in its own name and never
-// closes.
+// Own is a resource whose feed cloudcore opens in its own name.
 type Own struct {
 	kube.Resource
+	// OnDemand is for what cloudcore itself does not need: the feed is there while
+	// somebody follows it, and fails where the API server refuses it.
+	OnDemand bool
 	// Fields is the field selector of the watch, such as spec.nodeName!= for
 	// Pods that are bound.
 	Fields string

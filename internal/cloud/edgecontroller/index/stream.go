@@ -83,7 +83,7 @@ func (f *feed) begin(again func()) (kube.User, bool) {
 	defer f.mu.Unlock()
 	f.again = again
 	if f.own != nil {
-		return kube.User{}, true
+		return kube.User{}, f.permanent() || len(f.subs) > 0
 	}
 	if f.current == nil || !f.has(f.current) {
 		f.current, f.refusals = nil, refusals{}
@@ -136,7 +136,7 @@ func (f *feed) ended(opened bool, err error) {
 func (f *feed) refused(err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.own != nil {
+	if f.permanent() {
 		return false
 	}
 	if errors.Is(err, errFull) {
@@ -158,7 +158,7 @@ func (f *feed) refused(err error) bool {
 	}
 	status := apierrors.APIStatus(nil)
 	onlyUser := errors.As(err, &status) && status.Status().Code == http.StatusForbidden
-	f.fail(err, func(s *Subscription) bool { return !onlyUser || s == f.current || s.as.Key() == user })
+	f.fail(err, func(s *Subscription) bool { return !onlyUser || f.own != nil || s == f.current || s.as.Key() == user })
 	return true
 }
 

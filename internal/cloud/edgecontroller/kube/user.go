@@ -17,8 +17,11 @@ const (
 	ExtraPodUID = "authentication.kubernetes.io/pod-uid"
 )
 
-// serviceAccount is what the names of service accounts' users begin with.
-const serviceAccount = "system:serviceaccount:"
+// What the names of users begin with.
+const (
+	serviceAccount = "system:serviceaccount:"
+	node           = "system:node:"
+)
 
 // User is who a request is made as: the API server judges it by this user's
 // rights, and its audit log names both. The zero User is cloudcore itself.
@@ -33,8 +36,11 @@ type User struct {
 
 // Node is the user of an edge node.
 func Node(name string) User {
-	return User{Name: "system:node:" + name, Groups: []string{"system:nodes"}}
+	return User{Name: node + name, Groups: []string{"system:nodes"}}
 }
+
+// IsNode returns the name of the edge node whose user it is.
+func (u User) IsNode() (string, bool) { return strings.CutPrefix(u.Name, node) }
 
 // ServiceAccount is the user of a service account. The API server adds its
 // groups.
