@@ -59,7 +59,6 @@ func TestContainment(t *testing.T) {
 			"a Pod of another node":                       named("pods", "theirs"),
 			"another node's Secret":                       named("secrets", "theirs"),
 			"another node's ConfigMap":                    named("configmaps", "theirs"),
-			"the Secret of a Pod that has ended":          named("secrets", "ended"),
 			"a Namespace's Secrets":                       of("secrets", "default", "", edgev1.As{}),
 			"all Secrets":                                 of("secrets", "", "", edgev1.As{}),
 			"Secrets of its name everywhere":              of("secrets", "", "metadata.name=mine", edgev1.As{}),
