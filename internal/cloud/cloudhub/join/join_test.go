@@ -73,7 +73,8 @@ func (f *fixture) ask(t *testing.T, method, path string, body []byte, token stri
 	config := &tls.Config{ServerName: "cloudcore", RootCAs: x509.NewCertPool()}
 	config.RootCAs.AppendCertsFromPEM(bundle)
 	if certificate != nil {
-		config.Certificates = []tls.Certificate{*certificate}
+		// Whether the server wants it or not.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	}
 	r, err := http.NewRequestWithContext(t.Context(), method, f.url+path, bytes.NewReader(body))
 	if err != nil {
