@@ -54,7 +54,7 @@ func newFeed(x *Index, c cut) *feed {
 func (f *feed) permanent() bool { return f.own != nil && !f.own.OnDemand }
 
 // errFull ends a feed that would need more than the index may keep.
-var errFull = errors.New("cloudcore keeps as many objects as it may (--max-objects)")
+var errFull = errors.New("cloudcore keeps as many objects as it may (controller.maxObjects)")
 
 // beginList begins to read the list.
 func (f *feed) beginList() {

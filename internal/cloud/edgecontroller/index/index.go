@@ -159,7 +159,7 @@ func (x *Index) Follow(s Selection, node string, as kube.User, l Listener) (*Sub
 	f := x.feeds[c.key()]
 	if f == nil {
 		if len(x.feeds) >= x.MaxFeeds {
-			return nil, apierrors.NewTooManyRequests("cloudcore has as many watches as it may (--max-watches)", 0)
+			return nil, apierrors.NewTooManyRequests("cloudcore has as many watches as it may (controller.maxWatches)", 0)
 		}
 		f = newFeed(x, c)
 		x.feeds[c.key()] = f
