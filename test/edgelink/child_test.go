@@ -49,6 +49,14 @@ func TestMain(m *testing.M) {
 // authority is what the hub asks, made of the data of package certs.
 type authority map[string][]byte
 
+// served is an authority whose certificates are read once.
+type served struct {
+	authority
+	config *tls.Config
+}
+
+func (s *served) ServerTLS() (*tls.Config, error) { return s.config, nil }
+
 func benchPolicy() certs.Policy {
 	return certs.Policy{Name: "bench", Authority: 24 * time.Hour, Leaf: 24 * time.Hour}
 }
@@ -100,7 +108,11 @@ func runChild(dir string) error {
 			return err
 		}
 	}
-	hub, err := cloudhub.New(cloudhub.Options{Authority: a, Controller: &echo{}, Log: slog.New(slog.DiscardHandler)})
+	config, err := a.ServerTLS()
+	if err != nil {
+		return err
+	}
+	hub, err := cloudhub.New(cloudhub.Options{Authority: &served{a, config}, Controller: &echo{}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

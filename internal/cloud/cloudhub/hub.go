@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -122,6 +123,7 @@ type Hub struct {
 	sparing logging.Sparing // lines that strangers cause
 	running sync.WaitGroup  // sessions
 	every   time.Duration   // the interval of sweeps
+	shared  atomic.Pointer[sharedConfig]
 
 	mu       sync.Mutex
 	sessions map[string]*member // by node
@@ -200,19 +202,26 @@ func (s handshakes) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// config is how a connection is made now.
+// config is how a connection is made now. Connections keep it, so they share
+// it as long as the authority's is the same.
 func (h *Hub) config() (*tls.Config, error) {
-	c, err := h.Authority.ServerTLS()
+	of, err := h.Authority.ServerTLS()
 	if err != nil {
 		return nil, err
 	}
-	c = c.Clone()
+	if c := h.shared.Load(); c != nil && c.of == of {
+		return c.config, nil
+	}
+	c := of.Clone()
 	c.MinVersion, c.ClientAuth = tls.VersionTLS13, tls.RequireAndVerifyClientCert
 	// A session that is resumed would be one whose certificate nobody looks at
 	// again.
 	c.SessionTicketsDisabled = true
+	h.shared.Store(&sharedConfig{of, c})
 	return c, nil
 }
+
+type sharedConfig struct{ of, config *tls.Config }
 
 // metered counts and slows what comes on connections.
 type metered struct {
