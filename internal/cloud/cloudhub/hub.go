@@ -34,7 +34,8 @@ type Controller interface {
 // Session is the controller's part of a session. The methods are called one at
 // a time.
 type Session interface {
-	// Receive takes the next message. It must not wait for long.
+	// Receive takes the next message. It must not wait for long: nothing is read
+	// meanwhile. To wait for send is for a goroutine of its own.
 	Receive(edgev1.Message)
 	// Close is called once, when the session has ended.
 	Close()
@@ -59,7 +60,8 @@ type Limits struct {
 	// address may have HandshakesPerAddress, 0 is half of them: many nodes may
 	// come from behind one.
 	Handshakes, HandshakesPerAddress int
-	// HandshakeTimeout is how long they have for it; 0 is 10 s.
+	// HandshakeTimeout is how long they have for it; 0 is 30 s: of thousands that
+	// connect at once, the last ones wait for the CPU.
 	HandshakeTimeout time.Duration
 	// BytesPerSecond is how fast a node is read, TLS included; 0 is 4 MiB/s. It
 	// may send twice as much at once.
@@ -81,7 +83,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.BytesPerSecond, 4<<20)
 	set(&l.FramesPerSecond, 200)
 	if l.HandshakeTimeout <= 0 {
-		l.HandshakeTimeout = 10 * time.Second
+		l.HandshakeTimeout = 30 * time.Second
 	}
 	return l
 }
