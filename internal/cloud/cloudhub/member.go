@@ -1,6 +1,8 @@
 package cloudhub
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,7 +26,11 @@ import (
 // in those of kubelets.
 const NodePrefix = "system:node:"
 
-const maxTextBytes = 200 // of what others say, in a line of log
+const (
+	maxTextBytes     = 200 // of what others say, in a line of log
+	readBufferBytes  = 512
+	writeBufferBytes = 1024
+)
 
 // member is a connection that has a certificate, and the session that it
 // becomes.
@@ -71,7 +77,7 @@ func (h *Hub) accept(ctx context.Context, l *bounded.Listener, w http.ResponseWr
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	ws, err := websocket.Accept(w, r, nil)
+	ws, err := websocket.Accept(small{w}, r, nil)
 	if err != nil {
 		h.metrics.refused("NoWebSocket")
 		return // it has been answered
@@ -85,6 +91,42 @@ func (h *Hub) accept(ctx context.Context, l *bounded.Listener, w http.ResponseWr
 	}
 	m.session = session.New(ws, raw, h.Session)
 	h.running.Go(func() { m.run(ctx, l, raw) })
+}
+
+// small gives a WebSocket smaller buffers than those of an HTTP server, 8 KiB
+// for each node. What is longer than a buffer passes it.
+type small struct{ http.ResponseWriter }
+
+func (s small) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, b, err := http.NewResponseController(s.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	// The node may have spoken already.
+	first, err := b.Reader.Peek(b.Reader.Buffered())
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	conn = &begun{conn, bytes.Clone(first)}
+	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, readBufferBytes), bufio.NewWriterSize(conn, writeBufferBytes)), nil
+}
+
+// begun is a connection of which the first bytes have been read.
+type begun struct {
+	net.Conn
+	first []byte
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.first) == 0 {
+		return b.Conn.Read(p)
+	}
+	n := copy(p, b.first)
+	if b.first = b.first[n:]; len(b.first) == 0 {
+		b.first = nil
+	}
+	return n, nil
 }
 
 // run is the life of a session.
