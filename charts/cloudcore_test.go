@@ -151,7 +151,7 @@ func TestCloudcoreRights(t *testing.T) {
 	if got := rights(decode[rbacv1.ClusterRole](t, r, "ClusterRole/cloudcore").Rules); !slices.Equal(got, want) {
 		t.Errorf("rights are %q, want %q", got, want)
 	}
-	if got := rights(decode[rbacv1.Role](t, r, "Role/cloudcore").Rules); !slices.Equal(got, []string{"secrets get,update of cloudcore"}) {
+	if got := rights(decode[rbacv1.Role](t, r, "Role/cloudcore").Rules); !slices.Equal(got, []string{"secrets get,patch of cloudcore"}) {
 		t.Errorf("rights in the Namespace are %q", got)
 	}
 	without := rights(decode[rbacv1.ClusterRole](t, renderCloudcore(t, "config.controller.autonomy=false"), "ClusterRole/cloudcore").Rules)
