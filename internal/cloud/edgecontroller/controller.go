@@ -52,6 +52,7 @@ type Options struct {
 	linger         time.Duration
 	patience       time.Duration
 	reviewInterval time.Duration
+	maxDirty       int
 }
 
 // Controller is what the sessions of all edge nodes have in common.
@@ -77,6 +78,9 @@ var _ cloudhub.Controller = (*Controller)(nil)
 func New(o Options) (*Controller, error) {
 	if o.reviewInterval == 0 {
 		o.reviewInterval = reviewInterval
+	}
+	if o.maxDirty == 0 {
+		o.maxDirty = maxDirty
 	}
 	c := &Controller{
 		Options:   o,

@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/cloud/edgecontroller/index"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/eventually"
 )
@@ -291,4 +294,130 @@ func TestSession(t *testing.T) {
 			t.Errorf("one Pod is new, and cloudcore sent %s", got)
 		}
 	})
+	t.Run("a node that is slow", func(t *testing.T) {
+		config := e.granted(named("configmaps", "after"))
+		hold := make(chan struct{})
+		e.mu.Lock()
+		e.hold, e.log = hold, nil
+		e.mu.Unlock()
+		for n := range 20 {
+			k.change("after", fmt.Sprint(n))
+		}
+		eventually.Succeeds(t, patience, func(context.Context) error { return c.hasVersion(e, config, k.version("after")) })
+		e.release(hold)
+		eventually.Succeeds(t, patience, func(context.Context) error {
+			if items := e.items(config.ID); len(items) != 1 || items[0].Version != k.version("after") {
+				return fmt.Errorf("it has %+v", items)
+			}
+			return nil
+		})
+		// One waited when it was held up, and one had the rest.
+		if got := e.said(); got != "Put 1" && got != "Put 2" {
+			t.Errorf("20 changes, and cloudcore sent %s", got)
+		}
+	})
+	t.Run("a node that is too slow", func(t *testing.T) {
+		c := run(t, k.server.Config, Options{maxDirty: 3})
+		e := connect(t, c, "n1")
+		pods := e.granted(podsOf("n1"))
+		hold := make(chan struct{})
+		e.mu.Lock()
+		e.hold, e.log = hold, nil
+		e.mu.Unlock()
+		want := []string{"after"}
+		for n := range 12 {
+			name := fmt.Sprintf("many-%02d", n)
+			k.pod(name, "n1", "web")
+			want = append(want, name)
+		}
+		last := want[len(want)-1]
+		k.kill("many-00")
+		want = append(want[:1], want[2:]...)
+		eventually.Succeeds(t, patience, func(context.Context) error {
+			if _, there := c.pods.Note(index.Key{Namespace: "default", Name: last}); !there {
+				return fmt.Errorf("the index does not know %s", last)
+			}
+			return nil
+		})
+		e.release(hold)
+		e.names(pods, want...)
+		if got := e.said(); !strings.Contains(got, "Differ 1") || !strings.Contains(got, "Synced 1") {
+			t.Errorf("cloudcore sent %s", got)
+		}
+	})
+	t.Run("who opts out of autonomy", func(t *testing.T) {
+		limited := func(name string) bool {
+			pod, err := k.admin.CoreV1().Pods("default").Get(t.Context(), name, metav1.GetOptions{})
+			k.must(err)
+			for _, toleration := range pod.Spec.Tolerations {
+				if toleration.TolerationSeconds != nil {
+					return true
+				}
+			}
+			return false
+		}
+		patch := []byte(`{"metadata":{"annotations":{"edge.akri.sh/autonomy":"false"}}}`)
+		_, err := k.admin.CoreV1().Nodes().Patch(t.Context(), "n1", types.MergePatchType, patch, metav1.PatchOptions{})
+		k.must(err)
+		eventually.Succeeds(t, patience, func(context.Context) error {
+			note, _ := c.nodes.Note(index.Key{Name: "n1"})
+			if n, _ := note.(nodeNote); n.autonomy == nil {
+				return fmt.Errorf("cloudcore does not know")
+			}
+			return nil
+		})
+		k.pod("leaves", "n1", "web")
+		all := e.podNames(pods)
+		all["leaves"] = true
+		e.names(pods, slices.Sorted(maps.Keys(all))...)
+		back := []byte(`{"metadata":{"annotations":{"edge.akri.sh/autonomy":"true"}}}`)
+		if !limited("leaves") {
+			t.Error("the Node opts out, and the Pod may stay for ever")
+		}
+		_, err = k.admin.CoreV1().Nodes().Patch(t.Context(), "n1", types.MergePatchType, back, metav1.PatchOptions{})
+		k.must(err)
+		eventually.Succeeds(t, patience, func(context.Context) error {
+			if limited("leaves") {
+				return fmt.Errorf("the Node no longer opts out, and the Pod would be evicted")
+			}
+			return nil
+		})
+	})
+}
+
+// version is a ConfigMap's.
+func (c *cluster) version(name string) string {
+	o, err := c.admin.CoreV1().ConfigMaps("default").Get(c.t.Context(), name, metav1.GetOptions{})
+	c.must(err)
+	return o.ResourceVersion
+}
+
+// hasVersion returns an error until the index has a ConfigMap in a version.
+func (c *Controller) hasVersion(e *edge, i edgev1.Interest, version string) error {
+	s := e.s.(*Session)
+	s.mu.Lock()
+	sub := s.interests[i.ID].sub
+	s.mu.Unlock()
+	items, _, _ := sub.Items()
+	if len(items) != 1 || items[0].Version != version {
+		return fmt.Errorf("the index has %+v", items)
+	}
+	return nil
+}
+
+// release lets an edge node take again what is sent to it.
+func (e *edge) release(hold chan struct{}) {
+	e.mu.Lock()
+	e.hold = nil
+	e.mu.Unlock()
+	close(hold)
+}
+
+// podNames are those that the edge node has of an interest.
+func (e *edge) podNames(i edgev1.Interest) map[string]bool {
+	out := map[string]bool{}
+	for _, item := range e.items(i.ID) {
+		out[item.Name] = true
+	}
+	return out
 }

@@ -51,6 +51,11 @@ type interest struct {
 	syncing bool         // Synced is to be sent when nothing is dirty
 	version string       // to be sent with Synced
 	dirty   map[index.Key]change
+	// What was put last. A reading may be newer than the index, which tells of the
+	// same version a moment later.
+	last    index.Key
+	lastPut string
+	limit   int // of dirty, if more than that was dirty at the beginning
 	refused int // readings in a row
 }
 
@@ -203,7 +208,7 @@ func (i *interest) step() {
 		}
 		return
 	}
-	if len(i.dirty) > maxDirty {
+	if len(i.dirty) > max(s.c.maxDirty, i.limit) {
 		i.clean()
 		i.live, i.syncing, i.asked = false, false, true
 		s.mu.Unlock()
@@ -239,7 +244,7 @@ func (i *interest) compare(has *edgev1.Have) {
 	// From now on changes are kept in mind, so that none is lost between this
 	// reading and the next.
 	i.clean()
-	i.live, i.syncing = true, false
+	i.live, i.syncing, i.lastPut = true, false, ""
 	items := i.asked || len(has.Items) > 0 || len(has.Digest) == 0
 	s.mu.Unlock()
 	var should []edgev1.Item
@@ -271,7 +276,7 @@ func (i *interest) compare(has *edgev1.Have) {
 		for _, g := range gone {
 			i.mark(keyOf(g), change{gone: g.UID})
 		}
-		i.syncing = true
+		i.syncing, i.limit = true, 2*len(i.dirty)
 		s.queue(i)
 		s.mu.Unlock()
 	case bytes.Equal(digest, has.Digest):
@@ -300,12 +305,15 @@ func (i *interest) put(k index.Key, c change) {
 	case o == nil && c.gone == "":
 		return // the index will tell with which UID it is gone
 	case o == nil:
+		i.lastPut = ""
 		s.send(&edgev1.Gone{ID: i.spec.ID, Item: edgev1.Item{Namespace: k.Namespace, Name: k.Name, UID: c.gone}})
+	case k == i.last && o.Version == i.lastPut:
 	case len(o.JSON) > maxObjectBytes:
 		s.c.metrics.tooLarge.Inc()
 		s.c.complaints.Log(s.c.Log, slog.LevelError, "an object is too large to be sent to edge nodes", "node", s.node,
 			"resource", i.spec.Resource, "namespace", k.Namespace, "name", k.Name, "bytes", len(o.JSON))
 	default:
+		i.last, i.lastPut = k, o.Version
 		s.send(&edgev1.Put{ID: i.spec.ID, Version: o.Version, Object: o.JSON})
 	}
 	i.refused = 0

@@ -120,3 +120,30 @@ func TestCache(t *testing.T) {
 		t.Errorf("empty: %d bytes, %d, %d", c.used(), c.order.Len(), len(c.items))
 	}
 }
+
+// What an edge node selects is one text whoever wrote it how, and is cut without a
+// panic; a cut selects nothing that the selection did not.
+func FuzzSelection(f *testing.F) {
+	f.Add("spec.nodeName=n", "a=b,!c", "n")
+	f.Add("metadata.name=x,spec.nodeName!=y", "akri.sh/node=n,x in (a,b)", "n")
+	f.Add(`a=\=\,\\`, "a==b", "")
+	f.Fuzz(func(t *testing.T, fields, labels, node string) {
+		for _, r := range []kube.Resource{pods, nodes, configMaps} {
+			s, err := Canonical(Selection{Resource: r, Fields: fields, Labels: labels})
+			if err != nil {
+				return
+			}
+			again, err := Canonical(s)
+			if err != nil || again != s {
+				t.Fatalf("%+v is %+v in canonical form (%v)", s, again, err)
+			}
+			c := cutOf(s, node, owns())
+			if _, err := Canonical(c.whole); err != nil {
+				t.Errorf("%+v is cut to %+v: %v", s, c, err)
+			}
+			if c.by.none() && c.whole != s {
+				t.Errorf("%+v is served by %+v, without a slice", s, c.whole)
+			}
+		}
+	})
+}
