@@ -37,8 +37,10 @@ func kubelets(node string) []edgev1.Interest {
 		services(),
 		{Group: "storage.k8s.io", Version: "v1", Resource: "csidrivers"},
 		{Group: "node.k8s.io", Version: "v1", Resource: "runtimeclasses"},
-		{Version: "v1", Resource: "services", FieldSelector: "spec.clusterIP!=None", LabelSelector: "!service.kubernetes.io/service-proxy-name", As: proxy},
-		{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices", LabelSelector: "!service.kubernetes.io/headless", As: proxy},
+		{Version: "v1", Resource: "services", FieldSelector: "spec.clusterIP!=None",
+			LabelSelector: "!service.kubernetes.io/service-proxy-name", As: proxy},
+		{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices",
+			LabelSelector: "!service.kubernetes.io/headless", As: proxy},
 		{Version: "v1", Resource: "nodes", FieldSelector: "metadata.name=" + node, As: proxy},
 	}
 }

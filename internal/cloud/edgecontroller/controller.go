@@ -97,7 +97,8 @@ func New(o Options) (*Controller, error) {
 	if c.metrics, err = newMetrics(o.Registerer, c); err != nil {
 		return nil, err
 	}
-	c.leases = leases.New(leases.Options{Client: o.Client, Logger: o.Log, NodeUID: c.nodeUID, Renewed: c.metrics.renewed})
+	c.leases = leases.New(leases.Options{Client: o.Client, Logger: o.Log, NodeUID: c.nodeUID,
+		Renewed: c.metrics.renewed})
 	c.keeper = newKeeper(c)
 	for _, f := range []struct {
 		s   index.Selection
@@ -126,7 +127,7 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 // errNotRead is why nobody can be judged yet.
-var errNotRead = errors.New("Pods and Nodes have not been read yet")
+var errNotRead = errors.New("cloudcore has not read Pods and Nodes yet")
 
 // Ready returns why sessions cannot be served yet.
 func (c *Controller) Ready() error {

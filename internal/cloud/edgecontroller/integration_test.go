@@ -50,7 +50,8 @@ func (c *cluster) must(err error) {
 
 func (c *cluster) node(name string) {
 	c.t.Helper()
-	_, err := c.admin.CoreV1().Nodes().Create(c.t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	_, err := c.admin.CoreV1().Nodes().Create(c.t.Context(),
+		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	c.must(err)
 }
 
@@ -59,10 +60,12 @@ func (c *cluster) node(name string) {
 func (c *cluster) pod(name, node, account string) *corev1.Pod {
 	c.t.Helper()
 	ctx := c.t.Context()
-	_, err := c.admin.CoreV1().Secrets("default").Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	_, err := c.admin.CoreV1().Secrets("default").Create(ctx,
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	c.must(err)
 	c.configMap(name)
-	_, err = c.admin.CoreV1().ServiceAccounts("default").Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{})
+	_, err = c.admin.CoreV1().ServiceAccounts("default").Create(ctx,
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{})
 	if !apierrors.IsAlreadyExists(err) {
 		c.must(err)
 	}
@@ -91,7 +94,8 @@ func (c *cluster) configMap(name string) {
 func (c *cluster) change(name, value string) {
 	c.t.Helper()
 	patch := fmt.Sprintf(`{"data":{"x":%q}}`, value)
-	_, err := c.admin.CoreV1().ConfigMaps("default").Patch(c.t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	_, err := c.admin.CoreV1().ConfigMaps("default").Patch(c.t.Context(), name, types.MergePatchType,
+		[]byte(patch), metav1.PatchOptions{})
 	c.must(err)
 }
 
@@ -108,7 +112,8 @@ func podsOf(node string) edgev1.Interest {
 }
 
 func named(resource, name string) edgev1.Interest {
-	return edgev1.Interest{Version: "v1", Resource: resource, Namespace: "default", FieldSelector: "metadata.name=" + name}
+	return edgev1.Interest{Version: "v1", Resource: resource, Namespace: "default",
+		FieldSelector: "metadata.name=" + name}
 }
 
 func services() edgev1.Interest {
@@ -173,7 +178,8 @@ func TestSession(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if lease.OwnerReferences[0].UID != n.UID || *lease.Spec.HolderIdentity != "n1" || *lease.Spec.LeaseDurationSeconds != 40 {
+			if lease.OwnerReferences[0].UID != n.UID || *lease.Spec.HolderIdentity != "n1" ||
+				*lease.Spec.LeaseDurationSeconds != 40 {
 				return fmt.Errorf("Lease %+v", lease)
 			}
 			pod, err := k.admin.CoreV1().Pods("default").Get(ctx, "web", metav1.GetOptions{})
@@ -197,14 +203,16 @@ func TestSession(t *testing.T) {
 		if get.Status != http.StatusOK || !strings.Contains(string(get.Body), `"name":"n1"`) {
 			t.Errorf("%d %s", get.Status, get.Body)
 		}
-		patch := e.call(edgev1.Call{Method: "PATCH", Path: "/api/v1/nodes/n1/status", ContentType: "application/strategic-merge-patch+json",
-			Body: []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)})
+		patch := e.call(edgev1.Call{Method: "PATCH", Path: "/api/v1/nodes/n1/status",
+			ContentType: "application/strategic-merge-patch+json",
+			Body:        []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)})
 		if patch.Status != http.StatusOK {
 			t.Errorf("%d %s", patch.Status, patch.Body)
 		}
-		who := e.call(edgev1.Call{Method: "POST", Path: "/apis/authentication.k8s.io/v1/selfsubjectreviews", ContentType: "application/json",
-			As:   edgev1.As{ServiceAccount: "default/web"},
-			Body: []byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)})
+		who := e.call(edgev1.Call{Method: "POST", Path: "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+			ContentType: "application/json",
+			As:          edgev1.As{ServiceAccount: "default/web"},
+			Body:        []byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)})
 		for _, want := range []string{
 			`"username":"system:serviceaccount:default:web"`, `"system:serviceaccounts:default"`,
 			`"authentication.kubernetes.io/node-name":["n1"]`,
@@ -219,16 +227,19 @@ func TestSession(t *testing.T) {
 		}
 	})
 	t.Run("what is only read", func(t *testing.T) {
-		i := e.granted(edgev1.Interest{Group: "storage.k8s.io", Version: "v1", Resource: "csinodes", FieldSelector: "metadata.name=n1", Get: true})
+		i := e.granted(edgev1.Interest{Group: "storage.k8s.io", Version: "v1", Resource: "csinodes",
+			FieldSelector: "metadata.name=n1", Get: true})
 		e.names(i)
-		made := e.call(edgev1.Call{Method: "POST", Path: "/apis/storage.k8s.io/v1/csinodes", ContentType: "application/json",
-			Body: []byte(`{"apiVersion":"storage.k8s.io/v1","kind":"CSINode","metadata":{"name":"n1"},"spec":{"drivers":[]}}`)})
+		made := e.call(edgev1.Call{Method: "POST", Path: "/apis/storage.k8s.io/v1/csinodes",
+			ContentType: "application/json",
+			Body:        []byte(`{"apiVersion":"storage.k8s.io/v1","kind":"CSINode","metadata":{"name":"n1"},"spec":{"drivers":[]}}`)})
 		if made.Status != http.StatusCreated {
 			t.Fatalf("%d %s", made.Status, made.Body)
 		}
 		e.s.Receive(&edgev1.Have{ID: i.ID})
 		e.names(i, "n1")
-		if r := e.call(edgev1.Call{Method: "DELETE", Path: "/apis/storage.k8s.io/v1/csinodes/n1"}); r.Status != http.StatusOK {
+		if r := e.call(edgev1.Call{Method: "DELETE",
+			Path: "/apis/storage.k8s.io/v1/csinodes/n1"}); r.Status != http.StatusOK {
 			t.Fatalf("%d %s", r.Status, r.Body)
 		}
 		e.s.Receive(&edgev1.Have{ID: i.ID, Digest: edgev1.Digest(e.items(i.ID))})

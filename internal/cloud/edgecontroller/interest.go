@@ -158,7 +158,8 @@ func (i *interest) grant() {
 			return
 		}
 		failures++
-		s.c.complaints.Log(s.c.Log, slog.LevelWarn, "cannot decide about an interest; trying again", "node", s.node, "error", err)
+		s.c.complaints.Log(s.c.Log, slog.LevelWarn, "cannot decide about an interest; trying again", "node", s.node,
+			"error", err)
 		if backoff.Sleep(s.ctx, again.Delay(failures)) != nil {
 			return
 		}

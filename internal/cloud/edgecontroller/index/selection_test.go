@@ -15,7 +15,8 @@ var (
 )
 
 func owns() []Own {
-	return []Own{{Resource: pods, Fields: "spec.nodeName!=", By: "spec.nodeName"}, {Resource: nodes, By: "metadata.name"}}
+	return []Own{{Resource: pods, Fields: "spec.nodeName!=", By: "spec.nodeName"}, {Resource: nodes,
+		By: "metadata.name"}}
 }
 
 func TestCanonical(t *testing.T) {
@@ -52,16 +53,20 @@ func TestCut(t *testing.T) {
 		slice string
 		own   bool
 	}{
-		{"a node's Pods", Selection{Resource: pods, Fields: "spec.nodeName=n"}, bound, slicer{field: "spec.nodeName"}, "n", true},
+		{"a node's Pods", Selection{Resource: pods, Fields: "spec.nodeName=n"}, bound, slicer{field: "spec.nodeName"},
+			"n", true},
 		{"all that are bound", bound, bound, slicer{field: "spec.nodeName"}, "", true},
 		{"Pods of all nodes and none", Selection{Resource: pods}, Selection{Resource: pods}, slicer{}, "", false},
-		{"all but a node's", Selection{Resource: pods, Fields: "spec.nodeName!=n"}, Selection{Resource: pods, Fields: "spec.nodeName!=n"}, slicer{}, "", false},
-		{"none's", Selection{Resource: pods, Fields: "spec.nodeName="}, Selection{Resource: pods, Fields: "spec.nodeName="}, slicer{}, "", false},
+		{"all but a node's", Selection{Resource: pods, Fields: "spec.nodeName!=n"}, Selection{Resource: pods,
+			Fields: "spec.nodeName!=n"}, slicer{}, "", false},
+		{"none's", Selection{Resource: pods, Fields: "spec.nodeName="}, Selection{Resource: pods,
+			Fields: "spec.nodeName="}, slicer{}, "", false},
 		{"a node's Pods that are not done", Selection{Resource: pods, Fields: "spec.nodeName=n,status.phase!=Failed"},
 			Selection{Resource: pods, Fields: "spec.nodeName=n,status.phase!=Failed"}, slicer{}, "", false},
 		{"a node's Pods of a namespace", Selection{Resource: in(pods, "x"), Fields: "spec.nodeName=n"},
 			Selection{Resource: in(pods, "x"), Fields: "spec.nodeName=n"}, slicer{}, "", false},
-		{"a Node", Selection{Resource: nodes, Fields: "metadata.name=n"}, Selection{Resource: nodes}, slicer{field: "metadata.name"}, "n", true},
+		{"a Node", Selection{Resource: nodes, Fields: "metadata.name=n"}, Selection{Resource: nodes},
+			slicer{field: "metadata.name"}, "n", true},
 		{"all Nodes", Selection{Resource: nodes}, Selection{Resource: nodes}, slicer{field: "metadata.name"}, "", true},
 		{"a ConfigMap", Selection{Resource: in(configMaps, "x"), Fields: "metadata.name=n"},
 			Selection{Resource: in(configMaps, "x"), Fields: "metadata.name=n"}, slicer{}, "", false},
