@@ -35,12 +35,15 @@ func TestRules(t *testing.T) {
 			But:  []string{"sigs.k8s.io/yaml/..."},
 		}},
 		{name: "handlers and their SDK know neither agent nor controller", Rule: Rule{
-			From: []string{"./internal/handlers/...", "./discovery/...", "./bounded/..."},
+			From: []string{"./internal/handlers/...", "./internal/onvif/...", "./discovery/...", "./bounded/..."},
 			Not:  []string{agent, controller},
 		}},
 		{name: "the SDK and its trials link nothing of tests", Rule: Rule{
 			From: []string{"./discovery", "./discovery/trial", "./discovery/contract"},
 			Not:  []string{"testing", "./internal/leaktest", "./internal/peers", "./discovery/discoverytest"},
+		}},
+		{name: "what handlers and brokers share knows neither", Rule: Rule{
+			From: []string{"./internal/onvif/..."}, Not: []string{"./internal/handlers/...", "./discovery/...", "./samples/...", "k8s.io/...", prometheus},
 		}},
 		{name: "the SDK knows no handler", Rule: Rule{
 			From: []string{"./discovery/...", "./bounded/..."}, Not: []string{"./internal/handlers/..."},
