@@ -69,8 +69,11 @@ func TestRules(t *testing.T) {
 		{name: "only the camera simulator and the benchmarks link RTSP", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./samples/simulators/...", "./test/bench"}, Not: []string{"github.com/bluenviron/..."},
 		}},
-		{name: "the camera simulator knows no handler", Rule: Rule{
-			From: []string{"./samples/simulators/..."}, Not: []string{"./internal/handlers/...", agent, controller, "./discovery/..."},
+		{name: "the camera simulator shares nothing with what it tests", Rule: Rule{
+			From: []string{"./samples/simulators/..."}, Not: []string{"./internal/onvif/...", "./samples/camera/...", "./discovery/..."},
+		}},
+		{name: "samples know no handler, agent or controller", Rule: Rule{
+			From: []string{"./samples/..."}, Not: []string{"./internal/handlers/...", agent, controller},
 		}},
 		{name: "the API is alone", Rule: Rule{From: []string{"./api/..."}, Not: []string{"./..."}}},
 		{name: "no program links the OPC UA library that its peer in tests is", Rule: Rule{
