@@ -66,8 +66,8 @@ func TestRules(t *testing.T) {
 			From: []string{"./..."}, Except: []string{"./cmd/akri", "./internal/devcluster/...", "./internal/demo", "./test/...", "./tools/..."},
 			Not: []string{helm},
 		}},
-		{name: "only the camera simulator and the benchmarks link RTSP", Rule: Rule{
-			From: []string{"./..."}, Except: []string{"./samples/simulators/...", "./test/bench"}, Not: []string{"github.com/bluenviron/..."},
+		{name: "only the camera simulator, the broker for network cameras and the benchmarks link RTSP", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./samples/simulators/...", "./samples/brokers/ip-camera", "./test/bench"}, Not: []string{"github.com/bluenviron/..."},
 		}},
 		{name: "the camera simulator shares nothing with what it tests", Rule: Rule{
 			From: []string{"./samples/simulators/..."}, Not: []string{"./internal/onvif/...", "./samples/camera/...", "./discovery/..."},

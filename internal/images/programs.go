@@ -30,6 +30,7 @@ func All() []Image {
 		{Name: "controller", Package: "cmd/akri-controller"},
 		{Name: "discovery", Package: "cmd/akri-discovery"},
 		{Name: "show-broker", Package: "samples/brokers/show"},
+		{Name: "onvif-video-broker", Package: "samples/brokers/ip-camera"},
 		{Name: "devices-app", Package: "samples/apps/devices"},
 		{Name: "camera-simulator", Package: "samples/simulators/camera"},
 	}
