@@ -31,6 +31,7 @@ func All() []Image {
 		{Name: "discovery", Package: "cmd/akri-discovery"},
 		{Name: "show-broker", Package: "samples/brokers/show"},
 		{Name: "onvif-video-broker", Package: "samples/brokers/ip-camera"},
+		{Name: "video-streaming-app", Package: "samples/apps/video-streaming"},
 		{Name: "devices-app", Package: "samples/apps/devices"},
 		{Name: "camera-simulator", Package: "samples/simulators/camera"},
 	}

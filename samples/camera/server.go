@@ -3,12 +3,12 @@ package camera
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"mime"
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -111,6 +111,9 @@ var StreamType = mime.FormatMediaType("multipart/x-mixed-replace", map[string]st
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", StreamType)
 	w.Header().Set("Cache-Control", "no-store")
+	if BeginParts(w) != nil {
+		return
+	}
 	var last uint64
 	for {
 		f, err := s.Latest.Next(r.Context(), last)
@@ -128,12 +131,19 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// WritePart writes one picture of a stream, and sends it.
+// BeginParts begins the pictures of a stream, before there is one.
+func BeginParts(w http.ResponseWriter) error {
+	if _, err := io.WriteString(w, "--"+boundary+"\r\n"); err != nil {
+		return err
+	}
+	return http.NewResponseController(w).Flush()
+}
+
+// WritePart sends one picture of a stream, and the boundary after it, at which
+// browsers show it.
 func WritePart(w http.ResponseWriter, f Frame) error {
-	var head strings.Builder
-	fmt.Fprintf(&head, "--%s\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\nX-Frame: %d\r\n\r\n", boundary, len(f.JPEG), f.Number)
-	// The boundary after the picture tells browsers that it is complete.
-	for _, part := range [][]byte{[]byte(head.String()), f.JPEG, []byte("\r\n")} {
+	head := fmt.Sprintf("Content-Type: image/jpeg\r\nContent-Length: %d\r\nX-Frame: %d\r\n\r\n", len(f.JPEG), f.Number)
+	for _, part := range [][]byte{[]byte(head), f.JPEG, []byte("\r\n--" + boundary + "\r\n")} {
 		if _, err := w.Write(part); err != nil {
 			return err
 		}

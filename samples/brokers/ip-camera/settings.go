@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/akri-go/akri/internal/onvif/users"
+	"github.com/akri-go/akri/internal/shorten"
 	"github.com/akri-go/akri/samples/camera"
 )
 
@@ -16,6 +18,7 @@ import (
 type settings struct {
 	service  *url.URL // the camera's device service; nil if a URL of pictures is given
 	uuid     string
+	called   string   // what the camera calls itself
 	rtsp     *url.URL // of pictures, instead of asking the camera
 	snapshot *url.URL
 
@@ -38,10 +41,14 @@ const (
 	bySnapshot kind = "snapshot"
 )
 
-// name is what the camera is called in answers: its UUID, or where it is.
+// maxName is how many bytes of a camera's name are told.
+const maxName = 128
+
+// name is what the camera is called in answers: what it calls itself, its UUID, or
+// where it is.
 func (s settings) name() string {
-	if s.uuid != "" {
-		return s.uuid
+	if name := cmp.Or(s.called, s.uuid); name != "" {
+		return name
 	}
 	for _, u := range []*url.URL{s.service, s.rtsp, s.snapshot} {
 		if u != nil {
@@ -57,7 +64,7 @@ func withoutUser(u *url.URL) string {
 	return c.String()
 }
 
-var ofDevice = regexp.MustCompile(`^(ONVIF_DEVICE_SERVICE_URL|ONVIF_DEVICE_UUID)_([0-9A-F]{6})$`)
+var ofDevice = regexp.MustCompile(`^(ONVIF_DEVICE_SERVICE_URL|ONVIF_DEVICE_UUID|ONVIF_DEVICE_NAME)_([0-9A-F]{6})$`)
 
 // parse reads an environment ("NAME=value").
 func parse(environ []string) (settings, error) {
@@ -70,12 +77,13 @@ func parse(environ []string) (settings, error) {
 			hashes = append(hashes, m[2])
 		}
 	}
-	s := settings{uuid: users.UUID(env["ONVIF_DEVICE_UUID"])}
+	s := settings{uuid: users.UUID(env["ONVIF_DEVICE_UUID"]), called: shorten.Text(env["ONVIF_DEVICE_NAME"], maxName)}
 	service := env["ONVIF_DEVICE_SERVICE_URL"]
 	if len(hashes) > 0 {
 		// One device has one hash. With several, which no Configuration of ours gives a
 		// broker, it is the first.
 		hash := slices.Min(hashes)
+		s.called = shorten.Text(env["ONVIF_DEVICE_NAME_"+hash], maxName)
 		s.uuid, service = users.UUID(env["ONVIF_DEVICE_UUID_"+hash]), env["ONVIF_DEVICE_SERVICE_URL_"+hash]
 	}
 	for _, u := range []struct {

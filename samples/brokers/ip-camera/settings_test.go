@@ -20,6 +20,7 @@ func TestParse(t *testing.T) {
 	}{
 		{service, "http://10.0.0.7/onvif/device_service [rtsp snapshot] 640 5 nobody [] 8083 8080"},
 		{service + " ONVIF_DEVICE_UUID_0AB12F=urn:uuid:AB-1", "ab-1 [rtsp snapshot] 640 5 nobody [] 8083 8080"},
+		{service + " ONVIF_DEVICE_UUID_0AB12F=ab-1 ONVIF_DEVICE_NAME_0AB12F=Gate", "Gate [rtsp snapshot] 640 5 nobody [] 8083 8080"},
 		{"ONVIF_DEVICE_SERVICE_URL=http://h/x", "http://h/x [rtsp snapshot] 640 5 nobody [] 8083 8080"},
 		{service + " CAMERA_SOURCE=snapshot RESOLUTION_WIDTH=320 FRAMES_PER_SECOND=30 CAMERA_USERNAME=u PORT=1 METRICS_PORT=2 CREDENTIAL_DIRECTORY=/a CREDENTIAL_CONFIGMAP_DIRECTORY=/b",
 			"http://10.0.0.7/onvif/device_service [snapshot] 320 30 u [/a /b] 1 2"},
