@@ -30,6 +30,7 @@ func All() []Image {
 		{Name: "controller", Package: "cmd/akri-controller"},
 		{Name: "discovery", Package: "cmd/akri-discovery"},
 		{Name: "show-broker", Package: "samples/brokers/show"},
+		{Name: "udev-video-broker", Package: "samples/brokers/usb-camera"},
 		{Name: "onvif-video-broker", Package: "samples/brokers/ip-camera"},
 		{Name: "video-streaming-app", Package: "samples/apps/video-streaming"},
 		{Name: "devices-app", Package: "samples/apps/devices"},

@@ -233,7 +233,9 @@ func TestPage(t *testing.T) {
 	one, two := runBroker(t, broker, cameras[0]), runBroker(t, broker, cameras[1])
 	list := []source{{mainID, one}, {"akri-onvif-111111", one}, {"akri-onvif-222222", two}}
 	h.set(list, nil)
-	tile := func(n int) string { return fmt.Sprintf("li[data-id=akri-onvif-%s]", strings.Repeat(strconv.Itoa(n), 6)) }
+	tile := func(n int) string {
+		return fmt.Sprintf("li[data-id=akri-onvif-%s]", strings.Repeat(strconv.Itoa(n), 6))
+	}
 	b.moves("#large canvas", 1)
 	b.moves(tile(1)+" canvas", 1)
 	b.moves(tile(2)+" canvas", 2)
