@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,20 +37,20 @@ func TestWays(t *testing.T) {
 		kind    string // what the camera counts
 		width   int
 	}{
-		{"RTSP", simulator.Options{}, nil, "stream", 640},
-		{"RTSP, with digest", simulator.Options{Auth: simulator.AuthDigest}, []string{admin, password}, "stream", 640},
-		{"RTSP, with tokens", simulator.Options{Auth: simulator.AuthUsernameToken}, []string{admin, password}, "stream", 640},
-		{"RTSP, small", simulator.Options{Auth: simulator.AuthBoth}, []string{admin, password, "RESOLUTION_WIDTH=320", "RESOLUTION_HEIGHT=240"}, "stream", 320},
-		{"snapshots", simulator.Options{Auth: simulator.AuthBoth}, []string{admin, password, "CAMERA_SOURCE=snapshot", "FRAMES_PER_SECOND=20"}, "snapshot", 640},
+		{"RTSP, large", simulator.Options{}, []string{"RESOLUTION_WIDTH=640", "RESOLUTION_HEIGHT=480"}, "stream", 640},
+		{"RTSP, with digest", simulator.Options{Auth: simulator.AuthDigest}, []string{admin, password}, "stream", 320},
+		{"RTSP, with tokens", simulator.Options{Auth: simulator.AuthUsernameToken}, []string{admin, password}, "stream", 320},
+		{"RTSP, with either", simulator.Options{Auth: simulator.AuthBoth}, []string{admin, password}, "stream", 320},
+		{"snapshots", simulator.Options{Auth: simulator.AuthBoth}, []string{admin, password, "CAMERA_SOURCE=snapshot", "FRAMES_PER_SECOND=20"}, "snapshot", 320},
 		{"snapshots, with SHA-256", simulator.Options{Auth: simulator.AuthDigest, Algorithms: []string{simulator.SHA256}},
-			[]string{admin, password, "CAMERA_SOURCE=snapshot", "FRAMES_PER_SECOND=20"}, "snapshot", 640},
+			[]string{admin, password, "CAMERA_SOURCE=snapshot", "FRAMES_PER_SECOND=20"}, "snapshot", 320},
 		// It has no streams, which is known when it is asked for one.
-		{"snapshots in place of streams", simulator.Options{NoRTSP: true}, []string{"FRAMES_PER_SECOND=20"}, "snapshot", 640},
+		{"snapshots in place of streams", simulator.Options{NoRTSP: true}, []string{"FRAMES_PER_SECOND=20"}, "snapshot", 320},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, cam := simulate(t, c.options)
 			b := serve(t, of(cam, c.environ...))
-			if width := b.sees(1, 5); width != c.width {
+			if width := b.sees(1, 3); width != c.width {
 				t.Errorf("pictures are %d wide, want %d", width, c.width)
 			}
 			if n := cam.Asked()[c.kind]; n == 0 {
@@ -143,6 +144,20 @@ func TestStreamThatEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.sees(1, 2)
+}
+
+// A camera that has moved to another address is lost for this broker; the one that
+// takes its place, with the new address in its environment, sees it.
+func TestMove(t *testing.T) {
+	_, cam := simulate(t, simulator.Options{Auth: simulator.AuthDigest})
+	b := serve(t, of(cam, admin, password))
+	b.sees(1, 2)
+	if err := cam.Move(netip.MustParseAddr("127.0.0.2")); err != nil {
+		t.Fatal(err)
+	}
+	b.loses()
+	eventually.Succeeds(t, patience, func(context.Context) error { return b.says("connection refused") })
+	serve(t, of(cam, admin, password)).sees(1, 2)
 }
 
 // Credentials are files of a mounted Secret. A wrong password is tried once, and

@@ -64,9 +64,11 @@ func simulate(t *testing.T, o simulator.Options) (*simulator.Simulator, *simulat
 	return s, s.Cameras()[0]
 }
 
-// of is the environment that a broker has for a camera, and more of it.
+// of is the environment that a broker has for a camera, and more of it. It asks for
+// small pictures: drawing and reading them is what these tests spend most on.
 func of(c *simulator.Camera, more ...string) []string {
-	return append([]string{"ONVIF_DEVICE_SERVICE_URL_ABCDEF=" + c.XAddr(), "ONVIF_DEVICE_UUID_ABCDEF=" + c.UUID}, more...)
+	return append([]string{"ONVIF_DEVICE_SERVICE_URL_ABCDEF=" + c.XAddr(), "ONVIF_DEVICE_UUID_ABCDEF=" + c.UUID,
+		"RESOLUTION_WIDTH=320", "RESOLUTION_HEIGHT=240"}, more...)
 }
 
 // broker is a broker, and a client that looks at it.
