@@ -28,6 +28,7 @@ func TestManifests(t *testing.T) {
 	kinds := map[string]func() any{
 		"Configuration": func() any { return new(akri.Configuration) }, "ServiceAccount": func() any { return new(corev1.ServiceAccount) },
 		"ClusterRole": func() any { return new(rbacv1.ClusterRole) }, "ClusterRoleBinding": func() any { return new(rbacv1.ClusterRoleBinding) },
+		"Role": func() any { return new(rbacv1.Role) }, "RoleBinding": func() any { return new(rbacv1.RoleBinding) },
 		"Deployment": func() any { return new(appsv1.Deployment) }, "Service": func() any { return new(corev1.Service) },
 	}
 	tag, err := images.DefaultTag(false)

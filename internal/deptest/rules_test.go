@@ -37,12 +37,15 @@ func TestRules(t *testing.T) {
 			But:  []string{"sigs.k8s.io/yaml/..."},
 		}},
 		{name: "handlers and their SDK know neither agent nor controller", Rule: Rule{
-			From: []string{"./internal/handlers/...", "./discovery/...", "./bounded/..."},
+			From: []string{"./internal/handlers/...", "./internal/onvif/...", "./discovery/...", "./bounded/..."},
 			Not:  []string{agent, controller},
 		}},
 		{name: "the SDK and its trials link nothing of tests", Rule: Rule{
 			From: []string{"./discovery", "./discovery/trial", "./discovery/contract"},
 			Not:  []string{"testing", "./internal/leaktest", "./internal/peers", "./discovery/discoverytest"},
+		}},
+		{name: "what handlers and brokers share knows neither", Rule: Rule{
+			From: []string{"./internal/onvif/..."}, Not: []string{"./internal/handlers/...", "./discovery/...", "./samples/...", "k8s.io/...", prometheus},
 		}},
 		{name: "the SDK knows no handler", Rule: Rule{
 			From: []string{"./discovery/...", "./bounded/..."}, Not: []string{"./internal/handlers/..."},
@@ -80,11 +83,14 @@ func TestRules(t *testing.T) {
 			From: []string{"./..."}, Except: []string{"./cmd/akri", "./internal/devcluster/...", "./internal/demo", "./test/...", "./tools/..."},
 			Not: []string{helm},
 		}},
-		{name: "only the camera simulator and the benchmarks link RTSP", Rule: Rule{
-			From: []string{"./..."}, Except: []string{"./samples/simulators/...", "./test/bench"}, Not: []string{"github.com/bluenviron/..."},
+		{name: "only the camera simulator, the broker for network cameras and the benchmarks link RTSP", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./samples/simulators/...", "./samples/brokers/ip-camera", "./test/bench"}, Not: []string{"github.com/bluenviron/..."},
 		}},
-		{name: "the camera simulator knows no handler", Rule: Rule{
-			From: []string{"./samples/simulators/..."}, Not: []string{"./internal/handlers/...", agent, controller, "./discovery/..."},
+		{name: "the camera simulator shares nothing with what it tests", Rule: Rule{
+			From: []string{"./samples/simulators/..."}, Not: []string{"./internal/onvif/...", "./samples/camera/...", "./discovery/..."},
+		}},
+		{name: "samples know no handler, agent or controller", Rule: Rule{
+			From: []string{"./samples/..."}, Not: []string{"./internal/handlers/...", agent, controller},
 		}},
 		{name: "what explains a cluster reads nothing, and links neither agent nor controller nor what speaks to devices", Rule: Rule{
 			From: []string{"./internal/explain"},

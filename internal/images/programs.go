@@ -31,6 +31,9 @@ func All() []Image {
 		{Name: "discovery", Package: "cmd/akri-discovery"},
 		{Name: "cloudcore", Package: "cmd/cloudcore"},
 		{Name: "show-broker", Package: "samples/brokers/show"},
+		{Name: "udev-video-broker", Package: "samples/brokers/usb-camera"},
+		{Name: "onvif-video-broker", Package: "samples/brokers/ip-camera"},
+		{Name: "video-streaming-app", Package: "samples/apps/video-streaming"},
 		{Name: "devices-app", Package: "samples/apps/devices"},
 		{Name: "camera-simulator", Package: "samples/simulators/camera"},
 	}

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/backoff"
-	"github.com/akri-go/akri/internal/handlers/onvif/soap"
 	"github.com/akri-go/akri/internal/handlers/onvif/wsdiscovery"
+	"github.com/akri-go/akri/internal/onvif/soap"
 )
 
 // busySource is an address whose cameras are asked.
@@ -60,7 +60,7 @@ func (s *search) ask(ctx context.Context, uuid string, from netip.Addr) {
 	q := s.population.question(uuid)
 	q.Configured, q.Names = s.configured, s.handler.options.Names
 	q.Options = soap.Options{
-		Credentials: s.properties.user(uuid), RootCAs: s.properties.roots, SkipTLSVerify: s.details.SkipTLSVerify,
+		Credentials: s.users.Of(uuid), RootCAs: s.users.Roots, SkipTLSVerify: s.details.SkipTLSVerify,
 	}
 	go func() {
 		f, err := s.handler.ask(ctx, q)

@@ -32,6 +32,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
 	"github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/handlers/onvif/wsdiscovery"
+	"github.com/akri-go/akri/internal/onvif/users"
 )
 
 // Air is where cameras are probed. [*wsdiscovery.Air] is one.
@@ -137,7 +138,7 @@ func (h *Handler) Explain(ctx context.Context, req discovery.Request, report fun
 	if err != nil {
 		return discovery.Invalid("discoveryDetails: %w", err)
 	}
-	p, err := parseProperties(req.Properties)
+	p, err := users.Parse(req.Properties)
 	if err != nil {
 		return discovery.Invalid("discoveryProperties: %w", err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/akri-go/akri/internal/handlers/multicast"
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
-	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/onvif/soap"
 	"github.com/akri-go/akri/internal/shorten"
 )
 

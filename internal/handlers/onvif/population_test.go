@@ -11,7 +11,7 @@ import (
 
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
 	"github.com/akri-go/akri/internal/handlers/onvif/details"
-	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/onvif/soap"
 )
 
 var t0 = time.Unix(1000, 0)

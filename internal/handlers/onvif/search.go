@@ -16,6 +16,7 @@ import (
 	"github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/handlers/onvif/wsdiscovery"
 	"github.com/akri-go/akri/internal/handlers/schedule"
+	"github.com/akri-go/akri/internal/onvif/users"
 	"github.com/akri-go/akri/internal/pace"
 )
 
@@ -55,7 +56,7 @@ func askingRefused() schedule.Rhythm {
 // starts in go statements, which tells it by its channels.
 type search struct {
 	details    details.Details
-	properties properties
+	users      users.Users
 	configured []netip.Prefix
 	where      wsdiscovery.Where
 	handler    *Handler
@@ -95,9 +96,9 @@ type reply struct {
 	err   error
 }
 
-func newSearch(d details.Details, p properties, h *Handler, report func(discovery.Report) error) *search {
+func newSearch(d details.Details, u users.Users, h *Handler, report func(discovery.Report) error) *search {
 	s := &search{
-		details: d, properties: p, handler: h, report: report, log: h.options.Log,
+		details: d, users: u, handler: h, report: report, log: h.options.Log,
 		population: newPopulation(), busy: make(map[netip.Addr]*busySource),
 		pace:   pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: time.Second},
 		lines:  rate.NewLimiter(rate.Every(time.Second), 20),

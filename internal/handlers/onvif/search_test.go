@@ -15,8 +15,8 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/onvif/camera"
-	"github.com/akri-go/akri/internal/handlers/onvif/soap"
 	"github.com/akri-go/akri/internal/handlers/onvif/wsdiscovery"
+	"github.com/akri-go/akri/internal/onvif/soap"
 )
 
 // world is a fake: a network and cameras that a test makes up, in the time of

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/onvif/soap"
 )
 
 // Question is whom to ask, and how.
@@ -29,14 +29,9 @@ type Question struct {
 	Names Resolver
 }
 
-const (
-	// presentTimeout is how long the URL that answered before may take to do it
-	// again, if there is another.
-	presentTimeout = time.Second
-	// maxClock is by how much a camera's clock may be wrong without being
-	// followed.
-	maxClock = time.Second
-)
+// presentTimeout is how long the URL that answered before may take to do it again,
+// if there is another.
+const presentTimeout = time.Second
 
 // Ask asks a camera for all that there is to know. An error says that it does not
 // answer; its text names the URLs that were tried.
@@ -127,8 +122,7 @@ func askAt(ctx context.Context, c choice, first, o soap.Options) (Facts, error) 
 	f := Facts{URL: c.target.URL.String(), Address: c.target.Address.Addr(), Seen: c.sighting.From}
 	try := soap.NewClient(c.target, first)
 	defer try.Close()
-	began := time.Now()
-	answer, err := soap.Call[systemDateAndTime](ctx, try, soap.Anonymous, getSystemDateAndTime{})
+	ahead, err := soap.Clock(ctx, try)
 	if err != nil && !answers(err) {
 		return Facts{}, err
 	}
@@ -137,12 +131,7 @@ func askAt(ctx context.Context, c choice, first, o soap.Options) (Facts, error) 
 		client = soap.NewClient(c.target, o)
 		defer client.Close()
 	}
-	if at, ok := answer.time(); ok {
-		took := time.Since(began)
-		if ahead := at.Sub(began.Add(took / 2)); ahead.Abs() > maxClock {
-			client.SetClock(ahead)
-		}
-	}
+	client.SetClock(ahead)
 	f.Missing = f.askMore(ctx, client, c.sighting)
 	return f, nil
 }

@@ -16,9 +16,9 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
-	"github.com/akri-go/akri/internal/handlers/onvif/soap"
 	"github.com/akri-go/akri/internal/leaktest"
+	"github.com/akri-go/akri/internal/onvif/plainxml"
+	"github.com/akri-go/akri/internal/onvif/soap"
 )
 
 // fake is a camera that says what it is told to: no real one, but a server of
@@ -169,12 +169,12 @@ func TestTime(t *testing.T) {
 		hour, month int
 		want        bool
 	}{{1, 2, true}, {-1, 2, false}, {1, 13, false}, {99999999, 1, false}} {
-		var r systemDateAndTime
+		var r soap.SystemDateAndTime
 		text := strings.NewReplacer("<Hour>1<", fmt.Sprintf("<Hour>%d<", c.hour), "<Month>1<", fmt.Sprintf("<Month>%d<", c.month)).Replace(clock)
 		if err := plainxml.Unmarshal([]byte(text), &r); err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := r.time(); ok != c.want || ok && got != time.Date(2020, time.Month(c.month), 1, c.hour, 2, 3, 0, time.UTC) {
+		if got, ok := r.Time(); ok != c.want || ok && got != time.Date(2020, time.Month(c.month), 1, c.hour, 2, 3, 0, time.UTC) {
 			t.Errorf("%+v: %s, %v", c, got, ok)
 		}
 	}
@@ -211,14 +211,14 @@ func FuzzAnswers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var (
-			date systemDateAndTime
+			date soap.SystemDateAndTime
 			info deviceInformation
 			nets networkInterfaces
 			told scopes
 		)
 		facts := Facts{Address: addr("10.0.0.1")}
 		if plainxml.Unmarshal([]byte(text), &date) == nil {
-			date.time()
+			date.Time()
 		}
 		if plainxml.Unmarshal([]byte(text), &info) == nil {
 			facts.setInformation(info)

@@ -4,37 +4,10 @@ import (
 	"encoding/xml"
 	"net/netip"
 	"strings"
-	"time"
 )
 
 // The operations of the device service that are called: ONVIF Device Management
 // Service, https://www.onvif.org/ver10/device/wsdl/devicemgmt.wsdl.
-
-type getSystemDateAndTime struct {
-	XMLName xml.Name `xml:"http://www.onvif.org/ver10/device/wsdl GetSystemDateAndTime"`
-}
-
-type systemDateAndTime struct {
-	XMLName xml.Name `xml:"GetSystemDateAndTimeResponse"`
-	UTC     *struct {
-		Hour   int `xml:"Time>Hour"`
-		Minute int `xml:"Time>Minute"`
-		Second int `xml:"Time>Second"`
-		Year   int `xml:"Date>Year"`
-		Month  int `xml:"Date>Month"`
-		Day    int `xml:"Date>Day"`
-	} `xml:"SystemDateAndTime>UTCDateTime"`
-}
-
-// time returns the camera's time; false if it says none.
-func (r systemDateAndTime) time() (time.Time, bool) {
-	u := r.UTC
-	if u == nil || u.Year < 1970 || u.Year > 9999 || u.Month < 1 || u.Month > 12 || u.Day < 1 || u.Day > 31 ||
-		u.Hour < 0 || u.Hour > 24 || u.Minute < 0 || u.Minute > 60 || u.Second < 0 || u.Second > 61 {
-		return time.Time{}, false
-	}
-	return time.Date(u.Year, time.Month(u.Month), u.Day, u.Hour, u.Minute, u.Second, 0, time.UTC), true
-}
 
 type getDeviceInformation struct {
 	XMLName xml.Name `xml:"http://www.onvif.org/ver10/device/wsdl GetDeviceInformation"`

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
-	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/onvif/plainxml"
+	"github.com/akri-go/akri/internal/onvif/soap"
 	"github.com/akri-go/akri/internal/shorten"
 )
 

@@ -18,7 +18,7 @@ import (
 	"strings"
 
 	"github.com/akri-go/akri/internal/handlers/address"
-	"github.com/akri-go/akri/internal/handlers/onvif/soap"
+	"github.com/akri-go/akri/internal/onvif/soap"
 	"github.com/akri-go/akri/internal/shorten"
 )
 

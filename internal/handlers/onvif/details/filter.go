@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/akri-go/akri/internal/onvif/users"
 )
 
 // Action is what a filter does with what its items match.
@@ -97,15 +99,7 @@ func (f Filter) PassScopes(scopes []string) bool {
 // PassUUID tells whether the filter takes a camera with this endpoint reference,
 // as [UUID] returns it.
 func (f Filter) PassUUID(uuid string) bool {
-	return f.pass(true, slices.ContainsFunc(f.Items, func(item string) bool { return UUID(item) == uuid }))
-}
-
-// UUID returns the form of an endpoint reference that devices are known by:
-// without urn: and uuid:, in lower case.
-func UUID(reference string) string {
-	s := strings.ToLower(strings.TrimSpace(reference))
-	s = strings.TrimPrefix(s, "urn:")
-	return strings.TrimPrefix(s, "uuid:")
+	return f.pass(true, slices.ContainsFunc(f.Items, func(item string) bool { return users.UUID(item) == uuid }))
 }
 
 // MAC returns the usual form of a MAC address, aa:bb:cc:dd:ee:ff, of any other

@@ -17,8 +17,8 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/akri-go/akri/internal/handlers/onvif/details"
-	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
+	"github.com/akri-go/akri/internal/onvif/plainxml"
+	"github.com/akri-go/akri/internal/onvif/users"
 )
 
 // Kind is what a message says.
@@ -41,7 +41,7 @@ type Message struct {
 
 // Endpoint is what a message says of one camera.
 type Endpoint struct {
-	// UUID is its endpoint reference as of [details.UUID].
+	// UUID is its endpoint reference as of [users.UUID].
 	UUID string
 	// Types are the local parts of its types' names.
 	Types  []string
@@ -114,7 +114,7 @@ func Parse(datagram []byte) (Message, error) {
 	}
 	for _, x := range all[:min(len(all), maxEndpoints)] {
 		p := Endpoint{
-			UUID:  strings.Clone(details.UUID(x.Reference)), // not with the white space around it
+			UUID:  strings.Clone(users.UUID(x.Reference)), // not with the white space around it
 			Types: words(x.Types, maxList), Scopes: words(x.Scopes, maxList), XAddrs: words(x.XAddrs, maxXAddrs),
 		}
 		if p.UUID == "" || len(p.UUID) > maxUUID || strings.ContainsFunc(p.UUID, unfit) {
@@ -170,7 +170,7 @@ func unfit(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }
 // id makes ids of messages comparable: cameras write them with urn:uuid: or
 // without.
 func id(s string) string {
-	if s = details.UUID(s); len(s) > maxUUID {
+	if s = users.UUID(s); len(s) > maxUUID {
 		return ""
 	}
 	return s

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
+	"github.com/akri-go/akri/internal/onvif/plainxml"
 )
 
 // packet reads what a peer has sent: the camera simulator of samples/simulators,

@@ -156,7 +156,7 @@ func TestStaleNonce(t *testing.T) {
 	}{{0, true, 2}, {1, true, 3}, {99, true, 3}, {0, false, 2}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			var calls atomic.Int32
-			camera := client(t, Options{Credentials: &Credentials{"u", "p"}}, func(w http.ResponseWriter, r *http.Request) {
+			camera := client(t, Options{Credentials: &Credentials{Username: "u", Password: "p"}}, func(w http.ResponseWriter, r *http.Request) {
 				n := calls.Add(1)
 				authorization := r.Header.Get("Authorization")
 				if authorization != "" && c.right && n > c.stale+1 {
@@ -177,7 +177,7 @@ func TestStaleNonce(t *testing.T) {
 
 // A camera that knows no tokens is asked without.
 func TestNoTokens(t *testing.T) {
-	camera := client(t, Options{Credentials: &Credentials{"u", "p"}}, func(w http.ResponseWriter, r *http.Request) {
+	camera := client(t, Options{Credentials: &Credentials{Username: "u", Password: "p"}}, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || strings.Contains(string(body), "UsernameToken") {
 			w.WriteHeader(http.StatusInternalServerError)
@@ -201,7 +201,7 @@ func TestTokenDigest(t *testing.T) {
 	if got := tokenDigest(raw, "2010-09-16T07:50:45Z", "userpassword"); got != "tuOSpGlFlIXsozq4HFNeeGeFLEI=" {
 		t.Errorf("%s", got)
 	}
-	text, err := usernameToken(Credentials{"<a>", "secret"}, time.Unix(0, 0))
+	text, err := usernameToken(Credentials{Username: "<a>", Password: "secret"}, time.Unix(0, 0))
 	if err != nil || !strings.Contains(text, "<w:Username>&lt;a&gt;</w:Username>") || strings.Contains(text, "secret") ||
 		!strings.Contains(text, "<u:Created>1970-01-01T00:00:00.000Z</u:Created>") {
 		t.Errorf("%v, %s", err, text)

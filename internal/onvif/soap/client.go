@@ -24,7 +24,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
+	"github.com/akri-go/akri/internal/onvif/plainxml"
+	"github.com/akri-go/akri/internal/onvif/users"
 )
 
 const (
@@ -45,7 +46,7 @@ type Target struct {
 }
 
 // Credentials are a user's.
-type Credentials struct{ Username, Password string }
+type Credentials = users.User
 
 // Options say how to call.
 type Options struct {
@@ -159,7 +160,7 @@ func (c *Client) exchange(ctx context.Context, access Access, request any) ([]by
 	// Once a camera has asked for digest it gets digest alone: some refuse what
 	// has both.
 	if c.digest != nil {
-		return c.withDigest(ctx, user, content, false)
+		return c.postWithDigest(ctx, user, content, false)
 	}
 	token, err := usernameToken(*user, time.Now().Add(c.offset))
 	if err != nil {
@@ -177,30 +178,42 @@ func (c *Client) exchange(ctx context.Context, access Access, request any) ([]by
 	if r.status == http.StatusUnauthorized {
 		if challenge, ok := strongest(r.header.Values("WWW-Authenticate")); ok {
 			c.digest = &digestState{challenge: challenge}
-			return c.withDigest(ctx, user, content, true)
+			return c.postWithDigest(ctx, user, content, true)
 		}
+	}
+	return r.content(user, true)
+}
+
+func (c *Client) postWithDigest(ctx context.Context, user *Credentials, content []byte, fresh bool) ([]byte, error) {
+	r, err := c.withDigest(user, http.MethodPost, fresh, func(authorization string) (reply, error) {
+		return c.post(ctx, envelope("", content), authorization)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return r.content(user, true)
 }
 
 // withDigest sends a request with HTTP digest, and again if the camera wants
 // another nonce. Fresh says that the nonce is new, so that no other is asked for.
-func (c *Client) withDigest(ctx context.Context, user *Credentials, content []byte, fresh bool) ([]byte, error) {
+func (c *Client) withDigest(user *Credentials, method string, fresh bool, send func(authorization string) (reply, error)) (
+	reply, error,
+) {
 	for {
-		authorization, err := c.digest.authorize(*user, http.MethodPost, c.target.URL.RequestURI())
+		authorization, err := c.digest.authorize(*user, method, c.target.URL.RequestURI())
 		if err != nil {
-			return nil, err
+			return reply{}, err
 		}
-		r, err := c.post(ctx, envelope("", content), authorization)
+		r, err := send(authorization)
 		if err != nil {
-			return nil, err
+			return reply{}, err
 		}
 		challenge, again := strongest(r.header.Values("WWW-Authenticate"))
 		if r.status != http.StatusUnauthorized || !again || fresh && !challenge.stale {
-			return r.content(user, true)
+			return r, nil
 		}
 		if fresh && challenge.stale && c.digest.renewed {
-			return nil, &AuthError{User: user.Username, Reason: "every nonce is stale"}
+			return reply{}, &AuthError{User: user.Username, Reason: "every nonce is stale"}
 		}
 		c.digest = &digestState{challenge: challenge, renewed: true}
 		fresh = true
@@ -215,16 +228,23 @@ type reply struct {
 }
 
 func (c *Client) post(ctx context.Context, body []byte, authorization string) (reply, error) {
+	return c.send(ctx, http.MethodPost, body, authorization, MaxBody)
+}
+
+// send sends a request, and reads at most so many bytes of what is answered.
+func (c *Client) send(ctx context.Context, method string, body []byte, authorization string, limit int) (reply, error) {
 	u := *c.target.URL
 	if host, zone, ok := strings.Cut(u.Host, "%"); ok { // which no camera knows
 		u.Host = host + zone[max(0, strings.IndexByte(zone, ']')):]
 	}
 	u.User = nil
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return reply{}, fmt.Errorf("call: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/soap+xml; charset=utf-8")
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/soap+xml; charset=utf-8")
+	}
 	req.Header.Set("User-Agent", "akri")
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
@@ -241,12 +261,12 @@ func (c *Client) post(ctx context.Context, body []byte, authorization string) (r
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		return reply{}, &RedirectError{To: resp.Header.Get("Location")}
 	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	if err != nil {
 		return reply{}, fmt.Errorf("read the answer: %w", steady(err))
 	}
-	if len(answer) > MaxBody {
-		return reply{}, ErrTooLarge
+	if len(answer) > limit {
+		return reply{}, fmt.Errorf("the answer has more than %d KiB: %w", limit>>10, ErrTooLarge)
 	}
 	return reply{resp.StatusCode, resp.Header, answer}, nil
 }

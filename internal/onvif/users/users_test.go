@@ -1,4 +1,4 @@
-package onvif
+package users
 
 import (
 	"fmt"
@@ -34,13 +34,13 @@ func TestUsers(t *testing.T) {
 		for name, value := range c.properties {
 			all[name] = []byte(value)
 		}
-		p, err := parseProperties(all)
+		p, err := Parse(all)
 		if err != nil {
 			t.Errorf("case %d: %v", i, err)
 			continue
 		}
 		show := func(uuid string) string {
-			u := p.user(uuid)
+			u := p.Of(uuid)
 			if u == nil {
 				return ""
 			}
@@ -69,7 +69,7 @@ func TestBadProperties(t *testing.T) {
 		for name, value := range properties {
 			all[name] = []byte(value)
 		}
-		if _, err := parseProperties(all); err == nil || !strings.HasPrefix(err.Error(), text) || strings.Contains(fmt.Sprint(err), "hunter2") {
+		if _, err := Parse(all); err == nil || !strings.HasPrefix(err.Error(), text) || strings.Contains(fmt.Sprint(err), "hunter2") {
 			t.Errorf("%v, want %s", err, text)
 		}
 	}
@@ -78,10 +78,10 @@ func TestBadProperties(t *testing.T) {
 func FuzzProperties(f *testing.F) {
 	f.Add(`["x"]`, `{"default": {"username": "u", "password": "cA==", "base64encoded": true}}`, `["x"]`)
 	f.Fuzz(func(t *testing.T, list, x, refs string) {
-		p, err := parseProperties(map[string][]byte{
+		p, err := Parse(map[string][]byte{
 			"device_credential_list": []byte(list), "x": []byte(x), "device_credential_ref_list": []byte(refs), "username_default": []byte("u"),
 		})
-		if err == nil && p.user("any") == nil {
+		if err == nil && p.Of("any") == nil {
 			t.Error("the default user is lost")
 		}
 	})

@@ -10,7 +10,7 @@ import (
 func TestAuthorize(t *testing.T) {
 	const header = `Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=ALG, ` +
 		`nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"`
-	user := Credentials{"Mufasa", "Circle of Life"}
+	user := Credentials{Username: "Mufasa", Password: "Circle of Life"}
 	for _, c := range []struct{ header, want string }{
 		{strings.Replace(header, "ALG", "MD5", 1), `response="8ca523f5e9506fed4657c9700eebdbec", algorithm=MD5, opaque="FQhe`},
 		{strings.Replace(header, "ALG", "SHA-256", 1),
@@ -26,11 +26,11 @@ func TestAuthorize(t *testing.T) {
 		}
 	}
 	old := challenge{realm: "testrealm@host.com", nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093"}
-	got, err := old.authorize(Credentials{"Mufasa", "Circle Of Life"}, "GET", "/dir/index.html", "x", 1)
+	got, err := old.authorize(Credentials{Username: "Mufasa", Password: "Circle Of Life"}, "GET", "/dir/index.html", "x", 1)
 	if err != nil || !strings.Contains(got, `response="670fd8c2df070c60b045671b8b24ff02"`) || strings.Contains(got, "qop") {
 		t.Errorf("%v, %s", err, got)
 	}
-	got, err = challenge{realm: "a\"b\r\nX: y", nonce: "n\\"}.authorize(Credentials{"u\n", "p"}, "POST", "/", "c", 1)
+	got, err = challenge{realm: "a\"b\r\nX: y", nonce: "n\\"}.authorize(Credentials{Username: "u\n", Password: "p"}, "POST", "/", "c", 1)
 	if err != nil || strings.ContainsAny(got, "\r\n") || !strings.Contains(got, `realm="a\"bX: y", nonce="n\\"`) {
 		t.Errorf("%v, %q", err, got)
 	}
@@ -73,7 +73,7 @@ func FuzzChallenges(f *testing.F) {
 			t.Errorf("%d challenges", len(list))
 		}
 		for _, c := range list {
-			text, err := c.authorize(Credentials{"u", "p"}, "POST", "/", "c", 1)
+			text, err := c.authorize(Credentials{Username: "u", Password: "p"}, "POST", "/", "c", 1)
 			if strings.ContainsAny(text, "\r\n\x00") {
 				t.Errorf("%q, %v", text, err)
 			}

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/akri-go/akri/internal/handlers/onvif/plainxml"
+	"github.com/akri-go/akri/internal/onvif/plainxml"
 	"github.com/akri-go/akri/internal/shorten"
 )
 
-// ErrTooLarge says that an answer has more than [MaxBody] bytes.
-var ErrTooLarge = fmt.Errorf("the answer has more than %d KiB", MaxBody>>10)
+// ErrTooLarge says that an answer has more bytes than are read: [MaxBody], or
+// those that [Client.Get] was told.
+var ErrTooLarge = errors.New("it is too large")
 
 // AuthError says that a camera refuses a call for want of a user that it knows.
 type AuthError struct {

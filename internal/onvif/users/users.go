@@ -1,4 +1,7 @@
-package onvif
+// Package users reads the users of cameras, in the forms in which upstream Akri's
+// ONVIF handler and broker take them: names and values, which are the
+// discoveryProperties of a Configuration, or the files of a mounted Secret.
+package users
 
 import (
 	"crypto/x509"
@@ -7,16 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/akri-go/akri/internal/handlers/onvif/details"
-	"github.com/akri-go/akri/internal/handlers/onvif/soap"
 )
 
-// properties are what the discoveryProperties of a Configuration say. They are
-// secret: they are in no error and no log.
-type properties struct {
-	users map[string]soap.Credentials // by UUID, or anyCamera
-	roots *x509.CertPool              // nil for those of the system
+// User is a user of a camera.
+type User struct{ Username, Password string }
+
+// Users are what was read. They are secret: they are in no error and no log.
+type Users struct {
+	users map[string]User // by UUID, or anyCamera
+	// Roots sign the certificates of cameras; nil for those of the system.
+	Roots *x509.CertPool
 }
 
 // anyCamera is the key of the user for cameras that have none of their own.
@@ -27,8 +30,9 @@ const (
 	maxUsers    = 10_000
 )
 
-// user returns the user for a camera; nil if there is none.
-func (p properties) user(uuid string) *soap.Credentials {
+// Of returns the user for a camera, by its UUID as of [UUID]; nil if there is
+// none.
+func (p Users) Of(uuid string) *User {
 	for _, key := range []string{uuid, anyCamera} {
 		if c, ok := p.users[key]; ok {
 			return &c
@@ -37,12 +41,20 @@ func (p properties) user(uuid string) *soap.Credentials {
 	return nil
 }
 
-// parseProperties reads discoveryProperties. Of the forms in which upstream's
-// handler takes users, later ones win over earlier ones: device_credential_list,
-// device_credential_ref_list, username_<uuid> and password_<uuid>. Besides,
-// ca_certificates are PEM. What it does not know is for others.
-func parseProperties(all map[string][]byte) (properties, error) {
-	p := properties{users: make(map[string]soap.Credentials)}
+// UUID returns the form of an endpoint reference that cameras are known by:
+// without urn: and uuid:, in lower case.
+func UUID(reference string) string {
+	s := strings.ToLower(strings.TrimSpace(reference))
+	s = strings.TrimPrefix(s, "urn:")
+	return strings.TrimPrefix(s, "uuid:")
+}
+
+// Parse reads names and values. Of upstream's forms, later ones win over earlier
+// ones: device_credential_list, device_credential_ref_list, username_<uuid> and
+// password_<uuid>. Besides, ca_certificates are PEM. What it does not know is for
+// others.
+func Parse(all map[string][]byte) (Users, error) {
+	p := Users{users: make(map[string]User)}
 	for name, value := range all {
 		if len(value) > maxProperty {
 			return p, fmt.Errorf("%s: %d bytes, at most %d are allowed", name, len(value), maxProperty)
@@ -59,8 +71,8 @@ func parseProperties(all map[string][]byte) (properties, error) {
 		return p, fmt.Errorf("users of %d cameras, at most %d are allowed", len(p.users), maxUsers)
 	}
 	if pem, ok := all["ca_certificates"]; ok {
-		p.roots = x509.NewCertPool()
-		if !p.roots.AppendCertsFromPEM(pem) {
+		p.Roots = x509.NewCertPool()
+		if !p.Roots.AppendCertsFromPEM(pem) {
 			return p, errors.New("ca_certificates: there is no certificate in PEM in it")
 		}
 	}
@@ -69,7 +81,7 @@ func parseProperties(all map[string][]byte) (properties, error) {
 
 // lists reads the properties that device_credential_list names: each has users
 // by UUID.
-func (p properties) lists(all map[string][]byte) error {
+func (p Users) lists(all map[string][]byte) error {
 	return eachOf(all, "device_credential_list", func(name string, value []byte) error {
 		var users map[string]struct {
 			Username string `json:"username"`
@@ -87,7 +99,7 @@ func (p properties) lists(all map[string][]byte) error {
 				}
 				u.Password = string(plain)
 			}
-			p.users[details.UUID(uuid)] = soap.Credentials{Username: u.Username, Password: u.Password}
+			p.users[UUID(uuid)] = User{Username: u.Username, Password: u.Password}
 		}
 		return nil
 	})
@@ -95,7 +107,7 @@ func (p properties) lists(all map[string][]byte) error {
 
 // references reads the properties that device_credential_ref_list names: each has
 // the names of the properties with a camera's user, by UUID.
-func (p properties) references(all map[string][]byte) error {
+func (p Users) references(all map[string][]byte) error {
 	return eachOf(all, "device_credential_ref_list", func(name string, value []byte) error {
 		var users map[string]struct {
 			Username string `json:"username_ref"`
@@ -112,7 +124,7 @@ func (p properties) references(all map[string][]byte) error {
 			if _, ok := all[u.Password]; !ok && u.Password != "" {
 				return fmt.Errorf("%s: there is no property %q, which it names for %q", name, u.Password, uuid)
 			}
-			p.users[details.UUID(uuid)] = soap.Credentials{
+			p.users[UUID(uuid)] = User{
 				Username: string(username), Password: string(all[u.Password]),
 			}
 		}
@@ -148,7 +160,7 @@ func notLike(name, form string) error { return fmt.Errorf("%s: not JSON like %s"
 
 // names reads username_<uuid> and password_<uuid>, with _ for - in the UUID, and
 // username_default and password_default.
-func (p properties) names(all map[string][]byte) {
+func (p Users) names(all map[string][]byte) {
 	passwords := make(map[string]string)
 	for name, value := range all {
 		if key, ok := strings.CutPrefix(strings.ToLower(name), "password_"); ok {
@@ -158,7 +170,7 @@ func (p properties) names(all map[string][]byte) {
 	for name, value := range all {
 		if key, ok := strings.CutPrefix(strings.ToLower(name), "username_"); ok && value != nil {
 			uuid := strings.ReplaceAll(key, "_", "-")
-			p.users[uuid] = soap.Credentials{Username: string(value), Password: passwords[key]}
+			p.users[uuid] = User{Username: string(value), Password: passwords[key]}
 		}
 	}
 }
