@@ -200,6 +200,9 @@ func (e *EdgeNode) Degrade(ctx context.Context, l Link) error {
 			if l == (Link{}) && bytes.Contains(out, []byte("No such file or directory")) {
 				continue // it is a good one
 			}
+			if bytes.Contains(out, []byte("qdisc kind is unknown")) {
+				return fmt.Errorf("this kernel cannot make links late or lossy: it has no netem; `modprobe sch_netem` loads it where it is a module")
+			}
 			return fmt.Errorf("change the link of %s: %w: %s", e.Name, cell.Interrupted(ctx, err), bytes.TrimSpace(out))
 		}
 	}
@@ -210,6 +213,9 @@ func (e *EdgeNode) Degrade(ctx context.Context, l Link) error {
 func (l Link) qdisc(dev string) []string {
 	if l == (Link{}) {
 		return []string{"del", "dev", dev, "root"}
+	}
+	if l.Delay == 0 && l.Loss == 0 { // more kernels have it than netem
+		return []string{"replace", "dev", dev, "root", "tbf", "rate", l.Rate, "burst", "16kb", "latency", "400ms"}
 	}
 	args := []string{"replace", "dev", dev, "root", "netem"}
 	if l.Delay > 0 {
