@@ -346,10 +346,11 @@ func TestConcurrent(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
+	rv := tr.RV()
 	for range 3 {
 		wg.Go(func() {
 			seen := map[string]string{}
-			w, err := tr.Watch(pods, tr.RV())
+			w, err := tr.Watch(pods, rv)
 			if err != nil {
 				t.Error(err)
 				return
