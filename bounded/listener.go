@@ -131,18 +131,38 @@ func (c *conn) NetConn() net.Conn { return c.Conn }
 // ConnState is for [http.Server.ConnState]: then connections without a request
 // make room first. Without it all count as busy.
 func (l *Listener) ConnState(nc net.Conn, state http.ConnState) {
-	c, ok := nc.(*conn)
-	for !ok {
-		wrapped, is := nc.(interface{ NetConn() net.Conn }) // as TLS has it
-		if !is {
-			return
-		}
-		nc = wrapped.NetConn()
-		c, ok = nc.(*conn)
+	c := l.find(nc)
+	if c == nil {
+		return
 	}
 	l.mu.Lock()
 	c.quiet = state == http.StateNew || state == http.StateIdle
 	l.mu.Unlock()
+}
+
+// Release stops counting a connection. It is for connections that live long, and
+// that are counted in another way once it is known whose they are.
+func (l *Listener) Release(nc net.Conn) {
+	if c := l.find(nc); c != nil {
+		l.mu.Lock()
+		l.drop(c)
+		l.mu.Unlock()
+	}
+}
+
+// find returns the connection of l that nc is, or is around; nil if there is
+// none.
+func (l *Listener) find(nc net.Conn) *conn {
+	for {
+		if c, ok := nc.(*conn); ok {
+			return c
+		}
+		wrapped, ok := nc.(interface{ NetConn() net.Conn }) // as TLS has it
+		if !ok {
+			return nil
+		}
+		nc = wrapped.NetConn()
+	}
 }
 
 // place decides whether a new connection of a peer may stay, and which of the

@@ -47,13 +47,14 @@ type Hello struct {
 	// Store names the edge node's store: another store has none of what the
 	// one before had.
 	Store string `json:"store,omitempty"`
-	// PingInterval is cloudcore's: how often each end sends a [Ping].
+	// PingInterval is cloudcore's: an end that has sent nothing for so long sends
+	// a [Ping].
 	PingInterval time.Duration `json:"pingInterval,omitempty"`
 }
 
 // Goodbye is the last message of the end that closes the connection.
 type Goodbye struct {
-	Reason  string `json:"reason"`  // CamelCase, as in conditions: Replaced, NodeReset, ShuttingDown, Protocol, Flood
+	Reason  string `json:"reason"`  // CamelCase, as in conditions; one of the constants below
 	Message string `json:"message"` // for people
 	// RetryAfter is how long the edge node waits before it connects again; its
 	// own back-off applies where it is longer. Negative: not with this
@@ -61,7 +62,18 @@ type Goodbye struct {
 	RetryAfter time.Duration `json:"retryAfter,omitempty"`
 }
 
-// Ping asks for a [Pong] with the same ID. Both ends send them.
+// Reasons of a [Goodbye].
+const (
+	ReasonReplaced     = "Replaced"     // another connection has the certificate of the same node
+	ReasonNodeReset    = "NodeReset"    // the node's certificates are no longer valid
+	ReasonExpired      = "Expired"      // the certificate has expired since it was shown
+	ReasonShuttingDown = "ShuttingDown" // this replica ends, or this edge node
+	ReasonProtocol     = "Protocol"     // the other end said what it must not
+	ReasonBusy         = "Busy"         // this replica has as many sessions as it may
+)
+
+// Ping asks for a [Pong] with the same ID. Both ends send them, when they have
+// sent nothing else for a while.
 type Ping struct {
 	ID uint64 `json:"id"`
 }

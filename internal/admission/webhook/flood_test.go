@@ -27,7 +27,7 @@ import (
 	ctrladmission "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/akri-go/akri/internal/admission/admissiontest"
-	"github.com/akri-go/akri/internal/admission/webhook/certs"
+	"github.com/akri-go/akri/internal/certs"
 )
 
 // TestServed is not a test: it is the process that TestFlood attacks.
@@ -36,7 +36,7 @@ func TestServed(t *testing.T) {
 	if address == "" {
 		t.Skip("run by TestFlood")
 	}
-	data, _, err := certs.Plan(time.Now(), nil, []string{"127.0.0.1"})
+	data, _, err := Certificates.Plan(time.Now(), nil, []string{"127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/admission/webhook"
-	"github.com/akri-go/akri/internal/admission/webhook/certs"
+	"github.com/akri-go/akri/internal/certs"
 )
 
 // What users see, through the API server with CRD and webhook.
@@ -186,7 +186,7 @@ func TestDown(t *testing.T) {
 // Then the certificates are renewed while the API server keeps asking.
 func TestCertificates(t *testing.T) {
 	l := newFixture(t, nil)
-	l.clock.Store(int64((certs.LeafLifetime - 20*24*time.Hour) / time.Second)) // the leaf will have 20 days left
+	l.clock.Store(int64((webhook.Certificates.Leaf - 20*24*time.Hour) / time.Second)) // the leaf will have 20 days left
 	two := ports(t, 2)
 	a, b := two[0], two[1]
 	stopA := l.serve(a, at(a))
@@ -412,7 +412,7 @@ func TestFlooded(t *testing.T) {
 
 // If the CA is the user's, the Secret is only read.
 func TestOwnCA(t *testing.T) {
-	mine, _, err := certs.Plan(time.Now(), nil, []string{"127.0.0.1"})
+	mine, _, err := webhook.Certificates.Plan(time.Now(), nil, []string{"127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}

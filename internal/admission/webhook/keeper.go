@@ -19,8 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/akri-go/akri/internal/admission/webhook/certs"
 	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/certs"
 )
 
 const (
@@ -30,6 +30,11 @@ const (
 	lookInterval    = time.Minute
 	firstRetryDelay = time.Second
 )
+
+// Certificates says how the webhook's certificates are renewed.
+var Certificates = certs.Policy{
+	Name: "akri-webhook", Authority: 2 * 365 * 24 * time.Hour, Leaf: 90 * 24 * time.Hour, Settle: 24 * time.Hour,
+}
 
 // keeper keeps the webhook reachable: it renews the certificates in the Secret,
 // serves the newest, and registers the webhook once the Service answers. All
@@ -116,7 +121,7 @@ func (k *keeper) secret(ctx context.Context) (map[string][]byte, error) {
 	if k.CABundle != nil {
 		return s.Data, nil
 	}
-	data, changed, err := certs.Plan(k.now(), s.Data, k.hosts())
+	data, changed, err := Certificates.Plan(k.now(), s.Data, k.hosts())
 	if err != nil || !changed {
 		return data, err
 	}

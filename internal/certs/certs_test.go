@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"maps"
 	"testing"
@@ -13,11 +14,13 @@ import (
 var (
 	start = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	hosts = []string{"hook.edge.svc", "127.0.0.1"}
+	// policy is that of the admission webhook.
+	policy = Policy{Name: "test", Authority: 2 * 365 * 24 * time.Hour, Leaf: 90 * 24 * time.Hour, Settle: 24 * time.Hour}
 )
 
 func plan(t *testing.T, now time.Time, data map[string][]byte) (map[string][]byte, bool) {
 	t.Helper()
-	out, changed, err := Plan(now, data, hosts)
+	out, changed, err := policy.Plan(now, data, hosts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +100,7 @@ func TestFiveYears(t *testing.T) {
 		if n := len(pemBlocks(data[Bundle], pemCert)); n > 2 {
 			t.Fatalf("%s: %d authorities", now.Format(time.DateOnly), n)
 		}
-		if l := leafOf(t, data).NotAfter.Sub(now); l < LeafLifetime/3-step {
+		if l := leafOf(t, data).NotAfter.Sub(now); l < policy.Leaf/3-step {
 			t.Fatalf("%s: the leaf has only %s left", now.Format(time.DateOnly), l)
 		}
 	}
@@ -128,7 +131,7 @@ func TestMadeAnew(t *testing.T) {
 		"another's authority":     {with(other, Bundle, CAKeys), 0},
 		"authority without key":   {with(nil, CAKeys), 0},
 		"no leaf":                 {with(nil, Leaf, LeafKey), 0},
-		"all is over":             {good, 10 * AuthorityLifetime},
+		"all is over":             {good, 10 * policy.Authority},
 		"clock was in the future": {good, -365 * 24 * time.Hour},
 	} {
 		now := start.Add(tt.after)
@@ -145,7 +148,7 @@ func TestMadeAnew(t *testing.T) {
 		}
 	}
 	// A server of another name.
-	got, changed, err := Plan(start, good, []string{"hook.factory.svc"})
+	got, changed, err := policy.Plan(start, good, []string{"hook.factory.svc"})
 	if err != nil || !changed || leafOf(t, got).VerifyHostname("hook.factory.svc") != nil {
 		t.Errorf("another name: %v, changed %v", err, changed)
 	}
@@ -154,15 +157,41 @@ func TestMadeAnew(t *testing.T) {
 	}
 }
 
+// What the authority signs for others is trusted as long as the bundle is.
+func TestSign(t *testing.T) {
+	if _, err := policy.Signer(start, nil); err == nil {
+		t.Error("nothing signs")
+	}
+	data, _ := plan(t, start, nil)
+	a, err := policy.Signer(start, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := a.Sign(&x509.Certificate{Subject: pkix.Name{CommonName: "x"}, NotBefore: start, NotAfter: start.Add(100 * policy.Authority),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, key.Public())
+	if err != nil || !c.NotAfter.Equal(a.Cert.NotAfter) {
+		t.Fatalf("%v, %v", c, err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(data[Bundle])
+	if _, err := c.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: start, KeyUsages: c.ExtKeyUsage}); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzPlan(f *testing.F) {
-	good, _, err := Plan(start, nil, hosts)
+	good, _, err := policy.Plan(start, nil, hosts)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(good[Bundle], good[CAKeys], good[Leaf], good[LeafKey])
 	f.Add([]byte(nil), []byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"), []byte("x"), pem.EncodeToMemory(&pem.Block{Type: pemCert}))
 	f.Fuzz(func(t *testing.T, ca, caKey, leaf, key []byte) {
-		got, _, err := Plan(start, map[string][]byte{Bundle: ca, CAKeys: caKey, Leaf: leaf, LeafKey: key}, hosts)
+		got, _, err := policy.Plan(start, map[string][]byte{Bundle: ca, CAKeys: caKey, Leaf: leaf, LeafKey: key}, hosts)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,9 +11,9 @@
 //	tls.crt  the leaf
 //	tls.key  its key
 //
-// A new authority is in the bundle long before it signs a leaf, and an old one
-// stays as long as one of its leaves may be in use. So clients may learn of a
-// new bundle up to [SettlePeriod] late.
+// A new authority is in the bundle long before it signs, and an old one stays as
+// long as one of its certificates may be in use. So clients may learn of a new
+// bundle up to [Policy.Settle] late.
 package certs
 
 import (
@@ -24,6 +24,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -37,40 +38,45 @@ const (
 	CAKeys      = "ca.key"
 	Leaf        = "tls.crt"
 	LeafKey     = "tls.key"
-	name        = "akri-webhook"
 	pemCert     = "CERTIFICATE"
 	pemKey      = "PRIVATE KEY"
 	maxPEMBytes = 1 << 20 // of PEM that are read
 )
 
-// Lifetimes. Each certificate is renewed when a third of its lifetime is left.
-const (
-	AuthorityLifetime = 2 * 365 * 24 * time.Hour
-	LeafLifetime      = 90 * 24 * time.Hour
-	// SettlePeriod is the age at which a new authority begins to sign.
-	SettlePeriod = 24 * time.Hour
-	// maxClockSkew is how far other clocks may be behind ours.
-	maxClockSkew = time.Hour
-)
+// Backdated is how long before it is signed a certificate becomes valid: other
+// clocks may be so far behind ours.
+const Backdated = time.Hour
 
-// authority signs leaves.
-type authority struct {
-	cert *x509.Certificate
+// Policy has what differs between servers.
+type Policy struct {
+	// Name is the common name of the leaf, and the beginning of those of
+	// authorities.
+	Name string
+	// Authority and Leaf are lifetimes. A certificate is renewed when a third of
+	// its lifetime is left.
+	Authority, Leaf time.Duration
+	// Settle is the age at which a new authority begins to sign.
+	Settle time.Duration
+}
+
+// Authority signs certificates.
+type Authority struct {
+	Cert *x509.Certificate
 	key  crypto.Signer
 }
 
 // Plan returns the data that a Secret should have, given what it has and the
 // names (or IP addresses) of the server. The second result reports whether that
 // is a change. Data that cannot be read is replaced.
-func Plan(now time.Time, data map[string][]byte, hosts []string) (map[string][]byte, bool, error) {
+func (p Policy) Plan(now time.Time, data map[string][]byte, hosts []string) (map[string][]byte, bool, error) {
 	all := authorities(now, data)
-	fresh := len(all) > 0 && left(now, all[0].cert, AuthorityLifetime)
-	leafGood := fresh && goodLeaf(now, data, all, hosts)
+	fresh := len(all) > 0 && left(now, all[0].Cert, p.Authority)
+	leafGood := fresh && p.goodLeaf(now, data, all, hosts)
 	if leafGood {
 		return data, false, nil
 	}
 	if !fresh {
-		a, err := newAuthority(now)
+		a, err := p.newAuthority(now)
 		if err != nil {
 			return nil, false, err
 		}
@@ -78,18 +84,18 @@ func Plan(now time.Time, data map[string][]byte, hosts []string) (map[string][]b
 	}
 	out := map[string][]byte{}
 	for _, a := range all {
-		key, err := keyPEM(a.key)
+		key, err := KeyPEM(a.key)
 		if err != nil {
 			return nil, false, err
 		}
-		out[Bundle] = append(out[Bundle], certPEM(a.cert)...)
+		out[Bundle] = append(out[Bundle], CertPEM(a.Cert)...)
 		out[CAKeys] = append(out[CAKeys], key...)
 	}
-	if goodLeaf(now, data, all, hosts) {
+	if p.goodLeaf(now, data, all, hosts) {
 		out[Leaf], out[LeafKey] = data[Leaf], data[LeafKey]
 		return out, true, nil
 	}
-	cert, key, err := signer(now, all).issue(now, hosts)
+	cert, key, err := p.signer(now, all).issue(now, p, hosts)
 	if err != nil {
 		return nil, false, err
 	}
@@ -99,19 +105,38 @@ func Plan(now time.Time, data map[string][]byte, hosts []string) (map[string][]b
 
 // signer is the newest authority that all clients know; if there is none, the
 // newest.
-func signer(now time.Time, all []authority) authority {
+func (p Policy) signer(now time.Time, all []Authority) Authority {
 	for _, a := range all {
-		if !now.Before(a.cert.NotBefore.Add(maxClockSkew + SettlePeriod)) {
+		if !now.Before(a.Cert.NotBefore.Add(Backdated + p.Settle)) {
 			return a
 		}
 	}
 	return all[0]
 }
 
+// Signer returns the authority that signs now: for servers that sign more than
+// their own leaf. data is what Plan returned.
+func (p Policy) Signer(now time.Time, data map[string][]byte) (Authority, error) {
+	all := authorities(now, data)
+	if len(all) == 0 {
+		return Authority{}, errors.New("there is no valid certificate authority")
+	}
+	return p.signer(now, all), nil
+}
+
+// Sign makes a certificate for a public key. Its serial number is random, and it
+// is valid no longer than its authority.
+func (a Authority) Sign(template *x509.Certificate, public crypto.PublicKey) (*x509.Certificate, error) {
+	if template.NotAfter.After(a.Cert.NotAfter) {
+		template.NotAfter = a.Cert.NotAfter
+	}
+	return sign(template, a.Cert, public, a.key)
+}
+
 // authorities returns those that are valid now and whose key is known.
-func authorities(now time.Time, data map[string][]byte) []authority {
+func authorities(now time.Time, data map[string][]byte) []Authority {
 	keys := pemBlocks(data[CAKeys], pemKey)
-	var out []authority
+	var out []Authority
 	for i, der := range pemBlocks(data[Bundle], pemCert) {
 		cert, err := x509.ParseCertificate(der)
 		if err != nil || i >= len(keys) || !cert.IsCA || !valid(now, cert) {
@@ -121,19 +146,19 @@ func authorities(now time.Time, data map[string][]byte) []authority {
 		if err != nil || !key.PublicKey.Equal(cert.PublicKey) {
 			continue
 		}
-		out = append(out, authority{cert, key})
+		out = append(out, Authority{cert, key})
 	}
 	return out
 }
 
 // goodLeaf reports whether the leaf need not be renewed.
-func goodLeaf(now time.Time, data map[string][]byte, all []authority, hosts []string) bool {
+func (p Policy) goodLeaf(now time.Time, data map[string][]byte, all []Authority, hosts []string) bool {
 	certs, keys := pemBlocks(data[Leaf], pemCert), pemBlocks(data[LeafKey], pemKey)
 	if len(certs) == 0 || len(keys) != 1 {
 		return false
 	}
 	cert, err := x509.ParseCertificate(certs[0])
-	if err != nil || !valid(now, cert) || !left(now, cert, LeafLifetime) {
+	if err != nil || !valid(now, cert) || !left(now, cert, p.Leaf) {
 		return false
 	}
 	key, err := parseKey(keys[0])
@@ -145,7 +170,7 @@ func goodLeaf(now time.Time, data map[string][]byte, all []authority, hosts []st
 			return false
 		}
 	}
-	return slices.ContainsFunc(all, func(a authority) bool { return cert.CheckSignatureFrom(a.cert) == nil })
+	return slices.ContainsFunc(all, func(a Authority) bool { return cert.CheckSignatureFrom(a.Cert) == nil })
 }
 
 func valid(now time.Time, c *x509.Certificate) bool {
@@ -157,34 +182,31 @@ func left(now time.Time, c *x509.Certificate, lifetime time.Duration) bool {
 	return now.Add(lifetime / 3).Before(c.NotAfter)
 }
 
-func newAuthority(now time.Time) (authority, error) {
-	key, err := newKey()
+func (p Policy) newAuthority(now time.Time) (Authority, error) {
+	key, err := NewKey()
 	if err != nil {
-		return authority{}, err
+		return Authority{}, err
 	}
 	cert, err := sign(&x509.Certificate{
-		Subject:   pkix.Name{CommonName: fmt.Sprintf("%s-%d", name, now.Unix())},
-		NotBefore: now.Add(-maxClockSkew), NotAfter: now.Add(AuthorityLifetime),
+		Subject:   pkix.Name{CommonName: fmt.Sprintf("%s-%d", p.Name, now.Unix())},
+		NotBefore: now.Add(-Backdated), NotAfter: now.Add(p.Authority),
 		KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true, IsCA: true, MaxPathLenZero: true,
 	}, nil, key.Public(), key)
-	return authority{cert, key}, err
+	return Authority{cert, key}, err
 }
 
 // issue makes a leaf and its key. It expires no later than its authority.
-func (a authority) issue(now time.Time, hosts []string) (cert, key []byte, err error) {
-	k, err := newKey()
+func (a Authority) issue(now time.Time, p Policy, hosts []string) (cert, key []byte, err error) {
+	k, err := NewKey()
 	if err != nil {
 		return nil, nil, err
 	}
 	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: name},
-		NotBefore:   now.Add(-maxClockSkew),
-		NotAfter:    now.Add(LeafLifetime),
+		Subject:     pkix.Name{CommonName: p.Name},
+		NotBefore:   now.Add(-Backdated),
+		NotAfter:    now.Add(p.Leaf),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	if template.NotAfter.After(a.cert.NotAfter) {
-		template.NotAfter = a.cert.NotAfter
 	}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {
@@ -193,12 +215,12 @@ func (a authority) issue(now time.Time, hosts []string) (cert, key []byte, err e
 			template.DNSNames = append(template.DNSNames, h)
 		}
 	}
-	leaf, err := sign(template, a.cert, k.Public(), a.key)
+	leaf, err := a.Sign(template, k.Public())
 	if err != nil {
 		return nil, nil, err
 	}
-	key, err = keyPEM(k)
-	return certPEM(leaf), key, err
+	key, err = KeyPEM(k)
+	return CertPEM(leaf), key, err
 }
 
 // sign makes a certificate; without a parent it is self-signed.
@@ -218,7 +240,8 @@ func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypt
 	return x509.ParseCertificate(der)
 }
 
-func newKey() (*ecdsa.PrivateKey, error) {
+// NewKey makes a key as this package's certificates have them: ECDSA P-256.
+func NewKey() (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
@@ -238,11 +261,12 @@ func parseKey(der []byte) (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-func certPEM(c *x509.Certificate) []byte {
+// CertPEM and KeyPEM return PEM; the key's is PKCS #8.
+func CertPEM(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: pemCert, Bytes: c.Raw})
 }
 
-func keyPEM(key crypto.Signer) ([]byte, error) {
+func KeyPEM(key crypto.Signer) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encode a key: %w", err)
