@@ -62,7 +62,7 @@ func (s *Server) blob(ctx context.Context, path, query, accept string) (store.Bl
 	if query != "" {
 		key += "?" + query
 	}
-	if s.Cloud.Connected() {
+	if s.Cloud.Linked() {
 		reply, err := s.call(ctx, edgev1.Call{Method: http.MethodGet, Path: path, Query: query, Accept: accept})
 		switch {
 		case err == nil && reply.Status == http.StatusOK:

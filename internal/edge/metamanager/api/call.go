@@ -73,7 +73,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, t target, use
 		fail(w, err)
 		return
 	}
-	if !s.Cloud.Connected() {
+	if !s.Cloud.Linked() {
 		s.serveCut(w, r, t, user, body)
 		return
 	}

@@ -38,7 +38,7 @@ func (s *Server) ready(ctx context.Context, what edgev1.Interest) error {
 	if s.Store.Synced(what) {
 		return nil
 	}
-	if !s.Cloud.Connected() {
+	if !s.Cloud.Linked() {
 		return store.ErrNotSynced
 	}
 	ctx, cancel := context.WithTimeout(ctx, wantTimeout)
@@ -120,9 +120,9 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, t target, user
 		return
 	}
 	o, live, known := s.Store.Known(t.key(), user.As)
-	if !live && s.Cloud.Connected() {
+	if !live && s.Cloud.Linked() {
 		var err error
-		if o, err = s.fetch(r.Context(), t, user); err == nil || s.Cloud.Connected() || !known {
+		if o, err = s.fetch(r.Context(), t, user); err == nil || s.Cloud.Linked() || !known {
 			answer(w, t, o, err)
 			return
 		}

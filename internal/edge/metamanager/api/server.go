@@ -21,7 +21,8 @@ import (
 
 // Cloud is the other end of the link.
 type Cloud interface {
-	Connected() bool
+	// Linked reports whether there is a session with cloudcore.
+	Linked() bool
 	// Want has an interest followed. It returns when it is synced; its error is
 	// the cloud's (apierrors.APIStatus) or says why the cloud cannot be asked.
 	Want(ctx context.Context, what edgev1.Interest) error
