@@ -48,6 +48,7 @@ func newEdge(t *testing.T, wrap Cloud) *edge {
 	e.start(wrap)
 	e.config = &rest.Config{
 		Host: "https://" + e.address, QPS: -1,
+		ContentConfig:   rest.ContentConfig{ContentType: "application/json"}, // as Edged has the kubelet do it
 		TLSClientConfig: rest.TLSClientConfig{CAData: e.ca.CertPEM, CertData: cert, KeyData: key},
 	}
 	t.Cleanup(func() {

@@ -113,6 +113,9 @@ func strip(v any) {
 	case map[string]any:
 		if meta, ok := v["metadata"].(map[string]any); ok {
 			delete(meta, "resourceVersion")
+			if meta["continue"] == "" { // lists of custom resources have it
+				delete(meta, "continue")
+			}
 		}
 		if items, ok := v["items"].([]any); ok {
 			for _, i := range items {
@@ -303,7 +306,6 @@ func TestWrites(t *testing.T) {
 		{types.MergePatchType, `{"metadata":{"labels":{"y":"1"}}}`, false},
 		{types.MergePatchType, fmt.Sprintf(`{"metadata":{"resourceVersion":%q,"labels":{"y":"2"}}}`, got.ResourceVersion), true},
 		{types.JSONPatchType, fmt.Sprintf(`[{"op":"test","path":"/metadata/resourceVersion","value":%q}]`, got.ResourceVersion), true},
-		{types.StrategicMergePatchType, `{"metadata":{"uid":"wrong"}}`, true},
 		{types.StrategicMergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q,"labels":{"y":"3"}}}`, got.UID), false},
 	} {
 		if _, err := pods.Patch(ctx, "a", c.kind, []byte(c.patch), metav1.PatchOptions{}); apierrors.IsConflict(err) != c.conflict || !c.conflict && err != nil {
