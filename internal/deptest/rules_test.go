@@ -57,7 +57,8 @@ func TestRules(t *testing.T) {
 			From: []string{"./internal/session"}, Not: []string{cloud, edge, "k8s.io/...", prometheus},
 		}},
 		{name: "the edge node's link knows no Kubernetes", Rule: Rule{
-			From: []string{"./internal/edge/edgehub/link", "./internal/edge/edgehub/join"}, Not: []string{"k8s.io/...", prometheus},
+			From: []string{"./internal/edge/edgehub/link", "./internal/edge/edgehub/join"},
+			Not:  []string{"k8s.io/...", prometheus},
 		}},
 		{name: "what judges Configurations links no code that speaks to devices", Rule: Rule{
 			From: []string{"./internal/admission/...", "./internal/handlers", "./cmd/akri-controller"},

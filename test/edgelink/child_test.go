@@ -87,8 +87,9 @@ func (a authority) node(key *ecdsa.PrivateKey, name string) (*tls.Config, error)
 		return nil, err
 	}
 	cert, err := signer.Sign(&x509.Certificate{
-		Subject: pkix.Name{CommonName: cloudhub.NodePrefix + name, Organization: []string{"system:nodes"}}, NotBefore: time.Now().Add(-time.Minute),
-		NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Subject:   pkix.Name{CommonName: cloudhub.NodePrefix + name, Organization: []string{"system:nodes"}},
+		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}, key.Public())
 	if err != nil {
 		return nil, err
@@ -112,7 +113,9 @@ func runChild(dir string) error {
 	if err != nil {
 		return err
 	}
-	hub, err := cloudhub.New(cloudhub.Options{Authority: &served{a, config}, Controller: &echo{}, Log: slog.New(slog.DiscardHandler)})
+	hub, err := cloudhub.New(cloudhub.Options{
+		Authority: &served{a, config}, Controller: &echo{}, Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return err
 	}
@@ -197,7 +200,8 @@ func startChild(b *testing.B) *child {
 			b.Error(err)
 		}
 	})
-	c := &child{authority: a, lines: bufio.NewScanner(out), say: func(s string) error { _, err := fmt.Fprintln(in, s); return err }}
+	c := &child{authority: a, lines: bufio.NewScanner(out)}
+	c.say = func(s string) error { _, err := fmt.Fprintln(in, s); return err }
 	if !c.lines.Scan() {
 		b.Fatal("the hub does not start")
 	}

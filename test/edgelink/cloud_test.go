@@ -22,17 +22,20 @@ import (
 	"github.com/akri-go/akri/internal/session"
 )
 
-// echo is a controller that answers each Call with its body.
+type sender = func(context.Context, edgev1.Message) error
+
+// echo is a controller that answers each Call with its body, the first 300 bytes
+// of it.
 type echo struct {
 	mu    sync.Mutex
-	sends map[string]func(context.Context, edgev1.Message) error
+	sends map[string]sender
 }
 
-func (e *echo) Open(ctx context.Context, node string, _ edgev1.Hello, send func(context.Context, edgev1.Message) error) cloudhub.Session {
+func (e *echo) Open(ctx context.Context, node string, _ edgev1.Hello, send sender) cloudhub.Session {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.sends == nil {
-		e.sends = map[string]func(context.Context, edgev1.Message) error{}
+		e.sends = map[string]sender{}
 	}
 	e.sends[node] = send
 	return &echoed{ctx, send}
@@ -74,7 +77,9 @@ func startCloud(t *testing.T, o session.Options) *cloud {
 		t.Fatal(err)
 	}
 	var err error
-	c.hub, err = cloudhub.New(cloudhub.Options{Authority: c.keeper, Controller: c.controller, Version: "v-test", Session: o, Log: quiet})
+	c.hub, err = cloudhub.New(cloudhub.Options{
+		Authority: c.keeper, Controller: c.controller, Version: "v-test", Session: o, Log: quiet,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +127,9 @@ type edge struct {
 // join joins a node, in a folder of its own.
 func (c *cloud) join(t *testing.T, node string) *edge {
 	t.Helper()
-	e := &edge{dir: t.TempDir(), status: &link.Status{}, replies: make(chan *edgev1.Reply, 10), ended: make(chan error, 10)}
+	e := &edge{
+		dir: t.TempDir(), status: &link.Status{}, replies: make(chan *edgev1.Reply, 10), ended: make(chan error, 10),
+	}
 	c.joinAgain(t, node, e)
 	return e
 }
@@ -145,9 +152,11 @@ func (e *edge) run(t *testing.T, address, node, store string, o session.Options)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- link.Run(ctx, link.Options{Address: address, TLS: join.TLS(e.dir), Hello: edgev1.Hello{Node: node, Store: store},
+		done <- link.Run(ctx, link.Options{
+			Address: address, TLS: join.TLS(e.dir), Hello: edgev1.Hello{Node: node, Store: store},
 			Log: slog.New(slog.DiscardHandler), Status: e.status, Session: o,
-			Backoff: backoff.Backoff{First: 5 * time.Millisecond, Max: 50 * time.Millisecond, Jitter: 0.5}}, e)
+			Backoff: backoff.Backoff{First: 5 * time.Millisecond, Max: 50 * time.Millisecond, Jitter: 0.5},
+		}, e)
 	}()
 	stop = sync.OnceFunc(func() {
 		cancel()

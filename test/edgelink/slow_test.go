@@ -89,7 +89,10 @@ func runSlow(direction string) error {
 	}
 	n := &slowNode{linked: make(chan func(context.Context, edgev1.Message) error, 1), got: make(chan edgev1.Message, 1000)}
 	go func() {
-		_ = link.Run(ctx, link.Options{Address: l.Addr().String(), TLS: fixed(config), Hello: edgev1.Hello{Node: "edge-1"}, Log: slog.New(slog.DiscardHandler)}, n)
+		_ = link.Run(ctx, link.Options{
+			Address: l.Addr().String(), TLS: fixed(config), Hello: edgev1.Hello{Node: "edge-1"},
+			Log: slog.New(slog.DiscardHandler),
+		}, n)
 	}()
 	var send func(context.Context, edgev1.Message) error
 	select {

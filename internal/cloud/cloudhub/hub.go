@@ -150,7 +150,9 @@ func New(o Options) (*Hub, error) {
 
 // Listen listens on a TCP address, within the hub's limits.
 func (h *Hub) Listen(ctx context.Context, address string) (*bounded.Listener, error) {
-	return bounded.Listen(ctx, address, bounded.Limits{Connections: h.Limits.Handshakes, PerPeer: h.Limits.HandshakesPerAddress})
+	return bounded.Listen(ctx, address, bounded.Limits{
+		Connections: h.Limits.Handshakes, PerPeer: h.Limits.HandshakesPerAddress,
+	})
 }
 
 // Serve serves on a listener of [Hub.Listen] until ctx is done. Then it says
@@ -171,9 +173,10 @@ func (h *Hub) Serve(ctx context.Context, l *bounded.Listener) error {
 		},
 	}
 	bounded.Bound(l, server)
-	config := &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		return h.config()
-	}}
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return h.config() },
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(tls.NewListener(&metered{l, h.Limits}, config)) }()
 	sweeping, stop := context.WithCancel(ctx)
@@ -200,7 +203,8 @@ type handshakes struct{ h *Hub }
 
 func (s handshakes) Write(line []byte) (int, error) {
 	s.h.metrics.refused("Handshake")
-	s.h.sparing.Log(s.h.Log, slog.LevelInfo, "refused a connection", "error", shorten.Text(strings.TrimSpace(string(line)), maxTextBytes))
+	text := shorten.Text(strings.TrimSpace(string(line)), maxTextBytes)
+	s.h.sparing.Log(s.h.Log, slog.LevelInfo, "refused a connection", "error", text)
 	return len(line), nil
 }
 

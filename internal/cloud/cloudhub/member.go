@@ -109,7 +109,8 @@ func (s small) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	conn = &begun{conn, bytes.Clone(first)}
-	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, readBufferBytes), bufio.NewWriterSize(conn, writeBufferBytes)), nil
+	r, to := bufio.NewReaderSize(conn, readBufferBytes), bufio.NewWriterSize(conn, writeBufferBytes)
+	return conn, bufio.NewReadWriter(r, to), nil
 }
 
 // begun is a connection of which the first bytes have been read.
@@ -152,7 +153,8 @@ func (m *member) run(ctx context.Context, l *bounded.Listener, conn net.Conn) {
 	}
 	l.Release(conn) // from now on it counts as a session
 	h.metrics.opened(time.Since(m.began))
-	h.Log.Info("an edge node connected", "node", m.node, "address", m.address, "version", shorten.Text(m.hello.Version, maxTextBytes))
+	h.Log.Info("an edge node connected", "node", m.node, "address", m.address,
+		"version", shorten.Text(m.hello.Version, maxTextBytes))
 	err = m.serve(ctx)
 	reason := h.exit(m, err)
 	h.metrics.ended(reason, m.session.State())
@@ -180,7 +182,7 @@ func (m *member) greet() error {
 func (h *Hub) enter(m *member) (edgev1.Goodbye, bool) {
 	if m.hello.Protocol != edgev1.Protocol {
 		return edgev1.Goodbye{Reason: edgev1.ReasonProtocol, RetryAfter: busyRetry,
-			Message: fmt.Sprintf("cloudcore speaks protocol %d: edgecore must be of the same release, or the one before", edgev1.Protocol)}, true
+			Message: fmt.Sprintf("cloudcore speaks protocol %d: edgecore must be of a release that does", edgev1.Protocol)}, true
 	}
 	if bye, bad := h.judge(time.Now(), m.node, m.cert); bad {
 		return bye, true
@@ -193,7 +195,8 @@ func (h *Hub) enter(m *member) (edgev1.Goodbye, bool) {
 	}
 	if before == nil && len(h.sessions) >= h.Limits.Sessions {
 		h.mu.Unlock()
-		return edgev1.Goodbye{Reason: edgev1.ReasonBusy, RetryAfter: busyRetry, Message: "this cloudcore has as many edge nodes as it may"}, true
+		return edgev1.Goodbye{Reason: edgev1.ReasonBusy, RetryAfter: busyRetry,
+			Message: "this cloudcore has as many edge nodes as it may"}, true
 	}
 	h.sessions[m.node] = m
 	h.mu.Unlock()
@@ -238,7 +241,9 @@ func (m *member) leave(bye edgev1.Goodbye) {
 func (m *member) serve(ctx context.Context) error {
 	of, cancel := context.WithCancelCause(ctx)
 	defer cancel(errStopped)
-	hello := edgev1.Hello{Protocol: edgev1.Protocol, Version: m.hub.Version, Node: m.node, PingInterval: m.hub.Session.PingInterval}
+	hello := edgev1.Hello{
+		Protocol: edgev1.Protocol, Version: m.hub.Version, Node: m.node, PingInterval: m.hub.Session.PingInterval,
+	}
 	if err := m.session.Send(of, &hello); err != nil {
 		m.drain() // it was told to leave
 		return err

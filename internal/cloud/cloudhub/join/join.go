@@ -69,7 +69,8 @@ type Server struct {
 // New returns a server.
 func New(o Options) (*Server, error) {
 	s := &Server{Options: o, signed: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "cloudhub_certificates_total", Help: "Requests of edge nodes for certificates, by how they ask (token or certificate) and result.",
+		Name: "cloudhub_certificates_total",
+		Help: "Requests of edge nodes for certificates, by how they ask (token or certificate) and result.",
 	}, []string{"with", "result"})}
 	if o.Registerer != nil {
 		if err := o.Registerer.Register(s.signed); err != nil {
@@ -83,22 +84,29 @@ func New(o Options) (*Server, error) {
 func (s *Server) Serve(ctx context.Context, l *bounded.Listener) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ca.crt", s.authorities)
-	mux.Handle("POST /edge.crt", bounded.NewGate(maxAtOnce, maxAtOnce/2).Handler(patience, http.HandlerFunc(s.certificate)))
-	config := &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		c, err := s.Keeper.ServerTLS()
-		if err != nil {
-			return nil, err
-		}
-		c = c.Clone()
-		c.ClientAuth, c.SessionTicketsDisabled = tls.VerifyClientCertIfGiven, true
-		return c, nil
-	}}
-	// http.Server wants a certificate, which is that of each connection here.
-	config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("not used") }
+	gate := bounded.NewGate(maxAtOnce, maxAtOnce/2)
+	mux.Handle("POST /edge.crt", gate.Handler(patience, http.HandlerFunc(s.certificate)))
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.config() },
+		// http.Server wants a certificate; here each connection has its own.
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("not used") },
+	}
 	return bounded.Serve(ctx, l, &http.Server{
 		Handler: mux, TLSConfig: config, WriteTimeout: 2 * patience,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	})
+}
+
+// config is how a connection is made now.
+func (s *Server) config() (*tls.Config, error) {
+	c, err := s.Keeper.ServerTLS()
+	if err != nil {
+		return nil, err
+	}
+	c = c.Clone()
+	c.ClientAuth, c.SessionTicketsDisabled = tls.VerifyClientCertIfGiven, true
+	return c, nil
 }
 
 func (s *Server) authorities(w http.ResponseWriter, _ *http.Request) {
@@ -128,7 +136,8 @@ func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil:
 		s.signed.WithLabelValues(with, "failed").Inc()
-		s.sparing.Log(s.Log, slog.LevelError, "cannot sign a certificate", "address", r.RemoteAddr, "with", with, "error", err)
+		s.sparing.Log(s.Log, slog.LevelError, "cannot sign a certificate",
+			"address", r.RemoteAddr, "with", with, "error", err)
 		http.Error(w, "cloudcore cannot sign certificates now, its log says why: try again", http.StatusServiceUnavailable)
 		return
 	}

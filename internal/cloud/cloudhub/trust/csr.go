@@ -26,7 +26,8 @@ var nodeName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a
 // ValidNode says whether a node may have a name.
 func ValidNode(name string) error {
 	if len(name) > maxName || !nodeName.MatchString(name) {
-		return refuse("%.80q is not a node's name: lower case letters, digits, '-' and '.', and at most %d of them", name, maxName)
+		return refuse("%.80q is not a node's name: lower case letters, digits, '-' and '.', and at most %d of them",
+			name, maxName)
 	}
 	return nil
 }

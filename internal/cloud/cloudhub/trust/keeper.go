@@ -283,7 +283,8 @@ func (k *Keeper) Renew(ctx context.Context, csrPEM []byte, has *x509.Certificate
 		return nil, err
 	}
 	if has.Subject.CommonName != nodePrefix+node {
-		return nil, refuse("the certificate is that of %.100q: it cannot be renewed for node %q", has.Subject.CommonName, node)
+		return nil, refuse("the certificate is that of %.100q: it cannot be renewed for node %q",
+			has.Subject.CommonName, node)
 	}
 	s, err := k.change(ctx, nil) // a reset may be newer than what was last read
 	if err != nil {

@@ -61,7 +61,8 @@ func (c *Cluster) Read(ctx context.Context) (map[string][]byte, string, error) {
 	text, err := c.rest.Get().AbsPath(c.path()...).DoRaw(ctx)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, "", fmt.Errorf("the Secret %s/%s does not exist: the chart creates it, or create it empty", c.namespace, c.name)
+		return nil, "", fmt.Errorf("the Secret %s/%s does not exist: the chart creates it, or create it empty",
+			c.namespace, c.name)
 	case err != nil:
 		return nil, "", fmt.Errorf("read the Secret %s/%s: %w", c.namespace, c.name, err)
 	}

@@ -107,7 +107,9 @@ func read(data map[string][]byte, key string, into any) error {
 
 // encode returns the data to write.
 func (s *state) encode() (map[string][]byte, error) {
-	slices.SortFunc(s.tokens, func(a, b Token) int { return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(s.tokens, func(a, b Token) int {
+		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
+	})
 	tokens, err := json.Marshal(s.tokens)
 	if err != nil {
 		return nil, err

@@ -117,8 +117,8 @@ func may(tokens []Token, id, node string, is NodeState) (int, error) {
 	case is.Exists && !is.Edge:
 		return 0, refuse("%q is a node of the cluster itself: choose another name, or delete that Node first", node)
 	case t.Node == "" && (is.Exists || others):
-		return 0, refuse("there is a node %q already, or a token for it: choose another name, or get a token for that node with keadm gettoken --edgenode-name %s",
-			node, node)
+		return 0, refuse("there is a node %q already, or a token for it: choose another name, "+
+			"or get a token for that node with keadm gettoken --edgenode-name %s", node, node)
 	}
 	return i, nil
 }

@@ -56,7 +56,8 @@ func Join(ctx context.Context, o Options, token string) error {
 	fingerprint, jwt, ok := strings.Cut(strings.TrimSpace(token), ".")
 	want, err := hex.DecodeString(fingerprint)
 	if !ok || err != nil || len(want) != sha256.Size {
-		return errors.New("this is not a join token: it is <64 hexadecimal digits>.<three parts>, as keadm gettoken prints it")
+		return errors.New("this is not a join token, as keadm gettoken prints it: " +
+			"it has four parts with points between, the first of 64 hexadecimal digits")
 	}
 	authority, err := o.authority(ctx, [sha256.Size]byte(want))
 	if err != nil {
@@ -110,14 +111,16 @@ func due(now time.Time, c *x509.Certificate) bool { return !now.Before(renewAt(c
 // authority asks for the authorities and returns the one that has the hash.
 // Nothing else of the answer, nor who gave it, is believed.
 func (o Options) authority(ctx context.Context, want [sha256.Size]byte) (*x509.Certificate, error) {
-	answer, err := o.ask(ctx, &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}, http.MethodGet, "/ca.crt", nil, "")
+	anybody := &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}
+	answer, err := o.ask(ctx, anybody, http.MethodGet, "/ca.crt", nil, "")
 	if err != nil {
 		return nil, err
 	}
 	for {
 		var b *pem.Block
 		if b, answer = pem.Decode(answer); b == nil {
-			return nil, fmt.Errorf("%s is not the cloudcore that the token is of: none of its authorities has the token's hash", o.Address)
+			return nil, fmt.Errorf("%s is not the cloudcore that the token is of: none of its authorities has the token's hash",
+				o.Address)
 		}
 		if sha256.Sum256(b.Bytes) == want {
 			return x509.ParseCertificate(b.Bytes)
@@ -146,7 +149,9 @@ func (o Options) certificate(ctx context.Context, config *tls.Config, node, jwt 
 }
 
 // ask makes a request and returns the answer's body.
-func (o Options) ask(ctx context.Context, config *tls.Config, method, path string, body []byte, jwt string) ([]byte, error) {
+func (o Options) ask(
+	ctx context.Context, config *tls.Config, method, path string, body []byte, jwt string,
+) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, "https://"+o.Address+path, bytes.NewReader(body))
@@ -157,7 +162,9 @@ func (o Options) ask(ctx context.Context, config *tls.Config, method, path strin
 		r.Header.Set("Authorization", "Bearer "+jwt)
 	}
 	client := &http.Client{
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10},
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10,
+		},
 		// A redirect could carry the token away.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -167,15 +174,16 @@ func (o Options) ask(ctx context.Context, config *tls.Config, method, path strin
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	text := shorten.Text(strings.TrimSpace(string(answer)), maxTextBytes)
 	switch {
 	case err != nil:
 		return nil, err
 	case len(answer) > maxAnswerBytes:
 		return nil, fmt.Errorf("%s answers more than %d bytes: it is not cloudcore", o.Address, maxAnswerBytes)
 	case resp.StatusCode == http.StatusForbidden:
-		return nil, &RefusedError{shorten.Text(strings.TrimSpace(string(answer)), maxTextBytes)}
+		return nil, &RefusedError{text}
 	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("%s answers %s: %s", o.Address, resp.Status, shorten.Text(strings.TrimSpace(string(answer)), maxTextBytes))
+		return nil, fmt.Errorf("%s answers %s: %s", o.Address, resp.Status, text)
 	}
 	return answer, nil
 }

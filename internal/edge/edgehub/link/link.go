@@ -145,7 +145,8 @@ func (l *link) say(connected bool, err error, wait time.Duration) {
 		level = slog.LevelWarn
 	}
 	l.said = text
-	l.Log.Log(context.Background(), level, "no link to cloudcore", "address", l.Address, "error", text, "next", wait.Round(100*time.Millisecond))
+	l.Log.Log(context.Background(), level, "no link to cloudcore",
+		"address", l.Address, "error", text, "next", wait.Round(100*time.Millisecond))
 }
 
 // once is one attempt and its session. connected says whether there was one.
@@ -181,9 +182,11 @@ func (l *link) hello(ctx context.Context, s *session.Session) (edgev1.Hello, err
 	case !ok:
 		return edgev1.Hello{}, fmt.Errorf("cloudcore said %s before Hello", edgev1.KindOf(m))
 	case peer.Protocol != edgev1.Protocol:
-		return edgev1.Hello{}, fmt.Errorf("cloudcore speaks protocol %d, edgecore %d: one of them is too old", peer.Protocol, edgev1.Protocol)
+		return edgev1.Hello{}, fmt.Errorf("cloudcore speaks protocol %d, edgecore %d: one of them is too old",
+			peer.Protocol, edgev1.Protocol)
 	case peer.Node != mine.Node:
-		return edgev1.Hello{}, fmt.Errorf("the certificate is that of node %q, and edgecore is configured as %q: join again", peer.Node, mine.Node)
+		return edgev1.Hello{}, fmt.Errorf("the certificate is that of node %q, and edgecore is configured as %q: join again",
+			peer.Node, mine.Node)
 	}
 	return *peer, nil
 }
