@@ -1,8 +1,8 @@
 // Package atomicfile replaces files as a whole: a reader sees the old content
 // or the new.
 //
-// It does not flush to disk. For state that must survive a power cut use the
-// agent's package checkpoint.
+// [WriteDurable] also survives a power cut. The others do not flush to disk. For
+// state of the agent use its package checkpoint.
 package atomicfile
 
 import (
@@ -24,6 +24,33 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	return os.Rename(tmp, path)
+}
+
+// WriteDurable is Write for what must be there after a power cut, such as keys:
+// it returns when the content and its name are on disk.
+func WriteDurable(path string, data []byte, mode fs.FileMode) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	tmp := path + ".tmp"
+	_ = os.Remove(tmp) // an old one may have another mode
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // WriteJSON replaces the file at path with v as JSON. Only its owner can read it.

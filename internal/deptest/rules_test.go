@@ -8,6 +8,8 @@ import (
 const (
 	agent      = "./internal/agent/..."
 	controller = "./internal/controller/..."
+	cloud      = "./internal/cloud/..."
+	edge       = "./internal/edge/..."
 	grpc       = "google.golang.org/grpc/..."
 	helm       = "helm.sh/helm/v4/..."
 	prometheus = "github.com/prometheus/..."
@@ -47,6 +49,17 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "the agent knows no controller", Rule: Rule{From: []string{agent, "./cmd/akri-agent"}, Not: []string{controller, "./internal/admission/..."}}},
 		{name: "the controller knows no agent", Rule: Rule{From: []string{controller, "./cmd/akri-controller"}, Not: []string{agent}}},
+		{name: "cloud and edge have in common what is neither's", Rule: Rule{
+			From: []string{cloud}, Not: []string{edge, agent, controller},
+		}},
+		{name: "the edge knows no cloud", Rule: Rule{From: []string{edge}, Not: []string{cloud, agent, controller}}},
+		{name: "a session is of bytes", Rule: Rule{
+			From: []string{"./internal/session"}, Not: []string{cloud, edge, "k8s.io/...", prometheus},
+		}},
+		{name: "the edge node's link knows no Kubernetes", Rule: Rule{
+			From: []string{"./internal/edge/edgehub/link", "./internal/edge/edgehub/join"},
+			Not:  []string{"k8s.io/...", prometheus},
+		}},
 		{name: "what judges Configurations links no code that speaks to devices", Rule: Rule{
 			From: []string{"./internal/admission/...", "./internal/handlers", "./cmd/akri-controller"},
 			Not:  []string{grpc, "./discovery/...", "./internal/handlers/all"},
@@ -79,7 +92,7 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
 			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri"},
-			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/handlers/handlertest", "./discovery/discoverytest", "./internal/deptest"},
+			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./discovery/discoverytest", "./internal/deptest"},
 		}},
 	} {
 		chains, err := g.Check(r.Rule)

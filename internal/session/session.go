@@ -109,7 +109,10 @@ type Session struct {
 func New(ws *websocket.Conn, conn *Conn, o Options) *Session {
 	o = o.withDefaults()
 	now := time.Now()
-	s := &Session{ws: ws, conn: conn, o: &o, done: make(chan struct{}), lastSent: now, lastRead: now, interval: o.PingInterval}
+	s := &Session{
+		ws: ws, conn: conn, o: &o, done: make(chan struct{}),
+		lastSent: now, lastRead: now, interval: o.PingInterval,
+	}
 	s.joiner.MaxMessageBytes = o.MaxMessageBytes
 	if o.FramesPerSecond > 0 {
 		s.limit = rate.NewLimiter(rate.Limit(o.FramesPerSecond), max(1, o.FrameBurst))

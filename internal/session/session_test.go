@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -140,16 +141,16 @@ func TestSendWaits(t *testing.T) {
 		}
 		ended <- err
 	}()
+	var before uint64
 	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
 		select {
 		case err := <-ended:
 			t.Fatal(err)
 		default:
 		}
-		before := a.State().Sent
-		time.Sleep(20 * time.Millisecond)
-		if after := a.State().Sent; before == 0 || after != before {
-			return fmt.Errorf("%d bytes, then %d", before, after)
+		last, now := before, a.State().Sent
+		if before = now; now < 100_000 || now != last { // the kernel takes no more
+			return fmt.Errorf("%d bytes, then %d", last, now)
 		}
 		return nil
 	})
@@ -292,30 +293,42 @@ func TestFlood(t *testing.T) {
 
 // A connection is read no faster than it may, whatever the bytes are.
 func TestConnRate(t *testing.T) {
-	leaktest.Check(t)
-	client, server := net.Pipe()
-	c := session.NewConn(server, 64<<10, 0) // all that may come at once is a second's worth
-	go func() {
-		_, _ = client.Write(make([]byte, 256<<10))
-		client.Close()
-	}()
-	began := time.Now()
+	const second = 64 << 10 // bytes; so much may also come at once
+	start := func(t *testing.T) (*session.Conn, net.Conn) {
+		client, server := net.Pipe()
+		go func() {
+			_, _ = client.Write(make([]byte, 4*second))
+			client.Close()
+		}()
+		return session.NewConn(server, second, 0), client
+	}
 	buf := make([]byte, 1<<20)
-	total := 0
-	for {
-		n, err := c.Read(buf)
-		if total += n; err != nil {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := start(t)
+		began, total := time.Now(), 0
+		for {
+			n, err := c.Read(buf)
+			if total += n; err != nil {
+				break
+			}
 		}
-		if n > 64<<10 {
-			t.Errorf("%d bytes at once", n)
+		if took := time.Since(began); total != 4*second || took.Round(time.Second) != 3*time.Second {
+			t.Errorf("%d bytes in %s", total, took)
 		}
-		if total >= 96<<10 {
-			c.Close() // and it does not wait for its pause
+		c.Close()
+	})
+	synctest.Test(t, func(t *testing.T) { // closed, it waits for nothing
+		c, client := start(t)
+		began := time.Now()
+		time.AfterFunc(500*time.Millisecond, func() { c.Close() })
+		for {
+			if _, err := c.Read(buf); err != nil {
+				break
+			}
 		}
-	}
-	if took := time.Since(began); took < 400*time.Millisecond && total > 96<<10 {
-		t.Errorf("%d bytes in %s", total, took)
-	}
-	client.Close()
+		if took := time.Since(began); took != 500*time.Millisecond {
+			t.Errorf("it ended after %s", took)
+		}
+		client.Close()
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,7 +34,8 @@ type Controller interface {
 // Session is the controller's part of a session. The methods are called one at
 // a time.
 type Session interface {
-	// Receive takes the next message. It must not wait for long.
+	// Receive takes the next message. It must not wait for long: nothing is read
+	// meanwhile. To wait for send is for a goroutine of its own.
 	Receive(edgev1.Message)
 	// Close is called once, when the session has ended.
 	Close()
@@ -58,7 +60,8 @@ type Limits struct {
 	// address may have HandshakesPerAddress, 0 is half of them: many nodes may
 	// come from behind one.
 	Handshakes, HandshakesPerAddress int
-	// HandshakeTimeout is how long they have for it; 0 is 10 s.
+	// HandshakeTimeout is how long they have for it; 0 is 30 s: of thousands that
+	// connect at once, the last ones wait for the CPU.
 	HandshakeTimeout time.Duration
 	// BytesPerSecond is how fast a node is read, TLS included; 0 is 4 MiB/s. It
 	// may send twice as much at once.
@@ -80,7 +83,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.BytesPerSecond, 4<<20)
 	set(&l.FramesPerSecond, 200)
 	if l.HandshakeTimeout <= 0 {
-		l.HandshakeTimeout = 10 * time.Second
+		l.HandshakeTimeout = 30 * time.Second
 	}
 	return l
 }
@@ -122,6 +125,7 @@ type Hub struct {
 	sparing logging.Sparing // lines that strangers cause
 	running sync.WaitGroup  // sessions
 	every   time.Duration   // the interval of sweeps
+	shared  atomic.Pointer[sharedConfig]
 
 	mu       sync.Mutex
 	sessions map[string]*member // by node
@@ -146,7 +150,9 @@ func New(o Options) (*Hub, error) {
 
 // Listen listens on a TCP address, within the hub's limits.
 func (h *Hub) Listen(ctx context.Context, address string) (*bounded.Listener, error) {
-	return bounded.Listen(ctx, address, bounded.Limits{Connections: h.Limits.Handshakes, PerPeer: h.Limits.HandshakesPerAddress})
+	return bounded.Listen(ctx, address, bounded.Limits{
+		Connections: h.Limits.Handshakes, PerPeer: h.Limits.HandshakesPerAddress,
+	})
 }
 
 // Serve serves on a listener of [Hub.Listen] until ctx is done. Then it says
@@ -167,9 +173,10 @@ func (h *Hub) Serve(ctx context.Context, l *bounded.Listener) error {
 		},
 	}
 	bounded.Bound(l, server)
-	config := &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		return h.config()
-	}}
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return h.config() },
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(tls.NewListener(&metered{l, h.Limits}, config)) }()
 	sweeping, stop := context.WithCancel(ctx)
@@ -196,23 +203,31 @@ type handshakes struct{ h *Hub }
 
 func (s handshakes) Write(line []byte) (int, error) {
 	s.h.metrics.refused("Handshake")
-	s.h.sparing.Log(s.h.Log, slog.LevelInfo, "refused a connection", "error", shorten.Text(strings.TrimSpace(string(line)), maxTextBytes))
+	text := shorten.Text(strings.TrimSpace(string(line)), maxTextBytes)
+	s.h.sparing.Log(s.h.Log, slog.LevelInfo, "refused a connection", "error", text)
 	return len(line), nil
 }
 
-// config is how a connection is made now.
+// config is how a connection is made now. Connections keep it, so they share
+// it as long as the authority's is the same.
 func (h *Hub) config() (*tls.Config, error) {
-	c, err := h.Authority.ServerTLS()
+	of, err := h.Authority.ServerTLS()
 	if err != nil {
 		return nil, err
 	}
-	c = c.Clone()
+	if c := h.shared.Load(); c != nil && c.of == of {
+		return c.config, nil
+	}
+	c := of.Clone()
 	c.MinVersion, c.ClientAuth = tls.VersionTLS13, tls.RequireAndVerifyClientCert
 	// A session that is resumed would be one whose certificate nobody looks at
 	// again.
 	c.SessionTicketsDisabled = true
+	h.shared.Store(&sharedConfig{of, c})
 	return c, nil
 }
+
+type sharedConfig struct{ of, config *tls.Config }
 
 // metered counts and slows what comes on connections.
 type metered struct {

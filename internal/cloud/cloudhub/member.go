@@ -1,6 +1,8 @@
 package cloudhub
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,7 +26,11 @@ import (
 // in those of kubelets.
 const NodePrefix = "system:node:"
 
-const maxTextBytes = 200 // of what others say, in a line of log
+const (
+	maxTextBytes     = 200 // of what others say, in a line of log
+	readBufferBytes  = 512
+	writeBufferBytes = 1024
+)
 
 // member is a connection that has a certificate, and the session that it
 // becomes.
@@ -71,7 +77,7 @@ func (h *Hub) accept(ctx context.Context, l *bounded.Listener, w http.ResponseWr
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	ws, err := websocket.Accept(w, r, nil)
+	ws, err := websocket.Accept(small{w}, r, nil)
 	if err != nil {
 		h.metrics.refused("NoWebSocket")
 		return // it has been answered
@@ -85,6 +91,43 @@ func (h *Hub) accept(ctx context.Context, l *bounded.Listener, w http.ResponseWr
 	}
 	m.session = session.New(ws, raw, h.Session)
 	h.running.Go(func() { m.run(ctx, l, raw) })
+}
+
+// small gives a WebSocket smaller buffers than those of an HTTP server, 8 KiB
+// for each node. What is longer than a buffer passes it.
+type small struct{ http.ResponseWriter }
+
+func (s small) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, b, err := http.NewResponseController(s.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	// The node may have spoken already.
+	first, err := b.Reader.Peek(b.Reader.Buffered())
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	conn = &begun{conn, bytes.Clone(first)}
+	r, to := bufio.NewReaderSize(conn, readBufferBytes), bufio.NewWriterSize(conn, writeBufferBytes)
+	return conn, bufio.NewReadWriter(r, to), nil
+}
+
+// begun is a connection of which the first bytes have been read.
+type begun struct {
+	net.Conn
+	first []byte
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	if len(b.first) == 0 {
+		return b.Conn.Read(p)
+	}
+	n := copy(p, b.first)
+	if b.first = b.first[n:]; len(b.first) == 0 {
+		b.first = nil
+	}
+	return n, nil
 }
 
 // run is the life of a session.
@@ -110,7 +153,8 @@ func (m *member) run(ctx context.Context, l *bounded.Listener, conn net.Conn) {
 	}
 	l.Release(conn) // from now on it counts as a session
 	h.metrics.opened(time.Since(m.began))
-	h.Log.Info("an edge node connected", "node", m.node, "address", m.address, "version", shorten.Text(m.hello.Version, maxTextBytes))
+	h.Log.Info("an edge node connected", "node", m.node, "address", m.address,
+		"version", shorten.Text(m.hello.Version, maxTextBytes))
 	err = m.serve(ctx)
 	reason := h.exit(m, err)
 	h.metrics.ended(reason, m.session.State())
@@ -138,7 +182,7 @@ func (m *member) greet() error {
 func (h *Hub) enter(m *member) (edgev1.Goodbye, bool) {
 	if m.hello.Protocol != edgev1.Protocol {
 		return edgev1.Goodbye{Reason: edgev1.ReasonProtocol, RetryAfter: busyRetry,
-			Message: fmt.Sprintf("cloudcore speaks protocol %d: edgecore must be of the same release, or the one before", edgev1.Protocol)}, true
+			Message: fmt.Sprintf("cloudcore speaks protocol %d: edgecore must be of a release that does", edgev1.Protocol)}, true
 	}
 	if bye, bad := h.judge(time.Now(), m.node, m.cert); bad {
 		return bye, true
@@ -151,7 +195,8 @@ func (h *Hub) enter(m *member) (edgev1.Goodbye, bool) {
 	}
 	if before == nil && len(h.sessions) >= h.Limits.Sessions {
 		h.mu.Unlock()
-		return edgev1.Goodbye{Reason: edgev1.ReasonBusy, RetryAfter: busyRetry, Message: "this cloudcore has as many edge nodes as it may"}, true
+		return edgev1.Goodbye{Reason: edgev1.ReasonBusy, RetryAfter: busyRetry,
+			Message: "this cloudcore has as many edge nodes as it may"}, true
 	}
 	h.sessions[m.node] = m
 	h.mu.Unlock()
@@ -196,7 +241,9 @@ func (m *member) leave(bye edgev1.Goodbye) {
 func (m *member) serve(ctx context.Context) error {
 	of, cancel := context.WithCancelCause(ctx)
 	defer cancel(errStopped)
-	hello := edgev1.Hello{Protocol: edgev1.Protocol, Version: m.hub.Version, Node: m.node, PingInterval: m.hub.Session.PingInterval}
+	hello := edgev1.Hello{
+		Protocol: edgev1.Protocol, Version: m.hub.Version, Node: m.node, PingInterval: m.hub.Session.PingInterval,
+	}
 	if err := m.session.Send(of, &hello); err != nil {
 		m.drain() // it was told to leave
 		return err

@@ -47,11 +47,13 @@ func newMetrics(r prometheus.Registerer, sessions func() int) (*metrics, error) 
 			Name: "cloudhub_ended_bytes_total", Help: "Bytes of sessions that have ended, TLS included, by direction.",
 		}, []string{"direction"}),
 		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "cloudhub_send_wait_seconds", Help: "Seconds that messages waited in their lane for the edge node to take them.",
+			Name:    "cloudhub_send_wait_seconds",
+			Help:    "Seconds that messages waited in their lane for the edge node to take them.",
 			Buckets: []float64{0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60},
 		}, []string{"lane"}),
 		slowedTotal: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "cloudhub_slowed_seconds_total", Help: "Seconds that frames of edge nodes waited because they came faster than allowed.",
+			Name: "cloudhub_slowed_seconds_total",
+			Help: "Seconds that frames of edge nodes waited because they came faster than allowed.",
 		}),
 	}
 	for k := edgev1.KindHello; k <= edgev1.KindReply; k++ {
@@ -67,7 +69,9 @@ func newMetrics(r prometheus.Registerer, sessions func() int) (*metrics, error) 
 	now := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "cloudhub_sessions", Help: "Edge nodes that are connected to this replica.",
 	}, func() float64 { return float64(sessions()) })
-	for _, c := range []prometheus.Collector{now, m.openedTotal, m.hello, m.endedTotal, m.refusedTotal, m.messages, m.bytes, m.waited, m.slowedTotal} {
+	for _, c := range []prometheus.Collector{
+		now, m.openedTotal, m.hello, m.endedTotal, m.refusedTotal, m.messages, m.bytes, m.waited, m.slowedTotal,
+	} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -31,8 +31,10 @@ type Authority struct {
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	a := &Authority{revoked: map[string]bool{}, key: newKey(t)}
-	a.cert = sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, a.key, a.key)
+	a.cert = sign(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: inAnHour(),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, nil, a.key, a.key)
 	key := newKey(t)
 	leaf := sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "cloudcore"}, NotBefore: time.Now().Add(-time.Hour),
 		NotAfter: time.Now().Add(time.Hour), DNSNames: []string{edgev1.ServerName}, KeyUsage: x509.KeyUsageDigitalSignature,

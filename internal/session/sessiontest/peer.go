@@ -65,7 +65,9 @@ func Serve(t testing.TB, a *Authority, f func(*websocket.Conn, *session.Conn)) s
 	s.TLS = config
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Listener = &metered{s.Listener}
-	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, key{}, c) }
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(ctx, key{}, c)
+	}
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s.Listener.Addr().String()

@@ -31,7 +31,7 @@ const (
 	// other every second.
 	steadyAfter = time.Minute
 	// dialTimeout bounds everything until cloudcore's Hello.
-	dialTimeout = 30 * time.Second
+	dialTimeout = 45 * time.Second
 	// cloudcore's ping interval is within these.
 	minPingInterval = 100 * time.Millisecond
 	maxPingInterval = 5 * time.Minute
@@ -44,7 +44,8 @@ type Handler interface {
 	// while what is to be sent has no room, and fails when the session has
 	// ended. Messages are read when Connected has returned.
 	Connected(ctx context.Context, peer edgev1.Hello, send func(context.Context, edgev1.Message) error)
-	// Receive takes the next message. It must not wait for long.
+	// Receive takes the next message. It must not wait for long: nothing is read
+	// meanwhile. To wait for send is for a goroutine of its own.
 	Receive(edgev1.Message)
 	// Disconnected is called at the end of each session of which Connected was
 	// called.
@@ -73,7 +74,7 @@ type Options struct {
 	// Backoff has the delays between attempts; the zero value is 1 s to 1 min,
 	// half of it random.
 	Backoff backoff.Backoff
-	// DialTimeout bounds an attempt; 0 is 30 s.
+	// DialTimeout bounds an attempt; 0 is 45 s.
 	DialTimeout time.Duration
 }
 
@@ -144,7 +145,8 @@ func (l *link) say(connected bool, err error, wait time.Duration) {
 		level = slog.LevelWarn
 	}
 	l.said = text
-	l.Log.Log(context.Background(), level, "no link to cloudcore", "address", l.Address, "error", text, "next", wait.Round(100*time.Millisecond))
+	l.Log.Log(context.Background(), level, "no link to cloudcore",
+		"address", l.Address, "error", text, "next", wait.Round(100*time.Millisecond))
 }
 
 // once is one attempt and its session. connected says whether there was one.
@@ -180,9 +182,11 @@ func (l *link) hello(ctx context.Context, s *session.Session) (edgev1.Hello, err
 	case !ok:
 		return edgev1.Hello{}, fmt.Errorf("cloudcore said %s before Hello", edgev1.KindOf(m))
 	case peer.Protocol != edgev1.Protocol:
-		return edgev1.Hello{}, fmt.Errorf("cloudcore speaks protocol %d, edgecore %d: one of them is too old", peer.Protocol, edgev1.Protocol)
+		return edgev1.Hello{}, fmt.Errorf("cloudcore speaks protocol %d, edgecore %d: one of them is too old",
+			peer.Protocol, edgev1.Protocol)
 	case peer.Node != mine.Node:
-		return edgev1.Hello{}, fmt.Errorf("the certificate is that of node %q, and edgecore is configured as %q: join again", peer.Node, mine.Node)
+		return edgev1.Hello{}, fmt.Errorf("the certificate is that of node %q, and edgecore is configured as %q: join again",
+			peer.Node, mine.Node)
 	}
 	return *peer, nil
 }
