@@ -99,8 +99,8 @@ func (o Options) kubeconfig() ([]byte, error) {
 func (o Options) configFile() string     { return filepath.Join(o.Dir, "kubelet.yaml") }
 func (o Options) kubeconfigFile() string { return filepath.Join(o.Dir, "kubelet.kubeconfig") }
 
-// write writes the kubelet's files.
-func (o Options) write() error {
+// Write writes the kubelet's files.
+func (o Options) Write() error {
 	config, err := o.configuration()
 	if err != nil {
 		return err

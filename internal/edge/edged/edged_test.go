@@ -52,7 +52,7 @@ func TestConfiguration(t *testing.T) {
 
 func TestKubeconfig(t *testing.T) {
 	o := Options{Server: "https://127.0.0.1:10550", CA: []byte("ca"), Credentials: "/x/kubelet.pem", Dir: t.TempDir(), Node: "edge-1", NodeIP: "10.0.0.7", Args: []string{"--v=2"}}
-	if err := o.write(); err != nil {
+	if err := o.Write(); err != nil {
 		t.Fatal(err)
 	}
 	c, err := clientcmd.LoadFromFile(o.kubeconfigFile())

@@ -62,7 +62,7 @@ func (e *Edged) set(f func(*State)) {
 // Run writes the kubelet's files and runs it until ctx is done. It fails only if
 // they cannot be written.
 func (e *Edged) Run(ctx context.Context) error {
-	if err := e.write(); err != nil {
+	if err := e.Write(); err != nil {
 		return err
 	}
 	// The kernel ends the kubelet with the thread that has started it, so that no

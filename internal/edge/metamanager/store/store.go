@@ -313,6 +313,17 @@ func (s *Store) List(what edgev1.Interest) ([]*Object, uint64, error) {
 	return s.state.list(i), s.state.seq, nil
 }
 
+// Peek is [Store.List] without counting as a use.
+func (s *Store) Peek(what edgev1.Interest) ([]*Object, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.state.interests[bare(what)]
+	if i == nil || i.since == 0 {
+		return nil, ErrNotSynced
+	}
+	return s.state.list(i), nil
+}
+
 // RV is the current RV.
 func (s *Store) RV() uint64 {
 	s.mu.Lock()
