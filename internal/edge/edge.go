@@ -6,9 +6,6 @@ package edge
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,6 +19,7 @@ import (
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/edge/config"
 	"github.com/akri-go/akri/internal/edge/edged"
+	"github.com/akri-go/akri/internal/edge/edgehub/join"
 	"github.com/akri-go/akri/internal/edge/edgehub/link"
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
 	"github.com/akri-go/akri/internal/edge/metamanager/api"
@@ -80,10 +78,13 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	all.Go(func() error { return status.Serve(ctx, c.StatusSocket, said.report) })
 	all.Go(func() error {
 		return link.Run(ctx, link.Options{
-			Address: m.EdgeHub.WebSocket.Server, TLS: func() (*tls.Config, error) { return credentialsOf(m.EdgeHub) },
+			Address: m.EdgeHub.WebSocket.Server, TLS: join.TLS(m.EdgeHub.CertDir),
 			Hello: edgev1.Hello{Version: version.String(), Node: node, Boot: bootID(), Store: st.ID()},
 			Log:   log, Status: &linkStatus,
 		}, hub)
+	})
+	all.Go(func() error {
+		return join.Run(ctx, join.Options{Address: m.EdgeHub.HTTPServer, Node: node, Dir: m.EdgeHub.CertDir, Log: log})
 	})
 	all.Go(func() error {
 		if m.Edged.Enable {
@@ -92,24 +93,6 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 		return kubelet.Write()
 	})
 	return all.Wait()
-}
-
-// credentialsOf reads the node's certificate and cloudcore's authority, which
-// may be new.
-func credentialsOf(h config.EdgeHub) (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(h.TLSCertFile, h.TLSPrivateKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("the node's certificate: %w (keadm join gets one)", err)
-	}
-	authority, err := os.ReadFile(h.TLSCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("cloudcore's authority: %w (keadm join gets it)", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(authority) {
-		return nil, errors.New("cloudcore's authority: there is no certificate in " + h.TLSCAFile)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, MinVersion: tls.VersionTLS13}, nil
 }
 
 // bootID names the time since the node started; "" if the kernel does not say.

@@ -58,10 +58,11 @@ type Modules struct {
 // EdgeHub is the link.
 type EdgeHub struct {
 	WebSocket WebSocket `json:"websocket"`
-	// The node's certificate and cloudcore's authority, as keadm join writes them.
-	TLSCAFile         string `json:"tlsCaFile"`
-	TLSCertFile       string `json:"tlsCertFile"`
-	TLSPrivateKeyFile string `json:"tlsPrivateKeyFile"`
+	// HTTPServer is where cloudcore renews the node's certificate.
+	HTTPServer string `json:"httpServer"` // host:port
+	// CertDir has the node's certificate and cloudcore's authority, as keadm join
+	// writes them.
+	CertDir string `json:"certDir"`
 }
 
 // WebSocket is where cloudcore is.
@@ -104,9 +105,7 @@ func Default() Config {
 		APIVersion: APIVersion, Kind: Kind,
 		Database: Database{DataSource: "/var/lib/kubeedge/edgecore.db", MaxMiB: 64},
 		Modules: Modules{
-			EdgeHub: EdgeHub{
-				TLSCAFile: "/etc/kubeedge/ca/rootCA.crt", TLSCertFile: "/etc/kubeedge/certs/server.crt", TLSPrivateKeyFile: "/etc/kubeedge/certs/server.key",
-			},
+			EdgeHub:     EdgeHub{CertDir: "/etc/kubeedge/certs"},
 			MetaManager: MetaManager{MetaServer{Server: "127.0.0.1:10550", CertDir: "/etc/kubeedge/local"}},
 			Edged: Edged{
 				Enable: true, HostnameOverride: strings.ToLower(host), Kubelet: "/usr/bin/kubelet", ConfigDir: "/etc/kubeedge/kubelet",
@@ -117,8 +116,11 @@ func Default() Config {
 	}
 }
 
-// example is where cloudcore is in the printed configurations.
-const example = "cloudcore.example.org:10000"
+// Where cloudcore is in the printed configurations.
+const (
+	example     = "cloudcore.example.org:10000"
+	exampleHTTP = "cloudcore.example.org:10002"
+)
 
 // Minimal is the text of --minconfig: what has to be given.
 func Minimal() string {
@@ -132,15 +134,16 @@ modules:
   edgeHub:
     websocket:
       server: %s
+    httpServer: %s
   edged:
     hostnameOverride: %s
-`, APIVersion, Kind, example, name)
+`, APIVersion, Kind, example, exampleHTTP, name)
 }
 
 // Full is the text of --defaultconfig.
 func Full() (string, error) {
 	c := Default()
-	c.Modules.EdgeHub.WebSocket.Server = example
+	c.Modules.EdgeHub.WebSocket.Server, c.Modules.EdgeHub.HTTPServer = example, exampleHTTP
 	data, err := yaml.Marshal(c)
 	return string(data), err
 }
@@ -157,7 +160,7 @@ func Parse(data []byte) (Config, error) {
 	if err = errors.Join(append(strict, err)...); err != nil {
 		return c, fmt.Errorf("%w; edgecore --defaultconfig shows what there is", err)
 	}
-	return c, c.check()
+	return c, c.Check()
 }
 
 // Load reads a file.
@@ -173,8 +176,8 @@ func Load(file string) (Config, error) {
 	return c, nil
 }
 
-// check returns all that cannot work.
-func (c Config) check() error {
+// Check returns all that cannot work.
+func (c Config) Check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.APIVersion != APIVersion || c.Kind != Kind {
@@ -186,6 +189,9 @@ func (c Config) check() error {
 	}
 	if err := hostPort(m.EdgeHub.WebSocket.Server); err != nil {
 		bad("modules.edgeHub.websocket.server %q: %w, such as %s", m.EdgeHub.WebSocket.Server, err, example)
+	}
+	if err := hostPort(m.EdgeHub.HTTPServer); err != nil {
+		bad("modules.edgeHub.httpServer %q: %w, such as %s", m.EdgeHub.HTTPServer, err, exampleHTTP)
 	}
 	server := m.MetaManager.MetaServer.Server
 	if err := hostPort(server); err != nil {
@@ -201,8 +207,7 @@ func (c Config) check() error {
 	}
 	for name, path := range map[string]string{
 		"database.dataSource": c.Database.DataSource, "statusSocket": c.StatusSocket,
-		"modules.edgeHub.tlsCaFile": m.EdgeHub.TLSCAFile, "modules.edgeHub.tlsCertFile": m.EdgeHub.TLSCertFile,
-		"modules.edgeHub.tlsPrivateKeyFile": m.EdgeHub.TLSPrivateKeyFile, "modules.metaManager.metaServer.certDir": m.MetaManager.MetaServer.CertDir,
+		"modules.edgeHub.certDir": m.EdgeHub.CertDir, "modules.metaManager.metaServer.certDir": m.MetaManager.MetaServer.CertDir,
 		"modules.edged.kubelet": m.Edged.Kubelet, "modules.edged.configDir": m.Edged.ConfigDir,
 	} {
 		if !filepath.IsAbs(path) {
