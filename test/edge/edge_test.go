@@ -49,11 +49,14 @@ func TestEdgeNode(t *testing.T) {
 	undone(t, e.Rejoin)
 	testcluster.Eventually(t, testcluster.WaitTimeout, nodeIs(e.Name, false))
 
+	if got := w.local(t, e); got != "first" {
+		t.Errorf("the local API has the ConfigMap %q", got)
+	}
 	t.Log("cut off; edgecore and its kubelet are killed, and start again")
 	kill(t, e)
 	start(t, e)
 	testcluster.Eventually(t, testcluster.WaitTimeout, func(context.Context) error {
-		if s := status(t, e); !strings.Contains(s, "1 runs") {
+		if s := status(t, e); !strings.Contains(s, w.ns) || !strings.Contains(s, "1/1 ready") || !strings.Contains(s, "CUT") {
 			return fmt.Errorf("edgecore status:\n%s", s)
 		}
 		return nil
@@ -79,10 +82,19 @@ func TestEdgeNode(t *testing.T) {
 
 	t.Log("in the cloud the ConfigMap changes; then the link is back")
 	w.change(t, "second")
+	if got := w.local(t, e); got != "first" {
+		t.Errorf("the local API has the ConfigMap %q while the link is cut", got)
+	}
 	if err := e.Rejoin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testcluster.Eventually(t, testcluster.WaitTimeout, testcluster.All(nodeIs(e.Name, true), w.runs, w.restartedOnce))
+	testcluster.Eventually(t, testcluster.WaitTimeout, testcluster.All(nodeIs(e.Name, true), w.runs, w.restartedOnce,
+		func(context.Context) error {
+			if got := w.local(t, e); got != "second" {
+				return fmt.Errorf("the local API has the ConfigMap %q", got)
+			}
+			return nil
+		}))
 }
 
 // nodeIs checks whether a node is ready.
@@ -186,6 +198,13 @@ func (w workload) change(t *testing.T, to string) {
 	if err := api.Patch(t.Context(), c, patch); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// local returns what the edge node's API has of the ConfigMap.
+func (w workload) local(t *testing.T, e *devcluster.EdgeNode) string {
+	t.Helper()
+	return on(t, e, e.Binary("kubectl"), "--kubeconfig", etc+"/kubelet/kubelet.kubeconfig", "-n", w.ns,
+		"get", "configmap", "edge", "-o", "jsonpath={.data."+message+"}")
 }
 
 // containers are the ids of what runs on the edge node.
