@@ -6,8 +6,6 @@ package edge
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -20,8 +18,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/edge/config"
 	"github.com/akri-go/akri/internal/edge/edged"
+	"github.com/akri-go/akri/internal/edge/edgehub/join"
 	"github.com/akri-go/akri/internal/edge/edgehub/link"
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
 	"github.com/akri-go/akri/internal/edge/metamanager/api"
@@ -80,11 +80,12 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	all.Go(func() error { return status.Serve(ctx, c.StatusSocket, said.report) })
 	all.Go(func() error {
 		return link.Run(ctx, link.Options{
-			Address: m.EdgeHub.WebSocket.Server, TLS: func() (*tls.Config, error) { return credentialsOf(m.EdgeHub) },
+			Address: m.EdgeHub.WebSocket.Server, TLS: join.TLS(m.EdgeHub.CertDir),
 			Hello: edgev1.Hello{Version: version.String(), Node: node, Boot: bootID(), Store: st.ID()},
 			Log:   log, Status: &linkStatus,
 		}, hub)
 	})
+	all.Go(func() error { return certificates(ctx, m.EdgeHub, node, log) })
 	all.Go(func() error {
 		if m.Edged.Enable {
 			return kubelet.Run(ctx)
@@ -94,22 +95,32 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	return all.Wait()
 }
 
-// credentialsOf reads the node's certificate and cloudcore's authority, which
-// may be new.
-func credentialsOf(h config.EdgeHub) (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(h.TLSCertFile, h.TLSPrivateKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("the node's certificate: %w (keadm join gets one)", err)
+// certificates has a node that has a token but no certificate join, then keeps
+// its certificate new.
+func certificates(ctx context.Context, h config.EdgeHub, node string, log *slog.Logger) error {
+	o := join.Options{Address: h.JoinAddress(), Node: node, Dir: h.CertDir, Log: log}
+	retry := backoff.Backoff{First: time.Second, Max: time.Minute, Jitter: 0.5}
+	for failures := 0; h.Token != ""; {
+		if _, err := join.Load(h.CertDir); !errors.Is(err, join.ErrNone) {
+			break
+		}
+		err := join.Join(ctx, o, h.Token)
+		if err == nil {
+			log.Info("this node has joined")
+			break
+		}
+		var refused *join.RefusedError
+		if errors.As(err, &refused) {
+			log.Error("this node cannot join: get a new token with keadm gettoken", "error", err)
+			break
+		}
+		failures++
+		log.Warn("this node has not joined yet", "error", err)
+		if backoff.Sleep(ctx, retry.Delay(failures)) != nil {
+			return nil
+		}
 	}
-	authority, err := os.ReadFile(h.TLSCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("cloudcore's authority: %w (keadm join gets it)", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(authority) {
-		return nil, errors.New("cloudcore's authority: there is no certificate in " + h.TLSCAFile)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, MinVersion: tls.VersionTLS13}, nil
+	return join.Run(ctx, o)
 }
 
 // bootID names the time since the node started; "" if the kernel does not say.

@@ -58,10 +58,25 @@ type Modules struct {
 // EdgeHub is the link.
 type EdgeHub struct {
 	WebSocket WebSocket `json:"websocket"`
-	// The node's certificate and cloudcore's authority, as keadm join writes them.
-	TLSCAFile         string `json:"tlsCaFile"`
-	TLSCertFile       string `json:"tlsCertFile"`
-	TLSPrivateKeyFile string `json:"tlsPrivateKeyFile"`
+	// HTTPServer is where certificates are renewed: https://host:port. Without, it
+	// is port 10002 of the WebSocket's host.
+	HTTPServer string `json:"httpServer,omitempty"`
+	// CertDir has the node's certificate and cloudcore's authorities (package join).
+	CertDir string `json:"certDir"`
+	// Token is for a node that has no certificate yet: it joins with it.
+	Token string `json:"token,omitempty"`
+}
+
+// joinPort is that of cloudcore's join server by default.
+const joinPort = "10002"
+
+// JoinAddress is the host and port of cloudcore's join server.
+func (h EdgeHub) JoinAddress() string {
+	if h.HTTPServer != "" {
+		return strings.TrimSuffix(strings.TrimPrefix(h.HTTPServer, "https://"), "/")
+	}
+	host, _, _ := net.SplitHostPort(h.WebSocket.Server) // it was checked
+	return net.JoinHostPort(host, joinPort)
 }
 
 // WebSocket is where cloudcore is.
@@ -104,9 +119,7 @@ func Default() Config {
 		APIVersion: APIVersion, Kind: Kind,
 		Database: Database{DataSource: "/var/lib/kubeedge/edgecore.db", MaxMiB: 64},
 		Modules: Modules{
-			EdgeHub: EdgeHub{
-				TLSCAFile: "/etc/kubeedge/ca/rootCA.crt", TLSCertFile: "/etc/kubeedge/certs/server.crt", TLSPrivateKeyFile: "/etc/kubeedge/certs/server.key",
-			},
+			EdgeHub:     EdgeHub{CertDir: "/etc/kubeedge/certs"},
 			MetaManager: MetaManager{MetaServer{Server: "127.0.0.1:10550", CertDir: "/etc/kubeedge/local"}},
 			Edged: Edged{
 				Enable: true, HostnameOverride: strings.ToLower(host), Kubelet: "/usr/bin/kubelet", ConfigDir: "/etc/kubeedge/kubelet",
@@ -187,6 +200,9 @@ func (c Config) check() error {
 	if err := hostPort(m.EdgeHub.WebSocket.Server); err != nil {
 		bad("modules.edgeHub.websocket.server %q: %w, such as %s", m.EdgeHub.WebSocket.Server, err, example)
 	}
+	if s := m.EdgeHub.HTTPServer; s != "" && (!strings.HasPrefix(s, "https://") || hostPort(m.EdgeHub.JoinAddress()) != nil) {
+		bad("modules.edgeHub.httpServer %q: want https://host:port", s)
+	}
 	server := m.MetaManager.MetaServer.Server
 	if err := hostPort(server); err != nil {
 		bad("modules.metaManager.metaServer.server %q: %w", server, err)
@@ -201,8 +217,7 @@ func (c Config) check() error {
 	}
 	for name, path := range map[string]string{
 		"database.dataSource": c.Database.DataSource, "statusSocket": c.StatusSocket,
-		"modules.edgeHub.tlsCaFile": m.EdgeHub.TLSCAFile, "modules.edgeHub.tlsCertFile": m.EdgeHub.TLSCertFile,
-		"modules.edgeHub.tlsPrivateKeyFile": m.EdgeHub.TLSPrivateKeyFile, "modules.metaManager.metaServer.certDir": m.MetaManager.MetaServer.CertDir,
+		"modules.edgeHub.certDir": m.EdgeHub.CertDir, "modules.metaManager.metaServer.certDir": m.MetaManager.MetaServer.CertDir,
 		"modules.edged.kubelet": m.Edged.Kubelet, "modules.edged.configDir": m.Edged.ConfigDir,
 	} {
 		if !filepath.IsAbs(path) {
