@@ -31,7 +31,7 @@ func TestCalled(t *testing.T) {
 		{"--help", 0, "Exit codes:"},
 		{"--version", 0, "edgecore "},
 		{"--minconfig", 0, "websocket:"},
-		{"--defaultconfig", 0, "tlsCertFile: /etc/kubeedge/certs/server.crt"},
+		{"--defaultconfig", 0, "certDir: /etc/kubeedge/certs"},
 		{"run --frobnicate", 2, "frobnicate"},
 		{"walk", 2, "walk"},
 		{"run -o json", 2, "want edgecore status -o json"},
@@ -73,9 +73,7 @@ statusSocket: %[1]s/s.sock
 modules:
   edgeHub:
     websocket: {server: "127.0.0.1:1"}
-    tlsCaFile: %[1]s/none
-    tlsCertFile: %[1]s/none
-    tlsPrivateKeyFile: %[1]s/none
+    certDir: %[1]s/none
   metaManager:
     metaServer: {server: %[3]q, certDir: %[1]s/local}
   edged: {hostnameOverride: edge-1, kubelet: %[2]s, configDir: %[1]s/kubelet.d}
@@ -98,7 +96,7 @@ modules:
 		if code := run(t.Context(), []string{"status", "--config", file}, none, &out, &errs); code != 0 {
 			return errors.New(errs.String())
 		}
-		for _, says := range []string{"node          edge-1", "the node's certificate:", "last contact  never", "runs for", "not known yet", "0 objects"} {
+		for _, says := range []string{"node          edge-1", "this node has not joined", "last contact  never", "runs for", "not known yet", "0 objects"} {
 			if !strings.Contains(out.String(), says) {
 				return fmt.Errorf("%q is not in\n%s\n%s", says, &out, log.String())
 			}

@@ -37,7 +37,7 @@ cloudcore, which the Helm chart cloudcore installs.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(newGetTokenCommand(), newJoinCommand())
+	cmd.AddCommand(newGetTokenCommand(), newJoinCommand(), newResetCommand())
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exitcode.AsUsage(err) })
 	for _, c := range cmd.Commands() {
 		strict(c)
@@ -136,6 +136,27 @@ func with(c cluster, do func(*trust.Keeper) error) error {
 		return err
 	}
 	return do(t)
+}
+
+func newResetCommand() *cobra.Command {
+	var in cluster
+	cmd := &cobra.Command{
+		Use:   "reset NODE",
+		Short: "Shut an edge node out of the cluster",
+		Long: `Makes all certificates and join tokens that a node has so far useless, and ends its
+connection within seconds: for a machine that is lost or stolen. The Node and its
+Pods stay in the cluster; kubectl delete node removes them. A new token lets the
+node join again.
+
+On a machine that shall no longer be an edge node, stop edgecore and remove
+/etc/kubeedge and /var/lib/kubeedge.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return with(in, func(t *trust.Keeper) error { return t.Reset(cmd.Context(), args[0]) })
+		},
+	}
+	in.flags(cmd)
+	return cmd
 }
 
 func newJoinCommand() *cobra.Command {

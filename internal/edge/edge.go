@@ -6,6 +6,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/edge/config"
 	"github.com/akri-go/akri/internal/edge/edged"
 	"github.com/akri-go/akri/internal/edge/edgehub/join"
@@ -83,9 +85,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 			Log:   log, Status: &linkStatus,
 		}, hub)
 	})
-	all.Go(func() error {
-		return join.Run(ctx, join.Options{Address: m.EdgeHub.HTTPServer, Node: node, Dir: m.EdgeHub.CertDir, Log: log})
-	})
+	all.Go(func() error { return certificates(ctx, m.EdgeHub, node, log) })
 	all.Go(func() error {
 		if m.Edged.Enable {
 			return kubelet.Run(ctx)
@@ -93,6 +93,34 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 		return kubelet.Write()
 	})
 	return all.Wait()
+}
+
+// certificates has a node that has a token but no certificate join, then keeps
+// its certificate new.
+func certificates(ctx context.Context, h config.EdgeHub, node string, log *slog.Logger) error {
+	o := join.Options{Address: h.JoinAddress(), Node: node, Dir: h.CertDir, Log: log}
+	retry := backoff.Backoff{First: time.Second, Max: time.Minute, Jitter: 0.5}
+	for failures := 0; h.Token != ""; {
+		if _, err := join.Load(h.CertDir); !errors.Is(err, join.ErrNone) {
+			break
+		}
+		err := join.Join(ctx, o, h.Token)
+		if err == nil {
+			log.Info("this node has joined")
+			break
+		}
+		var refused *join.RefusedError
+		if errors.As(err, &refused) {
+			log.Error("this node cannot join: get a new token with keadm gettoken", "error", err)
+			break
+		}
+		failures++
+		log.Warn("this node has not joined yet", "error", err)
+		if backoff.Sleep(ctx, retry.Delay(failures)) != nil {
+			return nil
+		}
+	}
+	return join.Run(ctx, o)
 }
 
 // bootID names the time since the node started; "" if the kernel does not say.

@@ -111,7 +111,7 @@ func (o Options) configuration(server string) (c config.Config, have bool, err e
 	}
 	c = config.Default()
 	m := &c.Modules
-	m.EdgeHub.WebSocket.Server, m.EdgeHub.HTTPServer = o.Cloudcore, server
+	m.EdgeHub.WebSocket.Server, m.EdgeHub.HTTPServer = o.Cloudcore, "https://"+server
 	m.EdgeHub.CertDir = filepath.Join(o.Dir, "certs")
 	m.MetaManager.MetaServer.CertDir, m.Edged.ConfigDir = filepath.Join(o.Dir, "local"), filepath.Join(o.Dir, "kubelet")
 	m.Edged.HostnameOverride, m.Edged.Kubelet, m.Edged.NodeIP = o.Node, o.Kubelet, o.NodeIP

@@ -5,6 +5,7 @@ package edge
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -210,7 +211,9 @@ func (w workload) local(t *testing.T, e *devcluster.EdgeNode) string {
 // containers are the ids of what runs on the edge node.
 func containers(t *testing.T, e *devcluster.EdgeNode) string {
 	t.Helper()
-	return on(t, e, e.Binary("ctr"), "-n", "k8s.io", "tasks", "ls", "-q")
+	ids := strings.Fields(on(t, e, e.Binary("ctr"), "-n", "k8s.io", "tasks", "ls", "-q"))
+	slices.Sort(ids)
+	return strings.Join(ids, "\n")
 }
 
 func status(t *testing.T, e *devcluster.EdgeNode) string {

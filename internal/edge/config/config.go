@@ -58,11 +58,25 @@ type Modules struct {
 // EdgeHub is the link.
 type EdgeHub struct {
 	WebSocket WebSocket `json:"websocket"`
-	// HTTPServer is where cloudcore renews the node's certificate.
-	HTTPServer string `json:"httpServer"` // host:port
-	// CertDir has the node's certificate and cloudcore's authority, as keadm join
-	// writes them.
+	// HTTPServer is where certificates are renewed: https://host:port. Without, it
+	// is port 10002 of the WebSocket's host.
+	HTTPServer string `json:"httpServer,omitempty"`
+	// CertDir has the node's certificate and cloudcore's authorities (package join).
 	CertDir string `json:"certDir"`
+	// Token is for a node that has no certificate yet: it joins with it.
+	Token string `json:"token,omitempty"`
+}
+
+// joinPort is that of cloudcore's join server by default.
+const joinPort = "10002"
+
+// JoinAddress is the host and port of cloudcore's join server.
+func (h EdgeHub) JoinAddress() string {
+	if h.HTTPServer != "" {
+		return strings.TrimSuffix(strings.TrimPrefix(h.HTTPServer, "https://"), "/")
+	}
+	host, _, _ := net.SplitHostPort(h.WebSocket.Server) // it was checked
+	return net.JoinHostPort(host, joinPort)
 }
 
 // WebSocket is where cloudcore is.
@@ -116,11 +130,8 @@ func Default() Config {
 	}
 }
 
-// Where cloudcore is in the printed configurations.
-const (
-	example     = "cloudcore.example.org:10000"
-	exampleHTTP = "cloudcore.example.org:10002"
-)
+// example is where cloudcore is in the printed configurations.
+const example = "cloudcore.example.org:10000"
 
 // Minimal is the text of --minconfig: what has to be given.
 func Minimal() string {
@@ -134,16 +145,15 @@ modules:
   edgeHub:
     websocket:
       server: %s
-    httpServer: %s
   edged:
     hostnameOverride: %s
-`, APIVersion, Kind, example, exampleHTTP, name)
+`, APIVersion, Kind, example, name)
 }
 
 // Full is the text of --defaultconfig.
 func Full() (string, error) {
 	c := Default()
-	c.Modules.EdgeHub.WebSocket.Server, c.Modules.EdgeHub.HTTPServer = example, exampleHTTP
+	c.Modules.EdgeHub.WebSocket.Server = example
 	data, err := yaml.Marshal(c)
 	return string(data), err
 }
@@ -160,7 +170,7 @@ func Parse(data []byte) (Config, error) {
 	if err = errors.Join(append(strict, err)...); err != nil {
 		return c, fmt.Errorf("%w; edgecore --defaultconfig shows what there is", err)
 	}
-	return c, c.Check()
+	return c, c.check()
 }
 
 // Load reads a file.
@@ -176,8 +186,8 @@ func Load(file string) (Config, error) {
 	return c, nil
 }
 
-// Check returns all that cannot work.
-func (c Config) Check() error {
+// check returns all that cannot work.
+func (c Config) check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.APIVersion != APIVersion || c.Kind != Kind {
@@ -190,8 +200,8 @@ func (c Config) Check() error {
 	if err := hostPort(m.EdgeHub.WebSocket.Server); err != nil {
 		bad("modules.edgeHub.websocket.server %q: %w, such as %s", m.EdgeHub.WebSocket.Server, err, example)
 	}
-	if err := hostPort(m.EdgeHub.HTTPServer); err != nil {
-		bad("modules.edgeHub.httpServer %q: %w, such as %s", m.EdgeHub.HTTPServer, err, exampleHTTP)
+	if s := m.EdgeHub.HTTPServer; s != "" && (!strings.HasPrefix(s, "https://") || hostPort(m.EdgeHub.JoinAddress()) != nil) {
+		bad("modules.edgeHub.httpServer %q: want https://host:port", s)
 	}
 	server := m.MetaManager.MetaServer.Server
 	if err := hostPort(server); err != nil {

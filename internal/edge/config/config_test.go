@@ -40,6 +40,7 @@ func TestParse(t *testing.T) {
 		head + "modules: {edged: {nodeIP: x}}":                                      "no IP address",
 		head + "modules: {edged: {kubelet: kubelet}}":                               "want an absolute path",
 		head + "modules: {metaManager: {metaServer: {server: '0.0.0.0:10550'}}}":    "want an address of the loopback",
+		head + "modules: {edgeHub: {httpServer: 'http://c:1'}}":                     "want https://host:port",
 		head + "database: {maxMiB: 0}":                                              "want 1 to 4096",
 		head + "modules: [":                                                         "yaml",
 		"apiVersion: edgecore.config.kubeedge.io/v1alpha2\nkind: EdgeCore\n" + good: "want kind EdgeCore of apiVersion",
@@ -50,6 +51,11 @@ func TestParse(t *testing.T) {
 	}
 	if c, err := Parse([]byte(head + good)); err != nil || c.Modules.Edged.HostnameOverride != "edge-1" {
 		t.Errorf("%+v, %v", c, err)
+	}
+	for given, want := range map[string]string{"": "c:10002", "https://j:1/": "j:1"} {
+		if got := (EdgeHub{WebSocket: WebSocket{"c:10000"}, HTTPServer: given}).JoinAddress(); got != want {
+			t.Errorf("%q: %q", given, got)
+		}
 	}
 	if _, err := Load("/no/such/file"); err == nil || !strings.Contains(err.Error(), "--minconfig") {
 		t.Error(err)

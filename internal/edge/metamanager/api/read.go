@@ -187,9 +187,9 @@ func (s *Server) fetch(ctx context.Context, t target, user User) (*store.Object,
 
 // path is the path of the target's object, as it stands in a request line.
 func (t target) path() string {
-	p := "/api/" + t.resource.Version
+	p := "/api/" + url.PathEscape(t.resource.Version)
 	if t.resource.Group != "" {
-		p = "/apis/" + t.resource.Group + "/" + t.resource.Version
+		p = "/apis/" + url.PathEscape(t.resource.Group) + "/" + url.PathEscape(t.resource.Version)
 	}
 	if t.namespace != "" {
 		p += "/namespaces/" + url.PathEscape(t.namespace)

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -106,7 +105,7 @@ func (s *state) loadInterests(ctx context.Context, db *sql.DB) error {
 		if err := json.Unmarshal([]byte(what), &e); err != nil {
 			return fmt.Errorf("%w: interest %d: %w", errDamaged, id, err)
 		}
-		if id < 1 || id >= math.MaxInt64 || day < 0 || day > 1<<30 {
+		if id < 1 || day < 0 || day > 1<<30 {
 			return fmt.Errorf("%w: interest %d", errDamaged, id)
 		}
 		i, err := s.add(e, time.Unix(day*24*3600, 0))
