@@ -3,6 +3,7 @@ package bounded
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -215,6 +216,35 @@ func TestUnix(t *testing.T) {
 	first.Close()
 	open()
 	(<-accepted).Close()
+}
+
+// A connection that is released leaves room, whatever is around it.
+func TestRelease(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewListener(inner, Limits{Connections: 1, PerPeer: 1})
+	defer l.Close()
+	for range 3 {
+		client := dial(t, l, "127.0.0.1")
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		l.Release(tls.Server(c, &tls.Config{}))
+		if len(l.open) != 0 {
+			t.Fatalf("%d connections count", len(l.open))
+		}
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+		if _, err := client.Read(make([]byte, 1)); err != nil {
+			t.Errorf("it is closed: %v", err)
+		}
+	}
+	l.Release(nil) // none of its own
 }
 
 func TestGate(t *testing.T) {

@@ -55,7 +55,8 @@ func TestCloudcoreLint(t *testing.T) {
 func TestCloudcoreVersion(t *testing.T) {
 	akri, cloudcore := load(t).Metadata, loadFrom(t, Cloudcore).Metadata
 	if akri.Version != cloudcore.Version || akri.AppVersion != cloudcore.AppVersion {
-		t.Errorf("akri is %s (%s), cloudcore %s (%s)", akri.Version, akri.AppVersion, cloudcore.Version, cloudcore.AppVersion)
+		t.Errorf("akri is %s (%s), cloudcore %s (%s)", akri.Version, akri.AppVersion, cloudcore.Version,
+			cloudcore.AppVersion)
 	}
 }
 
@@ -69,27 +70,32 @@ func TestCloudcoreObjects(t *testing.T) {
 	if got := renderCloudcore(t).names(); !slices.Equal(got, want) {
 		t.Errorf("rendered are %v, want %v", got, want)
 	}
-	few := renderCloudcore(t, "replicas=1", "rbac.enabled=false", "policies.enabled=false", "prometheus.enabled=true").names()
-	want = []string{"ConfigMap/cloudcore", "Deployment/cloudcore", "PodMonitor/cloudcore", "Secret/cloudcore", "Service/cloudcore", "ServiceAccount/cloudcore"}
+	few := renderCloudcore(t, "replicas=1", "rbac.enabled=false", "policies.enabled=false",
+		"prometheus.enabled=true").names()
+	want = []string{"ConfigMap/cloudcore", "Deployment/cloudcore", "PodMonitor/cloudcore", "Secret/cloudcore",
+		"Service/cloudcore", "ServiceAccount/cloudcore"}
 	if !slices.Equal(few, want) {
 		t.Errorf("rendered are %v, want %v", few, want)
 	}
 }
 
 func TestCloudcoreDeployment(t *testing.T) {
-	r := renderCloudcore(t, "image.tag=x", "config.logLevel=debug", "config.hub.maxNodes=30000000", "config.controller.autonomy=false",
+	r := renderCloudcore(t, "image.tag=x", "config.logLevel=debug", "config.hub.maxNodes=30000000",
+		"config.controller.autonomy=false",
 		"nodeSelectors.pool=infra", "resources.memoryLimit=2Gi", "service.type=NodePort", "service.nodePorts.hub=30000")
 	d := r.deployment(t, "cloudcore")
 	pod := d.Spec.Template.Spec
 	c := pod.Containers[0]
-	if *d.Spec.Replicas != 2 || c.Image != "ghcr.io/akri-go/akri/cloudcore:x" || c.Resources.Limits.Memory().String() != "2Gi" {
+	if *d.Spec.Replicas != 2 || c.Image != "ghcr.io/akri-go/akri/cloudcore:x" ||
+		c.Resources.Limits.Memory().String() != "2Gi" {
 		t.Errorf("%d replicas of %s, %v", *d.Spec.Replicas, c.Image, c.Resources)
 	}
 	if pod.NodeSelector["pool"] != "infra" || pod.NodeSelector["kubernetes.io/os"] != "linux" {
 		t.Errorf("nodes %v", pod.NodeSelector)
 	}
 	never := pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
-	if len(never) != 1 || never[0].MatchExpressions[0].Key != "node-role.kubernetes.io/edge" || never[0].MatchExpressions[0].Operator != corev1.NodeSelectorOpDoesNotExist {
+	if len(never) != 1 || never[0].MatchExpressions[0].Key != "node-role.kubernetes.io/edge" ||
+		never[0].MatchExpressions[0].Operator != corev1.NodeSelectorOpDoesNotExist {
 		t.Errorf("it may run on edge nodes: %v", never)
 	}
 	if s := c.SecurityContext; !*s.RunAsNonRoot || !*s.ReadOnlyRootFilesystem || *s.AllowPrivilegeEscalation {
@@ -101,7 +107,8 @@ func TestCloudcoreDeployment(t *testing.T) {
 		LogLevel   string
 	}
 	text := decode[corev1.ConfigMap](t, r, "ConfigMap/cloudcore").Data["cloudcore.yaml"]
-	if err := yaml.UnmarshalStrict([]byte(text), &config); err != nil || config.Hub.MaxNodes != 30_000_000 || *config.Controller.Autonomy || config.LogLevel != "debug" {
+	if err := yaml.UnmarshalStrict([]byte(text), &config); err != nil || config.Hub.MaxNodes != 30_000_000 ||
+		*config.Controller.Autonomy || config.LogLevel != "debug" {
 		t.Errorf("configuration %s (%v)", text, err)
 	}
 	other := renderCloudcore(t, "image.tag=x").deployment(t, "cloudcore")
@@ -109,11 +116,15 @@ func TestCloudcoreDeployment(t *testing.T) {
 		t.Error("another configuration does not restart cloudcore")
 	}
 	service := decode[corev1.Service](t, r, "Service/cloudcore")
-	if p := service.Spec.Ports; len(p) != 2 || p[0].Port != 10000 || p[0].NodePort != 30000 || p[1].Port != 10002 || p[1].NodePort != 0 {
+	if p := service.Spec.Ports; len(p) != 2 || p[0].Port != 10000 || p[0].NodePort != 30000 ||
+		p[1].Port != 10002 || p[1].NodePort != 0 {
 		t.Errorf("ports %v", p)
 	}
 	for _, p := range service.Spec.Ports {
-		if !slices.ContainsFunc(c.Ports, func(c corev1.ContainerPort) bool { return c.Name == p.TargetPort.StrVal && c.ContainerPort == p.Port }) {
+		if !slices.ContainsFunc(c.Ports, func(c corev1.ContainerPort) bool {
+			return c.Name == p.TargetPort.StrVal &&
+				c.ContainerPort == p.Port
+		}) {
 			t.Errorf("no container has port %s", p.TargetPort.StrVal)
 		}
 	}
@@ -151,10 +162,12 @@ func TestCloudcoreRights(t *testing.T) {
 	if got := rights(decode[rbacv1.ClusterRole](t, r, "ClusterRole/cloudcore").Rules); !slices.Equal(got, want) {
 		t.Errorf("rights are %q, want %q", got, want)
 	}
-	if got := rights(decode[rbacv1.Role](t, r, "Role/cloudcore").Rules); !slices.Equal(got, []string{"secrets get,patch of cloudcore"}) {
+	if got := rights(decode[rbacv1.Role](t, r, "Role/cloudcore").Rules); !slices.Equal(got,
+		[]string{"secrets get,patch of cloudcore"}) {
 		t.Errorf("rights in the Namespace are %q", got)
 	}
-	without := rights(decode[rbacv1.ClusterRole](t, renderCloudcore(t, "config.controller.autonomy=false"), "ClusterRole/cloudcore").Rules)
+	without := rights(decode[rbacv1.ClusterRole](t, renderCloudcore(t, "config.controller.autonomy=false"),
+		"ClusterRole/cloudcore").Rules)
 	if !slices.Contains(without, "pods watch") {
 		t.Errorf("without autonomy rights are %q", without)
 	}
@@ -166,7 +179,8 @@ func TestCloudcoreSecretStays(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	r := renderCloudcore(t, "secret.keep=false")
-	if s := decode[corev1.Secret](t, r, "Secret/cloudcore"); len(s.Annotations) > 0 || !strings.Contains(r.notes, "must join again") {
+	if s := decode[corev1.Secret](t, r, "Secret/cloudcore"); len(s.Annotations) > 0 || !strings.Contains(r.notes,
+		"must join again") {
 		t.Errorf("%+v, %s", s, r.notes)
 	}
 }

@@ -91,7 +91,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (cloud.Conf
 	flags.StringVar(&kubeconfigFile, "kubeconfig", getenv("KUBECONFIG"),
 		"`file` that says how to reach the API server, outside a cluster (KUBECONFIG)")
 	flags.StringVar(&namespace, "namespace", getenv("POD_NAMESPACE"), "`namespace` of the Secret (POD_NAMESPACE)")
-	flags.StringVar(&level, "log-level", env("LOG_LEVEL", ""), "lowest `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
+	flags.StringVar(&level, "log-level", env("LOG_LEVEL", ""),
+		"lowest `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	flags.Usage = func() {}
 	err := flags.Parse(args)
 	switch {

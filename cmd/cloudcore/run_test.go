@@ -41,7 +41,8 @@ func TestParse(t *testing.T) {
 			want: with(func(c *cloud.Config) {
 				c.Kubernetes.Namespace, c.LogLevel, c.Kubernetes.Kubeconfig = "x", "warn", "k"
 			})},
-		{name: "flags come before the file", file: "logLevel: error\nkubernetes:\n  namespace: f\n  secret: s\n", args: []string{"--log-level=debug", "--namespace=a"},
+		{name: "flags come before the file", file: "logLevel: error\nkubernetes:\n  namespace: f\n  secret: s\n",
+			args: []string{"--log-level=debug", "--namespace=a"},
 			want: with(func(c *cloud.Config) {
 				c.Kubernetes.Namespace, c.Kubernetes.Secret, c.LogLevel = "a", "s", "debug"
 			})},
@@ -78,7 +79,8 @@ func TestParse(t *testing.T) {
 func TestPrinted(t *testing.T) {
 	for _, flag := range []string{"--minconfig", "--defaultconfig"} {
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), []string{flag}, func(string) string { return "" }, &out, &errs); code != 0 || errs.Len() > 0 {
+		if code := run(t.Context(), []string{flag}, func(string) string { return "" }, &out, &errs); code != 0 ||
+			errs.Len() > 0 {
 			t.Fatalf("%s: exit code %d, %s", flag, code, &errs)
 		}
 		file := filepath.Join(t.TempDir(), "config.yaml")

@@ -132,7 +132,7 @@ func namespaceOf(set string) (string, error) {
 	}
 	text, err := os.ReadFile(namespaceFile)
 	if err != nil {
-		return "", errors.New("cloudcore needs the namespace of its Secret: set POD_NAMESPACE, --namespace or kubernetes.namespace")
+		return "", errors.New("in which namespace is the Secret? Set POD_NAMESPACE, --namespace or kubernetes.namespace")
 	}
 	return strings.TrimSpace(string(text)), nil
 }

@@ -115,7 +115,8 @@ logLevel: %s
 func (c *Config) Check() error {
 	var all []error
 	bad := func(key, format string, args ...any) { all = append(all, fmt.Errorf(key+": "+format, args...)) }
-	for key, address := range map[string]string{"hub.address": c.Hub.Address, "join.address": c.Join.Address, "health.address": c.Health.Address} {
+	for key, address := range map[string]string{"hub.address": c.Hub.Address, "join.address": c.Join.Address,
+		"health.address": c.Health.Address} {
 		if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
 			bad(key, "%q is not an address such as :10000", address)
 		}

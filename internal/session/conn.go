@@ -28,15 +28,20 @@ type Conn struct {
 	net.Conn
 	limit          *rate.Limiter // nil: none
 	received, sent atomic.Uint64
+	totals         *Totals // nil: nobody wants to know
 
 	closed    chan struct{}
 	closeOnce sync.Once
 }
 
+// Totals are the bytes of many connections.
+type Totals struct{ Received, Sent atomic.Uint64 }
+
 // NewConn takes over a connection. bytesPerSecond bounds what is read of it, 0
-// does not; burst is how much may come at once.
-func NewConn(c net.Conn, bytesPerSecond, burst int) *Conn {
-	out := &Conn{Conn: c, closed: make(chan struct{})}
+// does not; burst is how much may come at once. Its bytes are added to totals,
+// if that is not nil.
+func NewConn(c net.Conn, bytesPerSecond, burst int, totals *Totals) *Conn {
+	out := &Conn{Conn: c, totals: totals, closed: make(chan struct{})}
 	if bytesPerSecond > 0 {
 		out.limit = rate.NewLimiter(rate.Limit(bytesPerSecond), max(burst, minBurstBytes))
 	}
@@ -76,6 +81,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p[:min(len(p), minBurstBytes)])
 	if n > 0 {
 		c.received.Add(uint64(n))
+		if c.totals != nil {
+			c.totals.Received.Add(uint64(n))
+		}
 		if c.limit != nil {
 			c.pause(c.limit.ReserveN(time.Now(), n).Delay())
 		}
@@ -100,6 +108,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if n > 0 {
 		c.sent.Add(uint64(n))
+		if c.totals != nil {
+			c.totals.Sent.Add(uint64(n))
+		}
 	}
 	return n, err
 }

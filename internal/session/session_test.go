@@ -300,7 +300,7 @@ func TestConnRate(t *testing.T) {
 			_, _ = client.Write(make([]byte, 4*second))
 			client.Close()
 		}()
-		return session.NewConn(server, second, 0), client
+		return session.NewConn(server, second, 0, nil), client
 	}
 	buf := make([]byte, 1<<20)
 	synctest.Test(t, func(t *testing.T) {

@@ -119,7 +119,8 @@ func TestCloudcore(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	err = join.Join(t.Context(), join.Options{Address: first.join, Node: "edge-1", Dir: dir, Log: slog.New(slog.DiscardHandler)}, token)
+	err = join.Join(t.Context(), join.Options{Address: first.join, Node: "edge-1", Dir: dir,
+		Log: slog.New(slog.DiscardHandler)}, token)
 	if err != nil {
 		t.Fatal(err)
 	}

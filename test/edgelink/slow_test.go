@@ -100,6 +100,11 @@ func runSlow(direction string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	// With an answer it is known that the controller has the session.
+	if err := send(ctx, &edgev1.Call{ID: 2}); err != nil {
+		return err
+	}
+	<-n.got
 	began := time.Now()
 	if direction == "up" {
 		err = send(ctx, &edgev1.Call{ID: 1, Body: make([]byte, longBytes)})
@@ -113,7 +118,7 @@ func runSlow(direction string) error {
 	asked := map[uint64]time.Time{}
 	tick := time.NewTicker(shortEvery)
 	defer tick.Stop()
-	for id := uint64(2); ; {
+	for id := uint64(3); ; {
 		select {
 		case <-ctx.Done():
 			return errors.New("the long message takes more than a minute")

@@ -125,6 +125,7 @@ type Hub struct {
 	sparing logging.Sparing // lines that strangers cause
 	running sync.WaitGroup  // sessions
 	every   time.Duration   // the interval of sweeps
+	totals  session.Totals
 	shared  atomic.Pointer[sharedConfig]
 
 	mu       sync.Mutex
@@ -140,7 +141,7 @@ func New(o Options) (*Hub, error) {
 	}
 	h := &Hub{Options: o, sessions: map[string]*member{}, every: sweepInterval}
 	var err error
-	if h.metrics, err = newMetrics(o.Registerer, h.Len); err != nil {
+	if h.metrics, err = newMetrics(o.Registerer, h.Len, &h.totals); err != nil {
 		return nil, err
 	}
 	h.Session.FramesPerSecond, h.Session.FrameBurst = o.Limits.FramesPerSecond, 10*o.Limits.FramesPerSecond
@@ -178,7 +179,7 @@ func (h *Hub) Serve(ctx context.Context, l *bounded.Listener) error {
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return h.config() },
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(tls.NewListener(&metered{l, h.Limits}, config)) }()
+	go func() { served <- server.Serve(tls.NewListener(&metered{l, h}, config)) }()
 	sweeping, stop := context.WithCancel(ctx)
 	defer stop()
 	h.running.Go(func() { h.sweep(sweeping) })
@@ -232,7 +233,7 @@ type sharedConfig struct{ of, config *tls.Config }
 // metered counts and slows what comes on connections.
 type metered struct {
 	net.Listener
-	limits Limits
+	hub *Hub
 }
 
 func (m *metered) Accept() (net.Conn, error) {
@@ -240,7 +241,8 @@ func (m *metered) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return session.NewConn(c, m.limits.BytesPerSecond, 2*m.limits.BytesPerSecond), nil
+	perSecond := m.hub.Limits.BytesPerSecond
+	return session.NewConn(c, perSecond, 2*perSecond, &m.hub.totals), nil
 }
 
 // sweep ends sessions whose certificates are no longer good, until ctx is done.

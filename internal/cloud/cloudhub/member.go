@@ -157,7 +157,7 @@ func (m *member) run(ctx context.Context, l *bounded.Listener, conn net.Conn) {
 		"version", shorten.Text(m.hello.Version, maxTextBytes))
 	err = m.serve(ctx)
 	reason := h.exit(m, err)
-	h.metrics.ended(reason, m.session.State())
+	h.metrics.ended(reason)
 	h.Log.Info("an edge node is gone", "node", m.node, "address", m.address, "reason", reason,
 		"after", time.Since(m.began).Round(time.Second), "error", shorten.Text(err.Error(), maxTextBytes))
 }

@@ -1,6 +1,7 @@
 package cloudhub
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,7 +17,6 @@ type metrics struct {
 	endedTotal   *prometheus.CounterVec
 	refusedTotal *prometheus.CounterVec
 	messages     *prometheus.CounterVec
-	bytes        *prometheus.CounterVec
 	waited       *prometheus.HistogramVec
 	slowedTotal  prometheus.Counter
 
@@ -25,7 +25,7 @@ type metrics struct {
 	lanes   [edgev1.Lanes]prometheus.Observer
 }
 
-func newMetrics(r prometheus.Registerer, sessions func() int) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, sessions func() int, totals *session.Totals) (*metrics, error) {
 	m := &metrics{
 		openedTotal: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "cloudhub_sessions_opened_total", Help: "Sessions of edge nodes that began.",
@@ -43,9 +43,6 @@ func newMetrics(r prometheus.Registerer, sessions func() int) (*metrics, error) 
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cloudhub_messages_total", Help: "Messages, by direction (in: from edge nodes) and kind.",
 		}, []string{"direction", "kind"}),
-		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cloudhub_ended_bytes_total", Help: "Bytes of sessions that have ended, TLS included, by direction.",
-		}, []string{"direction"}),
 		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "cloudhub_send_wait_seconds",
 			Help:    "Seconds that messages waited in their lane for the edge node to take them.",
@@ -69,8 +66,15 @@ func newMetrics(r prometheus.Registerer, sessions func() int) (*metrics, error) 
 	now := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "cloudhub_sessions", Help: "Edge nodes that are connected to this replica.",
 	}, func() float64 { return float64(sessions()) })
+	bytes := func(direction string, n *atomic.Uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "cloudhub_bytes_total", Help: "Bytes of all connections, TLS included, by direction (in: from edge nodes).",
+			ConstLabels: prometheus.Labels{"direction": direction},
+		}, func() float64 { return float64(n.Load()) })
+	}
 	for _, c := range []prometheus.Collector{
-		now, m.openedTotal, m.hello, m.endedTotal, m.refusedTotal, m.messages, m.bytes, m.waited, m.slowedTotal,
+		bytes("in", &totals.Received), bytes("out", &totals.Sent),
+		now, m.openedTotal, m.hello, m.endedTotal, m.refusedTotal, m.messages, m.waited, m.slowedTotal,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, err
@@ -84,11 +88,7 @@ func (m *metrics) opened(after time.Duration) {
 	m.hello.Observe(after.Seconds())
 }
 
-func (m *metrics) ended(reason string, s session.State) {
-	m.endedTotal.WithLabelValues(reason).Inc()
-	m.bytes.WithLabelValues("in").Add(float64(s.Received))
-	m.bytes.WithLabelValues("out").Add(float64(s.Sent))
-}
+func (m *metrics) ended(reason string) { m.endedTotal.WithLabelValues(reason).Inc() }
 
 func (m *metrics) refused(reason string) { m.refusedTotal.WithLabelValues(reason).Inc() }
 

@@ -54,9 +54,11 @@ func (c *calls) add(m *edgev1.Call) {
 		c.s.c.metrics.dropped.Inc()
 		return
 	case c.open[m.ID] != nil:
-		n.refuse = writer.Failure(m.ID, http.StatusBadRequest, metav1.StatusReasonBadRequest, "this session has another call with this id")
+		n.refuse = writer.Failure(m.ID, http.StatusBadRequest, metav1.StatusReasonBadRequest,
+			"this session has another call with this id")
 	case len(c.waiting) >= maxWaiting || c.bytes+len(m.Body) > maxWaitingBytes && c.bytes > 0:
-		n.refuse = writer.Failure(m.ID, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "too many calls of this node wait")
+		n.refuse = writer.Failure(m.ID, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
+			"too many calls of this node wait")
 		n.refuse.RetryAfter = time.Second
 	default:
 		if c.open == nil {
@@ -145,7 +147,8 @@ func refusal(id uint64, err error) *edgev1.Reply {
 		s := status.Status()
 		return writer.Failure(id, int(s.Code), s.Reason, s.Message)
 	}
-	r := writer.Failure(id, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, fmt.Sprintf("cloudcore: %v", err))
+	r := writer.Failure(id, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
+		fmt.Sprintf("cloudcore: %v", err))
 	r.RetryAfter = time.Second
 	return r
 }

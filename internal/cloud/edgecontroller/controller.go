@@ -52,6 +52,7 @@ type Options struct {
 	linger         time.Duration
 	patience       time.Duration
 	reviewInterval time.Duration
+	maxDirty       int
 }
 
 // Controller is what the sessions of all edge nodes have in common.
@@ -78,6 +79,9 @@ func New(o Options) (*Controller, error) {
 	if o.reviewInterval == 0 {
 		o.reviewInterval = reviewInterval
 	}
+	if o.maxDirty == 0 {
+		o.maxDirty = maxDirty
+	}
 	c := &Controller{
 		Options:   o,
 		grantRoom: semaphore.NewWeighted(maxGrants), callRoom: semaphore.NewWeighted(maxCalls),
@@ -93,7 +97,8 @@ func New(o Options) (*Controller, error) {
 	if c.metrics, err = newMetrics(o.Registerer, c); err != nil {
 		return nil, err
 	}
-	c.leases = leases.New(leases.Options{Client: o.Client, Logger: o.Log, NodeUID: c.nodeUID, Renewed: c.metrics.renewed})
+	c.leases = leases.New(leases.Options{Client: o.Client, Logger: o.Log, NodeUID: c.nodeUID,
+		Renewed: c.metrics.renewed})
 	c.keeper = newKeeper(c)
 	for _, f := range []struct {
 		s   index.Selection
@@ -122,7 +127,7 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 // errNotRead is why nobody can be judged yet.
-var errNotRead = errors.New("Pods and Nodes have not been read yet")
+var errNotRead = errors.New("cloudcore has not read Pods and Nodes yet")
 
 // Ready returns why sessions cannot be served yet.
 func (c *Controller) Ready() error {

@@ -220,6 +220,7 @@ func (e *edge) granted(i edgev1.Interest) edgev1.Interest {
 // names waits until the store has these objects of an interest.
 func (e *edge) names(i edgev1.Interest, want ...string) {
 	e.t.Helper()
+	slices.Sort(want)
 	eventually.Succeeds(e.t, patience, func(context.Context) error {
 		var got []string
 		for _, item := range e.items(i.ID) {

@@ -6,111 +6,21 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
-	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/cloud/edgecontroller/index"
 	"github.com/akri-go/akri/internal/eventually"
 )
-
-// cluster is an API server with Nodes and Pods that nobody runs.
-type cluster struct {
-	t      *testing.T
-	server *kubetest.Server
-	admin  kubernetes.Interface
-}
-
-func newCluster(t *testing.T) *cluster {
-	s := kubetest.Start(t, kubetest.WithCRDs(""), kubetest.WithNodeRestriction())
-	admin, err := kubernetes.NewForConfig(s.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &cluster{t, s, admin}
-}
-
-func (c *cluster) must(err error) {
-	c.t.Helper()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-func (c *cluster) node(name string) {
-	c.t.Helper()
-	_, err := c.admin.CoreV1().Nodes().Create(c.t.Context(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	c.must(err)
-}
-
-// pod makes a Pod that is bound to a node and mentions a Secret and a ConfigMap of
-// its own name.
-func (c *cluster) pod(name, node, account string) *corev1.Pod {
-	c.t.Helper()
-	ctx := c.t.Context()
-	_, err := c.admin.CoreV1().Secrets("default").Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	c.must(err)
-	c.configMap(name)
-	_, err = c.admin.CoreV1().ServiceAccounts("default").Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account}}, metav1.CreateOptions{})
-	if !apierrors.IsAlreadyExists(err) {
-		c.must(err)
-	}
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.PodSpec{
-		NodeName: node, ServiceAccountName: account,
-		Volumes: []corev1.Volume{{Name: "token", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
-			Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "token"}}},
-		}}}},
-		Containers: []corev1.Container{{Name: "c", Image: "i", EnvFrom: []corev1.EnvFromSource{
-			{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}},
-			{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}}},
-		}}},
-	}}
-	pod, err = c.admin.CoreV1().Pods("default").Create(ctx, pod, metav1.CreateOptions{})
-	c.must(err)
-	return pod
-}
-
-func (c *cluster) configMap(name string) {
-	c.t.Helper()
-	_, err := c.admin.CoreV1().ConfigMaps("default").Create(c.t.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"x": "1"}}, metav1.CreateOptions{})
-	c.must(err)
-}
-
-func (c *cluster) change(name, value string) {
-	c.t.Helper()
-	patch := fmt.Sprintf(`{"data":{"x":%q}}`, value)
-	_, err := c.admin.CoreV1().ConfigMaps("default").Patch(c.t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-	c.must(err)
-}
-
-// kill deletes a Pod at once.
-func (c *cluster) kill(name string) {
-	c.t.Helper()
-	var now int64
-	c.must(c.admin.CoreV1().Pods("default").Delete(c.t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: &now}))
-}
-
-// The interests of a kubelet.
-func podsOf(node string) edgev1.Interest {
-	return edgev1.Interest{Version: "v1", Resource: "pods", FieldSelector: "spec.nodeName=" + node}
-}
-
-func named(resource, name string) edgev1.Interest {
-	return edgev1.Interest{Version: "v1", Resource: resource, Namespace: "default", FieldSelector: "metadata.name=" + name}
-}
-
-func services() edgev1.Interest {
-	return edgev1.Interest{Version: "v1", Resource: "services", FieldSelector: "spec.clusterIP!=None"}
-}
 
 // TestSession is a node's life with a real API server: it connects, follows,
 // writes, is cut off, comes back, and the API server restarts meanwhile.
@@ -170,7 +80,8 @@ func TestSession(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if lease.OwnerReferences[0].UID != n.UID || *lease.Spec.HolderIdentity != "n1" || *lease.Spec.LeaseDurationSeconds != 40 {
+			if lease.OwnerReferences[0].UID != n.UID || *lease.Spec.HolderIdentity != "n1" ||
+				*lease.Spec.LeaseDurationSeconds != 40 {
 				return fmt.Errorf("Lease %+v", lease)
 			}
 			pod, err := k.admin.CoreV1().Pods("default").Get(ctx, "web", metav1.GetOptions{})
@@ -194,14 +105,16 @@ func TestSession(t *testing.T) {
 		if get.Status != http.StatusOK || !strings.Contains(string(get.Body), `"name":"n1"`) {
 			t.Errorf("%d %s", get.Status, get.Body)
 		}
-		patch := e.call(edgev1.Call{Method: "PATCH", Path: "/api/v1/nodes/n1/status", ContentType: "application/strategic-merge-patch+json",
-			Body: []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)})
+		patch := e.call(edgev1.Call{Method: "PATCH", Path: "/api/v1/nodes/n1/status",
+			ContentType: "application/strategic-merge-patch+json",
+			Body:        []byte(`{"status":{"conditions":[{"type":"Ready","status":"True"}]}}`)})
 		if patch.Status != http.StatusOK {
 			t.Errorf("%d %s", patch.Status, patch.Body)
 		}
-		who := e.call(edgev1.Call{Method: "POST", Path: "/apis/authentication.k8s.io/v1/selfsubjectreviews", ContentType: "application/json",
-			As:   edgev1.As{ServiceAccount: "default/web"},
-			Body: []byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)})
+		who := e.call(edgev1.Call{Method: "POST", Path: "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+			ContentType: "application/json",
+			As:          edgev1.As{ServiceAccount: "default/web"},
+			Body:        []byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}`)})
 		for _, want := range []string{
 			`"username":"system:serviceaccount:default:web"`, `"system:serviceaccounts:default"`,
 			`"authentication.kubernetes.io/node-name":["n1"]`,
@@ -216,16 +129,19 @@ func TestSession(t *testing.T) {
 		}
 	})
 	t.Run("what is only read", func(t *testing.T) {
-		i := e.granted(edgev1.Interest{Group: "storage.k8s.io", Version: "v1", Resource: "csinodes", FieldSelector: "metadata.name=n1", Get: true})
+		i := e.granted(edgev1.Interest{Group: "storage.k8s.io", Version: "v1", Resource: "csinodes",
+			FieldSelector: "metadata.name=n1", Get: true})
 		e.names(i)
-		made := e.call(edgev1.Call{Method: "POST", Path: "/apis/storage.k8s.io/v1/csinodes", ContentType: "application/json",
-			Body: []byte(`{"apiVersion":"storage.k8s.io/v1","kind":"CSINode","metadata":{"name":"n1"},"spec":{"drivers":[]}}`)})
+		made := e.call(edgev1.Call{Method: "POST", Path: "/apis/storage.k8s.io/v1/csinodes",
+			ContentType: "application/json",
+			Body:        []byte(`{"apiVersion":"storage.k8s.io/v1","kind":"CSINode","metadata":{"name":"n1"},"spec":{"drivers":[]}}`)})
 		if made.Status != http.StatusCreated {
 			t.Fatalf("%d %s", made.Status, made.Body)
 		}
 		e.s.Receive(&edgev1.Have{ID: i.ID})
 		e.names(i, "n1")
-		if r := e.call(edgev1.Call{Method: "DELETE", Path: "/apis/storage.k8s.io/v1/csinodes/n1"}); r.Status != http.StatusOK {
+		if r := e.call(edgev1.Call{Method: "DELETE",
+			Path: "/apis/storage.k8s.io/v1/csinodes/n1"}); r.Status != http.StatusOK {
 			t.Fatalf("%d %s", r.Status, r.Body)
 		}
 		e.s.Receive(&edgev1.Have{ID: i.ID, Digest: edgev1.Digest(e.items(i.ID))})
@@ -290,5 +206,94 @@ func TestSession(t *testing.T) {
 		if got := e.said(); got != "Put 1" && got != "Put 2" {
 			t.Errorf("one Pod is new, and cloudcore sent %s", got)
 		}
+	})
+	t.Run("a node that is slow", func(t *testing.T) {
+		config := e.granted(named("configmaps", "after"))
+		hold := make(chan struct{})
+		e.mu.Lock()
+		e.hold, e.log = hold, nil
+		e.mu.Unlock()
+		for n := range 20 {
+			k.change("after", fmt.Sprint(n))
+		}
+		eventually.Succeeds(t, patience, func(context.Context) error { return c.hasVersion(e, config, k.version("after")) })
+		e.release(hold)
+		eventually.Succeeds(t, patience, func(context.Context) error {
+			if items := e.items(config.ID); len(items) != 1 || items[0].Version != k.version("after") {
+				return fmt.Errorf("it has %+v", items)
+			}
+			return nil
+		})
+		// One waited when it was held up, and one had the rest.
+		if got := e.said(); got != "Put 1" && got != "Put 2" {
+			t.Errorf("20 changes, and cloudcore sent %s", got)
+		}
+	})
+	t.Run("a node that is too slow", func(t *testing.T) {
+		c := run(t, k.server.Config, Options{maxDirty: 3})
+		e := connect(t, c, "n1")
+		pods := e.granted(podsOf("n1"))
+		hold := make(chan struct{})
+		e.mu.Lock()
+		e.hold, e.log = hold, nil
+		e.mu.Unlock()
+		want := []string{"after"}
+		for n := range 12 {
+			name := fmt.Sprintf("many-%02d", n)
+			k.pod(name, "n1", "web")
+			want = append(want, name)
+		}
+		last := want[len(want)-1]
+		k.kill("many-00")
+		want = append(want[:1], want[2:]...)
+		eventually.Succeeds(t, patience, func(context.Context) error {
+			if _, there := c.pods.Note(index.Key{Namespace: "default", Name: last}); !there {
+				return fmt.Errorf("the index does not know %s", last)
+			}
+			return nil
+		})
+		e.release(hold)
+		e.names(pods, want...)
+		if got := e.said(); !strings.Contains(got, "Differ 1") || !strings.Contains(got, "Synced 1") {
+			t.Errorf("cloudcore sent %s", got)
+		}
+	})
+	t.Run("who opts out of autonomy", func(t *testing.T) {
+		limited := func(name string) bool {
+			pod, err := k.admin.CoreV1().Pods("default").Get(t.Context(), name, metav1.GetOptions{})
+			k.must(err)
+			for _, toleration := range pod.Spec.Tolerations {
+				if toleration.TolerationSeconds != nil {
+					return true
+				}
+			}
+			return false
+		}
+		patch := []byte(`{"metadata":{"annotations":{"edge.akri.sh/autonomy":"false"}}}`)
+		_, err := k.admin.CoreV1().Nodes().Patch(t.Context(), "n1", types.MergePatchType, patch, metav1.PatchOptions{})
+		k.must(err)
+		eventually.Succeeds(t, patience, func(context.Context) error {
+			note, _ := c.nodes.Note(index.Key{Name: "n1"})
+			if n, _ := note.(nodeNote); n.autonomy == nil {
+				return fmt.Errorf("cloudcore does not know")
+			}
+			return nil
+		})
+		k.pod("leaves", "n1", "web")
+		all := e.podNames(pods)
+		all["leaves"] = true
+		e.names(pods, slices.Sorted(maps.Keys(all))...)
+		back := []byte(`{"metadata":{"annotations":{"edge.akri.sh/autonomy":"true"}}}`)
+		if !limited("leaves") {
+			t.Error("the Node opts out, and the Pod may stay for ever")
+		}
+		_, err = k.admin.CoreV1().Nodes().Patch(t.Context(), "n1", types.MergePatchType, back, metav1.PatchOptions{})
+		k.must(err)
+		eventually.Succeeds(t, patience, func(context.Context) error {
+			if limited("leaves") {
+				return fmt.Errorf("the Node no longer opts out, and the Pod would be evicted")
+			}
+			return nil
+		})
 	})
 }

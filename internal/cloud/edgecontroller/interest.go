@@ -2,12 +2,8 @@ package edgecontroller
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
-	"net/http"
 	"time"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/backoff"
@@ -51,6 +47,11 @@ type interest struct {
 	syncing bool         // Synced is to be sent when nothing is dirty
 	version string       // to be sent with Synced
 	dirty   map[index.Key]change
+	// What was put last. A reading may be newer than the index, which tells of the
+	// same version a moment later.
+	last    index.Key
+	lastPut string
+	limit   int // of dirty, if more than that was dirty at the beginning
 	refused int // readings in a row
 }
 
@@ -153,7 +154,8 @@ func (i *interest) grant() {
 			return
 		}
 		failures++
-		s.c.complaints.Log(s.c.Log, slog.LevelWarn, "cannot decide about an interest; trying again", "node", s.node, "error", err)
+		s.c.complaints.Log(s.c.Log, slog.LevelWarn, "cannot decide about an interest; trying again", "node", s.node,
+			"error", err)
 		if backoff.Sleep(s.ctx, again.Delay(failures)) != nil {
 			return
 		}
@@ -203,7 +205,7 @@ func (i *interest) step() {
 		}
 		return
 	}
-	if len(i.dirty) > maxDirty {
+	if len(i.dirty) > max(s.c.maxDirty, i.limit) {
 		i.clean()
 		i.live, i.syncing, i.asked = false, false, true
 		s.mu.Unlock()
@@ -239,7 +241,7 @@ func (i *interest) compare(has *edgev1.Have) {
 	// From now on changes are kept in mind, so that none is lost between this
 	// reading and the next.
 	i.clean()
-	i.live, i.syncing = true, false
+	i.live, i.syncing, i.lastPut = true, false, ""
 	items := i.asked || len(has.Items) > 0 || len(has.Digest) == 0
 	s.mu.Unlock()
 	var should []edgev1.Item
@@ -271,7 +273,7 @@ func (i *interest) compare(has *edgev1.Have) {
 		for _, g := range gone {
 			i.mark(keyOf(g), change{gone: g.UID})
 		}
-		i.syncing = true
+		i.syncing, i.limit = true, 2*len(i.dirty)
 		s.queue(i)
 		s.mu.Unlock()
 	case bytes.Equal(digest, has.Digest):
@@ -285,138 +287,4 @@ func (i *interest) compare(has *edgev1.Have) {
 		s.mu.Unlock()
 		s.send(&edgev1.Differ{ID: i.spec.ID})
 	}
-}
-
-// put sends an object as it is now, or that it is gone.
-func (i *interest) put(k index.Key, c change) {
-	s := i.s
-	o, err := i.sub.Read(s.ctx, k)
-	switch {
-	case err != nil && s.ctx.Err() != nil:
-		return
-	case err != nil:
-		i.unread(k, c, err)
-		return
-	case o == nil && c.gone == "":
-		return // the index will tell with which UID it is gone
-	case o == nil:
-		s.send(&edgev1.Gone{ID: i.spec.ID, Item: edgev1.Item{Namespace: k.Namespace, Name: k.Name, UID: c.gone}})
-	case len(o.JSON) > maxObjectBytes:
-		s.c.metrics.tooLarge.Inc()
-		s.c.complaints.Log(s.c.Log, slog.LevelError, "an object is too large to be sent to edge nodes", "node", s.node,
-			"resource", i.spec.Resource, "namespace", k.Namespace, "name", k.Name, "bytes", len(o.JSON))
-	default:
-		s.send(&edgev1.Put{ID: i.spec.ID, Version: o.Version, Object: o.JSON})
-	}
-	i.refused = 0
-	if !c.at.IsZero() {
-		s.c.metrics.delay.Observe(time.Since(c.at).Seconds())
-	}
-}
-
-// unread comes back to an object that could not be read.
-func (i *interest) unread(k index.Key, c change, err error) {
-	s := i.s
-	s.c.complaints.Log(s.c.Log, slog.LevelWarn, "an object cannot be read; trying again", "node", s.node,
-		"resource", i.spec.Resource, "namespace", k.Namespace, "name", k.Name, "error", err)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if i.refused++; i.refused >= maxReadRefusals && kube.Refused(err) && !kube.NotImpersonated(err) {
-		s.end(i, err)
-		return
-	}
-	time.AfterFunc(again.Delay(i.refused), func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if i.ended || !i.live {
-			return
-		}
-		if _, newer := i.dirty[k]; !newer {
-			i.mark(k, c)
-		}
-		s.queue(i)
-	})
-}
-
-// get answers a Have of an interest that is only read.
-func (i *interest) get(has *edgev1.Have) {
-	s := i.s
-	o, err := i.read()
-	if err != nil && !apierrors.IsNotFound(err) {
-		if s.ctx.Err() != nil {
-			return
-		}
-		s.c.complaints.Log(s.c.Log, slog.LevelWarn, "an object cannot be read; trying again", "node", s.node,
-			"resource", i.spec.Resource, "error", err)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if i.refused++; i.refused >= maxReadRefusals && kube.Refused(err) && !kube.NotImpersonated(err) {
-			s.end(i, err)
-			return
-		}
-		time.AfterFunc(again.Delay(i.refused), func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.queue(i)
-		})
-		return
-	}
-	s.mu.Lock()
-	current := i.has == has && !i.ended
-	if current {
-		i.has, i.refused = nil, 0
-	} else {
-		s.queue(i)
-	}
-	s.mu.Unlock()
-	if !current {
-		return
-	}
-	name, namespace := "", i.spec.Namespace
-	if sel, err := grant.SelectionOf(&i.spec); err == nil {
-		name, _ = grant.NameOf(sel)
-	}
-	version := ""
-	switch {
-	case o == nil:
-		for _, item := range has.Items {
-			s.send(&edgev1.Gone{ID: i.spec.ID, Item: edgev1.Item{Namespace: namespace, Name: name, UID: item.UID}})
-		}
-		if len(has.Items) == 0 && len(has.Digest) > 0 {
-			// Which one it has is not known yet.
-			s.send(&edgev1.Differ{ID: i.spec.ID})
-			return
-		}
-	default:
-		version = o.Version
-		digest := edgev1.Digest([]edgev1.Item{{Namespace: namespace, Name: name, UID: o.UID, Version: o.Version}})
-		if !bytes.Equal(digest, has.Digest) {
-			s.send(&edgev1.Put{ID: i.spec.ID, Version: o.Version, Object: o.JSON})
-		}
-	}
-	s.send(&edgev1.Synced{ID: i.spec.ID, Version: version})
-}
-
-// read reads the one object, nil if there is none.
-func (i *interest) read() (*index.Object, error) {
-	sel, err := grant.SelectionOf(&i.spec)
-	if err != nil {
-		return nil, err
-	}
-	name, _ := grant.NameOf(sel)
-	ctx, cancel := context.WithTimeout(i.s.ctx, readTimeout)
-	defer cancel()
-	resp, err := i.s.c.Client.Open(ctx, i.as, kube.Request{Method: http.MethodGet, Path: sel.Path() + "/" + name})
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	if err := kube.Failure(resp); err != nil {
-		return nil, err
-	}
-	data, err := kube.ReadLimited(resp.Body, maxObjectBytes)
-	if err != nil {
-		return nil, err
-	}
-	return index.ObjectOf(data)
 }

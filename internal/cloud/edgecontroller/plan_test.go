@@ -56,7 +56,8 @@ func TestLabelPatch(t *testing.T) {
 		want string
 	}{
 		{nil, `{"metadata":{"labels":{"node-role.kubernetes.io/agent":"","node-role.kubernetes.io/edge":""}}}`},
-		{map[string]string{"node-role.kubernetes.io/edge": "mine"}, `{"metadata":{"labels":{"node-role.kubernetes.io/agent":""}}}`},
+		{map[string]string{"node-role.kubernetes.io/edge": "mine"},
+			`{"metadata":{"labels":{"node-role.kubernetes.io/agent":""}}}`},
 		{map[string]string{"node-role.kubernetes.io/edge": "", "node-role.kubernetes.io/agent": "x"}, ""},
 	} {
 		if got, err := labelPatch(tt.has); string(got) != tt.want || err != nil {
@@ -68,7 +69,8 @@ func TestLabelPatch(t *testing.T) {
 // What is kept of objects, and that nonsense is nothing.
 func TestKeep(t *testing.T) {
 	pod := keepPod([]byte(`{"metadata":{"annotations":{"edge.akri.sh/autonomy":"false","x":"y"}},"spec":{"nodeName":"n","serviceAccountName":"a"}}`))
-	if n := pod.(podNote); n.node != "n" || n.account != "a" || !n.lift || fmt.Sprint(n.autonomy) != "map[edge.akri.sh/autonomy:false]" {
+	if n := pod.(podNote); n.node != "n" || n.account != "a" || !n.lift ||
+		fmt.Sprint(n.autonomy) != "map[edge.akri.sh/autonomy:false]" {
 		t.Errorf("%+v", n)
 	}
 	ended := keepPod([]byte(`{"spec":{"nodeName":"n","serviceAccountName":"a"},"status":{"phase":"Failed"}}`))

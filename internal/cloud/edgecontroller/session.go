@@ -41,7 +41,8 @@ type Session struct {
 	podsSum uint64            // of the Pods that were bound when grants were last reviewed
 }
 
-func newSession(ctx context.Context, c *Controller, node string, send func(context.Context, edgev1.Message) error) *Session {
+func newSession(ctx context.Context, c *Controller, node string, send func(context.Context,
+	edgev1.Message) error) *Session {
 	s := &Session{c: c, node: node, out: send, interests: map[uint64]*interest{}}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.calls.s = s
@@ -94,7 +95,8 @@ func (s *Session) begin(m *edgev1.Interest) {
 	before := s.interests[m.ID]
 	switch {
 	case before != nil:
-		s.end(before, problem(http.StatusBadRequest, metav1.StatusReasonBadRequest, "this session has two interests with this id"))
+		s.end(before, problem(http.StatusBadRequest, metav1.StatusReasonBadRequest,
+			"this session has two interests with this id"))
 		return
 	case len(s.interests) >= maxInterests:
 		s.tell(m.ID, problem(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
@@ -168,7 +170,8 @@ func (s *Session) tell(id uint64, err error) {
 		r.Code, r.Reason, r.Message = status.Status().Code, string(status.Status().Reason), status.Status().Message
 	}
 	s.c.metrics.refused.WithLabelValues(fmt.Sprint(r.Code)).Inc()
-	s.c.complaints.Log(s.c.Log, slog.LevelWarn, "an interest is refused", "node", s.node, "code", r.Code, "why", r.Message)
+	s.c.complaints.Log(s.c.Log, slog.LevelWarn, "an interest is refused", "node", s.node, "code", r.Code, "why",
+		r.Message)
 	if len(s.refuse) < maxInterests {
 		s.refuse = append(s.refuse, r)
 	}
@@ -176,7 +179,8 @@ func (s *Session) tell(id uint64, err error) {
 }
 
 func problem(code int32, reason metav1.StatusReason, message string) error {
-	return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message}}
+	return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: code,
+		Reason: reason, Message: message}}
 }
 
 // stir begins to send, if nothing is being sent. s.mu is held.
@@ -230,7 +234,8 @@ func (s *Session) sendAll() {
 func (s *Session) send(m edgev1.Message) bool {
 	err := s.out(s.ctx, m)
 	if err != nil && s.ctx.Err() == nil {
-		s.c.complaints.Log(s.c.Log, slog.LevelWarn, "a message cannot be sent", "node", s.node, "kind", edgev1.KindOf(m), "error", err)
+		s.c.complaints.Log(s.c.Log, slog.LevelWarn, "a message cannot be sent", "node", s.node, "kind",
+			edgev1.KindOf(m), "error", err)
 	}
 	return err == nil
 }

@@ -170,7 +170,7 @@ func Parse(data []byte) (Config, error) {
 	if err = errors.Join(append(strict, err)...); err != nil {
 		return c, fmt.Errorf("%w; edgecore --defaultconfig shows what there is", err)
 	}
-	return c, c.check()
+	return c, c.Check()
 }
 
 // Load reads a file.
@@ -186,8 +186,8 @@ func Load(file string) (Config, error) {
 	return c, nil
 }
 
-// check returns all that cannot work.
-func (c Config) check() error {
+// Check returns all that cannot work.
+func (c Config) Check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.APIVersion != APIVersion || c.Kind != Kind {

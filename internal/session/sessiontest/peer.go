@@ -26,7 +26,7 @@ func Dial(t testing.TB, url string, config *tls.Config) (*websocket.Conn, *sessi
 			if err != nil {
 				return nil, err
 			}
-			conn = session.NewConn(c, 0, 0)
+			conn = session.NewConn(c, 0, 0, nil)
 			return conn, nil
 		}}
 	ws, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
@@ -80,7 +80,7 @@ func (m *metered) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return session.NewConn(c, 0, 0), nil
+	return session.NewConn(c, 0, 0, nil), nil
 }
 
 // Pair returns two sessions that are connected.

@@ -2,8 +2,6 @@ package trust_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -19,105 +17,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/cloud/cloudhub/trust"
-	"github.com/akri-go/akri/internal/cloud/cloudhub/trust/trusttest"
 )
-
-// clock is the time of keepers.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func newKeeper(t testing.TB, m *trusttest.Memory, c *clock) *trust.Keeper {
-	t.Helper()
-	k := trust.New(m, m, slog.New(slog.DiscardHandler))
-	k.SetClock(c.Now)
-	if err := k.Refresh(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-func start(t testing.TB) (*trust.Keeper, *trusttest.Memory, *clock) {
-	t.Helper()
-	m, c := &trusttest.Memory{}, &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 500, time.UTC)}
-	return newKeeper(t, m, c), m, c
-}
-
-// csr makes a request; change may be nil.
-func csr(t testing.TB, commonName string, change func(*x509.CertificateRequest)) []byte {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.CertificateRequest{Subject: pkix.Name{CommonName: commonName}}
-	if change != nil {
-		change(template)
-	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
-}
-
-func node(t testing.TB, name string) []byte { return csr(t, "system:node:"+name, nil) }
-
-func token(t testing.TB, k *trust.Keeper, node string, life time.Duration) (string, trust.Token) {
-	t.Helper()
-	text, of, err := k.CreateToken(t.Context(), node, life)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text, of
-}
-
-func mustJoin(t testing.TB, k *trust.Keeper, name, token string) *x509.Certificate {
-	t.Helper()
-	c, err := k.Join(t.Context(), node(t, name), token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// refused checks that there is no certificate, for that reason.
-func refused(t testing.TB, what string, c *x509.Certificate, err error, want string) {
-	t.Helper()
-	var r *trust.RefusedError
-	if c != nil || !errors.As(err, &r) || !strings.Contains(err.Error(), want) {
-		t.Errorf("%s: %v, %v, want %q", what, c != nil, err, want)
-	}
-}
-
-// good says whether the hub would let a certificate in.
-func good(t testing.TB, k *trust.Keeper, c *x509.Certificate, now time.Time) error {
-	t.Helper()
-	config, err := k.ServerTLS()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Verify(x509.VerifyOptions{Roots: config.ClientCAs, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
-		return err
-	}
-	if k.Revoked(strings.TrimPrefix(c.Subject.CommonName, "system:node:"), c) {
-		return errors.New("revoked")
-	}
-	return nil
-}
 
 // Of a request, only key and name count.
 func TestCertificate(t *testing.T) {
@@ -185,89 +85,6 @@ func TestRequestsRefused(t *testing.T) {
 	}
 	if all, err := k.Tokens(t.Context()); err != nil || len(all) != 1 || !all[0].Used.IsZero() {
 		t.Errorf("the token was used: %+v, %v", all, err)
-	}
-}
-
-// A token is for the node that it names, or for the first new one.
-func TestTokens(t *testing.T) {
-	k, m, c := start(t)
-	m.Add("control-plane", false)
-	m.Add("edge-9", true)
-	named, of := token(t, k, "edge-1", time.Hour)
-	open, _ := token(t, k, "", time.Hour)
-	other, _ := token(t, k, "", time.Hour)
-	forPlane, _ := token(t, k, "control-plane", time.Hour)
-	forNine, _ := token(t, k, "edge-9", time.Hour)
-	if of.Node != "edge-1" || of.Expires.Sub(of.Created) != time.Hour || strings.Count(named, ".") != 3 {
-		t.Errorf("%+v %s", of, named)
-	}
-	join := func(name, token string) (*x509.Certificate, error) { return k.Join(t.Context(), node(t, name), token) }
-	try := func(what, name, token, want string) {
-		t.Helper()
-		cert, err := join(name, token)
-		refused(t, what, cert, err, want)
-	}
-	try("another node", "edge-2", named, `for node "edge-1"`)
-	try("a name that somebody has a token for", "edge-1", open, "already")
-	mustJoin(t, k, "edge-1", named)
-	mustJoin(t, k, "edge-1", named) // its answer was lost
-	try("a node that there is", "edge-9", open, "keadm gettoken --edgenode-name edge-9")
-	mustJoin(t, k, "edge-9", forNine)
-	try("a node of the cluster", "control-plane", open, "node of the cluster itself")
-	try("a node of the cluster, named", "control-plane", forPlane, "node of the cluster itself")
-	mustJoin(t, k, "edge-3", open)
-	mustJoin(t, k, "edge-3", open)
-	try("a second node", "edge-4", open, `for node "edge-3"`)
-	try("the name of one that has just joined", "edge-3", other, "already")
-
-	all, err := k.Tokens(t.Context())
-	if err != nil || len(all) != 5 {
-		t.Fatalf("%+v, %v", all, err)
-	}
-	if err := k.DeleteToken(t.Context(), of.ID); err != nil {
-		t.Error(err)
-	}
-	if err := k.DeleteToken(t.Context(), of.ID); err == nil {
-		t.Error("it is deleted twice")
-	}
-	try("a token that was deleted", "edge-1", named, "does not exist any more")
-	c.add(time.Hour)
-	try("a token that has expired", "edge-5", other, "expired")
-	if all, err := k.Tokens(t.Context()); err != nil || len(all) != 0 {
-		t.Errorf("expired tokens: %+v, %v", all, err)
-	}
-	for name, life := range map[string]time.Duration{"too short": time.Second, "too long": 31 * 24 * time.Hour, "past": -time.Hour} {
-		if _, _, err := k.CreateToken(t.Context(), "", life); err == nil {
-			t.Errorf("%s is possible", name)
-		}
-	}
-	if _, _, err := k.CreateToken(t.Context(), "No Name", 0); err == nil {
-		t.Error("for no node's name")
-	}
-}
-
-// What is not signed by this cloudcore is refused without a look at the Store.
-func TestForgedTokens(t *testing.T) {
-	k, m, _ := start(t)
-	mine, _ := token(t, k, "edge-1", 0)
-	theirs, _ := token(t, func() *trust.Keeper { k, _, _ := start(t); return k }(), "edge-1", 0)
-	parts := strings.Split(mine, ".")
-	none := "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0" // {"alg":"none","typ":"JWT"}
-	m.Before = func() { t.Error("the Store is written") }
-	for name, token := range map[string]string{
-		"none":               "",
-		"of another":         theirs,
-		"noise":              "a.b.c.d",
-		"no signature":       strings.Join(parts[1:3], ".") + ".",
-		"another algorithm":  none + "." + parts[2] + "." + parts[3],
-		"no algorithm":       none + "." + parts[2] + ".",
-		"another claim":      parts[1] + "." + parts[1] + "." + parts[3],
-		"more parts":         mine + ".x",
-		"long":               strings.Repeat("x", 1<<20),
-		"signature extended": mine + "A",
-	} {
-		c, err := k.Join(t.Context(), node(t, "edge-1"), token)
-		refused(t, name, c, err, "not one of this cloudcore")
 	}
 }
 

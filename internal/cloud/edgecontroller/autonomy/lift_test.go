@@ -24,11 +24,13 @@ func TestLift(t *testing.T) {
 				`{"effect":"NoExecute","key":"node.kubernetes.io/not-ready","new":1,"operator":"Exists"},` +
 				`{"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute"}]`},
 		{"all taints for ever", `{"spec":{"tolerations":[{"operator":"Exists"}]}}`, ""},
-		{"all taints for a while, as the author wrote it", `{"spec":{"tolerations":[{"operator":"Exists","tolerationSeconds":9}]}}`, ""},
+		{"all taints for a while, as the author wrote it",
+			`{"spec":{"tolerations":[{"operator":"Exists","tolerationSeconds":9}]}}`, ""},
 		{"only NoSchedule", `{"spec":{"tolerations":[{"operator":"Exists","effect":"NoSchedule"}]}}`,
 			`[{"operator":"Exists","effect":"NoSchedule"},` + both + "]"},
-		{"Equal with an empty value", `{"spec":{"tolerations":[{"key":"node.kubernetes.io/not-ready","tolerationSeconds":1},` +
-			`{"key":"node.kubernetes.io/unreachable","operator":"Equal","tolerationSeconds":1}]}}`,
+		{"Equal with an empty value",
+			`{"spec":{"tolerations":[{"key":"node.kubernetes.io/not-ready","tolerationSeconds":1},` +
+				`{"key":"node.kubernetes.io/unreachable","operator":"Equal","tolerationSeconds":1}]}}`,
 			`[{"key":"node.kubernetes.io/not-ready"},{"key":"node.kubernetes.io/unreachable","operator":"Equal"}]`},
 		{"being deleted", `{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"}}`, ""},
 		{"ended", `{"status":{"phase":"Succeeded"}}`, ""},

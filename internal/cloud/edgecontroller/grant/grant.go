@@ -187,7 +187,8 @@ func extras(as kube.User) map[string]authzv1.ExtraValue {
 func (g *Grants) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	err := g.Client.Do(ctx, kube.User{}, kube.Request{Method: http.MethodGet, Path: "/readyz", Accept: "*/*"}, maxAnswerBytes, nil)
+	err := g.Client.Do(ctx, kube.User{}, kube.Request{Method: http.MethodGet, Path: "/readyz", Accept: "*/*"},
+		maxAnswerBytes, nil)
 	if err != nil {
 		return fmt.Errorf("GET /readyz: %v", err)
 	}

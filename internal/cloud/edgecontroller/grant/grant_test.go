@@ -35,20 +35,27 @@ func TestUserOf(t *testing.T) {
 		{"the node", edgev1.As{}, kube.User{Name: "system:node:n", Groups: []string{"system:nodes"}}, ""},
 		{"kube-proxy", edgev1.As{Component: "kube-proxy"}, kube.User{Name: "system:kube-proxy"}, ""},
 		{"an account", edgev1.As{ServiceAccount: "default/web"}, account(), ""},
-		{"a Pod", edgev1.As{ServiceAccount: "default/web", Pod: "web-2", PodUID: "u2"}, account(kube.ExtraPod, "web-2", kube.ExtraPodUID, "u2"), ""},
+		{"a Pod", edgev1.As{ServiceAccount: "default/web", Pod: "web-2", PodUID: "u2"}, account(kube.ExtraPod,
+			"web-2", kube.ExtraPodUID, "u2"), ""},
 		{"another component", edgev1.As{Component: "kube-scheduler"}, kube.User{}, "only kube-proxy"},
-		{"a component with an account", edgev1.As{Component: "kube-proxy", ServiceAccount: "default/web"}, kube.User{}, "only kube-proxy"},
-		{"an account of no Pod here", edgev1.As{ServiceAccount: "default/admin"}, kube.User{}, "no Pod of that account"},
-		{"the account's name in another namespace", edgev1.As{ServiceAccount: "kube-system/web"}, kube.User{}, "no Pod of that account"},
-		{"a Pod that is not here", edgev1.As{ServiceAccount: "default/web", Pod: "web-3", PodUID: "u4"}, kube.User{}, "not bound to this node"},
-		{"a Pod with another one's UID", edgev1.As{ServiceAccount: "default/web", Pod: "web-1", PodUID: "u2"}, kube.User{}, "not bound to this node"},
-		{"a Pod of another account", edgev1.As{ServiceAccount: "default/web", Pod: "dns", PodUID: "u3"}, kube.User{}, "not bound to this node"},
+		{"a component with an account", edgev1.As{Component: "kube-proxy", ServiceAccount: "default/web"},
+			kube.User{}, "only kube-proxy"},
+		{"an account of no Pod here", edgev1.As{ServiceAccount: "default/admin"}, kube.User{}, "no Pod of it"},
+		{"the account's name in another namespace", edgev1.As{ServiceAccount: "kube-system/web"}, kube.User{},
+			"no Pod of it"},
+		{"a Pod that is not here", edgev1.As{ServiceAccount: "default/web", Pod: "web-3", PodUID: "u4"}, kube.User{},
+			"not bound to this node"},
+		{"a Pod with another one's UID", edgev1.As{ServiceAccount: "default/web", Pod: "web-1", PodUID: "u2"},
+			kube.User{}, "not bound to this node"},
+		{"a Pod of another account", edgev1.As{ServiceAccount: "default/web", Pod: "dns", PodUID: "u3"}, kube.User{},
+			"not bound to this node"},
 		{"a Pod without UID", edgev1.As{ServiceAccount: "default/web", Pod: "web-1"}, kube.User{}, "name and UID"},
 		{"a Pod without account", edgev1.As{Pod: "web-1", PodUID: "u1"}, kube.User{}, "is not <namespace>/<name>"},
 		{"no name", edgev1.As{ServiceAccount: "default/"}, kube.User{}, "is not <namespace>/<name>"},
 		{"no namespace", edgev1.As{ServiceAccount: "web"}, kube.User{}, "is not <namespace>/<name>"},
 		{"a colon", edgev1.As{ServiceAccount: "default/x:y"}, kube.User{}, "is not <namespace>/<name>"},
-		{"a line end", edgev1.As{ServiceAccount: "default/web\r\nImpersonate-Group: system:masters"}, kube.User{}, "is not <namespace>/<name>"},
+		{"a line end", edgev1.As{ServiceAccount: "default/web\r\nImpersonate-Group: system:masters"}, kube.User{},
+			"is not <namespace>/<name>"},
 		{"three parts", edgev1.As{ServiceAccount: "default/web/x"}, kube.User{}, "is not <namespace>/<name>"},
 	} {
 		got, err := UserOf("n", tt.as, pods)
@@ -86,10 +93,12 @@ func TestSelectionOf(t *testing.T) {
 		{i: with(func(i *edgev1.Interest) { i.Namespace = ".." }), want: "namespace"},
 		{i: with(func(i *edgev1.Interest) { i.FieldSelector = "x" }), want: "field selector"},
 		{i: with(func(i *edgev1.Interest) { i.LabelSelector = "a in b" }), want: "label selector"},
-		{i: with(func(i *edgev1.Interest) { i.LabelSelector = strings.Repeat("a", maxSelectorBytes+1) }), want: "more than"},
+		{i: with(func(i *edgev1.Interest) { i.LabelSelector = strings.Repeat("a", maxSelectorBytes+1) }),
+			want: "more than"},
 		{i: with(func(i *edgev1.Interest) { i.FieldSelector = "metadata.name=a/b" }), want: "no name", name: "a/b"},
 		{i: with(func(i *edgev1.Interest) { i.Get = true }), want: "only read"},
-		{i: with(func(i *edgev1.Interest) { i.FieldSelector, i.Get = "metadata.name=x,a=b", true }), want: "only read", name: "x"},
+		{i: with(func(i *edgev1.Interest) { i.FieldSelector, i.Get = "metadata.name=x,a=b", true }),
+			want: "only read", name: "x"},
 	} {
 		s, err := SelectionOf(&tt.i)
 		name, _ := NameOf(s)
@@ -136,7 +145,8 @@ func TestQuestion(t *testing.T) {
 		return kube.ServiceAccount("default", "web", map[string]string{kube.ExtraNode: node})
 	}
 	of := func(resource, namespace, fields string) index.Selection {
-		s := index.Selection{Resource: kube.Resource{Version: "v1", Resource: resource, Namespace: namespace}, Fields: fields}
+		s := index.Selection{Resource: kube.Resource{Version: "v1", Resource: resource, Namespace: namespace},
+			Fields: fields}
 		return s
 	}
 	for _, tt := range []struct {
@@ -144,15 +154,24 @@ func TestQuestion(t *testing.T) {
 		a, b string
 		same bool
 	}{
-		{"Services", questionOf(n, of("services", "", "spec.clusterIP!=None"), "watch"), questionOf(m, of("services", "", "spec.clusterIP!=None"), "watch"), true},
-		{"Pods of their own", questionOf(n, of("pods", "", "spec.nodeName=n"), "watch"), questionOf(m, of("pods", "", "spec.nodeName=m"), "watch"), true},
-		{"Pods of one of them", questionOf(n, of("pods", "", "spec.nodeName=n"), "watch"), questionOf(m, of("pods", "", "spec.nodeName=n"), "watch"), false},
-		{"their Nodes", questionOf(n, of("nodes", "", "metadata.name=n"), "watch"), questionOf(m, of("nodes", "", "metadata.name=m"), "watch"), true},
-		{"the Node of one", questionOf(n, of("nodes", "", "metadata.name=n"), "watch"), questionOf(m, of("nodes", "", "metadata.name=n"), "watch"), false},
-		{"get and watch", questionOf(n, of("nodes", "", "metadata.name=n"), "get"), questionOf(n, of("nodes", "", "metadata.name=n"), "watch"), false},
-		{"accounts", questionOf(account("n"), of("services", "", ""), "watch"), questionOf(account("m"), of("services", "", ""), "watch"), false},
-		{"node and account", questionOf(n, of("services", "", ""), "watch"), questionOf(account("n"), of("services", "", ""), "watch"), false},
-		{"other resources", questionOf(n, of("endpoints", "", ""), "watch"), questionOf(m, of("endpoints", "", ""), "watch"), false},
+		{"Services", questionOf(n, of("services", "", "spec.clusterIP!=None"), "watch"), questionOf(m, of("services",
+			"", "spec.clusterIP!=None"), "watch"), true},
+		{"Pods of their own", questionOf(n, of("pods", "", "spec.nodeName=n"), "watch"), questionOf(m, of("pods", "",
+			"spec.nodeName=m"), "watch"), true},
+		{"Pods of one of them", questionOf(n, of("pods", "", "spec.nodeName=n"), "watch"), questionOf(m, of("pods",
+			"", "spec.nodeName=n"), "watch"), false},
+		{"their Nodes", questionOf(n, of("nodes", "", "metadata.name=n"), "watch"), questionOf(m, of("nodes", "",
+			"metadata.name=m"), "watch"), true},
+		{"the Node of one", questionOf(n, of("nodes", "", "metadata.name=n"), "watch"), questionOf(m, of("nodes", "",
+			"metadata.name=n"), "watch"), false},
+		{"get and watch", questionOf(n, of("nodes", "", "metadata.name=n"), "get"), questionOf(n, of("nodes", "",
+			"metadata.name=n"), "watch"), false},
+		{"accounts", questionOf(account("n"), of("services", "", ""), "watch"), questionOf(account("m"),
+			of("services", "", ""), "watch"), false},
+		{"node and account", questionOf(n, of("services", "", ""), "watch"), questionOf(account("n"), of("services",
+			"", ""), "watch"), false},
+		{"other resources", questionOf(n, of("endpoints", "", ""), "watch"), questionOf(m, of("endpoints", "", ""),
+			"watch"), false},
 	} {
 		if tt.a == "" || tt.b == "" || (tt.a == tt.b) != tt.same {
 			t.Errorf("%s: %q and %q", tt.name, tt.a, tt.b)

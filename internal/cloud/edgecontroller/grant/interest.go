@@ -1,7 +1,7 @@
 package grant
 
 import (
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -41,7 +41,7 @@ func SelectionOf(i *edgev1.Interest) (index.Selection, error) {
 	}
 	name, named := NameOf(s)
 	switch {
-	case named && len(path.IsValidPathSegmentName(name)) > 0:
+	case named && len(content.IsPathSegmentName(name)) > 0:
 		return s, invalid("%q is no name of an object", short(name))
 	case i.Get && (!named || s.Labels != "" || s.Fields != "metadata.name="+name):
 		return s, invalid("an interest that is only read needs the field selector metadata.name=<name>, and no other")

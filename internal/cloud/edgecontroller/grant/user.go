@@ -29,13 +29,15 @@ func UserOf(node string, as edgev1.As, pods []Pod) (kube.User, error) {
 	}
 	if as.Component != "" {
 		if as != (edgev1.As{Component: KubeProxy}) {
-			return kube.User{}, forbidden("edge node %s may not ask as component %q: only %s is one", node, short(as.Component), KubeProxy)
+			return kube.User{}, forbidden("edge node %s may not ask as component %q: only %s is one", node,
+				short(as.Component), KubeProxy)
 		}
 		return kube.Component(KubeProxy), nil
 	}
 	namespace, name, ok := strings.Cut(as.ServiceAccount, "/")
 	if !ok || !isName(namespace) || !isName(name) {
-		return kube.User{}, forbidden("edge node %s: %q is not <namespace>/<name> of a service account", node, short(as.ServiceAccount))
+		return kube.User{}, forbidden("edge node %s: %q is not <namespace>/<name> of a service account", node,
+			short(as.ServiceAccount))
 	}
 	if (as.Pod == "") != (as.PodUID == "") {
 		return kube.User{}, forbidden("edge node %s: a Pod that is asked for needs name and UID", node)
@@ -54,10 +56,11 @@ func UserOf(node string, as edgev1.As, pods []Pod) (kube.User, error) {
 		return kube.ServiceAccount(namespace, name, extra), nil
 	}
 	if as.Pod != "" {
-		return kube.User{}, forbidden("edge node %s may not ask as service account %s: its Pod %q (UID %q) is not bound to this node, or has ended",
+		return kube.User{}, forbidden(
+			"edge node %s may not ask as service account %s: its Pod %q (UID %q) is not bound to this node, or has ended",
 			node, as.ServiceAccount, short(as.Pod), short(as.PodUID))
 	}
-	return kube.User{}, forbidden("edge node %s may not ask as service account %s: no Pod of that account is bound to this node",
+	return kube.User{}, forbidden("edge node %s may not ask as service account %s: no Pod of it is bound to this node",
 		node, as.ServiceAccount)
 }
 

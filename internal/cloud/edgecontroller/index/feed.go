@@ -22,8 +22,7 @@ type entry struct {
 // feed is one watch and what is known from it.
 type feed struct {
 	cut
-	x      *Index
-	cancel func() // ends the watch for good
+	x *Index
 
 	mu      sync.Mutex
 	objects map[Key]entry

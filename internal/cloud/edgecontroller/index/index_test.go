@@ -87,7 +87,8 @@ func TestRelist(t *testing.T) {
 // All who follow the same share one watch. It is made in the name of one of them,
 // and in that of another when that one goes.
 func TestUsers(t *testing.T) {
-	s, cfg := newScript(t, step{events: []string{"+a@1", "end@1"}, stay: true}, step{events: []string{"+b@2"}, stay: true})
+	s, cfg := newScript(t, step{events: []string{"+a@1", "end@1"}, stay: true}, step{events: []string{"+b@2"},
+		stay: true})
 	x := run(t, cfg, Options{})
 	one, _ := follow(t, x, all, "n", alice)
 	has(t, one, "a@1")
@@ -105,7 +106,8 @@ func TestUsers(t *testing.T) {
 
 // Who is refused for long enough is told; others are served in their own names.
 func TestRefused(t *testing.T) {
-	_, cfg := newScript(t, step{code: 403}, step{code: 403}, step{code: 403}, step{events: []string{"+a@1", "end@1"}, stay: true})
+	_, cfg := newScript(t, step{code: 403}, step{code: 403}, step{code: 403}, step{events: []string{"+a@1",
+		"end@1"}, stay: true})
 	x := run(t, cfg, Options{Patience: time.Millisecond})
 	one, h := follow(t, x, all, "n", alice)
 	_, same := follow(t, x, all, "m", alice)
@@ -139,7 +141,8 @@ func TestNoSuchResource(t *testing.T) {
 
 // An API server that has just started refuses what it allows a moment later.
 func TestRefusedForAMoment(t *testing.T) {
-	_, cfg := newScript(t, step{code: 403}, step{code: 403}, step{code: 403}, step{events: []string{"+a@1", "end@1"}, stay: true})
+	_, cfg := newScript(t, step{code: 403}, step{code: 403}, step{code: 403}, step{events: []string{"+a@1",
+		"end@1"}, stay: true})
 	x := run(t, cfg, Options{Patience: time.Hour})
 	sub, h := follow(t, x, all, "n", alice)
 	has(t, sub, "a@1")

@@ -36,7 +36,8 @@ func TestAPIServer(t *testing.T) {
 	create := func(name string) {
 		t.Helper()
 		eventually.Succeeds(t, time.Minute, func(ctx context.Context) error {
-			_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"mine": "yes"}}}, metav1.CreateOptions{})
+			_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name,
+				Labels: map[string]string{"mine": "yes"}}}, metav1.CreateOptions{})
 			return err
 		})
 	}
@@ -104,7 +105,8 @@ func TestAPIServer(t *testing.T) {
 			t.Errorf("another node's Pod: %+v, %v", o, err)
 		}
 		var now int64
-		if err := admin.CoreV1().Pods("default").Delete(t.Context(), "p1", metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+		if err := admin.CoreV1().Pods("default").Delete(t.Context(), "p1",
+			metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
 			t.Fatal(err)
 		}
 		hasNames(node1, "")
@@ -165,7 +167,8 @@ func watchesOf(t *testing.T, s *kubetest.Server, resource string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := client.Open(t.Context(), kube.User{}, kube.Request{Method: http.MethodGet, Path: "/metrics", Accept: "text/plain"})
+	resp, err := client.Open(t.Context(), kube.User{}, kube.Request{Method: http.MethodGet, Path: "/metrics",
+		Accept: "text/plain"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +179,8 @@ func watchesOf(t *testing.T, s *kubetest.Server, resource string) int {
 	}
 	total := 0
 	for l := range strings.SplitSeq(string(data), "\n") {
-		if strings.HasPrefix(l, "apiserver_longrunning_requests{") && strings.Contains(l, `resource="`+resource+`"`) && strings.Contains(l, `verb="WATCH"`) {
+		if strings.HasPrefix(l, "apiserver_longrunning_requests{") && strings.Contains(l,
+			`resource="`+resource+`"`) && strings.Contains(l, `verb="WATCH"`) {
 			var n int
 			if _, err := fmt.Sscanf(l[strings.LastIndex(l, " ")+1:], "%d", &n); err != nil {
 				t.Fatal(err)

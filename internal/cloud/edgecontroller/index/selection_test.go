@@ -15,7 +15,8 @@ var (
 )
 
 func owns() []Own {
-	return []Own{{Resource: pods, Fields: "spec.nodeName!=", By: "spec.nodeName"}, {Resource: nodes, By: "metadata.name"}}
+	return []Own{{Resource: pods, Fields: "spec.nodeName!=", By: "spec.nodeName"}, {Resource: nodes,
+		By: "metadata.name"}}
 }
 
 func TestCanonical(t *testing.T) {
@@ -52,16 +53,20 @@ func TestCut(t *testing.T) {
 		slice string
 		own   bool
 	}{
-		{"a node's Pods", Selection{Resource: pods, Fields: "spec.nodeName=n"}, bound, slicer{field: "spec.nodeName"}, "n", true},
+		{"a node's Pods", Selection{Resource: pods, Fields: "spec.nodeName=n"}, bound, slicer{field: "spec.nodeName"},
+			"n", true},
 		{"all that are bound", bound, bound, slicer{field: "spec.nodeName"}, "", true},
 		{"Pods of all nodes and none", Selection{Resource: pods}, Selection{Resource: pods}, slicer{}, "", false},
-		{"all but a node's", Selection{Resource: pods, Fields: "spec.nodeName!=n"}, Selection{Resource: pods, Fields: "spec.nodeName!=n"}, slicer{}, "", false},
-		{"none's", Selection{Resource: pods, Fields: "spec.nodeName="}, Selection{Resource: pods, Fields: "spec.nodeName="}, slicer{}, "", false},
+		{"all but a node's", Selection{Resource: pods, Fields: "spec.nodeName!=n"}, Selection{Resource: pods,
+			Fields: "spec.nodeName!=n"}, slicer{}, "", false},
+		{"none's", Selection{Resource: pods, Fields: "spec.nodeName="}, Selection{Resource: pods,
+			Fields: "spec.nodeName="}, slicer{}, "", false},
 		{"a node's Pods that are not done", Selection{Resource: pods, Fields: "spec.nodeName=n,status.phase!=Failed"},
 			Selection{Resource: pods, Fields: "spec.nodeName=n,status.phase!=Failed"}, slicer{}, "", false},
 		{"a node's Pods of a namespace", Selection{Resource: in(pods, "x"), Fields: "spec.nodeName=n"},
 			Selection{Resource: in(pods, "x"), Fields: "spec.nodeName=n"}, slicer{}, "", false},
-		{"a Node", Selection{Resource: nodes, Fields: "metadata.name=n"}, Selection{Resource: nodes}, slicer{field: "metadata.name"}, "n", true},
+		{"a Node", Selection{Resource: nodes, Fields: "metadata.name=n"}, Selection{Resource: nodes},
+			slicer{field: "metadata.name"}, "n", true},
 		{"all Nodes", Selection{Resource: nodes}, Selection{Resource: nodes}, slicer{field: "metadata.name"}, "", true},
 		{"a ConfigMap", Selection{Resource: in(configMaps, "x"), Fields: "metadata.name=n"},
 			Selection{Resource: in(configMaps, "x"), Fields: "metadata.name=n"}, slicer{}, "", false},
@@ -119,4 +124,31 @@ func TestCache(t *testing.T) {
 	if c.used() != 0 || c.order.Len() != 0 || len(c.items) != 0 {
 		t.Errorf("empty: %d bytes, %d, %d", c.used(), c.order.Len(), len(c.items))
 	}
+}
+
+// What an edge node selects is one text whoever wrote it how, and is cut without a
+// panic; a cut selects nothing that the selection did not.
+func FuzzSelection(f *testing.F) {
+	f.Add("spec.nodeName=n", "a=b,!c", "n")
+	f.Add("metadata.name=x,spec.nodeName!=y", "akri.sh/node=n,x in (a,b)", "n")
+	f.Add(`a=\=\,\\`, "a==b", "")
+	f.Fuzz(func(t *testing.T, fields, labels, node string) {
+		for _, r := range []kube.Resource{pods, nodes, configMaps} {
+			s, err := Canonical(Selection{Resource: r, Fields: fields, Labels: labels})
+			if err != nil {
+				return
+			}
+			again, err := Canonical(s)
+			if err != nil || again != s {
+				t.Fatalf("%+v is %+v in canonical form (%v)", s, again, err)
+			}
+			c := cutOf(s, node, owns())
+			if _, err := Canonical(c.whole); err != nil {
+				t.Errorf("%+v is cut to %+v: %v", s, c, err)
+			}
+			if c.by.none() && c.whole != s {
+				t.Errorf("%+v is served by %+v, without a slice", s, c.whole)
+			}
+		}
+	})
 }

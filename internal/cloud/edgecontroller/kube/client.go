@@ -45,7 +45,8 @@ func New(cfg *rest.Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of %s: %w", cfg.Host, err)
 	}
-	return &Client{host: strings.TrimSuffix(base.Scheme+"://"+base.Host+base.Path, "/"), rt: rt, agent: cfg.UserAgent}, nil
+	return &Client{host: strings.TrimSuffix(base.Scheme+"://"+base.Host+base.Path, "/"), rt: rt,
+		agent: cfg.UserAgent}, nil
 }
 
 // Request is one request. Path begins with / and is sent as it stands; it must

@@ -178,7 +178,8 @@ func (k *Keeper) renew(ctx context.Context, l *lease) {
 	if ctx.Err() == nil {
 		k.Renewed(now.Sub(l.at), err)
 		if err != nil {
-			k.problem.Log(k.Logger, slog.LevelWarn, "a node's Lease cannot be renewed; trying again", "node", l.node, "error", err)
+			k.problem.Log(k.Logger, slog.LevelWarn, "a node's Lease cannot be renewed; trying again", "node", l.node,
+				"error", err)
 		}
 	}
 	k.mu.Lock()

@@ -40,7 +40,8 @@ var streams = []string{"attach", "exec", "log", "portforward", "proxy"}
 
 // known are the paths beside resources that edge nodes may read: discovery and
 // the schema, what service account tokens are checked with, the version.
-var known = []string{"/api", "/apis", "/version", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/.well-known/openid-configuration"}
+var known = []string{"/api", "/apis", "/version", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks",
+	"/.well-known/openid-configuration"}
 
 // Refusal says why a call is not made.
 type Refusal struct {
@@ -113,7 +114,8 @@ func checkPath(p, method string) error {
 		return refuse(http.StatusForbidden, "path %q is not one of the API's resources, nor of its discovery", short(p))
 	}
 	if len(rest) > 0 && (rest[0] == "watch" || rest[0] == "proxy") {
-		return refuse(http.StatusForbidden, "path %q: watches are interests, not calls, and proxies are not served", short(p))
+		return refuse(http.StatusForbidden, "path %q: watches are interests, not calls, and proxies are not served",
+			short(p))
 	}
 	// namespaces/<namespace>/<resource>/<name>/<subresource>..., or without the
 	// first two; a subresource of namespaces looks like the former.
@@ -121,7 +123,8 @@ func checkPath(p, method string) error {
 		rest = rest[2:]
 	}
 	if len(rest) >= 3 && slices.Contains(streams, rest[2]) {
-		return refuse(http.StatusForbidden, "path %q: %s needs a connection of its own, which a call has not", short(p), rest[2])
+		return refuse(http.StatusForbidden, "path %q: %s needs a connection of its own, which a call has not",
+			short(p), rest[2])
 	}
 	return nil
 }

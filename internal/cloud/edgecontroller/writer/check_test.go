@@ -19,17 +19,22 @@ func TestCheck(t *testing.T) {
 		// What kubelet, kube-proxy, agents and kubectl ask.
 		{call{Method: "GET", Path: "/api/v1/nodes/n"}, 0},
 		{call{Method: "GET", Path: "/api"}, 0},
-		{call{Method: "GET", Path: "/apis", Accept: "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"}, 0},
+		{call{Method: "GET", Path: "/apis",
+			Accept: "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"}, 0},
 		{call{Method: "GET", Path: "/apis/akri.sh"}, 0},
 		{call{Method: "GET", Path: "/apis/akri.sh/v0"}, 0},
 		{call{Method: "GET", Path: "/openapi/v3"}, 0},
 		{call{Method: "GET", Path: "/openapi/v3/apis/akri.sh/v0", Query: "hash=0123"}, 0},
 		{call{Method: "GET", Path: "/openid/v1/jwks"}, 0},
-		{call{Method: "POST", Path: "/api/v1/namespaces/default/events", ContentType: "application/json", Body: []byte("{}")}, 0},
-		{call{Method: "PATCH", Path: "/api/v1/nodes/n/status", Query: "timeout=10s", ContentType: "application/strategic-merge-patch+json", Body: []byte("{}")}, 0},
-		{call{Method: "PATCH", Path: "/apis/akri.sh/v0/namespaces/x/instances/y", Query: "fieldManager=akri-agent%2Fn&force=true", ContentType: "application/apply-patch+yaml", Body: []byte("{}")}, 0},
+		{call{Method: "POST", Path: "/api/v1/namespaces/default/events", ContentType: "application/json",
+			Body: []byte("{}")}, 0},
+		{call{Method: "PATCH", Path: "/api/v1/nodes/n/status", Query: "timeout=10s",
+			ContentType: "application/strategic-merge-patch+json", Body: []byte("{}")}, 0},
+		{call{Method: "PATCH", Path: "/apis/akri.sh/v0/namespaces/x/instances/y",
+			Query: "fieldManager=akri-agent%2Fn&force=true", ContentType: "application/apply-patch+yaml", Body: []byte("{}")}, 0},
 		{call{Method: "POST", Path: "/api/v1/namespaces/default/serviceaccounts/web/token", Body: []byte("{}")}, 0},
-		{call{Method: "DELETE", Path: "/apis/resource.k8s.io/v1/resourceslices", Query: "fieldSelector=spec.nodeName%3Dn"}, 0},
+		{call{Method: "DELETE", Path: "/apis/resource.k8s.io/v1/resourceslices",
+			Query: "fieldSelector=spec.nodeName%3Dn"}, 0},
 		{call{Method: "GET", Path: "/api/v1/pods", Query: "watch=false&limit=500&resourceVersion=0"}, 0},
 		{call{Method: "GET", Path: "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:node"}, 0},
 		{call{Method: "GET", Path: "/api/v1/namespaces/exec/pods/log/status"}, 0},
@@ -104,7 +109,8 @@ func TestCheck(t *testing.T) {
 		var r *Refusal
 		switch {
 		case tt.code == 0 && err != nil, tt.code != 0 && !errors.As(err, &r), r != nil && r.Code != tt.code:
-			t.Errorf("%s %.80q?%.40q (%q, %q): %v, want %d", tt.Method, tt.Path, tt.Query, tt.ContentType, tt.Accept, err, tt.code)
+			t.Errorf("%s %.80q?%.40q (%q, %q): %v, want %d", tt.Method, tt.Path, tt.Query, tt.ContentType, tt.Accept,
+				err, tt.code)
 		}
 	}
 	for _, method := range []string{http.MethodOptions, http.MethodHead, http.MethodTrace} {

@@ -85,7 +85,7 @@ func notImpersonated(code int, body []byte) error {
 		return nil
 	}
 	if s, ok := kube.StatusOf(body); ok && strings.Contains(s.Message, "cannot impersonate") {
-		return errors.New("cloudcore may not make calls in the name of this user; update its roles with this release's chart: " + s.Message)
+		return errors.New("cloudcore may not act as this user; update its roles with this release's chart: " + s.Message)
 	}
 	return nil
 }
@@ -95,7 +95,8 @@ func lost(ctx context.Context, id uint64, err error) *edgev1.Reply {
 	if ctx.Err() != nil {
 		return Failure(id, http.StatusGatewayTimeout, metav1.StatusReasonTimeout, "the API server did not answer in time")
 	}
-	r := Failure(id, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable, "the API server cannot be reached: "+err.Error())
+	r := Failure(id, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
+		"the API server cannot be reached: "+err.Error())
 	r.RetryAfter = time.Second
 	return r
 }

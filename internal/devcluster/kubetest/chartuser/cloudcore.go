@@ -24,7 +24,8 @@ const CloudcoreNamespace = "cloudcore-system"
 // cloudcore, waits until the policies are in effect, and returns a client
 // configuration with a token of that account. Cfg is a cluster administrator's.
 func Cloudcore(ctx context.Context, cfg *rest.Config, set ...string) (*rest.Config, error) {
-	if _, err := install(ctx, cfg, charts.Cloudcore, CloudcoreNamespace, []string{"rbac.yaml", "policies.yaml"}, set); err != nil {
+	if _, err := install(ctx, cfg, charts.Cloudcore, CloudcoreNamespace, []string{"rbac.yaml", "policies.yaml"},
+		set); err != nil {
 		return nil, err
 	}
 	cs, err := kubernetes.NewForConfig(cfg)
@@ -74,16 +75,18 @@ func cloudcorePolicies(ctx context.Context, admin kubernetes.Interface, own *res
 		},
 	} {
 		var last error
-		err := wait.PollUntilContextTimeout(ctx, 25*time.Millisecond, policyTimeout, true, func(ctx context.Context) (bool, error) {
-			last = try(ctx)
-			return last != nil && strings.Contains(last.Error(), "'"+what+"'"), nil
-		})
+		err := wait.PollUntilContextTimeout(ctx, 25*time.Millisecond, policyTimeout, true,
+			func(ctx context.Context) (bool, error) {
+				last = try(ctx)
+				return last != nil && strings.Contains(last.Error(), "'"+what+"'"), nil
+			})
 		if err != nil {
 			return fmt.Errorf("wait for policy %s: %w (last answer: %v)", what, err, last)
 		}
 	}
 	var now int64
-	if err := admin.CoreV1().Pods(CloudcoreNamespace).Delete(ctx, "probe", metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
+	if err := admin.CoreV1().Pods(CloudcoreNamespace).Delete(ctx, "probe",
+		metav1.DeleteOptions{GracePeriodSeconds: &now}); err != nil {
 		return err
 	}
 	return admin.CoreV1().Nodes().Delete(ctx, "probe", metav1.DeleteOptions{})

@@ -234,7 +234,7 @@ func (l *link) dial(ctx context.Context) (*session.Session, error) {
 			if err != nil {
 				return nil, err
 			}
-			conn = session.NewConn(c, 0, 0)
+			conn = session.NewConn(c, 0, 0, nil)
 			return conn, nil
 		},
 		TLSHandshakeTimeout:    l.DialTimeout,
