@@ -23,6 +23,7 @@ type leases struct {
 	rv   uint64
 	json []byte // nil: there is none
 	head store.Head
+	at   time.Time // when the kubelet was last heard
 }
 
 func (s *Server) isLease(t target) bool {
@@ -85,6 +86,7 @@ func (l *leases) set(body []byte, uid string, created time.Time) {
 		return
 	}
 	l.rv++
+	l.at = time.Now()
 	meta["resourceVersion"], meta["uid"] = strconv.FormatUint(l.rv, 10), uid
 	if !created.IsZero() {
 		meta["creationTimestamp"] = created.UTC().Format(time.RFC3339)
