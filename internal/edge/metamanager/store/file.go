@@ -78,7 +78,8 @@ func (f *file) open(ctx context.Context, st *state) (id string, err error) {
 		return "", fmt.Errorf("open the store %s: another process has it: %w", f.path, err)
 	}
 	if err != nil {
-		f.log.Error("the store's file cannot be opened: what is synced is in memory only, and a restart loses it", "file", f.path, "error", err)
+		f.log.Error("the store's file cannot be opened: what is synced is in memory only, and a restart loses it", "file",
+			f.path, "error", err)
 		f.wipe = true
 		return rand.Text(), nil
 	}
