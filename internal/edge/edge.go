@@ -77,6 +77,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return server.Serve(ctx, listener, ca.Config(cert)) })
+	all.Go(func() error { server.WatchKubelet(ctx); return nil })
 	all.Go(func() error { return status.Serve(ctx, c.StatusSocket, said.report) })
 	all.Go(func() error {
 		return link.Run(ctx, link.Options{

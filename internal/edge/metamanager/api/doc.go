@@ -19,7 +19,8 @@
 //     owner writes again); Events wait, the newest of each name, in memory;
 //     everything else is 503 with Retry-After.
 //   - The Lease of the node is answered from memory at all times: cloudcore
-//     renews the one in the cluster for as long as the link lives.
+//     renews the one in the cluster for as long as the link lives. If the kubelet
+//     stops to renew it, the Node's Ready condition is made Unknown.
 //
 // Clients present a certificate that this edgecore itself has issued (package
 // localca). Bearer tokens of Pods are not taken yet: 401.

@@ -23,10 +23,12 @@ type leases struct {
 	rv   uint64
 	json []byte // nil: there is none
 	head store.Head
+	at   time.Time // when the kubelet was last heard
 }
 
 func (s *Server) isLease(t target) bool {
-	return t.resource.Group == "coordination.k8s.io" && t.resource.Name == "leases" && t.namespace == "kube-node-lease" && t.subresource == "" &&
+	return t.resource.Group == "coordination.k8s.io" && t.resource.Name == "leases" &&
+		t.namespace == "kube-node-lease" && t.subresource == "" &&
 		(t.name == s.Node || t.name == "")
 }
 
@@ -69,7 +71,8 @@ func (s *Server) serveLease(w http.ResponseWriter, r *http.Request, t target) {
 		l.set(body, l.head.Metadata.UID, time.Time{})
 		writeRaw(w, http.StatusOK, "", l.json)
 	default:
-		fail(w, status(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, "the Lease of an edge node can be got, created and updated"))
+		fail(w, status(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed,
+			"the Lease of an edge node can be got, created and updated"))
 	}
 }
 
@@ -85,6 +88,7 @@ func (l *leases) set(body []byte, uid string, created time.Time) {
 		return
 	}
 	l.rv++
+	l.at = time.Now()
 	meta["resourceVersion"], meta["uid"] = strconv.FormatUint(l.rv, 10), uid
 	if !created.IsZero() {
 		meta["creationTimestamp"] = created.UTC().Format(time.RFC3339)
