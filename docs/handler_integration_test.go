@@ -34,7 +34,7 @@ func TestWriteAHandler(t *testing.T) {
 	cmd := exec.Command("sh", "-c", strings.ReplaceAll(strings.Join(script, "\n"), "/tmp/", dir+"/"))
 	cmd.Dir = ".."
 	out, err := cmd.CombinedOutput()
-	if err != nil || strings.Count(string(out), "19 findings: 19 passed, 0 warnings, 0 failures, 0 skipped") != 2 {
+	if err != nil || strings.Count(string(out), "20 findings: 20 passed, 0 warnings, 0 failures, 0 skipped") != 2 {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

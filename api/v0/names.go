@@ -43,6 +43,9 @@ const (
 	AnnotationEvictOnChange = "akri.sh/evict-on-change"
 	// AnnotationSpecHash tells which broker spec a Pod or Job was made from.
 	AnnotationSpecHash = "akri.sh/broker-spec-hash"
+	// AnnotationBrokerJob on an Instance tells which brokerJobSpec it has had a
+	// Job of.
+	AnnotationBrokerJob = "akri.sh/broker-job-hash"
 
 	// Placeholder is the resource name in broker specs that stands for the
 	// resource of the Instance.

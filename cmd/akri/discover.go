@@ -210,7 +210,7 @@ func newDiscoverDetailsCommand(kind all.Kind) *cobra.Command {
 		Example: "  akri discover " + kind.Name + " --details details.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := readInput(file, cmd.InOrStdin())
+			b, err := readDetails(file, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}

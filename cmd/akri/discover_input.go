@@ -17,6 +17,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/admission"
+	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/handlers/all"
 )
 
@@ -59,13 +60,26 @@ func readCredentials(file string, stdin io.Reader) (map[string][]byte, error) {
 	var values map[string]string
 	if err := yaml.UnmarshalStrict(b, &values); err != nil {
 		// What is wrong with it would show what is in it.
-		return nil, fmt.Errorf("%s: not YAML that maps names of discoveryProperties to texts, such as username_default: admin", file)
+		return nil, fmt.Errorf("%s: not YAML that maps names of discoveryProperties to texts, such as username: admin", file)
 	}
 	properties := make(map[string][]byte, len(values))
 	for name, value := range values {
 		properties[name] = []byte(value)
 	}
 	return properties, nil
+}
+
+// readDetails reads discoveryDetails. Whoever gives a whole Configuration is told
+// where it belongs.
+func readDetails(file string, stdin io.Reader) ([]byte, error) {
+	b, err := readInput(file, stdin)
+	if err != nil {
+		return nil, err
+	}
+	if found, err := configurations(b); err == nil && len(found) > 0 { // else it says itself what is wrong
+		return nil, exitcode.Usagef("%s is a whole Configuration, not its discoveryDetails: akri discover -f %[1]s", file)
+	}
+	return b, nil
 }
 
 // fromManifest finds the handler and the request of the Configuration in a

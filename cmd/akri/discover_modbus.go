@@ -53,7 +53,7 @@ not answer takes --timeout; with many of them --watch shows what comes first.`,
 			req := discovery.Request{}
 			b, err := yaml.Marshal(details)
 			if file != "" {
-				b, err = readInput(file, cmd.InOrStdin())
+				b, err = readDetails(file, cmd.InOrStdin())
 			}
 			if err != nil {
 				return err

@@ -13,6 +13,7 @@ func TestDiscoverModbus(t *testing.T) {
 	s := modbustest.Start(t, nil)
 	s.Set(11, map[byte]modbustest.Unit{
 		1: {Objects: map[byte]string{0: "Pumps Inc", 1: "P-7", 2: "1.2", 6: "pump-3", 0x80: "S-1"}}, 2: {}, 3: {Read: 2},
+		4: {Objects: map[byte]string{0: strings.Repeat("x", 100)}},
 	})
 	at := s.Address()
 	manifest := "apiVersion: akri.sh/v0\nkind: Configuration\nmetadata: {name: pumps}\nspec:\n  discoveryHandler:\n    name: modbus\n" +
@@ -25,9 +26,11 @@ func TestDiscoverModbus(t *testing.T) {
 		{"row", "", "modbus --server " + at, "Pumps Inc   P-7       pump-3   identification   akri-modbus-", "", ""},
 		{"units", "", "modbus --unit 3 --unit 1-2 --server " + at, at + "/3", "", ""},
 		{"no answer", "", "modbus --unit 1-5 --server " + at, at + "/1",
-			"Note: " + at + ": units 4-5: exception 11 (gateway target device failed to respond)", ""},
+			"Note: " + at + ": unit 5: exception 11 (gateway target device failed to respond)", ""},
 		{"many", "", "modbus --unit 1-5 --timeout 1s --server " + at, at + "/1",
 			"Note: 5 units of a server are asked one after the other, and one that does not answer takes 1s. --watch shows", ""},
+		{"much", "", "modbus --unit 4 --server " + at, strings.Repeat("x", maxCellRunes-1) + "…   -         -      identification", "", ""},
+		{"much, all of it", "", "modbus --unit 4 --server " + at + " -o yaml", strings.Repeat("x", 100), "", ""},
 		{"by name", "", "modbus --identity userApplicationName --server " + at + " -o yaml", "id: pump-3", "", ""},
 		{"by a private object", "", "modbus --identity 128 --server " + at + " -o yaml", "id: S-1", "", ""},
 		{"yaml", "", "modbus --server " + at + " -o yaml", "MODBUS_PRODUCT_CODE: P-7", "", ""},
@@ -41,6 +44,8 @@ func TestDiscoverModbus(t *testing.T) {
 		{"not a server", "", "modbus --server http://plc", "", "", `servers[0]: "http://plc": is a URL; give a host`},
 		{"not a unit", "", "modbus --server plc --unit 300", "", "", `units: [0]: "300" is not a unit id from 0 to 255`},
 		{"nothing", "", "modbus", "", "", "at least one of the flags"},
+		{"a whole Configuration", manifest, "modbus --details -", "", "", "- is a whole Configuration, not its discoveryDetails: akri discover -f -"},
+		{"none passes", "vendorNames: {items: [Other]}\nservers: ['" + at + "']", "modbus --details -", "No device found.", "no device passes the filters", ""},
 		{"both", "", "modbus --details - --unit 1", "", "", "[details unit]"},
 		{"no protocol", "", "", "Needs the addresses of servers or a small network", "", ""},
 	} {

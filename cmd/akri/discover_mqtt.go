@@ -57,7 +57,7 @@ and any other discoveryProperties of a Configuration.
 			}
 			b, err := yaml.Marshal(details)
 			if file != "" {
-				b, err = readInput(file, cmd.InOrStdin())
+				b, err = readDetails(file, cmd.InOrStdin())
 			}
 			if err != nil {
 				return err

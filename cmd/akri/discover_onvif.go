@@ -42,7 +42,7 @@ other discoveryProperties of a Configuration.
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, err := yaml.Marshal(details)
 			if file != "" {
-				b, err = readInput(file, cmd.InOrStdin())
+				b, err = readDetails(file, cmd.InOrStdin())
 			}
 			if err != nil {
 				return err

@@ -39,7 +39,7 @@ read from them, and no certificate is needed.
 			req := discovery.Request{}
 			b, err := yaml.Marshal(details)
 			if file != "" {
-				b, err = readInput(file, cmd.InOrStdin())
+				b, err = readDetails(file, cmd.InOrStdin())
 			}
 			if err != nil {
 				return err

@@ -149,9 +149,16 @@ func (p *printer) row(d discovery.Device) []string {
 	row = append(row, p.instance(d), d.ID)
 	for i, c := range row {
 		row[i] = printable(cmp.Or(c, "-"))
+		if text := []rune(row[i]); i < len(p.columns) && len(text) > maxCellRunes {
+			row[i] = string(text[:maxCellRunes-1]) + "…" // -o yaml shows all of it
+		}
 	}
 	return row
 }
+
+// maxCellRunes is how much is shown of what a device says of itself: one that says
+// much must not spoil the table of the others.
+const maxCellRunes = 60
 
 // printable keeps names from controlling the terminal.
 func printable(s string) string {

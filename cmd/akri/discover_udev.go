@@ -54,7 +54,7 @@ some.`,
 				req.Properties["vfioPassthrough"] = []byte("true")
 			}
 			if file != "" {
-				b, err := readInput(file, cmd.InOrStdin())
+				b, err := readDetails(file, cmd.InOrStdin())
 				if err != nil {
 					return err
 				}

@@ -17,6 +17,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/discovery/trial"
 	"github.com/akri-go/akri/internal/exitcode"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 func newHandlerCommand() *cobra.Command {
@@ -157,6 +158,9 @@ func (h *handlerTest) run(cmd *cobra.Command) error {
 		return err
 	}
 	if n := report.Count(trial.Failure); err == nil && n > 0 {
+		if len(h.program) > 0 && !h.logs {
+			fmt.Fprintln(cmd.ErrOrStderr(), "--logs shows what the program prints.")
+		}
 		return fmt.Errorf("%s", countOf(n, "failure", "failures"))
 	}
 	return err
@@ -231,14 +235,31 @@ func (h *handlerTest) subject(cmd *cobra.Command) (s trial.Subject, err error) {
 	for _, c := range h.changes {
 		s.Changes = append(s.Changes, trial.Change{What: "ran " + c, Make: func(ctx context.Context) ([]string,
 			error) {
-			out, err := exec.CommandContext(ctx, "sh", "-c", c).CombinedOutput()
-			if err != nil {
-				return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
-			}
-			return nil, nil
+			return nil, makeChange(ctx, c, h.timeout)
 		}})
 	}
 	return s, err
+}
+
+// makeChange runs a command that changes which devices there are. What it leaves running
+// in the background is not waited for.
+func makeChange(ctx context.Context, command string, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // with what it has started
+	cmd.WaitDelay = 100 * time.Millisecond
+	out, err := cmd.CombinedOutput()
+	switch {
+	case errors.Is(err, exec.ErrWaitDelay):
+		return nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("it has not ended within %s (--timeout)", within)
+	case err != nil:
+		return fmt.Errorf("%w: %s", err, shorten.Text(strings.TrimSpace(string(out)), 1000))
+	}
+	return nil
 }
 
 // textOrFile returns a text, or that of the file which it names after an @.

@@ -1,14 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/akri-go/akri/discovery/trial"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 // A handler that does not use our SDK is tested from the shell.
@@ -33,7 +39,7 @@ func TestHandlerTest(t *testing.T) {
 			"pass      killed and started       it registered again after",
 			"WARNING   agent restarts, idle     it has not registered again within 3s\n",
 			"\nWARNING: bad details\n  done    called Discover with the details",
-			"19 findings: 15 passed, 2 warnings, 0 failures, 2 skipped",
+			"20 findings: 16 passed, 2 warnings, 0 failures, 2 skipped",
 		}},
 		{"another name", quick + "--name other --shared -- " + handler, 1, []string{
 			`FAILURE   registration             "foreign", local devices`, `  change  Register as "other", or ask for "foreign"`, "1 failure",
@@ -41,7 +47,13 @@ func TestHandlerTest(t *testing.T) {
 		{"a program that ends", quick + "-- /bin/false", 1, []string{"it ended with exit status 1", "2 failures"}},
 		{"no program", quick + "-- /no/such/program", 1, []string{"start the handler", "no such file"}},
 		{"a change that is none", quick + "--change true -- " + handler, 0, []string{"WARNING   changes                  no list differed"}},
-		{"a change that fails", quick + "--change false -- " + handler, 0, []string{"skipped   changes                  ran false: exit status 1"}},
+		{"a change that fails", quick + "--change false -- " + handler, 1, []string{
+			"FAILURE   changes                  the change could not be made: exit status 1", "--logs shows what the program prints"}},
+		{"a change that hangs", "handler test --timeout 1s --watch 50ms --change yes -- " + handler, 1, []string{
+			"the change could not be made: it has not ended within 1s (--timeout)"}},
+		{"no socket", quick + "--socket " + file + "2", 1, []string{"there is no socket", "is the handler running"}},
+		{"a file", quick + "--socket " + file, 1, []string{"is not a socket: give the path where the handler listens"}},
+		{"a text", quick + "-- " + file, 1, []string{"a program that you may run (chmod +x)?"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -81,4 +93,41 @@ func TestWrap(t *testing.T) {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
+}
+
+// What a change leaves running in the background, with its output open, is not
+// waited for; what it has started when its time is over is ended.
+func TestMakeChange(t *testing.T) {
+	pid := filepath.Join(t.TempDir(), "pid")
+	if err := makeChange(t.Context(), "sleep 60 & echo $! >"+pid, time.Minute); err != nil {
+		t.Error(err)
+	}
+	running := func() error { // sleep(1)
+		text, err := os.ReadFile(pid)
+		if err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			return err
+		}
+		return syscall.Kill(n, 0)
+	}
+	if err := running(); err != nil {
+		t.Errorf("it has not been left running: %v", err)
+	}
+	text, _ := os.ReadFile(pid) // which running has read
+	if out, err := exec.Command("kill", strings.TrimSpace(string(text))).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	err := makeChange(t.Context(), "echo $$ >"+pid+"; sleep 60; true", 500*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "has not ended within 500ms") {
+		t.Errorf("%v", err)
+	}
+	eventually.Succeeds(t, 10*time.Second, func(context.Context) error {
+		if err := running(); err == nil {
+			return errors.New("it goes on")
+		}
+		return nil
+	})
 }

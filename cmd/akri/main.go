@@ -1,5 +1,6 @@
 // Command akri is the command-line tool: it runs a local cluster to try Akri
-// on, shows this machine's devices, and tests discovery handlers.
+// on, shows this machine's devices, explains what is wrong in a cluster, and tests
+// discovery handlers.
 package main
 
 import (
@@ -28,11 +29,12 @@ func main() {
 func newAkriCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "akri",
-		Short: "Try Akri, check Configurations, look at devices",
+		Short: "Try Akri, check Configurations, look at devices, find out why",
 		Long: `akri makes devices into Kubernetes resources. This program shows which devices
 can be found from this machine (USB devices, network cameras, OPC UA servers),
-checks whether a Configuration would be accepted, tests discovery handlers that
-you write, and makes a local cluster to try Akri on. Only the last needs root.
+checks whether a Configuration would be accepted, explains what is wrong in a
+cluster, tests discovery handlers that you write, and makes a local cluster to
+try Akri on. Only the last needs root.
 
 akri completion --help says how to set up completion in your shell.`,
 		Version:       version.String(),
@@ -43,6 +45,7 @@ akri completion --help says how to set up completion in your shell.`,
 		newDevCommand(),
 		newDiscoverCommand(),
 		newCheckCommand(),
+		newExplainCommand(),
 		newHandlerCommand(),
 		newVersionCommand(),
 	)

@@ -12,9 +12,8 @@ package discoverytest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +39,10 @@ type Fixture struct {
 	// Both return the ids that must be reported then. They are called in turns,
 	// Unplug first.
 	Unplug, Plug func() []string
+	// Depart, if not nil, has another device than those of Unplug say itself that it
+	// goes, and returns its id. Reports must then say that it has departed, and not
+	// that one which was unplugged has. Plug brings both back.
+	Depart func() string
 	// Invalid and AlsoInvalid are requests that the handler must refuse.
 	Invalid     discovery.Request
 	AlsoInvalid []discovery.Request
@@ -54,6 +57,7 @@ func Run(t *testing.T, h Harness) {
 		run  func(t *testing.T, f Fixture)
 	}{
 		{"Changes", testChanges},
+		{"Departs", testDeparts},
 		{"Invalid", testInvalid},
 		{"EndsWithContext", testEndsWithContext},
 		{"EndsWhenReportFails", testReportFails},
@@ -120,6 +124,32 @@ func testChanges(t *testing.T, f Fixture) {
 		a.wait(f.Unplug())
 		a.wait(f.Plug())
 	}
+}
+
+func testDeparts(t *testing.T, f Fixture) {
+	if f.Depart == nil {
+		return // it says so of no device, or cannot be made to
+	}
+	a := ask(t, f.Handler, f.Request)
+	a.wait(f.Present)
+	missing := slices.Clone(f.Present)
+	left := f.Unplug()
+	a.wait(left)
+	missing = slices.DeleteFunc(missing, func(id string) bool { return slices.Contains(left, id) })
+	gone := f.Depart()
+	a.wait(slices.DeleteFunc(slices.Clone(left), func(id string) bool { return id == gone }))
+	said := a.until(fmt.Sprintf("%q has departed", gone), func(r discovery.Report) bool {
+		return slices.Contains(r.Departed, gone)
+	})
+	for _, id := range missing { // for longer than the other
+		if slices.Contains(said.Departed, id) {
+			t.Errorf("%q was unplugged, and is reported as departed", id)
+		}
+	}
+	a.wait(f.Plug())
+	a.until(fmt.Sprintf("%q is back, and has not departed", gone), func(r discovery.Report) bool {
+		return !slices.Contains(r.Departed, gone)
+	})
 }
 
 func testInvalid(t *testing.T, f Fixture) {
@@ -191,111 +221,4 @@ func testConcurrent(t *testing.T, f Fixture) {
 	for _, a := range all[25:] {
 		a.wait(want)
 	}
-}
-
-// answer collects what a handler reports for one request.
-type answer struct {
-	t      *testing.T
-	cancel context.CancelFunc
-
-	inReport atomic.Bool
-	done     chan struct{} // closed when Discover has returned
-	err      error         // what it returned
-
-	mu      sync.Mutex
-	devices []discovery.Device
-	reports int
-	changed chan struct{} // closed at the next report
-}
-
-func ask(t *testing.T, h discovery.Handler, req discovery.Request) *answer {
-	return askWith(t, t.Context(), h, req, nil)
-}
-
-// askWith asks; after says what report returns.
-func askWith(t *testing.T, ctx context.Context, h discovery.Handler, req discovery.Request, after func() error) *answer {
-	t.Helper()
-	ctx, cancel := context.WithCancel(ctx)
-	a := &answer{t: t, cancel: cancel, changed: make(chan struct{}), done: make(chan struct{})}
-	go func() {
-		err := h.Discover(ctx, req, func(devices []discovery.Device) error {
-			a.report(devices)
-			if after != nil {
-				return after()
-			}
-			return ctx.Err()
-		})
-		a.err = err
-		close(a.done)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		a.ended()
-	})
-	return a
-}
-
-func (a *answer) report(devices []discovery.Device) {
-	if !a.inReport.CompareAndSwap(false, true) {
-		a.t.Error("report was called concurrently")
-	}
-	defer a.inReport.Store(false)
-	seen := make(map[string]bool)
-	for _, d := range devices {
-		if seen[d.ID] {
-			a.t.Errorf("a report lists the id %q twice", d.ID)
-		}
-		seen[d.ID] = true
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.devices = slices.Clone(devices)
-	a.reports++
-	close(a.changed)
-	a.changed = make(chan struct{})
-}
-
-// wait waits until the devices last reported have the ids given.
-func (a *answer) wait(want []string) {
-	a.t.Helper()
-	want = slices.Sorted(slices.Values(want))
-	timeout := time.After(waitTimeout)
-	for {
-		a.mu.Lock()
-		reports, changed := a.reports, a.changed
-		var got []string
-		for _, d := range a.devices {
-			got = append(got, d.ID)
-		}
-		a.mu.Unlock()
-		slices.Sort(got)
-		if reports > 0 && slices.Equal(got, want) {
-			return
-		}
-		select {
-		case <-changed:
-		case <-a.done:
-			a.t.Fatalf("Discover ended (%v) while waiting for %q; %d reports, the last %q", a.err, want, reports, got)
-		case <-timeout:
-			a.t.Fatalf("waited %s for a report of %q; %d reports, the last %q", waitTimeout, want, reports, got)
-		}
-	}
-}
-
-// ended waits until Discover has returned, and returns its error.
-func (a *answer) ended() error {
-	a.t.Helper()
-	select {
-	case <-a.done:
-		return a.err
-	case <-time.After(waitTimeout):
-		a.t.Fatalf("Discover has not returned within %s", waitTimeout)
-		return nil
-	}
-}
-
-func (a *answer) count() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.reports
 }

@@ -31,6 +31,11 @@ type answer struct {
 	twice   map[string]bool    // ids that a list had more than once
 	flood   bool               // there were more than maxLists; the call was dropped
 
+	departed map[string]bool // ids of which a list said so
+	both     map[string]bool // and that the same list had
+	back     map[string]bool // and that a later one had
+	useless  int             // ids of departed devices that the agent does not take, of one list at most
+
 	ended bool
 	code  codes.Code
 	said  string // with the code
@@ -38,10 +43,12 @@ type answer struct {
 
 // list is one response of a handler.
 type list struct {
-	devices []discovery.Device
-	bytes   int
-	refused string // why it cannot be used; there are no devices then
-	after   time.Duration
+	devices  []discovery.Device
+	departed []string // as far as an agent takes them
+	useless  int      // of these it does not
+	bytes    int
+	refused  string // why it cannot be used; there are no devices then
+	after    time.Duration
 }
 
 // with returns the answer after another list.
@@ -77,8 +84,32 @@ func (a answer) with(l list) answer {
 			seen[d.ID] = true
 		}
 	}
+	a = a.withDeparted(l, now)
 	a.devices = l.devices
 	a.flood = a.lists > maxLists
+	return a
+}
+
+// withDeparted is with, for what a list says of departed devices. now are the ids of
+// its devices.
+func (a answer) withDeparted(l list, now map[string]bool) answer {
+	a.useless = max(a.useless, l.useless)
+	said := make(map[string]bool, len(l.departed))
+	for _, id := range l.departed {
+		said[id] = true
+	}
+	a.departed, a.both, a.back = maps.Clone(a.departed), maps.Clone(a.both), maps.Clone(a.back)
+	for id := range now {
+		switch {
+		case said[id]:
+			a.both = remember(a.both, id)
+		case a.departed[id]:
+			a.back = remember(a.back, id)
+		}
+	}
+	for id := range said {
+		a.departed = remember(a.departed, id)
+	}
 	return a
 }
 

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,9 +16,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery/trial"
@@ -86,8 +84,39 @@ func (b *bare) run() error {
 	if !b.has("keeps-dead-socket") {
 		_ = os.Remove(path)
 	}
+	if b.has("leaves-a-process") {
+		again := exec.Command("/proc/self/exe")
+		again.Env = append(os.Environ(), handlerVariable+"=ends-with-the-folder")
+		again.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := again.Start(); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return again.Process.Release()
+	}
+	if b.has("ends-with-the-folder") {
+		endWithFolder(ctx, b.directory, stop)
+	}
+	if b.has("takes-the-agents-place") { // before it has a socket
+		b.takePlace()
+	}
+	if b.has("talks") {
+		go func() {
+			for line := []byte(strings.Repeat("x", 1000) + "\n"); ; {
+				_, _ = os.Stdout.Write(line)
+			}
+		}()
+	}
 	if !b.has("does-not-listen") {
-		listener, err := net.Listen("unix", path)
+		at := path
+		if b.has("link") {
+			at = filepath.Join(b.directory, "elsewhere")
+			_ = os.Remove(at)
+			if err := os.Symlink(at, path); err != nil {
+				return err
+			}
+		}
+		listener, err := net.Listen("unix", at)
 		if err != nil {
 			return err
 		}
@@ -102,8 +131,18 @@ func (b *bare) run() error {
 		if !b.has("other-service") {
 			pb.RegisterDiscoveryHandlerServer(server, b)
 		}
-		go server.Serve(listener)
-		defer server.Stop()
+		if b.has("half-open") {
+			go func() {
+				for {
+					if _, err := listener.Accept(); err != nil {
+						return
+					}
+				}
+			}()
+		} else {
+			go server.Serve(listener)
+			defer server.Stop()
+		}
 	}
 	go b.register(ctx, path)
 	if b.has("ignores-sigterm") {
@@ -112,6 +151,26 @@ func (b *bare) run() error {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// takePlace has a file where the agent's socket is or will be.
+func (b *bare) takePlace() {
+	socket := filepath.Join(b.directory, trial.AgentSocket)
+	_ = os.Remove(socket)
+	_ = os.WriteFile(socket, nil, 0o600)
+}
+
+// endWithFolder calls stop when the folder is gone, or after two minutes.
+func endWithFolder(ctx context.Context, folder string, stop func()) {
+	go func() {
+		for range 2400 {
+			if _, err := os.Stat(folder); err != nil || ctx.Err() != nil {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		stop()
+	}()
 }
 
 func (b *bare) register(ctx context.Context, path string) {
@@ -150,6 +209,9 @@ func (b *bare) register(ctx context.Context, path string) {
 		} else if again {
 			b.registerAgain() // the agent is away
 		}
+		if b.has("takes-the-agents-place-late") && known != nil && b.calls.Load() > 40 {
+			b.takePlace()
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -175,147 +237,4 @@ func (b *bare) registerAgain() {
 	case b.again <- struct{}{}:
 	default:
 	}
-}
-
-func device(id string) *pb.Device {
-	return &pb.Device{Id: id, Properties: map[string]string{"NAME": id}}
-}
-
-// list makes the lists that a call brings, one after the other.
-func (b *bare) lists(details string) (all [][]*pb.Device) {
-	names := strings.Fields(details)
-	n := b.calls.Add(1)
-	var whole []*pb.Device
-	for _, name := range names {
-		d := device(name)
-		switch {
-		case b.has("counts"):
-			d.Id = fmt.Sprintf("%s-%d", name, n)
-		case b.has("timestamps"):
-			d.Properties["TIME"] = fmt.Sprint(n)
-		case b.has("long-ids"):
-			d.Id = strings.Repeat(name, 2000)
-		case b.has("loader"):
-			d.Properties["LD_PRELOAD"] = "/x.so"
-		case b.has("mounts"):
-			d.Mounts = []*pb.Mount{{HostPath: "/srv/data", ContainerPath: "/data"}}
-		case b.has("reaches-out"):
-			d.DeviceSpecs = []*pb.DeviceSpec{{HostPath: "/dev/../etc/shadow", ContainerPath: "/x", Permissions: "r"}}
-		}
-		whole = append(whole, d)
-		if b.has("parts") {
-			all = append(all, []*pb.Device{d})
-		}
-	}
-	switch {
-	case b.has("parts"):
-		return all
-	case b.has("twice"):
-		return [][]*pb.Device{append(whole, whole...)}
-	case b.has("huge"):
-		whole[0].Properties["BIG"] = strings.Repeat("x", 5<<20)
-	case b.has("many"):
-		for i := range 20_000 {
-			whole = append(whole, device(fmt.Sprint(i)))
-		}
-	}
-	return [][]*pb.Device{whole}
-}
-
-func (b *bare) Discover(m *pb.DiscoverRequest, stream grpc.ServerStreamingServer[pb.DiscoverResponse]) error {
-	ctx := stream.Context()
-	if m.DiscoveryDetails != "nothing" && strings.Contains(m.DiscoveryDetails, "'") || m.DiscoveryDetails == "bad" {
-		switch {
-		case b.has("panics-on-bad"):
-			panic("unwrap")
-		case b.has("takes-anything"):
-		case b.has("refuses-vaguely"):
-			return status.Error(codes.Unknown, "no")
-		case b.has("refuses-silently"):
-			return status.Error(codes.InvalidArgument, "")
-		default:
-			return status.Error(codes.InvalidArgument, "write names, such as: one two")
-		}
-	}
-	if b.has("panics") {
-		panic("unwrap")
-	}
-	if b.has("one-at-a-time") {
-		b.one.Lock()
-		defer b.one.Unlock()
-	}
-	if b.has("keeps-workers") { // of 30
-		b.workers <- struct{}{}
-	}
-	if b.has("keeps-files") {
-		if f, err := os.Open(os.DevNull); err == nil {
-			b.mu.Lock()
-			b.leaked = append(b.leaked, f)
-			b.mu.Unlock()
-		}
-	}
-	details := m.DiscoveryDetails
-	if details == "nothing" {
-		details = ""
-	}
-	lists := b.lists(details)
-	if b.extra() {
-		lists[len(lists)-1] = append(lists[len(lists)-1], device("extra"))
-	}
-	if b.has("mute") || len(lists[0:]) > 0 && len(strings.Fields(details)) == 0 && b.has("mute-if-empty") {
-		lists = nil
-	}
-	for _, devices := range lists {
-		if err := stream.Send(&pb.DiscoverResponse{Devices: devices}); err != nil {
-			return err
-		}
-	}
-	for b.has("repeats") && ctx.Err() == nil {
-		if err := stream.Send(&pb.DiscoverResponse{Devices: lists[0]}); err != nil {
-			return err
-		}
-		if !b.has("floods") {
-			select {
-			case <-ctx.Done():
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	}
-	if b.has("ends") {
-		return nil
-	}
-	if err := b.follow(stream, lists); err != nil {
-		return err
-	}
-	<-ctx.Done()
-	if !b.has("does-not-notice") {
-		b.registerAgain()
-	}
-	return ctx.Err()
-}
-
-// extra is the file that stands for one more device.
-func (b *bare) extra() bool {
-	_, err := os.Stat(filepath.Join(b.directory, "extra"))
-	return err == nil
-}
-
-// follow sends the new list when the extra device comes.
-func (b *bare) follow(stream grpc.ServerStreamingServer[pb.DiscoverResponse], lists [][]*pb.Device) error {
-	there := len(lists) > 0 && slices.ContainsFunc(lists[len(lists)-1], func(d *pb.Device) bool { return d.Id == "extra" })
-	for ctx := stream.Context(); len(lists) > 0 && !there && !b.has("misses-changes"); {
-		if b.extra() {
-			whole := append(lists[len(lists)-1], device("extra"))
-			if b.has("sends-new-ones") {
-				whole = whole[len(whole)-1:]
-			}
-			return stream.Send(&pb.DiscoverResponse{Devices: whole})
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return nil
 }

@@ -134,6 +134,13 @@ func decode(raw []byte, limits contract.Limits) list {
 		l.refused = fmt.Sprintf("a response that cannot be decoded: %v", err)
 		return l
 	}
+	for _, id := range m.GetDeparted() {
+		if id == "" || len(id) > limits.IDBytes || len(l.departed) >= limits.Devices {
+			l.useless++
+			continue
+		}
+		l.departed = append(l.departed, id)
+	}
 	size := 0
 	l.devices = wire.Devices(&m)
 	for _, d := range l.devices {

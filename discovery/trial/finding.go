@@ -92,6 +92,9 @@ var (
 			"\"not answered yet\"."}
 	changes = check{"changes",
 		"When devices come or go, every open call gets the new complete list."}
+	departures = check{"departed",
+		"Departed are ids of devices that have said themselves that they go, are in no list since, and do not come " +
+			"back soon. The agent then does not wait for them."}
 	droppedCall = check{"dropped call",
 		"When the agent drops a call, the handler stops answering it, goes on answering the others, and " +
 			"registers again: the agent may be a new one that does not know it."}
@@ -110,8 +113,9 @@ var (
 )
 
 func allChecks() []check {
-	return []check{startsAlone, registration, endpoint, firstList, devices, sameIDs, atOnce, listedOnce, wholeLists, staysOpen,
-		badDetails, nothingFound, changes, droppedCall, manyDropped, agentRestart, agentRestartIdle, killed, toldToEnd}
+	return []check{startsAlone, registration, endpoint, firstList, devices, sameIDs, atOnce, listedOnce, wholeLists,
+		staysOpen, badDetails, nothingFound, changes, departures, droppedCall, manyDropped, agentRestart, agentRestartIdle,
+		killed, toldToEnd}
 }
 
 // Checks are the names of all checks, in the order in which they are made.

@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -99,11 +100,16 @@ func upper(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
+// errNotGRPC is of an endpoint that takes connections.
+var errNotGRPC = errors.New("it takes connections, but does not speak HTTP/2")
+
 // judgeSocket judges what is known of a socket's file and of a connection to it.
 // Its mode is 0 if it is an address on the network.
 func judgeSocket(where string, mode fs.FileMode, dial error) Finding {
 	did := "connected to " + where
 	switch {
+	case errors.Is(dial, errNotGRPC):
+		return endpoint.fail(did, dial.Error(), "Serve gRPC there, over HTTP/2 without TLS.")
 	case dial != nil:
 		return endpoint.fail(did, dial.Error(),
 			"Listen before you register, and register the path where you listen.")
@@ -136,6 +142,20 @@ func judgeAgain(c check, did string, first, again *pb.RegisterDiscoveryHandlerRe
 	return c.pass(did, fmt.Sprintf("it registered again after %s", took(waited)))
 }
 
+// judgeRegistrations judges how often a handler has registered while so many calls
+// were made; nil if there is nothing to say.
+func judgeRegistrations(n, calls int, during time.Duration) *Finding {
+	const spare = 20 // for restarts of either
+	if n <= spare+2*calls+2*int(during/time.Second) {
+		return nil
+	}
+	f := registration.warn("counted registrations",
+		fmt.Sprintf("%d within %s, in which %d calls were made", n, took(during), calls),
+		"Register when the agent's socket was made anew, and when a call was dropped; if that fails, again after a "+
+			"pause that grows.")
+	return &f
+}
+
 // usage is what a process has open.
 type usage struct{ files, threads int }
 
@@ -164,8 +184,13 @@ func judgeUsage(calls int, before, after usage, answers bool, waited time.Durati
 }
 
 // judgeEnd judges how a program ended that was sent SIGTERM.
-func judgeEnd(inTime bool, how string, within time.Duration) Finding {
+func judgeEnd(inTime bool, how string, within time.Duration, left string) Finding {
 	const did = "sent SIGTERM to the program"
+	if left != "" {
+		return toldToEnd.fail(did, left,
+			"Stay in the program's process group, and end all that was started: what a container leaves running is "+
+				"killed, and what runs outside of one goes on for ever.")
+	}
 	if !inTime {
 		return toldToEnd.warn(did, fmt.Sprintf("it has not ended within %s, and was killed", took(within)),
 			"Handle SIGTERM. The first process of a container ignores it by default.")

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/akri-go/akri/discovery/contract"
 )
 
 // judgeBad judges the answer to details that must be refused. Sure says that the
@@ -34,6 +36,9 @@ func judgeBad(what string, a answer, sure bool, waited time.Duration) Finding {
 	case strings.TrimSpace(a.said) == "":
 		return badDetails.warn(did, ending(a),
 			"Send a text with the status: it is all that the author of the Configuration sees.")
+	case len(a.said) > contract.MaxWordsBytes:
+		return badDetails.warn(did, fmt.Sprintf("a text of %d bytes: %s", len(a.said), ending(a)),
+			fmt.Sprintf("Say it in %d bytes: the author of the Configuration sees no more.", contract.MaxWordsBytes))
 	}
 	return badDetails.pass(did, ending(a))
 }

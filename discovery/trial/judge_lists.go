@@ -258,3 +258,33 @@ func judgeOpen(answers []answer, watched time.Duration) Finding {
 	}
 	return staysOpen.pass(did, "all are open")
 }
+
+// judgeDeparted judges what lists say of devices that have departed. Changed says
+// that devices came and went on purpose.
+func judgeDeparted(answers []answer, changed bool, limits contract.Limits) Finding {
+	const did = "looked for devices that have departed"
+	departed, both, back := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	useless := 0
+	for _, a := range answers {
+		maps.Copy(departed, a.departed)
+		maps.Copy(both, a.both)
+		maps.Copy(back, a.back)
+		useless = max(useless, a.useless)
+	}
+	switch {
+	case len(both) > 0:
+		return departures.fail(did, "a list has devices and says that they have departed: "+named(both),
+			"Say of a device either that it is there or that it has departed. To the agent it is there.")
+	case useless > 0:
+		return departures.warn(did, fmt.Sprintf("%d ids of one list are none, or are too many", useless),
+			fmt.Sprintf("An id has 1 to %d bytes, and a list %d of them at most. The agent does not look at the rest.",
+				limits.IDBytes, limits.Devices))
+	case len(back) > 0 && !changed:
+		return departures.warn(did, "they have departed, and a later list has them: "+named(back),
+			"Say so only of a device that has said itself that it goes, and is silent since: its brokers are "+
+				"stopped. Of one that was only missed say nothing.")
+	case len(departed) == 0:
+		return departures.pass(did, "of no device it has said so")
+	}
+	return departures.pass(did, plural(len(departed), "device", "devices"))
+}

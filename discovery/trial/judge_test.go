@@ -148,8 +148,9 @@ func TestJudgeProcesses(t *testing.T) {
 		{"threads left", judgeUsage(40, usage{9, 7}, usage{9, 47}, true, 0), Warning, "47 after"},
 		{"no answer", judgeUsage(40, usage{9, 7}, usage{9, 47}, false, time.Second), Failure, "busy for ever"},
 
-		{"ends", judgeEnd(true, "with exit status 0", time.Second), Pass, "exit status 0"},
-		{"does not end", judgeEnd(false, "", 10*time.Second), Warning, "Handle SIGTERM"},
+		{"registers all the time", *judgeRegistrations(400, 100, time.Minute), Warning, "400 within 1m0s, in which 100 calls"},
+		{"ends", judgeEnd(true, "with exit status 0", time.Second, ""), Pass, "exit status 0"},
+		{"does not end", judgeEnd(false, "", 10*time.Second, ""), Warning, "Handle SIGTERM"},
 	})
 }
 
@@ -295,4 +296,14 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A handler that registers after each dropped call, and now and then, may.
+func TestRegistersOften(t *testing.T) {
+	if f := judgeRegistrations(100, 90, 0); f != nil {
+		t.Error(f)
+	}
+	if f := judgeRegistrations(120, 0, time.Minute); f != nil {
+		t.Error(f)
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc/connectivity"
+
 	"github.com/akri-go/akri/discovery/contract"
 	"github.com/akri-go/akri/internal/poll"
 )
@@ -32,6 +34,10 @@ func (t *trial) meet(ctx context.Context) error {
 		t.running = false
 	}
 	if err := t.player.listen(); err != nil {
+		if t.runner != nil && inUse(err) {
+			t.found(inTheWay(registration, err))
+			return nil
+		}
 		if t.Socket == "" || !inUse(err) {
 			return fmt.Errorf("be the agent: %w", err)
 		}
@@ -49,6 +55,12 @@ func (t *trial) meet(ctx context.Context) error {
 		t.Waiting(t.Directory)
 	}
 	return t.introduce(ctx, alone == "")
+}
+
+// inTheWay is of a handler that has taken the place of the agent's socket.
+func inTheWay(c check, err error) Finding {
+	return c.fail("made the agent's socket", err.Error(),
+		"Leave "+AgentSocket+" to the agent: connect to it, and make nothing there.")
 }
 
 // settle waits until the handler has made a socket, has ended, or takes too long.
@@ -153,12 +165,28 @@ func (t *trial) reach(ctx context.Context) bool {
 	if err == nil {
 		err = conn.Close()
 	}
+	if err == nil {
+		err = t.speaks(ctx)
+	}
 	f := judgeSocket(t.address.String(), mode, err)
 	t.found(f)
-	if f.Level == Failure && err != nil {
-		return false
+	return f.Level != Failure || err == nil
+}
+
+// speaks connects, and waits until the handler speaks HTTP/2.
+func (t *trial) speaks(ctx context.Context) error {
+	if !t.connect() {
+		return errNotGRPC
 	}
-	return t.connect()
+	waiting, cancel := t.within(ctx)
+	defer cancel()
+	t.conn.Connect()
+	for state := t.conn.GetState(); state != connectivity.Ready; state = t.conn.GetState() {
+		if state == connectivity.TransientFailure || !t.conn.WaitForStateChange(waiting, state) {
+			return errNotGRPC
+		}
+	}
+	return nil
 }
 
 func (t *trial) connect() bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -74,6 +75,9 @@ func (p *program) start() error {
 		p.signal(syscall.SIGKILL) // what it has left running
 	}()
 	if err := <-started; err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("start the handler: %w: is %s a program that you may run (chmod +x)?", err, p.Args[0])
+		}
 		return fmt.Errorf("start the handler: %w", err)
 	}
 	p.done = done

@@ -156,8 +156,9 @@ func (t *trial) changing(ctx context.Context) {
 		before := t.answers()
 		want, err := c.Make(ctx)
 		if err != nil {
-			t.found(changes.skip(fmt.Sprintf("%s: %v", c.What, err)))
-			return
+			t.found(changes.fail(c.What, fmt.Sprintf("the change could not be made: %v", err),
+				"Mend what is to change the devices: it is not known what the handler does then."))
+			break
 		}
 		began := time.Now()
 		open, fresh := t.followed(ctx, c, want, before)
@@ -167,6 +168,7 @@ func (t *trial) changing(ctx context.Context) {
 		})
 		t.found(judgeChange(c.What, known(c, want), open, fresh, moved || known(c, want) != nil, time.Since(began)))
 	}
+	t.found(judgeDeparted(t.answers(), len(t.Changes) > 0, t.limits))
 }
 
 // followed waits until the open calls list what they must, and returns what they

@@ -139,6 +139,10 @@ func (t *trial) restart(ctx context.Context, c check, did string, severe bool, c
 	n := t.player.count()
 	if err := t.player.listen(); err != nil {
 		t.apart = fmt.Sprintf("the agent's socket could not be made again: %v", err)
+		if t.runner != nil && inUse(err) {
+			t.found(inTheWay(c, err))
+			return
+		}
 		t.found(c.skip(t.apart))
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -130,6 +131,14 @@ func (s Subject) prepared() (_ Subject, clean func(), err error) {
 	if s.Socket != "" {
 		if s.Socket, err = filepath.Abs(s.Socket); err != nil {
 			return s, clean, err
+		}
+		switch info, err := os.Stat(s.Socket); {
+		case errors.Is(err, fs.ErrNotExist):
+			return s, clean, fmt.Errorf("there is no socket %s: is the handler running, and does it listen there?", s.Socket)
+		case err != nil:
+			return s, clean, err
+		case info.Mode().Type() != fs.ModeSocket:
+			return s, clean, fmt.Errorf("%s is not a socket: give the path where the handler listens", s.Socket)
 		}
 		if s.Directory == "" {
 			s.Directory = filepath.Dir(s.Socket)

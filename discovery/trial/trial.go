@@ -2,6 +2,7 @@ package trial
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"time"
 
@@ -24,7 +25,9 @@ func Run(ctx context.Context, s Subject) (Report, error) {
 		return Report{}, err
 	}
 	defer clean()
-	t := &trial{Subject: s, stopped: ctx.Err, player: newPlayer(s.Directory), limits: contract.DefaultLimits()}
+	t := &trial{
+		Subject: s, began: time.Now(), stopped: ctx.Err, player: newPlayer(s.Directory), limits: contract.DefaultLimits(),
+	}
 	switch {
 	case s.Handler != nil:
 		t.runner = &served{handler: s.Handler, directory: s.Directory}
@@ -43,6 +46,7 @@ func Run(ctx context.Context, s Subject) (Report, error) {
 // trial is the state of a trial. Its steps run one after the other.
 type trial struct {
 	Subject
+	began   time.Time
 	stopped func() error // nil while the trial is wanted
 	player  *player
 	runner  runner // nil if somebody else runs the handler
@@ -54,6 +58,7 @@ type trial struct {
 	first   *pb.RegisterDiscoveryHandlerRequest
 	address contract.Address
 	conn    *grpc.ClientConn
+	calls   int     // made so far
 	open    []*call // with the Request
 	patient bool    // it has answered, so waiting for its answers is of use
 	again   bool    // it registers again when a call was dropped
@@ -81,7 +86,10 @@ func (t *trial) run(ctx context.Context) error {
 			step(ctx)
 		}
 	}
-	t.end()
+	if f := judgeRegistrations(t.player.count(), t.calls, time.Since(t.began)); f != nil {
+		t.found(*f)
+	}
+	t.end(ctx)
 	t.rest()
 	return nil
 }
@@ -145,6 +153,7 @@ func (t *trial) hasEnded() bool {
 
 // ask makes a call.
 func (t *trial) ask(ctx context.Context, req discovery.Request) *call {
+	t.calls++
 	return ask(ctx, t.conn, req, t.limits)
 }
 
@@ -235,7 +244,7 @@ func (t *trial) hangUp() {
 }
 
 // end stops the handler and judges how it ended.
-func (t *trial) end() {
+func (t *trial) end(ctx context.Context) {
 	t.hangUp()
 	if t.runner == nil || !t.running {
 		return
@@ -251,7 +260,24 @@ func (t *trial) end() {
 	if inTime {
 		how = t.runner.how()
 	}
-	t.found(judgeEnd(inTime, how, endGrace))
+	t.found(judgeEnd(inTime, how, endGrace, t.left(ctx)))
+}
+
+// left says what still answers where the handler did; "" if nothing.
+func (t *trial) left(ctx context.Context) string {
+	if t.address == (contract.Address{}) {
+		return ""
+	}
+	conn, err := dial(ctx, t.address)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	where := "something"
+	if pid := owner(conn); pid != 0 {
+		where = fmt.Sprintf("the process %d", pid)
+	}
+	return fmt.Sprintf("%s still answers at %s", where, t.address)
 }
 
 // quit ends what is left when a trial is broken off.

@@ -99,6 +99,13 @@ func TestRules(t *testing.T) {
 		{name: "the camera simulator knows no handler", Rule: Rule{
 			From: []string{"./samples/simulators/..."}, Not: []string{"./internal/handlers/...", agent, controller, "./discovery/..."},
 		}},
+		{name: "what explains a cluster reads nothing, and links neither agent nor controller nor what speaks to devices", Rule: Rule{
+			From: []string{"./internal/explain"},
+			Not:  []string{agent, controller, runtime, "k8s.io/client-go/...", grpc, "./discovery/...", "./internal/handlers/all"},
+		}},
+		{name: "a cluster is read without a controller's libraries", Rule: Rule{
+			From: []string{"./internal/explain/snapshot", "./internal/workload/health"}, Not: []string{agent, controller, "sigs.k8s.io/controller-runtime/pkg/manager/..."},
+		}},
 		{name: "the API is alone", Rule: Rule{From: []string{"./api/..."}, Not: []string{"./..."}}},
 		{name: "no program links the OPC UA library that its peer in tests is", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./internal/handlers/opcua/opcuatest"},

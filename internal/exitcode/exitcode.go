@@ -14,6 +14,10 @@ const (
 	Failed = 1
 	// Usage means that the program was called wrongly.
 	Usage = 2
+	// Found means that the program did what it was asked to, and has found
+	// problems, which its output names. It differs from Failed, so that a script
+	// can tell "something is wrong" from "nobody could look".
+	Found = 3
 	// Interrupted is what shells report for a program that SIGINT has ended.
 	// Only programs that do one thing and end use it: a service is stopped by a
 	// signal and then returns OK.

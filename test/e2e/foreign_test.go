@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/explain"
 	"github.com/akri-go/akri/test/testcluster"
 )
 
@@ -315,7 +316,8 @@ func TestBadConfigurations(t *testing.T) {
 	for _, c := range bad {
 		unchecked(t, configuration(c.name, c.details))
 		eventually(t, waitTimeout, both(
-			status(ns, c.name, v0.DiscoveryFailed, c.words...), event(ns, c.name, "HandlerFailed"), hasInstances(ns, c.name, 0)))
+			status(ns, c.name, v0.DiscoveryFailed, c.words...), event(ns, c.name, "HandlerFailed"), hasInstances(ns, c.name, 0),
+			explained(explain.Subject{Kind: explain.Configuration, Namespace: ns, Name: c.name}, explain.DetailsRefused, c.words...)))
 	}
 	// A rule that is mended works at once.
 	mended := configuration("e2e-rule", "")

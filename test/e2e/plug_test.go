@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/explain"
 )
 
 // From a plugged-in device to a running broker, and back.
@@ -74,6 +75,7 @@ func TestPlugToBroker(t *testing.T) {
 	if err := given.opened("/dev/" + device); err != nil {
 		t.Errorf("the broker and its device node: %v", err)
 	}
+	eventually(t, waitTimeout, isWell(explain.Subject{Kind: explain.Device, Namespace: ns, Name: "/dev/" + device}, "is held on node", "by Pod "+ns+"/"+broker.Name))
 	for _, name := range []string{instance.Name + "-svc", c.Name + "-svc"} {
 		eventually(t, waitTimeout, func(ctx context.Context) error {
 			return api.Get(ctx, types.NamespacedName{Namespace: ns, Name: name}, &corev1.Service{})
@@ -227,6 +229,8 @@ func TestNodesOwnDisk(t *testing.T) {
 	if err := hasInstances(ns, "e2e-disk", 0)(t.Context()); err != nil {
 		t.Error(err)
 	}
+	eventually(t, waitTimeout, explained(explain.Subject{Kind: explain.Configuration, Namespace: ns, Name: "e2e-disk"}, explain.LeftOut,
+		"/dev/"+name+" (the node has it mounted at /)", "udev.discovery.allowNodeDevices"))
 }
 
 // A container that asks for two units of a Configuration gets two devices.

@@ -11,6 +11,7 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/shorten"
 	"github.com/akri-go/akri/internal/workload"
+	"github.com/akri-go/akri/internal/workload/health"
 )
 
 // maxWhyBytes bounds what is quoted from other programs' messages.
@@ -96,7 +97,7 @@ func podFacts(pod *corev1.Pod, nodes []string) Pod {
 		f.Phase = Running
 	case corev1.PodFailed, corev1.PodSucceeded:
 		f.Phase = Ended
-		f.Denied = wasDenied(pod)
+		f.Denied = health.Denied(pod)
 		f.EndedAt = endedAt(pod)
 		f.Why = why(pod)
 	}
@@ -115,19 +116,6 @@ func podNode(pod *corev1.Pod, nodes []string) string {
 		}
 	}
 	return label
-}
-
-// wasDenied reports whether the kubelet refused to admit the Pod.
-func wasDenied(pod *corev1.Pod) bool {
-	if pod.Status.Phase != corev1.PodFailed {
-		return false
-	}
-	switch r := pod.Status.Reason; r {
-	case "UnexpectedAdmissionError", "TopologyAffinityError", "NodeAffinity", "NodePorts":
-		return true
-	default:
-		return strings.HasPrefix(r, "OutOf")
-	}
 }
 
 // endedAt returns when the Pod ended, as far as that is known.

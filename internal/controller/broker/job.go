@@ -4,13 +4,15 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	v0 "github.com/akri-go/akri/api/v0"
 )
 
 // AnnotationJob is set on an Instance and holds the hash of the brokerJobSpec
 // that its Job was made from. An Instance gets one Job for each spec; the
 // annotation remembers that when the Job is gone, through
 // ttlSecondsAfterFinished or by hand. Remove it to get a new Job.
-const AnnotationJob = "akri.sh/broker-job-hash"
+const AnnotationJob = v0.AnnotationBrokerJob
 
 // Job is what PlanJobs needs to know of a broker Job.
 type Job struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/workload/health"
 )
 
 // Used returns the value for status.used.
@@ -21,19 +22,19 @@ func Used(inst *v0.Instance) string {
 // where an Instance without one counts as one that is missing. It is empty if
 // no brokers are wanted. The Pod of a Job that has succeeded may be deleted
 // already.
-func Brokers(c *v0.Configuration, instances []string, brokers []Broker, done map[string]bool) string {
+func Brokers(c *v0.Configuration, instances []string, brokers []health.Broker, done map[string]bool) string {
 	if c.Spec.BrokerSpec == nil || c.Spec.BrokerSpec.BrokerPodSpec == nil && c.Spec.BrokerSpec.BrokerJobSpec == nil {
 		return ""
 	}
 	ready, all := 0, 0
 	has := map[string]bool{}
 	for _, b := range brokers {
-		if done[b.Instance] && b.Health != Ready {
+		if done[b.Instance] && b.Health != health.Ready {
 			continue // an earlier try of a Job
 		}
 		has[b.Instance] = true
 		all++
-		if b.Health <= Recovering {
+		if b.Health <= health.Recovering {
 			ready++
 		}
 	}

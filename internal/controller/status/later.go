@@ -14,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/akri-go/akri/internal/workload/health"
 )
 
 const (
@@ -90,7 +92,7 @@ func fares(o client.Object) string {
 	if !ok {
 		return ""
 	}
-	b := Judge(pod, false, pod.CreationTimestamp.Time)
+	b := health.Judge(pod, false, pod.CreationTimestamp.Time)
 	restarts := int32(0)
 	for _, c := range pod.Status.ContainerStatuses {
 		restarts += c.RestartCount

@@ -14,17 +14,18 @@ import (
 	"github.com/akri-go/akri/internal/controller/agents"
 	"github.com/akri-go/akri/internal/shorten"
 	"github.com/akri-go/akri/internal/workload"
+	"github.com/akri-go/akri/internal/workload/health"
 )
 
 // Types of conditions.
 const (
-	Discovering        = "Discovering"
-	BrokerSpecAccepted = "BrokerSpecAccepted"
-	ServicesAccepted   = "ServicesAccepted"
-	DevicesExclusive   = "DevicesExclusive"
-	Online             = "Online"
-	PodsCurrent        = "PodsCurrent"
-	BrokersReady       = "BrokersReady"
+	Discovering        = v0.ConditionDiscovering
+	BrokerSpecAccepted = v0.ConditionBrokerSpecAccepted
+	ServicesAccepted   = v0.ConditionServicesAccepted
+	DevicesExclusive   = v0.ConditionDevicesExclusive
+	Online             = v0.ConditionOnline
+	PodsCurrent        = v0.ConditionPodsCurrent
+	BrokersReady       = v0.ConditionBrokersReady
 )
 
 // Reasons of conditions.
@@ -61,7 +62,7 @@ type Facts struct {
 	// Silent reports whether a node's agent does not respond; nil if unknown.
 	Silent func(node string) bool
 	// Brokers are the broker Pods that are not being deleted.
-	Brokers []Broker
+	Brokers []health.Broker
 }
 
 func (f Facts) silent(node string) bool { return f.Silent != nil && f.Silent(node) }

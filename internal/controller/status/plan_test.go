@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/workload/health"
 )
 
 var (
@@ -150,15 +151,15 @@ func TestOfInstance(t *testing.T) {
 	was := func(kind string, s metav1.ConditionStatus, reason string) []metav1.Condition {
 		return []metav1.Condition{{Type: kind, Status: s, Reason: reason, LastTransitionTime: t0}}
 	}
-	ready, starting, recovering := Broker{Name: "p"}, Broker{Name: "q", Health: Starting}, Broker{Name: "r", Health: Recovering}
-	broken := Broker{Name: "s", Health: Broken, Reason: "CrashLoopBackOff", Why: "container c"}
+	ready, starting, recovering := health.Broker{Name: "p"}, health.Broker{Name: "q", Health: health.Starting}, health.Broker{Name: "r", Health: health.Recovering}
+	broken := health.Broker{Name: "s", Health: health.Broken, Reason: "CrashLoopBackOff", Why: "container c"}
 	const seen = "Online=True Seen"
 	for _, tt := range []struct {
 		name    string
 		nodes   []string
 		status  []v0.InstanceNode
 		old     []metav1.Condition
-		brokers []Broker
+		brokers []health.Broker
 		want    string
 	}{
 		{"plain", []string{"a"}, nil, nil, nil, seen},
@@ -176,14 +177,14 @@ func TestOfInstance(t *testing.T) {
 
 		{"a user's Pod holds it as it was", []string{"a"}, []v0.InstanceNode{moved("user")}, nil, nil, seen + ", PodsCurrent=False DeviceChanged"},
 		{"so does a broker, which is about to go", []string{"a"}, []v0.InstanceNode{moved("cam-pod")}, nil, nil, seen},
-		{"so does a Job's Pod", []string{"a"}, []v0.InstanceNode{moved("cam-1-job-x")}, nil, []Broker{{Name: "cam-1-job-x", Health: Starting}}, seen + ", PodsCurrent=False DeviceChanged"},
+		{"so does a Job's Pod", []string{"a"}, []v0.InstanceNode{moved("cam-1-job-x")}, nil, []health.Broker{{Name: "cam-1-job-x", Health: health.Starting}}, seen + ", PodsCurrent=False DeviceChanged"},
 		{"the user's Pod was replaced", []string{"a"}, nil, was(PodsCurrent, "False", ReasonChanged), nil, seen + ", PodsCurrent=True Replaced"},
 
-		{"broker runs", []string{"a"}, nil, nil, []Broker{ready}, seen + ", BrokersReady=True Running"},
-		{"broker starts", []string{"a"}, nil, nil, []Broker{starting}, seen},
-		{"one crashes", []string{"a"}, nil, nil, []Broker{ready, broken}, seen + ", BrokersReady=False CrashLoopBackOff"},
-		{"runs between two crashes", []string{"a"}, nil, was(BrokersReady, "False", "CrashLoopBackOff"), []Broker{recovering}, seen + ", BrokersReady=False CrashLoopBackOff*"},
-		{"was replaced, starts", []string{"a"}, nil, was(BrokersReady, "True", ReasonRunning), []Broker{starting}, seen + ", BrokersReady=True Running*"},
+		{"broker runs", []string{"a"}, nil, nil, []health.Broker{ready}, seen + ", BrokersReady=True Running"},
+		{"broker starts", []string{"a"}, nil, nil, []health.Broker{starting}, seen},
+		{"one crashes", []string{"a"}, nil, nil, []health.Broker{ready, broken}, seen + ", BrokersReady=False CrashLoopBackOff"},
+		{"runs between two crashes", []string{"a"}, nil, was(BrokersReady, "False", "CrashLoopBackOff"), []health.Broker{recovering}, seen + ", BrokersReady=False CrashLoopBackOff*"},
+		{"was replaced, starts", []string{"a"}, nil, was(BrokersReady, "True", ReasonRunning), []health.Broker{starting}, seen + ", BrokersReady=True Running*"},
 		{"no longer a broker", []string{"a"}, nil, was(BrokersReady, "False", "Error"), nil, seen},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -27,6 +27,7 @@ import (
 	"github.com/akri-go/akri/internal/controller/loop"
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/workload"
+	"github.com/akri-go/akri/internal/workload/health"
 )
 
 // Verdicts knows whether broker specs can be used.
@@ -249,7 +250,7 @@ func (r *Reconcilers) tell(inst *v0.Instance, want []metav1.Condition) {
 }
 
 // brokers reads how the brokers of an Instance or a Configuration are doing.
-func (r *Reconcilers) brokers(ctx context.Context, namespace string, which client.MatchingFields) ([]Broker, error) {
+func (r *Reconcilers) brokers(ctx context.Context, namespace string, which client.MatchingFields) ([]health.Broker, error) {
 	list := &corev1.PodList{}
 	if err := r.Client.List(ctx, list, client.InNamespace(namespace), which, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list broker Pods: %w", err)
@@ -266,9 +267,9 @@ func (r *Reconcilers) brokers(ctx context.Context, namespace string, which clien
 		pods = append(pods, pod)
 	}
 	now := r.now().Time
-	var out []Broker
-	for _, pod := range lastTries(pods) {
-		b := Judge(pod, workload.OwnerInstance(pod) == nil, now)
+	var out []health.Broker
+	for _, pod := range health.LastTries(pods) {
+		b := health.Judge(pod, workload.OwnerInstance(pod) == nil, now)
 		b.Instance = pod.Labels[v0.LabelInstance]
 		out = append(out, b)
 	}

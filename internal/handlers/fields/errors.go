@@ -18,7 +18,7 @@ func Explain(err error, keys string) error {
 		}
 		return fmt.Errorf("%s: want %s", wrong.Field, kind(wrong.Type))
 	}
-	text := err.Error()
+	text := plainYAML(err).Error()
 	if i := strings.LastIndex(text, "json: "); i >= 0 {
 		text = text[i+len("json: "):]
 	}
@@ -43,4 +43,9 @@ func kind(t reflect.Type) string {
 		return "a whole number"
 	}
 	return "a text"
+}
+
+// plainYAML says what is wrong with YAML, and not how it is read.
+func plainYAML(err error) error {
+	return errors.New(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "))
 }

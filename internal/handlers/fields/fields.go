@@ -37,7 +37,7 @@ func Parse(text string) (map[string]json.RawMessage, error) {
 	}
 	j, err := yaml.YAMLToJSONStrict([]byte(text))
 	if err != nil {
-		return nil, err
+		return nil, plainYAML(err)
 	}
 	return Mapping(j)
 }
@@ -56,10 +56,25 @@ func Only(j json.RawMessage, keys ...string) (map[string]json.RawMessage, error)
 	fields, err := Mapping(j)
 	for key := range fields {
 		if !slices.Contains(keys, key) {
-			return nil, fmt.Errorf("unknown key %q: there is only %q", key, keys)
+			return nil, fmt.Errorf("unknown key %q: the keys are %s", key, enumerate(keys))
 		}
 	}
-	return fields, err
+	if err != nil {
+		if len(keys) == 1 {
+			return nil, fmt.Errorf("want a mapping with the key %s", keys[0])
+		}
+		return nil, fmt.Errorf("want a mapping with some of the keys %s", enumerate(keys))
+	}
+	return fields, nil
+}
+
+// enumerate writes a list of at least one as people do: a, b and c.
+func enumerate(all []string) string {
+	last := len(all) - 1
+	if last == 0 {
+		return all[0]
+	}
+	return strings.Join(all[:last], ", ") + " and " + all[last]
 }
 
 // Texts returns a list of texts, of which there may be so many.

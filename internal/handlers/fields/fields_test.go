@@ -29,7 +29,7 @@ func TestOnly(t *testing.T) {
 	if got, err := Only(json.RawMessage(`{"a":1}`), "a", "b"); err != nil || string(got["a"]) != "1" {
 		t.Errorf("%s, %v", got, err)
 	}
-	for text, want := range map[string]string{`{"c":1}`: `unknown key "c": there is only ["a" "b"]`, `7`: "not a mapping"} {
+	for text, want := range map[string]string{`{"c":1}`: `unknown key "c": the keys are a and b`, `7`: "want a mapping with some of the keys a and b"} {
 		if _, err := Only(json.RawMessage(text), "a", "b"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
@@ -78,7 +78,7 @@ func TestFilter(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		`7`: "not a mapping", `{}`: "items is missing", `{"action":"Hide","items":[]}`: "must be Include or Exclude",
+		`7`: "want a mapping with some of the keys action and items", `{}`: "items is missing", `{"action":"Hide","items":[]}`: "must be Include or Exclude",
 		`{"items":7}`: "items: not a list", `{"item":[]}`: `unknown key "item"`,
 		`{"items":["` + strings.Repeat("a", maxItemBytes+1) + `"]}`: "4097 bytes",
 		`{"items":["a"` + strings.Repeat(`,"a"`, maxItems) + `]}`:   "1001 entries",

@@ -33,6 +33,33 @@ func Devices(all []discovery.Device, most int) (kept []discovery.Device, over in
 	return all, over
 }
 
+// Number leaves out devices that are too many, and returns how many these are. Those
+// that were reported before keep their places: whoever can have devices appear must
+// not push others out. The order of those that are kept is that of their ids if some
+// are left out, else as it was.
+func Number(all, before []discovery.Device, most int) (kept []discovery.Device, over int) {
+	if len(all) <= most {
+		return all, 0
+	}
+	known := make(map[string]bool, len(before))
+	for _, d := range before {
+		known[d.ID] = true
+	}
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b discovery.Device) int {
+		switch {
+		case known[a.ID] == known[b.ID]:
+			return cmp.Compare(a.ID, b.ID)
+		case known[a.ID]:
+			return -1
+		}
+		return 1
+	})
+	over, all = len(all)-most, all[:most]
+	slices.SortFunc(all, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
+	return all, over
+}
+
 // Bytes is how many bytes the id and the properties of a device take.
 func Bytes(d discovery.Device) int {
 	n := len(d.ID)

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/departures"
 	"github.com/akri-go/akri/internal/handlers/mdns/air"
 	"github.com/akri-go/akri/internal/handlers/mdns/browse"
 	"github.com/akri-go/akri/internal/handlers/mdns/details"
@@ -59,6 +60,10 @@ type Options struct {
 
 	patience time.Duration // for tests: instead of the details' Timeout
 }
+
+// certainAfter is how long a device is gone after its good-bye until it is said
+// that it has departed. One that is there has answered by then.
+const certainAfter = 3 * time.Second
 
 // What [Options].Passed is told.
 const (
@@ -147,7 +152,7 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 		first    = time.Now().Add(d.Timeout)
 		timer    = time.NewTimer(d.Timeout)
 		waiting  = false // for the timer, with something to report
-		gone     departures
+		gone     = departures.New(certainAfter)
 		later    = time.NewTimer(time.Hour) // for what time alone makes certain
 	)
 	defer timer.Stop()
@@ -176,8 +181,8 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 		plan := Plan(d, k, now)
 		next := plan.Report
 		var certain time.Duration
-		next.Departed, certain = gone.take(next.Devices, plan.leaving, now)
-		if wait := sooner(plan.again, certain); wait > 0 {
+		next.Departed, certain = gone.Take(next.Devices, plan.leaving, now)
+		if wait := sooner(k.again, sooner(plan.again, certain)); wait > 0 {
 			later.Reset(wait)
 		}
 		if reported && next.Note == last.Note && slices.Equal(next.Departed, last.Departed) && discovery.Same(next.Devices, last.Devices) {

@@ -44,6 +44,13 @@ func printer(label, address string, texts ...string) fakeDevice {
 	}}
 }
 
+// goodbye is what a device sends last.
+func goodbye(d fakeDevice) fakeDevice {
+	r := d.records[0]
+	r.TTL = 0
+	return fakeDevice{d.from, []dnsmsg.Record{r}}
+}
+
 func newFake() *fakeAir {
 	return &fakeAir{
 		open: map[*fakeOpen]bool{}, interfaces: []multicast.Interface{eth0, eth1},
@@ -64,8 +71,20 @@ func TestConformance(t *testing.T) {
 				f.set(eth0)
 				return near
 			},
+			Depart: func() string {
+				f.mu.Lock()
+				one := f.devices[2][0]
+				f.devices[2] = f.devices[2][1:]
+				f.mu.Unlock()
+				f.say(2, goodbye(one))
+				return near[0]
+			},
 			Plug: func() []string {
+				f.mu.Lock()
+				f.devices[2] = newFake().devices[2]
+				f.mu.Unlock()
 				f.set(eth0, eth1)
+				f.say(2, f.devices[2][0])
 				return all
 			},
 			Invalid:     discovery.Request{Details: ""},
@@ -138,7 +157,7 @@ func TestProblems(t *testing.T) {
 	f.set()
 	a.until(t, "", "no suitable network interface: name one in interfaces")
 	ask(t, Options{NewAir: f.new}, "types: [_ipp._tcp]\ninterfaces: []").until(t, "", "interfaces is empty")
-	ask(t, Options{NewAir: f.new}, "types: [_ipp._tcp]\ninterfaces: [eth7]").until(t, "", "called eth7")
+	ask(t, Options{NewAir: f.new}, "types: [_ipp._tcp]\ninterfaces: [eth7]").until(t, "", "is called eth7")
 }
 
 // Requests share what is heard, and each gets what it wants.
@@ -146,20 +165,23 @@ func TestRequestsShare(t *testing.T) {
 	leaktest.Check(t)
 	f := newFake()
 	h := New(Options{NewAir: f.new, Log: slog.New(slog.DiscardHandler), patience: 100 * time.Millisecond})
-	first := make(chan int, 2)
+	complete := make(chan int, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	for _, details := range []string{"types: [_ipp._tcp]\ninterfaces: [eth1]", "types: [_ipp._tcp]\ninterfaces: [eth0]"} {
+	for details, devices := range map[string]int{"types: [_ipp._tcp]\ninterfaces: [eth1]": 1, "types: [_ipp._tcp]\ninterfaces: [eth0]": 2} {
 		running.Go(func() {
 			_ = h.Explain(ctx, discovery.Request{Details: details}, func(r discovery.Report) error {
-				if len(r.Devices) > 0 {
-					first <- len(r.Devices)
+				if len(r.Devices) >= devices {
+					select {
+					case complete <- len(r.Devices):
+					case <-ctx.Done():
+					}
 				}
 				return nil
 			})
 		})
 	}
-	sum := <-first + <-first
+	sum := <-complete + <-complete
 	cancel()
 	running.Wait()
 	f.mu.Lock()
@@ -180,13 +202,8 @@ func TestDeparted(t *testing.T) {
 	f.mu.Lock()
 	f.devices[2] = []fakeDevice{two}
 	f.mu.Unlock()
-	bye := func(d fakeDevice) fakeDevice {
-		r := d.records[0]
-		r.TTL = 0
-		return fakeDevice{d.from, []dnsmsg.Record{r}}
-	}
-	f.say(2, bye(one))
-	falseBye := bye(two)
+	f.say(2, goodbye(one))
+	falseBye := goodbye(two)
 	falseBye.from = netip.MustParseAddr("10.0.0.66")
 	f.say(2, falseBye)
 	a.until(t, "far two", "")
@@ -232,4 +249,16 @@ func TestFlood(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// That there was no room is said for some time, and not for ever.
+func TestFullIsNoted(t *testing.T) {
+	s := &station{all: []multicast.Interface{eth0}, links: map[int]*link{}}
+	for after, noted := range map[time.Duration]bool{0: true, fullNoted / 2: true, fullNoted: false} {
+		s.fullAt = time.Now().Add(-after)
+		k, _ := s.known(&request{})
+		if (len(k.problems) == 1) != noted || (k.again > 0) != noted || k.again > fullNoted {
+			t.Errorf("after %s: %q, again after %s", after, k.problems, k.again)
+		}
+	}
 }

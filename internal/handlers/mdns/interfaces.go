@@ -98,7 +98,7 @@ func (s *station) known(r *request) (k known, cause time.Time) {
 	cause, r.cause = r.cause, time.Time{}
 	suitable := multicast.Suitable(s.all, r.patterns)
 	if len(suitable) == 0 {
-		k.problems = append(k.problems, nowhere(r.patterns))
+		k.problems = append(k.problems, nowhere(s.all, r.patterns))
 	}
 	if s.listen != "" {
 		k.problems = append(k.problems, s.listen)
@@ -115,21 +115,22 @@ func (s *station) known(r *request) (k known, cause time.Time) {
 			k.problems = append(k.problems, l.send)
 		}
 	}
-	if s.full > 0 {
-		k.problems = append(k.problems, fmt.Sprintf("there are more than %d services, or more than %d of one address: the rest is left out",
-			browse.MaxInstances, browse.MaxPerSource))
+	if left := time.Until(s.fullAt.Add(fullNoted)); left > 0 {
+		k.again = left
+		k.problems = append(k.problems, fmt.Sprintf("there are more than %d services, more than %d on one interface, "+
+			"or more than %d of one address: the rest is left out",
+			browse.MaxInstances, browse.MaxPerLink, browse.MaxPerSource))
 	}
 	return k, cause
 }
 
 // nowhere says that there is no interface to look on.
-func nowhere(patterns []string) string {
+func nowhere(all []multicast.Interface, patterns []string) string {
 	switch {
 	case patterns != nil && len(patterns) == 0:
 		return "there is nowhere to look: interfaces is empty"
 	case patterns != nil:
-		return fmt.Sprintf("no suitable network interface: none that is up and has an address is called %s",
-			strings.Join(patterns, " or "))
+		return multicast.NoneCalled(all, patterns)
 	}
 	return "no suitable network interface: name one in interfaces; a Pod must be on the node's network"
 }

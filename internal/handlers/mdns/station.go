@@ -22,6 +22,8 @@ const (
 	// settle is how long it takes until the network interfaces are looked at after
 	// the kernel has told of a change: several come at once.
 	settle = 50 * time.Millisecond
+	// fullNoted is how long it is said that there was no room.
+	fullNoted = 10 * time.Minute
 	// listenRetry is after how long an interface that cannot be used is tried again.
 	listenRetry = 10 * time.Second
 )
@@ -45,6 +47,7 @@ type station struct {
 	listen   string    // what is wrong with listening
 	look     time.Time // when to look at the interfaces; zero if there is no cause
 	full     int       // services for which there was no room
+	fullAt   time.Time // the last of them
 	dropped  int       // messages since the last line in the log
 }
 
@@ -67,8 +70,9 @@ type request struct {
 // known is what a request can know.
 type known struct {
 	services []browse.Service
-	mute     int      // services whose hosts do not answer
-	problems []string // that keep services from being known
+	mute     int           // services whose hosts do not answer
+	problems []string      // that keep services from being known
+	again    time.Duration // after this they may be others; 0 is never
 }
 
 func newStation(o Options) *station {
@@ -251,11 +255,13 @@ func (s *station) hear(h air.Heard) {
 // noRoom says that there are more services than can be, which is what a flood of
 // false ones looks like.
 func (s *station) noRoom(n int, from netip.Addr) {
+	s.fullAt = time.Now()
 	for range n {
 		s.options.Dropped(dropFull)
 		if s.full++; s.full&(s.full-1) == 0 { // 1, 2, 4, 8 …
-			s.options.Log.Warn("a service is left out: too many were heard, from one address or in all", "from", from,
-				"perAddress", browse.MaxPerSource, "inAll", browse.MaxInstances, "leftOut", s.full)
+			s.options.Log.Warn("a service is left out: too many were heard, from one address, on one interface or in all",
+				"from", from, "perAddress", browse.MaxPerSource, "perInterface", browse.MaxPerLink,
+				"inAll", browse.MaxInstances, "leftOut", s.full)
 		}
 	}
 }

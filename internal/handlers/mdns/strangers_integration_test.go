@@ -18,6 +18,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/mdns/air"
 	"github.com/akri-go/akri/internal/handlers/mdns/browse"
+	"github.com/akri-go/akri/internal/handlers/mdns/dnsmsg"
 	"github.com/akri-go/akri/internal/handlers/multicast"
 	"github.com/akri-go/akri/internal/handlers/multicast/multicasttest"
 	"github.com/akri-go/akri/internal/leaktest"
@@ -65,6 +66,27 @@ func strangers(t *testing.T, a *avahi) {
 		}
 		return nil
 	})
+	// Good-byes for the real one, of each of its records: it is asked, and stays.
+	real := dnsmsg.MustName("Real", "_strange", "_tcp", "local")
+	goodbye := func(name dnsmsg.Name, kind byte, data string) []byte {
+		m := append([]byte("\x00\x00\x84\x00\x00\x00\x00\x01\x00\x00\x00\x00"), name...)
+		return append(append(m, 0, 0, kind, 0, 1, 0, 0, 0, 0, 0, byte(len(data))), data...)
+	}
+	for n := range 3 {
+		send("10.99.0.14:5353", goodbye(real.Parent(), dnsmsg.TypePTR, string(real)+"\x00"),
+			goodbye(real, dnsmsg.TypeSRV, "\x00\x00\x00\x00\x00\x01\x05lobby\x05local\x00"), goodbye(real, dnsmsg.TypeTXT, "\x00"))
+		another := fmt.Sprint("Another ", n)
+		a.publish(another, "_strange._tcp", "1")
+		r := w.until(func(r discovery.Report) error {
+			if !slices.ContainsFunc(r.Devices, func(d discovery.Device) bool { return d.Properties["MDNS_INSTANCE"] == another }) {
+				return errors.New("the other one is not there")
+			}
+			return nil
+		})
+		if len(r.Devices) != 2+n || len(r.Departed) > 0 {
+			t.Errorf("after good-byes of another: %+v", r)
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.dropped["malformed"] != 1 || w.dropped["foreign"] != 1 || w.dropped["flood"] == 0 || !strings.Contains(w.log.String(), "from=10.99.0.12") {

@@ -3,11 +3,13 @@ package modbus
 import (
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/fit"
 	"github.com/akri-go/akri/internal/handlers/modbus/adu"
 	"github.com/akri-go/akri/internal/handlers/modbus/details"
 	"github.com/akri-go/akri/internal/shorten"
@@ -28,22 +30,20 @@ type found struct {
 	unit   *unit
 }
 
-// Plan returns what there is to report, given what is known of each server.
-func Plan(d details.Details, servers []server) discovery.Report {
+// Plan returns what there is to report, given what is known of each server, and the
+// devices of the report before.
+func Plan(d details.Details, servers []server, before []discovery.Device) discovery.Report {
 	var r discovery.Report
-	devices, notes := choose(d, servers)
+	devices, notes := choose(d, servers, before)
 	notes = append(notes, networkNotes(servers)...)
-	size, over := 0, 0
 	for _, id := range slices.Sorted(maps.Keys(devices)) {
 		f := devices[id]
-		device := discovery.Device{ID: id, Properties: properties(f.server, f.unit, d.Identity)}
-		if size += bytesOf(device); len(r.Devices) == maxDevices || size > maxPropertyBytes {
-			over++
-			continue
-		}
-		r.Devices = append(r.Devices, device)
+		r.Devices = append(r.Devices, discovery.Device{ID: id, Properties: properties(f.server, f.unit, d.Identity)})
 	}
-	if over > 0 {
+	var over, large int
+	r.Devices, over = fit.Number(r.Devices, before, maxDevices)
+	r.Devices, large = fit.Devices(r.Devices, maxPropertyBytes)
+	if over += large; over > 0 {
 		notes = slices.Insert(notes, 0, fmt.Sprintf(
 			"%d devices are left out: there are more than %d, or their texts are too long; "+
 				"name fewer servers or units, or filter", over, maxDevices))
@@ -53,40 +53,62 @@ func Plan(d details.Details, servers []server) discovery.Report {
 }
 
 // choose returns the devices that a Configuration wants, by their ids, and notes.
-// Of two with one id the first counts that has not missed the last look: the other
-// may be where the device was before.
-func choose(d details.Details, servers []server) (devices map[string]found, notes []string) {
+// Of several with one id one counts that has not missed the last look, since the
+// others may be where the device was before. Of these it is the one that was
+// reported before, so that nobody takes its place by saying the same, else the
+// first.
+func choose(d details.Details, servers []server, before []discovery.Device) (devices map[string]found, notes []string) {
 	devices = map[string]found{}
 	notes = serverNotes(servers)
+	filtered := 0
+	present := map[string]string{} // the places of those that were reported
+	for _, b := range before {
+		p := b.Properties
+		present[b.ID] = net.JoinHostPort(p[details.PropertyHost], p[details.PropertyPort]) + "/" + p[details.PropertyUnit]
+	}
 	for i := range servers {
 		s := &servers[i]
 		for j := range s.units {
 			u := &s.units[j]
-			if !u.there || !wants(d, u.says()) {
+			if !u.there {
+				continue
+			}
+			if !wants(d, u.says()) {
+				filtered++
 				continue
 			}
 			f := found{fmt.Sprintf("%s/%d", s.Address(), u.id), s, u}
 			id, known := idOf(d.Identity, f.place, u)
-			first, twice := devices[id]
+			other, twice := devices[id]
 			switch {
 			case !known:
 				notes = append(notes, f.place+" is left out: it does not say what devices are known by (identity)")
-			case !twice || first.unit.missed > 0 && u.missed == 0:
+				continue
+			case !twice:
 				devices[id] = f
-			case u.missed == 0:
-				notes = append(notes, fmt.Sprintf("%s and %s are both %.80q, the first counts", first.place, f.place, id))
+				continue
+			case f.precedes(other, present[id]):
+				devices[id] = f
+				f, other = other, f
+			}
+			if f.unit.missed == 0 {
+				notes = append(notes, fmt.Sprintf("%s and %s are both %.80q, and %s counts", other.place, f.place, id, other.place))
 			}
 		}
+	}
+	if len(devices) == 0 && filtered > 0 {
+		notes = append(notes, fmt.Sprintf("no device passes the filters of discoveryDetails (of %d that answer)", filtered))
 	}
 	return devices, notes
 }
 
-func bytesOf(d discovery.Device) int {
-	n := len(d.ID)
-	for name, value := range d.Properties {
-		n += len(name) + len(value)
+// precedes tells whether f counts and not the other, which was found first; present
+// is where the device was in the report before.
+func (f found) precedes(other found, present string) bool {
+	if a, b := f.unit.missed > 0, other.unit.missed > 0; a != b {
+		return b
 	}
-	return n
+	return f.place == present
 }
 
 // says returns what a unit says of itself.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akri-go/akri/internal/handlers/fit"
 	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/modbus/adu"
 	"github.com/akri-go/akri/internal/handlers/modbus/details"
@@ -60,13 +61,15 @@ func TestPlan(t *testing.T) {
 			"a:502/1 a:502/2 b:7/1", "b:7: unit 2: no answer"},
 		{"vendor", "servers: [a]\nunits: [1-3]\nvendorNames: {items: [V]}", map[string]answer{"a/1": full, "a/2": register, "a/3": other}, "a:502/1", ""},
 		{"not that vendor", "servers: [a]\nunits: [1-3]\nvendorNames: {action: Exclude, items: [V]}", map[string]answer{"a/1": full, "a/2": register, "a/3": other}, "a:502/2 a:502/3", ""},
+		{"none passes", "servers: [a]\nvendorNames: {items: [v]}", map[string]answer{"a/1": full}, "",
+			"no device passes the filters of discoveryDetails (of 1 that answer)"},
 		{"code", "servers: [a]\nunits: [1, 3]\nproductCodes: {items: [D]}", map[string]answer{"a/1": full, "a/3": other}, "a:502/3", ""},
 		{"product", "servers: [a]\nunits: [1, 3]\nproductNames: {items: [P]}", map[string]answer{"a/1": full, "a/3": other}, "a:502/1", ""},
 		{"model", "servers: [a]\nunits: [1, 3]\nmodelNames: {action: Exclude, items: [M]}", map[string]answer{"a/1": full, "a/3": other}, "a:502/3", ""},
 		{"by name", "servers: [a]\nunits: [1-3]\nidentity: userApplicationName", map[string]answer{"a/1": full, "a/2": register, "a/3": other},
 			"pump-3 pump-4", "a:502/2 is left out: it does not say what devices are known by (identity)"},
 		{"two of a name", "servers: [a, b]\nidentity: userApplicationName", map[string]answer{"a/1": full, "b/1": full},
-			"pump-3", `a:502/1 and b:502/1 are both "pump-3", the first counts`},
+			"pump-3", `a:502/1 and b:502/1 are both "pump-3", and a:502/1 counts`},
 		{"by an object", "servers: [a]\nidentity: 128", map[string]answer{"a/1": full}, "S-1", ""},
 		{"away", "servers: [a, b]", map[string]answer{"b/1": full}, "b:502/1", "a:502: away"},
 		{"units", "servers: [a]\nunits: [1-9]", map[string]answer{"a/1": silent, "a/2": silent, "a/3": noPath, "a/5": silent, "a/6": full},
@@ -78,14 +81,14 @@ func TestPlan(t *testing.T) {
 		{"a network of nobody", "servers: [10.0.0.0/29, a]", map[string]answer{"a/1": full}, "a:502/1", "10.0.0.0/29: none of its 6 addresses takes a connection"},
 	} {
 		d := mustDetails(t, tt.details)
-		r := Plan(d, surveyed(d, tt.answers))
+		r := Plan(d, surveyed(d, tt.answers), nil)
 		if handlertest.IDs(r) != tt.ids || !strings.HasPrefix(r.Note, tt.note) || (r.Note == "") != (tt.note == "") {
 			t.Errorf("%s: %s, note %s", tt.name, handlertest.IDs(r), r.Note)
 		}
 	}
 
 	d := mustDetails(t, "servers: [a]\nunits: [1, 2]\nidentity: 128")
-	r := Plan(d, surveyed(d, map[string]answer{"a/1": full, "a/2": exception}))
+	r := Plan(d, surveyed(d, map[string]answer{"a/1": full, "a/2": exception}), nil)
 	want := map[string]string{"MODBUS_HOST": "a", "MODBUS_PORT": "502", "MODBUS_UNIT_ID": "1", "MODBUS_FOUND_BY": "identification",
 		"MODBUS_VENDOR_NAME": "V", "MODBUS_PRODUCT_CODE": "C", "MODBUS_REVISION": "1.2", "MODBUS_VENDOR_URL": "https://v.example",
 		"MODBUS_PRODUCT_NAME": "P", "MODBUS_MODEL_NAME": "M", "MODBUS_USER_APPLICATION_NAME": "pump-3",
@@ -94,10 +97,37 @@ func TestPlan(t *testing.T) {
 		t.Errorf("%v", r.Devices[0].Properties)
 	}
 	d = mustDetails(t, "servers: ['::1']")
-	r = Plan(d, surveyed(d, map[string]answer{"::1/1": exception}))
+	r = Plan(d, surveyed(d, map[string]answer{"::1/1": exception}), nil)
 	want = map[string]string{"MODBUS_HOST": "::1", "MODBUS_PORT": "502", "MODBUS_UNIT_ID": "1", "MODBUS_FOUND_BY": "exception 2"}
 	if handlertest.IDs(r) != "[::1]:502/1" || !maps.Equal(r.Devices[0].Properties, want) {
 		t.Errorf("%v", r.Devices)
+	}
+}
+
+// Nobody takes the place of a device by saying the same, wherever he is in the list,
+// unless the device is missing.
+func TestPlanKeepsPlaces(t *testing.T) {
+	d := mustDetails(t, "servers: ['::1', b]\nidentity: userApplicationName")
+	pump := answer{there: true, identification: &adu.Identification{Objects: [7]string{6: "pump-3"}}}
+	answers := map[string]answer{"b/1": pump}
+	before := Plan(d, surveyed(d, answers), nil).Devices
+	answers["::1/1"] = pump
+	servers := surveyed(d, answers)
+	for _, tt := range []struct{ missed, want, note string }{
+		{"", "b", `b:502/1 and [::1]:502/1 are both "pump-3", and b:502/1 counts`}, {"b", "::1", ""}, {"::1", "b", ""},
+	} {
+		for i := range servers {
+			servers[i].units[0].missed = map[bool]int{true: 1}[servers[i].Host == tt.missed]
+		}
+		r := Plan(d, servers, before)
+		if got := r.Devices[0].Properties["MODBUS_HOST"]; len(r.Devices) != 1 || got != tt.want || r.Note != tt.note {
+			t.Errorf("without %q: %s, note %q", tt.missed, got, r.Note)
+		}
+	}
+	before = Plan(d, servers[:1], nil).Devices // the other way round
+	servers[0].units[0].missed = 0
+	if got := Plan(d, servers, before).Devices[0].Properties["MODBUS_HOST"]; got != "::1" {
+		t.Errorf("%s", got)
 	}
 }
 
@@ -117,7 +147,7 @@ func TestMove(t *testing.T) {
 			}
 			servers[i].take(l)
 		}
-		r := Plan(d, servers)
+		r := Plan(d, servers, nil)
 		if ids := handlertest.IDs(r); ids != "pump-3" || r.Devices[0].Properties[details.PropertyHost] != to || r.Note != "" {
 			t.Errorf("from %s: %v, note %s", from, r.Devices, r.Note)
 		}
@@ -133,7 +163,7 @@ func TestPlanLimits(t *testing.T) {
 			answers[fmt.Sprintf("%s/%d", s.Host, u)] = answer{there: true}
 		}
 	}
-	r := Plan(d, surveyed(d, answers))
+	r := Plan(d, surveyed(d, answers), nil)
 	if len(r.Devices) != maxDevices || !strings.HasPrefix(r.Note, "400 devices are left out") {
 		t.Errorf("%d devices, note %s", len(r.Devices), r.Note)
 	}
@@ -148,8 +178,8 @@ func TestPlanLimits(t *testing.T) {
 		number++
 	}
 	total := 0
-	for _, device := range Plan(d, surveyed(d, answers)).Devices {
-		total += bytesOf(device)
+	for _, device := range Plan(d, surveyed(d, answers), nil).Devices {
+		total += fit.Bytes(device)
 	}
 	if total > maxPropertyBytes || total < maxPropertyBytes-4096 {
 		t.Errorf("%d bytes", total)
@@ -158,10 +188,10 @@ func TestPlanLimits(t *testing.T) {
 	for _, s := range d.Servers {
 		answers[s.Host+"/1"] = answer{err: fmt.Errorf("it is not %s", s.Host)}
 	}
-	if r := Plan(d, surveyed(d, answers)); len(r.Note) > maxNoteBytes || len(r.Note) < 400 {
+	if r := Plan(d, surveyed(d, answers), nil); len(r.Note) > maxNoteBytes || len(r.Note) < 400 {
 		t.Errorf("%d bytes: %s", len(r.Note), r.Note)
 	}
-	if r := Plan(d, []server{newServer(d.Servers[0])}); r.Note != "10.0.0.0/24: not all is known yet" {
+	if r := Plan(d, []server{newServer(d.Servers[0])}, nil); r.Note != "10.0.0.0/24: not all is known yet" {
 		t.Errorf("%s", r.Note)
 	}
 }

@@ -82,7 +82,7 @@ func (s *survey) report(now, patience time.Time) (r discovery.Report, due bool, 
 		return r, false, next.Sub(now)
 	}
 	s.news = false
-	r = Plan(s.details, s.servers)
+	r = Plan(s.details, s.servers, s.last.Devices)
 	if !first && r.Note == s.last.Note && discovery.Same(r.Devices, s.last.Devices) {
 		return r, false, 0
 	}

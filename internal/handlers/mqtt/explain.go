@@ -31,7 +31,7 @@ func remedy(user bool, err error) string {
 		case refused.Password() && user:
 			return refused.Error() + ": compare username and password in discoveryProperties with the broker's"
 		case refused.Password():
-			return refused.Error() + ": give username and password in discoveryProperties"
+			return "the broker does not let anybody in without a user: give username and password in discoveryProperties"
 		}
 		return refused.Error()
 	case errors.As(err, &handshake):

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/handlers/departures"
 	"github.com/akri-go/akri/internal/handlers/mqtt/announced"
 	"github.com/akri-go/akri/internal/handlers/mqtt/details"
 	"github.com/akri-go/akri/internal/handlers/mqtt/wire"
@@ -42,6 +43,8 @@ type follower struct {
 	listening time.Time // for at least so long
 	reported  bool
 	last      discovery.Report
+	gone      *departures.Devices
+	certain   time.Time // when one of them may have departed; zero if never
 	news      bool      // since the last report
 	heard     time.Time // of the first message that was news
 	notBefore time.Time // the next report
@@ -49,7 +52,7 @@ type follower struct {
 
 func newFollower(h *Handler, d details.Details, c credentials) *follower {
 	f := &follower{handler: h, details: d, credentials: c,
-		standing: standing{grace: d.Grace}, refused: map[string]string{}}
+		standing: standing{grace: d.Grace}, refused: map[string]string{}, gone: departures.New(h.certain)}
 	f.book = announced.NewBook(d, h.room, func(why announced.Why) { h.options.Dropped(string(why)) })
 	return f
 }
@@ -76,14 +79,13 @@ func (f *follower) run(ctx context.Context, report func(discovery.Report) error)
 		now := time.Now()
 		next := f.act(now)
 		f.subscribe(now)
-		if at := f.reportAt(now); !at.IsZero() {
-			if !at.After(now) {
-				if err := f.report(report); err != nil {
-					return err
-				}
-			} else if next.IsZero() || at.Before(next) {
-				next = at
+		if at := f.reportAt(now); !at.IsZero() && !at.After(now) {
+			if err := f.report(report); err != nil {
+				return err
 			}
+			next = sooner(next, f.reportAt(now))
+		} else {
+			next = sooner(next, at)
 		}
 		wait := time.Hour
 		if !next.IsZero() {
@@ -117,10 +119,10 @@ func (f *follower) act(now time.Time) time.Time {
 			if !f.standing.up {
 				return next
 			}
-			gone, at := f.book.Silence(now)
-			f.news = f.news || gone
-			if next.IsZero() || !at.IsZero() && at.Before(next) {
-				next = at
+			for _, look := range []func(time.Time) (bool, time.Time){f.book.Silence, f.book.Again} {
+				news, at := look(now)
+				f.news = f.news || news
+				next = sooner(next, at)
 			}
 			return next
 		case ping:
@@ -137,6 +139,14 @@ func (f *follower) act(now time.Time) time.Time {
 			f.news = true
 		}
 	}
+}
+
+// sooner returns the earlier of two times, of which zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // take takes what a link tells.
@@ -174,6 +184,9 @@ func (f *follower) event(e wire.Event, now time.Time) {
 			f.news = true
 		}
 	case wire.Message:
+		if e.Retained {
+			f.standing.progress(now)
+		}
 		if f.book.Take(announced.Message{Topic: e.Topic, Payload: e.Payload, Retained: e.Retained}, now) {
 			f.news = true
 			if f.heard.IsZero() {
@@ -230,13 +243,17 @@ func (f *follower) log() {
 	f.explained = problem
 }
 
-// reportAt returns when there is something to report; zero if there is nothing.
+// reportAt returns when there may be something to report; zero if never.
 func (f *follower) reportAt(now time.Time) time.Time {
-	if f.reported {
-		if !f.news {
-			return time.Time{}
-		}
+	switch {
+	case f.reported && f.news:
 		return f.notBefore
+	case f.reported && f.certain.After(f.notBefore):
+		return f.certain
+	case f.reported && !f.certain.IsZero():
+		return f.notBefore
+	case f.reported:
+		return time.Time{}
 	}
 	at := f.patient
 	if f.standing.settled() && !f.book.Wants() || f.standing.problem != "" {
@@ -254,8 +271,9 @@ func (f *follower) report(report func(discovery.Report) error) error {
 	f.news, f.heard = false, time.Time{}
 	r := Plan(situation{details: f.details, heard: f.book.Devices(), standing: f.standing,
 		problems: f.book.Problems(), refused: f.refused, before: f.last.Devices})
+	r.Departed = f.departed(r.Devices, began)
 	same := f.reported && discovery.Same(r.Devices, f.last.Devices)
-	if same && r.Note == f.last.Note {
+	if same && r.Note == f.last.Note && slices.Equal(r.Departed, f.last.Departed) {
 		f.notBefore = time.Now().Add(reportShare * time.Since(began))
 		return nil
 	}
@@ -268,4 +286,31 @@ func (f *follower) report(report func(discovery.Report) error) error {
 	}
 	f.notBefore = time.Now().Add(max(reportInterval, reportShare*time.Since(began)))
 	return nil
+}
+
+// departed returns which devices have departed, given the list that is reported
+// next. One that has said good-bye and something else since has not, even if it is
+// not there yet.
+func (f *follower) departed(list []discovery.Device, now time.Time) []string {
+	var missing []string // of the last list
+	listed := map[string]bool{}
+	for _, d := range list {
+		listed[d.ID] = true
+	}
+	for _, d := range f.last.Devices {
+		if !listed[d.ID] {
+			missing = append(missing, d.ID)
+		}
+	}
+	departed, again := f.gone.Take(list, f.book.Left(missing, now), now)
+	if f.certain = (time.Time{}); again > 0 {
+		f.certain = now.Add(again)
+	}
+	left := f.book.Left(departed, now)
+	return slices.DeleteFunc(departed, func(id string) bool {
+		if !left[id] {
+			f.gone.Stays(id)
+		}
+		return !left[id]
+	})
 }

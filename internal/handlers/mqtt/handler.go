@@ -44,7 +44,13 @@ type Options struct {
 
 	network *address.Network // for tests
 	retry   *backoff.Backoff // for tests
+	certain time.Duration    // for tests: instead of certainAfter
 }
+
+// certainAfter is how long a device is gone after its good-bye until it is said that
+// it has departed. One that restarts, or gets other firmware, has said so too, and
+// is back within seconds; nor can be told who has said it.
+const certainAfter = 10 * time.Second
 
 // Handler is the handler "mqtt".
 type Handler struct {
@@ -52,6 +58,7 @@ type Handler struct {
 	network address.Network
 	retry   backoff.Backoff
 	room    *announced.Room
+	certain time.Duration // see certainAfter
 }
 
 var _ discovery.Explainer = (*Handler)(nil)
@@ -70,12 +77,16 @@ func New(o Options) *Handler {
 	if o.Dropped == nil {
 		o.Dropped = func(string) {}
 	}
-	h := &Handler{options: o, network: address.System(), retry: reconnect, room: announced.NewRoom(announced.MaxBytes)}
+	h := &Handler{options: o, network: address.System(), retry: reconnect, room: announced.NewRoom(announced.MaxBytes),
+		certain: certainAfter}
 	if o.network != nil {
 		h.network = *o.network
 	}
 	if o.retry != nil {
 		h.retry = *o.retry
+	}
+	if o.certain != 0 {
+		h.certain = o.certain
 	}
 	return h
 }

@@ -42,11 +42,16 @@ func TestConformance(t *testing.T) {
 		d := "broker: " + b.URL + "\n"
 		all := []string{"homie/one", "homie/two", "homie/three"}
 		return discoverytest.Fixture{
-			Handler: New(Options{Patience: time.Minute, Log: quietly(), retry: quick()}),
+			Handler: New(Options{Patience: time.Minute, Log: quietly(), retry: quick(), certain: 100 * time.Millisecond}),
 			Request: discovery.Request{Details: d + "homie: {}"},
 			Present: all,
 			Unplug:  func() []string { b.Retain("homie/two/$state", "lost"); return []string{"homie/one", "homie/three"} },
-			Plug:    func() []string { b.Retain("homie/two/$state", "ready"); return all },
+			Depart:  func() string { b.Retain("homie/three/$state", "disconnected"); return "homie/three" },
+			Plug: func() []string {
+				b.Retain("homie/two/$state", "ready")
+				b.Retain("homie/three/$state", "ready")
+				return all
+			},
 			Invalid: discovery.Request{Details: "broker: http://a\nhomie: {}"},
 			AlsoInvalid: []discovery.Request{
 				{Details: "\t"}, {Details: "7"}, {Details: ""}, {Details: d}, {Details: d + "other: 1"},
@@ -211,7 +216,7 @@ func TestNotAllowed(t *testing.T) {
 	b := mqtttest.Start(t)
 	b.Be(mqtttest.Faults{Password: "secret"})
 	text := "broker: " + b.URL + "\nhomie: {}\nhomeAssistant: {}"
-	note(t, asking(t, Options{}, text, nil), "the broker does not know this user and password: give username and password in discoveryProperties")
+	note(t, asking(t, Options{}, text, nil), "the broker does not let anybody in without a user: give username and password in discoveryProperties")
 	r := note(t, asking(t, Options{}, text, map[string]string{"username": "user", "password": "wrong"}), "compare username and password")
 	if strings.Contains(r.Note, "wrong") {
 		t.Errorf("the password is in the note: %s", r.Note)
@@ -234,4 +239,41 @@ func TestSilence(t *testing.T) {
 	b.Publish("c/y/d/e", "1")
 	wait(t, reports, "a/x/b c/y/#")
 	wait(t, reports, "c/y/#")
+}
+
+// What a device says last counts: whether it has gone for good, only restarts, or is
+// lost. What the last connection told before it is told again on the next one.
+func TestDeparted(t *testing.T) {
+	b := mqtttest.Start(t)
+	for _, id := range []string{"goes", "lost", "restarts", "cleared"} {
+		homie(b, id, "ready")
+	}
+	b.Retain("homeassistant/light/a/config", `{"dev": {"ids": "lamp"}}`)
+	b.Retain("homeassistant/light/b/config", `{"dev": {"ids": "lamp"}, "avty_t": "b"}`)
+	b.Retain("homeassistant/light/c/config", `{"dev": {"ids": "plug"}}`)
+	const certain = 300 * time.Millisecond
+	reports := asking(t, Options{certain: certain}, "broker: "+b.URL+"\nhomie: {}\nhomeAssistant: {}\ntopics: [{pattern: s/+}]", nil)
+	wait(t, reports, "homeassistant/lamp homeassistant/plug homie/cleared homie/goes homie/lost homie/restarts")
+	b.Publish("s/x", "1")
+	wait(t, reports, "homeassistant/lamp homeassistant/plug homie/cleared homie/goes homie/lost homie/restarts s/x")
+	b.Retain("homie/lost/$state", "lost")
+	b.Retain("homie/restarts/$state", "disconnected")
+	b.Retain("homeassistant/light/a/config", "") // it has another entity, which is not available
+	wait(t, reports, "homeassistant/plug homie/cleared homie/goes s/x")
+	b.Retain("homie/restarts/$state", "init")
+	b.Drop()
+	b.Retain("homie/goes/$state", "disconnected") // while nobody listens
+	wait(t, reports, "homeassistant/plug homie/cleared s/x")
+	b.Retain("homie/cleared/$state", "")
+	b.Retain("homeassistant/light/c/config", "")
+	b.Publish("s/x", "")
+	r := handlertest.Until(t, reports, "some have departed", func(r discovery.Report) bool { return len(r.Departed) == 4 })
+	if want := []string{"homeassistant/plug", "homie/cleared", "homie/goes", "s/x"}; !slices.Equal(r.Departed, want) || len(r.Devices) > 0 {
+		t.Errorf("%q have departed, want %q; there are %q", r.Departed, want, handlertest.IDs(r))
+	}
+	b.Retain("homie/goes/$state", "ready")
+	r = wait(t, reports, "homie/goes")
+	if slices.Contains(r.Departed, "homie/goes") {
+		t.Errorf("%q have departed", r.Departed)
+	}
 }

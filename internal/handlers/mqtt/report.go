@@ -1,7 +1,6 @@
 package mqtt
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,8 +44,10 @@ func Plan(s situation) discovery.Report {
 		}
 	}
 	wanted := s.wanted()
-	devices, over := choose(wanted, s.before)
-	if over > 0 {
+	// Whoever can announce devices must not be able to push others out.
+	devices, over := fit.Number(wanted, s.before, maxDevices)
+	devices, large := fit.Devices(devices, maxBytes)
+	if over += large; over > 0 {
 		notes = append(notes, fmt.Sprintf("%d devices are left out: there are more than %d, or their texts are too long; "+
 			"use filters, or narrower topics", over, maxDevices))
 	}
@@ -81,31 +82,6 @@ func (s situation) wanted() (all []discovery.Device) {
 	return all
 }
 
-// choose leaves out what is too much for a report, and returns how many devices
-// that is. Those that were reported before keep their places: whoever can announce
-// devices must not be able to push others out.
-func choose(all, before []discovery.Device) (chosen []discovery.Device, over int) {
-	if len(all) > maxDevices {
-		known := map[string]bool{}
-		for _, d := range before {
-			known[d.ID] = true
-		}
-		slices.SortStableFunc(all, func(a, b discovery.Device) int {
-			switch {
-			case known[a.ID] == known[b.ID]:
-				return 0
-			case known[a.ID]:
-				return -1
-			}
-			return 1
-		})
-		over, all = len(all)-maxDevices, all[:maxDevices]
-		slices.SortFunc(all, func(a, b discovery.Device) int { return cmp.Compare(a.ID, b.ID) })
-	}
-	chosen, large := fit.Devices(all, maxBytes)
-	return chosen, over + large
-}
-
 // leftOut says why a message was not taken.
 func leftOut(why announced.Why, topic string) string {
 	switch why {
@@ -113,9 +89,13 @@ func leftOut(why announced.Why, topic string) string {
 		topic = strings.TrimPrefix(topic+": ", ": ")
 		return shorten.Text(topic, maxShownTopic) + "messages, or their topics, that are too large are left out"
 	case announced.Malformed:
-		return shorten.Text(topic, maxShownTopic) + ": what is announced there is not what the convention says"
+		return shorten.Text(topic, maxShownTopic) +
+			": what is announced there is not what the convention says: mosquitto_sub shows it"
 	case announced.Deviceless:
 		return shorten.Text(topic, maxShownTopic) + ": what is announced there names no device, and is left out"
+	case announced.Convention:
+		return shorten.Text(topic, maxShownTopic) +
+			": a device of another convention of Homie than 3, 4 and 5 is left out"
 	case announced.Full:
 		return "some devices are left out, from " + shorten.Text(topic, maxShownTopic) + " on: there is no more room; " +
 			"use narrower topics, or several Configurations"

@@ -45,7 +45,7 @@ func TestPlan(t *testing.T) {
 		"by model":          {details: "models: {items: [X]}", heard: two, ids: "homie/a"},
 		"none passes":       {details: "models: {items: [Z]}", heard: two, note: "no device passes the filters of discoveryDetails (of 2 that are there)"},
 		"not allowed":       {refused: map[string]string{"a/+": "no", "b": "no", "c": "no"}, note: "subscribing to a/+: no; subscribing to b: no; and 1 topics more"},
-		"messages left out": {problems: why, note: "messages, or their topics, that are too large are left out; m: what is announced there is not what the convention says; d: what is announced there names no device, and is left out; some devices are left out, from f on: there is no more room; use narrower topics, or several Configurations"},
+		"messages left out": {problems: why, note: "messages, or their topics, that are too large are left out; m: what is announced there is not what the convention says: mosquitto_sub shows it; d: what is announced there names no device, and is left out; some devices are left out, from f on: there is no more room; use narrower topics, or several Configurations"},
 	} {
 		r := Plan(situation{details: mustDetails(t, "broker: mqtt://b\nhomie: {}\n"+c.details), heard: c.heard, standing: c.standing,
 			problems: c.problems, refused: c.refused})

@@ -52,6 +52,10 @@ func (s *standing) alive(now time.Time) {
 	s.unanswered, s.answered = max(0, s.unanswered-1), now
 }
 
+// progress notes that the broker is telling what it retains, after which the sign of
+// life comes; that may take longer than others.
+func (s *standing) progress(now time.Time) { s.answered = now }
+
 // settled tells whether the broker has told all that it retains.
 func (s *standing) settled() bool { return s.up && s.unanswered == 0 }
 

@@ -84,6 +84,23 @@ func TestUnanswered(t *testing.T) {
 	}
 }
 
+// One that is telling what it retains is not given up, however long that takes.
+func TestProgress(t *testing.T) {
+	at := func(s int) time.Time { return time.Date(2026, 1, 1, 0, 0, s, 0, time.UTC) }
+	s := standing{grace: time.Hour}
+	s.connected(at(0), time.Minute)
+	s.asked(at(0))
+	for second := range 200 {
+		s.progress(at(second))
+		if do, _ := s.act(at(second)); do == giveUp || s.settled() {
+			t.Fatalf("after %d s to do: %d, settled %v", second, do, s.settled())
+		}
+	}
+	if do, _ := s.act(at(260)); do != giveUp {
+		t.Errorf("to do: %d", do)
+	}
+}
+
 func TestAway(t *testing.T) {
 	at := func(m int) time.Time { return time.Date(2026, 1, 1, 0, m, 0, 0, time.UTC) }
 	s := standing{grace: time.Minute}

@@ -5,6 +5,7 @@
 package multicast
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"path"
@@ -74,6 +75,24 @@ func Suitable(all []Interface, patterns []string) []Interface {
 		list = append(list, i)
 	}
 	return list[:min(len(list), maxInterfaces)]
+}
+
+// NoneCalled says that no suitable interface has a name that a pattern matches, and
+// which there are.
+func NoneCalled(all []Interface, patterns []string) string {
+	const most = 8
+	var names []string
+	for _, i := range Suitable(all, []string{"*"}) {
+		names = append(names, i.Name)
+	}
+	if n := len(names) - most; n > 0 {
+		names = append(names[:most], fmt.Sprintf("%d more", n))
+	}
+	text := "no suitable network interface: none that is up and has an address is called " + strings.Join(patterns, " or ")
+	if len(names) > 0 {
+		text += "; there are " + strings.Join(names, ", ")
+	}
+	return text
 }
 
 // Wanted tells whether an interface of a name is one on which to look, by its

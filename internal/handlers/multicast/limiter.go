@@ -9,16 +9,29 @@ import (
 // has many Configurations asks a few times in a second.
 const (
 	sourceBurst, sourceRate = 512, 32    // messages at once, and per second, of one source
-	totalBurst, totalRate   = 8192, 1024 // of all
+	totalBurst, totalRate   = 8192, 1024 // of all, beside what each may in any case
+	leastBurst, leastRate   = 8, 1       // of one source in any case
 	maxLimited              = 4096       // sources that are remembered
+	// settledAfter is after how long a source is one that was there before, which is
+	// remembered for as long when it is silent: devices say their addresses every two
+	// minutes.
+	settledAfter = 3 * time.Minute
 )
 
 // Limiter decides whose messages are read: 512 of one sender at once and 32 in a
-// second, 8192 and 1024 of all. It is for one goroutine at a time.
+// second, 8192 and 1024 of all. Whatever all send, one that sends little is read,
+// unless there are too many senders; then those that were there before are. It is
+// for one goroutine at a time.
 type Limiter struct {
 	total   bucket
-	sources map[netip.Addr]*bucket
+	sources map[netip.Addr]*sender
 	forgot  time.Time
+}
+
+// sender is what one source may.
+type sender struct {
+	since        time.Time
+	whole, least bucket
 }
 
 // bucket fills with time.
@@ -45,7 +58,7 @@ func (b *bucket) take(now time.Time, burst, rate float64) bool {
 // much uses up nothing of the others'.
 func (l *Limiter) Allow(source netip.Addr, now time.Time) bool {
 	if l.sources == nil {
-		l.sources = make(map[netip.Addr]*bucket)
+		l.sources = make(map[netip.Addr]*sender)
 	}
 	b := l.sources[source]
 	if b == nil {
@@ -56,16 +69,21 @@ func (l *Limiter) Allow(source netip.Addr, now time.Time) bool {
 		if len(l.sources) >= maxLimited {
 			return false
 		}
-		b = &bucket{}
+		b = &sender{since: now}
 		l.sources[source] = b
 	}
-	return b.take(now, sourceBurst, sourceRate) && l.total.take(now, totalBurst, totalRate)
+	return b.whole.take(now, sourceBurst, sourceRate) &&
+		(b.least.take(now, leastBurst, leastRate) || l.total.take(now, totalBurst, totalRate))
 }
 
-// forget drops the sources whose buckets are full again.
+// forget drops sources whose buckets are full again, of those that were there before
+// the silent ones.
 func (l *Limiter) forget(now time.Time) {
 	for source, b := range l.sources {
-		if b.left+now.Sub(b.at).Seconds()*sourceRate >= sourceBurst {
+		silent := now.Sub(b.whole.at)
+		settled := b.whole.at.Sub(b.since) >= settledAfter
+		if settled && silent >= settledAfter ||
+			!settled && b.whole.left+silent.Seconds()*sourceRate >= sourceBurst {
 			delete(l.sources, source)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -88,5 +89,77 @@ func TestLimiter(t *testing.T) {
 	}
 	if !l.Allow(netip.MustParseAddr("10.0.0.3"), now.Add(time.Minute)) {
 		t.Error("nobody new is let in a minute after")
+	}
+}
+
+// A flood from all addresses of a network, each within its limits, keeps nobody from
+// being read that sends little.
+func TestLimiterIsFair(t *testing.T) {
+	var l Limiter
+	now := time.Unix(1000, 0)
+	good := netip.MustParseAddr("10.0.0.1")
+	taken := 0
+	for i := range 60 * 5000 { // a minute
+		now = now.Add(time.Second / 5000)
+		if l.Allow(netip.AddrFrom4([4]byte{10, 0, 1, byte(i % 250)}), now) {
+			taken++
+		}
+		if i%5000 == 0 && !l.Allow(good, now) {
+			t.Fatalf("after %d s it is not read", i/5000)
+		}
+	}
+	if most := 60*(totalRate+250*leastRate) + totalBurst + 250*leastBurst; taken > most {
+		t.Errorf("%d were taken, at most %d should be", taken, most)
+	}
+}
+
+// One that was there before is read whatever number of senders come, and forgotten
+// when it has been silent for long.
+func TestLimiterRemembers(t *testing.T) {
+	var l Limiter
+	now := time.Unix(1000, 0)
+	good := netip.MustParseAddr("10.0.0.1")
+	for range 2 {
+		l.Allow(good, now)
+		now = now.Add(settledAfter)
+	}
+	flood := func() {
+		for i := range 2 * maxLimited {
+			now = now.Add(time.Millisecond)
+			l.Allow(netip.AddrFrom4([4]byte{11, byte(now.Unix()), byte(i >> 8), byte(i)}), now)
+		}
+	}
+	l.Allow(good, now)
+	for range 5 {
+		flood()
+	}
+	if l.sources[good] == nil || !l.Allow(good, now) || len(l.sources) > maxLimited {
+		t.Errorf("it is not read; %d senders are remembered", len(l.sources))
+	}
+	now = now.Add(settledAfter)
+	flood()
+	if l.sources[good] != nil {
+		t.Error("it is never forgotten")
+	}
+}
+
+// Whoever names an interface that is not there is told which are.
+func TestNoneCalled(t *testing.T) {
+	up := func(name string) Interface {
+		return Interface{Name: name, Flags: net.FlagUp, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")}}
+	}
+	all := []Interface{up("eth0"), {Name: "down0"}, up("lo")}
+	got := NoneCalled(all, []string{"eth1", "wlan*"})
+	if want := "no suitable network interface: none that is up and has an address is called eth1 or wlan*; there are eth0, lo"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := NoneCalled(nil, []string{"eth1"}); !strings.HasSuffix(got, "is called eth1") {
+		t.Errorf("%s", got)
+	}
+	for n := range 20 {
+		all = append(all, up(fmt.Sprintf("eth%d", 1+n)))
+	}
+	if got := NoneCalled(all, []string{"x"}); !strings.HasSuffix(got, ", 8 more") {
+		t.Errorf("%s", got)
 	}
 }

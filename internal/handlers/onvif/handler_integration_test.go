@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,8 +15,10 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/discovery/discoverytest"
+	"github.com/akri-go/akri/internal/handlers/multicast/multicasttest"
 	"github.com/akri-go/akri/internal/handlers/onvif"
 	"github.com/akri-go/akri/internal/leaktest"
+	"github.com/akri-go/akri/internal/peers"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 )
 
@@ -215,18 +218,19 @@ func TestIPv6(t *testing.T) {
 	}
 }
 
-// Computers that announce themselves by WS-Discovery are no cameras: Debian's
-// wsdd, if it is installed.
+// Computers that announce themselves by WS-Discovery are no cameras: Debian's wsdd.
 func TestComputers(t *testing.T) {
-	wsdd, err := exec.LookPath("wsdd")
-	if err != nil {
-		t.Skip("the package wsdd is not installed")
+	var dir string
+	multicasttest.Outside(t, func() { dir = peers.Unpack(t, "wsdd") })
+	found, err := filepath.Glob(filepath.Join(dir, "usr", "*bin", "wsdd"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("the package wsdd has the programs %q: %v", found, err)
 	}
 	street := newStreet(t)
 	sim := street.cameras(t, 1, simulator.Options{})
 	w := watch(t, discovery.Request{Details: "interval: 1s"})
 	w.devices(sim.Cameras()...)
-	cmd := exec.Command(wsdd, "-4", "-i", "cable", "-v")
+	cmd := exec.Command("python3", found[0], "-4", "-i", "cable", "-v")
 	said := &logBook{}
 	cmd.Stderr = said
 	street.In(func() { err = cmd.Start() })

@@ -54,6 +54,7 @@ func (s *search) hear(h wsdiscovery.Heard) {
 // false ones looks like.
 func (s *search) noRoom(h wsdiscovery.Heard) {
 	s.handler.count(dropFull)
+	s.fullAt = h.At
 	if s.full++; s.full&(s.full-1) == 0 { // 1, 2, 4, 8 …
 		s.log.Warn("a camera is left out: too many were heard, from one address or in all", "uuid", h.Endpoints[0].UUID,
 			"from", h.From, "perAddress", maxPerSource, "inAll", maxCameras, "leftOut", s.full)

@@ -29,6 +29,8 @@ const (
 	// afterBye is how long what was sent before a Bye may arrive after it:
 	// APP_MAX_DELAY of WS-Discovery, and as much for the way.
 	afterBye = time.Second
+	// fullNoted is how long it is said that there was no room for a camera.
+	fullNoted = 10 * time.Minute
 	// departedFor is how long the agent is told that a camera has departed.
 	departedFor = time.Minute
 	// remembered is how long it is known where a camera answered that is gone.

@@ -78,8 +78,9 @@ type search struct {
 	since      time.Time // when the first message came that is not reported; zero if none is
 	dirty      bool
 	pace       pace.Pace
-	problem    string // of the probes
-	full       int    // sightings for which there was no room
+	problem    string    // of the probes
+	full       int       // sightings for which there was no room
+	fullAt     time.Time // the last of them
 	lines      *rate.Limiter
 
 	probed chan error
@@ -288,6 +289,9 @@ func (s *search) changed(at time.Time) {
 
 // maybeReport reports if there is something to report and it is time.
 func (s *search) maybeReport(now time.Time) error {
+	if s.full > 0 && now.Sub(s.fullAt) >= fullNoted {
+		s.full, s.dirty = 0, true
+	}
 	if !s.reported {
 		if !s.looked || s.asking > 0 && now.Before(s.first) {
 			return nil

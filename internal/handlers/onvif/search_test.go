@@ -374,3 +374,15 @@ func TestWhere(t *testing.T) {
 		})
 	})
 }
+
+// That there was no room is said for some time, and not for ever.
+func TestFullIsNoted(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	s := &search{full: 3, fullAt: now}
+	for after, noted := range map[time.Duration]bool{fullNoted / 2: true, fullNoted: false} {
+		s.full, s.dirty = 3, false
+		if err := s.maybeReport(now.Add(after)); err != nil || (s.leftOut() != "") != noted || s.dirty == noted {
+			t.Errorf("after %s: %q, to be reported: %v, %v", after, s.leftOut(), s.dirty, err)
+		}
+	}
+}

@@ -156,7 +156,7 @@ func (c *collection) report() (discovery.Report, bool) {
 			}
 		}
 	}
-	r := Plan(c.details, c.states)
+	r := Plan(c.details, c.states, c.last.Devices)
 	if c.reported && r.Note == c.last.Note && discovery.Same(r.Devices, c.last.Devices) {
 		return r, false
 	}

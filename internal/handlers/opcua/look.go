@@ -32,6 +32,7 @@ func (c candidate) heard() bool { return c.app == nil }
 type looked struct {
 	candidates []candidate
 	leftOut    []string // what was not taken, and why
+	filtered   int      // servers that do not pass the filters
 	network    hearing
 }
 
@@ -170,24 +171,30 @@ func (a *asker) ask(ctx context.Context, u details.URL, network bool) (answer, e
 }
 
 // choose returns the servers of an answer that a Configuration wants.
-func choose(a answer, d details.Details) (wanted []ua.Application, leftOut []string) {
+func choose(a answer, d details.Details) (wanted []ua.Application, leftOut []string, filtered int) {
 	if n := a.found.Total - len(a.found.Applications) + a.unheard; n > 0 {
 		leftOut = append(leftOut, fmt.Sprintf("%d entries of its answer are left out: too many, or their texts too long", n))
 	}
 	for _, app := range a.found.Applications {
-		if wants(d, app) {
+		switch {
+		case wants(d, app):
 			wanted = append(wanted, app)
+		case isServer(app):
+			filtered++
 		}
 	}
 	// Which of two that say the same must not depend on the order of an answer.
 	slices.SortStableFunc(wanted, func(a, b ua.Application) int { return cmp.Compare(a.URI, b.URI) })
-	return wanted, leftOut
+	return wanted, leftOut, filtered
 }
 
 // wants tells whether a Configuration wants an application.
 func wants(d details.Details, app ua.Application) bool {
-	return (app.Type == ua.Server || app.Type == ua.ClientAndServer) &&
-		d.Names.Passes(app.Name) && d.URIs.Passes(app.URI) && d.ProductURIs.Passes(app.ProductURI)
+	return isServer(app) && d.Names.Passes(app.Name) && d.URIs.Passes(app.URI) && d.ProductURIs.Passes(app.ProductURI)
+}
+
+func isServer(app ua.Application) bool {
+	return app.Type == ua.Server || app.Type == ua.ClientAndServer
 }
 
 // look asks a discovery URL, and finds out where the servers are that it tells of.
@@ -202,8 +209,8 @@ func (a *asker) look(ctx context.Context, u details.URL, d details.Details, h *h
 		known, err := h.find(ctx, a.network, v, time.Now())
 		return place(v, known, err, u, answer.at)
 	}
-	wanted, leftOut := choose(answer, d)
-	result := looked{leftOut: leftOut, network: answer.network}
+	wanted, leftOut, filtered := choose(answer, d)
+	result := looked{leftOut: leftOut, filtered: filtered, network: answer.network}
 	seen := map[string]string{} // application URIs, by the key of the URL
 	for _, app := range wanted {
 		c, err := locate(app.DiscoveryURLs, where)

@@ -21,18 +21,22 @@ const (
 	maxNoteBytes     = 512 // bytes; agents show no more
 )
 
-// Plan returns what there is to report, given what each discovery URL has to say.
-// Of servers with one URL the first counts. Each device's id is its URL, as
-// upstream's.
-func Plan(d details.Details, states []state) discovery.Report {
+// Plan returns what there is to report, given what each discovery URL has to say, and
+// the devices of the report before. Of servers with one URL that one counts which
+// was reported before, else the first. Each device's id is its URL, as upstream's.
+func Plan(d details.Details, states []state, before []discovery.Device) discovery.Report {
 	var (
-		r     discovery.Report
-		notes []string
-		taken = map[string]string{} // application URIs, by the key of the URL
-		size  int
-		over  int
+		r       discovery.Report
+		notes   []string
+		taken   = map[string]int{}    // places in r.Devices, by the key of the URL
+		present = map[string]string{} // application URIs of those that were reported, by their ids
 	)
+	for _, b := range before {
+		present[b.ID] = b.Properties[details.PropertyURI]
+	}
+	filtered := 0
 	for _, st := range states {
+		filtered += st.filtered
 		if st.problem != "" {
 			notes = append(notes, st.problem)
 		}
@@ -50,26 +54,37 @@ func Plan(d details.Details, states []state) discovery.Report {
 			}
 			app, ok := v.application(d)
 			if !ok {
-				continue
-			}
-			key := v.url.Key()
-			if uri, there := taken[key]; there {
-				if uri != app.URI {
-					notes = append(notes, fmt.Sprintf("%s: two servers say that they are there, %q counts and %q does not",
-						v.url.Text(), uri, app.URI))
+				if v.offers != nil && isServer(v.offers.Server) {
+					filtered++
 				}
 				continue
 			}
-			device := v.device(app)
-			if size += fit.Bytes(device); len(r.Devices) == maxServers || size > maxPropertyBytes {
-				over++
+			device, key := v.device(app), v.url.Key()
+			n, there := taken[key]
+			if !there {
+				taken[key] = len(r.Devices)
+				r.Devices = append(r.Devices, device)
 				continue
 			}
-			taken[key] = app.URI
-			r.Devices = append(r.Devices, device)
+			counts, other := r.Devices[n].Properties[details.PropertyURI], app.URI
+			if counts == other {
+				continue
+			}
+			if uri, known := present[device.ID]; known && uri == other {
+				r.Devices[n] = device
+				counts, other = other, counts
+			}
+			notes = append(notes, fmt.Sprintf("%s: two servers say that they are there, %q counts and %q does not",
+				v.url.Text(), counts, other))
 		}
 	}
-	if over > 0 {
+	if len(r.Devices) == 0 && filtered > 0 {
+		notes = append(notes, fmt.Sprintf("no server passes the filters of discoveryDetails (of %d)", filtered))
+	}
+	var over, large int
+	r.Devices, over = fit.Number(r.Devices, before, maxServers)
+	r.Devices, large = fit.Devices(r.Devices, maxPropertyBytes)
+	if over += large; over > 0 {
 		notes = slices.Insert(notes, 0, fmt.Sprintf(
 			"%d servers are left out: there are more than %d, or their texts are too long; name fewer URLs, or filter",
 			over, maxServers))

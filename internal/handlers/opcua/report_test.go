@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/fit"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
@@ -42,16 +43,16 @@ func TestChoose(t *testing.T) {
 		"productUris: {action: Exclude, items: ['urn:p', 'urn:q']}":           "",
 		"applicationNames: {items: [Press]}\nproductUris: {items: ['urn:q']}": "",
 	} {
-		wanted, leftOut := choose(answer{found: ua.Found{Applications: all, Total: len(all)}}, mustDetails(t, text))
+		wanted, leftOut, filtered := choose(answer{found: ua.Found{Applications: all, Total: len(all)}}, mustDetails(t, text))
 		var uris []string
 		for _, app := range wanted {
 			uris = append(uris, app.URI)
 		}
-		if got := strings.Join(uris, " "); got != want || leftOut != nil {
-			t.Errorf("%s: %s, want %s; %q", text, got, want, leftOut)
+		if got := strings.Join(uris, " "); got != want || leftOut != nil || filtered != 2-len(wanted) {
+			t.Errorf("%s: %s, want %s; %q; %d do not pass", text, got, want, leftOut, filtered)
 		}
 	}
-	_, leftOut := choose(answer{found: ua.Found{Applications: all, Total: 9}, unheard: 2}, details.Details{})
+	_, leftOut, _ := choose(answer{found: ua.Found{Applications: all, Total: 9}, unheard: 2}, details.Details{})
 	if len(leftOut) != 1 || !strings.HasPrefix(leftOut[0], "6 entries") {
 		t.Errorf("%q", leftOut)
 	}
@@ -125,10 +126,12 @@ func TestPlan(t *testing.T) {
 		{"what it offers is not known", []state{settled(mute), settled()}, "opc.tcp://x:1", "what it offers is not known: opc.tcp://x:1: connection refused"},
 		{"heard of, and not met", []state{settled(heard), settled()}, "", ""},
 		{"heard of", []state{settled(heardOf("urn:h", ua.Server)), settled()}, "opc.tcp://h:1", ""},
-		{"heard of, and not wanted", []state{settled(heardOf("urn:unwanted", ua.Server)), settled()}, "", ""},
+		{"heard of, and not wanted", []state{settled(heardOf("urn:unwanted", ua.Server)), settled()}, "", "no server passes the filters of discoveryDetails (of 1)"},
+		{"told of, and not wanted", []state{{settled: true, filtered: 2}, settled()}, "", "no server passes the filters of discoveryDetails (of 2)"},
+		{"some are not wanted", []state{{settled: true, filtered: 2}, settled(full)}, "opc.tcp://x:1", ""},
 		{"heard of a discovery server", []state{settled(heardOf("urn:h", ua.DiscoveryServer)), settled()}, "", ""},
 	} {
-		r := Plan(d, tt.states)
+		r := Plan(d, tt.states, nil)
 		var ids []string
 		for _, device := range r.Devices {
 			ids = append(ids, device.ID)
@@ -141,11 +144,31 @@ func TestPlan(t *testing.T) {
 		"OPCUA_DISCOVERY_URL": "opc.tcp://x:1", "OPCUA_APPLICATION_URI": "urn:x", "OPCUA_APPLICATION_NAME": "n",
 		"OPCUA_PRODUCT_URI": "urn:p", "OPCUA_SECURITY_POLICIES": "Basic256Sha256,None", "OPCUA_SECURITY_MODES": "None,Sign",
 	}
-	if got := Plan(d, []state{settled(full), settled()}).Devices[0].Properties; fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := Plan(d, []state{settled(full), settled()}, nil).Devices[0].Properties; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("properties %v", got)
 	}
-	if got := Plan(d, []state{settled(mute), settled()}).Devices[0].Properties; len(got) != 3 {
+	if got := Plan(d, []state{settled(mute), settled()}, nil).Devices[0].Properties; len(got) != 3 {
 		t.Errorf("properties of one that does not answer: %v", got)
+	}
+}
+
+// Who lists servers that do not exist keeps none out that is known, and takes the
+// place of none.
+func TestPlanKeeps(t *testing.T) {
+	d := mustDetails(t, "discoveryUrls: [opc.tcp://a, opc.tcp://b]")
+	real := state{settled: true, servers: []server{told1(t, "opc.tcp://real:1", "urn:real")}}
+	before := Plan(d, []state{{settled: true}, real}, nil).Devices
+	flood := state{settled: true, servers: []server{told1(t, "opc.tcp://real:1", "urn:false")}}
+	for i := range maxServers {
+		flood.servers = append(flood.servers, told1(t, fmt.Sprintf("opc.tcp://false:%d", i+1), "urn:false"))
+	}
+	r := Plan(d, []state{flood, real}, before)
+	n := slices.IndexFunc(r.Devices, func(v discovery.Device) bool { return v.ID == "opc.tcp://real:1" })
+	if n < 0 || r.Devices[n].Properties[details.PropertyURI] != "urn:real" || len(r.Devices) != maxServers {
+		t.Errorf("%d devices, the known one is %d", len(r.Devices), n)
+	}
+	if want := `"urn:real" counts and "urn:false" does not`; !strings.Contains(r.Note, want) {
+		t.Errorf("no %s in %s", want, r.Note)
 	}
 }
 
@@ -159,11 +182,11 @@ func TestPlanLimits(t *testing.T) {
 		v.app = &ua.Application{URI: v.app.URI, Name: v.app.URI, ProductURI: v.app.URI}
 		long = append(long, v)
 	}
-	r := Plan(d, []state{{settled: true, servers: many}})
+	r := Plan(d, []state{{settled: true, servers: many}}, nil)
 	if len(r.Devices) != maxServers || !strings.HasPrefix(r.Note, "3 servers are left out") {
 		t.Errorf("%d devices, %s", len(r.Devices), r.Note)
 	}
-	r = Plan(d, []state{{settled: true, servers: long}})
+	r = Plan(d, []state{{settled: true, servers: long}}, nil)
 	size := 0
 	for _, device := range r.Devices {
 		size += fit.Bytes(device)
@@ -199,8 +222,8 @@ func TestExplain(t *testing.T) {
 // answer.
 func TestOrder(t *testing.T) {
 	a, b := ua.Application{URI: "urn:a"}, ua.Application{URI: "urn:b"}
-	one, _ := choose(answer{found: ua.Found{Applications: []ua.Application{a, b}, Total: 2}}, details.Details{})
-	two, _ := choose(answer{found: ua.Found{Applications: []ua.Application{b, a}, Total: 2}}, details.Details{})
+	one, _, _ := choose(answer{found: ua.Found{Applications: []ua.Application{a, b}, Total: 2}}, details.Details{})
+	two, _, _ := choose(answer{found: ua.Found{Applications: []ua.Application{b, a}, Total: 2}}, details.Details{})
 	if !slices.EqualFunc(one, two, func(x, y ua.Application) bool { return x.URI == y.URI }) {
 		t.Errorf("%v, %v", one, two)
 	}

@@ -50,6 +50,7 @@ type source struct {
 	missed    int // looks in a row
 	problem   string
 	leftOut   []string
+	filtered  int
 	servers   map[string]*server // by the key of the URL
 	misheard  int                // looks in a row
 	deafUntil time.Time
@@ -61,6 +62,8 @@ type state struct {
 	servers []server
 	problem string
 	leftOut []string
+	// filtered is how many servers it tells of that do not pass the filters.
+	filtered int
 }
 
 // ended is the end of a look.
@@ -172,7 +175,7 @@ func (s *source) take(e ended) (outcome schedule.Outcome, news bool) {
 		}
 		return v.take(e)
 	}
-	problem, leftOut, first := s.problem, s.leftOut, !s.looked
+	problem, leftOut, filtered, first := s.problem, s.leftOut, s.filtered, !s.looked
 	s.looked = true
 	if e.err != nil {
 		s.missed++
@@ -183,9 +186,11 @@ func (s *source) take(e ended) (outcome schedule.Outcome, news bool) {
 		}
 	} else {
 		s.missed, s.problem, s.leftOut = 0, "", e.looked.leftOut
+		s.filtered = e.looked.filtered
 		outcome = s.keep(s.withHeard(e.looked))
 	}
-	news = news || first || outcome == schedule.Changed || s.problem != problem || !slices.Equal(s.leftOut, leftOut)
+	news = news || first || outcome == schedule.Changed || s.problem != problem || !slices.Equal(s.leftOut, leftOut) ||
+		s.filtered != filtered
 	return outcome, news
 }
 
@@ -270,7 +275,7 @@ func (s *source) whileTold() schedule.Rhythm {
 
 // state returns what the source has to say.
 func (s *source) state() state {
-	st := state{settled: s.looked, problem: s.problem, leftOut: s.leftOut}
+	st := state{settled: s.looked, problem: s.problem, leftOut: s.leftOut, filtered: s.filtered}
 	for _, v := range s.servers {
 		if v.asked {
 			st.servers = append(st.servers, *v)

@@ -18,8 +18,13 @@ const (
 	// which looks at all that is known.
 	leastRest = 20 * time.Millisecond
 	// doubtInterval is the least time between two questions for good-byes that may
-	// be false; several of it are less than what such a service has left.
-	doubtInterval = 250 * time.Millisecond
+	// be false.
+	doubtInterval = 700 * time.Millisecond
+	// typeInterval is the least time between two questions for a type because its
+	// services end (RFC 6762, section 5.2), and maxKnown how many answers go with one.
+	// Of so many the rest answers again.
+	typeInterval = time.Second
+	maxKnown     = 1024
 )
 
 // Question is something to ask.
@@ -48,10 +53,17 @@ func (l *Link) Due(now time.Time) (questions []Question, changed bool) {
 	for _, k := range l.types {
 		if n, ok := c.at[key{k.name, dnsmsg.TypePTR}]; ok {
 			c.list[n].Known = l.known(k, now)
+			k.notBefore, k.nextDoubt = now.Add(typeInterval), now.Add(doubtInterval)
 		}
 	}
 	l.wake = time.Time{}
-	l.lives(func(p *life) { l.soon(p.next()) })
+	l.lives(func(p *life, rest time.Time) {
+		if at := later(p.next(), rest); at.Before(p.ends()) {
+			l.soon(at)
+		} else {
+			l.soon(p.ends())
+		}
+	})
 	l.waiting(func(s *series) { l.soon(s.next) })
 	if len(c.list) >= maxQuestions {
 		l.wake = now.Add(pause)
@@ -111,15 +123,15 @@ func (c *collector) search(s *series, name dnsmsg.Name, kinds ...uint16) {
 // collect adds what is due. What is known and could be lost comes first.
 func (l *Link) collect(c *collector) {
 	for _, k := range l.types {
-		doubt := k.doubt && !c.now.Before(k.nextDoubt)
-		if !c.full() && (doubt || k.series.due(c.now)) {
-			c.add(k.name, dnsmsg.TypePTR, Both, k.series.asked == 1 && !doubt)
-			k.doubt, k.nextDoubt = false, c.now.Add(doubtInterval)
+		if !c.full() && k.series.due(c.now) {
+			c.add(k.name, dnsmsg.TypePTR, Both, k.series.asked == 1)
 		}
 	}
 	for _, i := range l.instances {
 		for k, p := range i.listed {
-			c.refresh(p, k.name, dnsmsg.TypePTR)
+			if _, goes := c.at[key{k.name, dnsmsg.TypePTR}]; goes || !k.rest(p).After(c.now) {
+				c.refresh(p, k.name, dnsmsg.TypePTR)
+			}
 		}
 		c.refresh(&i.srv, i.name, dnsmsg.TypeSRV)
 		c.refresh(&i.txt, i.name, dnsmsg.TypeTXT)
@@ -147,7 +159,7 @@ func (l *Link) collect(c *collector) {
 func (l *Link) known(k *kind, now time.Time) (list []dnsmsg.Record) {
 	for _, i := range l.instances {
 		p := i.listed[k]
-		if p == nil || p.bye {
+		if p == nil || p.bye || len(list) == maxKnown {
 			continue
 		}
 		if left := p.ends().Sub(now); left > p.ttl/2 {
@@ -210,16 +222,16 @@ func (l *Link) ask(i *instance, now time.Time) {
 	}
 }
 
-// lives calls f for all records.
-func (l *Link) lives(f func(*life)) {
+// lives calls f for all records, and tells it until when each is not asked for.
+func (l *Link) lives(f func(p *life, rest time.Time)) {
 	one := func(p *life) {
 		if p.there() {
-			f(p)
+			f(p, time.Time{})
 		}
 	}
 	for _, i := range l.instances {
-		for _, p := range i.listed {
-			one(p)
+		for k, p := range i.listed {
+			f(p, k.rest(p))
 		}
 		one(&i.srv)
 		one(&i.txt)
@@ -235,9 +247,6 @@ func (l *Link) lives(f func(*life)) {
 func (l *Link) waiting(f func(*series)) {
 	for _, k := range l.types {
 		f(&k.series)
-		if k.doubt {
-			f(&series{next: later(l.rest, k.nextDoubt)})
-		}
 	}
 	for _, i := range l.instances {
 		f(&i.askSRV)

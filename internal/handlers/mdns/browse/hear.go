@@ -28,7 +28,7 @@ func (l *Link) Hear(records []dnsmsg.Record, from netip.Addr, via Family, now ti
 		if r.Type != dnsmsg.TypeSRV && r.Type != dnsmsg.TypeTXT {
 			continue
 		}
-		if i := l.instances[r.Name.Key()]; i != nil && l.hearOf(i, r, via, now) {
+		if i := l.instances[r.Name.Key()]; i != nil && l.hearOf(i, r, from, via, now) {
 			h.Changed = true
 		}
 	}
@@ -62,18 +62,14 @@ func (l *Link) hearPTR(r dnsmsg.Record, from netip.Addr, via Family, now time.Ti
 		if i == nil || i.listed[k] == nil {
 			return
 		}
-		i.listed[k].leave(now)
-		l.soon(i.listed[k].next())
-		if i.from != from { // somebody else says so: if it is there, it will answer
-			k.doubt = true
-			l.soon(later(now, k.nextDoubt))
-		}
+		i.listed[k].leave(from, now)
+		l.soon(later(i.listed[k].next(), k.rest(i.listed[k])))
 		h.Changed = true
 		return
 	}
 	if i == nil {
 		source := multicast.Source(from)
-		if !l.census.enter(source) {
+		if len(l.instances) >= MaxPerLink || !l.census.enter(source) {
 			h.Full++
 			return
 		}
@@ -86,8 +82,7 @@ func (l *Link) hearPTR(r dnsmsg.Record, from netip.Addr, via Family, now time.Ti
 		i.listed[k] = p
 	}
 	h.Changed = h.Changed || !p.there() || p.bye
-	p.renew(r.TTL, via, now, l.jitter)
-	i.from = from
+	p.renew(r.TTL, from, via, now, l.jitter)
 	l.soon(p.next())
 }
 
@@ -101,14 +96,14 @@ func later(a, b time.Time) time.Time {
 
 // hearOf takes a record of an instance, of which there is one of each type: the
 // last counts. It tells whether it is news.
-func (l *Link) hearOf(i *instance, r dnsmsg.Record, via Family, now time.Time) (news bool) {
+func (l *Link) hearOf(i *instance, r dnsmsg.Record, from netip.Addr, via Family, now time.Time) (news bool) {
 	p := &i.srv
 	if r.Type == dnsmsg.TypeTXT {
 		p = &i.txt
 	}
 	if r.TTL == 0 {
 		if p.there() {
-			p.leave(now)
+			p.leave(from, now)
 			l.soon(p.next())
 		}
 		return p.there()
@@ -126,7 +121,7 @@ func (l *Link) hearOf(i *instance, r dnsmsg.Record, via Family, now time.Time) (
 		i.port = r.Port
 		l.moveTo(i, r.Target)
 	}
-	p.renew(r.TTL, via, now, l.jitter)
+	p.renew(r.TTL, from, via, now, l.jitter)
 	l.soon(p.next())
 	return news
 }
@@ -149,7 +144,7 @@ func (l *Link) hearAddress(k *host, r dnsmsg.Record, from netip.Addr, via Family
 		// All that are older are others' (RFC 6762, section 10.2).
 		for _, a := range k.addresses {
 			if a.addr.Is4() == r.Addr.Is4() && a.addr != r.Addr && now.Sub(a.heard) > byeDelay {
-				a.leave(now)
+				a.leave(from, now)
 				l.soon(a.next())
 			}
 		}
@@ -157,22 +152,35 @@ func (l *Link) hearAddress(k *host, r dnsmsg.Record, from netip.Addr, via Family
 	n := slices.IndexFunc(k.addresses, func(a *located) bool { return a.addr == r.Addr })
 	if r.TTL == 0 {
 		if n >= 0 {
-			k.addresses[n].leave(now)
+			k.addresses[n].leave(from, now)
 			l.soon(k.addresses[n].next())
 		}
 		return false
 	}
 	if n < 0 {
-		if !l.believable(r.Addr, from) || len(k.addresses) >= maxAddresses {
+		if !l.believable(r.Addr, from) || !k.makePlace() {
 			return false
 		}
 		k.addresses = append(k.addresses, &located{addr: r.Addr})
 		n, news = len(k.addresses)-1, true
 		k.ask = series{}
 	}
-	k.addresses[n].renew(r.TTL, via, now, l.jitter)
+	k.addresses[n].renew(r.TTL, from, via, now, l.jitter)
 	l.soon(k.addresses[n].next())
 	return news
+}
+
+// makePlace tells whether a host can have another address. One that leaves makes
+// place for it.
+func (h *host) makePlace() bool {
+	if len(h.addresses) < maxAddresses {
+		return true
+	}
+	n := slices.IndexFunc(h.addresses, func(a *located) bool { return a.bye })
+	if n >= 0 {
+		h.addresses = slices.Delete(h.addresses, n, n+1)
+	}
+	return n >= 0
 }
 
 // believable tells whether a device may have an address. The node's own are the

@@ -2,6 +2,7 @@ package browse
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"time"
 )
 
@@ -23,6 +24,9 @@ const (
 	// byeDelay is how long a record stays after its good-bye, or after others have
 	// taken the place of all that were there (RFC 6762, sections 10.1 and 10.2).
 	byeDelay = time.Second
+	// doubtDelay is how long if it was another's. Who is there says a record once in a
+	// second at most (section 6), so one question may not be enough.
+	doubtDelay = 3 * time.Second
 )
 
 // refreshes are the parts of its time to live after which a record is asked for
@@ -43,27 +47,38 @@ type life struct {
 	since  time.Time // when it was heard first
 	heard  time.Time // and last
 	ttl    time.Duration
-	asked  int     // of refreshes
-	jitter float64 // the link's
-	via    Family  // over which it was heard last
-	bye    bool    // it ends without being asked for
+	asked  int        // of refreshes
+	jitter float64    // the link's
+	via    Family     // over which it was heard last
+	bye    bool       // it ends without being asked for
+	from   netip.Addr // who has said it last
+	// contested says that another than who has said it has said its good-bye. Until it
+	// ends it is asked for, but not before nextDoubt.
+	contested bool
+	nextDoubt time.Time
 }
 
 // renew notes that the record was heard.
-func (l *life) renew(ttl uint32, via Family, now time.Time, jitter float64) {
+func (l *life) renew(ttl uint32, from netip.Addr, via Family, now time.Time, jitter float64) {
 	if l.since.IsZero() {
 		l.since = now
 	}
 	d := time.Duration(ttl) * time.Second
 	*l = life{
-		since: l.since, heard: now, ttl: min(max(d, minTTL), maxTTL), jitter: jitter, via: via,
+		since: l.since, heard: now, ttl: min(max(d, minTTL), maxTTL), jitter: jitter, via: via, from: from,
+		nextDoubt: l.nextDoubt,
 	}
 }
 
-// leave has the record end soon.
-func (l *life) leave(now time.Time) {
-	if !l.bye && l.there() {
-		l.heard, l.ttl, l.bye = now, byeDelay, true
+// leave has the record end soon, for somebody says so. If that is another than who
+// has said it, it is asked for, and has the time to be heard again.
+func (l *life) leave(from netip.Addr, now time.Time) {
+	if !l.there() || l.bye && (!l.contested || from != l.from) {
+		return
+	}
+	l.heard, l.ttl, l.bye, l.contested = now, byeDelay, true, from != l.from
+	if l.contested {
+		l.ttl = doubtDelay
 	}
 }
 
@@ -74,6 +89,9 @@ func (l *life) ends() time.Time { return l.heard.Add(l.ttl) }
 
 // next is when something is to be done: to ask, or to end.
 func (l *life) next() time.Time {
+	if at := later(l.heard, l.nextDoubt); l.contested && at.Before(l.ends()) {
+		return at
+	}
 	if l.bye || l.asked == len(refreshes) {
 		return l.ends()
 	}
@@ -84,6 +102,13 @@ func (l *life) next() time.Time {
 // and notes that it was. Early is by how much it may be before its time, if it is
 // the first.
 func (l *life) refresh(now time.Time, early time.Duration) (over Family, due bool) {
+	if l.contested {
+		if now.Before(l.nextDoubt) {
+			return 0, false
+		}
+		l.nextDoubt = now.Add(doubtInterval)
+		return Both, true
+	}
 	if early = min(early, time.Duration(float64(l.ttl)*refreshEarly)); l.asked > 0 {
 		early = 0
 	}

@@ -19,10 +19,11 @@ import (
 )
 
 const (
-	// MaxInstances is how many services there are in all, and MaxPerSource how many
-	// that were heard first from one address. A gateway that repeats what it hears
-	// from another network is one address.
-	MaxInstances, MaxPerSource = 4096, 512
+	// MaxInstances is how many services there are in all, MaxPerLink how many on one
+	// interface, so that who fills one network leaves some to the others, and
+	// MaxPerSource how many that were heard first from one address. A gateway that
+	// repeats what it hears from another network is one address.
+	MaxInstances, MaxPerLink, MaxPerSource = 4096, 3072, 512
 	// maxAddresses is how many addresses a host has.
 	maxAddresses = 8
 	// maxText is how much of a TXT record is kept, in bytes; more than 1300 does not
@@ -75,10 +76,20 @@ type kind struct {
 	name   dnsmsg.Name // what is asked for
 	base   string      // the key of the type, with which instances end
 	series series
-	// doubt says that it is asked again, for a good-bye that may be false; but not
-	// before nextDoubt.
-	doubt     bool
-	nextDoubt time.Time
+	// notBefore is when it may be asked for the next time because a service ends, and
+	// nextDoubt because of a good-bye that may be false.
+	notBefore, nextDoubt time.Time
+}
+
+// rest returns until when a record of the type is not asked for.
+func (k *kind) rest(p *life) time.Time {
+	switch {
+	case p.contested:
+		return k.nextDoubt
+	case p.bye:
+		return time.Time{}
+	}
+	return k.notBefore
 }
 
 // instance is a service that some type lists.
@@ -86,7 +97,6 @@ type instance struct {
 	name   dnsmsg.Name
 	source netip.Addr // that it counts for
 	listed map[*kind]*life
-	from   netip.Addr // who has listed it last
 
 	srv    life
 	target dnsmsg.Name
@@ -305,9 +315,12 @@ func (i *instance) mute() bool {
 }
 
 func (l *Link) addresses(h *host) (list []Address) {
+	// One that leaves comes last, but only if it says so itself: whoever takes the
+	// place of a host that is there must wait until that has not answered.
+	leaves := func(a *located) bool { return a.bye && !a.contested }
 	known := slices.SortedStableFunc(slices.Values(h.addresses), func(a, b *located) int {
-		if a.bye != b.bye { // one that leaves comes last
-			if a.bye {
+		if leaves(a) != leaves(b) {
+			if leaves(a) {
 				return 1
 			}
 			return -1

@@ -114,6 +114,32 @@ func TestMemory(t *testing.T) {
 	runtime.KeepAlive(b)
 }
 
+// Services that end all the time make nobody ask all the time, nor send all that is
+// known with each question.
+func TestShortLives(t *testing.T) {
+	b := newBench(t)
+	asked, messages, most := 0, 0, 0
+	for i := range 40_000 { // 40 s
+		at := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+		r := ptr(fmt.Sprint("x", i%MaxPerLink), 10)
+		b.hear(at, r)
+		b.wait(time.Millisecond)
+		var list []dnsmsg.Question
+		for _, q := range b.asked {
+			list = append(list, q.Question)
+			if q.Type == dnsmsg.TypePTR {
+				asked++
+			}
+		}
+		n := len(dnsmsg.Queries(list, 1440))
+		messages, most = messages+n, max(most, n)
+	}
+	t.Logf("%d questions for the type, %d messages, %d at once", asked, messages, most)
+	if asked > 45 || most > 60 {
+		t.Errorf("%d questions for the type in 40 s, %d messages at once", asked, most)
+	}
+}
+
 func FuzzHear(f *testing.F) {
 	f.Add([]byte("\x00\x00\x84\x00\x00\x00\x00\x01\x00\x00\x00\x00\x04_ipp\x04_tcp\x05local\x00\x00\x0c\x00\x01\x00\x00\x00\x78\x00\x04\x01a\xc0\x0c"), []byte{})
 	f.Fuzz(func(t *testing.T, first, second []byte) {
@@ -151,12 +177,17 @@ func TestFlood(t *testing.T) {
 	}
 	b.hear(two, all("b", "q", two)...)
 	b.want(fmt.Sprintf("b@10.0.0.12 +%d", MaxPerSource))
-	for i := range MaxInstances + 100 {
+	for i := range MaxPerLink + 100 {
 		from := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 		b.hear(from, ptr(fmt.Sprint("y", i), 4500), txt(fmt.Sprint("y", i), strings.Repeat("z", 255), 1))
 	}
-	if len(b.link.instances) != MaxInstances {
+	if len(b.link.instances) != MaxPerLink {
 		t.Errorf("%d instances", len(b.link.instances))
+	}
+	other := NewLink("eth1", b.link.census)
+	other.Want([]Wanted{{ipp, ipp}}, b.now)
+	if h := other.Hear(all("c", "r", two), two, V4, b.now); h.Full > 0 || len(other.instances) != 1 {
+		t.Error("who fills one network leaves nothing to another")
 	}
 	b.wait(0)
 	for range 20 {

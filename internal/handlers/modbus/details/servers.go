@@ -33,7 +33,7 @@ func (s Server) Address() string { return net.JoinHostPort(s.Host, strconv.Itoa(
 func parseServers(j json.RawMessage, units []byte) ([]Server, error) {
 	var entries []json.RawMessage
 	if j != nil && json.Unmarshal(j, &entries) != nil {
-		return nil, errors.New(": not a list")
+		return nil, errors.New(": not a list: write some, such as [10.0.0.5, 'plc.example:502']")
 	}
 	if len(entries) == 0 {
 		return nil, errors.New(": lists none: name some, such as 10.0.0.5 or plc.example:502")

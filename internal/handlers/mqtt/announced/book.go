@@ -53,11 +53,14 @@ type Book struct {
 	room     *Room
 	held     int // bytes, of room
 	dropped  func(Why)
-	problems map[Why]string // the topic of the first message
-	noted    bool           // there are other problems than before
-	add      []string       // topics to subscribe to
-	drop     []string       // and to unsubscribe from
-	said     uint64         // counts messages
+	problems map[Why]string       // the topic of the first message
+	noted    bool                 // there are other problems than before
+	add      []string             // topics to subscribe to
+	drop     []string             // and to unsubscribe from
+	said     uint64               // counts messages
+	left     map[string]time.Time // devices whose last word was good-bye, and when
+	full     bool                 // there was no room, for what is retained is not told again
+	again    time.Time            // when it may be asked for again
 }
 
 // Why says why a message was not taken.
@@ -68,15 +71,16 @@ const (
 	Large      Why = "large"      // it has too many bytes
 	Malformed  Why = "malformed"  // it is not what the convention says
 	Deviceless Why = "deviceless" // an entity of Home Assistant's that names no device
+	Convention Why = "convention" // a device of Homie's that keeps a convention that is not understood
 	Full       Why = "full"       // there is no room for what it says
 )
 
 // Reasons returns all of them.
-func Reasons() []Why { return []Why{Large, Malformed, Deviceless, Full} }
+func Reasons() []Why { return []Why{Large, Malformed, Deviceless, Convention, Full} }
 
 // NewBook makes a book. dropped is told of each message that was not taken.
 func NewBook(d details.Details, room *Room, dropped func(Why)) *Book {
-	b := &Book{room: room, dropped: dropped, problems: map[Why]string{}}
+	b := &Book{room: room, dropped: dropped, problems: map[Why]string{}, left: map[string]time.Time{}}
 	for _, domain := range d.Domains {
 		b.homie = append(b.homie, &homie{book: b, domain: domain, devices: map[homieKey]*homieDevice{}})
 	}
@@ -95,18 +99,26 @@ func NewBook(d details.Details, room *Room, dropped func(Why)) *Book {
 func (b *Book) Connected(away time.Duration) {
 	b.round++
 	clear(b.problems) // they come again
-	b.add, b.drop = nil, nil
-	for _, h := range b.homie {
-		b.add = append(b.add, h.filters()...)
-	}
+	b.full = false
+	b.add, b.drop = b.announcements(), nil
 	if b.hass != nil {
-		b.add = append(b.add, b.hass.filters()...)
 		b.add = append(b.add, b.hass.named()...)
 	}
 	for _, p := range b.patterns {
 		b.add = append(b.add, p.Filter)
 		p.away(away)
 	}
+}
+
+// announcements are the topic filters of what is retained.
+func (b *Book) announcements() (filters []string) {
+	for _, h := range b.homie {
+		filters = append(filters, h.filters()...)
+	}
+	if b.hass != nil {
+		filters = append(filters, b.hass.filters()...)
+	}
+	return filters
 }
 
 // Wanted returns the topic filters to subscribe to, as many as most, and to
@@ -143,6 +155,7 @@ func (b *Book) Clear() {
 	if b.hass != nil {
 		clear(b.hass.entities)
 		clear(b.hass.topics)
+		b.hass.over = 0
 	}
 	for _, p := range b.patterns {
 		clear(p.heard)
@@ -158,10 +171,10 @@ func (b *Book) Take(m Message, now time.Time) (news bool) {
 	}
 	b.noted = false
 	for _, h := range b.homie {
-		news = h.take(m) || news
+		news = h.take(m, now) || news
 	}
 	if b.hass != nil {
-		news = b.hass.take(m) || news
+		news = b.hass.take(m, now) || news
 	}
 	for _, p := range b.patterns {
 		news = p.take(m, now) || news
@@ -238,8 +251,9 @@ func (b *Book) next() uint64 {
 // hold asks for room for so many bytes, or gives some back if they are below 0. It
 // tells whether there is room.
 func (b *Book) hold(bytes int, topic string) bool {
-	if bytes > 0 && (b.held+bytes > maxBookBytes || !b.room.take(bytes)) {
+	if bytes > 0 && (b.held+bytes > maxBookBytes || !b.room.take(b.held, bytes)) {
 		b.reject(Full, topic)
+		b.full = true
 		return false
 	}
 	if bytes < 0 {

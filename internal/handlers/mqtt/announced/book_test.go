@@ -221,6 +221,7 @@ func TestNothingIsLeft(t *testing.T) {
 	for _, topic := range topics {
 		tell(b, topic+"=", t0)
 	}
+	b.Silence(t0.Add(time.Hour))
 	if b.held != 0 || room.left != MaxBytes || len(b.hass.topics) != 0 {
 		t.Errorf("%d bytes are held, %d left, topics %v", b.held, room.left, b.hass.topics)
 	}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/akri-go/akri/internal/handlers/mqtt/details"
 )
@@ -16,7 +17,11 @@ type hass struct {
 	prefix   string
 	entities map[string]*entity            // by the topic
 	topics   map[string]*availabilityTopic // that entities name
+	over     int                           // of them, without a place
 }
+
+// id is that of a device.
+func (h *hass) id(device string) string { return h.prefix + "/" + device }
 
 const (
 	// maxAvailabilityTopics is how many topics are subscribed to because devices
@@ -35,10 +40,36 @@ func (h *hass) filters() []string {
 	return []string{h.prefix + "/+/+/config", h.prefix + "/+/+/+/config"}
 }
 
-// named returns the availability topics that entities name.
+// named returns the availability topics that entities name, of which those that are
+// subscribed to keep their places.
 func (h *hass) named() (topics []string) {
 	for topic, t := range h.topics {
-		if t.over = len(topics) >= maxAvailabilityTopics; !t.over {
+		if !t.over {
+			topics = append(topics, topic)
+		}
+	}
+	topics = append(topics, h.promote()...)
+	for topic, t := range h.topics {
+		if t.over {
+			h.book.reject(Full, topic)
+			break
+		}
+	}
+	return topics
+}
+
+// promote returns topics that had no place and have one now.
+func (h *hass) promote() (topics []string) {
+	if h.over == 0 {
+		return nil
+	}
+	for topic, t := range h.topics {
+		if len(h.topics)-h.over >= maxAvailabilityTopics {
+			break
+		}
+		if t.over {
+			t.over = false
+			h.over--
 			topics = append(topics, topic)
 		}
 	}
@@ -57,12 +88,12 @@ func (h *hass) configures(topic string) bool {
 }
 
 // take takes a message.
-func (h *hass) take(m Message) (news bool) {
+func (h *hass) take(m Message, now time.Time) (news bool) {
 	if t := h.topics[m.Topic]; t != nil {
 		news = h.say(t, m)
 	}
 	if h.configures(m.Topic) {
-		news = h.configure(m) || news
+		news = h.configure(m, now) || news
 	}
 	return news
 }
@@ -86,11 +117,14 @@ func (h *hass) say(t *availabilityTopic, m Message) (news bool) {
 }
 
 // configure takes the configuration of an entity.
-func (h *hass) configure(m Message) (news bool) {
+func (h *hass) configure(m Message, now time.Time) (news bool) {
 	old := h.entities[m.Topic]
 	if len(m.Payload) == 0 {
 		h.remove(m.Topic)
 		h.book.fine(m.Topic)
+		if old != nil {
+			h.book.bye(h.id(old.device), now)
+		}
 		return old != nil
 	}
 	e, why := parseEntity(m.Payload)
@@ -118,6 +152,7 @@ func (h *hass) configure(m Message) (news bool) {
 		return false
 	}
 	h.book.fine(m.Topic)
+	h.book.stays(h.id(e.device))
 	for _, a := range e.availability { // before the old ones go, so that what was said stays
 		h.name(a)
 	}
@@ -141,9 +176,11 @@ func (h *hass) remove(topic string) {
 func (h *hass) name(a availability) {
 	t := h.topics[a.topic]
 	if t == nil {
-		t = &availabilityTopic{over: len(h.topics) >= maxAvailabilityTopics}
+		t = &availabilityTopic{over: len(h.topics)-h.over >= maxAvailabilityTopics}
 		h.topics[a.topic] = t
-		if !t.over {
+		if t.over {
+			h.over++
+		} else {
 			h.book.add = append(h.book.add, a.topic)
 		}
 	}
@@ -176,9 +213,13 @@ func (h *hass) unname(e *entity) {
 		}
 		h.book.hold(-len(t.payload), "")
 		delete(h.topics, a.topic)
+		if t.over {
+			h.over--
+			continue
+		}
 		if i := slices.Index(h.book.add, a.topic); i >= 0 {
 			h.book.add = slices.Delete(h.book.add, i, i+1)
-		} else if !t.over {
+		} else {
 			h.book.drop = append(h.book.drop, a.topic)
 		}
 	}
@@ -207,7 +248,7 @@ func (h *hass) appendDevices(all []Device) []Device {
 		e := h.entities[topic]
 		d := devices[e.device]
 		if d == nil {
-			d = &Device{ID: h.prefix + "/" + e.device, Convention: details.HomeAssistant, Own: e.device}
+			d = &Device{ID: h.id(e.device), Convention: details.HomeAssistant, Own: e.device}
 			devices[e.device] = d
 		}
 		d.ConfigTopics = append(d.ConfigTopics, topic)

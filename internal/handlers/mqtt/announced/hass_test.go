@@ -98,6 +98,9 @@ func TestProblems(t *testing.T) {
 		{"homeassistant/light/c/config={}", true, "map[deviceless:homeassistant/light/c/config malformed:homeassistant/light/a/config]"},
 		{"homeassistant/light/a/config=", true, "map[deviceless:homeassistant/light/c/config]"},
 		{`homeassistant/light/c/config={"dev":{"ids":"c"}}`, true, "map[]"},
+		{"homie/old/$homie=2.0.1", true, "map[convention:homie/old/$homie]"},
+		{"homie/old/$homie=2.0.1", false, "map[convention:homie/old/$homie]"},
+		{"homie/old/$homie=4.0.0", true, "map[]"},
 		{strings.Repeat("x", 600) + "=", true, "map[large:" + strings.Repeat("x", 600) + "]"},
 	} {
 		if news := tell(b, c.message, t0); news != c.news || fmt.Sprint(b.Problems()) != c.want {

@@ -3,6 +3,7 @@ package announced
 import (
 	"cmp"
 	"strings"
+	"time"
 
 	"github.com/akri-go/akri/internal/handlers/mqtt/details"
 )
@@ -66,7 +67,7 @@ func (h *homie) key(topic string) (key homieKey, attribute string, ok bool) {
 }
 
 // take takes a message.
-func (h *homie) take(m Message) (news bool) {
+func (h *homie) take(m Message, now time.Time) (news bool) {
 	key, attribute, ok := h.key(m.Topic)
 	if !ok {
 		return false
@@ -90,7 +91,13 @@ func (h *homie) take(m Message) (news bool) {
 	if !h.book.hold(next.bytes(key)-was.bytes(key), m.Topic) {
 		return false
 	}
-	h.book.fine(m.Topic)
+	says := attribute == "$homie" || attribute == "$description"
+	if says && next.version.text != "" && !next.understood(key) {
+		h.book.reject(Convention, m.Topic)
+	} else {
+		h.book.fine(m.Topic)
+	}
+	h.hearWord(key, attribute, &was, &next, now)
 	if next.empty() {
 		delete(h.devices, key)
 	} else {
@@ -99,6 +106,25 @@ func (h *homie) take(m Message) (news bool) {
 	}
 	return next.shown() != was.shown()
 }
+
+// hearWord notes whether a device's last word is good-bye: that it disconnects, or
+// that it is taken away for good, for which its topics are cleared (Homie 5.0,
+// "Device removal"). "lost" is not its own word but its will.
+func (h *homie) hearWord(key homieKey, attribute string, was, next *homieDevice, now time.Time) {
+	id := h.id(key)
+	switch state := next.state.text; {
+	case attribute == "$state" && state == "lost":
+	case attribute == "$state" && state != "" && state != "disconnected":
+		h.book.stays(id)
+	case attribute == "$state" || was.version.text != "" && next.version.text == "":
+		if h.present(key, was) {
+			h.book.bye(id, now)
+		}
+	}
+}
+
+// id is the same for both conventions: a device that gets new firmware is the same.
+func (h *homie) id(key homieKey) string { return h.domain + "/" + key.id }
 
 // verdict is what comes of an attribute.
 type verdict int
@@ -213,11 +239,22 @@ func (h *homie) sweep() {
 	}
 }
 
+// understood tells whether a device keeps a convention that is understood, at the
+// topic that belongs to it.
+func (d *homieDevice) understood(key homieKey) bool {
+	switch major, _, _ := strings.Cut(d.version.text, "."); major {
+	case "3", "4":
+		return !key.five
+	case "5":
+		return key.five
+	}
+	return false
+}
+
 // present tells whether a device is there: it has said enough, and its root is not
 // lost (Homie 5.0, "Device hierarchy").
 func (h *homie) present(key homieKey, d *homieDevice) bool {
-	major, _, _ := strings.Cut(d.version.text, ".")
-	if !d.there || key.five != (major == "5") || major != "3" && major != "4" && major != "5" {
+	if !d.there || !d.understood(key) {
 		return false
 	}
 	root := h.devices[homieKey{five: true, id: d.root}]
@@ -230,8 +267,7 @@ func (h *homie) appendDevices(all []Device) []Device {
 			if key.five != five || !h.present(key, d) {
 				continue
 			}
-			// The same for both conventions: a device that gets new firmware is the same.
-			id := h.domain + "/" + key.id
+			id := h.id(key)
 			device := Device{ID: id, Convention: details.Homie4, Own: key.id, Topic: id}
 			if five {
 				device.Convention, device.Topic = details.Homie5, h.domain+"/5/"+key.id

@@ -26,7 +26,8 @@ const heardBytes = 120
 const silenceSteps = 64
 
 // take takes a message. A retained one says only that the device was there once,
-// and one without a payload that it is gone.
+// and one without a payload that it is gone; but where a device has several topics
+// it only clears one of them.
 func (p *pattern) take(m Message, now time.Time) (news bool) {
 	if m.Retained {
 		return false
@@ -38,10 +39,12 @@ func (p *pattern) take(m Message, now time.Time) (news bool) {
 	_, known := p.heard[device]
 	switch {
 	case len(m.Payload) == 0:
-		if known {
-			p.forget(device)
+		if !known || p.Several() {
+			return false
 		}
-		return known
+		p.forget(device)
+		p.book.bye(p.Topic(device), now)
+		return true
 	case known:
 	case !usable(device):
 		p.book.reject(Malformed, m.Topic)

@@ -146,6 +146,8 @@ func (d *Details) set(key string, value json.RawMessage) (err error) {
 		if json.Unmarshal(value, &d.SkipTLSVerify) != nil {
 			err = errors.New("want true or false")
 		}
+	case "username", "password", "ca_certificates", "client_certificate", "client_key":
+		err = errors.New("does not belong here: give it in discoveryProperties")
 	default:
 		err = errors.New("unknown key: the keys are broker, homie, homeAssistant, topics, ids, names, manufacturers, " +
 			"models, brokerGracePeriod and insecureSkipTLSVerify")

@@ -122,6 +122,9 @@ func (p Pattern) Topic(device string) string {
 	return strings.Join(levels, "/")
 }
 
+// Several tells whether a device has several topics.
+func (p Pattern) Several() bool { return p.levels[len(p.levels)-1] == "#" }
+
 // checkTopic tells whether a text can be the beginning of topics.
 func checkTopic(topic string) error {
 	if strings.ContainsAny(topic, "+#") || strings.HasPrefix(topic, "/") || strings.HasSuffix(topic, "/") {

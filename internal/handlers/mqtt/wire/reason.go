@@ -13,13 +13,18 @@ var ErrVersion = errors.New("the broker does not speak this version of MQTT")
 type RefusedError struct{ Code byte }
 
 // Error says what is wrong and what can be done.
-func (e *RefusedError) Error() string { return reason(e.Code) }
+func (e *RefusedError) Error() string {
+	if e.Code == 5 || e.Code == 0x87 { // as mosquitto says to a wrong password, too
+		return "the broker does not let this user in"
+	}
+	return reason(e.Code)
+}
 
 // Password tells whether the broker does not want the user that was given, or that
 // none was given.
 func (e *RefusedError) Password() bool {
 	switch e.Code {
-	case 4, 5, 0x86, 0x87, 0x8c:
+	case 4, 5, 0x86, 0x87:
 		return true
 	}
 	return false

@@ -9,10 +9,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/handlers/multicast"
 )
 
 // SOAP-over-UDP 1.1, section 3.4: a message is sent again after a random time
@@ -90,8 +90,8 @@ func nowhere(patterns []string) error {
 	case patterns != nil && len(patterns) == 0:
 		return errors.New("there is nothing to probe: no interfaces, addresses or networks")
 	case patterns != nil:
-		return fmt.Errorf("no suitable network interface: none that is up and has an address is called %s",
-			strings.Join(patterns, " or "))
+		all, _ := multicast.Interfaces() // only to name them
+		return errors.New(multicast.NoneCalled(all, patterns))
 	}
 	return errors.New("no suitable network interface: name one in interfaces; a Pod must be on the node's network")
 }

@@ -48,7 +48,7 @@ func TestParseFaults(t *testing.T) {
 		"discoveryUrls: 7":                 "discoveryUrls: not a list of texts",
 		"discoveryUrls: [a]":               `discoveryUrls[0]: "a": does not begin with opc.tcp://, and only such URLs are asked`,
 		"opcuaDiscoveryMethod: {}":         "standard is missing",
-		"opcuaDiscoveryMethod: 7":          "opcuaDiscoveryMethod: not a mapping",
+		"opcuaDiscoveryMethod: 7":          "opcuaDiscoveryMethod: want a mapping",
 		"interval: 10":                     "interval: not a duration",
 		"interval: 1ms":                    "from 1s to 24h",
 		"interval: soon":                   "from 1s to 24h",

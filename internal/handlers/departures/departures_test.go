@@ -1,4 +1,4 @@
-package mdns
+package departures
 
 import (
 	"slices"
@@ -10,7 +10,7 @@ import (
 )
 
 func TestDepartures(t *testing.T) {
-	var d departures
+	d := New(3 * time.Second)
 	t0 := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, step := range []struct {
 		name            string
@@ -30,6 +30,9 @@ func TestDepartures(t *testing.T) {
 		{"it is gone", 71 * time.Second, "b", "", "", 3 * time.Second},
 		{"certain", 74 * time.Second, "b", "", "d", 0},
 		{"and back", 75 * time.Second, "b d", "", "", 0},
+		{"one says good-bye and is gone with that", 80 * time.Second, "b", "d", "", 3 * time.Second},
+		{"it takes it back", 81 * time.Second, "b", "-d", "", 0},
+		{"and is not certain later", 84 * time.Second, "b", "", "", 0},
 	} {
 		var list []discovery.Device
 		for _, id := range strings.Fields(step.listed) {
@@ -37,9 +40,13 @@ func TestDepartures(t *testing.T) {
 		}
 		leaving := map[string]bool{}
 		for _, id := range strings.Fields(step.leaving) {
-			leaving[id] = true
+			if id, stays := strings.CutPrefix(id, "-"); stays {
+				d.Stays(id)
+			} else {
+				leaving[id] = true
+			}
 		}
-		departed, again := d.take(list, leaving, t0.Add(step.at))
+		departed, again := d.Take(list, leaving, t0.Add(step.at))
 		if !slices.Equal(departed, strings.Fields(step.departed)) || again != step.again {
 			t.Errorf("%s: departed %q, again after %s; want %q, %s", step.name, departed, again, step.departed, step.again)
 		}
@@ -48,16 +55,16 @@ func TestDepartures(t *testing.T) {
 
 // A flood of services that come and go is remembered in part.
 func TestManyDepartures(t *testing.T) {
-	var d departures
+	d := New(3 * time.Second)
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for n := range 10 {
 		leaving := map[string]bool{}
-		for i := range maxDepartures / 2 {
+		for i := range maxGone / 2 {
 			leaving[strings.Repeat("x", n+1)+string(rune('a'+i))] = true
 		}
-		d.take(nil, leaving, now)
+		d.Take(nil, leaving, now)
 	}
-	if len(d.gone) != maxDepartures {
+	if len(d.gone) != maxGone {
 		t.Errorf("%d are remembered", len(d.gone))
 	}
 }
