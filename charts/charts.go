@@ -1,5 +1,6 @@
-// Package charts contains the Helm chart of Akri, so that programs can install
-// it, and know its version and its CRDs, without a copy of this repository.
+// Package charts contains the Helm charts of Akri and of cloudcore, so that
+// programs can install them, and know their version and their CRDs, without a
+// copy of this repository.
 package charts
 
 import (
@@ -11,11 +12,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-//go:embed all:akri
+//go:embed all:akri all:cloudcore
 var files embed.FS
 
 // Akri returns the files of the chart akri; Chart.yaml is at the root.
 func Akri() (fs.FS, error) { return fs.Sub(files, "akri") }
+
+// Cloudcore returns the files of the chart cloudcore; Chart.yaml is at the root.
+func Cloudcore() (fs.FS, error) { return fs.Sub(files, "cloudcore") }
 
 // Version returns the version of Akri that the chart installs, without a "v".
 func Version() (string, error) {

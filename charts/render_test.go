@@ -33,25 +33,27 @@ type rendered struct {
 }
 
 // load reads the chart the way a program that embeds it does.
-func load(t *testing.T) *chart.Chart {
+func load(t *testing.T) *chart.Chart { return loadFrom(t, Akri) }
+
+func loadFrom(t *testing.T, files func() (fs.FS, error)) *chart.Chart {
 	t.Helper()
-	fsys, err := Akri()
+	fsys, err := files()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var files []*archive.BufferedFile
+	var buffered []*archive.BufferedFile
 	err = fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		data, err := fs.ReadFile(fsys, path)
-		files = append(files, &archive.BufferedFile{Name: path, Data: data})
+		buffered = append(buffered, &archive.BufferedFile{Name: path, Data: data})
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := loader.LoadFiles(files)
+	c, err := loader.LoadFiles(buffered)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,10 @@ func TestRules(t *testing.T) {
 		{name: "cloud and edge have in common what is neither's", Rule: Rule{
 			From: []string{cloud}, Not: []string{edge, agent, controller},
 		}},
+		{name: "cloudcore keeps of objects what it decides to keep", Rule: Rule{
+			From: []string{"./cmd/cloudcore"},
+			Not:  []string{"k8s.io/client-go/kubernetes/...", "k8s.io/client-go/informers/...", "k8s.io/client-go/tools/cache", runtime},
+		}},
 		{name: "the edge knows no cloud", Rule: Rule{From: []string{edge}, Not: []string{cloud, agent, controller}}},
 		{name: "a session is of bytes", Rule: Rule{
 			From: []string{"./internal/session"}, Not: []string{cloud, edge, "k8s.io/...", prometheus},

@@ -23,12 +23,13 @@ type Image struct {
 // Program is the file name of the program, at the root of the image.
 func (i Image) Program() string { return path.Base(i.Package) }
 
-// All lists the images of this repository: what the chart runs, then samples.
+// All lists the images of this repository: what the charts run, then samples.
 func All() []Image {
 	return []Image{
 		{Name: "agent", Package: "cmd/akri-agent"},
 		{Name: "controller", Package: "cmd/akri-controller"},
 		{Name: "discovery", Package: "cmd/akri-discovery"},
+		{Name: "cloudcore", Package: "cmd/cloudcore"},
 		{Name: "show-broker", Package: "samples/brokers/show"},
 		{Name: "devices-app", Package: "samples/apps/devices"},
 		{Name: "camera-simulator", Package: "samples/simulators/camera"},

@@ -62,6 +62,13 @@ func WithAPIServerArgs(args ...string) Option {
 	return func(o *options) { o.apiArgs = append(o.apiArgs, args...) }
 }
 
+// WithNodeRestriction turns on the admission plug-in that limits what nodes may
+// write to their own Node, Lease, Pods and tokens (NodeRestriction), as every
+// cluster of kubeadm has it. It is off by default in kube-apiserver.
+func WithNodeRestriction() Option {
+	return WithAPIServerArgs("--enable-admission-plugins=NodeRestriction")
+}
+
 // Server is a running API server.
 type Server struct {
 	// Config is a cluster administrator's client configuration, without
@@ -189,6 +196,17 @@ func (s *Server) Restart(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("restart the test API server: %w%s", err, s.logTails())
+	}
+	return nil
+}
+
+// Forget stops the server and removes its data, as if its etcd were lost and set
+// up anew. Certificates and ports stay. [Server.Restart] starts it again; there
+// are no CRDs then.
+func (s *Server) Forget() error {
+	s.Stop()
+	if err := os.RemoveAll(s.path("etcd")); err != nil {
+		return fmt.Errorf("forget the test API server's data: %w", err)
 	}
 	return nil
 }

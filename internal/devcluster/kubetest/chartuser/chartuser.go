@@ -37,19 +37,30 @@ const Namespace = "akri-system"
 // render with values as for helm's --set, and waits until the policies are in
 // effect. Cfg is a cluster administrator's.
 func Install(ctx context.Context, cfg *rest.Config, set ...string) error {
-	objects, err := render(ctx, set)
+	policies, err := install(ctx, cfg, charts.Akri, Namespace, []string{"rbac.yaml", "node-policies.yaml"}, set)
 	if err != nil {
-		return fmt.Errorf("render the chart: %w", err)
+		return err
+	}
+	return waitForPolicies(ctx, cfg, policies)
+}
+
+// install creates what templates of a chart render, and the Namespace. It
+// returns the names of the policies among them.
+func install(
+	ctx context.Context, cfg *rest.Config, files func() (fs.FS, error), into string, templates, set []string,
+) (policies []string, err error) {
+	objects, err := render(ctx, files, into, templates, set)
+	if err != nil {
+		return nil, fmt.Errorf("render the chart: %w", err)
 	}
 	c, err := dynamic.NewForConfig(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	namespace := &unstructured.Unstructured{}
 	namespace.SetAPIVersion("v1")
 	namespace.SetKind("Namespace")
-	namespace.SetName(Namespace)
-	var policies []string
+	namespace.SetName(into)
 	var errs []error // all of them: useful when editing a policy
 	for _, o := range append([]*unstructured.Unstructured{namespace}, objects...) {
 		resource, _ := meta.UnsafeGuessKindToResource(o.GroupVersionKind())
@@ -60,15 +71,14 @@ func Install(ctx context.Context, cfg *rest.Config, set ...string) error {
 			policies = append(policies, o.GetName())
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return waitForPolicies(ctx, cfg, policies)
+	return policies, errors.Join(errs...)
 }
 
-// render returns the objects of the two templates, in the order of their names.
-func render(ctx context.Context, set []string) ([]*unstructured.Unstructured, error) {
-	fsys, err := charts.Akri()
+// render returns the objects of templates, in the order of their names.
+func render(
+	ctx context.Context, chartFiles func() (fs.FS, error), namespace string, templates, set []string,
+) ([]*unstructured.Unstructured, error) {
+	fsys, err := chartFiles()
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +104,7 @@ func render(ctx context.Context, set []string) ([]*unstructured.Unstructured, er
 			return nil, fmt.Errorf("--set %s: %w", s, err)
 		}
 	}
-	release := common.ReleaseOptions{Name: "akri", Namespace: Namespace, Revision: 1, IsInstall: true}
+	release := common.ReleaseOptions{Name: "akri", Namespace: namespace, Revision: 1, IsInstall: true}
 	all, err := chartutil.ToRenderValues(chart, values, release, nil)
 	if err != nil {
 		return nil, err
@@ -105,7 +115,7 @@ func render(ctx context.Context, set []string) ([]*unstructured.Unstructured, er
 	}
 	var objects []*unstructured.Unstructured
 	for _, name := range slices.Sorted(maps.Keys(out)) {
-		if base := path.Base(name); base != "rbac.yaml" && base != "node-policies.yaml" {
+		if !slices.Contains(templates, path.Base(name)) {
 			continue
 		}
 		for _, doc := range strings.Split("\n"+out[name], "\n---") {
