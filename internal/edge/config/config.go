@@ -122,7 +122,8 @@ func Default() Config {
 			EdgeHub:     EdgeHub{CertDir: "/etc/kubeedge/certs"},
 			MetaManager: MetaManager{MetaServer{Server: "127.0.0.1:10550", CertDir: "/etc/kubeedge/local"}},
 			Edged: Edged{
-				Enable: true, HostnameOverride: strings.ToLower(host), Kubelet: "/usr/bin/kubelet", ConfigDir: "/etc/kubeedge/kubelet",
+				Enable: true, HostnameOverride: strings.ToLower(host), Kubelet: "/usr/bin/kubelet",
+				ConfigDir: "/etc/kubeedge/kubelet",
 			},
 		},
 		StatusSocket: "/run/kubeedge/edgecore.sock",
@@ -200,7 +201,8 @@ func (c Config) check() error {
 	if err := hostPort(m.EdgeHub.WebSocket.Server); err != nil {
 		bad("modules.edgeHub.websocket.server %q: %w, such as %s", m.EdgeHub.WebSocket.Server, err, example)
 	}
-	if s := m.EdgeHub.HTTPServer; s != "" && (!strings.HasPrefix(s, "https://") || hostPort(m.EdgeHub.JoinAddress()) != nil) {
+	if s := m.EdgeHub.HTTPServer; s != "" && (!strings.HasPrefix(s, "https://") ||
+		hostPort(m.EdgeHub.JoinAddress()) != nil) {
 		bad("modules.edgeHub.httpServer %q: want https://host:port", s)
 	}
 	server := m.MetaManager.MetaServer.Server

@@ -61,7 +61,8 @@ func (o Options) configuration() ([]byte, error) {
 	}
 	merge(c, o.Tailored)
 	if c["contentType"] != jsonType {
-		return nil, fmt.Errorf("tailoredKubeletConfig: contentType %q: the local API reads %s alone", c["contentType"], jsonType)
+		return nil, fmt.Errorf("tailoredKubeletConfig: contentType %q: the local API reads %s alone", c["contentType"],
+			jsonType)
 	}
 	for _, name := range []string{"apiVersion", "kind"} {
 		if _, ok := o.Tailored[name]; ok {
@@ -90,8 +91,10 @@ func (o Options) kubeconfig() ([]byte, error) {
 	type named map[string]any
 	return json.MarshalIndent(map[string]any{
 		"apiVersion": "v1", "kind": "Config", "current-context": "edgecore",
-		"clusters": []named{{"name": "edgecore", "cluster": map[string]any{"server": o.Server, "certificate-authority-data": o.CA}}},
-		"users":    []named{{"name": "kubelet", "user": map[string]any{"client-certificate": o.Credentials, "client-key": o.Credentials}}},
+		"clusters": []named{{"name": "edgecore", "cluster": map[string]any{"server": o.Server,
+			"certificate-authority-data": o.CA}}},
+		"users": []named{{"name": "kubelet", "user": map[string]any{"client-certificate": o.Credentials,
+			"client-key": o.Credentials}}},
 		"contexts": []named{{"name": "edgecore", "context": map[string]any{"cluster": "edgecore", "user": "kubelet"}}},
 	}, "", "  ")
 }
@@ -109,7 +112,8 @@ func (o Options) Write() error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(atomicfile.Write(o.configFile(), append(config, '\n'), 0o644), atomicfile.Write(o.kubeconfigFile(), append(access, '\n'), 0o600))
+	err = errors.Join(atomicfile.Write(o.configFile(), append(config, '\n'), 0o644),
+		atomicfile.Write(o.kubeconfigFile(), append(access, '\n'), 0o600))
 	if err != nil {
 		return fmt.Errorf("write the kubelet's configuration: %w", err)
 	}

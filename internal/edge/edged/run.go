@@ -43,7 +43,8 @@ type State struct {
 
 // New returns an Edged. What the kubelet prints goes to output.
 func New(o Options, log *slog.Logger, output io.Writer) *Edged {
-	return &Edged{Options: o, log: log, output: output, retry: backoff.Backoff{First: time.Second, Max: time.Minute, Jitter: 0.2}}
+	return &Edged{Options: o, log: log, output: output, retry: backoff.Backoff{First: time.Second, Max: time.Minute,
+		Jitter: 0.2}}
 }
 
 // State returns what is known of the kubelet.

@@ -252,7 +252,8 @@ func (s *session) follow(ctx context.Context, i *interest) {
 // watch follows until ctx ends. Tests here are over before the API server ends
 // a watch.
 func (s *session) watch(ctx context.Context, i *interest, l list) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.cloud.base+i.path(url.Values{"watch": {"1"}, "resourceVersion": {l.Metadata.ResourceVersion}}), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.cloud.base+i.path(url.Values{"watch": {"1"},
+		"resourceVersion": {l.Metadata.ResourceVersion}}), nil)
 	if err != nil {
 		return
 	}
@@ -282,7 +283,8 @@ func (s *session) watch(ctx context.Context, i *interest, l list) {
 }
 
 func (s *session) get(ctx context.Context, path string) ([]byte, int) {
-	r := s.cloud.call(ctx, edgev1.Call{Method: http.MethodGet, Path: strings.SplitN(path, "?", 2)[0], Query: strings.SplitN(path, "?", 2)[1], Accept: "application/json"})
+	r := s.cloud.call(ctx, edgev1.Call{Method: http.MethodGet, Path: strings.SplitN(path, "?", 2)[0],
+		Query: strings.SplitN(path, "?", 2)[1], Accept: "application/json"})
 	return r.Body, r.Status
 }
 
@@ -297,5 +299,6 @@ func whole(raw []byte, l list) (edgev1.Item, []byte) {
 	if m.Kind == "" {
 		raw = fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,%s`, strings.TrimSuffix(l.Kind, "List"), l.APIVersion, raw[1:])
 	}
-	return edgev1.Item{Namespace: m.Metadata.Namespace, Name: m.Metadata.Name, UID: string(m.Metadata.UID), Version: m.Metadata.ResourceVersion}, raw
+	return edgev1.Item{Namespace: m.Metadata.Namespace, Name: m.Metadata.Name, UID: string(m.Metadata.UID),
+		Version: m.Metadata.ResourceVersion}, raw
 }

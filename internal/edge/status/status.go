@@ -146,7 +146,8 @@ func (r Report) Text(now time.Time) string {
 		line("last contact", "%s ago", ago(r.Link.LastContact))
 	}
 	line("traffic", "%d bytes received, %d sent, %d sessions", r.Link.Received, r.Link.Sent, r.Link.Sessions)
-	line("stored", "%d objects, %d bytes; %d interests, %d watches", r.Store.Objects, r.Store.Bytes, r.Store.Interests, r.Store.Watches)
+	line("stored", "%d objects, %d bytes; %d interests, %d watches", r.Store.Objects, r.Store.Bytes, r.Store.Interests,
+		r.Store.Watches)
 	if r.Store.Fault != "" {
 		line("", "IN MEMORY ONLY: %s", r.Store.Fault)
 	}

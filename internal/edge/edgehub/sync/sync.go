@@ -165,7 +165,8 @@ func (s *Sync) put(of *session, sub *sub, m *edgev1.Put) {
 	if err == nil {
 		return
 	}
-	s.sparing.Log(s.Log, slog.LevelError, "an object from cloudcore is not stored", "resource", sub.what.Resource, "namespace", sub.what.Namespace, "error", err)
+	s.sparing.Log(s.Log, slog.LevelError, "an object from cloudcore is not stored", "resource", sub.what.Resource,
+		"namespace", sub.what.Namespace, "error", err)
 	if !s.Store.Synced(sub.what) {
 		of.forget(sub, err)
 		s.Store.Drop(sub.what)
@@ -182,7 +183,8 @@ func (s *Sync) refused(of *session, m *edgev1.Refused) {
 	if s.Store.Synced(sub.what) {
 		level = slog.LevelWarn
 	}
-	s.sparing.Log(s.Log, level, "cloudcore refuses an interest", "resource", sub.what.Resource, "namespace", sub.what.Namespace,
+	s.sparing.Log(s.Log, level, "cloudcore refuses an interest", "resource", sub.what.Resource, "namespace",
+		sub.what.Namespace,
 		"fields", sub.what.FieldSelector, "code", m.Code, "message", m.Message)
 	if m.Code == http.StatusTooManyRequests || m.Code >= 500 {
 		if s.Store.Synced(sub.what) || s.isOwn(sub.what) {

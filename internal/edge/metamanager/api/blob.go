@@ -27,7 +27,8 @@ func blobAccept(path, accept string) string {
 			if err != nil {
 				continue
 			}
-			if kind == "application/json" && params["as"] == "APIGroupDiscoveryList" && params["v"] == "v2" && params["g"] == "apidiscovery.k8s.io" {
+			if kind == "application/json" && params["as"] == "APIGroupDiscoveryList" && params["v"] == "v2" &&
+				params["g"] == "apidiscovery.k8s.io" {
 				return Aggregated
 			}
 			if params["as"] == "" && (kind == "application/json" || kind == "*/*") {
@@ -84,7 +85,8 @@ func (s *Server) blob(ctx context.Context, path, query, accept string) (store.Bl
 // Prefetch has in the store what clients ask for before anything else, so that
 // they find it while the link is cut. It is called when the link is up.
 func (s *Server) Prefetch(ctx context.Context) {
-	for _, want := range [][2]string{{"/api", Aggregated}, {"/apis", Aggregated}, {"/version", "application/json"}, {"/openid/v1/jwks", "application/json"}} {
+	for _, want := range [][2]string{{"/api", Aggregated}, {"/apis", Aggregated}, {"/version", "application/json"},
+		{"/openid/v1/jwks", "application/json"}} {
 		if b, ok := s.Store.Blob(ctx, want[0], want[1]); ok && time.Since(b.Fetched).Abs() < 24*time.Hour {
 			continue
 		}

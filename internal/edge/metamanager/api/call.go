@@ -119,9 +119,11 @@ func (s *Server) take(method string, t target, body []byte) []byte {
 	case deleted && (err != nil || h.Kind == "Status"):
 		s.Store.Buried(t.key(), deletedUID(body))
 		return body
-	case err != nil || h.Kind == "Status" || h.APIVersion != t.resource.GroupVersion() || strings.HasSuffix(h.Kind, "List"):
+	case err != nil || h.Kind == "Status" || h.APIVersion != t.resource.GroupVersion() || strings.HasSuffix(h.Kind,
+		"List"):
 		return body
-	case deleted && len(h.Metadata.Finalizers) == 0 && (h.Metadata.DeletionGracePeriodSeconds == nil || *h.Metadata.DeletionGracePeriodSeconds == 0):
+	case deleted && len(h.Metadata.Finalizers) == 0 && (h.Metadata.DeletionGracePeriodSeconds == nil ||
+		*h.Metadata.DeletionGracePeriodSeconds == 0):
 		s.Store.Buried(t.key(), h.Metadata.UID)
 		return body
 	}
@@ -153,7 +155,8 @@ func toCloud(o *store.Object, method, contentType string, body []byte) ([]byte, 
 		return patchToCloud(o, body)
 	}
 	if !json.Valid(body) {
-		if method == http.MethodDelete || bytes.HasPrefix([]byte(kind), []byte("application/apply-patch+yaml")) && !bytes.Contains(body, []byte("resourceVersion")) {
+		if method == http.MethodDelete || bytes.HasPrefix([]byte(kind), []byte("application/apply-patch+yaml")) &&
+			!bytes.Contains(body, []byte("resourceVersion")) {
 			return body, nil // nothing in it that would have to be translated, or the API server finds out
 		}
 		return nil, status(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
@@ -195,7 +198,8 @@ func patchToCloud(o *store.Object, body []byte) ([]byte, error) {
 	changed := false
 	for _, op := range ops {
 		var path, rv string
-		if json.Unmarshal(op["path"], &path) != nil || path != "/metadata/resourceVersion" || json.Unmarshal(op["value"], &rv) != nil {
+		if json.Unmarshal(op["path"], &path) != nil || path != "/metadata/resourceVersion" || json.Unmarshal(op["value"],
+			&rv) != nil {
 			continue
 		}
 		rv, err := versionToCloud(o, rv)
@@ -212,7 +216,8 @@ func patchToCloud(o *store.Object, body []byte) ([]byte, error) {
 
 func deleteToCloud(o *store.Object, body []byte) ([]byte, error) {
 	var options metav1.DeleteOptions
-	if json.Unmarshal(body, &options) != nil || options.Preconditions == nil || options.Preconditions.ResourceVersion == nil {
+	if json.Unmarshal(body, &options) != nil || options.Preconditions == nil ||
+		options.Preconditions.ResourceVersion == nil {
 		return body, nil
 	}
 	rv, err := versionToCloud(o, *options.Preconditions.ResourceVersion)

@@ -21,7 +21,8 @@ func (s *Server) serveCut(w http.ResponseWriter, r *http.Request, t target, user
 	core := t.resource.Group == "" && t.resource.Version == "v1"
 	switch {
 	case r.URL.Query().Has("dryRun"):
-	case own && core && r.Method == http.MethodPatch && t.subresource == "status" && t.name != "" && (t.resource.Name == "pods" || t.resource.Name == "nodes"):
+	case own && core && r.Method == http.MethodPatch && t.subresource == "status" && t.name != "" &&
+		(t.resource.Name == "pods" || t.resource.Name == "nodes"):
 		s.overlay(w, r, t, body)
 		return
 	case r.Method == http.MethodPost && t.name == "" && isEvent(t):
@@ -31,7 +32,8 @@ func (s *Server) serveCut(w http.ResponseWriter, r *http.Request, t target, user
 		// Who made it makes a new one then.
 		fail(w, apierrors.NewNotFound(t.groupResource(), t.name))
 		return
-	case own && r.Method == http.MethodPost && t.subresource == "" && (t.resource.Name == "nodes" || t.resource.Name == "csinodes"):
+	case own && r.Method == http.MethodPost && t.subresource == "" && (t.resource.Name == "nodes" ||
+		t.resource.Name == "csinodes"):
 		// The kubelet registers at each start.
 		var h store.Head
 		if json.Unmarshal(body, &h) == nil {
@@ -46,7 +48,8 @@ func (s *Server) serveCut(w http.ResponseWriter, r *http.Request, t target, user
 }
 
 func isEvent(t target) bool {
-	return t.resource.Name == "events" && t.namespace != "" && (t.resource.Group == "" || t.resource.Group == "events.k8s.io")
+	return t.resource.Name == "events" && t.namespace != "" && (t.resource.Group == "" ||
+		t.resource.Group == "events.k8s.io")
 }
 
 // overlay takes a status patch.
@@ -83,7 +86,8 @@ func patchStatus(old *store.Object, patch []byte, schema any) ([]byte, error) {
 	}
 	if uid := head.Metadata.UID; uid != "" && uid != old.UID {
 		return nil, status(http.StatusConflict, metav1.StatusReasonConflict, fmt.Sprintf(
-			"Operation cannot be fulfilled on %s %q: Precondition failed: UID in precondition: %s, UID in object meta: %s", old.Resource.Name, old.Name, uid, old.UID))
+			"Operation cannot be fulfilled on %s %q: Precondition failed: UID in precondition: %s, UID in object meta: %s",
+			old.Resource.Name, old.Name, uid, old.UID))
 	}
 	if _, err := versionToCloud(old, head.Metadata.ResourceVersion); err != nil {
 		return nil, err

@@ -74,7 +74,8 @@ func (s *Server) queueEvent(w http.ResponseWriter, r *http.Request, t target, us
 	}
 	t.name = h.Metadata.Name
 	s.events.add(queuedEvent{t.key(), edgev1.Call{
-		As: user.As, Method: http.MethodPost, Path: r.URL.EscapedPath(), ContentType: "application/json", Accept: "application/json", Body: body,
+		As: user.As, Method: http.MethodPost, Path: r.URL.EscapedPath(), ContentType: "application/json",
+		Accept: "application/json", Body: body,
 	}})
 	writeRaw(w, http.StatusCreated, "application/json", body)
 }
@@ -93,7 +94,8 @@ func (s *Server) Joined(ctx context.Context) {
 			return
 		}
 		if reply.Status >= 400 && reply.Status != http.StatusConflict {
-			s.sparing.Log(s.Log, -4, "an Event of the time without a link is refused", "event", e.key.Namespace+"/"+e.key.Name, "status", reply.Status)
+			s.sparing.Log(s.Log, -4, "an Event of the time without a link is refused", "event",
+				e.key.Namespace+"/"+e.key.Name, "status", reply.Status)
 		}
 		s.events.done(e)
 	}

@@ -27,7 +27,8 @@ type leases struct {
 }
 
 func (s *Server) isLease(t target) bool {
-	return t.resource.Group == "coordination.k8s.io" && t.resource.Name == "leases" && t.namespace == "kube-node-lease" && t.subresource == "" &&
+	return t.resource.Group == "coordination.k8s.io" && t.resource.Name == "leases" &&
+		t.namespace == "kube-node-lease" && t.subresource == "" &&
 		(t.name == s.Node || t.name == "")
 }
 
@@ -70,7 +71,8 @@ func (s *Server) serveLease(w http.ResponseWriter, r *http.Request, t target) {
 		l.set(body, l.head.Metadata.UID, time.Time{})
 		writeRaw(w, http.StatusOK, "", l.json)
 	default:
-		fail(w, status(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, "the Lease of an edge node can be got, created and updated"))
+		fail(w, status(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed,
+			"the Lease of an edge node can be got, created and updated"))
 	}
 }
 

@@ -102,7 +102,8 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, t target, use
 			_, err = w.Write(b)
 		}
 	}
-	write(fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,"metadata":{"resourceVersion":"%d"},"items":[`, kind+"List", t.resource.GroupVersion(), rv))
+	write(fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,"metadata":{"resourceVersion":"%d"},"items":[`, kind+"List",
+		t.resource.GroupVersion(), rv))
 	for i, o := range objects {
 		if i > 0 {
 			write([]byte(","))

@@ -111,8 +111,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		user, ok = s.Authenticate(*r.TLS)
 	}
 	if !ok {
-		s.sparing.Log(s.Log, slog.LevelWarn, "a client of the local API has no certificate of this edgecore", "peer", r.RemoteAddr, "path", r.URL.Path)
-		fail(w, status(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized: edgecore takes the certificates that it has issued itself"))
+		s.sparing.Log(s.Log, slog.LevelWarn, "a client of the local API has no certificate of this edgecore", "peer",
+			r.RemoteAddr, "path", r.URL.Path)
+		fail(w, status(http.StatusUnauthorized, metav1.StatusReasonUnauthorized,
+			"Unauthorized: edgecore takes the certificates that it has issued itself"))
 		return
 	}
 	q := r.URL.Query()
@@ -124,7 +126,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	leave, err := s.gate.Enter(ctx, user.Name)
 	cancel()
 	if err != nil {
-		fail(w, status(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "too many requests at once: try again"))
+		fail(w, status(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
+			"too many requests at once: try again"))
 		return
 	}
 	defer leave()
@@ -166,7 +169,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, user User) {
 			s.serveGet(w, r, t, user)
 		}
 	case isStream(t):
-		fail(w, status(http.StatusNotImplemented, metav1.StatusReasonMethodNotAllowed, "streams do not pass through the edge node's local API yet"))
+		fail(w, status(http.StatusNotImplemented, metav1.StatusReasonMethodNotAllowed,
+			"streams do not pass through the edge node's local API yet"))
 	default:
 		s.serveCall(w, r, t, user)
 	}

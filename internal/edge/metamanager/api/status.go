@@ -48,7 +48,8 @@ func expired() *apierrors.StatusError {
 }
 
 func insufficientStorage(err error) *apierrors.StatusError {
-	return status(http.StatusInsufficientStorage, metav1.StatusReasonInternalError, "the edge node cannot store this: "+err.Error()+"; make room on its disk")
+	return status(http.StatusInsufficientStorage, metav1.StatusReasonInternalError,
+		"the edge node cannot store this: "+err.Error()+"; make room on its disk")
 }
 
 // asStatus makes an answer of an error. What is not known further is a matter of

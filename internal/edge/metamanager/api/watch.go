@@ -29,7 +29,8 @@ type watchRequest struct {
 // readWatch reads the query of a watch, with the rules of the API server
 // (ValidateListOptions in apimachinery).
 func readWatch(q url.Values) (watchRequest, error) {
-	r := watchRequest{bookmarks: truth(q, "allowWatchBookmarks"), initial: truth(q, "sendInitialEvents"), timeout: backoff.Jitter(watchAtMost, 0.5)}
+	r := watchRequest{bookmarks: truth(q, "allowWatchBookmarks"), initial: truth(q, "sendInitialEvents"),
+		timeout: backoff.Jitter(watchAtMost, 0.5)}
 	match := q.Get("resourceVersionMatch")
 	switch {
 	case q.Has("sendInitialEvents") && match != "NotOlderThan":
@@ -75,7 +76,8 @@ func (s *Server) leave() {
 
 func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, user User) {
 	if !s.enter() {
-		fail(w, status(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, fmt.Sprintf("there are %d watches, which is all there may be", maxWatches)))
+		fail(w, status(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
+			fmt.Sprintf("there are %d watches, which is all there may be", maxWatches)))
 		return
 	}
 	defer s.leave()
@@ -189,7 +191,8 @@ func (s *stream) bookmark(rv uint64, initialEnd bool) {
 	if initialEnd {
 		annotations = fmt.Sprintf(`,"annotations":{%q:"true"}`, metav1.InitialEventsAnnotationKey)
 	}
-	s.event("BOOKMARK", fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,"metadata":{"resourceVersion":"%d"%s}}`, s.kind, s.apiVersion, rv, annotations))
+	s.event("BOOKMARK", fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,"metadata":{"resourceVersion":"%d"%s}}`, s.kind,
+		s.apiVersion, rv, annotations))
 	s.marked = rv
 }
 

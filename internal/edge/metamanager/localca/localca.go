@@ -135,7 +135,8 @@ func (a *Authority) issue(template *x509.Certificate) (certPEM, keyPEM []byte, e
 
 // Server returns a serving certificate for hosts, each an IP address or a name.
 func (a *Authority) Server(hosts ...string) (tls.Certificate, error) {
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "edgecore"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "edgecore"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
@@ -153,7 +154,8 @@ func (a *Authority) Server(hosts ...string) (tls.Certificate, error) {
 // Client returns a client's certificate and key, as PEM.
 func (a *Authority) Client(user string, groups ...string) (certPEM, keyPEM []byte, err error) {
 	return a.issue(&x509.Certificate{
-		Subject: pkix.Name{CommonName: user, Organization: groups}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Subject:     pkix.Name{CommonName: user, Organization: groups},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 }
 
@@ -161,7 +163,8 @@ func (a *Authority) Client(user string, groups ...string) (certPEM, keyPEM []byt
 // owner reads. One that is there and good stays.
 func (a *Authority) WriteClient(file, user string, groups ...string) error {
 	if old, err := os.ReadFile(file); err == nil {
-		if pair, err := tls.X509KeyPair(old, old); err == nil && a.verify(pair.Leaf) == nil && pair.Leaf.Subject.CommonName == user {
+		if pair, err := tls.X509KeyPair(old, old); err == nil && a.verify(pair.Leaf) == nil &&
+			pair.Leaf.Subject.CommonName == user {
 			return nil
 		}
 	}
@@ -177,7 +180,8 @@ func (a *Authority) WriteClient(file, user string, groups ...string) error {
 func (a *Authority) verify(cert *x509.Certificate) error {
 	roots := x509.NewCertPool()
 	roots.AddCert(a.cert)
-	_, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: cert.NotBefore, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	_, err := cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: cert.NotBefore,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	return err
 }
 

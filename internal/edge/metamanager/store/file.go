@@ -78,7 +78,8 @@ func (f *file) open(ctx context.Context, st *state) (id string, err error) {
 		return "", fmt.Errorf("open the store %s: another process has it: %w", f.path, err)
 	}
 	if err != nil {
-		f.log.Error("the store's file cannot be opened: what is synced is in memory only, and a restart loses it", "file", f.path, "error", err)
+		f.log.Error("the store's file cannot be opened: what is synced is in memory only, and a restart loses it", "file",
+			f.path, "error", err)
 		f.wipe = true
 		return rand.Text(), nil
 	}
@@ -105,8 +106,12 @@ func (f *file) connect(ctx context.Context) error {
 		h.Close() // SQLite would make it readable for all
 	}
 	u := url.URL{Scheme: "file", OmitHost: true, Path: f.path, RawQuery: url.Values{
-		"_pragma": {"busy_timeout(2000)", "locking_mode(EXCLUSIVE)", "journal_mode(WAL)", "synchronous(NORMAL)", "cache_size(-256)", "journal_size_limit(1048576)"},
-		"_txlock": {"immediate"},
+		// The driver sorts these, and all others come after them. What looks at the
+		// file must come after locking_mode.
+		"_pragma":       {"busy_timeout(2000)", "locking_mode(EXCLUSIVE)"},
+		"_journal_mode": {"WAL"},
+		"_synchronous":  {"NORMAL"},
+		"_txlock":       {"immediate"},
 	}.Encode()}
 	db, err := sql.Open("sqlite", u.String())
 	if err != nil {
@@ -114,6 +119,10 @@ func (f *file) connect(ctx context.Context) error {
 	}
 	db.SetMaxOpenConns(1)
 	f.db = db
+	if _, err := db.ExecContext(ctx, "PRAGMA cache_size = -256; PRAGMA journal_size_limit = 1048576"); err != nil {
+		f.disconnect()
+		return err
+	}
 	var version int
 	err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
 	switch {

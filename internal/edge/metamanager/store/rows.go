@@ -53,7 +53,8 @@ func load(ctx context.Context, db *sql.DB, st *state) (id string, err error) {
 		return "", fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	next.resume(stored, st.seq)
-	for _, read := range []func(context.Context, *sql.DB) error{next.loadInterests, next.loadObjects, next.loadLast, next.loadEvents} {
+	for _, read := range []func(context.Context, *sql.DB) error{next.loadInterests, next.loadObjects, next.loadLast,
+		next.loadEvents} {
 		if err := read(ctx, db); err != nil {
 			return "", err
 		}
@@ -134,7 +135,8 @@ func (s *state) loadObjects(ctx context.Context, db *sql.DB) error {
 	return each(ctx, db, `SELECT grp, version, resource, namespace, name, uid, cloud_version, rv, since, holders, json, cloud FROM objects`, func(scan scanner) error {
 		var o Object
 		var holders string
-		if err := scan(&o.Resource.Group, &o.Resource.Version, &o.Resource.Name, &o.Namespace, &o.Name, &o.UID, &o.Version, &o.RV, &o.Since, &holders, &o.JSON, &o.cloud); err != nil {
+		if err := scan(&o.Resource.Group, &o.Resource.Version, &o.Resource.Name, &o.Namespace, &o.Name, &o.UID,
+			&o.Version, &o.RV, &o.Since, &holders, &o.JSON, &o.cloud); err != nil {
 			return err
 		}
 		if h, err := ReadHead(o.JSON); err != nil || h.Metadata.Name != o.Name || len(o.cloud) > 0 && !json.Valid(o.cloud) {
@@ -178,7 +180,8 @@ func (s *state) loadEvents(ctx context.Context, db *sql.DB) error {
 		var uid, version, holders sql.NullString
 		var rv, since sql.NullInt64
 		var object []byte
-		if err := scan(&e.RV, &key.Resource.Group, &key.Resource.Version, &key.Resource.Name, &key.Namespace, &key.Name, &gone, &uid, &version, &rv, &since, &holders, &object); err != nil {
+		if err := scan(&e.RV, &key.Resource.Group, &key.Resource.Version, &key.Resource.Name, &key.Namespace, &key.Name,
+			&gone, &uid, &version, &rv, &since, &holders, &object); err != nil {
 			return err
 		}
 		if !gone {
@@ -191,7 +194,8 @@ func (s *state) loadEvents(ctx context.Context, db *sql.DB) error {
 			if !json.Valid(object) {
 				return fmt.Errorf("%w: event %d", errDamaged, e.RV)
 			}
-			e.Old = &Object{Key: key, UID: uid.String, Version: version.String, RV: uint64(rv.Int64), Since: uint64(since.Int64), JSON: object, holders: s.holdersIn(holders.String)}
+			e.Old = &Object{Key: key, UID: uid.String, Version: version.String, RV: uint64(rv.Int64),
+				Since: uint64(since.Int64), JSON: object, holders: s.holdersIn(holders.String)}
 		}
 		next[key] = e.Old
 		if e.Old != nil || e.New != nil {

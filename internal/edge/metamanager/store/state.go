@@ -164,7 +164,8 @@ func (s *state) written(key Key, version string, json []byte, h Head) *Object {
 	if old != nil && old.UID == h.Metadata.UID && old.Version == version && !old.Overlaid() {
 		return old
 	}
-	return s.set(&Object{Key: key, UID: h.Metadata.UID, Version: version, JSON: json, holders: holders, session: s.session})
+	return s.set(&Object{Key: key, UID: h.Metadata.UID, Version: version, JSON: json, holders: holders,
+		session: s.session})
 }
 
 // overlay shows json instead of what the cloud has said of an object.

@@ -37,7 +37,8 @@ func (f *file) write(ctx context.Context, id string, b batch) error {
 		return err
 	}
 	for _, m := range [][2]string{
-		{metaID, id}, {metaGaps, string(gaps)}, {metaSeq, strconv.FormatUint(b.seq, 10)}, {metaBorn, strconv.FormatUint(b.born, 10)},
+		{metaID, id}, {metaGaps, string(gaps)}, {metaSeq, strconv.FormatUint(b.seq, 10)}, {metaBorn,
+			strconv.FormatUint(b.born, 10)},
 	} {
 		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", m[0], m[1]); err != nil {
 			return err
@@ -118,7 +119,8 @@ func (b batch) writeEvents(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	for res, rv := range b.trimmed {
-		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO last (grp, version, resource, rv) VALUES (?, ?, ?, ?)", res.Group, res.Version, res.Name, int64(rv)); err != nil {
+		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO last (grp, version, resource, rv) VALUES (?, ?, ?, ?)",
+			res.Group, res.Version, res.Name, int64(rv)); err != nil {
 			return err
 		}
 	}
@@ -149,7 +151,8 @@ func (s *Store) Blob(ctx context.Context, path, accept string) (Blob, bool) {
 	}
 	var b Blob
 	var fetched int64
-	err := f.db.QueryRowContext(ctx, "SELECT type, fetched, body FROM blobs WHERE path = ? AND accept = ?", path, accept).Scan(&b.Type, &fetched, &b.Body)
+	err := f.db.QueryRowContext(ctx, "SELECT type, fetched, body FROM blobs WHERE path = ? AND accept = ?", path,
+		accept).Scan(&b.Type, &fetched, &b.Body)
 	b.Fetched = time.Unix(fetched, 0)
 	return b, err == nil
 }
@@ -160,7 +163,8 @@ func (s *Store) SetBlob(ctx context.Context, path, accept string, b Blob) error 
 	if len(b.Body) > maxBlobBytes {
 		return nil
 	}
-	if old, ok := s.Blob(ctx, path, accept); ok && old.Type == b.Type && string(old.Body) == string(b.Body) && b.Fetched.Sub(old.Fetched).Abs() < 24*time.Hour {
+	if old, ok := s.Blob(ctx, path, accept); ok && old.Type == b.Type && string(old.Body) == string(b.Body) &&
+		b.Fetched.Sub(old.Fetched).Abs() < 24*time.Hour {
 		return nil
 	}
 	f := s.file
