@@ -36,6 +36,11 @@ not the world beyond it, so images are loaded from archives.
 		newLogsCommand(&dir),
 		newPlugCommand(&dir),
 		newUnplugCommand(&dir),
+		newCutCommand(&dir),
+		newRejoinCommand(&dir),
+		newPowerOffCommand(&dir),
+		newPowerOnCommand(&dir),
+		newLinkCommand(&dir),
 		newDemoCommand(&dir),
 	)
 	completeFlag(cmd, "dir")

@@ -15,6 +15,7 @@ import (
 func newUpCommand(dir *string) *cobra.Command {
 	var (
 		nodes     int
+		edgeNodes int
 		version   string
 		images    string
 		chart     string
@@ -45,12 +46,12 @@ With --images it loads the image archives of a folder into the nodes, with
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Checked now, because they would be noticed only after minutes.
 			install := devcluster.InstallOptions{ChartDir: chart, Release: release, Namespace: namespace, Wait: wait}
-			if err := checkUp(cmd, nodes, version, grace, images, set, &install); err != nil {
+			if err := checkUp(cmd, nodes, edgeNodes, version, grace, images, set, &install); err != nil {
 				return err
 			}
 			ctx, out := cmd.Context(), cmd.ErrOrStderr()
 			began := time.Now()
-			c, err := devcluster.Up(ctx, devcluster.Options{Dir: *dir, Nodes: nodes, Kubernetes: version, NodeGrace: grace, Progress: out, Install: !noInstall})
+			c, err := devcluster.Up(ctx, devcluster.Options{Dir: *dir, Nodes: nodes, EdgeNodes: edgeNodes, Kubernetes: version, NodeGrace: grace, Progress: out, Install: !noInstall})
 			if err != nil {
 				return err
 			}
@@ -73,6 +74,7 @@ With --images it loads the image archives of a folder into the nodes, with
 	}
 	f := cmd.Flags()
 	f.IntVar(&nodes, "nodes", 0, "number of nodes; 0 means as many as there are, one for a new cluster")
+	f.IntVar(&edgeNodes, "edge-nodes", 0, "number of machines for edge nodes, which reach nothing but cloudcore; 0 means as many as there are")
 	f.StringVar(&version, "kubernetes", "", "version of Kubernetes, with or without its patch: 1.35; empty means the existing cluster's, or the newest")
 	f.DurationVar(&grace, "node-monitor-grace-period", 0, "how long a node may be silent before it is NotReady, such as 12s; 0 means the existing cluster's, or Kubernetes' own, 50s")
 	f.StringVar(&images, "images", "", "folder with image archives (*.tar) to load")
@@ -91,9 +93,9 @@ With --images it loads the image archives of a folder into the nodes, with
 
 // checkUp refuses wrong arguments before anything is done, and completes what
 // to install.
-func checkUp(cmd *cobra.Command, nodes int, version string, grace time.Duration, images string, set []string, install *devcluster.InstallOptions) (err error) {
-	if nodes > devcluster.MaxNodes {
-		return exitcode.Usagef("--nodes is %d: at most %d", nodes, devcluster.MaxNodes)
+func checkUp(cmd *cobra.Command, nodes, edgeNodes int, version string, grace time.Duration, images string, set []string, install *devcluster.InstallOptions) (err error) {
+	if nodes < 0 || edgeNodes < 0 || nodes+edgeNodes > devcluster.MaxNodes {
+		return exitcode.Usagef("--nodes is %d and --edge-nodes %d: at most %d in all", nodes, edgeNodes, devcluster.MaxNodes)
 	}
 	if cmd.Flags().Changed("kubernetes") {
 		if err := devcluster.CheckKubernetes(version); err != nil {

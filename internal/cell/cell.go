@@ -57,9 +57,12 @@ func (c Cell) Holder() (Process, error) {
 	return p, atomicfile.ReadJSON(c.holderFile(), &p)
 }
 
-// InsideBinary translates the path of a program below the lab's BinDir to the
-// path that it has in every cell.
+// InsideBinary translates the path of a program below the lab's BinDir or its Dir
+// to the path that it has in every cell.
 func (c Cell) InsideBinary(path string) string {
+	if rest, ok := strings.CutPrefix(path, c.lab.Dir+"/"); ok {
+		return InsidePath(rest)
+	}
 	return insideBin + strings.TrimPrefix(path, c.lab.BinDir)
 }
 
@@ -185,7 +188,7 @@ func (c Cell) command(ctx context.Context, path string, argv ...string) (*exec.C
 }
 
 // Start starts a program in the cell unless it runs. The binary is below the
-// lab's BinDir. Its output goes to its log, and it outlives this process.
+// lab's BinDir or its Dir. Its output goes to its log, and it outlives this process.
 func (c Cell) Start(ctx context.Context, program, binary string, args ...string) (started bool, err error) {
 	if p, err := c.Process(program); err != nil || p.Alive() {
 		return false, err

@@ -242,6 +242,22 @@ func TestLab(t *testing.T) {
 		startEcho(t, lab, "farm")
 		wantEcho(t, n.Member(2), "farm")
 	})
+	t.Run("a cut link stays cut when the power goes and comes", func(t *testing.T) {
+		for _, change := range []func(context.Context, string) error{lab.Stop, lab.Cut, lab.Start} {
+			if err := change(ctx, "farm"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		startEcho(t, lab, "farm")
+		if conn, err := net.DialTimeout("tcp", netip.AddrPortFrom(n.Member(2), 7).String(), 500*time.Millisecond); err == nil {
+			conn.Close()
+			t.Error("a connection through a cut link")
+		}
+		if err := lab.Mend(ctx, "farm"); err != nil {
+			t.Fatal(err)
+		}
+		wantEcho(t, n.Member(2), "farm")
+	})
 	t.Run("what was interrupted is made again", func(t *testing.T) {
 		for what, cut := range map[string][][]string{
 			"a member's link": {{"-n", n.NetNS("shop"), "addr", "flush", "dev", cell.MemberLink}},

@@ -105,7 +105,11 @@ func (l Lab) start(ctx context.Context, member string, rejoin bool) error {
 	if err := l.deleteMemberLink(ctx, member); err != nil {
 		return err
 	}
-	return RunIP(ctx, l.memberPlan(member, number)...)
+	cut, err := l.isCut(member)
+	if err != nil {
+		return err
+	}
+	return RunIP(ctx, l.memberPlan(member, number, cut)...)
 }
 
 // Stop cuts a member's power: all of its processes end at once, and nothing
@@ -126,22 +130,44 @@ func (l Lab) Stop(ctx context.Context, member string) error {
 }
 
 // Cut cuts a member's link: nothing that it sends arrives, and nothing reaches
-// it. Neither side is told. Mend undoes it.
+// it. Neither side is told. It stays cut, whether the member has power or not,
+// until Mend.
 func (l Lab) Cut(ctx context.Context, member string) error {
+	if err := atomicfile.Write(l.cutFile(member), nil, 0o600); err != nil {
+		return err
+	}
 	return l.setPort(ctx, member, "nomaster")
 }
 
 // Mend undoes Cut.
 func (l Lab) Mend(ctx context.Context, member string) error {
+	if err := os.Remove(l.cutFile(member)); err != nil && !os.IsNotExist(err) {
+		return err
+	}
 	return l.setPort(ctx, member, "master", bridge)
 }
 
-// setPort changes the bridge's end of a member's link.
+// cutFile is there while a member's link is cut.
+func (l Lab) cutFile(member string) string { return filepath.Join(l.Dir, "run", member+".cut") }
+
+func (l Lab) isCut(member string) (bool, error) {
+	_, err := os.Stat(l.cutFile(member))
+	if os.IsNotExist(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// setPort changes the bridge's end of a member's link, if it has power.
 func (l Lab) setPort(ctx context.Context, member string, to ...string) error {
 	if _, err := l.number(member); err != nil {
 		return err
 	}
-	return RunIP(ctx, inNetNS(l.Network.NetNS(l.Hub), append([]string{"link", "set", member}, to...)...))
+	hub := l.Network.NetNS(l.Hub)
+	if !hasLink(ctx, hub, member) {
+		return nil
+	}
+	return RunIP(ctx, inNetNS(hub, append([]string{"link", "set", member}, to...)...))
 }
 
 // number is the number of a member, counted from 1.

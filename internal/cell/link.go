@@ -37,13 +37,17 @@ func (l Lab) hubPlan() [][]string {
 }
 
 // memberPlan returns the arguments of the ip commands that join a member to the
-// bridge.
-func (l Lab) memberPlan(member string, number int) [][]string {
+// bridge, or to nothing if its link is cut.
+func (l Lab) memberPlan(member string, number int, cut bool) [][]string {
 	n := l.Network
+	join := []string{"-n", n.NetNS(l.Hub), "link", "set", member, "master", bridge, "up"}
+	if cut {
+		join = []string{"-n", n.NetNS(l.Hub), "link", "set", member, "up"}
+	}
 	hub, cell, addr := n.NetNS(l.Hub), n.NetNS(member), n.Member(number)
 	return [][]string{
 		{"-n", hub, "link", "add", member, "type", "veth", "peer", "name", MemberLink, "address", hardwareAddr(addr), "netns", cell},
-		{"-n", hub, "link", "set", member, "master", bridge, "up"},
+		join,
 		{"-n", cell, "addr", "add", n.cellAddr(addr), "dev", MemberLink},
 		{"-n", cell, "link", "set", MemberLink, "up"},
 		{"-n", cell, "route", "add", "default", "via", n.Host().String()},

@@ -52,11 +52,12 @@ func TestPlansNameEachCellsOwn(t *testing.T) {
 			"link add akri3 address 02:ac:0a:d3:00:01 type veth peer name host netns akri3-cloud",
 			"addr add 10.211.0.1/24 dev akri3",
 		}},
-		{l.memberPlan("farm", 2), []string{
+		{l.memberPlan("farm", 2, false), []string{
 			"-n akri3-cloud link add farm type veth peer name eth0 address 02:ac:0a:d3:00:0c netns akri3-farm",
 			"-n akri3-farm addr add 10.211.0.12/24 dev eth0",
 			"-n akri3-farm route add default via 10.211.0.1",
 		}},
+		{l.memberPlan("farm", 2, true), []string{"-n akri3-cloud link set farm up"}},
 	} {
 		lines := text(tt.plan)
 		for _, want := range tt.want {

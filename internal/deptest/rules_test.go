@@ -67,6 +67,19 @@ func TestRules(t *testing.T) {
 			From: []string{"./internal/edge/edgehub/link", "./internal/edge/edgehub/join"},
 			Not:  []string{"k8s.io/...", prometheus},
 		}},
+		{name: "edgecore is small", Rule: Rule{
+			From: []string{"./cmd/edgecore", "./internal/edge"}, Not: []string{"k8s.io/client-go/...", prometheus, grpc, runtime, "./internal/handlers/..."},
+		}},
+		{name: "only status patches of the edge need Kubernetes' types", Rule: Rule{
+			From: []string{edge}, Except: []string{"./internal/edge", "./internal/edge/metamanager/api", "./internal/edge/edgetest"},
+			Not: []string{"k8s.io/api/...", "k8s.io/client-go/..."},
+		}},
+		{name: "the edge node's store knows no link", Rule: Rule{
+			From: []string{"./internal/edge/metamanager/..."}, Not: []string{"./internal/edge/edgehub/...", "./internal/session", "./internal/edge/edged"},
+		}},
+		{name: "only the edge node has SQLite", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./cmd/edgecore", edge, "./test/..."}, Not: []string{"modernc.org/..."},
+		}},
 		{name: "what judges Configurations links no code that speaks to devices", Rule: Rule{
 			From: []string{"./internal/admission/...", "./internal/handlers", "./cmd/akri-controller"},
 			Not:  []string{grpc, "./discovery/...", "./internal/handlers/all"},
@@ -109,7 +122,7 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
 			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri"},
-			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./discovery/discoverytest", "./internal/deptest"},
+			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
 		}},
 	} {
 		chains, err := g.Check(r.Rule)

@@ -26,10 +26,13 @@ var ErrNoCluster = errors.New("no cluster there; `akri dev up` makes one")
 
 // Options configure the cluster that Up brings up.
 type Options struct {
-	Dir      string    // "" means DefaultDir
-	Nodes    int       // 0 means as many as there are, one for a new cluster
-	Progress io.Writer // one line per step; nil means silent
-	Repo     string    // checkout with the build recipes; "" means kubebin.RepoRoot()
+	Dir   string // "" means DefaultDir
+	Nodes int    // 0 means as many as there are, one for a new cluster
+	// EdgeNodes are machines beside the nodes, for edgecore ([EdgeNode]). 0 means
+	// as many as there are, none for a new cluster.
+	EdgeNodes int
+	Progress  io.Writer // one line per step; nil means silent
+	Repo      string    // checkout with the build recipes; "" means kubebin.RepoRoot()
 	// Kubernetes is one of KubernetesVersions, with or without its patch. ""
 	// means $AKRI_KUBERNETES, else the version of the existing cluster, else
 	// the default.
@@ -147,6 +150,9 @@ func (c *Cluster) lab() cell.Lab {
 	}
 	for i := 1; i <= c.state.Nodes; i++ {
 		lab.Members = append(lab.Members, nodeCell(i))
+	}
+	for i := 1; i <= c.state.EdgeNodes; i++ {
+		lab.Members = append(lab.Members, edgeCell(i))
 	}
 	return lab
 }

@@ -131,12 +131,16 @@ type nodeConfig struct {
 }
 
 func (c *Cluster) nodeConfig(node int) nodeConfig {
+	return c.memberConfig(node, NodeName(node), nodeCell(node))
+}
+
+// memberConfig is nodeConfig for a member of the lab.
+func (c *Cluster) memberConfig(number int, node, name string) nodeConfig {
 	n := c.network
-	name := nodeCell(node)
 	return nodeConfig{
-		Name: NodeName(node), Cell: name, Address: n.Node(node).String(),
+		Name: node, Cell: name, Address: n.Node(number).String(),
 		DNS: n.DNS().String(), Cgroup: c.lab().Cgroup(name),
-		Pods: n.NodePods(node).String(), ClusterPods: n.Pods().String(),
+		Pods: n.NodePods(number).String(), ClusterPods: n.Pods().String(),
 		PKI: cell.InsidePath("pki"), Config: cell.InsidePath("config"),
 		CNIDir: c.state.CNIDir, CNIConfig: cell.InsidePath("config", name+"-cni"),
 		SandboxImage: c.ownImage(kubebin.Pause), ContainerdAt: containerdCtl,

@@ -129,7 +129,7 @@ func (c *Cluster) StartNode(ctx context.Context, node int) error {
 	if err != nil {
 		return err
 	}
-	if err := c.startRuntime(ctx, newProgress(nil), node, images); err != nil {
+	if err := c.startRuntime(ctx, newProgress(nil), nodeCell(node), NodeName(node), images); err != nil {
 		return err
 	}
 	return c.startComponents(ctx, nodeCell(node), Kubelet, Proxy)

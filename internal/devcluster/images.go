@@ -23,8 +23,8 @@ import (
 // containerd of every node, so that Pods can use them without a registry.
 func (c *Cluster) LoadImages(ctx context.Context, archives ...string) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for i := 1; i <= c.state.Nodes; i++ {
-		group.Go(func() error { return c.importImages(ctx, i, archives...) })
+	for _, member := range c.lab().Members {
+		group.Go(func() error { return c.importImages(ctx, member, archives...) })
 	}
 	return group.Wait()
 }
@@ -68,28 +68,28 @@ func forArchitecture(file, arch string) bool {
 	return true
 }
 
-func (c *Cluster) importImages(ctx context.Context, node int, archives ...string) error {
+func (c *Cluster) importImages(ctx context.Context, cellName string, archives ...string) error {
 	for _, archive := range archives {
 		f, err := os.Open(archive)
 		if err != nil {
 			return fmt.Errorf("load image: %w", err)
 		}
 		// Through a pipe, because the node may not see the file's folder.
-		_, err = c.ctr(ctx, node, f, "-n", "k8s.io", "images", "import", "-")
+		_, err = c.ctr(ctx, cellName, f, "-n", "k8s.io", "images", "import", "-")
 		f.Close()
 		if err != nil {
-			return fmt.Errorf("load image %s on %s: %w", archive, NodeName(node), err)
+			return fmt.Errorf("load image %s in %s: %w", archive, cellName, err)
 		}
 	}
 	return nil
 }
 
-// ctr runs containerd's client on a node and returns its standard output.
-func (c *Cluster) ctr(ctx context.Context, node int, stdin io.Reader, args ...string) ([]byte, error) {
-	bin := c.cell(nodeCell(node)).InsideBinary(c.state.Bins[kubebin.Ctr])
-	cmd, err := c.Command(ctx, node, append([]string{bin, "--address", containerdCtl}, args...)...)
+// ctr runs containerd's client in a cell and returns its standard output.
+func (c *Cluster) ctr(ctx context.Context, cellName string, stdin io.Reader, args ...string) ([]byte, error) {
+	in := c.cell(cellName)
+	cmd, err := in.Command(ctx, append([]string{in.InsideBinary(c.state.Bins[kubebin.Ctr]), "--address", containerdCtl}, args...)...)
 	if err != nil {
-		return nil, err
+		return nil, withRemedy(err)
 	}
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = stdin, &stderr
@@ -122,9 +122,9 @@ func (c *Cluster) ownImages(ctx context.Context) (map[string]string, error) {
 	return archives, nil
 }
 
-// importMissing imports those of the named images that a node does not have.
-func (c *Cluster) importMissing(ctx context.Context, node int, archives map[string]string) error {
-	have, err := c.ctr(ctx, node, nil, "-n", "k8s.io", "images", "ls", "-q")
+// importMissing imports those of the named images that a cell does not have.
+func (c *Cluster) importMissing(ctx context.Context, cellName string, archives map[string]string) error {
+	have, err := c.ctr(ctx, cellName, nil, "-n", "k8s.io", "images", "ls", "-q")
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (c *Cluster) importMissing(ctx context.Context, node int, archives map[stri
 		if slices.Contains(names, ref) {
 			continue
 		}
-		if err := c.importImages(ctx, node, archive); err != nil {
+		if err := c.importImages(ctx, cellName, archive); err != nil {
 			return err
 		}
 	}

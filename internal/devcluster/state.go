@@ -19,6 +19,8 @@ type state struct {
 	Format int `json:"format"`
 	Index  int `json:"index"`
 	Nodes  int `json:"nodes"`
+	// EdgeNodes is Options.EdgeNodes.
+	EdgeNodes int `json:"edgeNodes,omitempty"`
 	// Kubernetes is the version; "" if an earlier version of this program wrote
 	// the state.
 	Kubernetes string `json:"kubernetes,omitempty"`
@@ -48,7 +50,7 @@ func readState(dir string) (*state, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("parse %s: %w; `akri dev down` removes it", stateFile(dir), err)
 	}
-	if s.Format != stateFormat || s.Index < 0 || s.Index >= cell.MaxLabs || s.Nodes < 1 || s.Nodes > MaxNodes {
+	if s.Format != stateFormat || s.Index < 0 || s.Index >= cell.MaxLabs || s.Nodes < 1 || s.EdgeNodes < 0 || s.Nodes+s.EdgeNodes > MaxNodes {
 		return nil, fmt.Errorf("%s was written by another version; `akri dev down` removes it", stateFile(dir))
 	}
 	return &s, nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -28,8 +29,8 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opts.Nodes < 0 || opts.Nodes > MaxNodes {
-		return nil, fmt.Errorf("%d nodes: want 1 to %d, or 0 for as many as there are", opts.Nodes, MaxNodes)
+	if opts.Nodes < 0 || opts.EdgeNodes < 0 || opts.Nodes+opts.EdgeNodes > MaxNodes {
+		return nil, fmt.Errorf("%d nodes and %d edge nodes: want 1 to %d in all, or 0 for as many as there are", opts.Nodes, opts.EdgeNodes, MaxNodes)
 	}
 	if err := requireRoot(); err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkInotify(opts.Nodes, unix.InotifyInit1); err != nil {
+	if err := checkInotify(opts.Nodes+opts.EdgeNodes, unix.InotifyInit1); err != nil {
 		out.step("%v", err)
 	}
 	old, err := readState(dir)
@@ -66,12 +67,15 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := claim(ctx, dir, opts.Nodes, old, state{Kubernetes: kubernetes, NodeGrace: grace, BinDir: cache, Bins: binaries(paths), CNIDir: cni})
+	c, err := claim(ctx, dir, opts.Nodes, opts.EdgeNodes, old, state{Kubernetes: kubernetes, NodeGrace: grace, BinDir: cache, Bins: binaries(paths), CNIDir: cni})
 	if err != nil {
 		return nil, err
 	}
 	c.maxRestart, c.auditUsers = opts.MaxRestartPeriod, opts.AuditUsers
 	out.step("cluster in %s, Kubernetes %s, network %s, %d node(s)", c.dir, kubernetes, c.network.All(), c.state.Nodes)
+	if n := c.state.EdgeNodes; n > 0 {
+		out.step("%d machine(s) for edge nodes", n)
+	}
 	if err := c.up(ctx, out); err != nil {
 		return nil, fmt.Errorf("%w (logs: %s; `akri dev down` cleans up)", err, c.Logs())
 	}
@@ -81,21 +85,28 @@ func Up(ctx context.Context, opts Options) (*Cluster, error) {
 
 // claim reserves an index for the cluster in dir and writes its state. Old is
 // the state of an existing cluster, or nil.
-func claim(ctx context.Context, dir string, nodes int, old *state, fresh state) (*Cluster, error) {
+func claim(ctx context.Context, dir string, nodes, edgeNodes int, old *state, fresh state) (*Cluster, error) {
 	if err := ensureDir(dir); err != nil {
 		return nil, err
 	}
 	want := -1
 	st := fresh
-	st.Format, st.Nodes, st.Created = stateFormat, max(nodes, 1), time.Now().UTC()
+	st.Format, st.Nodes, st.EdgeNodes, st.Created = stateFormat, max(nodes, 1), edgeNodes, time.Now().UTC()
 	if old != nil {
 		want = old.Index
 		st.Created = old.Created
 		if nodes == 0 {
 			st.Nodes = old.Nodes
 		}
-		if st.Nodes < old.Nodes {
-			return nil, fmt.Errorf("the cluster in %s has %d nodes and does not shrink; `akri dev down` first", dir, old.Nodes)
+		if edgeNodes == 0 {
+			st.EdgeNodes = old.EdgeNodes
+		}
+		if st.Nodes < old.Nodes || st.EdgeNodes < old.EdgeNodes {
+			return nil, fmt.Errorf("the cluster in %s has %d nodes and %d edge nodes and does not shrink; `akri dev down` first", dir, old.Nodes, old.EdgeNodes)
+		}
+		// The edge nodes' addresses come after the nodes'.
+		if st.Nodes > old.Nodes && old.EdgeNodes > 0 {
+			return nil, fmt.Errorf("the cluster in %s has edge nodes, so it gets no more nodes; `akri dev down` first", dir)
 		}
 	}
 	var err error
@@ -120,10 +131,17 @@ func (c *Cluster) up(ctx context.Context, out *progress) error {
 	if err := c.certificates(); err != nil {
 		return fmt.Errorf("make certificates: %w", err)
 	}
+	configs := make([]nodeConfig, 0, c.state.Nodes+c.state.EdgeNodes)
 	for i := 1; i <= c.state.Nodes; i++ {
-		files, err := renderNode(c.nodeConfig(i))
+		configs = append(configs, c.nodeConfig(i))
+	}
+	for i := 1; i <= c.state.EdgeNodes; i++ {
+		configs = append(configs, c.edgeConfig(i))
+	}
+	for _, cfg := range configs {
+		files, err := renderNode(cfg)
 		if err != nil {
-			return fmt.Errorf("render the configuration of node %d: %w", i, err)
+			return fmt.Errorf("render the configuration of %s: %w", cfg.Name, err)
 		}
 		for name, data := range files {
 			if err := atomicfile.Write(c.path("config", name), data, 0o600); err != nil {
@@ -149,8 +167,8 @@ func (c *Cluster) up(ctx context.Context, out *progress) error {
 	}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.startControlPlane(gctx, out) })
-	for i := 1; i <= c.state.Nodes; i++ {
-		group.Go(func() error { return c.startRuntime(gctx, out, i, images) })
+	for _, cfg := range configs {
+		group.Go(func() error { return c.startRuntime(gctx, out, cfg.Cell, cfg.Name, images) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -179,7 +197,10 @@ func (c *Cluster) createCells(ctx context.Context, out *progress) error {
 	if fresh {
 		out.step("namespaces made")
 	}
-	return cell.RunIP(ctx, c.network.routePlan(c.state.Nodes)...)
+	if err := cell.RunIP(ctx, c.network.routePlan(c.state.Nodes)...); err != nil {
+		return err
+	}
+	return c.fence(ctx)
 }
 
 func (c *Cluster) startControlPlane(ctx context.Context, out *progress) error {
@@ -199,22 +220,21 @@ func (c *Cluster) startControlPlane(ctx context.Context, out *progress) error {
 
 // startRuntime starts a node's containerd and imports the images that the
 // cluster itself needs.
-func (c *Cluster) startRuntime(ctx context.Context, out *progress, node int, images map[string]string) error {
-	name := nodeCell(node)
-	if err := c.startComponents(ctx, name, Containerd); err != nil {
+func (c *Cluster) startRuntime(ctx context.Context, out *progress, cellName, node string, images map[string]string) error {
+	if err := c.startComponents(ctx, cellName, Containerd); err != nil {
 		return err
 	}
-	err := c.waitComponent(ctx, name, Containerd, func(ctx context.Context) error {
-		_, err := c.ctr(ctx, node, nil, "version")
+	err := c.waitComponent(ctx, cellName, Containerd, func(ctx context.Context) error {
+		_, err := c.ctr(ctx, cellName, nil, "version")
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := c.importMissing(ctx, node, images); err != nil {
+	if err := c.importMissing(ctx, cellName, images); err != nil {
 		return err
 	}
-	out.step("%s: containerd ready", NodeName(node))
+	out.step("%s: containerd ready", node)
 	return nil
 }
 
@@ -268,8 +288,11 @@ func shortHash(s string) string {
 }
 
 func (c *Cluster) componentsOf(cellName string) []string {
-	if cellName == controlCell {
+	switch {
+	case cellName == controlCell:
 		return controlComponents()
+	case strings.HasPrefix(cellName, edgeCellPrefix):
+		return []string{Containerd}
 	}
 	return nodeComponents()
 }

@@ -40,8 +40,12 @@ const (
 
 // Options says which cluster a package needs.
 type Options struct {
-	Name   string   // of the package, a folder's name
-	Nodes  int      // 0 means 1
+	Name  string // of the package, a folder's name
+	Nodes int    // 0 means 1
+	// EdgeNodes are machines for edge nodes.
+	EdgeNodes int
+	// NoAkri is for tests of the edge half alone: the chart is not installed.
+	NoAkri bool
 	Values []string // of the chart, as for helm --set; nil means DefaultValues
 	// MaxRestartPeriod is that of [devcluster.Options]: tests that kill
 	// containers often do not want to wait for minutes.
@@ -133,7 +137,7 @@ func takeDown(dir string) error {
 
 func (b *Bed) setUp(ctx context.Context, dir string, o Options) (err error) {
 	b.Cluster, err = devcluster.Up(ctx, devcluster.Options{
-		Dir: dir, Nodes: max(o.Nodes, 1), Progress: os.Stderr, Repo: b.Repo, Install: true,
+		Dir: dir, Nodes: max(o.Nodes, 1), EdgeNodes: o.EdgeNodes, Progress: os.Stderr, Repo: b.Repo, Install: true,
 		MaxRestartPeriod: o.MaxRestartPeriod, NodeGrace: o.NodeGrace})
 	if err != nil {
 		return err
@@ -141,19 +145,13 @@ func (b *Bed) setUp(ctx context.Context, dir string, o Options) (err error) {
 	if _, err := b.LoadImageDir(ctx, filepath.Join(b.Repo, "out", "images")); err != nil {
 		return err
 	}
-	if o.Values == nil {
-		o.Values = DefaultValues()
-	}
-	values, err := devcluster.ParseValues(o.Values)
-	if err != nil {
-		return err
-	}
-	err = b.InstallChart(ctx, devcluster.InstallOptions{
-		ChartDir: filepath.Join(b.Repo, "charts", "akri"), Release: Release, Namespace: Namespace,
-		Values: values, Wait: 3 * time.Minute,
-	})
-	if err != nil {
-		return err
+	if !o.NoAkri {
+		if o.Values == nil {
+			o.Values = DefaultValues()
+		}
+		if err := b.Install(ctx, "akri", Release, Namespace, o.Values...); err != nil {
+			return err
+		}
 	}
 	config, err := b.RESTConfig()
 	if err != nil {
@@ -165,6 +163,18 @@ func (b *Bed) setUp(ctx context.Context, dir string, o Options) (err error) {
 	}
 	b.API, err = client.NewWithWatch(config, client.Options{Scheme: scheme})
 	return err
+}
+
+// Install installs a chart of the checkout, with values as for helm --set, and
+// waits until its objects are ready.
+func (b *Bed) Install(ctx context.Context, chart, release, namespace string, set ...string) error {
+	values, err := devcluster.ParseValues(set)
+	if err != nil {
+		return err
+	}
+	return b.InstallChart(ctx, devcluster.InstallOptions{
+		ChartDir: filepath.Join(b.Repo, "charts", chart), Release: release, Namespace: namespace, Values: values, Wait: 3 * time.Minute,
+	})
 }
 
 // keepLogs copies the logs out of a folder that will not be there for long.

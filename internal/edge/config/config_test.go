@@ -1,0 +1,63 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What is printed can be read, and says what is meant.
+func TestPrinted(t *testing.T) {
+	full, err := Full()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Modules.EdgeHub.WebSocket.Server = example
+	for name, text := range map[string]string{"--minconfig": Minimal(), "--defaultconfig": full} {
+		got, err := Parse([]byte(text))
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	const head = "apiVersion: " + APIVersion + "\nkind: EdgeCore\n"
+	const good = "modules: {edgeHub: {websocket: {server: 'c:1'}}, edged: {hostnameOverride: edge-1}}\n"
+	for text, says := range map[string]string{
+		"":                 "want kind EdgeCore",
+		good:               "want kind EdgeCore",
+		head:               `modules.edgeHub.websocket.server ""`,
+		head + "modul: {}": `unknown field "modul"`,
+		head + "modules: {edgeHub: {websocket: {server: c}}}":                       "want host:port",
+		head + "modules: {edgeHub: {websocket: {server: 'c:1', enable: true}}}":     `unknown field "modules.edgeHub.websocket.enable"`,
+		head + "modules: {edged: {hostnameOverride: A_B}}":                          "no name of a node",
+		head + "modules: {edged: {nodeIP: x}}":                                      "no IP address",
+		head + "modules: {edged: {kubelet: kubelet}}":                               "want an absolute path",
+		head + "modules: {metaManager: {metaServer: {server: '0.0.0.0:10550'}}}":    "want an address of the loopback",
+		head + "modules: {edgeHub: {httpServer: 'http://c:1'}}":                     "want https://host:port",
+		head + "database: {maxMiB: 0}":                                              "want 1 to 4096",
+		head + "modules: [":                                                         "yaml",
+		"apiVersion: edgecore.config.kubeedge.io/v1alpha2\nkind: EdgeCore\n" + good: "want kind EdgeCore of apiVersion",
+	} {
+		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %q", text, err, says)
+		}
+	}
+	if c, err := Parse([]byte(head + good)); err != nil || c.Modules.Edged.HostnameOverride != "edge-1" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for given, want := range map[string]string{"": "c:10002", "https://j:1/": "j:1"} {
+		if got := (EdgeHub{WebSocket: WebSocket{"c:10000"}, HTTPServer: given}).JoinAddress(); got != want {
+			t.Errorf("%q: %q", given, got)
+		}
+	}
+	if _, err := Load("/no/such/file"); err == nil || !strings.Contains(err.Error(), "--minconfig") {
+		t.Error(err)
+	}
+}

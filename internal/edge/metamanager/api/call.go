@@ -1,0 +1,229 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/edge/metamanager/store"
+)
+
+func jsonOf(v any) ([]byte, error) { return json.Marshal(v) }
+
+// call makes a request to the cloud. Its error is an answer for the client.
+func (s *Server) call(ctx context.Context, c edgev1.Call) (edgev1.Reply, error) {
+	if c.Timeout <= 0 || c.Timeout > callTimeout {
+		c.Timeout = callTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout+2*time.Second) // the cloud's answer is better than ours
+	defer cancel()
+	reply, err := s.Cloud.Do(ctx, c)
+	if err != nil {
+		return reply, unavailable("cloudcore did not answer: " + err.Error())
+	}
+	if reply.Status < 100 || reply.Status > 599 {
+		return reply, unavailable(fmt.Sprintf("cloudcore answered with status %d", reply.Status))
+	}
+	return reply, nil
+}
+
+// replyError makes an error of an answer that is one.
+func replyError(r edgev1.Reply) error {
+	var st metav1.Status
+	if json.Unmarshal(r.Body, &st) != nil || st.Kind != "Status" || st.Code == 0 {
+		st = status(r.Status, metav1.StatusReasonUnknown, "the API server answered with status "+strconv.Itoa(r.Status)).ErrStatus
+	}
+	return &apierrors.StatusError{ErrStatus: st}
+}
+
+// isObjectNotFound tells an object that is not there from a resource that is not.
+func isObjectNotFound(body []byte, name string) bool {
+	var st metav1.Status
+	return json.Unmarshal(body, &st) == nil && st.Details != nil && st.Details.Name == name
+}
+
+// readBody reads the body of a request, and closes the request if it is too long.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", maxBodyBytes))
+	case err != nil:
+		return nil, apierrors.NewBadRequest("the body could not be read: " + err.Error())
+	}
+	return body, nil
+}
+
+// serveCall has the cloud do what is asked, and stores what comes of it.
+func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, t target, user User) {
+	body, err := readBody(w, r)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	if !s.Cloud.Linked() {
+		s.serveCut(w, r, t, user, body)
+		return
+	}
+	contentType := r.Header.Get("Content-Type")
+	o, _, _ := s.Store.Known(t.key(), user.As)
+	if body, err = toCloud(o, r.Method, contentType, body); err != nil {
+		fail(w, err)
+		return
+	}
+	timeout, _ := time.ParseDuration(r.URL.Query().Get("timeout")) // one that cannot be read is none
+	reply, err := s.call(r.Context(), edgev1.Call{
+		As: user.As, Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, ContentType: contentType,
+		Accept: "application/json", Timeout: timeout, Body: body,
+	})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer := reply.Body
+	if reply.Status >= 200 && reply.Status < 300 && !r.URL.Query().Has("dryRun") {
+		answer = s.take(r.Method, t, reply.Body)
+	}
+	for _, text := range reply.Warnings {
+		w.Header().Add("Warning", fmt.Sprintf("299 - %q", text))
+	}
+	if reply.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((reply.RetryAfter+time.Second-1)/time.Second)))
+	}
+	writeRaw(w, reply.Status, reply.ContentType, answer)
+}
+
+// take stores what a call has made of an object, and returns the answer with its
+// local resourceVersion.
+func (s *Server) take(method string, t target, body []byte) []byte {
+	switch t.subresource {
+	case "", "status", "ephemeralcontainers", "resize", "finalize", "approval":
+	default:
+		return body // of another kind: a token, a binding
+	}
+	h, err := store.ReadHead(body)
+	deleted := method == http.MethodDelete && t.name != ""
+	switch {
+	case deleted && (err != nil || h.Kind == "Status"):
+		s.Store.Buried(t.key(), deletedUID(body))
+		return body
+	case err != nil || h.Kind == "Status" || h.APIVersion != t.resource.GroupVersion() || strings.HasSuffix(h.Kind,
+		"List"):
+		return body
+	case deleted && len(h.Metadata.Finalizers) == 0 && (h.Metadata.DeletionGracePeriodSeconds == nil ||
+		*h.Metadata.DeletionGracePeriodSeconds == 0):
+		s.Store.Buried(t.key(), h.Metadata.UID)
+		return body
+	}
+	o, err := s.Store.Written(t.resource, body)
+	if err != nil || o == nil || o.UID != h.Metadata.UID {
+		return body
+	}
+	return o.JSON
+}
+
+// deletedUID is the UID in the Status that answers a deletion; "" is any.
+func deletedUID(body []byte) string {
+	var st metav1.Status
+	if json.Unmarshal(body, &st) != nil || st.Details == nil {
+		return ""
+	}
+	return string(st.Details.UID)
+}
+
+// toCloud translates the local resourceVersions in a request's body to the
+// cluster's. o is the object as it is known here, or nil.
+func toCloud(o *store.Object, method, contentType string, body []byte) ([]byte, error) {
+	if len(body) == 0 || method == http.MethodPost {
+		return body, nil
+	}
+	kind, _, _ := strings.Cut(contentType, ";")
+	kind = strings.TrimSpace(kind)
+	if kind == "application/json-patch+json" {
+		return patchToCloud(o, body)
+	}
+	if !json.Valid(body) {
+		if method == http.MethodDelete || bytes.HasPrefix([]byte(kind), []byte("application/apply-patch+yaml")) &&
+			!bytes.Contains(body, []byte("resourceVersion")) {
+			return body, nil // nothing in it that would have to be translated, or the API server finds out
+		}
+		return nil, status(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
+			"the edge node's local API takes JSON here; use contentType application/json")
+	}
+	if method == http.MethodDelete {
+		return deleteToCloud(o, body)
+	}
+	var h store.Head
+	if err := json.Unmarshal(body, &h); err != nil || h.Metadata.ResourceVersion == "" {
+		return body, nil // the API server says what is wrong with it
+	}
+	rv, err := versionToCloud(o, h.Metadata.ResourceVersion)
+	if err != nil {
+		return nil, err
+	}
+	return store.WithRV(body, rv), nil
+}
+
+// versionToCloud translates one resourceVersion. It is a conflict if the object
+// has changed since.
+func versionToCloud(o *store.Object, rv string) (string, error) {
+	if o == nil || rv == "" || rv == "0" || rv == o.Version {
+		return rv, nil
+	}
+	n, err := strconv.ParseUint(rv, 10, 64)
+	if err != nil || n < o.Since || n > o.RV {
+		return "", status(http.StatusConflict, metav1.StatusReasonConflict, fmt.Sprintf(
+			"Operation cannot be fulfilled on %s %q: the object has been modified; please apply your changes to the latest version and try again", o.Resource.Name, o.Name))
+	}
+	return o.Version, nil
+}
+
+func patchToCloud(o *store.Object, body []byte) ([]byte, error) {
+	var ops []map[string]json.RawMessage
+	if err := json.Unmarshal(body, &ops); err != nil {
+		return nil, apierrors.NewBadRequest("JSON patch: " + err.Error())
+	}
+	changed := false
+	for _, op := range ops {
+		var path, rv string
+		if json.Unmarshal(op["path"], &path) != nil || path != "/metadata/resourceVersion" || json.Unmarshal(op["value"],
+			&rv) != nil {
+			continue
+		}
+		rv, err := versionToCloud(o, rv)
+		if err != nil {
+			return nil, err
+		}
+		op["value"], changed = json.RawMessage(strconv.Quote(rv)), true
+	}
+	if !changed {
+		return body, nil
+	}
+	return json.Marshal(ops)
+}
+
+func deleteToCloud(o *store.Object, body []byte) ([]byte, error) {
+	var options metav1.DeleteOptions
+	if json.Unmarshal(body, &options) != nil || options.Preconditions == nil ||
+		options.Preconditions.ResourceVersion == nil {
+		return body, nil
+	}
+	rv, err := versionToCloud(o, *options.Preconditions.ResourceVersion)
+	if err != nil {
+		return nil, err
+	}
+	options.Preconditions.ResourceVersion = &rv
+	return json.Marshal(options)
+}

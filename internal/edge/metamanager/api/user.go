@@ -1,0 +1,30 @@
+package api
+
+import (
+	"crypto/tls"
+
+	edgev1 "github.com/akri-go/akri/api/edge/v1"
+)
+
+// ProxyUser is kube-proxy's user, here as in a cluster.
+const ProxyUser = "system:kube-proxy"
+
+// NodeUser is the user of a node's kubelet.
+func NodeUser(node string) string { return "system:node:" + node }
+
+// Users judges the certificates of the programs on a node. name returns whose
+// certificate it is, if it is good.
+func Users(node string, name func(tls.ConnectionState) (string, bool)) func(tls.ConnectionState) (User, bool) {
+	return func(state tls.ConnectionState) (User, bool) {
+		who, ok := name(state)
+		switch {
+		case !ok:
+			return User{}, false
+		case who == NodeUser(node):
+			return User{Name: who}, true
+		case who == ProxyUser:
+			return User{Name: who, As: edgev1.As{Component: "kube-proxy"}}, true
+		}
+		return User{}, false
+	}
+}

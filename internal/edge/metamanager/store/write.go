@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"strconv"
+	"time"
+)
+
+// write writes a batch in one transaction.
+func (f *file) write(ctx context.Context, id string, b batch) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.reach(ctx); err != nil {
+		return err
+	}
+	tx, err := f.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	if f.wipe {
+		for _, table := range []string{"meta", "interests", "objects", "events", "last", "blobs"} {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
+				return err
+			}
+		}
+	}
+	for _, step := range []func(context.Context, *sql.Tx) error{b.writeObjects, b.writeInterests, b.writeEvents} {
+		if err := step(ctx, tx); err != nil {
+			return err
+		}
+	}
+	gaps, err := json.Marshal(b.gaps)
+	if err != nil {
+		return err
+	}
+	for _, m := range [][2]string{
+		{metaID, id}, {metaGaps, string(gaps)}, {metaSeq, strconv.FormatUint(b.seq, 10)}, {metaBorn,
+			strconv.FormatUint(b.born, 10)},
+	} {
+		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", m[0], m[1]); err != nil {
+			return err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	f.wipe = false
+	return nil
+}
+
+func (b batch) writeObjects(ctx context.Context, tx *sql.Tx) error {
+	for key, o := range b.objects {
+		if o == nil {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM objects WHERE grp = ? AND version = ? AND resource = ? AND namespace = ? AND name = ?",
+				key.Resource.Group, key.Resource.Version, key.Resource.Name, key.Namespace, key.Name); err != nil {
+				return err
+			}
+			continue
+		}
+		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO objects (grp, version, resource, namespace, name, uid, cloud_version, rv, since, holders, json, cloud)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, key.Resource.Group, key.Resource.Version, key.Resource.Name, key.Namespace, key.Name,
+			o.UID, o.Version, int64(o.RV), int64(o.Since), ids(o.holders), o.JSON, o.cloud)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ids(holders []int64) string {
+	text, _ := json.Marshal(holders) // numbers always can be
+	return string(text)
+}
+
+func (b batch) writeInterests(ctx context.Context, tx *sql.Tx) error {
+	for id, i := range b.interests {
+		if i == nil {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM interests WHERE id = ?", id); err != nil {
+				return err
+			}
+			continue
+		}
+		what, err := json.Marshal(i.what)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO interests (id, what, version, since, used_day) VALUES (?, ?, ?, ?, ?)",
+			id, string(what), i.version, int64(i.since), i.usedDay); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b batch) writeEvents(ctx context.Context, tx *sql.Tx) error {
+	for _, e := range b.events {
+		res := e.resource()
+		key := e.Old
+		if key == nil {
+			key = e.New
+		}
+		args := []any{int64(e.RV), res.Group, res.Version, res.Name, key.Namespace, key.Name, e.New == nil}
+		if o := e.Old; o != nil {
+			args = append(args, o.UID, o.Version, int64(o.RV), int64(o.Since), ids(o.holders), o.JSON)
+		} else {
+			args = append(args, nil, nil, nil, nil, nil, nil)
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO events (rv, grp, version, resource, namespace, name, gone, uid, cloud_version, old_rv, since, holders, json)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...); err != nil {
+			return err
+		}
+	}
+	if b.first > 0 {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM events WHERE rv < ?", int64(b.first)); err != nil {
+			return err
+		}
+	}
+	for res, rv := range b.trimmed {
+		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO last (grp, version, resource, rv) VALUES (?, ?, ?, ?)",
+			res.Group, res.Version, res.Name, int64(rv)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What blobs may take.
+const (
+	maxBlobBytes = 4 << 20
+	maxBlobs     = 256
+)
+
+// Blob is an answer of the API server that is no object: discovery, OpenAPI.
+type Blob struct {
+	Type    string // Content-Type
+	Fetched time.Time
+	Body    []byte
+}
+
+// Blob returns what is stored for a path (with its query) and an Accept header;
+// false if there is nothing.
+func (s *Store) Blob(ctx context.Context, path, accept string) (Blob, bool) {
+	f := s.file
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.db == nil {
+		return Blob{}, false
+	}
+	var b Blob
+	var fetched int64
+	err := f.db.QueryRowContext(ctx, "SELECT type, fetched, body FROM blobs WHERE path = ? AND accept = ?", path,
+		accept).Scan(&b.Type, &fetched, &b.Body)
+	b.Fetched = time.Unix(fetched, 0)
+	return b, err == nil
+}
+
+// SetBlob stores a blob. What is too large is not stored, and of too many the
+// oldest go; what is there already is written only once a day.
+func (s *Store) SetBlob(ctx context.Context, path, accept string, b Blob) error {
+	if len(b.Body) > maxBlobBytes {
+		return nil
+	}
+	if old, ok := s.Blob(ctx, path, accept); ok && old.Type == b.Type && string(old.Body) == string(b.Body) &&
+		b.Fetched.Sub(old.Fetched).Abs() < 24*time.Hour {
+		return nil
+	}
+	f := s.file
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.reach(ctx); err != nil {
+		return err
+	}
+	if _, err := f.db.ExecContext(ctx, "INSERT OR REPLACE INTO blobs (path, accept, type, fetched, body) VALUES (?, ?, ?, ?, ?)",
+		path, accept, b.Type, b.Fetched.Unix(), b.Body); err != nil {
+		return err
+	}
+	_, err := f.db.ExecContext(ctx, "DELETE FROM blobs WHERE rowid NOT IN (SELECT rowid FROM blobs ORDER BY fetched DESC LIMIT ?)", maxBlobs)
+	return err
+}

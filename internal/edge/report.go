@@ -1,0 +1,76 @@
+package edge
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/edge/edged"
+	"github.com/akri-go/akri/internal/edge/edgehub/link"
+	"github.com/akri-go/akri/internal/edge/edgehub/sync"
+	"github.com/akri-go/akri/internal/edge/metamanager/api"
+	"github.com/akri-go/akri/internal/edge/metamanager/store"
+	"github.com/akri-go/akri/internal/edge/status"
+	"github.com/akri-go/akri/internal/version"
+)
+
+// reporter gathers what edgecore status shows.
+type reporter struct {
+	node        string
+	store       *store.Store
+	hub         *sync.Sync
+	api         *api.Server
+	link        *link.Status
+	kubelet     *edged.Edged
+	runsKubelet bool
+	began       time.Time
+}
+
+func (r *reporter) report() status.Report {
+	l, s, st, k := r.link.Snapshot(), r.hub.State(), r.store.Stats(), r.kubelet.State()
+	events, lost := r.api.Waiting()
+	report := status.Report{
+		Version: version.String(), Node: r.node, Started: r.began,
+		Link: status.Link{
+			Connected: s.Connected, Since: s.Since, LastContact: l.LastContact, LastError: l.LastError, NextTry: l.NextTry,
+			Sessions: l.Sessions, Received: l.Received, Sent: l.Sent, Syncing: s.Syncing, Waiting: events, Lost: lost,
+		},
+		Store:   status.Store{Objects: st.Objects, Bytes: st.Bytes, Interests: st.Interests, Watches: st.Watches, Overlaid: st.Overlaid},
+		Kubelet: status.Kubelet{Managed: r.runsKubelet, PID: k.PID, Since: k.Since, Restarts: k.Restarts, LastExit: k.LastExit},
+	}
+	if err := r.store.Healthy(); err != nil {
+		report.Store.Fault = err.Error()
+	}
+	pods, err := r.store.Peek(edgev1.Interest{Version: "v1", Resource: "pods", FieldSelector: "spec.nodeName=" + r.node})
+	report.PodsUnknown = err != nil
+	for _, o := range pods {
+		report.Pods = append(report.Pods, podOf(o))
+	}
+	return report
+}
+
+// podOf is a Pod in few words.
+func podOf(o *store.Object) status.Pod {
+	var p struct {
+		Status struct {
+			Phase             string `json:"phase"`
+			ContainerStatuses []struct {
+				Ready        bool `json:"ready"`
+				RestartCount int  `json:"restartCount"`
+			} `json:"containerStatuses"`
+		} `json:"status"`
+	}
+	_ = json.Unmarshal(o.JSON, &p) // of another shape it says less
+	ready, restarts := 0, 0
+	for _, c := range p.Status.ContainerStatuses {
+		if c.Ready {
+			ready++
+		}
+		restarts += c.RestartCount
+	}
+	return status.Pod{
+		Namespace: o.Namespace, Name: o.Name, Phase: p.Status.Phase, Restarts: restarts,
+		Ready: fmt.Sprintf("%d/%d", ready, len(p.Status.ContainerStatuses)),
+	}
+}
