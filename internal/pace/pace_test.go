@@ -13,13 +13,13 @@ func TestPace(t *testing.T) {
 			t.Errorf("time %d: waits %s, want %d s", i, got, want)
 		}
 		now = now.Add(p.Wait(now))
-		p.Done(now)
+		p.Done(now, now)
 	}
 	now = now.Add(10 * time.Second)
 	if got := p.Wait(now); got != 0 {
 		t.Errorf("after some quiet it waits %s", got)
 	}
-	p.Done(now)
+	p.Done(now, now)
 	if got := p.Wait(now); got != time.Second {
 		t.Errorf("and then %s", got)
 	}

@@ -190,7 +190,7 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 			h.options.Reported(time.Since(cause))
 		}
 		reported, last = true, next
-		pace.Done(now)
+		pace.Done(now, now)
 	}
 }
 

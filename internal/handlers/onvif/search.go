@@ -305,7 +305,7 @@ func (s *search) maybeReport(now time.Time) error {
 		s.handler.options.Reported(time.Since(s.since))
 	}
 	s.reported, s.dirty, s.since = true, false, time.Time{}
-	s.pace.Done(now)
+	s.pace.Done(now, now)
 	return nil
 }
 
