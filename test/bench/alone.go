@@ -178,6 +178,9 @@ func (a *alone) Reported(r registry.Report) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.reports = append(a.reports, counted{len(r.Devices), r.Received})
+	if os.Getenv("DBG") != "" {
+		fmt.Fprintln(os.Stderr, r.Received.Format("05.000"), len(r.Devices), r.Refused)
+	}
 	a.poke()
 	return nil
 }

@@ -94,13 +94,6 @@ func (b *bench) measureFleet(ctx context.Context, n *network, open func(*network
 
 // oneByOne measures devices that come one by one, and go.
 func (b *bench) oneByOne(ctx context.Context, n *network, f *fleet, at place) (err error) {
-	p, err := at.process(ctx)
-	if err != nil {
-		return err
-	}
-	if err := at.report("0-"+f.name+"-"+f.handler, p); err != nil {
-		return err
-	}
 	see, end, err := at.ask(ctx, "bench-"+f.hello, f.handler, f.details)
 	if err != nil {
 		return err

@@ -98,7 +98,7 @@ func newSearch(d details.Details, p properties, h *Handler, report func(discover
 	s := &search{
 		details: d, properties: p, handler: h, report: report, log: h.options.Log,
 		population: newPopulation(), busy: make(map[netip.Addr]*busySource),
-		pace:   pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: time.Second},
+		pace:   pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: 100 * time.Millisecond, Share: 10},
 		lines:  rate.NewLimiter(rate.Every(time.Second), 20),
 		probed: make(chan error, 1),
 		asked:  make(chan *reply, maxAsking),
@@ -305,7 +305,7 @@ func (s *search) maybeReport(now time.Time) error {
 		s.handler.options.Reported(time.Since(s.since))
 	}
 	s.reported, s.dirty, s.since = true, false, time.Time{}
-	s.pace.Done(now, now)
+	s.pace.Done(now, time.Now())
 	return nil
 }
 
