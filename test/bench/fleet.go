@@ -4,14 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/akri-go/akri/internal/backoff"
 )
 
-// many is how many devices are on one network.
-const many = 500
+const (
+	// many is how many devices are on one network.
+	many = 500
+	// apart is the time between two devices that come one by one: handlers report
+	// less often while devices come without a pause.
+	apart = 250 * time.Millisecond
+	// slow is what a person is told of.
+	slow = 500 * time.Millisecond
+)
 
 // fleet is simulated devices of one protocol, all of them off at first.
 type fleet struct {
@@ -104,6 +112,9 @@ func (b *bench) oneByOne(ctx context.Context, n *network, f *fleet, at place) (e
 	}
 	var hello, bye, floor []time.Duration
 	for i := range f.some(b.rounds) {
+		if err := backoff.Sleep(ctx, apart); err != nil {
+			return err
+		}
 		began := time.Now()
 		if err := n.Do(func() error { return f.start(i) }); err != nil {
 			return err
@@ -111,6 +122,9 @@ func (b *bench) oneByOne(ctx context.Context, n *network, f *fleet, at place) (e
 		seen, err := see.count(ctx, exactly(i+1))
 		if err != nil {
 			return err
+		}
+		if took := seen.Sub(began); took > slow {
+			fmt.Fprintf(os.Stderr, "%s %d took %s, from %s\n", f.hello, i, took.Round(time.Millisecond), began.Format(time.StampMilli))
 		}
 		if i == 0 {
 			continue // the handler had just begun to listen

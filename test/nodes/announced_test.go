@@ -58,7 +58,7 @@ func TestAnnounced(t *testing.T) {
 			map[string]string{modbus.PropertyVendor: "Pumps Inc", modbus.PropertyHost: streetAddr(0).String(), modbus.PropertyUnit: "1"},
 			func() error { server.Close(); return nil }},
 		{"nodes-mqtt", mqtt.Name, "broker: mqtt://" + at(1883) + "\nhomie: {}\n",
-			map[string]string{mqtt.PropertyName: "Pump relay", mqtt.PropertyID: "relay", mqtt.PropertyConvention: "homie5"},
+			map[string]string{mqtt.PropertyName: "Pump relay", mqtt.PropertyDevice: "relay", mqtt.PropertyConvention: "homie5"},
 			func() error { broker.Retain("homie/5/relay/$state", "disconnected"); return nil }},
 	}
 	for _, d := range devices {
