@@ -74,7 +74,8 @@ func (b *bench) startAlone(ctx context.Context, n *network, handler string) (*al
 	}
 	a := &alone{bench: b, dir: dir, news: make(chan struct{}, 1)}
 	program := filepath.Join(dir, "akri-discovery")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", images.Tags, "-ldflags", "-s -w", "-o", program, "./cmd/akri-discovery")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", images.Tags, "-ldflags", "-s -w",
+		"-o", program, "./cmd/akri-discovery")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("build akri-discovery: %w: %s", err, said), os.RemoveAll(dir))
@@ -178,9 +179,6 @@ func (a *alone) Reported(r registry.Report) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.reports = append(a.reports, counted{len(r.Devices), r.Received})
-	if os.Getenv("DBG") != "" {
-		fmt.Fprintln(os.Stderr, r.Received.Format("05.000"), len(r.Devices), r.Refused)
-	}
 	a.poke()
 	return nil
 }

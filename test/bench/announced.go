@@ -24,15 +24,17 @@ const serviceType = "_ipp._tcp"
 func services(n *network, count int) (f *fleet, err error) {
 	var list []mdnstest.Device
 	for i, address := range n.devices(count) {
-		list = append(list, mdnstest.Device{Address: address, Host: fmt.Sprintf("host-%d", i), Name: fmt.Sprintf("Device %d", i),
-			Type: serviceType, Port: 631, Text: []string{fmt.Sprintf("UUID=7f3a-%04d", i), "rp=ipp/print", "Color=F"}})
+		list = append(list, mdnstest.Device{
+			Address: address, Host: fmt.Sprintf("host-%d", i), Name: fmt.Sprintf("Device %d", i), Type: serviceType,
+			Port: 631, Text: []string{fmt.Sprintf("UUID=7f3a-%04d", i), "rp=ipp/print", "Color=F"}})
 	}
 	var crowd *mdnstest.Crowd
 	if err := n.Do(func() (err error) { crowd, err = mdnstest.New("eth0", list...); return err }); err != nil {
 		return nil, err
 	}
 	return &fleet{
-		name: "mdns", hello: "mdns-announced", bye: "mdns-goodbye", handler: mdns.Name, details: "types: [" + serviceType + "]\n",
+		name: "mdns", hello: "mdns-announced", bye: "mdns-goodbye",
+		handler: mdns.Name, details: "types: [" + serviceType + "]\n",
 		start: crowd.Start, stop: crowd.Stop, close: crowd.Close,
 		id:   func(i int) string { return list[i].Name + "." + serviceType + ".local." },
 		poll: askServices,
@@ -120,7 +122,8 @@ func things(n *network, _ int) (f *fleet, err error) {
 		name: "mqtt", hello: "mqtt-announced", bye: "mqtt-goodbye", handler: mqtt.Name,
 		details: "broker: mqtt://" + at + "\nhomie: {}\n",
 		start: func(i int) error {
-			broker.Retain(topic(i)+"$description", fmt.Sprintf(`{"homie":"5.0","version":1,"name":"Thing %d","type":"relay"}`, i))
+			about := fmt.Sprintf(`{"homie":"5.0","version":1,"name":"Thing %d","type":"relay"}`, i)
+			broker.Retain(topic(i)+"$description", about)
 			broker.Retain(topic(i)+"$state", "ready")
 			return nil
 		},

@@ -73,7 +73,9 @@ func exactly(n int) func(int) bool { return func(devices int) bool { return devi
 
 // measureFleet measures a handler at a place: devices that come and go one by one,
 // many that are there, and what a poller would do.
-func (b *bench) measureFleet(ctx context.Context, n *network, open func(*network, int) (*fleet, error), at place) (err error) {
+func (b *bench) measureFleet(
+	ctx context.Context, n *network, open func(*network, int) (*fleet, error), at place,
+) (err error) {
 	f, err := open(n, b.rounds)
 	if err != nil {
 		return err
@@ -124,7 +126,8 @@ func (b *bench) oneByOne(ctx context.Context, n *network, f *fleet, at place) (e
 			return err
 		}
 		if took := seen.Sub(began); took > slow {
-			fmt.Fprintf(os.Stderr, "%s %d took %s, from %s\n", f.hello, i, took.Round(time.Millisecond), began.Format(time.StampMilli))
+			fmt.Fprintf(os.Stderr, "%s %d took %s, from %s\n",
+				f.hello, i, took.Round(time.Millisecond), began.Format(time.StampMilli))
 		}
 		if i == 0 {
 			continue // the handler had just begun to listen

@@ -34,7 +34,8 @@ func (b *bench) openNetwork(ctx context.Context) (*network, error) {
 	}
 	lab := b.cluster.Network().Network
 	n := &network{node: lab.Addr(128, 1), netNS: lab.NetNS("node1"), lab: lab}
-	err := cell.RunIP(ctx, []string{"-n", n.netNS, "addr", "replace", netip.PrefixFrom(n.node, 22).String(), "dev", cell.MemberLink})
+	second := netip.PrefixFrom(n.node, 22).String()
+	err := cell.RunIP(ctx, []string{"-n", n.netNS, "addr", "replace", second, "dev", cell.MemberLink})
 	if err != nil {
 		return nil, err
 	}
