@@ -4,6 +4,9 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export CGO_ENABLED ?= 0
+# Programs are built with -trimpath. With it everywhere, builds, checks and tests
+# share what is compiled.
+export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath
 
 GO         ?= go
 ARCH       ?= $(shell $(GO) env GOARCH)
@@ -59,13 +62,14 @@ vulncheck:
 	@if curl -sSfI --max-time 10 $(VULN_DB)/index/db.json >/dev/null 2>&1; then $(GO) run $(GOVULNCHECK) ./...; \
 	else echo "govulncheck: skipped, $(VULN_DB) cannot be reached"; fi
 
-# The tests on clusters mostly wait, so the others run beside them.
+# The tests on clusters and with an API server mostly wait, so the others run beside them.
 test: images race-deps ## Everything: unit tests with the race detector, integration, end to end (root)
 	@rm -rf out/tests
 	@status=0; $(MAKE) test-integration INTEGRATION="$(PLUGGING)" NOTE=plugging || status=1; \
-	$(MAKE) lanes & e2e=$$!; echo "== test-integration, then race; test-e2e beside them"; \
+	echo "== test-e2e, test-integration and race beside each other"; \
+	$(MAKE) lanes & e2e=$$!; $(MAKE) race RACE="$(UNIT_ONLY)" & race=$$!; \
 	$(MAKE) test-integration INTEGRATION="$(filter-out $(PLUGGING),$(INTEGRATION))" || status=1; \
-	$(MAKE) race RACE="$(UNIT_ONLY)" || status=1; wait $$e2e || status=1; \
+	wait $$race || status=1; wait $$e2e || status=1; \
 	$(summary) -total || status=1; exit $$status
 
 test-unit: ## Unit tests; no root, no network

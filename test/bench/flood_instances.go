@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -24,10 +25,13 @@ const (
 	// Instance have: 512 KiB.
 	floodProperties = 17
 	floodValue      = 30_000
+	// otherNode is a Node without an agent: the controller leaves it the
+	// Instances for five minutes, and deletes those of no node at once.
+	otherNode = "bench-other"
 )
 
-// measureFloodOfInstances makes the largest possible shared Instances that no
-// node sees, as a stolen token of another node could. It reports what they cost
+// measureFloodOfInstances makes the largest possible shared Instances that another
+// node sees, as a stolen token of that node could. It reports what they cost
 // agent and controller when they come, and agents that start later.
 func measureFloodOfInstances(ctx context.Context, b *bench) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
@@ -48,9 +52,13 @@ func measureFloodOfInstances(ctx context.Context, b *bench) (err error) {
 			}
 		}
 	}
+	other := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: otherNode}}
+	if err := b.api.Create(ctx, other); err != nil {
+		return err
+	}
 	defer func() {
-		clean := b.api.DeleteAllOf(context.WithoutCancel(ctx), &v0.Instance{}, client.InNamespace(b.namespace))
-		err = errors.Join(err, clean)
+		ctx := context.WithoutCancel(ctx)
+		err = errors.Join(err, b.api.DeleteAllOf(ctx, &v0.Instance{}, client.InNamespace(b.namespace)), b.api.Delete(ctx, other))
 	}()
 	for i := range floodInstances {
 		if err := b.api.Create(ctx, b.floodInstance(i)); err != nil {
@@ -88,8 +96,7 @@ func (b *bench) reportPeak(name string, all []process) error {
 func (b *bench) floodInstance(i int) *v0.Instance {
 	o := b.instance("", i)
 	o.Labels = map[string]string{v0.LabelShared: "true"}
-	// No nodes: the controller would count a node that does not exist as lost.
-	o.Spec.Shared, o.Spec.Nodes = true, nil
+	o.Spec.Shared, o.Spec.Nodes = true, []string{otherNode}
 	o.Spec.BrokerProperties = map[string]string{}
 	for k := range floodProperties {
 		o.Spec.BrokerProperties["K"+strconv.Itoa(k)] = strings.Repeat("x", floodValue)

@@ -68,7 +68,7 @@ func figures() []figure {
 		{"burst", "1,000 devices reported at once, and memory with them", 1, measureBurst},
 		{"idle", "API writes and CPU with 1,000 Instances while nothing changes", 1, measureIdle},
 		{"quiet", "CPU, memory and API requests of each component with 64 devices while nothing changes", 1, measureQuiet},
-		{"flood", "memory of agent and controller with 100 shared Instances of 512 KiB that are no node's", 1, measureFloodOfInstances},
+		{"flood", "memory of agent and controller with 100 shared Instances of 512 KiB of another node", 1, measureFloodOfInstances},
 		{"flood-handler", "memory of an agent under 64 handlers that report as much as they can", 1, measureFloodOfReports},
 		{"flood-webhook", "memory of a webhook that strangers flood with connections and costly reviews", 1, measureFloodOfReviews},
 		{"cameras", "Hello and Bye to Instance; 500 cameras on one network, and packets while nothing changes, also of a 10 s poller", 1, measureCameras},

@@ -271,18 +271,18 @@ func TestNote(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	k := &known{problem: problem(fmt.Errorf("x: %w", &soap.AuthError{User: "u"})), facts: &camera.Facts{URL: "http://h/"}}
-	if got := troubleOf("id", k).String(); !strings.HasPrefix(got, `camera id at http://h/: x: it refuses the user "u"`) || len(got) > maxProblem {
+	if got := faultyOf("id", k).String(); !strings.HasPrefix(got, `camera id at http://h/: x: it refuses the user "u"`) || len(got) > maxProblem {
 		t.Errorf("%q", got)
 	}
 	// What helps is said, however long the cause is.
 	long := &soap.AuthError{User: "u", Reason: strings.Repeat("x", 1000)}
 	k = &known{problem: problem(long), facts: &camera.Facts{URL: "http://192.168.100.100:8000/onvif/device_service"}}
-	if got := troubleOf(strings.Repeat("u", 36), k).String(); !strings.HasSuffix(got, "cameras lock accounts") {
+	if got := faultyOf(strings.Repeat("u", 36), k).String(); !strings.HasSuffix(got, "cameras lock accounts") {
 		t.Errorf("%q", got)
 	}
-	var all []trouble
+	var all []faulty
 	for _, uuid := range strings.Fields("a b c") {
-		all = addTrouble(all, uuid, &known{problem: problem(&soap.AuthError{})})
+		all = addFaulty(all, uuid, &known{problem: problem(&soap.AuthError{})})
 	}
 	if len(all) != 1 || !strings.HasPrefix(all[0].String(), "camera a and 2 more: it wants") {
 		t.Errorf("%v", all)

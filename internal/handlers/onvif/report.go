@@ -53,7 +53,7 @@ const (
 func report(d details.Details, p *population) discovery.Report {
 	r := discovery.Report{Devices: []discovery.Device{}}
 	var (
-		problems []trouble
+		problems []faulty
 		filtered int // cameras that answer and are not looked for
 	)
 	for _, uuid := range slices.Sorted(maps.Keys(p.cameras)) {
@@ -62,7 +62,7 @@ func report(d details.Details, p *population) discovery.Report {
 			continue
 		}
 		if k.problem != "" {
-			problems = addTrouble(problems, uuid, k)
+			problems = addFaulty(problems, uuid, k)
 		}
 		switch {
 		case k.facts == nil:
@@ -124,14 +124,14 @@ func silent(addresses []netip.Addr, p *population) string {
 	return fmt.Sprintf("no camera answers at %s: switch ONVIF on there, and let UDP port 3702 through", at)
 }
 
-// trouble is what is wrong with a camera, and with more if it is the same.
-type trouble struct {
+// faulty is a camera, what is wrong with it, and how many more have the same.
+type faulty struct {
 	camera, what string
 	more         int
 }
 
-func addTrouble(all []trouble, uuid string, k *known) []trouble {
-	t := troubleOf(uuid, k)
+func addFaulty(all []faulty, uuid string, k *known) []faulty {
+	t := faultyOf(uuid, k)
 	for i := range all {
 		if all[i].what == t.what {
 			all[i].more++
@@ -141,16 +141,16 @@ func addTrouble(all []trouble, uuid string, k *known) []trouble {
 	return append(all, t)
 }
 
-// troubleOf says what is wrong with a camera.
-func troubleOf(uuid string, k *known) trouble {
-	t := trouble{camera: "camera " + uuid, what: k.problem}
+// faultyOf says what is wrong with a camera.
+func faultyOf(uuid string, k *known) faulty {
+	t := faulty{camera: "camera " + uuid, what: k.problem}
 	if k.facts != nil {
 		t.camera += " at " + k.facts.URL
 	}
 	return t
 }
 
-func (t trouble) String() string {
+func (t faulty) String() string {
 	who := t.camera
 	if t.more > 0 {
 		who += fmt.Sprintf(" and %d more", t.more)

@@ -78,7 +78,7 @@ type search struct {
 	since      time.Time // when the first message came that is not reported; zero if none is
 	dirty      bool
 	pace       pace.Pace
-	trouble    string // of the probes
+	problem    string // of the probes
 	full       int    // sightings for which there was no room
 	lines      *rate.Limiter
 
@@ -225,13 +225,13 @@ func (s *search) round(err error) {
 	if len(missing) > 0 || s.fresh >= crowd {
 		s.probes.Now(theProbe, now)
 	}
-	trouble := ""
+	problem := ""
 	if err != nil {
-		trouble = err.Error()
+		problem = err.Error()
 	}
-	if trouble != s.trouble {
-		if s.trouble = trouble; trouble != "" {
-			s.log.Warn("not everything could be probed", "error", trouble)
+	if problem != s.problem {
+		if s.problem = problem; problem != "" {
+			s.log.Warn("not everything could be probed", "error", problem)
 		}
 		s.dirty = true
 	}
@@ -246,7 +246,7 @@ func (s *search) answered(r *reply) {
 		return
 	}
 	if k.problem != "" {
-		before = troubleOf(r.uuid, k).String()
+		before = faultyOf(r.uuid, k).String()
 	}
 	now, outcome, rhythm, cause := time.Now(), schedule.Failed, asking(), k.cause
 	k.cause = time.Time{}
@@ -266,7 +266,7 @@ func (s *search) answered(r *reply) {
 	s.schedule.Done(r.uuid, now, outcome)
 	if k.problem == "" {
 		s.dirty = s.dirty || before != ""
-	} else if p := troubleOf(r.uuid, k).String(); p != before && s.lines.Allow() {
+	} else if p := faultyOf(r.uuid, k).String(); p != before && s.lines.Allow() {
 		s.log.Warn("not all is well with a camera", "problem", p)
 	}
 }
@@ -297,7 +297,7 @@ func (s *search) maybeReport(now time.Time) error {
 	}
 	r := report(s.details, s.population)
 	r.Departed = s.population.departed(now)
-	r.Note = note(nonempty(s.trouble, r.Note, s.leftOut()))
+	r.Note = note(nonempty(s.problem, r.Note, s.leftOut()))
 	if err := s.report(r); err != nil {
 		return err
 	}

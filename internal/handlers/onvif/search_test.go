@@ -31,7 +31,7 @@ type world struct {
 	slow    map[string]time.Duration
 	probes  []time.Time
 	unicast []netip.Addr
-	trouble error
+	problem error
 	deaf    func(uuid string, probe int) bool // whether an answer is lost, if not nil
 }
 
@@ -60,7 +60,7 @@ func (w *world) Probe(_ context.Context, where wsdiscovery.Where) error {
 		}
 		w.heard(w.message(wsdiscovery.ProbeMatches, uuid, from))
 	}
-	return w.trouble
+	return w.problem
 }
 
 func (w *world) Close() {}
@@ -331,9 +331,9 @@ func TestDeaf(t *testing.T) {
 }
 
 // What cannot be probed is said.
-func TestTrouble(t *testing.T) {
+func TestProblem(t *testing.T) {
 	w := newWorld("a")
-	w.trouble = errors.New("no suitable network interface")
+	w.problem = errors.New("no suitable network interface")
 	w.run(t, "uuids: {action: Exclude, items: [a]}", func(last func() string) {
 		time.Sleep(2 * time.Second)
 		if got := last(); got != " (no suitable network interface)" {
@@ -343,7 +343,7 @@ func TestTrouble(t *testing.T) {
 			if w.asked["a"] > 0 {
 				t.Error("a camera that is excluded was asked")
 			}
-			w.trouble = nil
+			w.problem = nil
 		})
 		time.Sleep(time.Minute)
 		if got := last(); got != "" {
