@@ -7,9 +7,10 @@
 // in the same run; ratio is value divided by floor. The names of figures of two
 // nodes begin with two-nodes-.
 //
-// It makes a cluster of one node with the chart and the images of out/images,
-// and then one of two nodes for the figures of shared devices, as far as they
-// are wanted, and runs in the checkout. With -kubeconfig it measures on an
+// Handlers of the network it measures alone first, without a cluster. Then it makes
+// a cluster of one node with the chart and the images of out/images, and then one
+// of two nodes for the figures of shared devices, as far as they are wanted. It
+// runs in the checkout. With -kubeconfig it measures on an
 // existing cluster, such as that of `akri dev`: the figures for its number of
 // nodes. Devices are real, zram block devices that are plugged and unplugged,
 // or debugEcho's where a thousand are needed. It must run as root on the
@@ -33,6 +34,10 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/akri-go/akri/internal/devcluster"
+	mdns "github.com/akri-go/akri/internal/handlers/mdns/details"
+	modbus "github.com/akri-go/akri/internal/handlers/modbus/details"
+	mqtt "github.com/akri-go/akri/internal/handlers/mqtt/details"
+	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/images"
 )
 
@@ -51,7 +56,7 @@ func main() {
 type figure struct {
 	name    string
 	about   string
-	nodes   int // of the cluster that it is measured on
+	nodes   int // of the cluster that it is measured on; 0 if it needs none
 	measure func(context.Context, *bench) error
 }
 
@@ -67,6 +72,11 @@ func figures() []figure {
 		{"flood-handler", "memory of an agent under 64 handlers that report as much as they can", 1, measureFloodOfReports},
 		{"flood-webhook", "memory of a webhook that strangers flood with connections and costly reviews", 1, measureFloodOfReviews},
 		{"cameras", "Hello and Bye to Instance; 500 cameras on one network, and packets while nothing changes, also of a 10 s poller", 1, measureCameras},
+		{"cameras-alone", "the same of the handler onvif alone, to its reports", 0, runAlone(cameras, onvif.Name)},
+		{"mdns", "announcement to report of the handler mdns alone; 500 devices, and packets while nothing changes, also of a 10 s poller", 0, runAlone(services, mdns.Name)},
+		{"mdns-instances", "announcement to Instance, and 500 devices of mDNS on a cluster", 1, measureServices},
+		{"modbus", "the same as mdns of the handler modbus alone", 0, runAlone(units, modbus.Name)},
+		{"mqtt", "the same of the handler mqtt alone, without a poller", 0, runAlone(things, mqtt.Name)},
 		{"together", "memory of agent, udev and onvif in processes of their own, and of the two handlers in one", 1, measureTogether},
 		{"burst-two-nodes", "1,000 devices that two nodes see, reported at once, and memory with them", 2, measureBurst},
 		{"idle-two-nodes", "API writes and CPU with them while nothing changes", 2, measureIdle},
@@ -140,9 +150,15 @@ func run(ctx context.Context, args []string) error {
 	if *kubeconfig != "" {
 		return measure(ctx, o, *kubeconfig, nil, chosen)
 	}
-	for _, nodes := range []int{1, 2} {
+	for _, nodes := range []int{0, 1, 2} {
 		some := slices.DeleteFunc(slices.Clone(chosen), func(fig figure) bool { return fig.nodes != nodes })
 		if len(some) == 0 {
+			continue
+		}
+		if nodes == 0 {
+			if err := (&bench{options: o}).run(ctx, some); err != nil {
+				return err
+			}
 			continue
 		}
 		err := withCluster(ctx, nodes, o.release, func(c *devcluster.Cluster) error {
@@ -169,6 +185,11 @@ func measure(ctx context.Context, o options, kubeconfig string, made *devcluster
 		return err
 	}
 	defer b.tearDown()
+	return b.run(ctx, chosen)
+}
+
+// run measures the figures, but for those that are for other numbers of nodes.
+func (b *bench) run(ctx context.Context, chosen []figure) error {
 	for _, fig := range chosen {
 		if fig.nodes != len(b.nodes) {
 			fmt.Fprintf(os.Stderr, "left out: %s is not for %d nodes\n", fig.name, len(b.nodes))

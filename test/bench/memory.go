@@ -29,12 +29,16 @@ func (b *bench) reportMemory(name string, m memory) {
 
 // memory reads what a process takes.
 func (p process) memory() (m memory, err error) {
-	rollup, err := fields(filepath.Join(string(p), "smaps_rollup"))
-	if err != nil {
-		return m, err
+	if m, err = p.resident(); err == nil {
+		m.working, err = p.workingSet()
 	}
+	return m, err
+}
+
+// resident reads it without the working set.
+func (p process) resident() (m memory, err error) {
+	rollup, err := fields(filepath.Join(string(p), "smaps_rollup"))
 	m.resident, m.proportional, m.anonymous = rollup["Rss:"]/1024, rollup["Pss:"]/1024, rollup["Anonymous:"]/1024
-	m.working, err = p.workingSet()
 	return m, err
 }
 

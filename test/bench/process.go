@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,6 +92,34 @@ func (p process) cpu() time.Duration {
 	user, _ := strconv.Atoi(fields[11])
 	system, _ := strconv.Atoi(fields[12])
 	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
+// spent is the CPU time that the machine's programs have used so far, by their
+// names. What has ended does not count.
+func spent() map[string]time.Duration {
+	all := map[string]time.Duration{}
+	folders, _ := filepath.Glob("/proc/[0-9]*") // the pattern is good
+	for _, folder := range folders {
+		name, err := os.ReadFile(filepath.Join(folder, "comm"))
+		if err == nil {
+			all[strings.TrimSpace(string(name))] += process(folder).cpu()
+		}
+	}
+	return all
+}
+
+// explain tells a person who has used the processors since before.
+func explain(what string, before map[string]time.Duration) {
+	after := spent()
+	for name := range after {
+		after[name] -= before[name]
+	}
+	names := slices.SortedFunc(maps.Keys(after), func(a, b string) int { return cmp.Compare(after[b], after[a]) })
+	var texts []string
+	for _, name := range names[:min(len(names), 8)] {
+		texts = append(texts, fmt.Sprintf("%s %.1f s", name, after[name].Seconds()))
+	}
+	fmt.Fprintf(os.Stderr, "CPU time of %s: %s\n", what, strings.Join(texts, ", "))
 }
 
 // measureRSS reports the memory of each component with the present devices.

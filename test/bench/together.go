@@ -5,7 +5,11 @@ import (
 	"errors"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/backoff"
+	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
 )
 
 // trimmed is after how long what the start has taken is given back (package trim).
@@ -24,7 +28,7 @@ func measureTogether(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	sim, err := b.simulate(n, smallDevices, 0)
+	sim, err := simulate(n, smallDevices, 0)
 	if err != nil {
 		return err
 	}
@@ -94,4 +98,11 @@ func (b *bench) smallNode(ctx context.Context, name, together string, handlers .
 	}
 	b.reportMemory(name+"-agent-udev-onvif", sum)
 	return nil
+}
+
+func onvifConfiguration(name string) *v0.Configuration {
+	return &v0.Configuration{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       v0.ConfigurationSpec{DiscoveryHandler: v0.DiscoveryHandlerInfo{Name: onvif.Name}},
+	}
 }

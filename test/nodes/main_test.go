@@ -48,7 +48,9 @@ func TestMain(m *testing.M) {
 // values make tests of lost nodes wait less than users.
 func values() []string {
 	return append(testcluster.DefaultValues(),
-		// These two share a process, the others have one each.
+		// Those on the nodes' network share a process, the others have one each.
 		"discovery.together=true", "onvif.discovery.enabled=true", "opcua.discovery.enabled=true", "opcua.discovery.hostNetwork=true",
+		"mdns.discovery.enabled=true", "modbus.discovery.enabled=true", "modbus.discovery.hostNetwork=true",
+		"mqtt.discovery.enabled=true", "mqtt.discovery.hostNetwork=true",
 		"controller.nodeLostAfter=10s", "controller.leaseDuration=15s")
 }

@@ -1,6 +1,6 @@
 // Package street makes a place for simulated devices of the network: a network
-// namespace with a cable to a cluster's nodes. What is in it is on their network,
-// and on none of them.
+// namespace with a cable to a cluster's nodes, or to one node alone. What is in it
+// is on their network, and on none of them.
 package street
 
 import (
@@ -61,20 +61,44 @@ func (p *Place) Leave() { close(p.work) }
 type Street struct {
 	*Place
 	// Name is the namespace's, as "ip netns" knows it.
-	Name    string
-	network cell.Network
+	Name string
+	undo [][]string // arguments of ip
 }
 
 // Open makes the street of a cluster, whose interface eth0 has these addresses.
 func Open(ctx context.Context, network cell.Network, addresses ...netip.Prefix) (*Street, error) {
-	s := &Street{Name: network.NetNS("street"), network: network}
-	plan := [][]string{
-		{"netns", "add", s.Name},
-		{"-n", s.Name, "link", "set", "lo", "up"},
-		{"-n", s.Name, "link", "add", "eth0", "address", hardwareAddr, "type", "veth", "peer", "name", port, "netns", network.NetNS(hub)},
-		{"-n", network.NetNS(hub), "link", "set", port, "master", bridge, "up"},
-		{"-n", s.Name, "link", "set", "eth0", "up"},
-	}
+	name, hub := network.NetNS("street"), network.NetNS(hub)
+	s := &Street{Name: name, undo: [][]string{{"-n", hub, "link", "del", port}, {"netns", "del", name}}}
+	return s.open(ctx, [][]string{
+		{"netns", "add", name},
+		{"-n", name, "link", "add", "eth0", "address", hardwareAddr, "type", "veth", "peer", "name", port, "netns", hub},
+		{"-n", hub, "link", "set", port, "master", bridge, "up"},
+	}, addresses)
+}
+
+// Pair makes a street, and beside it a node without a cluster: a network
+// namespace <name>-node at the other end of the cable, whose eth0 has an address.
+// Close takes both away.
+func Pair(ctx context.Context, name string, node netip.Prefix, addresses ...netip.Prefix) (*Street, error) {
+	at := NodeOf(name)
+	s := &Street{Name: name, undo: [][]string{{"netns", "del", at}, {"netns", "del", name}}}
+	return s.open(ctx, [][]string{
+		{"netns", "add", name},
+		{"netns", "add", at},
+		{"-n", at, "link", "set", "lo", "up"},
+		{"-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", at},
+		{"-n", at, "addr", "add", node.String(), "dev", "eth0"},
+		{"-n", at, "link", "set", "eth0", "up"},
+	}, addresses)
+}
+
+// NodeOf is the namespace of the node of a street that [Pair] has made.
+func NodeOf(name string) string { return name + "-node" }
+
+func (s *Street) open(ctx context.Context, plan [][]string, addresses []netip.Prefix) (*Street, error) {
+	plan = append(plan,
+		[]string{"-n", s.Name, "link", "set", "lo", "up"},
+		[]string{"-n", s.Name, "link", "set", "eth0", "up"})
 	for _, a := range addresses {
 		plan = append(plan, []string{"-n", s.Name, "addr", "add", a.String(), "dev", "eth0"})
 	}
@@ -110,7 +134,9 @@ func (s *Street) Close() error {
 func (s *Street) remove() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	return errors.Join(
-		cell.RunIP(ctx, []string{"-n", s.network.NetNS(hub), "link", "del", port}),
-		cell.RunIP(ctx, []string{"netns", "del", s.Name}))
+	var errs []error
+	for _, args := range s.undo {
+		errs = append(errs, cell.RunIP(ctx, args))
+	}
+	return errors.Join(errs...)
 }

@@ -30,8 +30,8 @@ func (v *Inventory) Run(ctx context.Context) error {
 		case <-v.beat:
 		case <-timer.C:
 		}
-		if saves.Wait(time.Now()) == 0 && v.save() {
-			saves.Done(time.Now())
+		if began := time.Now(); saves.Wait(began) == 0 && v.save() {
+			saves.Done(began, time.Now())
 		}
 		timer.Reset(v.due())
 	}

@@ -141,7 +141,8 @@ func (f *Finder) Run(ctx context.Context) error {
 			continue
 		case <-timer.C:
 		}
-		looks.Done(time.Now())
+		now := time.Now()
+		looks.Done(now, now)
 		wait := f.untilQuiet()
 		if err := f.look(ctx); err != nil && ctx.Err() == nil {
 			if f.problem != err.Error() {

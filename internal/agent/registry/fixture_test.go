@@ -77,16 +77,17 @@ type fake struct {
 }
 
 type call struct {
-	ctx context.Context
-	req discovery.Request
-	on  func(list, error)
-	end chan error
+	ctx   context.Context
+	req   discovery.Request
+	limit int // bytes of a report
+	on    func(list, error)
+	end   chan error
 }
 
 func newFake() *fake { return &fake{calls: make(chan *call)} }
 
-func (f *fake) ask(ctx context.Context, req discovery.Request, _ int, on func(list, error)) error {
-	c := &call{ctx: ctx, req: req, on: on, end: make(chan error)}
+func (f *fake) ask(ctx context.Context, req discovery.Request, limit int, on func(list, error)) error {
+	c := &call{ctx: ctx, req: req, limit: limit, on: on, end: make(chan error)}
 	select {
 	case f.calls <- c:
 	case <-ctx.Done():

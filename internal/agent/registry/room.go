@@ -18,9 +18,13 @@ func Share(total, others int) int { return max(0, total-others) / 2 }
 const (
 	// connectionBytes is for an endpoint: windows, buffers, goroutines.
 	connectionBytes = 96 << 10
-	// firstMessageBytes is what a report may have at first. A handler that
-	// sends more is asked again with room for four times as much, if there is
-	// room.
+	// manyMessageBytes is what a report may have at first: some hundred devices with
+	// all that they say. A handler that sends more is asked again with room for four
+	// times as much, if there is room. To be asked again is dear to handlers that
+	// have to ask each device.
+	manyMessageBytes = 512 << 10
+	// firstMessageBytes is it when the first calls of a name have a quarter of its
+	// share.
 	firstMessageBytes = 16 << 10
 )
 
@@ -62,16 +66,22 @@ func (r *Registry) give(name string, n int) {
 
 // reserve takes what a new stream needs.
 func (r *Registry) reserve(s *stream) error {
-	n := firstMessageBytes
+	connection := 0
 	if s.endpoint.streams == 0 {
-		n += connectionBytes
+		connection = connectionBytes
 	}
-	if err := r.take(s.endpoint.name, n, func(int) int { return 0 }); err != nil {
+	limit := manyMessageBytes
+	err := r.take(s.endpoint.name, connection+limit, func(share int) int { return share / 4 * 3 })
+	if err != nil {
+		limit = firstMessageBytes
+		err = r.take(s.endpoint.name, connection+limit, func(int) int { return 0 })
+	}
+	if err != nil {
 		r.starved = true
 		return err
 	}
 	s.endpoint.streams++
-	s.limit = firstMessageBytes
+	s.limit = limit
 	return nil
 }
 

@@ -86,6 +86,35 @@ func TestStreamsAreBounded(t *testing.T) {
 	})
 }
 
+// The first calls of a name have room for some hundred devices, so that handlers
+// need not find them again because the list was too large. Then there is less; what
+// is larger all the same is asked for with four times as much.
+func TestFirstReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newFixture(t)
+		f := r.endpoint("h", "/h", false)
+		large := 0
+		var last *call
+		for n := range 20 {
+			r.Ask(requestOf(fmt.Sprintf("c%d", n), "h", "x"))
+			last, _ = r.next(f)
+			switch {
+			case last.limit == manyMessageBytes && large == n:
+				large++
+			case last.limit != firstMessageBytes:
+				t.Fatalf("call %d may report %d bytes", n, last.limit)
+			}
+		}
+		if large < 4 || large == 20 {
+			t.Errorf("%d calls have room for many devices", large)
+		}
+		last.end <- errTooLarge
+		if last, _ = r.next(f); last.limit != 4*firstMessageBytes {
+			t.Errorf("then it may report %d bytes", last.limit)
+		}
+	})
+}
+
 // A loss tells what is needed to know whether the handler has come back
 // elsewhere.
 func TestLossSaysWhetherAlone(t *testing.T) {

@@ -148,7 +148,7 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 	var (
 		reported bool
 		last     discovery.Report
-		pace     = pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: time.Second}
+		pace     = pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: 100 * time.Millisecond, Share: 10}
 		first    = time.Now().Add(d.Timeout)
 		timer    = time.NewTimer(d.Timeout)
 		waiting  = false // for the timer, with something to report
@@ -186,6 +186,7 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 			later.Reset(wait)
 		}
 		if reported && next.Note == last.Note && slices.Equal(next.Departed, last.Departed) && discovery.Same(next.Devices, last.Devices) {
+			pace.Done(now, time.Now())
 			continue
 		}
 		if err := report(next); err != nil {
@@ -195,7 +196,7 @@ func (h *Handler) answer(ctx context.Context, s *station, r *request, d details.
 			h.options.Reported(time.Since(cause))
 		}
 		reported, last = true, next
-		pace.Done(now)
+		pace.Done(now, time.Now())
 	}
 }
 

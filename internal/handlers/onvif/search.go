@@ -100,7 +100,7 @@ func newSearch(d details.Details, u users.Users, h *Handler, report func(discove
 	s := &search{
 		details: d, users: u, handler: h, report: report, log: h.options.Log,
 		population: newPopulation(), busy: make(map[netip.Addr]*busySource),
-		pace:   pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: time.Second},
+		pace:   pace.Pace{MinInterval: 2 * time.Millisecond, MaxInterval: 100 * time.Millisecond, Share: 10},
 		lines:  rate.NewLimiter(rate.Every(time.Second), 20),
 		probed: make(chan error, 1),
 		asked:  make(chan *reply, maxAsking),
@@ -310,7 +310,7 @@ func (s *search) maybeReport(now time.Time) error {
 		s.handler.options.Reported(time.Since(s.since))
 	}
 	s.reported, s.dirty, s.since = true, false, time.Time{}
-	s.pace.Done(now)
+	s.pace.Done(now, time.Now())
 	return nil
 }
 

@@ -56,15 +56,24 @@ func Start(t testing.TB, units map[byte]Unit) *Server {
 // StartAt starts a server at host:port.
 func StartAt(t testing.TB, address string, units map[byte]Unit) *Server {
 	t.Helper()
-	l, err := net.Listen("tcp", address)
+	s, err := Listen(address, units)
 	if err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Listen starts a server at host:port, until its Close.
+func Listen(address string, units map[byte]Unit) (*Server, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
 	}
 	s := &Server{listener: l, conns: map[net.Conn]bool{}, asked: map[[2]byte]int{}}
 	s.Set(Silence, units)
 	s.handling.Go(s.serve)
-	t.Cleanup(s.Close)
-	return s
+	return s, nil
 }
 
 // Address returns its host:port.

@@ -53,9 +53,19 @@ func Start(t testing.TB) *Broker {
 // StartAt starts one at an address.
 func StartAt(t testing.TB, address string) *Broker {
 	t.Helper()
-	l, err := net.Listen("tcp", address)
+	b, err := Listen(address)
 	if err != nil {
 		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+// Listen starts one at an address, until its Close.
+func Listen(address string) (*Broker, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
 	}
 	b := &Broker{URL: "mqtt://" + l.Addr().String(), listener: l,
 		retained: map[string]string{}, clients: map[*client]bool{}}
@@ -68,8 +78,7 @@ func StartAt(t testing.TB, address string) *Broker {
 			b.ended.Go(func() { b.serve(conn) })
 		}
 	})
-	t.Cleanup(b.Close)
-	return b
+	return b, nil
 }
 
 // Address is host:port.

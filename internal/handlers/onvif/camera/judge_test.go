@@ -120,3 +120,30 @@ func TestTargets(t *testing.T) {
 		}
 	}
 }
+
+// Whatever XAddrs a stranger sends, nothing is called that must not be.
+func FuzzTargets(f *testing.F) {
+	f.Add("http://192.168.1.7/onvif/device_service http://[fe80::7]:8000/x", []byte{192, 168, 1, 7})
+	f.Add("https://camera/x http://2852039166/ http://[::ffff:a9fe:a9fe]/", []byte{169, 254, 7, 7})
+	f.Add("http://192.168.1.7:0/ http://[fe80::7%25eth1]/", addr("fe80::7").AsSlice())
+	f.Fuzz(func(t *testing.T, xaddrs string, from []byte) {
+		sender, ok := netip.AddrFromSlice(from)
+		if !ok {
+			return
+		}
+		s := seen("192.168.1.7")
+		s.From, s.XAddrs = sender, strings.Fields(xaddrs)
+		list, err := targets(t.Context(), s, nil, names{"camera": {"169.254.169.254 ::1 192.168.1.8"}})
+		if len(list) > maxTargets || (len(list) == 0) != (err != nil) {
+			t.Errorf("%d targets, %v", len(list), err)
+		}
+		for _, l := range list {
+			if err := Judge(l.Address.Addr(), s, nil); err != nil || l.Address.Port() == 0 {
+				t.Errorf("%s is called: %v", l.Address, err)
+			}
+			if again, _, err := parseXAddr(l.URL.String()); err != nil {
+				t.Errorf("%q: %v, %v", l.URL, again, err)
+			}
+		}
+	})
+}

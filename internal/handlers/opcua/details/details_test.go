@@ -1,6 +1,7 @@
 package details
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -151,6 +152,28 @@ func FuzzParse(f *testing.F) {
 			again, err := ParseURL(u.Text())
 			if err != nil || again.Key() != u.Key() || len(u.Text()) > maxURLBytes+len(":4840") {
 				t.Errorf("%q: %q, %v", u.Text(), again.Key(), err)
+			}
+		}
+	})
+}
+
+// Servers send URLs of others.
+func FuzzParseURL(f *testing.F) {
+	f.Add("opc.tcp://PLC.Example:4840/UA/Server?x#y", "10.0.0.1")
+	f.Add("opc.tcp://[fe80::1%25eth0]", "::1")
+	f.Fuzz(func(t *testing.T, text, host string) {
+		u, err := ParseURL(text)
+		if err != nil {
+			return
+		}
+		all := []URL{u}
+		if ip, err := netip.ParseAddr(host); err == nil {
+			all = append(all, u.At(ip.String()))
+		}
+		for _, u := range all {
+			again, err := ParseURL(u.Text())
+			if len(u.Text()) <= maxURLBytes && (err != nil || again.Key() != u.Key() || again.Address() != u.Address()) {
+				t.Errorf("%q: %q, then %q, %v", text, u.Text(), again.Text(), err)
 			}
 		}
 	})

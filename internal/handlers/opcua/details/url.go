@@ -96,8 +96,11 @@ func (u URL) Address() string { return net.JoinHostPort(u.Host, u.Port) }
 // Text returns the URL as it was written, but with a port.
 func (u URL) Text() string { return u.text }
 
-// String returns the URL in its plainest form.
-func (u URL) String() string { return Scheme + "://" + u.Address() + u.rest }
+// String returns the URL in its plainest form. The zone of an address stands behind
+// an escaped % (RFC 6874).
+func (u URL) String() string {
+	return Scheme + "://" + strings.Replace(u.Address(), "%", "%25", 1) + u.rest
+}
 
 // Key is the same for URLs of one place: those that differ in the case of the
 // host, in the port being named, or in a lone slash at the end.
