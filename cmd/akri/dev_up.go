@@ -94,7 +94,10 @@ With --images it loads the image archives of a folder into the nodes, with
 // checkUp refuses wrong arguments before anything is done, and completes what
 // to install.
 func checkUp(cmd *cobra.Command, nodes, edgeNodes int, version string, grace time.Duration, images string, set []string, install *devcluster.InstallOptions) (err error) {
-	if nodes < 0 || edgeNodes < 0 || nodes+edgeNodes > devcluster.MaxNodes {
+	switch {
+	case nodes > devcluster.MaxNodes:
+		return exitcode.Usagef("--nodes is %d: at most %d", nodes, devcluster.MaxNodes)
+	case nodes < 0 || edgeNodes < 0 || nodes+edgeNodes > devcluster.MaxNodes:
 		return exitcode.Usagef("--nodes is %d and --edge-nodes %d: at most %d in all", nodes, edgeNodes, devcluster.MaxNodes)
 	}
 	if cmd.Flags().Changed("kubernetes") {

@@ -93,6 +93,9 @@ func withHabits(cmd *cobra.Command) {
 	check := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if check(cmd, args) != nil { // Cobra calls it an unknown command
+			if len(args) == 0 {
+				return wrongCall(cmd, fmt.Errorf("give %s", strings.TrimPrefix(cmd.Use, cmd.Name()+" ")))
+			}
 			hint := ""
 			if f := cmd.Flags().Lookup("filename"); f != nil && !f.Changed {
 				hint = ": a file is given with -" + f.Shorthand

@@ -1,7 +1,7 @@
 // Command release builds a release into one folder: the images for all
-// platforms, the program akri, the chart, a bill of materials of each program
-// (SBOM, CycloneDX) and SHA256SUMS. Two runs on one commit with one version of
-// Go give the same bytes.
+// platforms, the programs akri, edgecore and keadm, the charts, a bill of
+// materials of each program (SBOM, CycloneDX) and SHA256SUMS. Two runs on one
+// commit with one version of Go give the same bytes.
 package main
 
 import (
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	r := release{out: *out, work: *work, tag: tag, platforms: platforms}
-	for _, step := range []func(context.Context) error{r.images, r.programs, r.chart, r.boms} {
+	for _, step := range []func(context.Context) error{r.images, r.programs, r.charts, r.boms} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -124,23 +124,40 @@ func (r *release) images(ctx context.Context) error {
 	return nil
 }
 
-// programs packs akri, the program that people run themselves.
+// programs packs what people run themselves: akri, and the programs of an edge
+// node.
 func (r *release) programs(ctx context.Context) error {
-	akri := images.Image{Name: "akri", Package: "cmd/akri"}
 	for _, p := range r.platforms {
-		fmt.Fprintf(os.Stderr, "building akri for linux/%s\n", p)
-		dir, err := images.Compile(ctx, images.Options{Module: ".", Out: r.work, Tag: r.tag, Images: []images.Image{akri}, Log: os.Stderr}, p)
-		if err != nil {
-			return err
-		}
-		path := filepath.Join(dir, akri.Program())
-		r.built = append(r.built, program{akri.Name, p, path})
-		archive := filepath.Join(r.out, "akri-"+r.tag+"-linux-"+p.FileName()+".tar.gz")
-		if err := pack(archive, member{"akri", path, 0o755}, member{"LICENSE", "LICENSE", 0o644}); err != nil {
-			return err
+		for _, a := range []struct {
+			name     string
+			programs []string
+		}{{"akri", []string{"akri"}}, {"edge", []string{"edgecore", "keadm"}}} {
+			if err := r.archive(ctx, a.name, a.programs, p); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// archive builds programs of cmd and packs them.
+func (r *release) archive(ctx context.Context, name string, programs []string, p images.Platform) error {
+	fmt.Fprintf(os.Stderr, "building %s for linux/%s\n", strings.Join(programs, " and "), p)
+	var list []images.Image
+	for _, program := range programs {
+		list = append(list, images.Image{Name: program, Package: "cmd/" + program})
+	}
+	dir, err := images.Compile(ctx, images.Options{Module: ".", Out: r.work, Tag: r.tag, Images: list, Log: os.Stderr}, p)
+	if err != nil {
+		return err
+	}
+	members := []member{{"LICENSE", "LICENSE", 0o644}}
+	for _, image := range list {
+		path := filepath.Join(dir, image.Program())
+		r.built = append(r.built, program{image.Name, p, path})
+		members = append(members, member{image.Name, path, 0o755})
+	}
+	return pack(filepath.Join(r.out, name+"-"+r.tag+"-linux-"+p.FileName()+".tar.gz"), members...)
 }
 
 // boms writes a bill of materials of each program, in one archive.

@@ -51,11 +51,23 @@ func pack(path string, members ...member) (err error) {
 	return errors.Join(w.Close(), z.Close())
 }
 
-// chart packs the chart as `helm package` does.
-func (r *release) chart(context.Context) error {
-	c, err := loader.LoadDir("charts/akri")
+// chartNames are the charts of a release, folders of charts.
+func chartNames() []string { return []string{"akri", "cloudcore"} }
+
+// charts packs the charts as `helm package` does.
+func (r *release) charts(context.Context) error {
+	for _, name := range chartNames() {
+		if err := r.chart(name); err != nil {
+			return fmt.Errorf("chart %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (r *release) chart(name string) error {
+	c, err := loader.LoadDir(filepath.Join("charts", name))
 	if err != nil {
-		return fmt.Errorf("load the chart: %w", err)
+		return err
 	}
 	c.ModTime, c.SchemaModTime = written, written
 	for _, files := range [][]*common.File{c.Raw, c.Templates, c.Files} {
@@ -65,7 +77,7 @@ func (r *release) chart(context.Context) error {
 	}
 	path, err := chartutil.Save(c, r.out)
 	if err != nil {
-		return fmt.Errorf("pack the chart: %w", err)
+		return err
 	}
 	// Helm's name has no v; it is what `helm pull` and `helm repo index` expect.
 	return os.Chmod(filepath.Clean(path), 0o644)

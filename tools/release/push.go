@@ -20,7 +20,7 @@ import (
 	"helm.sh/helm/v4/pkg/registry"
 )
 
-// push uploads the images and the chart of a built release to a prefix such as
+// push uploads the images and the charts of a built release to a prefix such as
 // "ghcr.io/akri-go/akri". It uses the credentials of `docker login` or `helm
 // registry login`.
 func push(ctx context.Context, dir, prefix, tag string) error {
@@ -42,7 +42,12 @@ func push(ctx context.Context, dir, prefix, tag string) error {
 		}
 		fmt.Println("pushed", ref)
 	}
-	return pushChart(dir, prefix, strings.TrimPrefix(tag, "v"))
+	for _, chart := range chartNames() {
+		if err := pushChart(dir, prefix, chart, strings.TrimPrefix(tag, "v")); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func pushImage(ctx context.Context, archive string, ref name.Reference) error {
@@ -72,8 +77,8 @@ func pushImage(ctx context.Context, archive string, ref name.Reference) error {
 	return remote.WriteIndex(ref, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
 }
 
-func pushChart(dir, prefix, version string) error {
-	archive := filepath.Join(dir, "akri-"+version+".tgz")
+func pushChart(dir, prefix, chart, version string) error {
+	archive := filepath.Join(dir, chart+"-"+version+".tgz")
 	data, err := os.ReadFile(archive)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -84,29 +85,33 @@ func TestBOMOfThisTest(t *testing.T) {
 
 func TestChart(t *testing.T) {
 	t.Chdir("../..") // release runs at the root of the module
-	var files [2][]byte
+	crds := map[string]int{"akri": 2, "cloudcore": 0}
+	var files [2]map[string][]byte
 	for i := range files {
 		r := release{out: t.TempDir()}
-		if err := r.chart(t.Context()); err != nil {
+		if err := r.charts(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		all, err := os.ReadDir(r.out)
-		if err != nil || len(all) != 1 {
+		if err != nil || len(all) != len(crds) {
 			t.Fatalf("%v, %v", all, err)
 		}
-		path := filepath.Join(r.out, all[0].Name())
-		if files[i], err = os.ReadFile(path); err != nil {
-			t.Fatal(err)
-		}
-		c, err := loader.LoadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if c.Name() != "akri" || len(c.CRDObjects()) != 2 {
-			t.Errorf("chart %s with %d CRDs", c.Name(), len(c.CRDObjects()))
+		files[i] = map[string][]byte{}
+		for _, file := range all {
+			path := filepath.Join(r.out, file.Name())
+			if files[i][file.Name()], err = os.ReadFile(path); err != nil {
+				t.Fatal(err)
+			}
+			c, err := loader.LoadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want, ok := crds[c.Name()]; !ok || len(c.CRDObjects()) != want {
+				t.Errorf("chart %s with %d CRDs", c.Name(), len(c.CRDObjects()))
+			}
 		}
 	}
-	if !bytes.Equal(files[0], files[1]) {
+	if !maps.EqualFunc(files[0], files[1], bytes.Equal) {
 		t.Error("two packages of one chart differ")
 	}
 }
@@ -136,13 +141,13 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := release{out: dir}
-	if err := r.chart(t.Context()); err != nil {
+	if err := r.charts(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := push(t.Context(), dir, prefix, tag); err != nil {
 		t.Fatal(err)
 	}
-	for _, ref := range []string{prefix + "/hello:" + tag, prefix + "/charts/akri:" + strings.TrimPrefix(tag, "v")} {
+	for _, ref := range []string{prefix + "/hello:" + tag, prefix + "/charts/akri:" + strings.TrimPrefix(tag, "v"), prefix + "/charts/cloudcore:" + strings.TrimPrefix(tag, "v")} {
 		parsed, err := name.ParseReference(ref)
 		if err != nil {
 			t.Fatal(err)
