@@ -79,7 +79,7 @@ func (b *bare) Discover(m *pb.DiscoverRequest, stream grpc.ServerStreamingServer
 		case b.has("refuses-vaguely"):
 			return status.Error(codes.Unknown, "no")
 		case b.has("refuses-at-length"):
-			return status.Error(codes.InvalidArgument, strings.Repeat("\x1b[2J no ", 100_000))
+			return status.Error(codes.InvalidArgument, strings.Repeat("\x1b[2J no ", 5_000))
 		case b.has("refuses-silently"):
 			return status.Error(codes.InvalidArgument, "")
 		default:

@@ -95,7 +95,7 @@ func TestFaults(t *testing.T) {
 		{"leaves-a-process", "told to end", trial.Failure, "still answers at", "process group"},
 		{"talks", "told to end", trial.Pass, "", ""},
 		{"dies-later", "calls at once", trial.Failure, "Unavailable", ""},
-		{"refuses-at-length", "bad details", trial.Warning, "a text of 800000 bytes", "512 bytes"},
+		{"refuses-at-length", "bad details", trial.Warning, "a text of 40000 bytes", "512 bytes"},
 		{"departs", "departed", trial.Pass, "1 device", ""},
 		{"departs is-there", "departed", trial.Failure, `has devices and says that they have departed: "one"`, "either"},
 		{"departs comes-back", "departed", trial.Warning, `a later list has them: "one"`, "only missed"},

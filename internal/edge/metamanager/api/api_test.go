@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,11 +24,11 @@ import (
 
 // silent is a cloud that is cut, or answers in one way.
 type silent struct {
-	linked bool
+	linked atomic.Bool
 	do     func(edgev1.Call) (edgev1.Reply, error)
 }
 
-func (s *silent) Linked() bool { return s.linked }
+func (s *silent) Linked() bool { return s.linked.Load() }
 func (s *silent) Want(context.Context, edgev1.Interest) error {
 	return errors.New("no")
 }
@@ -258,7 +259,8 @@ func TestTooManyWatches(t *testing.T) {
 
 func TestLinkFails(t *testing.T) {
 	e := filled(t)
-	cloud := &silent{linked: true, do: func(edgev1.Call) (edgev1.Reply, error) { return edgev1.Reply{}, errors.New("broken") }}
+	cloud := &silent{do: func(edgev1.Call) (edgev1.Reply, error) { return edgev1.Reply{}, errors.New("broken") }}
+	cloud.linked.Store(true)
 	e.server.Cloud = cloud
 	if resp, body := e.ask(t, "POST", "/api/v1/namespaces/n/pods", "", "{}"); resp.StatusCode != 503 || !strings.Contains(body, "broken") {
 		t.Errorf("%d %s", resp.StatusCode, body)

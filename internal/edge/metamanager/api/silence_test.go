@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,11 +17,15 @@ import (
 // A silent kubelet is told of once, and again only when it has been heard since.
 func TestSilentKubelet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var calls []edgev1.Call
-		cloud := &silent{linked: true, do: func(c edgev1.Call) (edgev1.Reply, error) {
+		cloud := &silent{do: func(c edgev1.Call) (edgev1.Reply, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			calls = append(calls, c)
 			return edgev1.Reply{Status: 404}, nil
 		}}
+		cloud.linked.Store(true)
 		s := &Server{Options: Options{Node: node, Cloud: cloud, Log: slog.New(slog.DiscardHandler)}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -29,6 +34,8 @@ func TestSilentKubelet(t *testing.T) {
 			t.Helper()
 			time.Sleep(d) // fake
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if len(calls) != want {
 				t.Errorf("%d calls, want %d", len(calls), want)
 			}
@@ -42,9 +49,9 @@ func TestSilentKubelet(t *testing.T) {
 		after(time.Hour, 1)
 		s.lease.renewed(time.Now())
 		after(30*time.Second, 1)
-		cloud.linked = false
+		cloud.linked.Store(false)
 		after(time.Hour, 1)
-		cloud.linked = true
+		cloud.linked.Store(true)
 		after(20*time.Second, 2)
 		cancel()
 		<-done
