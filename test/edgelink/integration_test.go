@@ -40,7 +40,7 @@ type node struct {
 	name string
 	mu   sync.Mutex
 	has  []edgev1.Item
-	got  []string // what came, in order
+	got  []string // what came of interests, in order
 	code map[uint64]int
 }
 
@@ -63,14 +63,15 @@ func (n *node) Connected(ctx context.Context, _ edgev1.Hello, send func(context.
 func (n *node) Receive(m edgev1.Message) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if r, ok := m.(*edgev1.Reply); ok { // in no order with the rest
+		n.code[r.ID] = r.Status
+		return
+	}
 	n.got = append(n.got, edgev1.KindOf(m).String())
-	switch m := m.(type) {
-	case *edgev1.Put:
-		if o, err := itemOf(m); err == nil {
+	if put, ok := m.(*edgev1.Put); ok {
+		if o, err := itemOf(put); err == nil {
 			n.has = append([]edgev1.Item{}, o) // there is one Pod
 		}
-	case *edgev1.Reply:
-		n.code[m.ID] = m.Status
 	}
 }
 
@@ -145,9 +146,14 @@ func TestCloudcore(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.said(t, "Put Put") // as it was made, and without tolerationSeconds
-	if n.code[1] != http.StatusCreated {
-		t.Errorf("POST nodes: %d", n.code[1])
-	}
+	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.code[1] != http.StatusCreated {
+			return fmt.Errorf("POST nodes: %d", n.code[1])
+		}
+		return nil
+	})
 	first.stop()
 	unplug()
 
