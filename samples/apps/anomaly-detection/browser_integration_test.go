@@ -5,12 +5,14 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -83,7 +85,8 @@ func TestPage(t *testing.T) {
 	browsertest.Ask[any](b, "window.kept = 1; null") // lost with a reload
 
 	ports := []int{free(t), free(t)}
-	url := func(i int) string { return fmt.Sprintf("opc.tcp://127.0.0.1:%d/press%d", ports[i], i) }
+	name := func(i int) string { return fmt.Sprintf("127.0.0.1:%d/press%d", ports[i], i) }
+	url := func(i int) string { return "opc.tcp://" + name(i) }
 	node.Thermometer("press0", ports[0], "None")
 	one, _ := runBroker(t, broker, url(0))
 	two, stopTwo := runBroker(t, broker, url(1)) // there is no server yet
@@ -95,7 +98,7 @@ func TestPage(t *testing.T) {
 	}
 	b.Wait(text(first+" .value", "75"))
 	b.Wait(text(first+" .verdict", "Usual"))
-	b.Wait(text(first+" .name", url(0)))
+	b.Wait(text(first+" .name", name(0)))
 	b.Wait(text(second+" .state", "Waiting for a value"))
 	b.Wait(text("#sum", "2 servers, 1 live"))
 	node.Thermometer("press1", ports[1], "None")
@@ -111,15 +114,14 @@ func TestPage(t *testing.T) {
 	b.Wait(`document.querySelectorAll("` + first + ` .mark").length > 0`)
 	b.Wait(`document.querySelectorAll("` + second + ` .mark").length === 0`)
 	b.Wait(`[...document.querySelectorAll("#rows tr.outlier")].some(r => r.textContent.includes("120") && r.textContent.includes("Outlier"))`)
-	b.Wait(text("#news", "Outlier: 120 at "+url(0)))
-	b.Wait(`document.querySelector("` + first + ` .chart").getAttribute("aria-label").includes("120, usual are 70 to 80; outliers in three minutes:")`)
+	b.Wait(text("#news", "Outlier: 120 at "+name(0)))
+	b.Wait(`document.querySelector("` + first + ` .chart").getAttribute("aria-label").includes("120, usual are 70 to 80; outliers in the chart:")`)
 	b.Photograph("anomaly-desktop-light", 1280, 900, false)
 	node.Set("press0", 77)
 	b.Wait(text(first+" .verdict", "Usual"))
 	b.Photograph("anomaly-desktop-dark", 1280, 900, true)
 	b.Photograph("anomaly-phone-light", 390, 844, false)
 	b.Photograph("anomaly-phone-dark", 390, 844, true)
-	b.Photograph("anomaly-small", 640, 760, false)
 	b.Do(chromedp.EmulateViewport(1280, 900))
 
 	// Outliers alone, chosen with the keyboard.
@@ -157,5 +159,41 @@ func TestPage(t *testing.T) {
 	if browsertest.Ask[int](b, "window.kept") != 1 {
 		t.Error("the page was loaded again")
 	}
+	b.Quiet()
+}
+
+// A page that is opened later has all that was kept, as a chart and a table.
+func TestHistory(t *testing.T) {
+	h, address := serveHub(t)
+	names := []string{"opc.tcp://press-1.plant.example:4840", "opc.tcp://press-2.plant.example:4840"}
+	var list []services.Source
+	for i, name := range names {
+		at, _ := newFake(name, 75).serve(t, "127.0.0.1:0")
+		list = append(list, services.Source{ID: fmt.Sprintf("akri-opcua-monitoring-%06x", i+1), Address: at})
+	}
+	h.set(list, nil)
+	p := look(t, address)
+	p.shows(states("akri-opcua-monitoring-000001:live akri-opcua-monitoring-000002:live"))
+	now := time.Now()
+	h.mu.Lock()
+	for i, f := range h.followed {
+		s := f.servers[0]
+		for n := range keptPoints {
+			v := math.Round(75 + 4*math.Sin(float64(n)/9+float64(i)) + math.Sin(float64(n)*1.7))
+			if i == 0 && (n == keptPoints-90 || n > keptPoints-6) {
+				v = 103
+			}
+			s.add(v, now.Add(time.Duration(n-keptPoints)*interval))
+		}
+	}
+	h.mu.Unlock()
+	b := browsertest.Open(t, "http://"+address+"/")
+	b.Do(chromedp.EmulateViewport(640, 720))
+	// The last value stands, and is counted again each second.
+	b.Wait(`document.querySelectorAll("li[data-id=akri-opcua-monitoring-000001] .mark").length >= 6`)
+	b.Wait(`document.querySelectorAll("li[data-id=akri-opcua-monitoring-000002] .mark").length === 0`)
+	b.Wait(`document.querySelectorAll("#rows tr").length === 100`)
+	b.Wait(`document.querySelector(".began").textContent === "3 min ago"`)
+	b.Photograph("anomaly-history", 640, 720, false)
 	b.Quiet()
 }

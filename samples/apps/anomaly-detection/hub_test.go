@@ -111,7 +111,9 @@ func TestNobodyThere(t *testing.T) {
 	h.set([]services.Source{{ID: "c-111111", Address: at}}, nil)
 	p := look(t, address)
 	p.shows(says("c-111111", "the broker does not answer"))
-	p.shows(states("c-111111:waiting"))
+	if err := states("c-111111:waiting")(p); err != nil {
+		t.Error(err)
+	}
 }
 
 // Upstream's list of values.

@@ -4,8 +4,8 @@
 
 const $ = id => document.getElementById(id);
 const svg = "http://www.w3.org/2000/svg";
-const window3 = 3 * 60_000; // what the charts show, in milliseconds
-const gap = 5_000;          // without a value for so long the line ends
+const maxSpan = 180_000, minSpan = 30_000; // what the charts show, in milliseconds
+const gap = 5_000;                         // without a value for so long the line ends
 const maxRows = 100, keptPoints = 600;
 const OUTLIER = 1, LEARNING = 2;
 const servers = new Map(); // by id: what is known, and the element
@@ -14,7 +14,7 @@ let order = [], paused = false, known = null;
 const digits = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 7 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const show = (element, text) => { if (element.textContent !== text) element.textContent = text; };
-const nameOf = s => s.name || (s.id === "main" ? "All servers" : s.id);
+const nameOf = s => s.name.replace(/^opc\.tcp:\/\//, "") || (s.id === "main" ? "All servers" : s.id);
 const verdictOf = (s, p) => p[2] === OUTLIER ? "◆ Outlier" : p[2] === LEARNING ? `Learning, ${s.learnt} of ${s.first}` : "Usual";
 
 // merge takes a message: all servers, with the values that are new.
@@ -23,7 +23,7 @@ function merge(message) {
   problem.hidden = !message.problem;
   show(problem, message.problem || "");
   order = message.servers.map(e => {
-    const s = servers.get(e.id) || { points: [], count: 0 };
+    const s = servers.get(e.id) || { name: "", points: [], count: 0 };
     const fresh = e.points || [];
     // After a new start, ours or of the program's, all of them come.
     s.points = s.count + fresh.length === e.count ? s.points.concat(fresh).slice(-keptPoints) : fresh;
@@ -70,7 +70,8 @@ function card(s, now) {
   const why = s.reason ? `: ${s.reason}` : "";
   show(part(".state"), s.state === "live" ? "" : s.state === "waiting" ? `Waiting for a value${why}` : `Server lost${why}`);
   show(part(".usual"), s.usual ? `usual: ${digits.format(s.usual[0])} to ${digits.format(s.usual[1])}` : "");
-  chart(part(".chart"), s, now);
+  const span = chart(part(".chart"), s, now) / 1000;
+  show(part(".began"), span < 120 ? `${Math.round(span / 10) * 10} s ago` : `${Math.round(span / 60)} min ago`);
 }
 
 function make(kind, attributes, text) {
@@ -81,21 +82,23 @@ function make(kind, attributes, text) {
 }
 
 // chart draws the values of the last minutes: a band for the usual ones, a line that
-// stays at each value until the next one, and a mark for each outlier.
+// stays at each value until the next one, and a mark for each outlier. It returns how
+// long a time that is.
 function chart(root, s, now) {
   const width = root.clientWidth || 400, height = root.clientHeight || 144, edge = 8, left = 8;
-  const began = now - window3;
+  const span = Math.min(maxSpan, Math.max(minSpan, now - (s.points[0]?.[0] ?? now)));
+  const began = now - span;
   const first = s.points.findIndex(p => p[0] >= began);
   const points = first < 0 ? [] : s.points.slice(Math.max(0, first - 1));
   const outliers = points.filter(p => p[2] === OUTLIER && p[0] >= began);
   root.setAttribute("aria-label", summary(s, points, outliers.length));
   root.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const values = points.map(p => p[1]).concat(s.usual || []);
-  if (values.length === 0) { root.replaceChildren(); return; }
+  if (values.length === 0) { root.replaceChildren(); return span; }
   let low = Math.min(...values), high = Math.max(...values);
   const room = (high - low) * 0.1 || Math.abs(high) * 0.1 || 1;
   low -= room; high += room;
-  const x = t => left + Math.max(0, t - began) / window3 * (width - left - edge);
+  const x = t => left + Math.max(0, t - began) / span * (width - left - edge);
   const y = v => edge + (high - v) / (high - low) * (height - 2 * edge);
   const parts = [];
   if (s.usual) {
@@ -118,13 +121,14 @@ function chart(root, s, now) {
     parts.push(make("path", { class: "mark", d: `M${px} ${py - 6}L${px + 5} ${py}L${px} ${py + 6}L${px - 5} ${py}Z` }));
   }
   root.replaceChildren(...parts);
+  return span;
 }
 
 function summary(s, points, outliers) {
   const last = points.at(-1);
   if (!last) return `${nameOf(s)}: no value`;
   const usual = s.usual ? `, usual are ${digits.format(s.usual[0])} to ${digits.format(s.usual[1])}` : "";
-  return `${nameOf(s)}: ${digits.format(last[1])}${usual}; outliers in three minutes: ${outliers}`;
+  return `${nameOf(s)}: ${digits.format(last[1])}${usual}; outliers in the chart: ${outliers}`;
 }
 
 // table shows the latest changes of all servers. A value that stays has one row.

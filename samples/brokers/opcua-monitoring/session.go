@@ -78,6 +78,11 @@ func (c *channel) cause(err error) error {
 			err = errors.New("the server does not answer in time")
 		}
 	}
+	for _, ended := range []ua.StatusCode{ua.StatusBadSessionClosed, ua.StatusBadSessionIDInvalid, ua.StatusBadShutdown, ua.StatusBadServerHalted, ua.StatusBadSecureChannelClosed} {
+		if errors.Is(err, ended) {
+			err = errors.New("the server has ended the session")
+		}
+	}
 	return c.tunnel.cause(err)
 }
 
