@@ -63,22 +63,6 @@ func TestSecurity(t *testing.T) {
 		server.Set(76.0)
 		b.gives(76)
 	})
-	t.Run("keys are renewed", func(t *testing.T) {
-		s, err := parse([]string{url, "NAMESPACE_INDEX=1", "IDENTIFIER=Thermometer_Temperature", "INTERVAL=50ms", "METRICS_PORT=0", folder(ca.Raw)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.lifetime = 2 * time.Second // renewed after 1 s: three quarters, in whole seconds
-		b := startWith(t, s)
-		// Values come while keys are renewed, after 1 s and then again.
-		for began, i := time.Now(), 0.0; time.Since(began) < 3500*time.Millisecond; i++ {
-			server.Set(i)
-			b.gives(i)
-		}
-		if n := strings.Count(b.log.String(), "msg=connected"); n != 1 {
-			t.Errorf("it has connected %d times", n)
-		}
-	})
 	t.Run("not trusted", func(t *testing.T) { start(t, url, folder(own.Raw)).lacks("is not trusted") })
 	t.Run("another application", func(t *testing.T) {
 		start(t, url, folder(ca.Raw), "OPCUA_APPLICATION_URI=urn:test:other").lacks("was found as")

@@ -7,7 +7,9 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/internal/leaktest"
@@ -75,6 +77,23 @@ func TestNodeOPCUA(t *testing.T) {
 			if users == nil {
 				return
 			}
+			t.Run("keys are renewed", func(t *testing.T) {
+				if policy != "Basic256Sha256" { // it takes long
+					return
+				}
+				s := settingsOf(t, environ...)
+				s.lifetime = 6 * time.Second // renewed after three quarters, in whole seconds
+				b := startWith(t, s)
+				for began, v := time.Now(), 0.0; time.Since(began) < 10*time.Second; v++ {
+					node.Set(policy, v)
+					b.gives(v)
+				}
+				node.Set(policy, 77)
+				b.gives(77)
+				if n := strings.Count(b.log.String(), "msg=connected"); n != 1 {
+					t.Errorf("it has connected %d times", n)
+				}
+			})
 			t.Run("a user", func(t *testing.T) { start(t, append(slices.Clone(environ), users...)...).gives(77) })
 			t.Run("a wrong password", func(t *testing.T) {
 				start(t, append(slices.Clone(environ), users[0], "OPCUA_PASSWORD=wrong")...).lacks("activate the session")

@@ -37,12 +37,17 @@ type rig struct {
 // start runs a broker with an environment.
 func start(t *testing.T, environ ...string) *rig {
 	t.Helper()
+	return startWith(t, settingsOf(t, environ...))
+}
+
+func settingsOf(t *testing.T, environ ...string) settings {
+	t.Helper()
 	s, err := parse(append([]string{"NAMESPACE_INDEX=1", "IDENTIFIER=Thermometer_Temperature", "INTERVAL=50ms", "METRICS_PORT=0",
 		"CREDENTIAL_DIRECTORY=" + t.TempDir() + "/none"}, environ...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startWith(t, s)
+	return s
 }
 
 func startWith(t *testing.T, s settings) *rig {
