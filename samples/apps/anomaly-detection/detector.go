@@ -41,7 +41,7 @@ func parseTraining(text string, step float64) (training, error) {
 	if count, ok := strings.CutPrefix(text, "first:"); ok {
 		t.first, err = strconv.Atoi(count)
 		if err != nil || t.first <= neighbors || t.first > maxTraining {
-			return t, fmt.Errorf("%q: want a number from %d to %d after first:", text, neighbors+1, maxTraining)
+			return t, fmt.Errorf("%q: after first: want a number from %d to %d", text, neighbors+1, maxTraining)
 		}
 		return t, nil
 	}

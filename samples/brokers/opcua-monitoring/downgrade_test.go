@@ -100,7 +100,7 @@ func TestDowngrade(t *testing.T) {
 	leaktest.Check(t)
 	own, its := certificate(t, "broker", key(t, 0), nil, nil), certificate(t, "server", key(t, 1), nil, nil)
 	theirs := certificate(t, "server", key(t, 2), nil, nil)
-	meet := func(client func(ctx context.Context, address string) error) (error, []byte) {
+	meet := func(client func(ctx context.Context, address string) error) ([]byte, error) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -111,11 +111,12 @@ func TestDowngrade(t *testing.T) {
 		go func() { after <- m.serve(l, own.PublicKey.(*rsa.PublicKey)) }()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		return client(ctx, l.Addr().String()), <-after
+		err = client(ctx, l.Addr().String())
+		return <-after, err
 	}
 	endpoint := &ua.EndpointDescription{SecurityPolicyURI: ua.SecurityPolicyURIBasic256Sha256, SecurityMode: ua.MessageSecurityModeSignAndEncrypt, ServerCertificate: its.Raw}
 	session := &ua.CreateSessionRequest{ClientDescription: &ua.ApplicationDescription{ApplicationName: ua.NewLocalizedText("x")}, SessionName: "a session that nobody may see"}
-	err, after := meet(func(ctx context.Context, address string) error {
+	after, err := meet(func(ctx context.Context, address string) error {
 		p := &pki{certificate: own.Certificate, key: own.key, trusted: []*x509.Certificate{its.Certificate}}
 		c, err := open(ctx, "opc.tcp://"+address, endpoint, p, time.Minute)
 		if err != nil {
@@ -131,7 +132,7 @@ func TestDowngrade(t *testing.T) {
 	if strings.Contains(string(after), session.SessionName) {
 		t.Error("the broker has sent a message in plain text")
 	}
-	err, after = meet(func(ctx context.Context, address string) error {
+	after, err = meet(func(ctx context.Context, address string) error {
 		conn, err := uacp.Dial(ctx, "opc.tcp://"+address)
 		if err != nil {
 			return err

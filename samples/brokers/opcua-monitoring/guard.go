@@ -42,7 +42,7 @@ func (g *guard) next(r io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	size := binary.LittleEndian.Uint32(head[4:])
-	if kind := string(head[:3]); !known[kind] {
+	if !known[string(head[:3])] {
 		return nil, fmt.Errorf("it answers %q, which is not OPC UA", head[:])
 	}
 	if size < uint32(len(head)) || size > maxChunkBytes {
