@@ -17,5 +17,5 @@
 //	then Put and Gone as objects change
 //
 // Not here yet: addresses and ports of nodes are not rewritten, so logs and exec
-// do not reach edge nodes; EndpointSlices have all endpoints.
+// do not reach edge nodes. EndpointSlices have all endpoints; edge nodes choose.
 package edgecontroller

@@ -1,0 +1,159 @@
+// Package view is what the clients of the local API see of the store: package
+// rewrite, with the neighbours that the node has at present.
+//
+// Who they are the Nodes' labels say. Which site this node is of its own Node
+// tells, which every edge node follows. The other Nodes of the site are followed
+// as kube-proxy does it on each node of a cluster, by their label: a node itself
+// may see no other. Both are in the store, so neighbours are known while the link
+// is cut. A node without a site follows no other Node.
+package view
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/edge/metamanager/rewrite"
+	"github.com/akri-go/akri/internal/edge/metamanager/store"
+)
+
+const (
+	// wantTimeout bounds one try to have the Nodes of the site followed, and
+	// retryInterval is how long the next one waits.
+	wantTimeout   = 20 * time.Second
+	retryInterval = time.Minute
+)
+
+var (
+	nodes          = store.Resource{Version: "v1", Name: "nodes"}
+	endpointSlices = store.Resource(rewrite.EndpointSlices)
+)
+
+func keyOf(k store.Key) rewrite.Key {
+	return rewrite.Key{Resource: rewrite.Resource(k.Resource), Namespace: k.Namespace, Name: k.Name}
+}
+
+// Options are the settings of a view.
+type Options struct {
+	// Rules are what does not change; its neighbours do not count.
+	Rules rewrite.Rules
+	Store *store.Store
+	// Want has an interest followed, and returns when it is synced.
+	Want func(context.Context, edgev1.Interest) error
+	// As is who may see other Nodes.
+	As  edgev1.As
+	Log *slog.Logger
+}
+
+// View is safe for use by several goroutines.
+type View struct {
+	Options
+	mu    sync.RWMutex
+	rules rewrite.Rules
+}
+
+// New returns a view of a node that is alone. [View.Run] finds its neighbours.
+func New(o Options) *View {
+	v := &View{Options: o, rules: o.Rules}
+	v.rules.Neighbours = nil
+	return v
+}
+
+// Show returns how an object's JSON is seen, and whether that is not how the
+// cluster has it.
+func (v *View) Show(key store.Key, object []byte) (shown []byte, differs bool) {
+	v.mu.RLock()
+	r := v.rules
+	v.mu.RUnlock()
+	return r.Show(keyOf(key), object)
+}
+
+// Run follows the node's site until ctx is done.
+func (v *View) Run(ctx context.Context) {
+	var following edgev1.Interest // of the site's Nodes
+	retry := time.NewTimer(0)
+	defer retry.Stop()
+	for ctx.Err() == nil {
+		changed := v.Store.Changed(nodes)
+		site := ""
+		if own := v.Store.Get(store.Key{Resource: nodes, Name: v.Rules.Node}); own != nil {
+			site = rewrite.SiteOf(own.JSON)
+		}
+		what := v.nodesOf(site)
+		if what != following {
+			v.Store.Drop(following) // none at first
+			following = what
+			retry.Reset(0)
+		}
+		v.set(v.neighbours(what))
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-retry.C:
+			v.follow(ctx, what)
+			retry.Reset(retryInterval)
+		}
+	}
+}
+
+// nodesOf is the interest in the Nodes of a site; none for "".
+func (v *View) nodesOf(site string) edgev1.Interest {
+	if site == "" {
+		return edgev1.Interest{}
+	}
+	return edgev1.Interest{
+		Version: nodes.Version, Resource: nodes.Name, As: v.As,
+		LabelSelector: labels.Set{rewrite.SiteLabel: site}.String(),
+	}
+}
+
+// follow has the site's Nodes followed, unless they are.
+func (v *View) follow(ctx context.Context, what edgev1.Interest) {
+	if what == (edgev1.Interest{}) || v.Store.Synced(what) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, wantTimeout)
+	defer cancel()
+	if err := v.Want(ctx, what); err != nil {
+		v.Log.Warn("the Nodes of this node's site are not known yet", "labels", what.LabelSelector, "error", err)
+	}
+}
+
+// neighbours are the Nodes of an interest but this one.
+func (v *View) neighbours(what edgev1.Interest) map[string]bool {
+	all, err := v.Store.Peek(what)
+	if err != nil {
+		return nil // never synced: alone until then
+	}
+	others := map[string]bool{}
+	for _, o := range all {
+		if o.Name != v.Rules.Node {
+			others[o.Name] = true
+		}
+	}
+	return others
+}
+
+// set makes Nodes the neighbours. Clients are told of what they see otherwise
+// then.
+func (v *View) set(neighbours map[string]bool) {
+	v.mu.Lock()
+	before := v.rules
+	v.rules.Neighbours = neighbours
+	after := v.rules
+	v.mu.Unlock()
+	if maps.Equal(before.Neighbours, neighbours) {
+		return
+	}
+	v.Log.Info("the nodes of this node's site", "neighbours", len(neighbours))
+	v.Store.Touch(endpointSlices, func(o *store.Object) bool {
+		was, _ := before.Show(keyOf(o.Key), o.JSON)
+		is, _ := after.Show(keyOf(o.Key), o.JSON)
+		return string(was) != string(is)
+	})
+}
