@@ -9,9 +9,8 @@
 //     authority beside the cluster's, so that Pods trust its certificate.
 //   - All other EndpointSlices keep only the endpoints that this node can reach:
 //     its own, those of its neighbours, and those of no node, which somebody has
-//     put there. Nodes with the same label [SiteLabel] are neighbours. A Service
-//     with the label [EndpointsLabel] keeps all. It is a label because the cluster
-//     gives the labels of a Service to its EndpointSlices, and not the annotations.
+//     put there. Nodes with the same label [edgev1.SiteLabel] are neighbours. A
+//     Service with the label [edgev1.EndpointsLabel] keeps all.
 //
 // What is shown otherwise must not be written through the local API: the cluster
 // would get what is meant for this node alone. [Rules.Show] says what that is.

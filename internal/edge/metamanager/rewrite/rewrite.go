@@ -5,17 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-)
 
-// SiteLabel is the label of a Node that says where it is. Nodes of one site reach
-// each other's Pods; a Node without it is alone.
-const SiteLabel = "edge.akri.sh/site"
-
-// EndpointsLabel is the label of a Service, or of an EndpointSlice, that is shown
-// with the endpoints of all nodes where its value is [AllEndpoints].
-const (
-	EndpointsLabel = "edge.akri.sh/endpoints"
-	AllEndpoints   = "all"
+	edgev1 "github.com/akri-go/akri/api/edge/v1"
 )
 
 // The objects that are shown otherwise.
@@ -100,7 +91,7 @@ func (r Rules) slice(namespace string, o map[string]json.RawMessage) bool {
 	switch {
 	case namespace == apiNamespace && meta.Labels[serviceLabel] == apiService:
 		return r.apiServer(o)
-	case meta.Labels[EndpointsLabel] == AllEndpoints:
+	case meta.Labels[edgev1.EndpointsLabel] == edgev1.AllEndpoints:
 		return false
 	}
 	var all []json.RawMessage
@@ -165,5 +156,5 @@ func SiteOf(node []byte) string {
 		} `json:"metadata"`
 	}
 	_ = json.Unmarshal(node, &n) // one that cannot be read is alone
-	return n.Metadata.Labels[SiteLabel]
+	return n.Metadata.Labels[edgev1.SiteLabel]
 }

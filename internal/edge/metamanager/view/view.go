@@ -108,7 +108,7 @@ func (v *View) nodesOf(site string) edgev1.Interest {
 	}
 	return edgev1.Interest{
 		Version: nodes.Version, Resource: nodes.Name, As: v.As,
-		LabelSelector: labels.Set{rewrite.SiteLabel: site}.String(),
+		LabelSelector: labels.Set{edgev1.SiteLabel: site}.String(),
 	}
 }
 
