@@ -78,14 +78,15 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	})
 	server = api.New(api.Options{Node: node, Store: st, Cloud: hub, View: seen, Log: log, Authenticate: api.Users(node, ca.User)})
 	own := []string{"127.0.0.1", "::1", "localhost"}
+	atPods := status.ForPods{DNS: addressOf(answers)}
 	if at.IsValid() {
-		own = append(own, at.Addr().String())
+		own, atPods.API = append(own, at.Addr().String()), at.String()
 	}
 	serving := ca.Following(func() []string { return api.Hosts(st, names.Domain, own...) })
 	access := edged.Access{Server: "https://" + listener.Addr().String(), CA: ca.CertPEM, Credentials: kubeletCert}
 	kubelet := edged.NewKubelet(edged.KubeletOptions{
 		Program: m.Edged.Kubelet, Dir: m.Edged.ConfigDir, Node: node, NodeIP: m.Edged.NodeIP, Access: access,
-		ClusterDNS: addressOf(answers), Tailored: m.Edged.TailoredKubeletConfig, Args: m.Edged.Args,
+		ClusterDNS: atPods.DNS, Tailored: m.Edged.TailoredKubeletConfig, Args: m.Edged.Args,
 	}, log, output)
 	access.Credentials = proxyCert
 	p := m.Edged.KubeProxy
@@ -93,7 +94,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 		Program: p.Program, Dir: p.ConfigDir, Node: node, Access: access, Tailored: p.TailoredKubeProxyConfig, Args: p.Args,
 	}, log, output)
 	var linkStatus link.Status
-	said := &reporter{node: node, store: st, hub: hub, api: server, link: &linkStatus, runs: m.Edged, kubelet: kubelet, proxy: proxy, began: time.Now()}
+	said := &reporter{node: node, store: st, hub: hub, api: server, link: &linkStatus, runs: m.Edged, kubelet: kubelet, proxy: proxy, forPods: atPods, began: time.Now()}
 
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return server.Serve(ctx, listener, serving) })

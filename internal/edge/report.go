@@ -25,6 +25,7 @@ type reporter struct {
 	link           *link.Status
 	runs           config.Edged // kubelet and proxy, or not
 	kubelet, proxy *edged.Program
+	forPods        status.ForPods
 	began          time.Time
 }
 
@@ -32,7 +33,7 @@ func (r *reporter) report() status.Report {
 	l, s, st := r.link.Snapshot(), r.hub.State(), r.store.Stats()
 	events, lost := r.api.Waiting()
 	report := status.Report{
-		Version: version.String(), Node: r.node, Started: r.began,
+		Version: version.String(), Node: r.node, Started: r.began, ForPods: r.forPods,
 		Link: status.Link{
 			Connected: s.Connected, Since: s.Since, LastContact: l.LastContact, LastError: l.LastError, NextTry: l.NextTry,
 			Sessions: l.Sessions, Received: l.Received, Sent: l.Sent, Syncing: s.Syncing, Waiting: events, Lost: lost,

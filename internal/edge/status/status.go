@@ -30,6 +30,8 @@ type Report struct {
 	// KubeProxy makes Services work.
 	KubeProxy Program `json:"kubeProxy"`
 	Pods      []Pod   `json:"pods,omitempty"`
+	// ForPods are where Pods reach edgecore.
+	ForPods ForPods `json:"forPods"`
 	// PodsUnknown means that the node's Pods were never synced.
 	PodsUnknown bool `json:"podsUnknown,omitempty"`
 }
@@ -66,6 +68,12 @@ type Program struct {
 	Since    time.Time `json:"since,omitzero"`
 	Restarts int       `json:"restarts"`
 	LastExit string    `json:"lastExit,omitempty"`
+}
+
+// ForPods are addresses, "" where it is not to be had.
+type ForPods struct {
+	API string `json:"api,omitempty"` // the local API
+	DNS string `json:"dns,omitempty"`
 }
 
 // Pod is one of the node's Pods.
@@ -169,6 +177,7 @@ func (r Report) Text(now time.Time) string {
 			line(named.name, "DOES NOT RUN: %s", or(p.LastExit, "not started yet"))
 		}
 	}
+	line("for Pods", "API server at %s, DNS at %s", or(r.ForPods.API, "none"), or(r.ForPods.DNS, "none"))
 	switch {
 	case r.PodsUnknown:
 		line("Pods", "not known yet")

@@ -2,6 +2,7 @@ package view
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -37,20 +38,17 @@ func start(t *testing.T, nodes map[string][]byte) (*View, *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	put := func(what edgev1.Interest, version string, objects ...[]byte) {
-		t.Helper()
-		if err := st.Add(what); err != nil {
-			t.Fatal(err)
-		}
+	put := func(what edgev1.Interest, version string, objects ...[]byte) error {
+		err := st.Add(what)
 		for _, o := range objects {
-			if err := st.Put(what, version, o); err != nil {
-				t.Fatal(err)
-			}
+			err = errors.Join(err, st.Put(what, version, o))
 		}
 		st.Complete(what, version)
+		return err
 	}
-	put(own, "1", node("edge-1", ""))
-	put(slices, "1", []byte(slice))
+	if err := errors.Join(put(own, "1", node("edge-1", "")), put(slices, "1", []byte(slice))); err != nil {
+		t.Fatal(err)
+	}
 	v := New(Options{Rules: rewrite.Rules{Node: "edge-1"}, Store: st, As: site.As, Log: log, Want: func(_ context.Context, what edgev1.Interest) error {
 		if what != site {
 			return fmt.Errorf("asked for %+v", what)
@@ -59,8 +57,7 @@ func start(t *testing.T, nodes map[string][]byte) (*View, *store.Store) {
 		for _, n := range nodes {
 			all = append(all, n)
 		}
-		put(what, "5", all...)
-		return nil
+		return put(what, "5", all...)
 	}})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
