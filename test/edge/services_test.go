@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/test/testcluster"
@@ -24,7 +25,7 @@ import (
 
 const probeImage = "akri.local/probe:1"
 
-// net is Pods and a Service that look at an edge node's network.
+// network is Pods and Services that look at an edge node's network.
 type network struct {
 	t       *testing.T
 	e       *devcluster.EdgeNode
@@ -69,13 +70,20 @@ func TestServices(t *testing.T) {
 		return nil
 	})
 
-	t.Log("both nodes are of one site, then no longer")
+	t.Log("both nodes are of one site, then no longer; then the Service wants all endpoints")
 	for _, name := range []string{e.Name, devcluster.NodeName(1)} {
-		label(t, name, `"shop-1"`)
-		undone(t, func(context.Context) error { label(t, name, "null"); return nil })
+		label(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, edgev1.SiteLabel, `"shop-1"`)
+		undone(t, func(context.Context) error {
+			label(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}, edgev1.SiteLabel, "null")
+			return nil
+		})
 	}
 	testcluster.Eventually(t, testcluster.WaitTimeout, n.sees(2))
-	label(t, e.Name, "null")
+	label(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: e.Name}}, edgev1.SiteLabel, "null")
+	testcluster.Eventually(t, testcluster.WaitTimeout, n.sees(1))
+	label(t, n.service, edgev1.EndpointsLabel, `"`+edgev1.AllEndpoints+`"`)
+	testcluster.Eventually(t, testcluster.WaitTimeout, n.sees(2))
+	label(t, n.service, edgev1.EndpointsLabel, "null")
 	testcluster.Eventually(t, testcluster.WaitTimeout, n.sees(1))
 
 	t.Log("the link is cut; the power goes and comes")
@@ -257,11 +265,11 @@ func (n *network) reaches(want string, times int) testcluster.Check {
 	}
 }
 
-// label gives a Node its site, as JSON.
-func label(t *testing.T, node, site string) {
+// label gives an object a label, or takes it away with null.
+func label(t *testing.T, o client.Object, name, value string) {
 	t.Helper()
-	patch := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"labels":{"edge.akri.sh/site":%s}}}`, site))
-	if err := api.Patch(context.Background(), &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}}, patch); err != nil {
+	patch := client.RawPatch("application/merge-patch+json", fmt.Appendf(nil, `{"metadata":{"labels":{%q:%s}}}`, name, value))
+	if err := api.Patch(context.Background(), o, patch); err != nil {
 		t.Error(err)
 	}
 }
