@@ -97,10 +97,11 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	said := &reporter{node: node, store: st, hub: hub, api: server, link: &linkStatus, runs: m.Edged, kubelet: kubelet, proxy: proxy, forPods: atPods, began: time.Now()}
 
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { return server.Serve(ctx, listener, serving) })
 	if forPods != nil {
-		all.Go(func() error { return server.Serve(ctx, forPods, serving.Clone()) })
+		toPods := serving.Clone() // a server changes its own
+		all.Go(func() error { return server.Serve(ctx, forPods, toPods) })
 	}
+	all.Go(func() error { return server.Serve(ctx, listener, serving) })
 	all.Go(func() error { seen.Run(ctx); return nil })
 	if answers != nil {
 		names.Show = seen.Show
