@@ -60,29 +60,29 @@ func TestEndpointSlices(t *testing.T) {
 	all := edgev1.Interest{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices", Namespace: "default",
 		As: edgev1.As{Component: grant.KubeProxy}}
 	all = e.granted(all)
-	e.names(all, "kubernetes", "own", "nobody", "wanted")
+	e.names(all, "own", "nobody", "wanted")
 
 	k.endpoints("far", nil, "n1")
-	e.names(all, "kubernetes", "own", "nobody", "wanted", "far")
+	e.names(all, "own", "nobody", "wanted", "far")
 	k.endpoints("far", nil, "n3")
-	e.names(all, "kubernetes", "own", "nobody", "wanted")
+	e.names(all, "own", "nobody", "wanted")
 
 	k.site("n2", `"shop"`)
 	k.site("n1", `"shop"`)
-	e.names(all, "kubernetes", "own", "nobody", "wanted", "others")
+	e.names(all, "own", "nobody", "wanted", "others")
 	k.endpoints("others", nil, "n2", "n3") // what comes later comes too
 	k.endpoints("new", nil, "n2")
-	e.names(all, "kubernetes", "own", "nobody", "wanted", "others", "new")
+	e.names(all, "own", "nobody", "wanted", "others", "new")
 	e.reconnect(c, all)
 	if r := e.outcome(all); r != nil {
 		t.Fatalf("%+v", r)
 	}
-	e.names(all, "kubernetes", "own", "nobody", "wanted", "others", "new")
+	e.names(all, "own", "nobody", "wanted", "others", "new")
 
 	k.site("n2", `"ship"`)
-	e.names(all, "kubernetes", "own", "nobody", "wanted")
+	e.names(all, "own", "nobody", "wanted")
 	k.site("n3", `"shop"`)
-	e.names(all, "kubernetes", "own", "nobody", "wanted", "others", "far")
+	e.names(all, "own", "nobody", "wanted", "others", "far")
 	k.must(k.admin.CoreV1().Nodes().Delete(t.Context(), "n3", metav1.DeleteOptions{}))
-	e.names(all, "kubernetes", "own", "nobody", "wanted")
+	e.names(all, "own", "nobody", "wanted")
 }
