@@ -57,10 +57,11 @@ type View struct {
 	rules rewrite.Rules
 }
 
-// New returns a view of a node that is alone. [View.Run] finds its neighbours.
+// New returns a view with the neighbours that are stored. [View.Run] keeps them
+// current.
 func New(o Options) *View {
 	v := &View{Options: o, rules: o.Rules}
-	v.rules.Neighbours = nil
+	v.rules.Neighbours = v.neighbours(v.nodesOf(v.site()))
 	return v
 }
 
@@ -80,11 +81,7 @@ func (v *View) Run(ctx context.Context) {
 	defer retry.Stop()
 	for ctx.Err() == nil {
 		changed := v.Store.Changed(nodes)
-		site := ""
-		if own := v.Store.Get(store.Key{Resource: nodes, Name: v.Rules.Node}); own != nil {
-			site = rewrite.SiteOf(own.JSON)
-		}
-		what := v.nodesOf(site)
+		what := v.nodesOf(v.site())
 		if what != following {
 			v.Store.Drop(following) // none at first
 			following = what
@@ -99,6 +96,15 @@ func (v *View) Run(ctx context.Context) {
 			retry.Reset(retryInterval)
 		}
 	}
+}
+
+// site is that of this node's own Node.
+func (v *View) site() string {
+	own := v.Store.Get(store.Key{Resource: nodes, Name: v.Rules.Node})
+	if own == nil {
+		return ""
+	}
+	return rewrite.SiteOf(own.JSON)
 }
 
 // nodesOf is the interest in the Nodes of a site; none for "".

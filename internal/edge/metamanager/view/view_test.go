@@ -108,6 +108,12 @@ func TestSite(t *testing.T) {
 	}
 	told()
 	shows(t, v, st, true)
+	// After a restart it is there from the beginning.
+	again := New(v.Options)
+	o := st.Get(store.Key{Resource: endpointSlices, Namespace: "a", Name: "s"})
+	if _, differs := again.Show(o.Key, o.JSON); differs {
+		t.Error("what is stored of the site is not known at once")
+	}
 	// The neighbour goes.
 	st.Gone(site, edgev1.Item{Name: "edge-2"})
 	told()
