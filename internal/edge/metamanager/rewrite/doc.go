@@ -11,6 +11,9 @@
 //     its own, those of its neighbours, and those of no node, which somebody has
 //     put there. Nodes with the same label [edgev1.SiteLabel] are neighbours. A
 //     Service with the label [edgev1.EndpointsLabel] keeps all.
+//   - An endpoint that is a Pod of this node has the address and the readiness that
+//     the Pod has, as the node knows it. While the link is cut nobody else could
+//     tell: after a power cut Pods have other addresses.
 //
 // What is shown otherwise must not be written through the local API: the cluster
 // would get what is meant for this node alone. [Rules.Show] says what that is.

@@ -45,6 +45,8 @@ type Rules struct {
 	CA []byte
 	// Neighbours are the other nodes whose Pods this node reaches.
 	Neighbours map[string]bool
+	// Pods are the node's own, as the node knows them.
+	Pods map[PodName]Pod
 }
 
 // Show returns an object's JSON as it is shown, and whether that is another one
@@ -98,16 +100,24 @@ func (r Rules) slice(namespace string, o map[string]json.RawMessage) bool {
 	if json.Unmarshal(o["endpoints"], &all) != nil {
 		return false
 	}
-	reached := make([]json.RawMessage, 0, len(all))
+	var family string
+	_ = json.Unmarshal(o["addressType"], &family) // of another shape it is none
+	shown, differs := make([]json.RawMessage, 0, len(all)), false
 	for _, raw := range all {
-		var e struct {
-			NodeName string `json:"nodeName"`
+		var e endpoint
+		switch {
+		case json.Unmarshal(raw, &e) != nil || e.NodeName == "" || r.Neighbours[e.NodeName]:
+		case e.NodeName != r.Node:
+			differs = true
+			continue
+		default:
+			if now, changed := r.present(raw, e, family); changed {
+				raw, differs = now, true
+			}
 		}
-		if json.Unmarshal(raw, &e) != nil || e.NodeName == "" || e.NodeName == r.Node || r.Neighbours[e.NodeName] {
-			reached = append(reached, raw)
-		}
+		shown = append(shown, raw)
 	}
-	return len(reached) < len(all) && set(o, "endpoints", reached)
+	return differs && set(o, "endpoints", shown)
 }
 
 // apiServer makes the local API the API server's one endpoint; none, if its
@@ -125,17 +135,17 @@ func (r Rules) apiServer(o map[string]json.RawMessage) bool {
 			p["port"] = r.API.Port()
 		}
 	}
-	type endpoint struct {
+	type local struct {
 		Addresses  []string        `json:"addresses"`
 		Conditions map[string]bool `json:"conditions"`
 	}
-	endpoints := []endpoint{}
+	endpoints := []local{}
 	family := addressTypeIP4
 	if r.API.Addr().Is6() {
 		family = addressTypeIP6
 	}
 	if string(o["addressType"]) == strconv.Quote(family) {
-		endpoints = append(endpoints, endpoint{[]string{r.API.Addr().String()}, map[string]bool{"ready": true}})
+		endpoints = append(endpoints, local{[]string{r.API.Addr().String()}, map[string]bool{"ready": true}})
 	}
 	return set(o, "ports", ports) && set(o, "endpoints", endpoints)
 }

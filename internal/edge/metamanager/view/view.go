@@ -1,5 +1,5 @@
 // Package view is what the clients of the local API see of the store: package
-// rewrite, with the neighbours that the node has at present.
+// rewrite, with the neighbours and the Pods that the node has at present.
 //
 // Who they are the Nodes' labels say. Which site this node is of its own Node
 // tells, which every edge node follows. The other Nodes of the site are followed
@@ -31,6 +31,7 @@ const (
 
 var (
 	nodes          = store.Resource{Version: "v1", Name: "nodes"}
+	pods           = store.Resource{Version: "v1", Name: "pods"}
 	endpointSlices = store.Resource(rewrite.EndpointSlices)
 )
 
@@ -40,7 +41,7 @@ func keyOf(k store.Key) rewrite.Key {
 
 // Options are the settings of a view.
 type Options struct {
-	// Rules are what does not change; its neighbours do not count.
+	// Rules are what does not change; their neighbours and Pods do not count.
 	Rules rewrite.Rules
 	Store *store.Store
 	// Want has an interest followed, and returns when it is synced.
@@ -53,15 +54,17 @@ type Options struct {
 // View is safe for use by several goroutines.
 type View struct {
 	Options
+	known map[rewrite.PodName]known // of Run
+
 	mu    sync.RWMutex
 	rules rewrite.Rules
 }
 
-// New returns a view with the neighbours that are stored. [View.Run] keeps them
-// current.
+// New returns a view with the neighbours and Pods that are stored. [View.Run]
+// keeps them current.
 func New(o Options) *View {
 	v := &View{Options: o, rules: o.Rules}
-	v.rules.Neighbours = v.neighbours(v.nodesOf(v.site()))
+	v.look(v.nodesOf(v.site()), time.Now())
 	return v
 }
 
@@ -74,23 +77,29 @@ func (v *View) Show(key store.Key, object []byte) (shown []byte, differs bool) {
 	return r.Show(keyOf(key), object)
 }
 
-// Run follows the node's site until ctx is done.
+// Run follows the node's site and its Pods until ctx is done.
 func (v *View) Run(ctx context.Context) {
 	var following edgev1.Interest // of the site's Nodes
 	retry := time.NewTimer(0)
 	defer retry.Stop()
+	held := time.NewTimer(time.Hour) // nothing is held
+	defer held.Stop()
 	for ctx.Err() == nil {
-		changed := v.Store.Changed(nodes)
+		node, pod := v.Store.Changed(nodes), v.Store.Changed(pods)
 		what := v.nodesOf(v.site())
 		if what != following {
 			v.Store.Drop(following) // none at first
 			following = what
 			retry.Reset(0)
 		}
-		v.set(v.neighbours(what))
+		if again := v.look(what, time.Now()); !again.IsZero() {
+			held.Reset(time.Until(again))
+		}
 		select {
 		case <-ctx.Done():
-		case <-changed:
+		case <-node:
+		case <-pod:
+		case <-held.C:
 		case <-retry.C:
 			v.follow(ctx, what)
 			retry.Reset(retryInterval)
@@ -145,21 +154,35 @@ func (v *View) neighbours(what edgev1.Interest) map[string]bool {
 	return others
 }
 
-// set makes Nodes the neighbours. Clients are told of what they see otherwise
-// then.
-func (v *View) set(neighbours map[string]bool) {
+// look has what is seen follow from what is stored now: the Nodes of the site, and
+// this node's Pods. again is when it changes without that.
+func (v *View) look(site edgev1.Interest, now time.Time) (again time.Time) {
+	own, err := v.Store.Peek(edgev1.Interest{Version: pods.Version, Resource: pods.Name, FieldSelector: "spec.nodeName=" + v.Rules.Node})
+	if err != nil {
+		own = nil // never synced: what the cloud says of them counts
+	}
+	v.known, again = present(v.known, podsOf(own), now)
+	next := v.Rules
+	next.Neighbours, next.Pods = v.neighbours(site), map[rewrite.PodName]rewrite.Pod{}
+	for name, k := range v.known {
+		next.Pods[name] = k.Pod
+	}
+	v.set(next)
+	return again
+}
+
+// set changes the rules. Clients are told of what they see otherwise then.
+func (v *View) set(next rewrite.Rules) {
 	v.mu.Lock()
 	before := v.rules
-	v.rules.Neighbours = neighbours
-	after := v.rules
+	v.rules = next
 	v.mu.Unlock()
-	if maps.Equal(before.Neighbours, neighbours) {
+	if maps.Equal(before.Neighbours, next.Neighbours) && maps.EqualFunc(before.Pods, next.Pods, rewrite.Pod.Equal) {
 		return
 	}
-	v.Log.Info("the nodes of this node's site", "neighbours", len(neighbours))
 	v.Store.Touch(endpointSlices, func(o *store.Object) bool {
 		was, _ := before.Show(keyOf(o.Key), o.JSON)
-		is, _ := after.Show(keyOf(o.Key), o.JSON)
+		is, _ := next.Show(keyOf(o.Key), o.JSON)
 		return string(was) != string(is)
 	})
 }
