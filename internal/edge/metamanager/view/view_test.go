@@ -133,3 +133,42 @@ func TestSite(t *testing.T) {
 		t.Error("the old site is still followed")
 	}
 }
+
+// While the link is cut a Pod's endpoint has the address that the Pod has.
+func TestPods(t *testing.T) {
+	v, st := start(t, nil)
+	mine := edgev1.Interest{Version: "v1", Resource: "pods", FieldSelector: "spec.nodeName=edge-1"}
+	pod := func(ip string) []byte {
+		return fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"a","uid":"u"},"spec":{"nodeName":"edge-1"},"status":{"podIP":%q,"conditions":[{"type":"Ready","status":"True"}]}}`, ip)
+	}
+	const slice = `{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"own","namespace":"a","uid":"own"},"addressType":"IPv4","endpoints":[{"addresses":["10.0.0.1"],"nodeName":"edge-1","targetRef":{"kind":"Pod","namespace":"a","name":"p","uid":"u"}}]}`
+	if err := errors.Join(st.Add(mine), st.Put(mine, "1", pod("10.0.0.1")), st.Put(slices, "1", []byte(slice))); err != nil {
+		t.Fatal(err)
+	}
+	st.Complete(mine, "1")
+	key := store.Key{Resource: endpointSlices, Namespace: "a", Name: "own"}
+	is := func(want string) {
+		t.Helper()
+		eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+			o := st.Get(key)
+			if shown, _ := v.Show(o.Key, o.JSON); !strings.Contains(string(shown), fmt.Sprintf("%q", want)) {
+				return fmt.Errorf("%s", shown)
+			}
+			return nil
+		})
+	}
+	is("10.0.0.1")
+	before := st.Get(key).RV
+	if _, err := st.Overlay(store.Key{Resource: pods, Namespace: "a", Name: "p"}, func(*store.Object) ([]byte, error) { return pod("10.0.0.9"), nil }); err != nil {
+		t.Fatal(err)
+	}
+	is("10.0.0.9")
+	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+		if st.Get(key).RV == before {
+			return errors.New("clients are not told")
+		}
+		return nil
+	})
+	st.Complete(mine, "2") // the cloud speaks, and the kubelet not yet
+	is("10.0.0.9")
+}
