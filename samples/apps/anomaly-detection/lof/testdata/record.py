@@ -1,6 +1,6 @@
 # Records what scikit-learn says of values, for the tests of package lof:
-#   python3 -m venv /tmp/lof && /tmp/lof/bin/pip install scikit-learn
-#   /tmp/lof/bin/python record.py > recorded.json
+#   python3 -m venv lof && lof/bin/pip install scikit-learn==1.9.1
+#   lof/bin/python record.py > recorded.json
 import json
 import random
 
