@@ -60,6 +60,7 @@ type demo struct {
 	plugged   []string
 	listener  *bounded.Listener // for other machines; nil for none
 	shared    []string          // URLs of the page for them
+	pictures  pictures          // of cameras, beside the subject
 }
 
 // Run runs the demo until ctx is done or the person quits or, if nobody
@@ -67,10 +68,14 @@ type demo struct {
 // made.
 func Run(ctx context.Context, o Options) (err error) {
 	d := &demo{Options: o}
-	if d.subject, err = Choose(o.Sys, o.Subject); err != nil {
+	if d.subject, err = Choose(o.Subject); err != nil {
 		return err
 	}
+	d.pictures = choosePictures(o.Sys, d.subject)
 	if err := d.listen(ctx); err != nil {
+		return err
+	}
+	if err := d.listenPictures(ctx); err != nil {
 		return err
 	}
 	d.say("Akri demo with %s. It makes a cluster on this machine and touches nothing else.", d.subject.Words)
@@ -135,6 +140,9 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err := d.share(ctx); err != nil {
 		return err
 	}
+	if err := d.showPictures(ctx); err != nil {
+		return err
+	}
 	d.say("everything runs after %.0f s", time.Since(began).Seconds())
 	if d.subject.Pluggable && len(d.subject.Devices(d.Sys)) == 0 {
 		return d.plug(ctx)
@@ -155,7 +163,7 @@ func (d *demo) install(ctx context.Context, demos bool) error {
 	}
 	d.installed = !there
 	d.say("installing the chart")
-	values, err := devcluster.ParseValues([]string{"udev.discovery.enabled=true"})
+	values, err := devcluster.ParseValues(append(d.pictures.values(), "udev.discovery.enabled=true"))
 	if err != nil {
 		return err
 	}
@@ -207,6 +215,9 @@ func (d *demo) check(ctx context.Context) error {
 	}
 	fmt.Fprintln(d.Out, strings.Join(table(rows, 0), "\n"))
 	if err := d.askPage(ctx); err != nil {
+		return err
+	}
+	if err := d.checkPictures(ctx); err != nil {
 		return err
 	}
 	if len(d.plugged) > 0 {
@@ -296,6 +307,9 @@ func (d *demo) end(ctx context.Context) error {
 	defer cancel()
 	if d.listener != nil {
 		d.listener.Close() // it may be closed already
+	}
+	if err := d.endPictures(); err != nil {
+		d.say("%v", err) // the cluster's end ends them too
 	}
 	if d.failed && d.made && !d.Remove {
 		if _, err := devcluster.Open(d.Dir); err == nil { // there may be none yet

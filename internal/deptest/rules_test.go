@@ -90,10 +90,10 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "what runs in a cluster knows nothing of the dev cluster", Rule: Rule{
 			From: []string{"./cmd/...", "./samples/..."}, Except: []string{"./cmd/akri"},
-			Not: []string{"./internal/devcluster/...", "./internal/images", "./internal/demo"},
+			Not: []string{"./internal/devcluster/...", "./internal/images", "./internal/demo", "./internal/labs", "./internal/street/..."},
 		}},
 		{name: "only akri, tests and tools link Helm", Rule: Rule{
-			From: []string{"./..."}, Except: []string{"./cmd/akri", "./internal/devcluster/...", "./internal/demo", "./test/...", "./tools/..."},
+			From: []string{"./..."}, Except: []string{"./cmd/akri", "./internal/devcluster/...", "./internal/demo", "./internal/labs", "./internal/street/cameras", "./test/...", "./tools/..."},
 			Not: []string{helm},
 		}},
 		{name: "only the camera simulator, the broker for network cameras and the benchmarks link RTSP", Rule: Rule{
@@ -122,7 +122,7 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
 			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri"},
-			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
+			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/browsertest", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
 		}},
 	} {
 		chains, err := g.Check(r.Rule)
