@@ -21,7 +21,7 @@ tagged      = $(shell grep -rlE '^//go:build.*\b$(1)\b' --include='*_test.go' . 
 IMAGE_FLAGS = $(if $(DEBUG),-debug) $(if $(TAG),-tag $(TAG))
 # End-to-end tests that plug no devices, which are the whole machine's: they have
 # clusters of their own and run beside the others, which mostly wait.
-E2E_BESIDE  = ./test/chart ./test/edge ./test/nodes
+E2E_BESIDE  = ./internal/labs ./test/chart ./test/edge ./test/nodes
 # The versions of Kubernetes that akri dev up has, for test-matrix; KUBERNETES="1.34 1.36" has fewer.
 KUBERNETES ?= $(shell sed -n 's/^func Versions.*{"\(.*\)"} }$$/\1/p' internal/devcluster/kubebin/versions.go | sed 's/", "/ /g')
 # Integration tests that plug devices too: nothing that does may run beside them.

@@ -13,6 +13,20 @@ import (
 	"github.com/akri-go/akri/internal/devcluster"
 )
 
+// person reads until some words, and presses Ctrl-C.
+type person struct {
+	bytes.Buffer
+	patience string
+	leave    func()
+}
+
+func (p *person) Write(text []byte) (int, error) {
+	if bytes.Contains(text, []byte(p.patience)) {
+		p.leave()
+	}
+	return p.Buffer.Write(text)
+}
+
 // Both labs, from a machine without a cluster to one without a cluster.
 func TestLabs(t *testing.T) {
 	repo, err := filepath.Abs("../..")
@@ -27,8 +41,10 @@ func TestLabs(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			var out bytes.Buffer
-			if err := Run(t.Context(), lab, Options{Dir: dir, Repo: repo, Out: &out, Sys: os.DirFS("/sys")}); err != nil {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			out := person{patience: "Ctrl-C removes everything", leave: cancel}
+			if err := Run(ctx, lab, Options{Dir: dir, Repo: repo, Out: &out, Sys: os.DirFS("/sys"), Stay: true}); err != nil {
 				t.Fatalf("%v\n%s", err, &out)
 			}
 			text := out.String()

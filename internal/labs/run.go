@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -64,6 +65,7 @@ func Run(ctx context.Context, lab Lab, o Options) (err error) {
 			return fmt.Errorf("the lab runs the document's commands, which need %s: install it", program)
 		}
 	}
+	o.Out = &shared{w: o.Out}
 	r := &run{Options: o, lab: lab, video: devicesOf(o.Sys), env: map[string]string{}}
 	if r.shims, err = os.MkdirTemp("", "akri-lab-"); err != nil {
 		return err
@@ -230,6 +232,18 @@ func (r *run) end(ctx context.Context, err error) error {
 		r.say("the lab %s works: %d steps", r.lab.Name, len(r.lab.Steps))
 	}
 	return err
+}
+
+// shared is written by the lab and by the commands that run beside it.
+type shared struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *shared) Write(text []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(text)
 }
 
 func (r *run) say(format string, args ...any) { fmt.Fprintf(r.Out, format+"\n", args...) }

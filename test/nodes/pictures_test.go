@@ -31,6 +31,7 @@ import (
 	"github.com/akri-go/akri/internal/devcluster"
 	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
 	"github.com/akri-go/akri/internal/images"
+	"github.com/akri-go/akri/internal/motion"
 	"github.com/akri-go/akri/samples"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 	"github.com/akri-go/akri/test/testcluster"
@@ -88,6 +89,7 @@ func TestPictures(t *testing.T) {
 		feed(t, fmt.Sprintf("%s/camera_frame_feed/%s", page, instanceOf(c)), i+1)
 	}
 	upstreamRoutes(t, page, 2)
+	testcluster.Eventually(t, waitTimeout, func(ctx context.Context) error { return motion.Seen(ctx, page+"/camera_frame_feed/0") })
 
 	b := browsertest.Open(t, page)
 	b.Patience = waitTimeout
