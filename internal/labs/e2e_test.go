@@ -16,12 +16,12 @@ import (
 // person reads until some words, and presses Ctrl-C.
 type person struct {
 	bytes.Buffer
-	patience string
-	leave    func()
+	until string
+	leave func()
 }
 
 func (p *person) Write(text []byte) (int, error) {
-	if bytes.Contains(text, []byte(p.patience)) {
+	if bytes.Contains(text, []byte(p.until)) {
 		p.leave()
 	}
 	return p.Buffer.Write(text)
@@ -43,7 +43,7 @@ func TestLabs(t *testing.T) {
 			})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			out := person{patience: "Ctrl-C removes everything", leave: cancel}
+			out := person{until: "Ctrl-C removes everything", leave: cancel}
 			if err := Run(ctx, lab, Options{Dir: dir, Repo: repo, Out: &out, Sys: os.DirFS("/sys"), Stay: true}); err != nil {
 				t.Fatalf("%v\n%s", err, &out)
 			}
