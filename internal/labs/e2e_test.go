@@ -60,7 +60,7 @@ func TestLabs(t *testing.T) {
 					t.Errorf("the lab does not say %q", want)
 				}
 			}
-			if t.Failed() {
+			if t.Failed() || testing.Verbose() {
 				t.Log(text)
 			}
 			if _, err := os.Stat(dir); !os.IsNotExist(err) {
