@@ -134,13 +134,16 @@ func (d *demo) prepare(ctx context.Context) error {
 		}
 		d.say("applied samples/%s", manifest)
 	}
+	if err := d.startPictures(ctx); err != nil {
+		return err
+	}
 	if err := d.waitApp(ctx); err != nil {
 		return err
 	}
 	if err := d.share(ctx); err != nil {
 		return err
 	}
-	if err := d.showPictures(ctx); err != nil {
+	if err := d.awaitPictures(ctx); err != nil {
 		return err
 	}
 	d.say("everything runs after %.0f s", time.Since(began).Seconds())

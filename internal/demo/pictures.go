@@ -65,8 +65,8 @@ func (p *pictures) values() []string {
 	return nil
 }
 
-// showPictures starts what the pictures need.
-func (d *demo) showPictures(ctx context.Context) error {
+// startPictures starts what the pictures need.
+func (d *demo) startPictures(ctx context.Context) error {
 	p := &d.pictures
 	if p.Simulated {
 		there, err := hasHandler(ctx, d.api, "onvif")
@@ -100,9 +100,17 @@ func (d *demo) showPictures(ctx context.Context) error {
 		}
 		d.say("applied samples/%s", m.name)
 	}
+	return nil
+}
+
+// awaitPictures waits until their page is served, and shares it.
+func (d *demo) awaitPictures(ctx context.Context) error {
+	if d.pictures.missing != "" {
+		return nil
+	}
 	waiting, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	err = poll.Until(waiting, "the page with the pictures is served", 200*time.Millisecond, func(ctx context.Context) error {
+	err := poll.Until(waiting, "the page with the pictures is served", 200*time.Millisecond, func(ctx context.Context) error {
 		var app appsv1.Deployment
 		err := d.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: streamingApp}, &app)
 		if err == nil && app.Status.AvailableReplicas == 0 {

@@ -98,19 +98,14 @@ func (r *run) configuration() (name string, instances int) {
 
 func (r *run) brokersRun(ctx context.Context) error {
 	name, want := r.configuration()
-	var instances akri.InstanceList
+	var configuration akri.Configuration
 	var brokers corev1.PodList
-	err := errors.Join(r.api.List(ctx, &instances, client.InNamespace(namespace)),
+	err := errors.Join(r.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &configuration),
 		r.api.List(ctx, &brokers, client.InNamespace(namespace), client.MatchingLabels{akri.LabelConfiguration: name}))
 	if err != nil {
 		return err
 	}
-	found, ready := 0, 0
-	for _, i := range instances.Items {
-		if i.Spec.ConfigurationName == name {
-			found++
-		}
-	}
+	ready := 0
 	for _, p := range brokers.Items {
 		for _, c := range p.Status.Conditions {
 			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
@@ -118,8 +113,10 @@ func (r *run) brokersRun(ctx context.Context) error {
 			}
 		}
 	}
-	if found != want || ready != want {
-		return fmt.Errorf("the Configuration %s has %d Instances and %d ready brokers, want %d", name, found, ready, want)
+	// The status comes a moment later, and people see it in the next step.
+	said := configuration.Status.Brokers
+	if found := int(configuration.Status.Devices); found != want || ready != want || said != fmt.Sprintf("%d/%d", want, want) {
+		return fmt.Errorf("the Configuration %s has %d devices and %d ready brokers, and says %q, want %d", name, found, ready, said, want)
 	}
 	return nil
 }

@@ -112,7 +112,7 @@ func (r *run) step(ctx context.Context, s Step) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r.say("\n== %s", cmp.Or(s.Title, "(ours)"))
+	r.say("\n== %s", cmp.Or(s.Title, "(no step of the document)"))
 	commands := s.here(r.simulated())
 	if s.Differs != "" && (s.Simulated == nil || r.simulated()) {
 		r.say("   here: %s", s.Differs)
