@@ -109,7 +109,7 @@ func (d *demo) prepare(ctx context.Context) error {
 		return err
 	}
 	archives, err := images.Build(ctx, images.Options{Module: d.Repo, Out: filepath.Join(d.Repo, "out"),
-		Platforms: []images.Platform{{Arch: runtime.GOARCH}}, Images: images.All(), Log: d.Out})
+		Platforms: []images.Platform{{Arch: runtime.GOARCH}}, Images: d.pictures.needed(images.All()), Log: d.Out})
 	if err != nil {
 		return err
 	}

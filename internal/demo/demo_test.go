@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/samples"
 )
 
@@ -400,6 +402,34 @@ func TestPicturesManifests(t *testing.T) {
 		}
 		if c.Name != p.Configuration || c.Namespace != namespace {
 			t.Errorf("%s makes %s/%s, want %s", p.Manifest, c.Namespace, c.Name, p.Configuration)
+		}
+	}
+}
+
+// What the demo's manifests run is loaded, and cloudcore is not.
+func TestNeeded(t *testing.T) {
+	for _, p := range []pictures{{Simulated: true, Manifest: "configurations/ip-camera.yaml"}, {Manifest: "configurations/usb-camera.yaml"}} {
+		var names []string
+		for _, i := range p.needed(images.All()) {
+			names = append(names, i.Name)
+		}
+		for _, manifest := range []string{p.Manifest, streamingManifest, "configurations/zram.yaml", "apps/devices/devices.yaml"} {
+			data, err := samples.Manifest(manifest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := regexp.MustCompile(`image: ghcr.io/akri-go/akri/([a-z-]+):`).FindAllStringSubmatch(string(data), -1)
+			for _, m := range found {
+				if !slices.Contains(names, m[1]) {
+					t.Errorf("%s needs %s, and it is not loaded: %v", manifest, m[1], names)
+				}
+			}
+			if len(found) == 0 {
+				t.Errorf("%s has no image", manifest)
+			}
+		}
+		if slices.Contains(names, "cloudcore") {
+			t.Error("cloudcore is loaded")
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/akri-go/akri/bounded"
+	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/internal/motion"
 	"github.com/akri-go/akri/internal/poll"
 	"github.com/akri-go/akri/internal/street/cameras"
@@ -63,6 +65,17 @@ func (p *pictures) values() []string {
 		return []string{"onvif.discovery.enabled=true"}
 	}
 	return nil
+}
+
+// needed leaves out images that no Pod of the demo has: they take time to load.
+func (p *pictures) needed(all []images.Image) []images.Image {
+	not := []string{"cloudcore", "camera-simulator"}
+	if p.Simulated {
+		not = append(not, "udev-video-broker")
+	} else {
+		not = append(not, "onvif-video-broker")
+	}
+	return slices.DeleteFunc(all, func(i images.Image) bool { return slices.Contains(not, i.Name) })
 }
 
 // startPictures starts what the pictures need.
