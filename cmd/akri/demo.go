@@ -20,17 +20,20 @@ func newDemoCommand(dir *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show what Akri does, on this machine",
-		Long: `Makes a cluster, builds and installs Akri, applies a Configuration for webcams
-if the machine has any, else for zram block devices, and shows devices, Instances
-and brokers as they come and go, in the terminal and on the dashboard.
+		Long: `Makes a cluster, builds and installs Akri, applies a Configuration for zram block
+devices, which can be plugged, and shows devices, Instances and brokers as they
+come and go, in the terminal and on the dashboard. A second page has the pictures
+of cameras: of the machine's webcams or, if it has none, of simulated network
+cameras.
 
 When you quit, with q or Ctrl-C, it removes the cluster. A cluster that existed
 before stays, with everything in it: the demo uses an installed Akri, and removes
 only what it made itself. If something fails, the cluster stays, so that you can
 read its logs.
 
-Only this machine can reach the dashboard. With --listen :8080 others can too, who
-need the token in the address that the demo prints. Without a terminal, or with CI=true, the demo
+Only this machine can reach the pages. With --listen :8080 others can too: the
+dashboard with the token in the address that the demo prints, and the pictures at
+the next port, without one. Without a terminal, or with CI=true, the demo
 plugs one device, waits until its broker runs, unplugs it, waits until the broker
 is gone, and leaves the cluster unless --rm is given. It needs root and a
 checkout of the repository.`,
@@ -48,7 +51,7 @@ checkout of the repository.`,
 			return demo.Run(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().StringVar(&subject, "with", "", "what to show: webcam or zram (default: what the machine has)")
+	cmd.Flags().StringVar(&subject, "with", "", "what to show in the terminal: webcam or zram (default zram)")
 	completeValues(cmd, "with", "webcam", "zram")
 	cmd.Flags().StringVar(&listen, "listen", "", "show the dashboard at this `address` of this machine, such as :8080")
 	cmd.Flags().BoolVar(&remove, "rm", false, "remove the cluster at the end, even without a terminal")

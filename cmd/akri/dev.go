@@ -42,6 +42,7 @@ not the world beyond it, so images are loaded from archives.
 		newPowerOnCommand(&dir),
 		newLinkCommand(&dir),
 		newDemoCommand(&dir),
+		newLabCommand(&dir),
 	)
 	completeFlag(cmd, "dir")
 	return cmd

@@ -3,7 +3,9 @@ package browsertest
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
+	"image"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -96,6 +98,43 @@ func (b *Browser) Wait(expression string) {
 	eventually.Succeeds(b.t, patience, func(context.Context) error {
 		if !Ask[bool](b, expression) {
 			return fmt.Errorf("%s is not so; the page: %s", expression, Ask[string](b, "document.body.innerText"))
+		}
+		return nil
+	})
+}
+
+// Picture returns what a canvas shows.
+func (b *Browser) Picture(selector string) (image.Image, error) {
+	b.t.Helper()
+	url := Ask[string](b, fmt.Sprintf(`document.querySelector(%q)?.toDataURL("image/png") || ""`, selector))
+	data, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(url, "data:image/png;base64,"))
+	if err != nil {
+		return nil, err
+	}
+	return png.Decode(bytes.NewReader(data))
+}
+
+// Moves waits until a canvas shows the camera of a number, and its frames advance.
+// Read reads both from a picture.
+func (b *Browser) Moves(selector string, number int, read func(image.Image) (camera int, frame uint32, err error)) {
+	b.t.Helper()
+	first := uint32(0)
+	eventually.Succeeds(b.t, patience, func(context.Context) error {
+		shown, err := b.Picture(selector)
+		if err != nil {
+			return fmt.Errorf("%s: %w", selector, err)
+		}
+		camera, frame, err := read(shown)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", selector, err)
+		case camera != number:
+			return fmt.Errorf("%s shows camera %d, want %d", selector, camera, number)
+		case first == 0:
+			first = frame
+		}
+		if frame < first+3 {
+			return fmt.Errorf("%s shows frame %d after %d", selector, frame, first)
 		}
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,7 @@ type demo struct {
 	listener  *bounded.Listener // for other machines; nil for none
 	shared    []string          // URLs of the dashboard for them
 	token     string            // of the dashboard, "" if it is not the demo's
+	pictures  pictures          // of cameras, beside the subject
 }
 
 // Run runs the demo until ctx is done or the person quits or, if nobody
@@ -67,10 +69,14 @@ type demo struct {
 // made.
 func Run(ctx context.Context, o Options) (err error) {
 	d := &demo{Options: o}
-	if d.subject, err = Choose(o.Sys, o.Subject); err != nil {
+	if d.subject, err = Choose(o.Subject); err != nil {
 		return err
 	}
+	d.pictures = choosePictures(o.Sys, d.subject)
 	if err := d.listen(ctx); err != nil {
+		return err
+	}
+	if err := d.listenPictures(ctx); err != nil {
 		return err
 	}
 	d.say("Akri demo with %s. It makes a cluster on this machine and touches nothing else.", d.subject.Words)
@@ -104,7 +110,7 @@ func (d *demo) prepare(ctx context.Context) error {
 		return err
 	}
 	archives, err := images.Build(ctx, images.Options{Module: d.Repo, Out: filepath.Join(d.Repo, "out"),
-		Platforms: []images.Platform{{Arch: runtime.GOARCH}}, Images: images.All(), Log: d.Out})
+		Platforms: []images.Platform{{Arch: runtime.GOARCH}}, Images: d.pictures.needed(images.All()), Log: d.Out})
 	if err != nil {
 		return err
 	}
@@ -132,7 +138,13 @@ func (d *demo) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := d.startPictures(ctx); err != nil {
+		return err
+	}
 	if err := d.share(ctx); err != nil {
+		return err
+	}
+	if err := d.awaitPictures(ctx); err != nil {
 		return err
 	}
 	d.say("everything runs after %.0f s", time.Since(began).Seconds())
@@ -158,7 +170,7 @@ func (d *demo) install(ctx context.Context, demos bool) error {
 	if err := d.makeToken(ctx); err != nil {
 		return err
 	}
-	values, err := devcluster.ParseValues(append([]string{"udev.discovery.enabled=true"}, dashboardValues()...))
+	values, err := devcluster.ParseValues(slices.Concat(d.pictures.values(), dashboardValues(), []string{"udev.discovery.enabled=true"}))
 	if err != nil {
 		return err
 	}
@@ -212,6 +224,9 @@ func (d *demo) check(ctx context.Context) error {
 	if err := errors.Join(d.askBroker(ctx, rows[0].instance), d.askDashboard(ctx)); err != nil {
 		return err
 	}
+	if err := d.checkPictures(ctx); err != nil {
+		return err
+	}
 	if len(d.plugged) > 0 {
 		name := "/dev/" + d.plugged[len(d.plugged)-1]
 		if err := d.unplug(ctx); err != nil {
@@ -261,6 +276,9 @@ func (d *demo) end(ctx context.Context) error {
 	defer cancel()
 	if d.listener != nil {
 		d.listener.Close() // it may be closed already
+	}
+	if err := d.endPictures(); err != nil {
+		d.say("%v", err) // the cluster's end ends them too
 	}
 	if d.failed && d.made && !d.Remove {
 		if _, err := devcluster.Open(d.Dir); err == nil { // there may be none yet

@@ -9,12 +9,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,10 +25,22 @@ import (
 	"sigs.k8s.io/yaml"
 
 	akri "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/samples"
 )
 
 func TestChoose(t *testing.T) {
+	for ask, want := range map[string]string{"": "zram", "zram": "zram", "webcam": "webcam"} {
+		if s, err := Choose(ask); err != nil || s.Configuration != want {
+			t.Errorf("%q: chose %q, error %v", ask, s.Configuration, err)
+		}
+	}
+	if _, err := Choose("toaster"); err == nil {
+		t.Error("a demo with a toaster")
+	}
+}
+
+func TestDevices(t *testing.T) {
 	dir := &fstest.MapFile{Mode: fs.ModeDir | 0o755}
 	index := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s + "\n")} }
 	camera := fstest.MapFS{
@@ -34,31 +49,32 @@ func TestChoose(t *testing.T) {
 		"block/zram1": dir, "block/sda": dir,
 	}
 	plain := fstest.MapFS{"block/zram10": dir, "block/zram9": dir, "block/vda": dir}
+	metadata := fstest.MapFS{"class/video4linux/video1/index": index("1")}
 	for _, c := range []struct {
-		name    string
-		sys     fs.FS
-		ask     string
-		want    string
-		devices []string
+		name, subject string
+		sys           fs.FS
+		devices       []string
+		pictures      string // of which Configuration
 	}{
-		{"camera", camera, "", "webcam", []string{"/dev/video0", "/dev/video10"}},
-		{"camera, but zram asked for", camera, "zram", "zram", []string{"/dev/zram1"}},
-		{"no camera", plain, "", "zram", []string{"/dev/zram9", "/dev/zram10"}},
-		{"nothing", fstest.MapFS{}, "", "zram", nil},
-		{"metadata node only", fstest.MapFS{"class/video4linux/video1/index": index("1")}, "", "zram", nil},
+		{"cameras", "webcam", camera, []string{"/dev/video0", "/dev/video10"}, "ip-camera"},
+		{"cameras beside zram", "zram", camera, []string{"/dev/zram1"}, "akri-udev-video"},
+		{"no camera", "zram", plain, []string{"/dev/zram9", "/dev/zram10"}, "ip-camera"},
+		{"nothing", "zram", fstest.MapFS{}, nil, "ip-camera"},
+		{"metadata node only", "webcam", metadata, nil, "ip-camera"},
+		{"metadata node only", "zram", metadata, nil, "ip-camera"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s, err := Choose(c.sys, c.ask)
-			if err != nil || s.Configuration != c.want {
-				t.Fatalf("chose %q, error %v", s.Configuration, err)
+		t.Run(c.name+"/"+c.subject, func(t *testing.T) {
+			s, err := Choose(c.subject)
+			if err != nil {
+				t.Fatal(err)
 			}
 			if d := cmp.Diff(c.devices, s.Devices(c.sys)); d != "" {
 				t.Error(d)
 			}
+			if p := choosePictures(c.sys, s); p.Configuration != c.pictures || p.Simulated != (c.pictures == "ip-camera") {
+				t.Errorf("pictures of %s, simulated %v, want %s", p.Configuration, p.Simulated, c.pictures)
+			}
 		})
-	}
-	if _, err := Choose(plain, "toaster"); err == nil {
-		t.Error("a demo with a toaster")
 	}
 }
 
@@ -318,5 +334,115 @@ func TestListenIsTriedFirst(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "write :8080") || out.Len() > 0 {
 			t.Errorf("--listen %s: %v, after saying %q", address, err, out.String())
 		}
+	}
+}
+
+// The handlers of the chart's DaemonSets, which have one, several, or the agent.
+func TestRunsHandler(t *testing.T) {
+	set := func(name string, args ...string) appsv1.DaemonSet {
+		s := appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		s.Spec.Template.Spec.Containers = []corev1.Container{{Args: args}}
+		return s
+	}
+	for _, c := range []struct {
+		set  appsv1.DaemonSet
+		want string
+	}{
+		{set("akri-udev-discovery-daemonset", "udev"), "udev"},
+		{set("akri-udev-onvif-discovery-daemonset", "udev", "onvif"), "udev onvif"},
+		{set("akri-agent-daemonset", "--builtin=udev,onvif,opcua"), "udev onvif"},
+		{set("akri-agent-daemonset", "--host-root=/host"), ""},
+		{set("udev-discovery-daemonset"), ""},
+		{set("akri-udev"), ""},
+	} {
+		var got []string
+		for _, name := range []string{"udev", "onvif"} {
+			if runsHandler(c.set, name) {
+				got = append(got, name)
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s %v: %v, want %q", c.set.Name, c.set.Spec.Template.Spec.Containers[0].Args, got, c.want)
+		}
+	}
+}
+
+func TestNextPort(t *testing.T) {
+	for address, want := range map[string]string{"": "", ":8080": ":8081", "127.0.0.1:80": "127.0.0.1:81", "[::1]:0": "[::1]:0"} {
+		if got, err := nextPort(address); err != nil || got != want {
+			t.Errorf("%q: %q, %v; want %q", address, got, err, want)
+		}
+	}
+	for _, address := range []string{"8080", ":65535", ":http"} {
+		if got, err := nextPort(address); err == nil {
+			t.Errorf("%q: %q, want an error", address, got)
+		}
+	}
+}
+
+// The pictures' manifests are among the samples, and the application's names the
+// Configuration that is replaced.
+func TestPicturesManifests(t *testing.T) {
+	app, err := samples.Manifest(streamingManifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(app), "value: "+inManifest); n != 1 {
+		t.Errorf("%s names %s %d times", streamingManifest, inManifest, n)
+	}
+	for _, p := range []pictures{choosePictures(fstest.MapFS{}, Subject{}),
+		choosePictures(fstest.MapFS{"class/video4linux/video0/index": {Data: []byte("0")}}, Subject{})} {
+		data, err := samples.Manifest(p.Manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c akri.Configuration
+		if err := yaml.UnmarshalStrict(data, &c); err != nil {
+			t.Fatal(err)
+		}
+		if c.Name != p.Configuration || c.Namespace != namespace {
+			t.Errorf("%s makes %s/%s, want %s", p.Manifest, c.Namespace, c.Name, p.Configuration)
+		}
+	}
+}
+
+// What the demo's manifests run is loaded, and cloudcore is not.
+func TestNeeded(t *testing.T) {
+	for _, p := range []pictures{{Simulated: true, Manifest: "configurations/ip-camera.yaml"}, {Manifest: "configurations/usb-camera.yaml"}} {
+		var names []string
+		for _, i := range p.needed(images.All()) {
+			names = append(names, i.Name)
+		}
+		for _, manifest := range []string{p.Manifest, streamingManifest, "configurations/zram.yaml", "apps/devices/devices.yaml"} {
+			data, err := samples.Manifest(manifest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := regexp.MustCompile(`image: ghcr.io/akri-go/akri/([a-z-]+):`).FindAllStringSubmatch(string(data), -1)
+			for _, m := range found {
+				if !slices.Contains(names, m[1]) {
+					t.Errorf("%s needs %s, and it is not loaded: %v", manifest, m[1], names)
+				}
+			}
+			if len(found) == 0 {
+				t.Errorf("%s has no image", manifest)
+			}
+		}
+		if slices.Contains(names, "cloudcore") {
+			t.Error("cloudcore is loaded")
+		}
+	}
+}
+
+// Without simulated cameras their keys say so.
+func TestCameraKeys(t *testing.T) {
+	d := &demo{}
+	for _, key := range []byte("cx") {
+		if quit, note := d.heed(t.Context(), key); quit || !strings.Contains(note, "by hand") {
+			t.Errorf("%c: %v, %q", key, quit, note)
+		}
+	}
+	if err := d.endPictures(); err != nil {
+		t.Error(err)
 	}
 }

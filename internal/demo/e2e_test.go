@@ -28,7 +28,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	sys := os.DirFS("/sys")
-	zram, err := Choose(sys, "zram")
+	zram, err := Choose("zram")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,8 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
-	for _, want := range []string{"has opened its device", "the dashboard shows the device and its broker", "its Instance and its broker are gone", "the demo works"} {
+	for _, want := range []string{"has opened its device", "the dashboard shows the device and its broker", "its Instance and its broker are gone",
+		"shows pictures that move", "the demo works"} {
 		if !bytes.Contains(out.Bytes(), []byte(want)) {
 			t.Errorf("the demo does not say %q:\n%s", want, &out)
 		}

@@ -112,17 +112,33 @@ func byDemo(u *unstructured.Unstructured) bool {
 // finds returns an error unless the cluster's Akri has the handler that the
 // demo needs.
 func (d *demo) finds(ctx context.Context) error {
-	var sets appsv1.DaemonSetList
-	if err := d.api.List(ctx, &sets, client.InNamespace(namespace)); err != nil {
+	there, err := hasHandler(ctx, d.api, "udev")
+	if err != nil || there {
 		return err
 	}
-	for _, s := range sets.Items {
-		inAgent := slices.ContainsFunc(s.Spec.Template.Spec.Containers[0].Args, func(arg string) bool { return strings.HasPrefix(arg, "--builtin=udev") })
-		if s.Name == "akri-udev-discovery-daemonset" || inAgent {
-			return nil
-		}
-	}
 	return errors.New("the Akri in this cluster has no udev handler: add udev.discovery.enabled=true to its values, or use another cluster with --dir")
+}
+
+// hasHandler reports whether the cluster's Akri runs one of its own handlers.
+func hasHandler(ctx context.Context, api client.Client, name string) (bool, error) {
+	var sets appsv1.DaemonSetList
+	if err := api.List(ctx, &sets, client.InNamespace(namespace)); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(sets.Items, func(s appsv1.DaemonSet) bool { return runsHandler(s, name) }), nil
+}
+
+// runsHandler reports whether a DaemonSet of the chart is, or has, a handler: alone,
+// with others in a process, or in the agent.
+func runsHandler(s appsv1.DaemonSet, name string) bool {
+	names, ok := strings.CutSuffix(s.Name, "-discovery-daemonset")
+	if names, of := strings.CutPrefix(names, "akri-"); ok && of && slices.Contains(strings.Split(names, "-"), name) {
+		return true
+	}
+	return slices.ContainsFunc(s.Spec.Template.Spec.Containers[0].Args, func(arg string) bool {
+		list, ok := strings.CutPrefix(arg, "--builtin=")
+		return ok && slices.Contains(strings.Split(list, ","), name)
+	})
 }
 
 // applyOne retries until the API server knows a new kind and can reach the

@@ -24,9 +24,9 @@ func subjects() []Subject {
 	}
 }
 
-// Choose returns the subject of the named Configuration or, for "", the first
-// that the machine has devices of, else zram. sys is /sys.
-func Choose(sys fs.FS, name string) (Subject, error) {
+// Choose returns the subject of the named Configuration or, for "", zram: webcams
+// are among the pictures.
+func Choose(name string) (Subject, error) {
 	all := subjects()
 	if name != "" {
 		i := slices.IndexFunc(all, func(s Subject) bool { return s.Configuration == name })
@@ -34,11 +34,6 @@ func Choose(sys fs.FS, name string) (Subject, error) {
 			return Subject{}, fmt.Errorf("there is no demo with %q: choose webcam or zram", name)
 		}
 		return all[i], nil
-	}
-	for _, s := range all {
-		if !s.Pluggable && len(s.Devices(sys)) > 0 {
-			return s, nil
-		}
 	}
 	return all[len(all)-1], nil
 }

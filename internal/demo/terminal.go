@@ -97,6 +97,8 @@ func (d *demo) heed(ctx context.Context, key byte) (quit bool, note string) {
 			return false, err.Error()
 		}
 		return false, "unplugged /dev/" + name
+	case 'c', 'x':
+		return false, d.heedCamera(ctx, key)
 	}
 	return false, ""
 }
@@ -138,7 +140,7 @@ func (d *demo) pageText() []string {
 	if err != nil {
 		return []string{"no dashboard: " + err.Error()}
 	}
-	return pageLines(url, d.token, d.shared)
+	return append(d.picturesText(ctx), pageLines(url, d.token, d.shared)...)
 }
 
 func (d *demo) nextText() []string {

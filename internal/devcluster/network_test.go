@@ -61,3 +61,28 @@ func TestRoutesReachEveryNodeFromEverywhere(t *testing.T) {
 		t.Errorf("%d routes:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 }
+
+// The street has addresses of the nodes' network that no node has, and a way to the
+// Pods of all.
+func TestStreet(t *testing.T) {
+	n := network(3)
+	for i := range MaxStreet {
+		if a := n.Street(i); !n.Cells().Contains(a) || !n.Node(MaxNodes).Less(a) {
+			t.Errorf("address %d of the street is %s", i, a)
+		}
+	}
+	if a := n.Street(MaxStreet); a != n.Addr(0, 254) {
+		t.Errorf("the first address that it has not is %s, want .254", a)
+	}
+	var lines []string
+	for _, args := range n.streetRoutes("akri3-street", 2) {
+		lines = append(lines, strings.Join(args, " "))
+	}
+	want := []string{
+		"-n akri3-street route replace 10.211.65.0/24 via 10.211.0.11",
+		"-n akri3-street route replace 10.211.66.0/24 via 10.211.0.12",
+	}
+	if !slices.Equal(lines, want) {
+		t.Errorf("routes %q", lines)
+	}
+}

@@ -142,12 +142,12 @@ func pack(o Options, p Platform, i Image, program string, tools []file) (Archive
 	}
 	a.Path = filepath.Join(o.Out, "images", name+"-"+p.FileName()+".tar")
 	notePath := a.Path + ".json"
-	inputs := fingerprint(a.Ref, binary, tools)
+	inputs := fingerprint(a.Ref, i.user(), binary, tools)
 	if n, err := readNote(notePath); err == nil && n.Inputs == inputs && exists(a.Path) {
 		a.Digest, a.Size = n.Digest, n.Size
 		return a, nil
 	}
-	image, err := assemble(p, o.Tag, i.Program(), binary, tools)
+	image, err := assemble(p, o.Tag, i, binary, tools)
 	if err != nil {
 		return a, err
 	}
@@ -185,9 +185,9 @@ func exists(path string) bool {
 
 // fingerprint identifies the input of an archive. The version at its start must
 // change when this package packs differently.
-func fingerprint(ref string, binary []byte, tools []file) string {
+func fingerprint(ref, user string, binary []byte, tools []file) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "2 %s %d\n", ref, len(binary))
+	fmt.Fprintf(h, "3 %s %s %d\n", ref, user, len(binary))
 	h.Write(binary)
 	for _, f := range tools {
 		fmt.Fprintf(h, "%q %o %q %d\n", f.name, f.mode, f.link, len(f.data))

@@ -21,8 +21,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// userID is the user that programs run as, unless the Pod says otherwise.
+// userID is the user that programs run as, unless the image or the Pod says
+// otherwise.
 const userID = 65532
+
+// user is what the image's program runs as.
+func (i Image) user() string {
+	if i.Root {
+		return "0:0"
+	}
+	return fmt.Sprintf("%d:%d", userID, userID)
+}
 
 const (
 	passwd = "root:x:0:0:root:/:/sbin/nologin\nakri:x:65532:65532:akri:/:/sbin/nologin\n"
@@ -38,9 +47,10 @@ type file struct {
 	data []byte
 }
 
-// assemble makes an image that runs program. Tools, if any, are in a separate
+// assemble makes an image that runs its program. Tools, if any, are in a separate
 // layer.
-func assemble(p Platform, version, program string, binary []byte, tools []file) (v1.Image, error) {
+func assemble(p Platform, version string, i Image, binary []byte, tools []file) (v1.Image, error) {
+	program := i.Program()
 	layers := [][]file{{
 		{name: "etc/", mode: 0o755},
 		{name: "etc/passwd", mode: 0o644, data: []byte(passwd)},
@@ -54,7 +64,7 @@ func assemble(p Platform, version, program string, binary []byte, tools []file) 
 	}
 	layers = append(layers, []file{{name: program, mode: 0o755, data: binary}})
 	return newImage(p, gzip.BestSpeed, layers, v1.Config{
-		User:       fmt.Sprintf("%d:%d", userID, userID),
+		User:       i.user(),
 		Entrypoint: []string{"/" + program},
 		WorkingDir: "/",
 		Env:        env,

@@ -199,7 +199,7 @@ func TestDebugTools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := assemble(Platform{Arch: "amd64"}, "v1", "hello", []byte("bin"), tools)
+	image, err := assemble(Platform{Arch: "amd64"}, "v1", hello, []byte("bin"), tools)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,6 +223,27 @@ func TestDebugTools(t *testing.T) {
 	}
 	if _, err := busyboxFiles(bytes.NewReader(nil)); err == nil {
 		t.Error("a package without busybox is taken")
+	}
+}
+
+// What uses device nodes is root, since the chart sets no user for brokers.
+func TestUsers(t *testing.T) {
+	for i, want := range map[Image]string{hello: "65532:65532", {Name: "x", Package: "x", Root: true}: "0:0"} {
+		image, err := assemble(Platform{Arch: "amd64"}, "v1", i, []byte("bin"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := image.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if config.Config.User != want {
+			t.Errorf("%s runs as %q, want %q", i.Name, config.Config.User, want)
+		}
+	}
+	usb, err := Find("udev-video-broker")
+	if err != nil || !usb[0].Root {
+		t.Errorf("the broker for USB cameras: %+v, %v", usb, err)
 	}
 }
 

@@ -50,7 +50,7 @@ func BuildIndexes(ctx context.Context, o Options) ([]Index, error) {
 			if err != nil {
 				return indexes, err
 			}
-			image, err := assemble(p, o.Tag, i.Program(), binary, nil)
+			image, err := assemble(p, o.Tag, i, binary, nil)
 			if err != nil {
 				return indexes, fmt.Errorf("image %s for %s: %w", i.Name, p, err)
 			}

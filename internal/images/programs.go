@@ -18,6 +18,9 @@ type Image struct {
 	// Package is the directory of the main package, relative to the module.
 	// Its last element is the program's name.
 	Package string
+	// Root is for programs that use device nodes: those belong to root, in
+	// containers too, and a chart's broker runs as the image says.
+	Root bool
 }
 
 // Program is the file name of the program, at the root of the image.
@@ -32,7 +35,7 @@ func All() []Image {
 		{Name: "dashboard", Package: "cmd/akri-dashboard"},
 		{Name: "cloudcore", Package: "cmd/cloudcore"},
 		{Name: "show-broker", Package: "samples/brokers/show"},
-		{Name: "udev-video-broker", Package: "samples/brokers/usb-camera"},
+		{Name: "udev-video-broker", Package: "samples/brokers/usb-camera", Root: true},
 		{Name: "onvif-video-broker", Package: "samples/brokers/ip-camera"},
 		{Name: "opcua-monitoring-broker", Package: "samples/brokers/opcua-monitoring"},
 		{Name: "video-streaming-app", Package: "samples/apps/video-streaming"},

@@ -18,7 +18,7 @@ import (
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/images"
-	"github.com/akri-go/akri/test/street"
+	"github.com/akri-go/akri/internal/street"
 )
 
 // memoryLimit is what the chart gives a handler, as package bounded hands it on.

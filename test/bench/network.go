@@ -12,7 +12,7 @@ import (
 
 	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/cell"
-	"github.com/akri-go/akri/test/street"
+	"github.com/akri-go/akri/internal/street"
 )
 
 // network is a street with a range of addresses that a node has one of too.

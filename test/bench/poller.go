@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/backoff"
-	"github.com/akri-go/akri/test/street"
+	"github.com/akri-go/akri/internal/street"
 )
 
 // A poller that asks everything every 10 s is what users know. It is a fake, of the

@@ -6,20 +6,16 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/akri-go/akri/test/street"
+	"github.com/akri-go/akri/internal/street"
 )
 
-// streetAddr is an address of the street, counted from 0. Nodes have lower ones.
-func streetAddr(n int) netip.Addr { return bed.Network().Addr(0, 200+n) }
+// streetAddr is an address of the street, counted from 0.
+func streetAddr(n int) netip.Addr { return bed.Network().Street(n) }
 
 // newStreet makes a street with n addresses. It is gone after the test.
 func newStreet(t *testing.T, n int) *street.Street {
 	t.Helper()
-	var addresses []netip.Prefix
-	for i := range n {
-		addresses = append(addresses, netip.PrefixFrom(streetAddr(i), 24))
-	}
-	s, err := street.Open(t.Context(), bed.Network().Network, addresses...)
+	s, err := bed.OpenStreet(t.Context(), n)
 	if err != nil {
 		t.Fatal(err)
 	}

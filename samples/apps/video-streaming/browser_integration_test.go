@@ -4,10 +4,7 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"encoding/base64"
 	"fmt"
-	"image/png"
 	"net"
 	"net/netip"
 	"os"
@@ -22,44 +19,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/akri-go/akri/internal/browsertest"
-	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 )
-
-// shown reads camera and frame from the picture in a canvas.
-func shown(b *browsertest.Browser, selector string) (camera int, frame uint32, err error) {
-	url := browsertest.Ask[string](b, fmt.Sprintf(`document.querySelector(%q)?.toDataURL("image/png") || ""`, selector))
-	data, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(url, "data:image/png;base64,"))
-	if err != nil {
-		return 0, 0, err
-	}
-	img, err := png.Decode(bytes.NewReader(data))
-	if err != nil {
-		return 0, 0, err
-	}
-	return simulator.ReadMarks(img)
-}
-
-// moves waits until a canvas shows a camera whose picture moves.
-func moves(t *testing.T, b *browsertest.Browser, selector string, number int) {
-	t.Helper()
-	first := uint32(0)
-	eventually.Succeeds(t, patience, func(context.Context) error {
-		camera, frame, err := shown(b, selector)
-		switch {
-		case err != nil:
-			return fmt.Errorf("%s: %w", selector, err)
-		case camera != number:
-			return fmt.Errorf("%s shows camera %d, want %d", selector, camera, number)
-		case first == 0:
-			first = frame
-		}
-		if frame < first+3 {
-			return fmt.Errorf("%s shows frame %d after %d", selector, frame, first)
-		}
-		return nil
-	})
-}
 
 func free(t *testing.T) int {
 	t.Helper()
@@ -121,6 +82,10 @@ func TestPage(t *testing.T) {
 	cameras := sim.Cameras()
 	broker := program(t)
 	b := browsertest.Open(t, "http://"+address+"/")
+	moves := func(selector string, number int) {
+		t.Helper()
+		b.Moves(selector, number, simulator.ReadMarks)
+	}
 	b.Wait(`!document.getElementById("none").hidden`)
 	b.Photograph("none", 1280, 900, false)
 	browsertest.Ask[any](b, "window.kept = 1; null") // lost with a reload
@@ -131,15 +96,15 @@ func TestPage(t *testing.T) {
 	tile := func(n int) string {
 		return fmt.Sprintf("li[data-id=akri-onvif-%s]", strings.Repeat(strconv.Itoa(n), 6))
 	}
-	moves(t, b, "#large canvas", 1)
-	moves(t, b, tile(1)+" canvas", 1)
-	moves(t, b, tile(2)+" canvas", 2)
+	moves("#large canvas", 1)
+	moves(tile(1)+" canvas", 1)
+	moves(tile(2)+" canvas", 2)
 	b.Wait(`document.getElementById("sum").textContent === "2 cameras, 2 live"`)
 	b.Photograph("desktop-light", 1280, 900, false)
 
 	began := time.Now()
 	h.set(append(list, source{"akri-onvif-333333", runBroker(t, broker, cameras[2])}), nil)
-	moves(t, b, tile(3)+" canvas", 3)
+	moves(tile(3)+" canvas", 3)
 	t.Logf("%v from the start of a broker to its third picture on the page", time.Since(began))
 	b.Wait(`document.getElementById("news").textContent.includes("is live")`)
 	b.Photograph("desktop-dark", 1280, 900, true)
@@ -147,25 +112,25 @@ func TestPage(t *testing.T) {
 	b.Photograph("phone-dark", 390, 844, true)
 
 	b.Do(chromedp.EmulateViewport(1280, 900), chromedp.Click(tile(2)+" button"))
-	moves(t, b, "#large canvas", 2)
+	moves("#large canvas", 2)
 	b.Do(chromedp.Focus(tile(3)+" button"), chromedp.KeyEvent(kb.Enter))
-	moves(t, b, "#large canvas", 3)
+	moves("#large canvas", 3)
 	b.Wait(`document.querySelector("` + tile(3) + ` button").ariaPressed === "true"`)
 
 	if err := cameras[2].Vanish(); err != nil {
 		t.Fatal(err)
 	}
 	b.Wait(`document.querySelector("` + tile(3) + ` .state").textContent.startsWith("Camera lost")`)
-	moves(t, b, tile(1)+" canvas", 1)
+	moves(tile(1)+" canvas", 1)
 	b.Photograph("lost", 1280, 900, false)
 	h.set(list, nil) // it is given up
 	b.Wait(`document.querySelectorAll("#tiles li").length === 2`)
-	moves(t, b, "#large canvas", 1)
+	moves("#large canvas", 1)
 
 	b.Do(chromedp.Click("#pause"))
 	b.Wait(`document.getElementById("pause").ariaPressed === "true"`)
 	b.Do(chromedp.Click("#pause"))
-	moves(t, b, tile(2)+" canvas", 2)
+	moves(tile(2)+" canvas", 2)
 
 	// What a screen reader says of it: every picture and button has a name.
 	if nameless := b.Nameless("canvas, button"); len(nameless) > 0 {

@@ -36,6 +36,15 @@ const (
 // looks at the page has just plugged the camera in.
 var retry = backoff.Backoff{First: 200 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.25}
 
+// pause is how long a broker is left alone after some failures in a row. The broker
+// of a camera that has just come may be there any moment.
+func pause(s State, failures int) time.Duration {
+	if s == Starting {
+		failures = min(failures, 2)
+	}
+	return retry.Delay(failures)
+}
+
 // feed gets the pictures of one broker, or of several in turn, while somebody looks.
 type feed struct {
 	source source
@@ -142,7 +151,7 @@ func (f *feed) follow(ctx context.Context) {
 		f.mu.Unlock()
 		f.wake()
 		failures++
-		_ = backoff.Sleep(ctx, retry.Delay(failures)) // the loop looks at ctx
+		_ = backoff.Sleep(ctx, pause(f.now().state(time.Now()), failures)) // the loop looks at ctx
 	}
 }
 

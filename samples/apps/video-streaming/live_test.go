@@ -248,3 +248,21 @@ func TestTooManyViewers(t *testing.T) {
 		t.Errorf("one too many: %s", resp.Status)
 	}
 }
+
+// The broker of a camera that has just come is asked often, others less and less.
+func TestPause(t *testing.T) {
+	for range 100 {
+		for _, c := range []struct {
+			state    State
+			failures int
+			most     time.Duration
+		}{{Starting, 1, 250 * time.Millisecond}, {Starting, 50, 500 * time.Millisecond}, {Lost, 50, 2500 * time.Millisecond}} {
+			if got := pause(c.state, c.failures); got <= 0 || got > c.most {
+				t.Errorf("%s, after %d failures: %v, want at most %v", c.state, c.failures, got, c.most)
+			}
+		}
+		if got := pause(Lost, 50); got < time.Second {
+			t.Errorf("a lost camera is asked again after %v", got)
+		}
+	}
+}

@@ -141,6 +141,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (s settings
 	flags.StringVar(&o.Interface, "interface", getenv("INTERFACE"),
 		"network `interface` for multicast, and for the addresses if --addresses is not given (INTERFACE)")
 	flags.IntVar(&o.Count, "count", 0, "`number` of cameras (default: as many as addresses)")
+	flags.IntVar(&o.First, "first", 1, "`number` of the first camera, so that several processes share the cameras of a seed")
 	flags.StringVar(&o.Seed, "seed", "akri", "`text` that UUIDs, MAC addresses and serial numbers are derived from")
 	flags.IntVar(&o.Port, "port", 8000, "HTTP `port` of the first camera on an address")
 	flags.IntVar(&o.RTSPPort, "rtsp-port", 8554, "RTSP `port` of the first camera on an address")

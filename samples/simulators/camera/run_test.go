@@ -57,13 +57,15 @@ func TestUsage(t *testing.T) {
 		code int
 		text string
 	}{
-		"--help":                                           {exitcode.OK, "WS-Discovery"},
-		"--version":                                        {exitcode.OK, "camera "},
-		"":                                                 {exitcode.Usage, "no addresses"},
-		"--addresses 127.0.0.1 more":                       {exitcode.Usage, `unexpected argument "more"`},
-		"--addresses 127.0.0.1 --auth basic":               {exitcode.Usage, "choose none, token, digest or both"},
-		"--addresses 127.0.0.1 --digest SHA-1":             {exitcode.Usage, "choose among MD5 and SHA-256"},
-		"--addresses 127.0.0.1 --count 5000":               {exitcode.Usage, "1 to 2000"},
+		"--help":                               {exitcode.OK, "WS-Discovery"},
+		"--version":                            {exitcode.OK, "camera "},
+		"":                                     {exitcode.Usage, "no addresses"},
+		"--addresses 127.0.0.1 more":           {exitcode.Usage, `unexpected argument "more"`},
+		"--addresses 127.0.0.1 --auth basic":   {exitcode.Usage, "choose none, token, digest or both"},
+		"--addresses 127.0.0.1 --digest SHA-1": {exitcode.Usage, "choose among MD5 and SHA-256"},
+		"--addresses 127.0.0.1 --count 5000":   {exitcode.Usage, "1 to 2000"},
+		"--addresses 127.0.0.1 --first -1":     {exitcode.Usage, "numbers are 1 to 2000"},
+		"--addresses 127.0.0.1 --count 2 --first 2000":     {exitcode.Usage, "numbers are 1 to 2000"},
 		"--addresses 127.0.0.1 --fault 1:sick":             {exitcode.Usage, "want one of well, silent"},
 		"--addresses 127.0.0.1 --fault all":                {exitcode.Usage, "no command"},
 		"--addresses 127.0.0.1 --port 65535 --count 2":     {exitcode.Usage, "too high for 2 cameras"},

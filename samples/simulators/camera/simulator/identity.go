@@ -9,7 +9,7 @@ import (
 
 // Identity identifies a camera.
 type Identity struct {
-	// Number counts the cameras of a simulator from 1.
+	// Number counts the cameras of a seed from 1.
 	Number int
 	// UUID is in lower case with hyphens; the endpoint reference of
 	// WS-Discovery is "urn:uuid:" and this.

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// MaxCameras is how many cameras a simulator may have.
+// MaxCameras is how many cameras a simulator may have, and the greatest number of
+// one.
 const MaxCameras = 2000
 
 // Auth says how clients authenticate.
@@ -38,9 +39,10 @@ const (
 type Options struct {
 	// Seed is what identities are derived from; "akri".
 	Seed string
-	// Count is the number of cameras; as many as Addresses.
-	Count int
-	// Addresses are those of the cameras: camera n has the n-th. If there are more
+	// Count is how many cameras there are; as many as Addresses. First is the number
+	// of the first; 1. So several simulators can share the cameras of a seed.
+	Count, First int
+	// Addresses are those of the cameras: the n-th camera has the n-th. If there are more
 	// cameras than addresses, the next ones use the next port on each address. A
 	// link-local address needs its zone. At least one address is needed.
 	Addresses []netip.Addr
@@ -87,6 +89,7 @@ func (o *Options) complete() error {
 	setTo(&o.Username, "admin")
 	setTo(&o.Password, "akri")
 	setTo(&o.Count, len(o.Addresses))
+	setTo(&o.First, 1)
 	setTo(&o.DiscoveryPort, 3702)
 	setTo(&o.MaxDelay, 500*time.Millisecond)
 	if len(o.Algorithms) == 0 {
@@ -103,6 +106,8 @@ func (o *Options) complete() error {
 		return errors.New("no address for the cameras")
 	case o.Count < 1 || o.Count > MaxCameras:
 		return fmt.Errorf("%d cameras: there may be 1 to %d", o.Count, MaxCameras)
+	case o.First < 1 || o.First+o.Count-1 > MaxCameras:
+		return fmt.Errorf("the first camera has number %d: numbers are 1 to %d", o.First, MaxCameras)
 	case !slices.Contains([]Auth{AuthNone, AuthUsernameToken, AuthDigest, AuthBoth}, o.Auth):
 		return fmt.Errorf("authentication %q: choose none, token, digest or both", o.Auth)
 	}
@@ -132,9 +137,9 @@ func setTo[T comparable](field *T, to T) {
 	}
 }
 
-// place returns address, HTTP port and RTSP port of a camera, from 1.
+// place returns address, HTTP port and RTSP port of the camera of a number.
 func (o *Options) place(number int) (address netip.Addr, port, rtsp int) {
-	i := number - 1
+	i := number - o.First
 	row := i / len(o.Addresses)
 	address, port, rtsp = o.Addresses[i%len(o.Addresses)], o.Port, o.RTSPPort
 	if port != 0 {

@@ -40,7 +40,7 @@ func New(o Options) (*Simulator, error) {
 			return nil, err
 		}
 	}
-	for n := 1; n <= o.Count; n++ {
+	for n := o.First; n < o.First+o.Count; n++ {
 		s.cameras = append(s.cameras, newCamera(s, n))
 	}
 	return s, nil
@@ -94,12 +94,13 @@ func (s *Simulator) stop(withBye bool) error {
 // Cameras returns them in the order of their numbers.
 func (s *Simulator) Cameras() []*Camera { return s.cameras }
 
-// Camera returns the camera of a number, from 1, or an error.
+// Camera returns the camera of a number, or an error.
 func (s *Simulator) Camera(number int) (*Camera, error) {
-	if number < 1 || number > len(s.cameras) {
-		return nil, fmt.Errorf("there is no camera %d: they are numbered from 1 to %d", number, len(s.cameras))
+	first := s.options.First
+	if number < first || number >= first+len(s.cameras) {
+		return nil, fmt.Errorf("there is no camera %d: they are numbered from %d to %d", number, first, first+len(s.cameras)-1)
 	}
-	return s.cameras[number-1], nil
+	return s.cameras[number-first], nil
 }
 
 // Roots returns a pool with the CA of the cameras; nil without TLS.

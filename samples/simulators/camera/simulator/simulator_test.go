@@ -225,9 +225,27 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// Simulators of one seed share its cameras.
+func TestFirst(t *testing.T) {
+	s := start(t, Options{First: 3, Count: 2, NoRTSP: true})
+	for i, c := range s.Cameras() {
+		if want := Identify("akri", 3+i); c.UUID != want.UUID || c.Number != 3+i {
+			t.Errorf("camera %d is %+v, want %+v", i, c.Identity, want)
+		}
+		if same, err := s.Camera(3 + i); err != nil || same != c {
+			t.Errorf("Camera(%d): %v, %v", 3+i, same, err)
+		}
+	}
+	for _, n := range []int{2, 5} {
+		if _, err := s.Camera(n); err == nil {
+			t.Errorf("there is a camera %d", n)
+		}
+	}
+}
+
 // A snapshot is a picture of this camera.
 func TestSnapshot(t *testing.T) {
-	s := start(t, Options{Count: 2, NoRTSP: true})
+	s := start(t, Options{Count: 2, First: 2, NoRTSP: true})
 	client := newClient(t, s)
 	for _, c := range s.Cameras() {
 		for _, p := range profiles {

@@ -17,6 +17,9 @@ import (
 	"github.com/akri-go/akri/internal/cell"
 )
 
+// Cell is what the street of a cluster is called among its cells.
+const Cell = "street"
+
 const (
 	// hub is the cell with the cluster's bridge, as package devcluster names it.
 	hub, bridge = "control-plane", "akri"
@@ -67,7 +70,7 @@ type Street struct {
 
 // Open makes the street of a cluster, whose interface eth0 has these addresses.
 func Open(ctx context.Context, network cell.Network, addresses ...netip.Prefix) (*Street, error) {
-	name, hub := network.NetNS("street"), network.NetNS(hub)
+	name, hub := network.NetNS(Cell), network.NetNS(hub)
 	s := &Street{Name: name, undo: [][]string{{"-n", hub, "link", "del", port}, {"netns", "del", name}}}
 	return s.open(ctx, [][]string{
 		{"netns", "add", name},
