@@ -68,6 +68,43 @@ func Unpack(t testing.TB, packages ...string) string {
 	})
 }
 
+// Dependency returns the package with a prefix that another Debian package depends
+// on: the one that a package without files stands for, whose name has a version.
+// It is "" if this machine's package lists have no such package.
+func Dependency(t testing.TB, of, prefix string) (name string) {
+	t.Helper()
+	need(t, "apt-get", "apt-cache")
+	ready(t, func(ctx context.Context) error {
+		if name = dependency(ctx, of, prefix); name != "" {
+			return nil
+		}
+		if err := runIn(ctx, "", "apt-get", "update", "-q", "--error-on=any"); err != nil {
+			return err
+		}
+		name = dependency(ctx, of, prefix)
+		return nil
+	})
+	return name
+}
+
+func dependency(ctx context.Context, of, prefix string) string {
+	out, err := exec.CommandContext(ctx, "apt-cache", "depends", of).Output()
+	if err != nil {
+		return "" // it knows no such package
+	}
+	return dependencyIn(string(out), prefix)
+}
+
+// dependencyIn finds it in what apt-cache(8) prints: "  Depends: linux-image-6.1-amd64".
+func dependencyIn(listed, prefix string) string {
+	for line := range strings.Lines(listed) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "Depends: "); ok && strings.HasPrefix(name, prefix) {
+			return name
+		}
+	}
+	return ""
+}
+
 // aptGet runs apt-get. If that fails it updates the package lists and tries again.
 func aptGet(ctx context.Context, dir string, args ...string) error {
 	args = append([]string{"-o", "DPkg::Lock::Timeout=120"}, args...)
