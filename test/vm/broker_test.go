@@ -40,23 +40,29 @@ type broker struct {
 // startBroker starts a broker with the environment that it has in a Pod.
 func startBroker(t *testing.T, g *guest.Guest, node string, env ...string) *broker {
 	t.Helper()
-	dial := func(ctx context.Context, _, address string) (net.Conn, error) { return g.Dial(ctx, "tcp", address) }
-	conn, err := grpc.NewClient("passthrough:///127.0.0.1:8083", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &broker{t: t, g: g, client: camerapb.NewCameraClient(conn),
-		http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+	b := connectBroker(t, g)
 	b.process = g.Start(t, append([]string{"UDEV_DEVNODE_0AB12F=" + node}, env...), "/bin/usb-camera")
 	t.Cleanup(func() {
-		conn.Close()
 		b.process.Stop()
 		if t.Failed() {
 			t.Logf("the broker says:\n%s", b.process.Output())
 		}
 	})
 	return b
+}
+
+// connectBroker is for the broker that runs in the guest, whoever has started it.
+func connectBroker(t *testing.T, g *guest.Guest) *broker {
+	t.Helper()
+	dial := func(ctx context.Context, _, address string) (net.Conn, error) { return g.Dial(ctx, "tcp", address) }
+	conn, err := grpc.NewClient("passthrough:///127.0.0.1:8083", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &broker{t: t, g: g, client: camerapb.NewCameraClient(conn),
+		http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
 }
 
 // frame is a picture that a broker has served.

@@ -86,10 +86,9 @@ func testCameraUnplugged(t *testing.T, g *guest.Guest, h *handler) {
 	b := startBroker(t, g, "/dev/video0", "RESOLUTION_WIDTH=320", "RESOLUTION_HEIGHT=180")
 	last := b.frame(anything)
 	r.want("/dev/video0")
-	const driver = "/sys/bus/platform/drivers/vivid/"
 	for range 2 {
 		lost := b.metric(disconnects)
-		g.Run(t, "/init", "write", driver+"unbind", "vivid.0")
+		g.Run(t, "/init", "write", vividDriver+"unbind", "vivid.0")
 		r.want()
 		eventually.Succeeds(t, patience, func(context.Context) error {
 			if b.metric(disconnects) <= lost {
@@ -97,7 +96,7 @@ func testCameraUnplugged(t *testing.T, g *guest.Guest, h *handler) {
 			}
 			return nil
 		})
-		g.Run(t, "/init", "write", driver+"bind", "vivid.0")
+		g.Run(t, "/init", "write", vividDriver+"bind", "vivid.0")
 		r.want("/dev/video0")
 		last = b.frame(after(last))
 	}

@@ -10,6 +10,7 @@ import (
 
 const (
 	handlersFolder = "/var/lib/akri"
+	vividDriver    = "/sys/bus/platform/drivers/vivid/"
 	vivid          = "vivid n_devs=1 node_types=0x101" // a camera, which has a node for output too
 )
 

@@ -31,13 +31,20 @@ type Options struct {
 	Modules []string
 	// Available are others, for "/init load".
 	Available []string
-	// Folders are made.
+	// Folders are made, and Files put there: files of this machine, by their paths in
+	// the guest.
 	Folders []string
+	Files   map[string]string
+	// Outside lets it reach this machine's loopback, at [Host], and the network.
+	Outside bool
 	// MemoryMiB is how much memory it has; 512 if 0.
 	MemoryMiB int
 	// Life is how long it may run; 10 minutes if 0.
 	Life time.Duration
 }
+
+// Host is the address of this machine for a guest that may reach it.
+const Host = "10.0.2.2"
 
 const (
 	// bootTimeout is ample: it takes 5 s on an idle machine.
@@ -74,6 +81,10 @@ func Start(t testing.TB, o Options) *Guest {
 	k := fetch(t)
 	o.Modules = append([]string{"virtio_pci", "virtio_net", "xhci_pci"}, o.Modules...)
 	image := makeImage(t, k, o)
+	restrict := "on" // it reaches nothing, and only its port is reached
+	if o.Outside {
+		restrict = "off"
+	}
 	dir := t.TempDir()
 	monitor := filepath.Join(dir, "qmp")
 	g := &Guest{t: t, console: newConsole(), ended: make(chan struct{}), lines: map[string]bool{}}
@@ -82,8 +93,7 @@ func Start(t testing.TB, o Options) *Guest {
 		"-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-accel", "tcg", "-cpu", "qemu64,+rdrand", "-no-reboot",
 		"-m", strconv.Itoa(o.MemoryMiB), "-kernel", k.image, "-initrd", image, "-append", "console=ttyS0 panic=-1",
 		"-serial", "stdio", "-qmp", "unix:"+monitor+",server=on,wait=off", "-device", "qemu-xhci,id=usb,p2=8,p3=8",
-		// restrict: it reaches nothing, and only its port is reached.
-		"-netdev", fmt.Sprintf("user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:0-%s:%d", wire.Address, wire.Port),
+		"-netdev", fmt.Sprintf("user,id=net,restrict=%s,hostfwd=tcp:127.0.0.1:0-%s:%d", restrict, wire.Address, wire.Port),
 		"-device", "virtio-net-pci,netdev=net,romfile=")
 	g.qemu.Stdout, g.qemu.Stderr = g.console, &g.said
 	g.qemu.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

@@ -32,7 +32,6 @@ func makeImage(t testing.TB, k kernel, o Options) string {
 	}
 	files := []file{
 		{name: "dev/console", mode: unix.S_IFCHR | 0o600, major: 5, minor: 1},
-		folder("proc"), folder("sys"), folder("run"), folder("tmp"),
 		{name: strings.TrimPrefix(wire.ModulesFile, "/"), mode: unix.S_IFREG | 0o644, data: []byte(strings.Join(loaded, "\n"))},
 	}
 	for _, dir := range o.Folders {
@@ -45,7 +44,18 @@ func makeImage(t testing.TB, k kernel, o Options) string {
 		}
 		files = append(files, file{name: strings.TrimPrefix(modulePath(name), "/"), mode: unix.S_IFREG | 0o644, data: data})
 	}
-	for name, built := range compile(t, append(slices.Clone(o.Programs), initPackage)) {
+	for name, path := range o.Files {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file{name: strings.TrimPrefix(name, "/"), mode: unix.S_IFREG | uint32(info.Mode().Perm()), data: data})
+	}
+	for name, built := range Build(t, append(slices.Clone(o.Programs), initPackage)...) {
 		data, err := os.ReadFile(built)
 		if err != nil {
 			t.Fatal(err)
@@ -91,9 +101,9 @@ func (m *modules) choose(load, atHand []string) (lines, all []string, err error)
 	return lines, all, err
 }
 
-// compile builds programs of this repository, given by their folders, and returns
-// the files by name.
-func compile(t testing.TB, packages []string) map[string]string {
+// Build builds programs of this repository for a guest, given by their folders, and
+// returns the files by name.
+func Build(t testing.TB, packages ...string) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
 	args := []string{"build", "-trimpath", "-tags", "grpcnotrace", "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}

@@ -24,12 +24,14 @@ const runTimeout = 2 * time.Minute
 
 // Process is a program that runs in the guest.
 type Process struct {
-	g    *Guest
-	id   string
-	name string
-	done chan struct{}
-	said testlog.Buffer
-	exit string // when it is done: its exit code, or why that is not known
+	t     testing.TB
+	g     *Guest
+	id    string
+	name  string
+	begun chan struct{} // closed when it runs, or it is known that it does not
+	done  chan struct{}
+	said  testlog.Buffer
+	exit  string // when it is done: its exit code, or why that is not known
 }
 
 // Start starts a program with arguments and environment. It is killed when the
@@ -46,7 +48,7 @@ func (g *Guest) Start(t testing.TB, env []string, argv ...string) *Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Process{g: g, t: t, id: id, name: strings.Join(argv, " "), done: make(chan struct{})}
+	p := &Process{g: g, t: t, id: id, name: strings.Join(argv, " "), begun: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		p.exit = p.run(request)
@@ -64,6 +66,7 @@ func client() *http.Client { return &http.Client{Transport: &http.Transport{Disa
 // run returns the exit code.
 func (p *Process) run(request *http.Request) string {
 	answer, err := client().Do(request)
+	close(p.begun)
 	if err != nil {
 		return err.Error()
 	}
@@ -83,6 +86,7 @@ func (p *Process) Output() string { return p.said.String() }
 // Stop kills it, and waits until it has ended.
 func (p *Process) Stop() {
 	p.t.Helper()
+	<-p.begun
 	answer, err := client().Post("http://"+p.g.address+"/kill?id="+p.id, "", nil)
 	if err != nil {
 		p.t.Fatalf("kill %s in the guest: %v", p.name, err)

@@ -15,7 +15,7 @@ import (
 // command does one of the things that are listed in this program's doc.
 func command(args []string) error {
 	if len(args) < 2 {
-		return errors.New("want load, unload, write or control, and what")
+		return errors.New("want load, unload, write, mount or control, and what")
 	}
 	switch rest := args[2:]; {
 	case args[0] == "load":
@@ -27,6 +27,8 @@ func command(args []string) error {
 		return nil
 	case args[0] == "write" && len(rest) == 1:
 		return os.WriteFile(args[1], []byte(rest[0]), 0o600)
+	case args[0] == "mount" && len(rest) == 1:
+		return mount(args[1], rest[0])
 	case args[0] == "control" && len(rest) == 2:
 		value, err := strconv.ParseInt(rest[1], 0, 32)
 		if err != nil {
@@ -35,6 +37,17 @@ func command(args []string) error {
 		return control(args[1], rest[0], int32(value))
 	}
 	return fmt.Errorf("%q is not a command", args)
+}
+
+// mount mounts a file system that has no device.
+func mount(kind, at string) error {
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(kind, at, kind, 0, ""); err != nil {
+		return fmt.Errorf("mount %s: %w", at, err)
+	}
+	return nil
 }
 
 // load loads a kernel module.

@@ -5,6 +5,7 @@
 //	/init load vivid n_devs=1          load a kernel module
 //	/init unload vivid                 and unload it
 //	/init write /sys/a/file text       write into a file
+//	/init mount tmpfs /a/folder        mount a file system
 //	/init control /dev/video0 Hue 10   set a control of a camera
 package main
 
@@ -38,8 +39,8 @@ func main() {
 // boot runs the guest, and returns why it cannot.
 func boot() error {
 	for _, m := range []struct{ kind, at string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/run"}, {"tmpfs", "/tmp"}} {
-		if err := unix.Mount(m.kind, m.at, m.kind, 0, ""); err != nil {
-			return fmt.Errorf("mount %s: %w", m.at, err)
+		if err := mount(m.kind, m.at); err != nil {
+			return err
 		}
 	}
 	list, err := os.ReadFile(wire.ModulesFile)
@@ -60,7 +61,7 @@ func boot() error {
 		return err
 	}
 	fmt.Println(wire.ReadyLine)
-	server := &http.Server{Handler: newRunner().handler(), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: wire.Handler(), ReadHeaderTimeout: time.Minute}
 	return server.Serve(listener)
 }
 

@@ -1,4 +1,4 @@
-package main
+package wire
 
 import (
 	"encoding/json"
@@ -11,8 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/akri-go/akri/test/vm/wire"
 )
 
 // runner runs commands.
@@ -21,9 +19,9 @@ type runner struct {
 	kills map[string]func() // by id, of those that run
 }
 
-func newRunner() *runner { return &runner{kills: map[string]func(){}} }
-
-func (r *runner) handler() http.Handler {
+// Handler answers as the first process of a guest does.
+func Handler() http.Handler {
+	r := &runner{kills: map[string]func(){}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /run", r.run)
 	mux.HandleFunc("POST /kill", func(_ http.ResponseWriter, q *http.Request) {
@@ -39,9 +37,9 @@ func (r *runner) handler() http.Handler {
 
 const maxCommandBytes = 64 << 10
 
-// run runs a command; see package wire.
+// run runs a command; see package
 func (r *runner) run(w http.ResponseWriter, q *http.Request) {
-	var c wire.Command
+	var c Command
 	// To its end: only then does the server see that the client is gone.
 	body, err := io.ReadAll(http.MaxBytesReader(w, q.Body, maxCommandBytes))
 	if err == nil {
@@ -51,38 +49,47 @@ func (r *runner) run(w http.ResponseWriter, q *http.Request) {
 		http.Error(w, fmt.Sprintf("not a command: %v", err), http.StatusBadRequest)
 		return
 	}
-	w.Header().Set("Trailer", wire.ExitTrailer)
-	out := &flushed{w, http.NewResponseController(w)}
+	w.Header().Set("Trailer", ExitTrailer)
+	out := &flushed{w: w, rc: http.NewResponseController(w)}
 	cmd := exec.CommandContext(q.Context(), c.Argv[0], c.Argv[1:]...)
 	cmd.Env = append([]string{"PATH=/bin", "HOME=/tmp"}, c.Env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
-	if err := out.rc.Flush(); err != nil { // the answer begins before the command prints
+	if err := r.start(c.ID, cmd); err != nil {
+		w.Header().Set(ExitTrailer, err.Error())
 		return
 	}
-	if err := cmd.Start(); err != nil {
-		w.Header().Set(wire.ExitTrailer, err.Error())
-		return
-	}
-	r.mu.Lock()
-	r.kills[c.ID] = func() { _ = cmd.Cancel() } // it may have ended
-	r.mu.Unlock()
-	_ = cmd.Wait() // its state says how it ended
+	_, _ = out.Write(nil) // the answer begins before the command prints; who is gone kills it
+	_ = cmd.Wait()        // its state says how it ended
 	r.mu.Lock()
 	delete(r.kills, c.ID)
 	r.mu.Unlock()
-	w.Header().Set(wire.ExitTrailer, strconv.Itoa(cmd.ProcessState.ExitCode()))
+	w.Header().Set(ExitTrailer, strconv.Itoa(cmd.ProcessState.ExitCode()))
+}
+
+// start starts a command, which can be killed from then on.
+func (r *runner) start(id string, cmd *exec.Cmd) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	r.kills[id] = func() { _ = cmd.Cancel() } // it may have ended
+	return nil
 }
 
 // flushed sends what is written at once.
 type flushed struct {
+	mu sync.Mutex
 	w  io.Writer
 	rc *http.ResponseController
 }
 
 func (f *flushed) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	n, err := f.w.Write(p)
 	if err == nil {
 		err = f.rc.Flush()
