@@ -200,6 +200,7 @@ func testFormats(t *testing.T, g *guest.Guest, _ *handler) {
 		pattern int // vivid's
 		want    color.RGBA
 	}{{7, color.RGBA{255, 0, 0, 255}}, {8, color.RGBA{0, 255, 0, 255}}, {9, color.RGBA{0, 0, 255, 255}}, {6, color.RGBA{255, 255, 255, 255}}}
+	g.Run(t, "/init", "control", "/dev/video0", "OSD Text Mode", "2") // no text on black
 	for _, format := range []string{"YUYV", "UYVY", "NV12", "YU12", "RGB3", "BGR3", "GREY"} {
 		t.Run(format, func(t *testing.T) {
 			b := startBroker(t, g, "/dev/video0", "FORMAT="+format, "RESOLUTION_WIDTH=300", "RESOLUTION_HEIGHT=200")
@@ -219,9 +220,10 @@ func testFormats(t *testing.T, g *guest.Guest, _ *handler) {
 		})
 	}
 	g.Run(t, "/init", "control", "/dev/video0", "Test Pattern", "0")
+	g.Run(t, "/init", "control", "/dev/video0", "OSD Text Mode", "0")
 }
 
-// alike compares the colour of a picture below its text.
+// alike compares the colour of a picture.
 func alike(f frame, want color.RGBA) error {
 	const tolerance = 24 // of JPEG, and of two conversions
 	b := f.Bounds()

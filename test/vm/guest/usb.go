@@ -2,7 +2,6 @@ package guest
 
 import (
 	"context"
-	"maps"
 	"testing"
 )
 
@@ -18,14 +17,16 @@ func (g *Guest) Plug(t testing.TB, id, driver, port string, properties map[strin
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), monitorTimeout)
 	defer cancel()
-	arguments := map[string]string{"id": id, "driver": driver, "bus": "usb.0", "port": port}
-	maps.Copy(arguments, properties)
+	arguments := map[string]any{"id": id, "driver": driver, "bus": "usb.0", "port": port}
+	for name, value := range properties {
+		arguments[name] = value
+	}
 	if driver == SerialAdapter { // its other end
 		end := map[string]any{"id": line(id), "backend": map[string]any{"type": "null", "data": struct{}{}}}
 		if err := g.qmp.Execute(ctx, "chardev-add", end, nil); err != nil {
 			t.Fatal(err)
 		}
-		arguments["chardev"] = line(id)
+		arguments["chardev"], arguments["always-plugged"] = line(id), true
 		g.lines[id] = true
 	}
 	if err := g.qmp.Execute(ctx, "device_add", arguments, nil); err != nil {
