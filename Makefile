@@ -95,7 +95,7 @@ lanes:
 	wait $$beside || status=1; exit $$status
 
 # It has a build tag of its own: an emulated machine takes a core for minutes.
-test-vm: ## Tests on an emulated machine with real USB and a camera (root, to install QEMU; 5 minutes, and 1 more the first time)
+test-vm: ## Tests on an emulated machine with real USB and a camera (root, to install QEMU; 4 minutes once the programs of a cluster are built)
 	@$(GO) test -tags vm -count=1 -timeout 30m -json ./test/vm/... | $(summary) vm
 
 test-matrix: images ## The end-to-end tests on every version of Kubernetes (root; long: each is built once, up to 25 minutes); KUBERNETES="1.34 1.36" has fewer
@@ -113,7 +113,7 @@ SOAK       ?= 1h
 OUTAGE     ?= 6m
 FUZZ_LONG  ?= 5m
 FUZZTARGETS = $(shell grep -rhE '^func Fuzz' --include='*_test.go' . | wc -l)
-about-vm      = the tests on an emulated machine with USB and a camera: 5 min
+about-vm      = the tests on an emulated machine with USB and a camera: 4 min
 about-chaos   = $(ROUNDS) rounds of test/chaos: about 4 s each, 35 min for 500
 about-outage  = the API server is away for $(OUTAGE): that, and 3 min
 about-fuzz    = $(FUZZTARGETS) fuzz targets for $(FUZZ_LONG) each: 1 h 50 min for 5m

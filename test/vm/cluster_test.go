@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
@@ -70,7 +72,7 @@ func startCluster(t *testing.T) *cluster {
 		"/images/pause.tar":    imageOf(t, filepath.Join(dir, "pause.tar"), pauseImage, bins[kubebin.Pause]),
 		"/images/broker.tar":   imageOf(t, filepath.Join(dir, "broker.tar"), brokerImage, guest.Build(t, "samples/brokers/usb-camera")["usb-camera"]),
 		"/etc/containerd.toml": "containerd.toml", "/etc/kubelet.yaml": "kubelet.yaml", "/etc/cni/loopback.conflist": "loopback.conflist",
-		"/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf",
+		"/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf", "/etc/passwd": "passwd",
 	}
 	for name, file := range files {
 		if !filepath.IsAbs(file) {
@@ -84,6 +86,7 @@ func startCluster(t *testing.T) *cluster {
 	}
 	maps.Copy(files, runc)
 	c := &cluster{T: t}
+	log.SetLogger(logr.Discard()) // the client's library wants one
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v0.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
@@ -104,11 +107,12 @@ func (c *cluster) startNode() {
 	c.Helper()
 	c.node.Run(c.T, "/init", "mount", "cgroup2", "/sys/fs/cgroup")
 	for _, dir := range []string{"/var/lib/containerd", "/var/lib/kubelet"} {
-		c.node.Run(c.T, "/init", "mount", "tmpfs", dir)
+		c.node.Run(c.T, "/init", "mount", "tmpfs", dir) // the kubelet measures file systems, and an initramfs is none
 	}
-	c.program(nil, "/bin/containerd", "--config=/etc/containerd.toml")
+	containerd := c.program(nil, "/bin/containerd", "--config=/etc/containerd.toml")
 	const socket = "/run/containerd/containerd.sock"
 	eventually.Succeeds(c, nodePatience, func(ctx context.Context) error {
+		c.goesOn(containerd)
 		conn, err := c.node.Dial(ctx, "unix", socket)
 		if err != nil {
 			return err
@@ -118,8 +122,9 @@ func (c *cluster) startNode() {
 	for _, image := range []string{"pause", "broker"} {
 		c.node.Run(c.T, "/bin/ctr", "--address="+socket, "--namespace=k8s.io", "images", "import", "/images/"+image+".tar")
 	}
-	c.program(nil, "/bin/kubelet", "--config=/etc/kubelet.yaml", "--kubeconfig=/etc/kubelet.conf", "--hostname-override="+nodeName, "--node-ip=10.0.2.15")
+	kubelet := c.program(nil, "/bin/kubelet", "--config=/etc/kubelet.yaml", "--kubeconfig=/etc/kubelet.conf", "--hostname-override="+nodeName, "--node-ip=10.0.2.15")
 	eventually.Succeeds(c, nodePatience, func(ctx context.Context) error {
+		c.goesOn(kubelet)
 		var n corev1.Node
 		if err := c.api.Get(ctx, client.ObjectKey{Name: nodeName}, &n); err != nil {
 			return err
@@ -137,7 +142,7 @@ func (c *cluster) startNode() {
 }
 
 // program starts a program in the guest; if the test fails, its log is shown.
-func (c *cluster) program(env []string, argv ...string) {
+func (c *cluster) program(env []string, argv ...string) *guest.Process {
 	c.Helper()
 	p := c.node.Start(c.T, env, argv...)
 	c.Cleanup(func() {
@@ -145,6 +150,15 @@ func (c *cluster) program(env []string, argv ...string) {
 			c.Logf("%s says:\n%s", argv[0], end(p.Output()))
 		}
 	})
+	return p
+}
+
+// goesOn fails the test if a program has ended.
+func (c *cluster) goesOn(p *guest.Process) {
+	c.Helper()
+	if exit, ended := p.Ended(); ended {
+		c.Fatalf("a program of the node has ended with %s", exit)
+	}
 }
 
 // kubeconfig writes a kubeconfig for the API server at an address of this machine.

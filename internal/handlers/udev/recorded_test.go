@@ -306,14 +306,14 @@ func TestPathsInTheContainer(t *testing.T) {
 // What the hardware says of itself: never the serial number of a hub before it.
 func TestDescribe(t *testing.T) {
 	for _, tt := range []struct{ name, details, want string }{
-		{"not wanted", `udevRules: ['KERNEL=="ttyUSB2"']`, ""},
-		{"a stick", `udevRules: ['KERNEL=="ttyUSB2"']` + "\ndescribe: hardware",
+		{"not wanted", `udevRules: ['SUBSYSTEM=="tty", KERNEL=="ttyUSB2"']`, ""},
+		{"a stick", `udevRules: ['SUBSYSTEM=="tty", KERNEL=="ttyUSB2"']` + "\ndescribe: hardware",
 			"UDEV_PRODUCT=Sonoff Zigbee 3.0 USB Dongle Plus UDEV_PRODUCT_ID=ea60 UDEV_SERIAL=blanked3 UDEV_VENDOR=Silicon Labs UDEV_VENDOR_ID=10c4"},
-		{"without a serial number, behind a hub", `udevRules: ['KERNEL=="ttyUSB9"']` + "\ndescribe: hardware",
+		{"without a serial number, behind a hub", `udevRules: ['SUBSYSTEM=="tty", KERNEL=="ttyUSB9"']` + "\ndescribe: hardware",
 			"UDEV_PRODUCT=USB Serial UDEV_PRODUCT_ID=7523 UDEV_VENDOR_ID=1a86"},
 		{"several nodes", `udevRules: ['SUBSYSTEM=="tty|usbmisc", ATTRS{idVendor}=="2c7c"']` + "\ngroupBy: hardware\ndescribe: hardware",
 			"UDEV_PRODUCT=EC25-AF UDEV_PRODUCT_ID=0125 UDEV_VENDOR=Quectel, Incorporated UDEV_VENDOR_ID=2c7c"},
-		{"a card", `udevRules: ['KERNEL=="card1"']` + "\ndescribe: hardware", "UDEV_PRODUCT_ID=694c UDEV_VENDOR_ID=1002"},
+		{"a card", `udevRules: ['SUBSYSTEM=="drm", KERNEL=="card1"']` + "\ndescribe: hardware", "UDEV_PRODUCT_ID=694c UDEV_VENDOR_ID=1002"},
 		{"no hardware", `udevRules: ['KERNEL=="kvm"']` + "\ndescribe: hardware", ""},
 	} {
 		r := reportOf(t, recordedMachine(t), tt.details)

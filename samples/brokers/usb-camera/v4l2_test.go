@@ -7,8 +7,7 @@ import (
 )
 
 // The requests that the kernel knows on 64 bits; the sizes of the structures are in
-// them. No camera is at hand in this test: that the calls work together is tested
-// where there is one.
+// them. No camera is at hand in this test: test/vm has one.
 func TestRequests(t *testing.T) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {
 		t.Skip("the numbers are those of 64 bits")

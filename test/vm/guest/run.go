@@ -83,6 +83,16 @@ func (p *Process) run(request *http.Request) string {
 // Output is what it has printed so far.
 func (p *Process) Output() string { return p.said.String() }
 
+// Ended tells whether it has ended, and how: its exit code, or why that is not known.
+func (p *Process) Ended() (exit string, ended bool) {
+	select {
+	case <-p.done:
+		return p.exit, true
+	default:
+		return "", false
+	}
+}
+
 // Stop kills it, and waits until it has ended.
 func (p *Process) Stop() {
 	p.t.Helper()

@@ -49,8 +49,8 @@ func TestRun(t *testing.T) {
 	} {
 		p := g.Start(t, nil, tt.argv...)
 		p.wait()
-		if p.exit != tt.exit {
-			t.Errorf("%q: exit code %q, want %q", tt.argv, p.exit, tt.exit)
+		if exit, ended := p.Ended(); !ended || exit != tt.exit {
+			t.Errorf("%q: exit code %q, want %q", tt.argv, exit, tt.exit)
 		}
 	}
 	// What it prints is there before it ends, and it ends with what it has started.
@@ -61,6 +61,9 @@ func TestRun(t *testing.T) {
 		}
 		return nil
 	})
+	if _, ended := p.Ended(); ended {
+		t.Error("it has ended")
+	}
 	p.Stop()
 	if p.exit != "-1" {
 		t.Errorf("it was killed, and its exit code is %q", p.exit)
