@@ -86,7 +86,7 @@ func Dependency(t testing.TB, of, prefix string) (name string) {
 				return nil
 			}
 		}
-		if err := updateLists(ctx); err != nil {
+		if err := updateLists(ctx); err != nil && name == "" {
 			return err
 		}
 		name = dependency(ctx, of, prefix)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -100,4 +101,27 @@ func testCameraUnplugged(t *testing.T, g *guest.Guest, h *handler) {
 		r.want("/dev/video0")
 		last = b.frame(after(last))
 	}
+}
+
+// Another driver, or the same with other cameras: the handler finds these. One has
+// its pictures in several planes, and its broker says that it cannot read them.
+func testDriverReplaced(t *testing.T, g *guest.Guest, h *handler) {
+	r := h.discover(t, `udevRules: ['SUBSYSTEM=="video4linux", ATTR{index}=="0"']`)
+	r.want("/dev/video0")
+	replace := func(parameters string) {
+		t.Helper()
+		g.Run(t, "/init", "unload", "vivid")
+		r.want()
+		g.Run(t, append([]string{"/init", "load"}, strings.Fields(parameters)...)...)
+	}
+	replace("vivid n_devs=2 node_types=0x1,0x1 multiplanar=1,2")
+	r.want("/dev/video0", "/dev/video1")
+	t.Run("planes", func(t *testing.T) {
+		startBroker(t, g, "/dev/video1").says("/dev/video1 (vivid) gives pictures in several planes of memory")
+	})
+	t.Run("pictures", func(t *testing.T) {
+		startBroker(t, g, "/dev/video0", "RESOLUTION_WIDTH=320", "RESOLUTION_HEIGHT=180").frame(anything)
+	})
+	replace(vivid)
+	r.want("/dev/video0")
 }

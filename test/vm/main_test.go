@@ -32,6 +32,7 @@ func TestGuest(t *testing.T) {
 		{"a node that captures nothing", testOutputNode},
 		{"faults of the driver", testDriverFaults},
 		{"camera unplugged", testCameraUnplugged},
+		{"another driver", testDriverReplaced},
 		{"serial adapter", testSerialAdapter},
 		{"alike without serial numbers", testAlike},
 		{"hub with three", testHub},

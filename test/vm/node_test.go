@@ -5,7 +5,6 @@ package vm
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -47,14 +46,14 @@ func TestNode(t *testing.T) {
 		if i := c.instances("camera", 1)[0]; i.Spec.BrokerProperties["UDEV_DEVNODE"] != "/dev/video0" {
 			t.Errorf("the camera's properties are %v", i.Spec.BrokerProperties)
 		}
-		c.brokerRuns(true)
+		c.brokers(1)
 		b.frame(after(b.frame(anything)))
 		if round > 0 {
 			break
 		}
 		c.node.Run(t, "/init", "write", vividDriver+"unbind", "vivid.0")
 		c.instances("camera", 0)
-		c.brokerRuns(false)
+		c.brokers(0)
 		c.node.Run(t, "/init", "write", vividDriver+"bind", "vivid.0")
 	}
 
@@ -105,25 +104,21 @@ func (c *cluster) instances(configuration string, n int) (found []v0.Instance) {
 	return found
 }
 
-// brokerRuns waits until the broker's Pod runs, or there is none.
-func (c *cluster) brokerRuns(want bool) {
+// brokers waits until there are so many Pods, and they run.
+func (c *cluster) brokers(wantPods int) {
 	c.Helper()
 	eventually.Succeeds(c, nodePatience, func(ctx context.Context) error {
 		var pods corev1.PodList
 		if err := c.api.List(ctx, &pods, client.InNamespace(metav1.NamespaceDefault)); err != nil {
 			return err
 		}
-		for _, p := range pods.Items {
-			if !want {
-				return fmt.Errorf("there is still %s (%s)", p.Name, p.Status.Phase)
-			}
-			if p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil {
-				return nil
-			}
-			return fmt.Errorf("%s is %s: %v", p.Name, p.Status.Phase, p.Status)
+		if n := len(pods.Items); n != wantPods {
+			return fmt.Errorf("there are %d brokers, want %d", n, wantPods)
 		}
-		if want {
-			return errors.New("there is no broker")
+		for _, p := range pods.Items {
+			if p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil {
+				return fmt.Errorf("%s is %s: %v", p.Name, p.Status.Phase, p.Status)
+			}
 		}
 		return nil
 	})

@@ -59,3 +59,22 @@ func TestOpenNode(t *testing.T) {
 		}
 	}
 }
+
+func TestUnusable(t *testing.T) {
+	const output, metadata = 0x2, 0x800000
+	for _, tt := range []struct {
+		caps uint32
+		want string
+	}{
+		{capCapture | capStreaming, ""},
+		{capCapture | output | capStreaming, ""},
+		{capCapture, "cannot stream"},
+		{capPlanes | capStreaming, "in several planes"},
+		{output | capStreaming, "another node"},
+		{metadata | capStreaming, "another node"},
+	} {
+		if got := unusable(tt.caps); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%#x: %q, want %q", tt.caps, got, tt.want)
+		}
+	}
+}
