@@ -30,11 +30,8 @@ func TestEdgeNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	join(t, e)
-	program(t, edgecore)
-	start(t, e)
+	running(t, e)
 	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
-	testcluster.Eventually(t, testcluster.WaitTimeout, nodeIs(e.Name, true))
 
 	ns := bed.NewNamespace(t)
 	w := deploy(t, ns, e.Name)
