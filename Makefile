@@ -34,7 +34,7 @@ RACE       ?= ./...
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
-.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-down lab-k3s lab-microk8s clean
+.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-down lab-k3s lab-microk8s clean long-vm test-vm
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,8 +54,8 @@ check-generated: ## Fail if generated files are stale
 lint: ## gofmt, go vet, staticcheck, and govulncheck where its database can be reached
 	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs -r ls -d 2>/dev/null | xargs -r gofmt -l); \
 	if [ -n "$$files" ]; then echo "gofmt would change:" $$files >&2; exit 1; fi
-	$(GO) vet -tags 'integration e2e' ./...
-	$(STATICCHECK) -tags 'integration e2e' ./...
+	$(GO) vet -tags 'integration e2e vm' ./...
+	$(STATICCHECK) -tags 'integration e2e vm' ./...
 	@$(MAKE) vulncheck
 
 vulncheck:
@@ -94,6 +94,10 @@ lanes:
 	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(filter-out $(E2E_BESIDE),$(call tagged,e2e)) | $(summary) e2e || status=1; \
 	wait $$beside || status=1; exit $$status
 
+# It has a build tag of its own: an emulated machine takes a core for minutes.
+test-vm: ## Tests on an emulated machine with real USB and a camera (root, to install QEMU; 4 minutes once the programs of a cluster are built)
+	@$(GO) test -tags vm -count=1 -timeout 30m -json ./test/vm/... | $(summary) vm
+
 test-matrix: images ## The end-to-end tests on every version of Kubernetes (root; long: each is built once, up to 25 minutes); KUBERNETES="1.34 1.36" has fewer
 	@status=0; table=$$(printf '%-12s %s' Kubernetes "end-to-end tests"); \
 	for v in $(KUBERNETES); do \
@@ -103,12 +107,13 @@ test-matrix: images ## The end-to-end tests on every version of Kubernetes (root
 	done; printf '\n%s\n' "$$table"; exit $$status
 
 # How long the parts of test-long take is for two cores.
-LONG       ?= chaos outage fuzz soak release matrix
+LONG       ?= vm chaos outage fuzz soak release matrix
 ROUNDS     ?= 500
 SOAK       ?= 1h
 OUTAGE     ?= 6m
 FUZZ_LONG  ?= 5m
 FUZZTARGETS = $(shell grep -rhE '^func Fuzz' --include='*_test.go' . | wc -l)
+about-vm      = the tests on an emulated machine with USB and a camera: 4 min
 about-chaos   = $(ROUNDS) rounds of test/chaos: about 4 s each, 35 min for 500
 about-outage  = the API server is away for $(OUTAGE): that, and 3 min
 about-fuzz    = $(FUZZTARGETS) fuzz targets for $(FUZZ_LONG) each: 1 h 50 min for 5m
@@ -126,6 +131,8 @@ test-long: long-parts images ## What takes longer than make test (root, hours): 
 
 long-parts:
 	@$(foreach part,$(LONG),$(if $(about-$(part)),echo "$(part): $(about-$(part))";,echo "there is no part $(part)" >&2; exit 2;))
+
+long-vm: test-vm
 
 long-chaos:
 	@$(long-e2e) ./test/chaos -rounds $(ROUNDS)

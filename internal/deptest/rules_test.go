@@ -139,6 +139,9 @@ func TestRules(t *testing.T) {
 		{name: "nothing depends on programs and tests", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./cmd/...", "./test/..."}, Not: []string{"./cmd/...", "./test/..."},
 		}},
+		{name: "a guest's first process is small", Rule: Rule{
+			From: []string{"./test/vm/init", "./test/vm/wire"}, Not: []string{"./internal/...", "k8s.io/...", grpc, prometheus},
+		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
 			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri"},
 			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/browsertest", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},

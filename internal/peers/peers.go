@@ -45,12 +45,14 @@ func Install(t testing.TB, packages ...string) {
 	})
 }
 
+const debianPrefix = "debian-"
+
 // Unpack returns a folder with the files of Debian packages, without their
 // dependencies. It installs nothing.
 func Unpack(t testing.TB, packages ...string) string {
 	t.Helper()
 	need(t, "apt-get", "dpkg")
-	return kept(t, "debian-"+strings.Join(packages, "-"), func(ctx context.Context, dir string) error {
+	return kept(t, debianPrefix+strings.Join(packages, "-"), func(ctx context.Context, dir string) error {
 		if err := aptGet(ctx, dir, append([]string{"download", "-q"}, packages...)...); err != nil {
 			return err
 		}
@@ -70,26 +72,72 @@ func Unpack(t testing.TB, packages ...string) string {
 	})
 }
 
+// Dependency returns the package with a prefix that another Debian package depends
+// on: the one that a package without files stands for, whose name has a version.
+// It is "" if this machine's package lists have no such package. Such a package is
+// soon replaced by the next version; so the lists are updated, unless it is
+// unpacked already.
+func Dependency(t testing.TB, of, prefix string) (name string) {
+	t.Helper()
+	need(t, "apt-get", "apt-cache")
+	ready(t, func(ctx context.Context) error {
+		if name = dependency(ctx, of, prefix); name != "" {
+			if _, err := os.Stat(folder(t, debianPrefix+name)); err == nil {
+				return nil
+			}
+		}
+		if err := updateLists(ctx); err != nil && name == "" {
+			return err
+		}
+		name = dependency(ctx, of, prefix)
+		return nil
+	})
+	return name
+}
+
+func dependency(ctx context.Context, of, prefix string) string {
+	out, err := exec.CommandContext(ctx, "apt-cache", "depends", of).Output()
+	if err != nil {
+		return "" // it knows no such package
+	}
+	return dependencyIn(string(out), prefix)
+}
+
+// dependencyIn finds it in what apt-cache(8) prints: "  Depends: linux-image-6.1-amd64".
+func dependencyIn(listed, prefix string) string {
+	for line := range strings.Lines(listed) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "Depends: "); ok && strings.HasPrefix(name, prefix) {
+			return name
+		}
+	}
+	return ""
+}
+
 // aptGet runs apt-get. If that fails it updates the package lists and tries again.
 func aptGet(ctx context.Context, dir string, args ...string) error {
-	run := func(args ...string) error {
-		_, err := aptget.Retry(ctx, func() {}, func() ([]byte, error) {
-			err := runIn(ctx, dir, "apt-get", args...)
-			var said *commandError
-			if errors.As(err, &said) {
-				return []byte(said.said), err
-			}
-			return nil, err
-		})
-		return err
-	}
-	if run(args...) == nil {
+	if aptGetOnce(ctx, dir, args...) == nil {
 		return nil
 	}
-	if err := run("update", "-q", "--error-on=any"); err != nil {
+	if err := updateLists(ctx); err != nil {
 		return err
 	}
-	return run(args...)
+	return aptGetOnce(ctx, dir, args...)
+}
+
+func updateLists(ctx context.Context) error {
+	return aptGetOnce(ctx, "", "update", "-q", "--error-on=any")
+}
+
+func aptGetOnce(ctx context.Context, dir string, args ...string) error {
+	_, err := aptget.Retry(ctx, func() {}, func() ([]byte, error) {
+		err := runIn(ctx, dir, "apt-get", args...)
+		var said *commandError
+		if errors.As(err, &said) {
+			return []byte(said.said), err
+		}
+		return nil, err
+	})
+	return err
 }
 
 // NPM returns a folder whose node_modules has the packages, each given as
@@ -127,7 +175,7 @@ func need(t testing.TB, programs ...string) {
 // kept returns the folder of that name. If it does not exist, fetch fills it.
 func kept(t testing.TB, name string, fetch func(ctx context.Context, dir string) error) string {
 	t.Helper()
-	dir := filepath.Join(root(t), regexp.MustCompile(`[^A-Za-z0-9.=@_-]`).ReplaceAllString(name, "-"))
+	dir := folder(t, name)
 	ready(t, func(ctx context.Context) error {
 		if _, err := os.Stat(dir); err == nil {
 			return nil
@@ -146,6 +194,12 @@ func kept(t testing.TB, name string, fetch func(ctx context.Context, dir string)
 		return os.Rename(tmp, dir)
 	})
 	return dir
+}
+
+// folder returns the path of what is kept under a name.
+func folder(t testing.TB, name string) string {
+	t.Helper()
+	return filepath.Join(root(t), regexp.MustCompile(`[^A-Za-z0-9.=@_-]`).ReplaceAllString(name, "-"))
 }
 
 // root returns the folder of the cache.

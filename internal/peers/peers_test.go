@@ -29,3 +29,15 @@ func TestUnreachable(t *testing.T) {
 		t.Error("an error that no client said")
 	}
 }
+
+func TestDependency(t *testing.T) {
+	const listed = "linux-image-amd64\n  Depends: debconf\n  Depends: linux-image-6.1.0-57-amd64\n  Recommends: linux-image-x\n"
+	for prefix, want := range map[string]string{"linux-image-": "linux-image-6.1.0-57-amd64", "linux-headers-": ""} {
+		if got := dependencyIn(listed, prefix); got != want {
+			t.Errorf("%s: %q", prefix, got)
+		}
+	}
+	if got := dependencyIn("", ""); got != "" {
+		t.Errorf("of nothing: %q", got)
+	}
+}

@@ -8,20 +8,22 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/handlers/udev/details"
+	"github.com/akri-go/akri/internal/handlers/udev/identity"
 )
 
 // found is a device to report: one that a rule matches or, if that has no device
 // node, its nearest ancestor that has one.
 type found struct {
 	devpath    string
-	devnode    string // such as "/dev/video0", or ""
-	iommuGroup string // a number, or ""
-	links      string // udev's symbolic links, if they are wanted
-	hardware   string // the devpath of the hardware it is part of, if devices are grouped by it
-	place      string // unless devices are known by their devpath; see package identity
-	serial     string // if they are known by their serial number; "" if there is none
-	owner      string // the devpath of the hardware with the serial number
-	vital      string // why the node itself needs it, so that it is left out; or ""
+	devnode    string            // such as "/dev/video0", or ""
+	iommuGroup string            // a number, or ""
+	links      string            // udev's symbolic links, if they are wanted
+	hardware   string            // the devpath of the hardware it is part of, if devices are grouped by it
+	place      string            // unless devices are known by their devpath; see package identity
+	serial     string            // if they are known by their serial number; "" if there is none
+	owner      string            // the devpath of the hardware with the serial number
+	says       identity.Hardware // what the hardware says of itself, if that is wanted
+	vital      string            // why the node itself needs it, so that it is left out; or ""
 }
 
 // compareDevpaths orders devpaths by their elements, so that the devices below a
@@ -237,6 +239,14 @@ func device(id, devpath string, group []found, d details.Details, p passthrough)
 		if a := pciAddress(f.devpath); a != "" && resource != "" && !slices.Contains(addresses, a) {
 			set("PCI_RESOURCE_"+resource, len(addresses), a)
 			addresses = append(addresses, a)
+		}
+	}
+	for name, value := range map[string]string{
+		"UDEV_VENDOR_ID": group[0].says.VendorID, "UDEV_VENDOR": group[0].says.Vendor, "UDEV_SERIAL": group[0].says.Serial,
+		"UDEV_PRODUCT_ID": group[0].says.ProductID, "UDEV_PRODUCT": group[0].says.Product,
+	} {
+		if value != "" {
+			dev.Properties[name] = value
 		}
 	}
 	for _, f := range group { // last, so that the numbers of the others stay

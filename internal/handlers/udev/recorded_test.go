@@ -303,6 +303,43 @@ func TestPathsInTheContainer(t *testing.T) {
 	}
 }
 
+// What the hardware says of itself: never the serial number of a hub before it.
+func TestDescribe(t *testing.T) {
+	for _, tt := range []struct{ name, details, want string }{
+		{"not wanted", `udevRules: ['SUBSYSTEM=="tty", KERNEL=="ttyUSB2"']`, ""},
+		{"a stick", `udevRules: ['SUBSYSTEM=="tty", KERNEL=="ttyUSB2"']` + "\ndescribe: hardware",
+			"UDEV_PRODUCT=Sonoff Zigbee 3.0 USB Dongle Plus UDEV_PRODUCT_ID=ea60 UDEV_SERIAL=blanked3 UDEV_VENDOR=Silicon Labs UDEV_VENDOR_ID=10c4"},
+		{"without a serial number, behind a hub", `udevRules: ['SUBSYSTEM=="tty", KERNEL=="ttyUSB9"']` + "\ndescribe: hardware",
+			"UDEV_PRODUCT=USB Serial UDEV_PRODUCT_ID=7523 UDEV_VENDOR_ID=1a86"},
+		{"several nodes", `udevRules: ['SUBSYSTEM=="tty|usbmisc", ATTRS{idVendor}=="2c7c"']` + "\ngroupBy: hardware\ndescribe: hardware",
+			"UDEV_PRODUCT=EC25-AF UDEV_PRODUCT_ID=0125 UDEV_VENDOR=Quectel, Incorporated UDEV_VENDOR_ID=2c7c"},
+		{"a card", `udevRules: ['SUBSYSTEM=="drm", KERNEL=="card1"']` + "\ndescribe: hardware", "UDEV_PRODUCT_ID=694c UDEV_VENDOR_ID=1002"},
+		{"no hardware", `udevRules: ['KERNEL=="kvm"']` + "\ndescribe: hardware", ""},
+	} {
+		r := reportOf(t, recordedMachine(t), tt.details)
+		var got []string
+		for name, value := range r.Devices[0].Properties {
+			if !strings.HasPrefix(name, "UDEV_DEV") {
+				got = append(got, name+"="+value)
+			}
+		}
+		slices.Sort(got)
+		if len(r.Devices) != 1 || strings.Join(got, " ") != tt.want {
+			t.Errorf("%s: %d devices, %s; want %s", tt.name, len(r.Devices), got, tt.want)
+		}
+	}
+	m := newFixture(t)
+	disk := "/devices/host/block/sda"
+	m.add(disk, "block", "MAJOR=8", "MINOR=0", "DEVNAME=sda")
+	m.write(m.sys+disk+"/vendor", "ACME  \n")
+	m.write(m.sys+disk+"/model", "Disk\x01 "+strings.Repeat("x", 1000)+"\n")
+	m.write(m.sys+disk+"/wwid", "naa.5000\n")
+	p := m.askDetails("describe: hardware\nudevRules: ['KERNEL==\"sda\"']").want(disk)[0].Properties
+	if p["UDEV_VENDOR"] != "ACME" || p["UDEV_SERIAL"] != "naa.5000" || !strings.HasPrefix(p["UDEV_PRODUCT"], "Disk_ xxx") || len(p["UDEV_PRODUCT"]) > 256 {
+		t.Errorf("a disk: %v", p)
+	}
+}
+
 // A device whose links are wanted waits for udevd.
 func TestLinksWaitForUdevd(t *testing.T) {
 	m := newFixture(t)

@@ -171,6 +171,9 @@ func (s *search) locate(v *sysfs.View, d *sysfs.Device, node *vital.Node) found 
 	if s.details.IdentifyBy == details.BySerial {
 		f.serial, f.owner = identity.Serial(v, at)
 	}
+	if s.details.DescribeHardware {
+		f.says = identity.Describe(at)
+	}
 	if s.passthrough.vfio {
 		f.iommuGroup = at.Link("iommu_group")
 	}

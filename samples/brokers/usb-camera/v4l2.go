@@ -93,6 +93,7 @@ const (
 	memoryMmap    = 1
 	sizeDiscrete  = 1
 	capCapture    = 0x1
+	capPlanes     = 0x1000 // V4L2_CAP_VIDEO_CAPTURE_MPLANE
 	capStreaming  = 0x4000000
 	capDeviceCaps = 0x80000000
 	fullRange     = 1 // V4L2_QUANTIZATION_FULL_RANGE
@@ -168,11 +169,23 @@ func openNode(path string) (device, error) {
 	if caps&capDeviceCaps != 0 {
 		caps = c.deviceCaps // those of this node, of several that the camera may have
 	}
-	if caps&capCapture == 0 || caps&capStreaming == 0 {
-		return nil, errors.Join(fmt.Errorf("%s (%s) captures no pictures: another node of the camera does (udev rule ATTR{index}==\"0\")",
-			path, bytes.TrimRight(c.card[:], "\x00")), n.Close())
+	if why := unusable(caps); why != "" {
+		return nil, errors.Join(fmt.Errorf("%s (%s) %s", path, bytes.TrimRight(c.card[:], "\x00"), why), n.Close())
 	}
 	return n, nil
+}
+
+// unusable says why a node with some capabilities is of no use; "" if it is.
+func unusable(caps uint32) string {
+	switch {
+	case caps&capCapture != 0 && caps&capStreaming != 0:
+		return ""
+	case caps&capPlanes != 0:
+		return "gives pictures in several planes of memory, which this broker cannot read: its driver is one of a board's own camera, not of USB"
+	case caps&capCapture != 0:
+		return "cannot stream into shared memory, as this broker needs it"
+	}
+	return `captures no pictures: another node of the camera does (udev rule ATTR{index}=="0")`
 }
 
 // Offers lists what the camera can.

@@ -7,8 +7,7 @@ import (
 )
 
 // The requests that the kernel knows on 64 bits; the sizes of the structures are in
-// them. No camera is at hand in this test: that the calls work together is tested
-// where there is one.
+// them. No camera is at hand in this test: test/vm has one.
 func TestRequests(t *testing.T) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {
 		t.Skip("the numbers are those of 64 bits")
@@ -57,6 +56,25 @@ func TestOpenNode(t *testing.T) {
 	} {
 		if d, err := openNode(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, %v", path, d, err)
+		}
+	}
+}
+
+func TestUnusable(t *testing.T) {
+	const output, metadata = 0x2, 0x800000
+	for _, tt := range []struct {
+		caps uint32
+		want string
+	}{
+		{capCapture | capStreaming, ""},
+		{capCapture | output | capStreaming, ""},
+		{capCapture, "cannot stream"},
+		{capPlanes | capStreaming, "in several planes"},
+		{output | capStreaming, "another node"},
+		{metadata | capStreaming, "another node"},
+	} {
+		if got := unusable(tt.caps); !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%#x: %q, want %q", tt.caps, got, tt.want)
 		}
 	}
 }

@@ -46,6 +46,9 @@ type Details struct {
 	Links Links
 	// IdentifyBy is what identifies a Device.
 	IdentifyBy Identity
+	// DescribeHardware adds what the hardware of a Device says of itself: vendor,
+	// product and serial number.
+	DescribeHardware bool
 	// Permissions are those of the device nodes: r, w, m, rw, rm, wm or rwm.
 	Permissions string
 }
@@ -80,8 +83,8 @@ const (
 
 // Parse parses discoveryDetails, a YAML mapping with the keys udevRules
 // (a list of rules, see package rule; required), groupRecursive (a boolean),
-// groupBy, identifyBy, extraNodes, containerPath, links and permissions ("rwm"
-// unless it is given). Errors name the key at fault.
+// groupBy, identifyBy, describe, extraNodes, containerPath, links and permissions
+// ("rwm" unless it is given). Errors name the key at fault.
 func Parse(text string) (Details, error) {
 	d := Details{Permissions: defaultPerm, IdentifyBy: ByDevpath}
 	if len(text) > maxDetailsBytes {
@@ -116,6 +119,11 @@ func Parse(text string) (Details, error) {
 			if string(value) != `"hardware"` {
 				err = fmt.Errorf("must be hardware, or left out")
 			}
+		case "describe":
+			d.DescribeHardware = true
+			if string(value) != `"hardware"` {
+				err = fmt.Errorf("must be hardware, or left out")
+			}
 		case "extraNodes":
 			if json.Unmarshal(value, &d.ExtraNodes) != nil || len(d.ExtraNodes) > maxExtraNodes || slices.ContainsFunc(d.ExtraNodes, NotDevicePath) {
 				err = fmt.Errorf("not a list of at most %d device nodes, such as /dev/snd/timer", maxExtraNodes)
@@ -133,7 +141,7 @@ func Parse(text string) (Details, error) {
 				err = fmt.Errorf("must be one of %s, %s, %s", ByPath, BySerial, ByDevpath)
 			}
 		default:
-			err = fmt.Errorf("unknown key: the keys are udevRules, groupBy, groupRecursive, identifyBy, containerPath, extraNodes, links and permissions")
+			err = fmt.Errorf("unknown key: the keys are udevRules, groupBy, groupRecursive, identifyBy, describe, containerPath, extraNodes, links and permissions")
 		}
 		if err != nil {
 			return d, fmt.Errorf("%s: %w", key, err)

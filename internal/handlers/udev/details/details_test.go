@@ -39,6 +39,7 @@ func TestParse(t *testing.T) {
 		ok + "groupRecursive: 1":      "groupRecursive: neither",
 		ok + "identifyBy: name":       "identifyBy: must be one of path, serial, devpath",
 		ok + "groupBy: usb":           "groupBy: must be hardware",
+		ok + "describe: true":         "describe: must be hardware",
 		ok + "groupBy: hardware\ngroupRecursive: true": "does not go with groupRecursive",
 		ok + "extraNodes: /dev/snd/timer":              "extraNodes: not a list",
 		ok + "extraNodes: [/dev/../etc/x]":             "extraNodes: not a list",
