@@ -27,6 +27,7 @@ import (
 	"github.com/akri-go/akri/internal/edge/metamanager/api"
 	"github.com/akri-go/akri/internal/edge/metamanager/localca"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
+	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 	"github.com/akri-go/akri/internal/edge/status"
 	"github.com/akri-go/akri/internal/version"
 )
@@ -48,6 +49,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	if err != nil {
 		return err
 	}
+	signer, err := tokens.Open(m.MetaManager.MetaServer.CertDir)
+	if err != nil {
+		return err
+	}
 	credentials := filepath.Join(m.MetaManager.MetaServer.CertDir, "kubelet.pem")
 	if err := ca.WriteClient(credentials, api.NodeUser(node), "system:nodes"); err != nil {
 		return fmt.Errorf("write the kubelet's credentials: %w", err)
@@ -58,7 +63,8 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 		server.Prefetch(ctx)
 		server.Joined(ctx)
 	}})
-	server = api.New(api.Options{Node: node, Store: st, Cloud: hub, Log: log, Authenticate: api.Users(node, ca.User)})
+	server = api.New(api.Options{Node: node, Store: st, Cloud: hub, Log: log, Authenticate: api.Users(node, ca.User),
+		Signer: signer})
 	cert, err := ca.Server("127.0.0.1", "::1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 	if err != nil {
 		return err

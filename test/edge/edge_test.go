@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 	"github.com/akri-go/akri/test/testcluster"
 )
 
@@ -26,16 +27,7 @@ const (
 // TestEdgeNode joins a machine as an edge node, runs a workload there, and takes
 // away, one after another, the link, edgecore with its kubelet, and the power.
 func TestEdgeNode(t *testing.T) {
-	e, err := bed.EdgeNode(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	join(t, e)
-	program(t, edgecore)
-	start(t, e)
-	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
-	testcluster.Eventually(t, testcluster.WaitTimeout, nodeIs(e.Name, true))
-
+	e := joined(t)
 	ns := bed.NewNamespace(t)
 	w := deploy(t, ns, e.Name)
 	testcluster.Eventually(t, testcluster.WaitTimeout, w.runs)
@@ -78,6 +70,9 @@ func TestEdgeNode(t *testing.T) {
 		if now := containers(t, e); now == "" || now == before {
 			return fmt.Errorf("containers: %q", now)
 		}
+		if of := issuers(t, e); !slices.Equal(of, []string{tokens.Issuer}) {
+			return fmt.Errorf("the Pod's token is of %q", of)
+		}
 		return nil
 	})
 
@@ -117,7 +112,8 @@ func nodeIs(name string, ready bool) testcluster.Check {
 	}
 }
 
-// workload is a Deployment on the edge node, with a ConfigMap and a Secret.
+// workload is a Deployment on the edge node, with a ConfigMap, a Secret, and the
+// token that every Pod has by default.
 type workload struct{ ns, node string }
 
 func deploy(t *testing.T, ns, node string) workload {
@@ -138,10 +134,9 @@ func deploy(t *testing.T, ns, node string) workload {
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
 				Spec: corev1.PodSpec{
-					NodeSelector:                 map[string]string{"kubernetes.io/hostname": node},
-					AutomountServiceAccountToken: &no,
-					EnableServiceLinks:           &no,
-					Containers:                   []corev1.Container{{Name: "show", Image: image, EnvFrom: from}},
+					NodeSelector:       map[string]string{"kubernetes.io/hostname": node},
+					EnableServiceLinks: &no,
+					Containers:         []corev1.Container{{Name: "show", Image: image, EnvFrom: from}},
 				}},
 		}},
 	} {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -47,10 +48,17 @@ func TestMain(m *testing.M) {
 // program builds a program of this checkout, where all cells see it.
 func program(t *testing.T, name string) string {
 	t.Helper()
-	file := filepath.Join(bed.Dir(), "programs", name)
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", "grpcnotrace", "-o", file, filepath.Join(bed.Repo, "cmd", name)).CombinedOutput()
-	if err != nil {
-		t.Fatalf("build %s: %v: %s", name, err, out)
+	return compile(t, "cmd/"+name)
+}
+
+// compile builds the program in a folder of this checkout, where all cells see it.
+func compile(t *testing.T, folder string) string {
+	t.Helper()
+	file := filepath.Join(bed.Dir(), "programs", filepath.Base(folder))
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", "grpcnotrace", "-o", file, filepath.Join(bed.Repo, folder))
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // it may run in an image without libraries
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v: %s", folder, err, out)
 	}
 	return file
 }
@@ -78,6 +86,23 @@ func on(t *testing.T, e *devcluster.EdgeNode, argv ...string) string {
 		t.Fatal(err)
 	}
 	return output(t, cmd)
+}
+
+// joined returns the edge node, which the first test joins.
+func joined(t *testing.T) *devcluster.EdgeNode {
+	t.Helper()
+	e, err := bed.EdgeNode(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Get(t.Context(), client.ObjectKey{Name: e.Name}, &corev1.Node{}); err != nil {
+		join(t, e)
+		program(t, edgecore)
+		start(t, e)
+	}
+	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
+	testcluster.Eventually(t, testcluster.WaitTimeout, nodeIs(e.Name, true))
+	return e
 }
 
 // join installs cloudcore, and joins the edge node with keadm.

@@ -32,6 +32,7 @@ import (
 	"github.com/akri-go/akri/internal/edge/metamanager/api"
 	"github.com/akri-go/akri/internal/edge/metamanager/localca"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
+	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/testlog"
 )
@@ -48,7 +49,11 @@ type both struct {
 	sync       *sync.Sync
 	// near is the kubelet's client of the local API, far the administrator's.
 	near, far kubernetes.Interface
-	cut       func()
+	// local is the configuration of a client of the local API that says who it is.
+	local *rest.Config
+	// cluster is the administrator's configuration.
+	cluster *rest.Config
+	cut     func()
 }
 
 func start(t *testing.T) *both {
@@ -61,7 +66,7 @@ func start(t *testing.T) *both {
 			t.Logf("the log of both:\n%s", said)
 		}
 	})
-	b := &both{t: t, far: kubernetes.NewForConfigOrDie(server.Config)}
+	b := &both{t: t, far: kubernetes.NewForConfigOrDie(server.Config), cluster: server.Config}
 	client, err := kube.New(server.Config)
 	if err != nil {
 		t.Fatal(err)
@@ -83,8 +88,15 @@ func start(t *testing.T) *both {
 		t.Fatal(err)
 	}
 	var local *api.Server
-	b.sync = sync.New(sync.Options{Store: st, Log: log, Node: node, Joined: func(ctx context.Context) { local.Joined(ctx) }})
-	local = api.New(api.Options{Node: node, Store: st, Cloud: b.sync, Log: log, Authenticate: api.Users(node, ca.User)})
+	b.sync = sync.New(sync.Options{Store: st, Log: log, Node: node, Joined: func(ctx context.Context) {
+		local.Prefetch(ctx)
+		local.Joined(ctx)
+	}})
+	signer, err := tokens.Open(filepath.Join(dir, "pki"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	local = api.New(api.Options{Node: node, Store: st, Cloud: b.sync, Log: log, Authenticate: api.Users(node, ca.User), Signer: signer})
 	l, err := api.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -98,10 +110,10 @@ func start(t *testing.T) *both {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.near = kubernetes.NewForConfigOrDie(&rest.Config{
-		Host: "https://" + l.Addr().String(), QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"},
-		TLSClientConfig: rest.TLSClientConfig{CAData: ca.CertPEM, CertData: mine, KeyData: key},
-	})
+	b.local = &rest.Config{Host: "https://" + l.Addr().String(), QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: ca.CertPEM}}
+	kubelet := rest.CopyConfig(b.local)
+	kubelet.ContentType, kubelet.CertData, kubelet.KeyData = "application/json", mine, key
+	b.near = kubernetes.NewForConfigOrDie(kubelet)
 	b.join()
 	t.Cleanup(func() { b.cut() })
 	return b

@@ -8,16 +8,19 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/edge/metamanager/protobuf"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 	"github.com/akri-go/akri/internal/eventually"
 )
@@ -55,7 +58,7 @@ func filled(t *testing.T) *edge {
 
 func (e *edge) put(t *testing.T, name, version string) {
 	t.Helper()
-	if err := e.store.Put(podsOfNode, version, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"namespace":"n","uid":%q},"spec":{"nodeName":%q}}`, name, name, node)); err != nil {
+	if err := e.store.Put(podsOfNode, version, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"namespace":"n","uid":%q},"spec":{"nodeName":%q,"serviceAccountName":"sa"}}`, name, name, node)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -120,13 +123,14 @@ func TestRules(t *testing.T) {
 		{"GET", "/api/v1/pods?fieldSelector=" + long, "", "", 400, "at most"},
 		{"GET", "/api/v1/namespaces/n/pods/a", "", "", 200, `"uid":"a"`},
 		{"GET", "/api/v1/namespaces/n/pods/b", "", "", 503, ""},
-		{"GET", "/api/v1/namespaces/n/pods/a/log", "", "", 501, "streams"},
+		{"GET", "/api/v1/namespaces/n/pods/a/log", "text/plain", "", 501, "streams"},
 		{"GET", "/api", "", "", 503, ""},
 		{"GET", "/healthz", "", "", 200, "ok"},
 		{"GET", "/", "", "", 404, "NotFound"},
 		{"GET", "/api/v1/../../x", "", "", 404, ""},
 		{"POST", "/api", "", "{}", 405, ""},
 		{"POST", "/api/v1/namespaces/n/pods", "", "{}", 503, "cut"},
+		{"POST", "/api/v1/namespaces/n/pods", "application/vnd.kubernetes.protobuf", "{}", 406, "application/json"},
 		{"POST", "/api/v1/namespaces/n/events", "", "{}", 503, "with a name"},
 		{"POST", "/api/v1/namespaces/n/events", "", `{"metadata":{"name":"e"}}`, 201, ""},
 		{"POST", "/api/v1/namespaces/n/pods", "", strings.Repeat("x", maxBodyBytes+1), 413, ""},
@@ -246,9 +250,9 @@ func TestWatchList(t *testing.T) {
 // There are only so many watches.
 func TestTooManyWatches(t *testing.T) {
 	e := filled(t)
-	e.server.mu.Lock()
-	e.server.watches = maxWatches
-	e.server.mu.Unlock()
+	for range maxWatches {
+		e.server.watches.enter(User{})
+	}
 	if resp, _ := e.ask(t, "GET", podsQuery+"&watch=1", "", ""); resp.StatusCode != 429 {
 		t.Errorf("%d", resp.StatusCode)
 	}
@@ -378,6 +382,43 @@ func FuzzToCloud(f *testing.F) {
 	})
 }
 
+// packed is an object in protobuf that has a resourceVersion and nothing else.
+func packed(rv string) string {
+	return "k8s\x00" + wrapped(2, wrapped(1, wrapped(6, rv)))
+}
+
+// packedOptions are DeleteOptions with that precondition.
+func packedOptions(rv string) string {
+	return "k8s\x00" + wrapped(2, wrapped(2, wrapped(2, rv)))
+}
+
+func wrapped(field protowire.Number, value string) string {
+	return string(protowire.AppendString(protowire.AppendTag(nil, field, protowire.BytesType), value))
+}
+
+func TestDryRun(t *testing.T) {
+	dry := "k8s\x00" + wrapped(2, wrapped(5, "All"))
+	for _, c := range []struct {
+		method, query, kind, body string
+		want                      bool
+	}{
+		{"DELETE", "", "application/json", `{"dryRun":["All"]}`, true},
+		{"DELETE", "", "application/json", `{"gracePeriodSeconds":0}`, false},
+		{"DELETE", "", protobuf.ContentType, dry, true},
+		{"DELETE", "", protobuf.ContentType, packedOptions("15"), false},
+		{"DELETE", "", "", "", false},
+		{"DELETE", "?dryRun=All", "", "", true},
+		{"PUT", "?dryRun=All", "", "{}", true},
+		{"PUT", "", "application/json", `{"dryRun":["All"]}`, false},
+	} {
+		r := httptest.NewRequest(c.method, "/"+c.query, nil)
+		r.Header.Set("Content-Type", c.kind)
+		if got := isDryRun(r, []byte(c.body)); got != c.want {
+			t.Errorf("%s %s %s %q: %v", c.method, c.query, c.kind, c.body, got)
+		}
+	}
+}
+
 func TestToCloud(t *testing.T) {
 	o := &store.Object{Key: store.Key{Name: "a"}, Version: "7", Since: 10, RV: 20}
 	for _, c := range []struct{ method, kind, body, want string }{
@@ -387,8 +428,16 @@ func TestToCloud(t *testing.T) {
 		{"PUT", "application/json", `{"metadata":{"resourceVersion":"21"}}`, "Conflict"},
 		{"PUT", "application/json", `{"metadata":{"resourceVersion":"7"}}`, `{"metadata":{"resourceVersion":"7"}}`},
 		{"PUT", "application/json", `{"metadata":{}}`, `{"metadata":{}}`},
-		{"PUT", "application/vnd.kubernetes.protobuf", "k8s\x00", "UnsupportedMediaType"},
-		{"POST", "application/vnd.kubernetes.protobuf", "k8s\x00", "k8s\x00"},
+		{"PUT", protobuf.ContentType, packed("15"), packed("7")},
+		{"PUT", protobuf.ContentType, packed("9"), "Conflict"},
+		{"PUT", protobuf.ContentType, packed(""), packed("")},
+		{"PUT", protobuf.ContentType, "k8s\x00\xff", "BadRequest"},
+		{"PUT", protobuf.ContentType, `{"metadata":{"resourceVersion":"15"}}`, "BadRequest"},
+		{"POST", protobuf.ContentType, packed("15"), packed("15")},
+		{"DELETE", protobuf.ContentType, packedOptions("15"), packedOptions("7")},
+		{"DELETE", protobuf.ContentType, packedOptions("21"), "Conflict"},
+		{"PUT", "application/yaml", "metadata: {}", "UnsupportedMediaType"},
+		{"DELETE", "application/yaml", "dryRun: [All]", "UnsupportedMediaType"},
 		{"PATCH", "application/apply-patch+yaml", "metadata: {name: a}", "metadata: {name: a}"},
 		{"PATCH", "application/apply-patch+yaml", "metadata: {resourceVersion: '15'}", "UnsupportedMediaType"},
 		{"PATCH", "application/merge-patch+json; charset=utf-8", `{"metadata":{"resourceVersion":"20"}}`, `{"metadata":{"resourceVersion":"7"}}`},

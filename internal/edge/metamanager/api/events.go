@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"sync"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/edge/metamanager/protobuf"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 )
 
@@ -67,17 +69,32 @@ func (s *Server) Waiting() (events, lost int) {
 }
 
 func (s *Server) queueEvent(w http.ResponseWriter, r *http.Request, t target, user User, body []byte) {
-	var h store.Head
-	if err := json.Unmarshal(body, &h); err != nil || h.Metadata.Name == "" || len(body) > maxEventBytes {
-		fail(w, unavailable("the link to cloudcore is cut: an Event waits for it only as JSON with a name, of at most 16 KiB"))
+	contentType := cmp.Or(r.Header.Get("Content-Type"), "application/json")
+	if t.name = nameIn(contentType, body); t.name == "" || len(body) > maxEventBytes {
+		fail(w, unavailable("the link to cloudcore is cut: an Event waits for it only with a name, and with at most 16 KiB"))
 		return
 	}
-	t.name = h.Metadata.Name
 	s.events.add(queuedEvent{t.key(), edgev1.Call{
-		As: user.As, Method: http.MethodPost, Path: r.URL.EscapedPath(), ContentType: "application/json",
+		As: user.As, Method: http.MethodPost, Path: r.URL.EscapedPath(), ContentType: contentType,
 		Accept: "application/json", Body: body,
 	}})
-	writeRaw(w, http.StatusCreated, "application/json", body)
+	writeRaw(w, http.StatusCreated, contentType, body) // who writes it so can read it
+}
+
+// nameIn returns the name of the object in a body, "" if it has none.
+func nameIn(contentType string, body []byte) string {
+	if mediaType(contentType) == protobuf.ContentType {
+		h, err := protobuf.ReadHead(body)
+		if err != nil {
+			return ""
+		}
+		return h.Name
+	}
+	var h store.Head
+	if json.Unmarshal(body, &h) != nil {
+		return ""
+	}
+	return h.Metadata.Name
 }
 
 // Joined makes the Events that wait; it is called when the link is up again, and

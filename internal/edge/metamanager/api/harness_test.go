@@ -12,6 +12,7 @@ import (
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
 	"github.com/akri-go/akri/internal/edge/metamanager/localca"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
+	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 	"github.com/akri-go/akri/internal/testlog"
 )
 
@@ -22,6 +23,7 @@ type edge struct {
 	t      *testing.T
 	dir    string
 	ca     *localca.Authority
+	signer *tokens.Signer
 	store  *store.Store
 	sync   *sync.Sync
 	server *Server
@@ -39,6 +41,9 @@ func newEdge(t *testing.T, wrap Cloud) *edge {
 	e := &edge{t: t, dir: t.TempDir(), address: "127.0.0.1:0", log: &testlog.Buffer{}}
 	var err error
 	if e.ca, err = localca.Open(filepath.Join(e.dir, "pki")); err != nil {
+		t.Fatal(err)
+	}
+	if e.signer, err = tokens.Open(filepath.Join(e.dir, "pki")); err != nil {
 		t.Fatal(err)
 	}
 	cert, key, err := e.ca.Client(NodeUser(node), "system:nodes")
@@ -76,7 +81,8 @@ func (e *edge) start(wrap Cloud) {
 	if wrap != nil {
 		cloud = wrap
 	}
-	e.server = New(Options{Node: node, Store: e.store, Cloud: cloud, Log: log, Authenticate: Users(node, e.ca.User)})
+	e.server = New(Options{Node: node, Store: e.store, Cloud: cloud, Log: log, Authenticate: Users(node, e.ca.User),
+		Signer: e.signer})
 	server, err := e.ca.Server("127.0.0.1")
 	if err != nil {
 		e.t.Fatal(err)

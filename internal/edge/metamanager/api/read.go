@@ -29,7 +29,7 @@ func interestOf(t target, q url.Values, user User) (edgev1.Interest, error) {
 	}
 	return edgev1.Interest{
 		Group: t.resource.Group, Version: t.resource.Version, Resource: t.resource.Name, Namespace: t.namespace,
-		FieldSelector: sel.Fields(), LabelSelector: sel.Labels(), As: user.As,
+		FieldSelector: sel.Fields(), LabelSelector: sel.Labels(), As: user.reader(),
 	}, nil
 }
 
@@ -76,8 +76,16 @@ func (s *Server) versionRule(q url.Values) error {
 func (s *Server) serveList(w http.ResponseWriter, r *http.Request, t target, user User) {
 	q := r.URL.Query()
 	what, err := interestOf(t, q, user)
-	if err == nil {
-		err = s.ready(r.Context(), what)
+	refused := err == nil && user.isPod() && s.refusals.has(what)
+	if err == nil && !refused {
+		if err = s.ready(r.Context(), what); user.isPod() && apierrors.IsForbidden(err) {
+			s.refusals.add(what)
+			refused = true
+		}
+	}
+	if refused {
+		s.passList(w, r, user)
+		return
 	}
 	if err == nil {
 		err = s.versionRule(q)
@@ -120,7 +128,7 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, t target, user
 		fail(w, err)
 		return
 	}
-	o, live, known := s.Store.Known(t.key(), user.As)
+	o, live, known := s.Store.Known(t.key(), user.reader())
 	if !live && s.Cloud.Linked() {
 		var err error
 		if o, err = s.fetch(r.Context(), t, user); err == nil || s.Cloud.Linked() || !known {
@@ -151,9 +159,9 @@ func answer(w http.ResponseWriter, t target, o *store.Object, err error) {
 func (s *Server) fetch(ctx context.Context, t target, user User) (*store.Object, error) {
 	what := edgev1.Interest{
 		Group: t.resource.Group, Version: t.resource.Version, Resource: t.resource.Name, Namespace: t.namespace,
-		FieldSelector: t.selector(), As: user.As, Get: true,
+		FieldSelector: t.selector(), As: user.reader(), Get: true,
 	}
-	reply, err := s.call(ctx, edgev1.Call{As: user.As, Method: http.MethodGet, Path: t.path(), Accept: "application/json"})
+	reply, err := s.call(ctx, edgev1.Call{As: what.As, Method: http.MethodGet, Path: t.path(), Accept: "application/json"})
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +177,9 @@ func (s *Server) fetch(ctx context.Context, t target, user User) (*store.Object,
 		s.Store.Gone(what, edgev1.Item{Namespace: t.namespace, Name: t.name})
 		s.Store.Complete(what, "")
 		return nil, nil
+	case http.StatusForbidden:
+		s.Store.Drop(what) // it may have been allowed before
+		return nil, replyError(reply)
 	default:
 		return nil, replyError(reply)
 	}

@@ -105,8 +105,8 @@ func (s *state) put(i *interest, version string, json []byte, h Head) error {
 		old.session = s.session
 		return nil
 	}
-	if s.bytes-old.bytes()+len(json) > s.maxBytes {
-		return fmt.Errorf("%w: it has %d bytes, and may have %d", ErrFull, s.bytes, s.maxBytes)
+	if most := s.maxBytesOf(i); s.bytes-old.bytes()+len(json) > most {
+		return fmt.Errorf("%w: it has %d bytes, and may have %d", ErrFull, s.bytes, most)
 	}
 	holders := []int64{i.id}
 	if old != nil && old.UID == uid {
@@ -163,6 +163,9 @@ func (s *state) written(key Key, version string, json []byte, h Head) *Object {
 	}
 	if old != nil && old.UID == h.Metadata.UID && old.Version == version && !old.Overlaid() {
 		return old
+	}
+	if s.bytes-old.bytes()+len(json) > s.maxBytes {
+		return nil // what the cloud says of it is refused, too, and that is said
 	}
 	return s.set(&Object{Key: key, UID: h.Metadata.UID, Version: version, JSON: json, holders: holders,
 		session: s.session})
