@@ -62,7 +62,7 @@ var discovered = fmt.Appendf(nil, `{"issuer":%q}`, clusterIssuer)
 func (e *edge) knows(t *testing.T, issuer *tokens.Signer) {
 	t.Helper()
 	for path, body := range map[string][]byte{configurationPath: discovered, keysPath: published(t, issuer)} {
-		if err := e.store.SetBlob(t.Context(), path, "application/json", store.Blob{Fetched: time.Now(), Body: body}); err != nil {
+		if err := e.store.SetBlob(t.Context(), path, blobAccept(path, ""), store.Blob{Fetched: time.Now(), Body: body}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -20,8 +20,11 @@ import (
 const Aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 // blobAccept makes the many Accept headers for discovery and OpenAPI two:
-// aggregated discovery and plain JSON.
+// aggregated discovery and plain JSON. The keys of tokens have one of their own.
 func blobAccept(path, accept string) string {
+	if path == keysPath {
+		return keysType
+	}
 	if path == "/api" || path == "/apis" {
 		for part := range strings.SplitSeq(accept, ",") {
 			kind, params, err := mime.ParseMediaType(strings.TrimSpace(part))

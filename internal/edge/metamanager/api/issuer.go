@@ -17,6 +17,7 @@ import (
 const (
 	configurationPath = "/.well-known/openid-configuration"
 	keysPath          = "/openid/v1/jwks"
+	keysType          = "application/jwk-set+json" // the API server has it in no other
 	// audiencesPath is where the store has the audiences of the API server. It is
 	// no path of the API.
 	audiencesPath = "audiences"
@@ -74,7 +75,7 @@ func (s *Server) loadLocked(ctx context.Context) {
 	}
 	i.loaded = true
 	config, _ := s.Store.Blob(ctx, configurationPath, "application/json")
-	set, ok := s.Store.Blob(ctx, keysPath, "application/json")
+	set, ok := s.Store.Blob(ctx, keysPath, keysType)
 	if name, keys, err := readIssuer(config.Body, set.Body); err == nil {
 		i.name, i.keys, i.fetched = name, keys, set.Fetched
 	} else if ok {
@@ -117,7 +118,7 @@ func (s *Server) askKeys(ctx context.Context, accounts ...string) {
 		if config, err = s.blob(ctx, as, configurationPath, "", "application/json"); err != nil {
 			continue
 		}
-		if set, err = s.blob(ctx, as, keysPath, "", "application/json"); err != nil {
+		if set, err = s.blob(ctx, as, keysPath, "", keysType); err != nil {
 			continue
 		}
 		var name string
@@ -138,7 +139,7 @@ func (s *Server) askKeys(ctx context.Context, accounts ...string) {
 
 // prefetchKeys has the keys in the store before the link is cut.
 func (s *Server) prefetchKeys(ctx context.Context) {
-	b, ok := s.Store.Blob(ctx, keysPath, "application/json")
+	b, ok := s.Store.Blob(ctx, keysPath, keysType)
 	if s.Signer == nil || ok && time.Since(b.Fetched).Abs() < keysAfter {
 		return
 	}

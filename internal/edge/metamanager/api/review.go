@@ -19,9 +19,9 @@ var (
 	accessReviews = store.Resource{Group: "authorization.k8s.io", Version: "v1", Name: "subjectaccessreviews"}
 )
 
-// isReview reports whether the kubelet asks for a review.
+// isReview reports whether the kubelet asks for a review. It does so in JSON.
 func isReview(r *http.Request, t target, user User) bool {
-	return user.isNode() && r.Method == http.MethodPost && t.namespace == "" && t.name == "" &&
+	return user.isNode() && isJSON(r) && r.Method == http.MethodPost && t.namespace == "" && t.name == "" &&
 		(t.resource == tokenReviews || t.resource == accessReviews)
 }
 

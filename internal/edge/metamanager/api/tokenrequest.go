@@ -17,10 +17,17 @@ import (
 	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 )
 
-// isTokenRequest reports whether the kubelet asks for a token of a Pod.
+// isTokenRequest reports whether the kubelet asks for a token of a Pod. It does so
+// in JSON.
 func (s *Server) isTokenRequest(r *http.Request, t target, user User) bool {
-	return s.Signer != nil && user.isNode() && r.Method == http.MethodPost && t.resource == (store.Resource{Version: "v1",
+	return s.Signer != nil && user.isNode() && isJSON(r) && r.Method == http.MethodPost && t.resource == (store.Resource{Version: "v1",
 		Name: "serviceaccounts"}) && t.namespace != "" && t.subresource == "token"
+}
+
+// isJSON reports whether a request's body says that it is JSON, or nothing.
+func isJSON(r *http.Request) bool {
+	kind := mediaType(r.Header.Get("Content-Type"))
+	return kind == "" || kind == "application/json"
 }
 
 // serveTokenRequest has the cluster make a token. Where the API server cannot be
