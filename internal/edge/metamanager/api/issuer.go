@@ -50,20 +50,29 @@ type issuer struct {
 
 // clusterKeys returns the keys of the cluster's issuer, and its name. If the key
 // is not known, and the link is there, they are asked for in the name of the
-// service account that uses it.
+// service account that uses it. So are old ones, by one request, for which others
+// do not wait.
 func (s *Server) clusterKeys(ctx context.Context, key, account string) (tokens.Keys, string) {
 	i := &s.issuer
-	known := func() (keys tokens.Keys, name string, enough bool) {
+	known := func() (keys tokens.Keys, name string, old bool) {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		s.loadLocked(ctx)
-		return i.keys, i.name, i.keys[key] != nil && time.Since(i.fetched).Abs() < keysAfter
+		return i.keys, i.name, time.Since(i.fetched).Abs() >= keysAfter
 	}
-	keys, name, enough := known()
-	if !enough && s.Cloud.Linked() {
-		s.askKeys(ctx, account)
-		keys, name, _ = known()
+	keys, name, old := known()
+	unknown := keys[key] == nil
+	if !s.Cloud.Linked() || !unknown && !old {
+		return keys, name
 	}
+	if unknown {
+		i.asking.Lock()
+	} else if !i.asking.TryLock() {
+		return keys, name
+	}
+	defer i.asking.Unlock()
+	s.askLocked(ctx, account)
+	keys, name, _ = known()
 	return keys, name
 }
 
@@ -98,13 +107,11 @@ func readIssuer(config, set []byte) (string, tokens.Keys, error) {
 	return c.Issuer, keys, err
 }
 
-// askKeys asks the cloud for the keys in the names of service accounts: the
+// askLocked asks the cloud for the keys in the names of service accounts: the
 // cluster gives them to those (ClusterRole
 // system:service-account-issuer-discovery), but not to nodes.
-func (s *Server) askKeys(ctx context.Context, accounts ...string) {
+func (s *Server) askLocked(ctx context.Context, accounts ...string) {
 	i := &s.issuer
-	i.asking.Lock()
-	defer i.asking.Unlock()
 	if !i.asked.IsZero() && time.Since(i.asked) < keysEvery {
 		return
 	}
@@ -144,7 +151,9 @@ func (s *Server) prefetchKeys(ctx context.Context) {
 		return
 	}
 	if accounts := s.accounts(); len(accounts) > 0 {
-		s.askKeys(ctx, accounts...)
+		s.issuer.asking.Lock()
+		defer s.issuer.asking.Unlock()
+		s.askLocked(ctx, accounts...)
 	}
 }
 

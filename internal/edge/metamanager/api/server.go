@@ -17,6 +17,7 @@ import (
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 	"github.com/akri-go/akri/internal/logging"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // Cloud is the other end of the link.
@@ -48,6 +49,7 @@ const (
 	watchAtMost       = time.Hour
 	writeTimeout      = 10 * time.Second // of one piece of a watch
 	maxHeaderBytes    = 64 << 10
+	maxLogged         = 500 // bytes of a text of a client's
 	maxStreams        = 600 // of one connection: the kubelet has all its watches on one
 	windowPerStream   = 256 << 10
 )
@@ -113,7 +115,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	user, err := s.authenticate(r)
 	if err != nil {
 		s.sparing.Log(s.Log, slog.LevelWarn, "a client of the local API is not known", "peer", r.RemoteAddr,
-			"path", r.URL.Path, "error", err)
+			"path", shorten.Text(r.URL.Path, maxLogged), "error", shorten.Text(err.Error(), maxLogged))
 		fail(w, status(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized"))
 		return
 	}
