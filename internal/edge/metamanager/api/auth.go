@@ -39,13 +39,7 @@ func (s *Server) authenticate(r *http.Request) (User, error) {
 	if err != nil {
 		return User{}, fmt.Errorf("its token: %w", err)
 	}
-	return podUser(c.Claims), nil
-}
-
-// verified is a token that is good.
-type verified struct {
-	tokens.Claims
-	own bool // edgecore itself has made it
+	return podUser(c), nil
 }
 
 // verify checks a token of a Pod of this node. It must be for one of the
@@ -53,26 +47,24 @@ type verified struct {
 //
 // The Pod is looked for first: what names no Pod of this node can cause no more
 // work.
-func (s *Server) verify(ctx context.Context, text string, audiences []string) (verified, error) {
+func (s *Server) verify(ctx context.Context, text string, audiences []string) (tokens.Claims, error) {
 	t, err := tokens.Parse(text)
 	if err != nil {
-		return verified{}, err
+		return tokens.Claims{}, err
 	}
 	k := t.Claims.Kubernetes
 	if k.Pod == nil {
-		return verified{}, errors.New("it is not bound to a Pod")
+		return tokens.Claims{}, errors.New("it is not bound to a Pod")
 	}
 	pod, err := s.podOf(k.Namespace, k.Pod.Name, k.Pod.UID)
 	if err != nil {
-		return verified{}, err
+		return tokens.Claims{}, err
 	}
 	if pod.Spec.ServiceAccountName != k.ServiceAccount.Name {
-		return verified{}, fmt.Errorf("Pod %s/%s has another service account", k.Namespace, k.Pod.Name)
+		return tokens.Claims{}, fmt.Errorf("Pod %s/%s has another service account", k.Namespace, k.Pod.Name)
 	}
-	own := s.Signer.Keys()
-	_, isOwn := own[t.KeyID]
-	keys, rules := own, tokens.Rules{Issuer: tokens.Issuer}
-	if !isOwn {
+	keys, rules := s.Signer.Keys(), tokens.Rules{Issuer: tokens.Issuer}
+	if keys[t.KeyID] == nil {
 		keys, rules.Issuer = s.clusterKeys(ctx, t.KeyID, k.Namespace+"/"+k.ServiceAccount.Name)
 	}
 	rules.Audiences, rules.Node = audiences, s.Node
@@ -80,12 +72,12 @@ func (s *Server) verify(ctx context.Context, text string, audiences []string) (v
 		rules.Audiences = s.audiences()
 	}
 	if err := t.Verify(keys); err != nil {
-		return verified{}, err
+		return tokens.Claims{}, err
 	}
 	if err := t.Claims.Check(rules, time.Now()); err != nil {
-		return verified{}, err
+		return tokens.Claims{}, err
 	}
-	return verified{t.Claims, isOwn}, nil
+	return t.Claims, nil
 }
 
 // pod is what is read of a Pod.

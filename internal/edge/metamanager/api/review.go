@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
+	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 )
 
 // The reviews that the kubelet asks for, about who calls it.
@@ -25,8 +26,9 @@ func isReview(r *http.Request, t target, user User) bool {
 		(t.resource == tokenReviews || t.resource == accessReviews)
 }
 
-// serveReview answers a review: while the link is there the API server does, but
-// for tokens that edgecore itself has made.
+// serveReview answers a review. A token of a Pod of this node is judged here, so
+// that it does not leave the node; all else the API server judges while the link
+// is there.
 func (s *Server) serveReview(w http.ResponseWriter, r *http.Request, t target, user User) {
 	body, err := readBody(w, r)
 	if err != nil {
@@ -46,12 +48,12 @@ func (s *Server) reviewToken(w http.ResponseWriter, r *http.Request, user User, 
 		fail(w, apierrors.NewBadRequest("want a TokenReview as JSON"))
 		return
 	}
-	var is verified
+	var claims tokens.Claims
 	err := errNoSigner
 	if s.Signer != nil {
-		is, err = s.verify(r.Context(), review.Spec.Token, review.Spec.Audiences)
+		claims, err = s.verify(r.Context(), review.Spec.Token, review.Spec.Audiences)
 	}
-	if (err != nil || !is.own) && s.Cloud.Linked() {
+	if err != nil && s.Cloud.Linked() {
 		reply, err := s.call(r.Context(), callOf(r, user, body))
 		if err != nil {
 			fail(w, err)
@@ -65,7 +67,7 @@ func (s *Server) reviewToken(w http.ResponseWriter, r *http.Request, user User, 
 	if err != nil {
 		review.Status.Error = err.Error()
 	} else {
-		k := is.Kubernetes
+		k := claims.Kubernetes
 		wanted := review.Spec.Audiences
 		if len(wanted) == 0 {
 			wanted = s.audiences()
@@ -73,7 +75,7 @@ func (s *Server) reviewToken(w http.ResponseWriter, r *http.Request, user User, 
 		review.Status = authenticationv1.TokenReviewStatus{
 			Authenticated: true,
 			User: authenticationv1.UserInfo{
-				Username: is.Subject, UID: k.ServiceAccount.UID,
+				Username: claims.Subject, UID: k.ServiceAccount.UID,
 				Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + k.Namespace, "system:authenticated"},
 				Extra: map[string]authenticationv1.ExtraValue{
 					"authentication.kubernetes.io/node-name": {s.Node},
@@ -81,7 +83,7 @@ func (s *Server) reviewToken(w http.ResponseWriter, r *http.Request, user User, 
 					"authentication.kubernetes.io/pod-uid":   {k.Pod.UID},
 				},
 			},
-			Audiences: slices.DeleteFunc(slices.Clone(is.Audiences), func(a string) bool { return !slices.Contains(wanted, a) }),
+			Audiences: slices.DeleteFunc(slices.Clone(claims.Audiences), func(a string) bool { return !slices.Contains(wanted, a) }),
 		}
 	}
 	writeJSON(w, http.StatusCreated, review)

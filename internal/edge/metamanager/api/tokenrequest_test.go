@@ -143,7 +143,8 @@ func TestReviews(t *testing.T) {
 		return got
 	}
 	mine := signed(t, e.signer, func(c *tokens.Claims) { c.Issuer = tokens.Issuer })
-	for _, token := range []string{mine, signed(t, cluster, nil)} {
+	theirs := signed(t, cluster, nil)
+	for _, token := range []string{mine, theirs} {
 		if r := review(token); !r.Status.Authenticated || r.Status.User.Username != "system:serviceaccount:n:sa" || r.Status.User.Extra["authentication.kubernetes.io/pod-uid"][0] != "a" || len(r.Status.Audiences) != 1 {
 			t.Errorf("cut: %+v", r.Status)
 		}
@@ -163,8 +164,8 @@ func TestReviews(t *testing.T) {
 		t.Errorf("what was never asked: %s", body)
 	}
 	cloud := &silent{do: func(c edgev1.Call) (edgev1.Reply, error) {
-		if strings.Contains(string(c.Body), mine) {
-			t.Error("edgecore's own token leaves the node")
+		if strings.Contains(string(c.Body), mine) || strings.Contains(string(c.Body), theirs) {
+			t.Error("a Pod's token leaves the node")
 		}
 		return edgev1.Reply{Status: 201, Body: []byte(`{"status":{"allowed":true,"authenticated":true,"user":{"username":"the cluster's"}}}`)}, nil
 	}}
@@ -173,8 +174,10 @@ func TestReviews(t *testing.T) {
 	if r := review("x"); r.Status.User.Username != "the cluster's" {
 		t.Errorf("linked: %+v", r.Status)
 	}
-	if r := review(mine); r.Status.User.Username != "system:serviceaccount:n:sa" {
-		t.Errorf("linked: %+v", r.Status)
+	for _, token := range []string{mine, theirs} {
+		if r := review(token); r.Status.User.Username != "system:serviceaccount:n:sa" {
+			t.Errorf("linked: %+v", r.Status)
+		}
 	}
 	ask("get")
 	cloud.linked.Store(false)
