@@ -61,7 +61,7 @@ func (s *Server) verify(ctx context.Context, text string, audiences []string) (t
 		return tokens.Claims{}, err
 	}
 	if pod.Spec.ServiceAccountName != k.ServiceAccount.Name {
-		return tokens.Claims{}, fmt.Errorf("Pod %s/%s has another service account", k.Namespace, k.Pod.Name)
+		return tokens.Claims{}, fmt.Errorf("its Pod %s/%s has another service account", k.Namespace, k.Pod.Name)
 	}
 	keys, rules := s.Signer.Keys(), tokens.Rules{Issuer: tokens.Issuer}
 	if keys[t.KeyID] == nil {
@@ -100,14 +100,14 @@ func (p pod) ended() bool {
 func (s *Server) podOf(namespace, name, uid string) (pod, error) {
 	o, live, _ := s.Store.Known(store.Key{Resource: podsResource, Namespace: namespace, Name: name}, edgev1.As{})
 	if o == nil || !live || o.UID != uid {
-		return pod{}, fmt.Errorf("Pod %s/%s with UID %q is not on this node", namespace, name, uid)
+		return pod{}, fmt.Errorf("its Pod %s/%s with UID %q is not on this node", namespace, name, uid)
 	}
 	var p pod
 	if err := json.Unmarshal(o.JSON, &p); err != nil {
-		return pod{}, fmt.Errorf("Pod %s/%s: %w", namespace, name, err)
+		return pod{}, fmt.Errorf("its Pod %s/%s: %w", namespace, name, err)
 	}
 	if p.Spec.NodeName != s.Node || p.ended() {
-		return pod{}, fmt.Errorf("Pod %s/%s is not bound to this node, or has ended", namespace, name)
+		return pod{}, fmt.Errorf("its Pod %s/%s is not bound to this node, or has ended", namespace, name)
 	}
 	return p, nil
 }

@@ -31,9 +31,8 @@
 // sees what others were granted. All Pods of a service account are one user when
 // they read. An account that was deleted counts until its tokens expire.
 //
-// Pods have shares of all that is bounded, so that the kubelet always has its
-// own: connections by address, requests, watches, interests, and bytes of the
-// store.
+// Pods have shares of what is bounded, so that the kubelet always has its own:
+// requests, watches, interests, and bytes of the store.
 //
 // What it does not have: Table output, pages (limit is ignored, as the API
 // server may), protobuf answers (406; every client of Kubernetes takes JSON),

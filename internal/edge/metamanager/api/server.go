@@ -33,11 +33,10 @@ type Cloud interface {
 
 // Limits of what clients can cost.
 const (
-	maxConnections    = 256
-	maxOfPeer         = 128 // connections of one address
-	maxRequests       = 32  // that are no watches, at a time
-	maxPodRequests    = 24  // of these, of Pods
-	maxOfAccount      = 8   // of these, of one service account
+	maxConnections    = 128
+	maxRequests       = 32 // that are no watches, at a time
+	maxPodRequests    = 24 // of these, of Pods
+	maxOfAccount      = 8  // of these, of one service account
 	maxWatches        = 512
 	maxPodWatches     = 384
 	maxAccountWatches = 96
@@ -104,10 +103,10 @@ func (s *Server) Serve(ctx context.Context, l *bounded.Listener, config *tls.Con
 	})
 }
 
-// Listen listens for a server. The node's own programs, and Pods on its network,
-// have one address.
+// Listen listens for a server. All clients of a node have one address, so places
+// cannot be shared between them.
 func Listen(ctx context.Context, address string) (*bounded.Listener, error) {
-	return bounded.Listen(ctx, address, bounded.Limits{Connections: maxConnections, PerPeer: maxOfPeer})
+	return bounded.Listen(ctx, address, bounded.Limits{Connections: maxConnections, PerPeer: maxConnections})
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -90,7 +90,7 @@ func (s *Server) mint(t target, asked authenticationv1.TokenRequest) (*authentic
 	}
 	pod, err := s.podOf(t.namespace, ref.Name, string(ref.UID))
 	if err == nil && pod.Spec.ServiceAccountName != t.name {
-		err = fmt.Errorf("Pod %s/%s has service account %q", t.namespace, ref.Name, pod.Spec.ServiceAccountName)
+		err = fmt.Errorf("its Pod %s/%s has service account %q", t.namespace, ref.Name, pod.Spec.ServiceAccountName)
 	}
 	if err != nil {
 		return nil, apierrors.NewForbidden(t.groupResource(), t.name, err)
