@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -85,4 +87,37 @@ type forbidding struct {
 func (f *forbidding) Want(context.Context, edgev1.Interest) error {
 	*f.wanted++
 	return status(http.StatusForbidden, metav1.StatusReasonForbidden, "no")
+}
+
+// A Lease that a Pod elects its leader with is the cluster's: nothing of it is
+// kept, and while the link is cut there is none.
+func TestLeaderElection(t *testing.T) {
+	e := filled(t)
+	cluster := newIssuer(t)
+	e.knows(t, cluster)
+	cloud := &silent{do: func(c edgev1.Call) (edgev1.Reply, error) {
+		if c.Method == http.MethodPut && !strings.Contains(string(c.Body), `"resourceVersion":"7"`) {
+			t.Errorf("the API server gets %s", c.Body)
+		}
+		return edgev1.Reply{Status: 200, Body: []byte(`{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"leader","namespace":"n","uid":"l","resourceVersion":"7"}}`)}, nil
+	}}
+	cloud.linked.Store(true)
+	e.server.Cloud = cloud
+	p := e.with(signed(t, cluster, nil))
+	const path = "/apis/coordination.k8s.io/v1/namespaces/n/leases/leader"
+	before := e.store.Stats()
+	_, lease := p.ask(t, "GET", path, "", "")
+	if resp, body := p.ask(t, "PUT", path, "", lease); resp.StatusCode != 200 || !strings.Contains(body, `"resourceVersion":"7"`) {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if after := e.store.Stats(); after != before {
+		t.Errorf("the store has %+v, before %+v", after, before)
+	}
+	cloud.linked.Store(false)
+	cloud.do = func(edgev1.Call) (edgev1.Reply, error) { return edgev1.Reply{}, errors.New("cut") }
+	for _, method := range []string{"GET", "PUT"} {
+		if resp, body := p.ask(t, method, path, "", lease); resp.StatusCode != 503 {
+			t.Errorf("%s while cut: %d %s", method, resp.StatusCode, body)
+		}
+	}
 }
