@@ -27,7 +27,13 @@ const (
 // TestEdgeNode joins a machine as an edge node, runs a workload there, and takes
 // away, one after another, the link, edgecore with its kubelet, and the power.
 func TestEdgeNode(t *testing.T) {
-	e := joined(t)
+	e, err := bed.EdgeNode(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running(t, e)
+	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
+
 	ns := bed.NewNamespace(t)
 	w := deploy(t, ns, e.Name)
 	testcluster.Eventually(t, testcluster.WaitTimeout, w.runs)

@@ -14,11 +14,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -88,21 +88,18 @@ func on(t *testing.T, e *devcluster.EdgeNode, argv ...string) string {
 	return output(t, cmd)
 }
 
-// joined returns the edge node, which the first test joins.
-func joined(t *testing.T) *devcluster.EdgeNode {
+var joined sync.Once
+
+// running joins the edge node, whichever test comes first, and has edgecore run
+// on it.
+func running(t *testing.T, e *devcluster.EdgeNode) {
 	t.Helper()
-	e, err := bed.EdgeNode(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := api.Get(t.Context(), client.ObjectKey{Name: e.Name}, &corev1.Node{}); err != nil {
+	joined.Do(func() {
 		join(t, e)
 		program(t, edgecore)
-		start(t, e)
-	}
-	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
+	})
+	start(t, e)
 	testcluster.Eventually(t, testcluster.WaitTimeout, nodeIs(e.Name, true))
-	return e
 }
 
 // join installs cloudcore, and joins the edge node with keadm.
