@@ -80,6 +80,9 @@ func TestRules(t *testing.T) {
 		{name: "tokens and protobuf bodies are judged without the API's types", Rule: Rule{
 			From: []string{"./internal/edge/metamanager/tokens", "./internal/edge/metamanager/protobuf"}, Not: []string{"./internal/edge/metamanager/store", "k8s.io/..."},
 		}},
+		{name: "what an edge node shows otherwise follows from the object alone", Rule: Rule{
+			From: []string{"./internal/edge/metamanager/rewrite"}, Not: []string{"./internal/edge/metamanager/store", "net/http", "k8s.io/..."},
+		}},
 		{name: "only the edge node has SQLite", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./cmd/edgecore", edge, "./test/..."}, Not: []string{"modernc.org/..."},
 		}},
