@@ -1,6 +1,7 @@
 // Package edge is the wiring of edgecore: which part uses which.
 //
 //	clients ── api ── store ── sync ── link ── cloudcore
+//	              └── outbox ──┘
 //	                                    edged ── kubelet (a client)
 package edge
 
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,8 +28,10 @@ import (
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
 	"github.com/akri-go/akri/internal/edge/metamanager/api"
 	"github.com/akri-go/akri/internal/edge/metamanager/localca"
+	"github.com/akri-go/akri/internal/edge/metamanager/outbox"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 	"github.com/akri-go/akri/internal/edge/status"
+	"github.com/akri-go/akri/internal/probes"
 	"github.com/akri-go/akri/internal/version"
 )
 
@@ -54,11 +58,16 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	}
 
 	var server *api.Server
-	hub := sync.New(sync.Options{Store: st, Log: log, Node: node, Joined: func(ctx context.Context) {
-		server.Prefetch(ctx)
-		server.Joined(ctx)
-	}})
-	server = api.New(api.Options{Node: node, Store: st, Cloud: hub, Log: log, Authenticate: api.Users(node, ca.User)})
+	var waiting *outbox.Outbox
+	hub := sync.New(sync.Options{
+		Store: st, Log: log, Node: node,
+		First:  func(ctx context.Context) { waiting.Replay(ctx) },
+		Joined: func(ctx context.Context) { server.Prefetch(ctx) },
+	})
+	waiting = outbox.New(outbox.Options{Store: st, Do: hub.Do, Kept: hub.Again, Log: log})
+	server = api.New(api.Options{
+		Node: node, Store: st, Cloud: hub, Outbox: waiting, Log: log, Authenticate: api.Users(node, ca.User),
+	})
 	cert, err := ca.Server("127.0.0.1", "::1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 	if err != nil {
 		return err
@@ -73,12 +82,13 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 		Tailored: m.Edged.TailoredKubeletConfig, Args: m.Edged.Args,
 	}, log, output)
 	var linkStatus link.Status
-	said := &reporter{node: node, store: st, hub: hub, api: server, link: &linkStatus, kubelet: kubelet, runsKubelet: m.Edged.Enable, began: time.Now()}
+	said := &reporter{node: node, store: st, hub: hub, api: server, outbox: waiting, link: &linkStatus, kubelet: kubelet, runsKubelet: m.Edged.Enable, began: time.Now()}
 
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return server.Serve(ctx, listener, ca.Config(cert)) })
 	all.Go(func() error { server.WatchKubelet(ctx); return nil })
 	all.Go(func() error { return status.Serve(ctx, c.StatusSocket, said.report) })
+	all.Go(func() error { serveMetrics(ctx, c.Metrics.Server, said, log); return nil })
 	all.Go(func() error {
 		return link.Run(ctx, link.Options{
 			Address: m.EdgeHub.WebSocket.Server, TLS: join.TLS(m.EdgeHub.CertDir),
@@ -94,6 +104,17 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 		return kubelet.Write()
 	})
 	return all.Wait()
+}
+
+// serveMetrics serves until ctx is done. A node goes on without.
+func serveMetrics(ctx context.Context, address string, metrics http.Handler, log *slog.Logger) {
+	if address == "" {
+		return
+	}
+	if err := probes.Serve(ctx, probes.Options{Address: address, Metrics: metrics}); err != nil && ctx.Err() == nil {
+		log.Error("there are no metrics of edgecore: metrics.server in its configuration can be another address, or empty",
+			"address", address, "error", err)
+	}
 }
 
 // certificates has a node that has a token but no certificate join, then keeps

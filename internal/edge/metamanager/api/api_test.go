@@ -277,31 +277,6 @@ func TestLinkFails(t *testing.T) {
 	}
 }
 
-func TestEventQueue(t *testing.T) {
-	var q eventQueue
-	event := func(name, body string) queuedEvent {
-		return queuedEvent{store.Key{Name: name}, edgev1.Call{Body: []byte(body)}}
-	}
-	for i := range maxEvents + 5 {
-		q.add(event(fmt.Sprint(i), "1"))
-	}
-	if e, _ := q.first(); len(q.calls) != maxEvents || e.key.Name != "5" || q.lost != 5 {
-		t.Errorf("%d, first %s, lost %d", len(q.calls), e.key.Name, q.lost)
-	}
-	q.add(event("5", "2")) // newer: at the end
-	if e, _ := q.first(); len(q.calls) != maxEvents || e.key.Name != "6" {
-		t.Errorf("%d, first %s", len(q.calls), e.key.Name)
-	}
-	q.done(event("5", "1"))
-	if len(q.calls) != maxEvents {
-		t.Error("a newer one is taken out with the older one")
-	}
-	q.done(event("5", "2"))
-	if len(q.calls) != maxEvents-1 {
-		t.Error("it is not taken out")
-	}
-}
-
 func TestParsePath(t *testing.T) {
 	for path, want := range map[string]string{
 		"/api/v1/pods":                               "/v1/pods  ",

@@ -16,8 +16,9 @@
 //     before the client has its answer, so everybody reads their writes.
 //   - While the link is cut: the node's own status and those of its Pods are
 //     taken (an overlay in the store, until the cloud speaks again, and their
-//     owner writes again); Events wait, the newest of each name, in memory;
-//     everything else is 503 with Retry-After.
+//     owner writes again); the kubelet's deletions of Pods are done here, and
+//     wait for the cloud as Events do (package outbox); everything else is 503
+//     with Retry-After, and 507 if the disk is full.
 //   - The Lease of the node is answered from memory at all times: cloudcore
 //     renews the one in the cluster for as long as the link lives. If the kubelet
 //     stops to renew it, the Node's Ready condition is made Unknown.

@@ -30,6 +30,11 @@ type Cloud interface {
 	Do(ctx context.Context, call edgev1.Call) (edgev1.Reply, error)
 }
 
+// Outbox keeps requests until the cloud can be asked.
+type Outbox interface {
+	Post(ctx context.Context, e store.Entry) error
+}
+
 // User is who asks.
 type User struct {
 	Name string
@@ -59,7 +64,9 @@ type Options struct {
 	Node  string
 	Store *store.Store
 	Cloud Cloud
-	Log   *slog.Logger
+	// Outbox has what waits for the cloud.
+	Outbox Outbox
+	Log    *slog.Logger
 	// Authenticate returns who has a certificate; false for nobody.
 	Authenticate func(tls.ConnectionState) (User, bool)
 }
@@ -69,17 +76,17 @@ type Server struct {
 	Options
 	gate    *bounded.Gate
 	lease   leases
-	events  eventQueue
 	kinds   kinds
 	sparing logging.Sparing
 
-	mu      sync.Mutex
-	watches int
+	mu       sync.Mutex
+	watches  int
+	requests map[Request]uint64
 }
 
 // New returns a server.
 func New(o Options) *Server {
-	s := &Server{Options: o, gate: bounded.NewGate(maxRequests, maxRequests-4)}
+	s := &Server{Options: o, gate: bounded.NewGate(maxRequests, maxRequests-4), requests: map[Request]uint64{}}
 	s.lease.rv = o.Store.RV()
 	return s
 }
@@ -105,6 +112,8 @@ func Listen(ctx context.Context, address string) (*bounded.Listener, error) {
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w, end := s.counting(w, r)
+	defer end()
 	w.Header().Set("Cache-Control", "no-cache, private")
 	user, ok := User{}, false
 	if r.TLS != nil {

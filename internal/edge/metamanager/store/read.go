@@ -68,24 +68,35 @@ func (s *Store) Known(key Key, as edgev1.As) (o *Object, live, known bool) {
 	if !mine {
 		o = nil
 	}
+	if o == nil && s.state.outbox.deletes[key] != "" && as == (edgev1.As{}) {
+		known = true // it was deleted here
+	}
 	return o, live, known
 }
 
 // Stats are for a person at the node.
 type Stats struct {
-	Objects   int    `json:"objects"`
-	Bytes     int    `json:"bytes"`
-	Interests int    `json:"interests"`
-	Watches   int    `json:"watches"`
-	Overlaid  int    `json:"overlaid"`
-	RV        uint64 `json:"resourceVersion"`
+	Objects   int `json:"objects"`
+	Bytes     int `json:"bytes"`
+	Interests int `json:"interests"`
+	Watches   int `json:"watches"`
+	Overlaid  int `json:"overlaid"`
+	Events    int `json:"events"` // in the log, for watches that go on
+	// Writes to the file, and how many of them failed.
+	Writes        uint64 `json:"writes"`
+	WriteFailures uint64 `json:"writeFailures"`
+	RV            uint64 `json:"resourceVersion"`
 }
 
 // Stats counts what there is.
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Objects: len(s.state.objects), Bytes: s.state.bytes, Interests: len(s.state.interests), RV: s.state.seq}
+	st := Stats{Objects: len(s.state.objects), Bytes: s.state.bytes, Interests: len(s.state.interests), RV: s.state.seq,
+		Events: len(s.state.log.events)}
+	s.health.mu.Lock()
+	st.Writes, st.WriteFailures = s.health.writes, s.health.failures
+	s.health.mu.Unlock()
 	for _, i := range s.state.interests {
 		st.Watches += i.watches
 	}

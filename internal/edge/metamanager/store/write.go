@@ -15,19 +15,26 @@ func (f *file) write(ctx context.Context, id string, b batch) error {
 	if err := f.reach(ctx); err != nil {
 		return err
 	}
+	if b.durable {
+		if _, err := f.db.ExecContext(ctx, "PRAGMA synchronous = FULL"); err != nil {
+			return err
+		}
+		defer func() { _, _ = f.db.ExecContext(context.WithoutCancel(ctx), "PRAGMA synchronous = NORMAL") }() // else it is slow
+	}
 	tx, err := f.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	if f.wipe {
-		for _, table := range []string{"meta", "interests", "objects", "events", "last", "blobs"} {
+		for _, table := range []string{"meta", "interests", "objects", "events", "last", "blobs", "outbox"} {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
 				return err
 			}
 		}
 	}
-	for _, step := range []func(context.Context, *sql.Tx) error{b.writeObjects, b.writeInterests, b.writeEvents} {
+	for _, step := range []func(context.Context, *sql.Tx) error{b.writeObjects, b.writeInterests, b.writeEvents,
+		b.writeEntries} {
 		if err := step(ctx, tx); err != nil {
 			return err
 		}
