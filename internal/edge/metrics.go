@@ -41,7 +41,7 @@ func (r *reporter) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	text.Serve(w)
 }
 
-// metrics are those of docs/edge.md.
+// metrics are those of docs/metrics.md.
 func metrics(s state, now time.Time) *promtext.Text {
 	var t promtext.Text
 	t.Process()

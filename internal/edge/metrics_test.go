@@ -48,7 +48,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// docs/edge.md has each metric, and no other.
+// docs/metrics.md has each metric, and no other.
 func TestMetricsAreDocumented(t *testing.T) {
 	all := state{
 		link: link.Snapshot{LastContact: time.Unix(1, 0)}, sync: sync.State{Since: time.Unix(1, 0), InStep: time.Unix(1, 0)},
@@ -61,7 +61,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 			have[name] = true
 		}
 	}
-	page, err := os.ReadFile("../../docs/edge.md")
+	page, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,12 +71,12 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 	for name := range have {
 		if !told[name] {
-			t.Errorf("docs/edge.md does not have %s", name)
+			t.Errorf("docs/metrics.md does not have %s", name)
 		}
 	}
 	for name := range told {
 		if !have[name] {
-			t.Errorf("docs/edge.md has %s, which there is not", name)
+			t.Errorf("docs/metrics.md has %s, which there is not", name)
 		}
 	}
 }

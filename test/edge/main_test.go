@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +39,9 @@ var (
 	bed *testcluster.Bed
 	api client.WithWatch
 )
+
+// joining is done by the first test that needs the edge node.
+var joining sync.Once
 
 func TestMain(m *testing.M) {
 	o := testcluster.Options{Name: "edge", EdgeNodes: 1, NoAkri: true, NodeGrace: 12 * time.Second, MaxRestartPeriod: 2 * time.Second}
@@ -126,6 +130,21 @@ func tailor(t *testing.T, e *devcluster.EdgeNode) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// joined returns the edge node, which has joined and runs edgecore.
+func joined(t *testing.T) *devcluster.EdgeNode {
+	t.Helper()
+	e, err := bed.EdgeNode(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joining.Do(func() {
+		join(t, e)
+		program(t, edgecore)
+		start(t, e)
+	})
+	return e
 }
 
 // start starts edgecore, as systemd would.
