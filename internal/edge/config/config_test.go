@@ -40,6 +40,7 @@ func TestParse(t *testing.T) {
 		head + "modules: {edged: {nodeIP: x}}":                                      "no IP address",
 		head + "modules: {edged: {kubelet: kubelet}}":                               "want an absolute path",
 		head + "modules: {metaManager: {metaServer: {server: '0.0.0.0:10550'}}}":    "want an address of the loopback",
+		head + "metrics: {server: '0.0.0.0:10551'}":                                 "metrics.server \"0.0.0.0:10551\": want an address of the loopback",
 		head + "modules: {edgeHub: {httpServer: 'http://c:1'}}":                     "want https://host:port",
 		head + "database: {maxMiB: 0}":                                              "want 1 to 4096",
 		head + "modules: [":                                                         "yaml",
