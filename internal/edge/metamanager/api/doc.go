@@ -5,8 +5,9 @@
 //
 //   - Lists and watches come from the store, whether the link is cut or not.
 //     What was never asked for is asked of the cloud first; while the link is
-//     cut the answer is 503, never an empty list. resourceVersions are local
-//     (see package store).
+//     cut the answer is 503, never an empty list; only a list that is part of
+//     what is followed is taken out of that. resourceVersions are local (see
+//     package store).
 //   - Gets come from the store where a watch keeps it current; else from the
 //     cloud, and from what it said last while the link is cut.
 //   - Discovery, OpenAPI, /version and the keys of service accounts are what the
@@ -29,6 +30,6 @@
 // What it does not have: Table output, pages (limit is ignored, as the API
 // server may), protobuf answers (406; every client of Kubernetes takes JSON),
 // exact old resourceVersions, tokens and reviews while cut, streams (logs, exec:
-// 501). Lists that were not asked for while the link was there are 503 even if
+// 501). Watches that were not asked for while the link was there are 503 even if
 // they could be told from others.
 package api
