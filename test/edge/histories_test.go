@@ -221,6 +221,7 @@ func (h *teller) edit(o client.Object, format string) {
 // deletePod deletes one of the Deployment's Pods.
 func (h *teller) deletePod() {
 	h.t.Helper()
+	which, force := h.rng.IntN(100), h.rng.IntN(2) == 0
 	h.insist(func(ctx context.Context) error {
 		pods, err := h.pods(ctx)
 		if err != nil {
@@ -231,10 +232,10 @@ func (h *teller) deletePod() {
 			return nil // a rollout is under way
 		}
 		slices.SortFunc(pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
-		p := pods[h.rng.IntN(len(pods))]
+		p := pods[which%len(pods)]
 		var options []client.DeleteOption
-		if h.rng.IntN(2) == 0 {
-			options = append(options, client.GracePeriodSeconds(0)) // by force
+		if force {
+			options = append(options, client.GracePeriodSeconds(0))
 		}
 		if err := api.Delete(ctx, &p, options...); err != nil && !apierrors.IsNotFound(err) {
 			return err

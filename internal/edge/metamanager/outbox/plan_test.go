@@ -34,7 +34,7 @@ func TestRoom(t *testing.T) {
 		"the first":                           {nil, entry(0, Event, "e", 10), nil, ""},
 		"one too many":                        {many(maxEvents, Event, 10), entry(0, Event, "e", 10), []uint64{1}, ""},
 		"one that replaces":                   {many(maxEvents, Event, 10), entry(0, Event, "event7", 10), nil, ""},
-		"too many bytes":                      {many(70, Event, 15<<10), entry(0, Event, "e", 15<<10), []uint64{1, 2}, ""},
+		"too many bytes":                      {many(70, Event, 15<<10), entry(0, Event, "e", 15<<10), []uint64{1, 2, 3}, ""},
 		"too long":                            {nil, entry(0, Event, "e", MaxEventBytes+1), nil, "at most"},
 		"deletions are no Events":             {many(maxOthers, Delete, 10), entry(0, Event, "e", 10), nil, ""},
 		"Events are no deletions":             {many(maxEvents, Event, 10), entry(0, Delete, "p", 10), nil, ""},
