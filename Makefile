@@ -80,7 +80,7 @@ race: race-deps ## Unit tests with the race detector
 
 race-deps:
 	@command -v gcc >/dev/null || { echo "installing gcc and libc6-dev: the race detector needs them"; \
-		apt-get update -q && apt-get install -yq --no-install-recommends gcc libc6-dev; }
+		apt-get update -q && apt-get install -yq -o DPkg::Lock::Timeout=300 --no-install-recommends gcc libc6-dev; }
 
 test-integration: race-deps ## Tests against a real kube-apiserver and etcd (built once)
 	@if [ -z "$(INTEGRATION)" ]; then echo "no integration tests"; exit 0; fi; \

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/akri-go/akri/internal/aptget"
 	"github.com/akri-go/akri/internal/cell"
 )
 
@@ -200,21 +201,24 @@ func installPackages(ctx context.Context, out *progress, missing []requirement, 
 		append([]string{"install", "-y", "--no-install-recommends"}, pkgs...),
 	} {
 		out.step("apt-get %s", strings.Join(args, " "))
-		// Not cancelled with ctx, and in its own process group: an interrupted
-		// package manager would have to be repaired.
-		cmd := exec.Command(apt, args...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		text, err := cmd.CombinedOutput()
+		waiting := func() { out.step("another program installs packages; waiting until it is done") }
+		text, err := aptget.Retry(ctx, waiting, func() ([]byte, error) {
+			// Not cancelled with ctx, and in its own process group: an interrupted
+			// package manager would have to be repaired.
+			cmd := exec.Command(apt, args...)
+			cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			return cmd.CombinedOutput()
+		})
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil && args[0] == "update" {
 			out.step("apt-get update failed (%v); continuing with the present package lists", err)
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, text)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
 		}
 	}
 	return nil

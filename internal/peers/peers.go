@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/akri-go/akri/internal/aptget"
 )
 
 // fetchTimeout is how long fetching may take.
@@ -70,14 +72,24 @@ func Unpack(t testing.TB, packages ...string) string {
 
 // aptGet runs apt-get. If that fails it updates the package lists and tries again.
 func aptGet(ctx context.Context, dir string, args ...string) error {
-	args = append([]string{"-o", "DPkg::Lock::Timeout=120"}, args...)
-	if runIn(ctx, dir, "apt-get", args...) == nil {
-		return nil
-	}
-	if err := runIn(ctx, dir, "apt-get", "update", "-q", "--error-on=any"); err != nil {
+	run := func(args ...string) error {
+		_, err := aptget.Retry(ctx, func() {}, func() ([]byte, error) {
+			err := runIn(ctx, dir, "apt-get", args...)
+			var said *commandError
+			if errors.As(err, &said) {
+				return []byte(said.said), err
+			}
+			return nil, err
+		})
 		return err
 	}
-	return runIn(ctx, dir, "apt-get", args...)
+	if run(args...) == nil {
+		return nil
+	}
+	if err := run("update", "-q", "--error-on=any"); err != nil {
+		return err
+	}
+	return run(args...)
 }
 
 // NPM returns a folder whose node_modules has the packages, each given as

@@ -7,14 +7,14 @@
 // in the same run; ratio is value divided by floor. The names of figures of two
 // nodes begin with two-nodes-.
 //
-// Handlers of the network it measures alone first, without a cluster. Then it makes
-// a cluster of one node with the chart and the images of out/images, and then one
-// of two nodes for the figures of shared devices, as far as they are wanted. It
-// runs in the checkout. With -kubeconfig it measures on an
+// Handlers of the network and the edge link it measures alone first, without a
+// cluster. Then it makes a cluster of one node with the chart and the images of
+// out/images, and then one of two nodes for the figures of shared devices, as far
+// as they are wanted. It runs in the checkout. With -kubeconfig it measures on an
 // existing cluster, such as that of `akri dev`: the figures for its number of
-// nodes. Devices are real, zram block devices that are plugged and unplugged,
-// or debugEcho's where a thousand are needed. It must run as root on the
-// cluster's machine, and removes what it made.
+// nodes. Devices are real, zram block devices that are plugged and unplugged, or
+// debugEcho's where a thousand are needed. It must run as root on the cluster's
+// machine, and removes what it made.
 package main
 
 import (
@@ -77,6 +77,7 @@ func figures() []figure {
 		{"mdns-instances", "announcement to Instance, and 500 devices of mDNS on a cluster", 1, measureServices},
 		{"modbus", "the same as mdns of the handler modbus alone", 0, runAlone(units, modbus.Name)},
 		{"mqtt", "the same of the handler mqtt alone, without a poller", 0, runAlone(things, mqtt.Name)},
+		{"edge-link", "the link of 1,000 edge nodes: memory, CPU, reconnecting, short messages beside long ones", 0, measureEdgeLink},
 		{"together", "memory of agent, udev and onvif in processes of their own, and of the two handlers in one", 1, measureTogether},
 		{"burst-two-nodes", "1,000 devices that two nodes see, reported at once, and memory with them", 2, measureBurst},
 		{"idle-two-nodes", "API writes and CPU with them while nothing changes", 2, measureIdle},

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"golang.org/x/sync/errgroup"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
@@ -142,5 +143,28 @@ func BenchmarkReconnect(b *testing.B) {
 		b.ReportMetric((after.cpu-before.cpu).Seconds()*1000/float64(*nodes), "hub-CPU-ms/node")
 		b.ReportMetric(0, "ns/op")
 		f.close()
+	}
+}
+
+// BenchmarkHandshake measures the unavoidable part of BenchmarkReconnect: the
+// same connections to a bare server of WebSockets, in this process.
+func BenchmarkHandshake(b *testing.B) {
+	for b.Loop() {
+		a := sessiontest.NewAuthority(b)
+		address := sessiontest.Serve(b, a, func(ws *websocket.Conn, _ *session.Conn) { _, _, _ = ws.Read(b.Context()) })
+		config := a.Node(b, "system:node:edge", time.Now().Add(time.Hour))
+		began := time.Now()
+		var g errgroup.Group
+		for range *nodes {
+			g.Go(func() error {
+				_, _, err := sessiontest.Dial(b, "wss://"+address, config)
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(began).Seconds(), "s")
+		b.ReportMetric(0, "ns/op")
 	}
 }

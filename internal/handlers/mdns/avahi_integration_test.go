@@ -56,7 +56,7 @@ publish-workstation=no
 
 // startAvahi starts an avahi-daemon whose host has a name, on an interface of a
 // network. In a mount namespace it has a /run of its own, since it is meant to be
-// the only one on a machine.
+// the only one on a machine, and the user that its package would have made.
 func startAvahi(t testing.TB, in func(func()), host, device, four, six string) *avahi {
 	t.Helper()
 	var dir string
@@ -89,7 +89,9 @@ func startAvahi(t testing.TB, in func(func()), host, device, four, six string) *
 		return err
 	})
 	config := write("avahi.conf", fmt.Sprintf(daemonConfig, host, device, four, six))
-	a.daemon = a.startWith([]string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs none /run && exec "$@"`, "sh"},
+	users, groups := write("passwd", "root:x:0:0::/:/bin/sh\navahi:x:65533:65533::/:/bin/false\n"), write("group", "root:x:0:\navahi:x:65533:\n")
+	a.daemon = a.startWith([]string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs none /run && mount --bind "$1" /etc/passwd &&
+		mount --bind "$2" /etc/group && shift 2 && exec "$@"`, "sh", users, groups},
 		"usr/sbin/avahi-daemon", "--file="+config, "--no-drop-root", "--no-chroot", "--no-rlimits")
 	return a
 }
