@@ -33,7 +33,7 @@ var (
 )
 
 const (
-	steps = 8 // of a history
+	steps = 10 // of a history
 	// settleTimeout is how long both ends may take to be equal again: the kubelet
 	// tries again after up to a minute what has failed often.
 	settleTimeout = 4 * time.Minute
@@ -81,7 +81,7 @@ func tell(t *testing.T, e *devcluster.EdgeNode, seed int64) {
 		name string
 		do   func()
 	}{
-		{"cut the link", h.toggle}, {"cut the link", h.toggle}, {"kill edgecore", h.killEdgecore},
+		{"cut the link", h.toggle}, {"cut the link", h.toggle}, {"cut the link", h.toggle}, {"kill edgecore", h.killEdgecore},
 		{"kill the kubelet", h.killKubelet}, {"cut the power", h.power}, {"change the ConfigMap", h.editConfig},
 		{"change the Secret", h.editSecret}, {"roll out", h.rollOut}, {"scale", h.scale}, {"delete a Pod", h.deletePod},
 		{"restart the API server", h.restartAPIServer},
