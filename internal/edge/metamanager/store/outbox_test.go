@@ -181,3 +181,27 @@ func TestEntriesOutliveDamage(t *testing.T) {
 	}
 	tr.expect("after a power cut", tr.crash().waiting(), "delete:a delete:b")
 }
+
+// Only what has to be on the disk is waited for.
+func TestSynchronous(t *testing.T) {
+	tr := fresh(t)
+	want := func(what string, want int) {
+		t.Helper()
+		if err := tr.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var got int
+		tr.file.mu.Lock()
+		defer tr.file.mu.Unlock()
+		if err := tr.file.db.QueryRowContext(t.Context(), "PRAGMA synchronous").Scan(&got); err != nil || got != want {
+			t.Errorf("%s is written with synchronous = %d, %v; want %d", what, got, err, want)
+		}
+	}
+	const normal, full = 1, 2
+	tr.follow(pods)
+	want("an interest", normal)
+	tr.post(Entry{Key: key("a"), Kind: "delete", Durable: true})
+	want("a deletion", full)
+	tr.post(Entry{Key: key("b"), Kind: "event"})
+	want("an Event", normal)
+}

@@ -15,11 +15,8 @@ func (f *file) write(ctx context.Context, id string, b batch) error {
 	if err := f.reach(ctx); err != nil {
 		return err
 	}
-	if b.durable {
-		if _, err := f.db.ExecContext(ctx, "PRAGMA synchronous = FULL"); err != nil {
-			return err
-		}
-		defer func() { _, _ = f.db.ExecContext(context.WithoutCancel(ctx), "PRAGMA synchronous = NORMAL") }() // else it is slow
+	if _, err := f.db.ExecContext(ctx, "PRAGMA synchronous = "+b.synchronous()); err != nil {
+		return err
 	}
 	tx, err := f.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -56,6 +53,15 @@ func (f *file) write(ctx context.Context, id string, b batch) error {
 	}
 	f.wipe = false
 	return nil
+}
+
+// synchronous is whether the disk has to have the batch when it is written. That
+// takes milliseconds, and wears the flash.
+func (b batch) synchronous() string {
+	if b.durable {
+		return "FULL"
+	}
+	return "NORMAL"
 }
 
 func (b batch) writeObjects(ctx context.Context, tx *sql.Tx) error {
