@@ -111,7 +111,7 @@ OUTAGE     ?= 6m
 FUZZ_LONG  ?= 5m
 FUZZTARGETS = $(shell grep -rhE '^func Fuzz' --include='*_test.go' . | wc -l)
 about-chaos   = $(ROUNDS) rounds of test/chaos: about 4 s each, 35 min for 500
-about-edge    = $(HISTORIES) random histories of an edge node: about 1 min each, 1 h 40 min for 100
+about-edge    = $(HISTORIES) random histories of an edge node: about 40 s each, 1 h 10 min for 100
 about-outage  = the API server is away for $(OUTAGE): that, and 3 min
 about-fuzz    = $(FUZZTARGETS) fuzz targets for $(FUZZ_LONG) each: 1 h 50 min for 5m
 about-soak    = devices and Pods come and go for $(SOAK), then memory, goroutines and open files are looked at: that, and 5 min
