@@ -2,10 +2,13 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 )
@@ -112,4 +115,28 @@ func TestRequestsAreCounted(t *testing.T) {
 			t.Errorf("%v: %d, want %d", r, got[r], n)
 		}
 	}
+}
+
+// Whatever the options are, the cloud gets none but the deletion of that one Pod,
+// at once.
+func FuzzDeletion(f *testing.F) {
+	f.Add([]byte(`{"gracePeriodSeconds":0,"preconditions":{"uid":"a","resourceVersion":"15"}}`))
+	f.Add([]byte(`{"gracePeriodSeconds":0,"preconditions":{"uid":"b"}}`))
+	f.Add([]byte(`{"dryRun":["All"]}`))
+	o := &store.Object{Key: store.Key{Name: "a"}, UID: "a", Version: "7", Since: 10, RV: 20}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := deletion(o, body)
+		if err != nil {
+			return
+		}
+		var options metav1.DeleteOptions
+		if err := json.Unmarshal(got, &options); err != nil {
+			t.Fatalf("%q became %q: %v", body, got, err)
+		}
+		p := options.Preconditions
+		if p == nil || p.UID == nil || *p.UID != "a" || p.ResourceVersion != nil || options.GracePeriodSeconds == nil ||
+			*options.GracePeriodSeconds != 0 || len(options.DryRun) > 0 || options.Kind != "DeleteOptions" {
+			t.Fatalf("%q became %q", body, got)
+		}
+	})
 }
