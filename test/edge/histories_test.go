@@ -161,6 +161,16 @@ func (h *teller) toggle() {
 		h.t.Fatal(err)
 	}
 	h.cut = !h.cut
+	if !h.cut || h.rng.IntN(2) == 0 {
+		return
+	}
+	// Else it may be back before anybody has noticed.
+	h.insist(func(context.Context) error {
+		if s := status(h.t, h.e); !strings.Contains(s, "CUT") {
+			return fmt.Errorf("edgecore status:\n%s", s)
+		}
+		return nil
+	})
 }
 
 func (h *teller) killEdgecore() {

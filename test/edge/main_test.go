@@ -88,6 +88,7 @@ func on(t *testing.T, e *devcluster.EdgeNode, argv ...string) string {
 func join(t *testing.T, e *devcluster.EdgeNode) {
 	t.Helper()
 	err := bed.Install(t.Context(), "cloudcore", "cloudcore", namespace, "service.type=NodePort",
+		"config.hub.pingInterval=2s", // a link that is cut is noticed after 10 s
 		fmt.Sprintf("service.nodePorts.hub=%d", devcluster.CloudHubPort), fmt.Sprintf("service.nodePorts.join=%d", devcluster.JoinPort))
 	if err != nil {
 		t.Fatal(err)
