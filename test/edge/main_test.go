@@ -40,6 +40,9 @@ var (
 	api client.WithWatch
 )
 
+// joining is done by the first test that needs the edge node.
+var joining sync.Once
+
 func TestMain(m *testing.M) {
 	o := testcluster.Options{Name: "edge", EdgeNodes: 1, NoAkri: true, NodeGrace: 12 * time.Second, MaxRestartPeriod: 2 * time.Second}
 	os.Exit(testcluster.Main(m, o, func(b *testcluster.Bed) { bed, api = b, b.API }))
@@ -88,13 +91,11 @@ func on(t *testing.T, e *devcluster.EdgeNode, argv ...string) string {
 	return output(t, cmd)
 }
 
-var joined sync.Once
-
 // running joins the edge node, whichever test comes first, and has edgecore run
 // on it.
 func running(t *testing.T, e *devcluster.EdgeNode) {
 	t.Helper()
-	joined.Do(func() {
+	joining.Do(func() {
 		join(t, e)
 		program(t, edgecore)
 	})
@@ -106,6 +107,7 @@ func running(t *testing.T, e *devcluster.EdgeNode) {
 func join(t *testing.T, e *devcluster.EdgeNode) {
 	t.Helper()
 	err := bed.Install(t.Context(), "cloudcore", "cloudcore", namespace, "service.type=NodePort",
+		"config.hub.pingInterval=2s", // a link that is cut is noticed after 10 s
 		fmt.Sprintf("service.nodePorts.hub=%d", devcluster.CloudHubPort), fmt.Sprintf("service.nodePorts.join=%d", devcluster.JoinPort))
 	if err != nil {
 		t.Fatal(err)
@@ -153,6 +155,21 @@ func tailor(t *testing.T, e *devcluster.EdgeNode) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// joined returns the edge node, which has joined and runs edgecore.
+func joined(t *testing.T) *devcluster.EdgeNode {
+	t.Helper()
+	e, err := bed.EdgeNode(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joining.Do(func() {
+		join(t, e)
+		program(t, edgecore)
+		start(t, e)
+	})
+	return e
 }
 
 // start starts edgecore, as systemd would.

@@ -58,6 +58,11 @@ func TestNewestWins(t *testing.T) {
 	if n := strings.Count(f.log.String(), "two machines have certificates of one node"); n != 2 {
 		t.Errorf("two machines are told of %d times", n)
 	}
+	f.telling.Lock()
+	if got := strings.Join(f.told, " "); got != "edge-1 edge-1" {
+		t.Errorf("the controller is told of %q", got)
+	}
+	f.telling.Unlock()
 	// One that is not there any more hears nothing, and holds nobody up.
 	if again := f.connect(t, "edge-1", "c"); again.Err() != nil {
 		t.Error(again.Err())

@@ -115,6 +115,10 @@ func TestRules(t *testing.T) {
 		{"GET", podsQuery + "&watch=1&timeoutSeconds=1" + rv(1), "", "", 200, `"type":"ERROR","object":{"kind":"Status"`},
 		{"GET", podsQuery + "&watch=1", "application/vnd.kubernetes.protobuf;stream=watch", "", 406, ""},
 		{"GET", "/api/v1/pods", "", "", 503, "never synced"},
+		{"GET", "/api/v1/namespaces/n/" + podsQuery[len("/api/v1/"):], "", "", 200, `"name":"a"`},
+		{"GET", "/api/v1/namespaces/other/" + podsQuery[len("/api/v1/"):], "", "", 200, `"items":[]`},
+		{"GET", podsQuery + "&labelSelector=a%3Db", "", "", 200, `"items":[]`},
+		{"GET", podsQuery + "&labelSelector=a%3Db&watch=1", "", "", 503, "never synced"},
 		{"GET", "/api/v1/pods?watch=1", "", "", 503, "never synced"},
 		{"GET", "/api/v1/pods?labelSelector=a+in", "", "", 400, "label selector"},
 		{"GET", "/api/v1/pods?fieldSelector=" + long, "", "", 400, "at most"},
@@ -275,31 +279,6 @@ func TestLinkFails(t *testing.T) {
 	}
 	if resp, _ := e.ask(t, "POST", "/api/v1/namespaces/n/pods", "", "{}"); resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "2" || !strings.Contains(resp.Header.Get("Warning"), "old") {
 		t.Errorf("%d %v", resp.StatusCode, resp.Header)
-	}
-}
-
-func TestEventQueue(t *testing.T) {
-	var q eventQueue
-	event := func(name, body string) queuedEvent {
-		return queuedEvent{store.Key{Name: name}, edgev1.Call{Body: []byte(body)}}
-	}
-	for i := range maxEvents + 5 {
-		q.add(event(fmt.Sprint(i), "1"))
-	}
-	if e, _ := q.first(); len(q.calls) != maxEvents || e.key.Name != "5" || q.lost != 5 {
-		t.Errorf("%d, first %s, lost %d", len(q.calls), e.key.Name, q.lost)
-	}
-	q.add(event("5", "2")) // newer: at the end
-	if e, _ := q.first(); len(q.calls) != maxEvents || e.key.Name != "6" {
-		t.Errorf("%d, first %s", len(q.calls), e.key.Name)
-	}
-	q.done(event("5", "1"))
-	if len(q.calls) != maxEvents {
-		t.Error("a newer one is taken out with the older one")
-	}
-	q.done(event("5", "2"))
-	if len(q.calls) != maxEvents-1 {
-		t.Error("it is not taken out")
 	}
 }
 

@@ -24,6 +24,9 @@ func (s *Server) serveCut(w http.ResponseWriter, r *http.Request, t target, user
 		(t.resource.Name == "pods" || t.resource.Name == "nodes"):
 		s.overlay(w, r, t, body)
 		return
+	case own && core && r.Method == http.MethodDelete && t.resource.Name == "pods" && t.name != "" && t.subresource == "":
+		s.deletePod(w, r, t, body)
+		return
 	case r.Method == http.MethodPost && t.name == "" && isEvent(t):
 		s.queueEvent(w, r, t, user, body)
 		return

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -76,6 +77,7 @@ func (s *Server) versionRule(q url.Values) error {
 func (s *Server) serveList(w http.ResponseWriter, r *http.Request, t target, user User) {
 	q := r.URL.Query()
 	what, err := interestOf(t, q, user)
+	list := s.Store.List
 	refused := err == nil && user.isPod() && s.refusals.has(what)
 	if err == nil && !refused {
 		if err = s.ready(r.Context(), what); user.isPod() && apierrors.IsForbidden(err) {
@@ -87,18 +89,21 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, t target, use
 		s.pass(w, r, user)
 		return
 	}
+	if errors.Is(err, store.ErrNotSynced) {
+		list, err = s.Store.ListWithin, nil // kubectl get pod NAME, of a Pod that the kubelet follows
+	}
 	if err == nil {
 		err = s.versionRule(q)
+	}
+	var objects []*store.Object
+	var rv uint64
+	if err == nil {
+		objects, rv, err = list(what)
 	}
 	var kind string
 	if err == nil {
 		kind, err = s.kindOf(r.Context(), t.resource)
 	}
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	objects, rv, err := s.Store.List(what)
 	if err != nil {
 		fail(w, err)
 		return

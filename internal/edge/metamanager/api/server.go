@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +30,11 @@ type Cloud interface {
 	Want(ctx context.Context, what edgev1.Interest) error
 	// Do makes a request to the API server. Its error says why there is no answer.
 	Do(ctx context.Context, call edgev1.Call) (edgev1.Reply, error)
+}
+
+// Outbox keeps requests until the cloud can be asked.
+type Outbox interface {
+	Post(ctx context.Context, e store.Entry) error
 }
 
 // View is how clients see objects.
@@ -68,6 +74,8 @@ type Options struct {
 	Node  string
 	Store *store.Store
 	Cloud Cloud
+	// Outbox has what waits for the cloud.
+	Outbox Outbox
 	// View is nil if all is seen as the cluster has it.
 	View View
 	Log  *slog.Logger
@@ -83,13 +91,15 @@ type Server struct {
 	Options
 	gate, podGate *bounded.Gate
 	lease         leases
-	events        eventQueue
 	kinds         kinds
 	issuer        issuer
 	reviews       reviews
 	refusals      refusals
 	sparing       logging.Sparing
 	watches       watches
+
+	mu       sync.Mutex
+	requests map[Request]uint64
 }
 
 // shown is an object's JSON as clients see it.
@@ -104,7 +114,7 @@ func (s *Server) shown(o *store.Object) []byte {
 // New returns a server.
 func New(o Options) *Server {
 	s := &Server{Options: o, gate: bounded.NewGate(maxRequests, maxRequests-4),
-		podGate: bounded.NewGate(maxPodRequests, maxOfAccount)}
+		podGate: bounded.NewGate(maxPodRequests, maxOfAccount), requests: map[Request]uint64{}}
 	s.lease.rv = o.Store.RV()
 	return s
 }
@@ -136,6 +146,8 @@ func ListenForPods(ctx context.Context, address string) (*bounded.Listener, erro
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w, end := s.counting(w, r)
+	defer end()
 	w.Header().Set("Cache-Control", "no-cache, private")
 	user, err := s.authenticate(r)
 	if err != nil {

@@ -85,6 +85,13 @@ func (c *watches) enter(user User) bool {
 	return true
 }
 
+// open is how many there are.
+func (c *watches) open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all
+}
+
 func (c *watches) leave(user User) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
