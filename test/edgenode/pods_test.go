@@ -67,9 +67,9 @@ func (b *both) token(ctx context.Context, pod *corev1.Pod) (string, error) {
 	return made.Status.Token, nil
 }
 
-// pod is a client with a token alone, with the settings that client-go has in a
+// client is one with a token alone, with the settings that client-go has in a
 // Pod.
-func (b *both) pod(token string) kubernetes.Interface {
+func (b *both) client(token string) kubernetes.Interface {
 	config := rest.CopyConfig(b.local)
 	config.BearerToken = token
 	return kubernetes.NewForConfigOrDie(config)
@@ -107,7 +107,7 @@ func TestPod(t *testing.T) {
 
 	first, err := b.token(ctx, pod)
 	must(err)
-	app := b.pod(first)
+	app := b.client(first)
 	maps := app.CoreV1().ConfigMaps("default")
 	me, err := app.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	must(err)
@@ -169,7 +169,7 @@ func TestPod(t *testing.T) {
 	if parsed, err := tokens.Parse(second); err != nil || parsed.Claims.Issuer != tokens.Issuer {
 		t.Errorf("%+v, %v", parsed.Claims, err)
 	}
-	again := b.pod(second)
+	again := b.client(second)
 	if list, err := again.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); err != nil || len(list.Items) == 0 {
 		t.Errorf("with a token of here: %v, %v", list, err)
 	}
@@ -207,7 +207,7 @@ func TestPod(t *testing.T) {
 		eventually.Succeeds(t, soon, func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 			defer cancel()
-			if _, err := b.pod(token).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
+			if _, err := b.client(token).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
 				return fmt.Errorf("the Pod is gone, a token %s is still taken: %v", name, err)
 			}
 			return nil
