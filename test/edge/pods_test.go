@@ -76,24 +76,19 @@ func TestPod(t *testing.T) {
 // app is a Pod with the program of this package's folder app.
 type app struct{ pod *corev1.Pod }
 
-// deployApp makes a Pod on the node's network: it reaches the local API where the
-// kubelet does.
+// deployApp makes a Pod that is told nothing of edge nodes.
 func deployApp(t *testing.T, ns string, e *devcluster.EdgeNode) app {
 	t.Helper()
 	program := compile(t, "test/edge/app")
 	meta := metav1.ObjectMeta{Name: "app", Namespace: ns}
-	file := corev1.HostPathFile
-	host := func(name, path string, kind *corev1.HostPathType) corev1.Volume {
-		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path, Type: kind}}}
-	}
 	pod := &corev1.Pod{ObjectMeta: meta, Spec: corev1.PodSpec{
-		NodeSelector: map[string]string{"kubernetes.io/hostname": e.Name}, ServiceAccountName: meta.Name, HostNetwork: true,
-		Volumes: []corev1.Volume{host("programs", filepath.Dir(inside(program)), nil), host("ca", etc+"/local/ca.crt", &file)},
+		NodeSelector: map[string]string{"kubernetes.io/hostname": e.Name}, ServiceAccountName: meta.Name,
+		Volumes: []corev1.Volume{{Name: "programs", VolumeSource: corev1.VolumeSource{
+			HostPath: &corev1.HostPathVolumeSource{Path: filepath.Dir(inside(program))}}}},
 		Containers: []corev1.Container{{
 			Name: "app", Image: image, Command: []string{"/programs/" + filepath.Base(program)},
-			Env: []corev1.EnvVar{{Name: "NAMESPACE", Value: ns}, {Name: "CA_FILE", Value: "/edge/ca.crt"},
-				{Name: "KUBERNETES_SERVICE_HOST", Value: "127.0.0.1"}, {Name: "KUBERNETES_SERVICE_PORT", Value: "10550"}},
-			VolumeMounts: []corev1.VolumeMount{{Name: "programs", MountPath: "/programs", ReadOnly: true}, {Name: "ca", MountPath: "/edge/ca.crt", ReadOnly: true}},
+			Env:          []corev1.EnvVar{{Name: "NAMESPACE", Value: ns}},
+			VolumeMounts: []corev1.VolumeMount{{Name: "programs", MountPath: "/programs", ReadOnly: true}},
 		}},
 	}}
 	for _, o := range []client.Object{

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -44,7 +43,6 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	config.CAFile = cmp.Or(os.Getenv("CA_FILE"), config.CAFile)
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err
