@@ -189,6 +189,7 @@ connection out: to ports 10000 and 10002 of cloudcore.`,
 	f.StringVarP(&o.Node, "edgenode-name", "i", "", "the node's `name`; empty means the host name")
 	f.StringVar(&o.Dir, "dir", "/etc/kubeedge", "`folder` of edgecore's configuration and certificates")
 	f.StringVar(&o.Kubelet, "kubelet", config.Default().Modules.Edged.Kubelet, "the kubelet, a `program`")
+	f.StringVar(&o.KubeProxy, "kube-proxy", config.Default().Modules.Edged.KubeProxy.Program, "kube-proxy, a `program`; empty means that edgecore runs none, and Services do not work")
 	f.StringVarP(&o.RuntimeEndpoint, "remote-runtime-endpoint", "p", edged.ContainerRuntime, "`socket` of the container runtime")
 	f.StringVar(&o.CgroupDriver, "cgroupdriver", "systemd", "the kubelet's cgroup driver, systemd or cgroupfs: the container runtime's")
 	f.StringVar(&o.NodeIP, "node-ip", "", "the node's `address`; empty lets the kubelet choose")

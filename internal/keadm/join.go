@@ -34,6 +34,8 @@ type Options struct {
 	// listens. CgroupDriver is the kubelet's.
 	Kubelet, RuntimeEndpoint, CgroupDriver string
 	NodeIP                                 string
+	// KubeProxy is the program that makes Services work; "" is none.
+	KubeProxy string
 }
 
 // Config is the configuration file of edgecore. Join makes it unless it is there.
@@ -78,6 +80,11 @@ func Join(ctx context.Context, o Options, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "got the certificate of node %s\n", node)
 	}
+	if p := c.Modules.Edged.KubeProxy; p.Enable {
+		if err := isProgram(p.Program); err != nil {
+			fmt.Fprintf(out, "Services will not work on this node until it has kube-proxy: %v; install it in the version of the cluster, or say where it is with --kube-proxy\n", err)
+		}
+	}
 	if have {
 		fmt.Fprintf(out, "%s stays as it is\n", o.Config())
 		return nil
@@ -113,6 +120,10 @@ func (o Options) configuration(server string) (c config.Config, have bool, err e
 	m := &c.Modules
 	m.EdgeHub.WebSocket.Server, m.EdgeHub.HTTPServer = o.Cloudcore, "https://"+server
 	m.EdgeHub.CertDir = filepath.Join(o.Dir, "certs")
+	if m.Edged.KubeProxy.Enable = o.KubeProxy != ""; m.Edged.KubeProxy.Enable {
+		m.Edged.KubeProxy.Program = o.KubeProxy
+	}
+	m.Edged.KubeProxy.ConfigDir = filepath.Join(o.Dir, "kube-proxy")
 	m.MetaManager.MetaServer.CertDir, m.Edged.ConfigDir = filepath.Join(o.Dir, "local"), filepath.Join(o.Dir, "kubelet")
 	m.Edged.HostnameOverride, m.Edged.Kubelet, m.Edged.NodeIP = o.Node, o.Kubelet, o.NodeIP
 	m.Edged.TailoredKubeletConfig = map[string]any{"containerRuntimeEndpoint": o.RuntimeEndpoint, "cgroupDriver": o.CgroupDriver}
@@ -125,14 +136,22 @@ func Check(ctx context.Context, o Options) error {
 	if os.Geteuid() != 0 {
 		errs = append(errs, errors.New("the kubelet needs root: run this as root, with sudo for instance"))
 	}
-	switch info, err := os.Stat(o.Kubelet); {
-	case err != nil:
+	if err := isProgram(o.Kubelet); err != nil {
 		errs = append(errs, fmt.Errorf("the kubelet: %w; install it in the version of the cluster or one before, or say where it is with --kubelet", err))
-	case info.IsDir() || info.Mode()&0o111 == 0:
-		errs = append(errs, fmt.Errorf("the kubelet: %s is not a program", o.Kubelet))
 	}
 	errs = append(errs, checkRuntime(ctx, o.RuntimeEndpoint), checkCgroups(os.ReadFile))
 	return errors.Join(errs...)
+}
+
+// isProgram returns why a file cannot be run.
+func isProgram(file string) error {
+	switch info, err := os.Stat(file); {
+	case err != nil:
+		return err
+	case info.IsDir() || info.Mode()&0o111 == 0:
+		return fmt.Errorf("%s is not a program", file)
+	}
+	return nil
 }
 
 // checkRuntime connects to the container runtime.

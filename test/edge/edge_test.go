@@ -26,9 +26,12 @@ const (
 // TestEdgeNode joins a machine as an edge node, runs a workload there, and takes
 // away, one after another, the link, edgecore with its kubelet, and the power.
 func TestEdgeNode(t *testing.T) {
-	e := joined(t)
+	e, err := bed.EdgeNode(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running(t, e)
 	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
-	testcluster.Eventually(t, testcluster.WaitTimeout, nodeIs(e.Name, true))
 
 	ns := bed.NewNamespace(t)
 	w := deploy(t, ns, e.Name)

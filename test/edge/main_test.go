@@ -40,9 +40,6 @@ var (
 	api client.WithWatch
 )
 
-// joining is done by the first test that needs the edge node.
-var joining sync.Once
-
 func TestMain(m *testing.M) {
 	o := testcluster.Options{Name: "edge", EdgeNodes: 1, NoAkri: true, NodeGrace: 12 * time.Second, MaxRestartPeriod: 2 * time.Second}
 	os.Exit(testcluster.Main(m, o, func(b *testcluster.Bed) { bed, api = b, b.API }))
@@ -84,6 +81,20 @@ func on(t *testing.T, e *devcluster.EdgeNode, argv ...string) string {
 	return output(t, cmd)
 }
 
+var joined sync.Once
+
+// running joins the edge node, whichever test comes first, and has edgecore run
+// on it.
+func running(t *testing.T, e *devcluster.EdgeNode) {
+	t.Helper()
+	joined.Do(func() {
+		join(t, e)
+		program(t, edgecore)
+	})
+	start(t, e)
+	testcluster.Eventually(t, testcluster.WaitTimeout, nodeIs(e.Name, true))
+}
+
 // join installs cloudcore, and joins the edge node with keadm.
 func join(t *testing.T, e *devcluster.EdgeNode) {
 	t.Helper()
@@ -97,19 +108,22 @@ func join(t *testing.T, e *devcluster.EdgeNode) {
 	token := output(t, exec.CommandContext(t.Context(), keadm, "gettoken", "--kube-config", bed.Kubeconfig(), "--edgenode-name", e.Name))
 	t.Log(on(t, e, inside(keadm), "join", "--token", token, "--edgenode-name", e.Name, "--dir", etc,
 		"--cloudcore-ipport", fmt.Sprintf("%s:%d", bed.CloudAddress(), devcluster.CloudHubPort), "--certport", fmt.Sprint(devcluster.JoinPort),
-		"--kubelet", e.Binary(devcluster.Kubelet), "--cgroupdriver", "cgroupfs", "--node-ip", e.Address.String()))
+		"--kubelet", e.Binary(devcluster.Kubelet), "--kube-proxy", e.Binary(devcluster.Proxy), "--cgroupdriver", "cgroupfs", "--node-ip", e.Address.String()))
 	tailor(t, e)
 }
 
-// tailor gives the kubelet the settings that kubelets in cells need.
+// tailor gives the kubelet and kube-proxy the settings that they need in cells.
 func tailor(t *testing.T, e *devcluster.EdgeNode) {
 	t.Helper()
-	var cells map[string]any
-	if err := yaml.Unmarshal([]byte(on(t, e, "cat", e.Config("kubelet.yaml"))), &cells); err != nil {
-		t.Fatal(err)
-	}
-	for _, theirs := range []string{"apiVersion", "kind", "authentication", "authorization", "tlsCertFile", "tlsPrivateKeyFile", "nodeLeaseDurationSeconds"} {
-		delete(cells, theirs)
+	settings := func(file string, theirs ...string) map[string]any {
+		var cells map[string]any
+		if err := yaml.Unmarshal([]byte(on(t, e, "cat", e.Config(file))), &cells); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range theirs {
+			delete(cells, name)
+		}
+		return cells
 	}
 	file, err := e.Path(etc + "/config/edgecore.yaml")
 	if err != nil {
@@ -124,28 +138,15 @@ func tailor(t *testing.T, e *devcluster.EdgeNode) {
 		t.Fatal(err)
 	}
 	edged := c["modules"].(map[string]any)["edged"].(map[string]any)
-	maps.Copy(edged["tailoredKubeletConfig"].(map[string]any), cells)
+	maps.Copy(edged["tailoredKubeletConfig"].(map[string]any), settings("kubelet.yaml", "apiVersion", "kind", "authentication", "authorization",
+		"tlsCertFile", "tlsPrivateKeyFile", "nodeLeaseDurationSeconds", "clusterDNS"))
+	edged["kubeProxy"].(map[string]any)["tailoredKubeProxyConfig"] = settings("proxy.yaml", "apiVersion", "kind", "clientConnection", "hostnameOverride")
 	if text, err = yaml.Marshal(c); err == nil {
 		err = os.WriteFile(file, text, 0o644)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// joined returns the edge node, which has joined and runs edgecore.
-func joined(t *testing.T) *devcluster.EdgeNode {
-	t.Helper()
-	e, err := bed.EdgeNode(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	joining.Do(func() {
-		join(t, e)
-		program(t, edgecore)
-		start(t, e)
-	})
-	return e
 }
 
 // start starts edgecore, as systemd would.

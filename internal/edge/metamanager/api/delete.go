@@ -40,7 +40,7 @@ func (s *Server) deletePod(w http.ResponseWriter, r *http.Request, t target, bod
 			Method: http.MethodDelete, Path: t.path(), ContentType: "application/json", Accept: "application/json",
 			Body: options,
 		}})
-	answer(w, t, o, err)
+	s.answer(w, t, o, err)
 }
 
 // deletion reads the options of a deletion that can be made while the link is
