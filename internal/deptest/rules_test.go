@@ -108,6 +108,13 @@ func TestRules(t *testing.T) {
 		{name: "samples know no handler, agent or controller", Rule: Rule{
 			From: []string{"./samples/..."}, Not: []string{"./internal/handlers/...", agent, controller},
 		}},
+		{name: "what samples share knows no device", Rule: Rule{
+			From: []string{"./samples/brokers", "./samples/services"},
+			Not:  []string{"./samples/camera/...", "./samples/opcuanode", "github.com/gopcua/...", "github.com/bluenviron/..."},
+		}},
+		{name: "the local outlier factor is arithmetic", Rule: Rule{
+			From: []string{"./samples/apps/anomaly-detection/lof"}, Not: []string{"net", "os", "./internal/..."},
+		}},
 		{name: "what explains a cluster reads nothing, and links neither agent nor controller nor what speaks to devices", Rule: Rule{
 			From: []string{"./internal/explain"},
 			Not:  []string{agent, controller, runtime, "k8s.io/client-go/...", grpc, "./discovery/...", "./internal/handlers/all"},
@@ -116,8 +123,8 @@ func TestRules(t *testing.T) {
 			From: []string{"./internal/explain/snapshot", "./internal/workload/health"}, Not: []string{agent, controller, "sigs.k8s.io/controller-runtime/pkg/manager/..."},
 		}},
 		{name: "the API is alone", Rule: Rule{From: []string{"./api/..."}, Not: []string{"./..."}}},
-		{name: "no program links the OPC UA library that its peer in tests is", Rule: Rule{
-			From: []string{"./..."}, Except: []string{"./internal/handlers/opcua/opcuatest"},
+		{name: "only the OPC UA broker, and tests, link the OPC UA library", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./internal/handlers/opcua/opcuatest", "./samples/brokers/opcua-monitoring"},
 			Not: []string{"github.com/gopcua/..."},
 		}},
 		{name: "nothing depends on programs and tests", Rule: Rule{

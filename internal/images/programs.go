@@ -33,7 +33,9 @@ func All() []Image {
 		{Name: "show-broker", Package: "samples/brokers/show"},
 		{Name: "udev-video-broker", Package: "samples/brokers/usb-camera"},
 		{Name: "onvif-video-broker", Package: "samples/brokers/ip-camera"},
+		{Name: "opcua-monitoring-broker", Package: "samples/brokers/opcua-monitoring"},
 		{Name: "video-streaming-app", Package: "samples/apps/video-streaming"},
+		{Name: "anomaly-detection-app", Package: "samples/apps/anomaly-detection"},
 		{Name: "devices-app", Package: "samples/apps/devices"},
 		{Name: "camera-simulator", Package: "samples/simulators/camera"},
 	}

@@ -1,4 +1,4 @@
-package camera
+package brokers
 
 import (
 	"net/http"

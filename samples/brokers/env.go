@@ -1,4 +1,4 @@
-package camera
+package brokers
 
 import (
 	"cmp"
@@ -19,8 +19,8 @@ func Number(text string, deflt, maximum int) (int, error) {
 	return n, nil
 }
 
-// Ports returns the ports of a broker for pictures, and for metrics and probes:
-// PORT and METRICS_PORT, or those of upstream's brokers.
-func Ports(env map[string]string) (pictures, probes string) {
+// Ports returns the ports of a broker for what it serves, and for metrics and
+// probes: PORT and METRICS_PORT, or those of upstream's brokers.
+func Ports(env map[string]string) (serve, probes string) {
 	return cmp.Or(env["PORT"], "8083"), cmp.Or(env["METRICS_PORT"], "8080")
 }
