@@ -46,6 +46,7 @@ akri completion --help says how to set up completion in your shell.`,
 		newDiscoverCommand(),
 		newCheckCommand(),
 		newExplainCommand(),
+		newDashboardCommand(),
 		newHandlerCommand(),
 		newVersionCommand(),
 	)

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"image/jpeg"
+	"image/png"
 	"os"
 	"path/filepath"
 	"slices"
@@ -115,13 +115,13 @@ func (b *Browser) Photograph(name string, width, height int64, dark bool) {
 		return err
 	}))
 	b.Wait(fmt.Sprintf("document.documentElement.scrollWidth <= %d", width))
-	picture := get(b, chromedp.FullScreenshot(80))
+	picture := get(b, chromedp.FullScreenshot(100)) // a PNG
 	if dir := os.Getenv("AKRI_SCREENSHOTS"); dir != "" {
-		if err := os.WriteFile(filepath.Join(dir, name+".jpg"), picture, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644); err != nil {
 			b.t.Error(err)
 		}
 	}
-	if _, err := jpeg.DecodeConfig(bytes.NewReader(picture)); err != nil {
+	if _, err := png.DecodeConfig(bytes.NewReader(picture)); err != nil {
 		b.t.Error(err)
 	}
 }

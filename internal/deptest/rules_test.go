@@ -122,6 +122,15 @@ func TestRules(t *testing.T) {
 		{name: "a cluster is read without a controller's libraries", Rule: Rule{
 			From: []string{"./internal/explain/snapshot", "./internal/workload/health"}, Not: []string{agent, controller, "sigs.k8s.io/controller-runtime/pkg/manager/..."},
 		}},
+		{name: "what the dashboard shows and sends is computed, not read", Rule: Rule{
+			From: []string{"./internal/dashboard/board", "./internal/dashboard/feed"},
+			Not:  []string{agent, controller, runtime, "k8s.io/client-go/..."},
+		}},
+		{name: "the dashboard is neither agent nor controller", Rule: Rule{
+			From: []string{"./cmd/akri-dashboard", "./internal/dashboard/..."},
+			Not: []string{agent, controller, cloud, edge, grpc, "./internal/admission/...", "./internal/handlers/all",
+				"sigs.k8s.io/controller-runtime/pkg/manager/..."},
+		}},
 		{name: "the API is alone", Rule: Rule{From: []string{"./api/..."}, Not: []string{"./..."}}},
 		{name: "only the OPC UA broker, and tests, link the OPC UA library", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./internal/handlers/opcua/opcuatest", "./samples/brokers/opcua-monitoring"},
@@ -132,7 +141,7 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
 			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri"},
-			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
+			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/browsertest", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
 		}},
 	} {
 		chains, err := g.Check(r.Rule)
