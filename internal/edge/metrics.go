@@ -19,19 +19,21 @@ import (
 
 // state is what edgecore's parts say of themselves at one moment.
 type state struct {
-	link    link.Snapshot
-	sync    sync.State
-	store   store.Stats
-	fault   error // of the store's file
-	outbox  outbox.State
-	api     api.Stats
-	kubelet edged.State
+	link   link.Snapshot
+	sync   sync.State
+	store  store.Stats
+	fault  error // of the store's file
+	outbox outbox.State
+	api    api.Stats
+	// programs are those that edgecore may run, by name.
+	programs map[string]edged.State
 }
 
 func (r *reporter) state() state {
 	return state{
 		link: r.link.Snapshot(), sync: r.hub.State(), store: r.store.Stats(), fault: r.store.Healthy(),
-		outbox: r.outbox.State(), api: r.api.Stats(), kubelet: r.kubelet.State(),
+		outbox: r.outbox.State(), api: r.api.Stats(),
+		programs: map[string]edged.State{"kubelet": r.kubelet.State(), "kube-proxy": r.proxy.State()},
 	}
 }
 
@@ -103,8 +105,15 @@ func metrics(s state, now time.Time) *promtext.Text {
 	}
 	gauge("api_watches", "Watches of the local API that are open.", float64(s.api.Watches))
 
-	gauge("kubelet_running", "Whether the kubelet that edgecore has started runs.", truth(s.kubelet.PID > 0))
-	counter("kubelet_restarts_total", "How often the kubelet has ended, and was started again.", uint64(s.kubelet.Restarts))
+	t.Family("akri_edge_program_running", promtext.Gauge, "Whether a program that edgecore has started runs.")
+	names := slices.Sorted(maps.Keys(s.programs))
+	for _, name := range names {
+		t.Sample("akri_edge_program_running", truth(s.programs[name].PID > 0), "program", name)
+	}
+	t.Family("akri_edge_program_restarts_total", promtext.Counter, "How often such a program has ended, and was started again.")
+	for _, name := range names {
+		t.Sample("akri_edge_program_restarts_total", float64(s.programs[name].Restarts), "program", name)
+	}
 	return &t
 }
 

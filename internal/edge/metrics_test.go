@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akri-go/akri/internal/edge/edged"
 	"github.com/akri-go/akri/internal/edge/edgehub/link"
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
 	"github.com/akri-go/akri/internal/edge/metamanager/api"
@@ -16,10 +17,10 @@ import (
 
 func TestMetrics(t *testing.T) {
 	now := time.Unix(1000, 0)
-	idle := metrics(state{}, now).String()
+	idle := metrics(state{programs: map[string]edged.State{"kubelet": {}}}, now).String()
 	for _, want := range []string{
 		"akri_edge_link_connected 0\n", "akri_edge_store_healthy 1\n", "akri_edge_outbox_oldest_age_seconds 0\n",
-		"akri_edge_kubelet_running 0\n",
+		"akri_edge_program_running{program=\"kubelet\"} 0\n",
 	} {
 		if !strings.Contains(idle, want) {
 			t.Errorf("at first there is no %q", want)

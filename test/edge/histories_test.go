@@ -44,7 +44,11 @@ const (
 // somebody edits. In the end both ends have the same, nothing was restarted
 // without need, no Pod evicted, and nothing deleted comes back.
 func TestHistories(t *testing.T) {
-	e := joined(t)
+	e, err := bed.EdgeNode(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running(t, e)
 	began := *seed
 	if began == 0 {
 		began = time.Now().UnixNano() & (1<<31 - 1)

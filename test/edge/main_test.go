@@ -40,9 +40,6 @@ var (
 	api client.WithWatch
 )
 
-// joining is done by the first test that needs the edge node.
-var joining sync.Once
-
 func TestMain(m *testing.M) {
 	o := testcluster.Options{Name: "edge", EdgeNodes: 1, NoAkri: true, NodeGrace: 12 * time.Second, MaxRestartPeriod: 2 * time.Second}
 	os.Exit(testcluster.Main(m, o, func(b *testcluster.Bed) { bed, api = b, b.API }))
@@ -91,11 +88,13 @@ func on(t *testing.T, e *devcluster.EdgeNode, argv ...string) string {
 	return output(t, cmd)
 }
 
+var joined sync.Once
+
 // running joins the edge node, whichever test comes first, and has edgecore run
 // on it.
 func running(t *testing.T, e *devcluster.EdgeNode) {
 	t.Helper()
-	joining.Do(func() {
+	joined.Do(func() {
 		join(t, e)
 		program(t, edgecore)
 	})
@@ -155,21 +154,6 @@ func tailor(t *testing.T, e *devcluster.EdgeNode) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// joined returns the edge node, which has joined and runs edgecore.
-func joined(t *testing.T) *devcluster.EdgeNode {
-	t.Helper()
-	e, err := bed.EdgeNode(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	joining.Do(func() {
-		join(t, e)
-		program(t, edgecore)
-		start(t, e)
-	})
-	return e
 }
 
 // start starts edgecore, as systemd would.
