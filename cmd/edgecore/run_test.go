@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,17 +61,21 @@ func TestStatus(t *testing.T) {
 	if err := os.WriteFile(kubelet, []byte("#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0") // its port is used a moment later
-	if err != nil {
-		t.Fatal(err)
+	var addresses []string
+	for range 2 {
+		free, err := net.Listen("tcp", "127.0.0.1:0") // its port is used a moment later
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses = append(addresses, free.Addr().String())
+		free.Close()
 	}
-	address := free.Addr().String()
-	free.Close()
 	file := filepath.Join(dir, "edgecore.yaml")
 	text := fmt.Sprintf(`apiVersion: edgecore.config.akri.sh/v1alpha1
 kind: EdgeCore
 database: {dataSource: %[1]s/lib/edgecore.db}
 statusSocket: %[1]s/s.sock
+metrics: {server: %[4]q}
 modules:
   dns: {enable: false}
   edgeHub:
@@ -82,7 +88,7 @@ modules:
     kubelet: %[2]s
     configDir: %[1]s/kubelet.d
     kubeProxy: {program: %[1]s/none, configDir: %[1]s/proxy.d}
-`, dir, kubelet, address)
+`, dir, kubelet, addresses[0], addresses[1])
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +118,19 @@ modules:
 	if code := run(t.Context(), []string{"status", "-o", "json", "--config", file}, none, &out, &errs); code != 0 || !strings.Contains(out.String(), `"podsUnknown": true`) {
 		t.Errorf("%d, %s", code, &out)
 	}
+	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+		resp, err := http.Get("http://" + addresses[1] + "/metrics")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		said, err := io.ReadAll(resp.Body)
+		if err != nil || !strings.Contains(string(said), "akri_edge_link_connected 0\n") || !strings.Contains(string(said), "process_resident_memory_bytes") {
+			return fmt.Errorf("metrics: %w\n%s", err, said)
+		}
+		return nil
+	})
+	http.DefaultClient.CloseIdleConnections()
 	cancel()
 	if code := <-ended; code != 0 {
 		t.Errorf("it ended with %d: %s", code, log.String())

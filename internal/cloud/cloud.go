@@ -115,7 +115,7 @@ func assemble(o Options) (*core, *prometheus.Registry, error) {
 		return nil, nil, err
 	}
 	if c.hub, err = cloudhub.New(cloudhub.Options{
-		Authority: c.keeper, Controller: c.controller, Version: version.String(), Log: o.Log, Registerer: registry,
+		Authority: c.keeper, Controller: c.controller, Twins: c.controller.Twins, Version: version.String(), Log: o.Log, Registerer: registry,
 		Limits:  cloudhub.Limits{Sessions: o.Hub.MaxNodes, BytesPerSecond: int(rate)},
 		Session: session.Options{PingInterval: o.Hub.PingInterval.Duration},
 	}); err != nil {

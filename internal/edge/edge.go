@@ -1,6 +1,7 @@
 // Package edge is the wiring of edgecore: which part uses which.
 //
 //	clients ── api ── view ── store ── sync ── link ── cloudcore
+//	              └── outbox ──┘
 //	edged ── kubelet, kube-proxy (clients)
 package edge
 
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,10 +29,13 @@ import (
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
 	"github.com/akri-go/akri/internal/edge/metamanager/api"
 	"github.com/akri-go/akri/internal/edge/metamanager/localca"
+	"github.com/akri-go/akri/internal/edge/metamanager/outbox"
 	"github.com/akri-go/akri/internal/edge/metamanager/rewrite"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
+	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 	"github.com/akri-go/akri/internal/edge/metamanager/view"
 	"github.com/akri-go/akri/internal/edge/status"
+	"github.com/akri-go/akri/internal/probes"
 	"github.com/akri-go/akri/internal/version"
 )
 
@@ -51,6 +56,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	if err != nil {
 		return err
 	}
+	signer, err := tokens.Open(m.MetaManager.MetaServer.CertDir)
+	if err != nil {
+		return err
+	}
 	kubeletCert, proxyCert, err := credentials(ca, m.MetaManager.MetaServer.CertDir, node)
 	if err != nil {
 		return err
@@ -68,15 +77,18 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	if answers != nil {
 		also = dns.Interests(api.ProxyAs)
 	}
-	hub := sync.New(sync.Options{Store: st, Log: log, Node: node, Also: also, Joined: func(ctx context.Context) {
-		server.Prefetch(ctx)
-		server.Joined(ctx)
-	}})
+	var waiting *outbox.Outbox
+	hub := sync.New(sync.Options{
+		Store: st, Log: log, Node: node, Also: also,
+		First:  func(ctx context.Context) { waiting.Replay(ctx) },
+		Joined: func(ctx context.Context) { server.Prefetch(ctx) },
+	})
+	waiting = outbox.New(outbox.Options{Store: st, Do: hub.Do, Kept: hub.Again, Log: log})
 	seen := view.New(view.Options{
 		Rules: rewrite.Rules{Node: node, API: at, CA: ca.CertPEM},
 		Store: st, Want: hub.Want, As: api.ProxyAs, Log: log,
 	})
-	server = api.New(api.Options{Node: node, Store: st, Cloud: hub, View: seen, Log: log, Authenticate: api.Users(node, ca.User)})
+	server = api.New(api.Options{Node: node, Store: st, Cloud: hub, View: seen, Outbox: waiting, Log: log, Authenticate: api.Users(node, ca.User), Signer: signer})
 	own := []string{"127.0.0.1", "::1", "localhost"}
 	atPods := status.ForPods{DNS: addressOf(answers)}
 	if at.IsValid() {
@@ -94,7 +106,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 		Program: p.Program, Dir: p.ConfigDir, Node: node, Access: access, Tailored: p.TailoredKubeProxyConfig, Args: p.Args,
 	}, log, output)
 	var linkStatus link.Status
-	said := &reporter{node: node, store: st, hub: hub, api: server, link: &linkStatus, runs: m.Edged, kubelet: kubelet, proxy: proxy, forPods: atPods, began: time.Now()}
+	said := &reporter{node: node, store: st, hub: hub, api: server, outbox: waiting, link: &linkStatus, runs: m.Edged, kubelet: kubelet, proxy: proxy, forPods: atPods, began: time.Now()}
 
 	all, ctx := errgroup.WithContext(ctx)
 	if forPods != nil {
@@ -110,6 +122,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	}
 	all.Go(func() error { server.WatchKubelet(ctx); return nil })
 	all.Go(func() error { return status.Serve(ctx, c.StatusSocket, said.report) })
+	all.Go(func() error { serveMetrics(ctx, c.Metrics.Server, said, log); return nil })
 	all.Go(func() error {
 		return link.Run(ctx, link.Options{
 			Address: m.EdgeHub.WebSocket.Server, TLS: join.TLS(m.EdgeHub.CertDir),
@@ -140,6 +153,17 @@ func runOrWrite(ctx context.Context, run bool, p *edged.Program) error {
 		return p.Run(ctx)
 	}
 	return p.Write()
+}
+
+// serveMetrics serves until ctx is done. A node goes on without.
+func serveMetrics(ctx context.Context, address string, metrics http.Handler, log *slog.Logger) {
+	if address == "" {
+		return
+	}
+	if err := probes.Serve(ctx, probes.Options{Address: address, Metrics: metrics}); err != nil && ctx.Err() == nil {
+		log.Error("there are no metrics of edgecore: metrics.server in its configuration can be another address, or empty",
+			"address", address, "error", err)
+	}
 }
 
 // certificates has a node that has a token but no certificate join, then keeps

@@ -11,6 +11,7 @@ import (
 	"github.com/akri-go/akri/internal/edge/edgehub/link"
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
 	"github.com/akri-go/akri/internal/edge/metamanager/api"
+	"github.com/akri-go/akri/internal/edge/metamanager/outbox"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 	"github.com/akri-go/akri/internal/edge/status"
 	"github.com/akri-go/akri/internal/version"
@@ -22,6 +23,7 @@ type reporter struct {
 	store          *store.Store
 	hub            *sync.Sync
 	api            *api.Server
+	outbox         *outbox.Outbox
 	link           *link.Status
 	runs           config.Edged // kubelet and proxy, or not
 	kubelet, proxy *edged.Program
@@ -30,19 +32,20 @@ type reporter struct {
 }
 
 func (r *reporter) report() status.Report {
-	l, s, st := r.link.Snapshot(), r.hub.State(), r.store.Stats()
-	events, lost := r.api.Waiting()
+	of := r.state()
+	l, s, st, out := of.link, of.sync, of.store, of.outbox
 	report := status.Report{
 		Version: version.String(), Node: r.node, Started: r.began, ForPods: r.forPods,
 		Link: status.Link{
 			Connected: s.Connected, Since: s.Since, LastContact: l.LastContact, LastError: l.LastError, NextTry: l.NextTry,
-			Sessions: l.Sessions, Received: l.Received, Sent: l.Sent, Syncing: s.Syncing, Waiting: events, Lost: lost,
+			Sessions: l.Sessions, Received: l.Received, Sent: l.Sent, Syncing: s.Syncing,
 		},
+		Outbox:  status.Outbox{Events: out.Events, Others: out.Others, Oldest: out.Oldest, Dropped: out.Dropped, Refused: out.Refused},
 		Store:   status.Store{Objects: st.Objects, Bytes: st.Bytes, Interests: st.Interests, Watches: st.Watches, Overlaid: st.Overlaid},
 		Kubelet: programOf(r.runs.Enable, r.kubelet), KubeProxy: programOf(r.runs.KubeProxy.Enable, r.proxy),
 	}
-	if err := r.store.Healthy(); err != nil {
-		report.Store.Fault = err.Error()
+	if of.fault != nil {
+		report.Store.Fault = of.fault.Error()
 	}
 	pods, err := r.store.Peek(edgev1.Interest{Version: "v1", Resource: "pods", FieldSelector: "spec.nodeName=" + r.node})
 	report.PodsUnknown = err != nil

@@ -17,9 +17,14 @@ import (
 // Defaults of [Options].
 const (
 	PingInterval = 20 * time.Second
-	Timeout      = 45 * time.Second
 	LeaveTimeout = 5 * time.Second
 )
+
+// minTimeout is what a slow link may need for a frame.
+const minTimeout = 10 * time.Second
+
+// timeoutOf is the default timeout: two pings may be lost, or late.
+func timeoutOf(interval time.Duration) time.Duration { return max(minTimeout, interval*9/4) }
 
 // Options are what sessions have in common.
 type Options struct {
@@ -27,7 +32,8 @@ type Options struct {
 	// node's is what cloudcore's Hello says.
 	PingInterval time.Duration
 	// Timeout is how long an end waits for something to come, for the rest of a
-	// frame that has begun to come, and for the other end to take a frame.
+	// frame that has begun to come, and for the other end to take a frame. 0: as
+	// long as the PingInterval needs, 45 s for 20 s.
 	Timeout time.Duration
 	// LeaveTimeout is how long a Goodbye may take, and the other end to hang up
 	// after it.
@@ -49,9 +55,6 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.PingInterval <= 0 {
 		o.PingInterval = PingInterval
-	}
-	if o.Timeout <= 0 {
-		o.Timeout = Timeout
 	}
 	if o.LeaveTimeout <= 0 {
 		o.LeaveTimeout = LeaveTimeout
@@ -147,7 +150,8 @@ func (s *Session) State() State {
 	return State{LastContact: s.lastRead, Received: s.conn.received.Load(), Sent: s.conn.sent.Load()}
 }
 
-// SetPingInterval replaces that of the Options.
+// SetPingInterval replaces that of the Options, and with it the timeout if the
+// Options have none.
 func (s *Session) SetPingInterval(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,7 +268,21 @@ func (s *Session) readBy() time.Time {
 	if !s.leaveBy.IsZero() {
 		return s.leaveBy
 	}
-	return time.Now().Add(s.o.Timeout)
+	return time.Now().Add(s.timeoutLocked())
+}
+
+// timeout is how long this end waits for the other.
+func (s *Session) timeout() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.timeoutLocked()
+}
+
+func (s *Session) timeoutLocked() time.Duration {
+	if s.o.Timeout > 0 {
+		return s.o.Timeout
+	}
+	return timeoutOf(s.interval)
 }
 
 // Close ends the session at once; err says why, nil: [errClosed]. The first

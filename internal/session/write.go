@@ -35,7 +35,7 @@ func IsTimeout(err error) bool {
 func (s *Session) explain(err error) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return errDeaf{fmt.Sprintf("nothing came for %s", s.o.Timeout)}
+		return errDeaf{fmt.Sprintf("nothing came for %s", s.timeout())}
 	}
 	return err
 }
@@ -135,12 +135,12 @@ func (s *Session) write() {
 			return
 		}
 		if !last { // else Leave has set it
-			_ = s.conn.SetWriteDeadline(time.Now().Add(s.o.Timeout))
+			_ = s.conn.SetWriteDeadline(time.Now().Add(s.timeout()))
 		}
 		if err := s.ws.Write(context.Background(), websocket.MessageBinary, frame); err != nil {
 			var timeout net.Error
 			if errors.As(err, &timeout) && timeout.Timeout() {
-				err = errDeaf{fmt.Sprintf("the other end took no frame for %s", s.o.Timeout)}
+				err = errDeaf{fmt.Sprintf("the other end took no frame for %s", s.timeout())}
 			}
 			s.Close(err)
 			return

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 	"github.com/akri-go/akri/test/testcluster"
 )
 
@@ -75,6 +76,9 @@ func TestEdgeNode(t *testing.T) {
 		if now := containers(t, e); now == "" || now == before {
 			return fmt.Errorf("containers: %q", now)
 		}
+		if of := issuers(t, e); !slices.Equal(of, []string{tokens.Issuer}) {
+			return fmt.Errorf("the Pod's token is of %q", of)
+		}
 		return nil
 	})
 
@@ -114,7 +118,8 @@ func nodeIs(name string, ready bool) testcluster.Check {
 	}
 }
 
-// workload is a Deployment on the edge node, with a ConfigMap and a Secret.
+// workload is a Deployment on the edge node, with a ConfigMap, a Secret, and the
+// token that every Pod has by default.
 type workload struct{ ns, node string }
 
 func deploy(t *testing.T, ns, node string) workload {
@@ -135,10 +140,9 @@ func deploy(t *testing.T, ns, node string) workload {
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
 				Spec: corev1.PodSpec{
-					NodeSelector:                 map[string]string{"kubernetes.io/hostname": node},
-					AutomountServiceAccountToken: &no,
-					EnableServiceLinks:           &no,
-					Containers:                   []corev1.Container{{Name: "show", Image: image, EnvFrom: from}},
+					NodeSelector:       map[string]string{"kubernetes.io/hostname": node},
+					EnableServiceLinks: &no,
+					Containers:         []corev1.Container{{Name: "show", Image: image, EnvFrom: from}},
 				}},
 		}},
 	} {

@@ -48,10 +48,17 @@ func TestMain(m *testing.M) {
 // program builds a program of this checkout, where all cells see it.
 func program(t *testing.T, name string) string {
 	t.Helper()
-	file := filepath.Join(bed.Dir(), "programs", name)
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", "grpcnotrace", "-o", file, filepath.Join(bed.Repo, "cmd", name)).CombinedOutput()
-	if err != nil {
-		t.Fatalf("build %s: %v: %s", name, err, out)
+	return compile(t, "cmd/"+name)
+}
+
+// compile builds the program in a folder of this checkout, where all cells see it.
+func compile(t *testing.T, folder string) string {
+	t.Helper()
+	file := filepath.Join(bed.Dir(), "programs", filepath.Base(folder))
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", "grpcnotrace", "-o", file, filepath.Join(bed.Repo, folder))
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // it may run in an image without libraries
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v: %s", folder, err, out)
 	}
 	return file
 }
@@ -99,6 +106,7 @@ func running(t *testing.T, e *devcluster.EdgeNode) {
 func join(t *testing.T, e *devcluster.EdgeNode) {
 	t.Helper()
 	err := bed.Install(t.Context(), "cloudcore", "cloudcore", namespace, "service.type=NodePort",
+		"config.hub.pingInterval=2s", // a link that is cut is noticed after 10 s
 		fmt.Sprintf("service.nodePorts.hub=%d", devcluster.CloudHubPort), fmt.Sprintf("service.nodePorts.join=%d", devcluster.JoinPort))
 	if err != nil {
 		t.Fatal(err)

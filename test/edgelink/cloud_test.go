@@ -2,6 +2,7 @@ package edgelink
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -149,11 +150,25 @@ func (c *cloud) joinAgain(t *testing.T, node string, e *edge) {
 // run runs the node's link until stop is called, or the test ends.
 func (e *edge) run(t *testing.T, address, node, store string, o session.Options) (stop func()) {
 	t.Helper()
+	return e.runAt(t, address, node, store, o, time.Now)
+}
+
+// runAt is run with another clock for certificates.
+func (e *edge) runAt(t *testing.T, address, node, store string, o session.Options, now func() time.Time) (stop func()) {
+	t.Helper()
+	certificates := join.TLS(e.dir)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		done <- link.Run(ctx, link.Options{
-			Address: address, TLS: join.TLS(e.dir), Hello: edgev1.Hello{Node: node, Store: store},
+			Address: address, TLS: func() (*tls.Config, error) {
+				c, err := certificates()
+				if err == nil {
+					c = c.Clone()
+					c.Time = now
+				}
+				return c, err
+			}, Hello: edgev1.Hello{Node: node, Store: store},
 			Log: slog.New(slog.DiscardHandler), Status: e.status, Session: o,
 			Backoff: backoff.Backoff{First: 5 * time.Millisecond, Max: 50 * time.Millisecond, Jitter: 0.5},
 		}, e)

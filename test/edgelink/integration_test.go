@@ -38,6 +38,7 @@ import (
 // behind edgecore does.
 type node struct {
 	name string
+	boot string // of its machine; its store has the same name
 	mu   sync.Mutex
 	has  []edgev1.Item
 	got  []string // what came of interests, in order
@@ -169,6 +170,52 @@ func TestCloudcore(t *testing.T) {
 	}
 }
 
+// TestTwinsAreTold connects two machines that have certificates of one node: an
+// Event on the Node says so, which nobody needs another right for.
+func TestTwinsAreTold(t *testing.T) {
+	leaktest.Check(t)
+	s := kubetest.Start(t, kubetest.WithCRDs(""), kubetest.WithNodeRestriction())
+	admin, err := kubernetes.NewForConfig(s.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := chartuser.Cloudcore(t.Context(), s.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	core := runCore(t, own)
+	secret, err := trust.NewCluster(s.Config, chartuser.CloudcoreNamespace, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, boot := range []string{"first", "second"} {
+		token, _, err := trust.New(secret, secret, slog.New(slog.DiscardHandler)).CreateToken(t.Context(), "edge-1", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		o := join.Options{Address: core.join, Node: "edge-1", Dir: dir, Log: slog.New(slog.DiscardHandler)}
+		if err := join.Join(t.Context(), o, token); err != nil {
+			t.Fatal(err)
+		}
+		n := &node{name: "edge-1", boot: boot, code: map[uint64]int{}}
+		plug(t, core.hub, dir, n)
+		n.said(t, "Synced")
+	}
+	eventually.Succeeds(t, time.Minute, func(ctx context.Context) error {
+		all, err := admin.CoreV1().Events("default").List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=Node,reason=TwoMachines"})
+		if err != nil {
+			return err
+		}
+		for _, e := range all.Items {
+			if e.InvolvedObject.Name == "edge-1" && e.InvolvedObject.UID != "" && strings.Contains(e.Message, "keadm reset edge-1") {
+				return nil
+			}
+		}
+		return fmt.Errorf("no Event says so: %+v", all.Items)
+	})
+}
+
 // running is a cloudcore.
 type running struct {
 	hub, join, health string
@@ -218,7 +265,7 @@ func plug(t *testing.T, address, dir string, n *node) (stop func()) {
 	done := make(chan error, 1)
 	go func() {
 		done <- link.Run(ctx, link.Options{
-			Address: address, TLS: join.TLS(dir), Hello: edgev1.Hello{Node: n.name, Store: "s"},
+			Address: address, TLS: join.TLS(dir), Hello: edgev1.Hello{Node: n.name, Boot: n.boot, Store: "s" + n.boot},
 			Log: slog.New(slog.DiscardHandler), Session: session.Options{},
 		}, n)
 	}()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -162,5 +163,70 @@ func TestTraffic(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("they came as %v", got)
+	}
+}
+
+// told waits until the node's status says why it is not linked.
+func told(t *testing.T, e *edge, says string) {
+	t.Helper()
+	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+		if s := e.status.Snapshot(); !s.Since.IsZero() || !strings.Contains(s.LastError, says) {
+			return fmt.Errorf("the status is %+v, want %q", s, says)
+		}
+		return nil
+	})
+}
+
+// A node that was reset while its link was cut is told so when it comes back.
+func TestResetWhileCut(t *testing.T) {
+	leaktest.Check(t)
+	c := startCloud(t, session.Options{})
+	e := c.join(t, "edge-1")
+	stop := e.run(t, c.wss, "edge-1", "a", session.Options{})
+	answered(t, e, 1)
+	stop()
+	if err := c.keeper.Reset(t.Context(), "edge-1"); err != nil {
+		t.Fatal(err)
+	}
+	stop = e.run(t, c.wss, "edge-1", "a", session.Options{})
+	told(t, e, "join it again with a new token")
+	stop()
+	c.joinAgain(t, "edge-1", e)
+	e.run(t, c.wss, "edge-1", "a", session.Options{})
+	answered(t, e, 2)
+}
+
+// A cloudcore that was installed anew is another one: the node says so, and joins
+// again with a token of the new one.
+func TestInstalledAnew(t *testing.T) {
+	leaktest.Check(t)
+	before, after := startCloud(t, session.Options{}), startCloud(t, session.Options{})
+	e := before.join(t, "edge-1")
+	stop := e.run(t, after.wss, "edge-1", "a", session.Options{})
+	told(t, e, "installed anew, join again with a new token")
+	stop()
+	err := join.Renew(t.Context(), join.Options{Address: after.https, Node: "edge-1", Dir: e.dir})
+	if err == nil || !strings.Contains(err.Error(), "this is not the cloudcore") {
+		t.Errorf("it renews: %v", err)
+	}
+	after.joinAgain(t, "edge-1", e)
+	e.run(t, after.wss, "edge-1", "a", session.Options{})
+	answered(t, e, 1)
+}
+
+// A clock that is wrong, as after a start without a network, keeps the link down
+// for as long as it is wrong, and the node says what to look at.
+func TestClockIsWrong(t *testing.T) {
+	leaktest.Check(t)
+	c := startCloud(t, session.Options{})
+	e := c.join(t, "edge-1")
+	for _, wrong := range []time.Duration{-20 * 365 * 24 * time.Hour, 30 * 365 * 24 * time.Hour} {
+		var clock atomic.Int64
+		clock.Store(int64(wrong))
+		stop := e.runAt(t, c.wss, "edge-1", "a", session.Options{}, func() time.Time { return time.Now().Add(time.Duration(clock.Load())) })
+		told(t, e, "look at this node's clock first")
+		clock.Store(0)
+		answered(t, e, 1)
+		stop()
 	}
 }

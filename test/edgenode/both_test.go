@@ -4,9 +4,11 @@ package edgenode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	gosync "sync"
 	"testing"
 	"time"
 
@@ -31,7 +33,9 @@ import (
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
 	"github.com/akri-go/akri/internal/edge/metamanager/api"
 	"github.com/akri-go/akri/internal/edge/metamanager/localca"
+	"github.com/akri-go/akri/internal/edge/metamanager/outbox"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
+	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/testlog"
 )
@@ -44,67 +48,108 @@ const (
 // both is an edge node and its cluster.
 type both struct {
 	t          *testing.T
+	server     *kubetest.Server
 	controller *edgecontroller.Controller
+	log        *slog.Logger
+	dir        string // of the edge node
+	ca         *localca.Authority
+	address    string // of the local API
+	store      *store.Store
+	outbox     *outbox.Outbox
 	sync       *sync.Sync
 	// near is the kubelet's client of the local API, far the administrator's.
 	near, far kubernetes.Interface
-	cut       func()
+	// local is the configuration of a client of the local API that says who it is.
+	local *rest.Config
+	// cluster is the administrator's configuration.
+	cluster *rest.Config
+	cut     func()
+	stop    func() // ends edgecore's parts
 }
 
 func start(t *testing.T) *both {
 	t.Helper()
 	server := kubetest.Start(t, kubetest.WithCRDs(""), kubetest.WithNodeRestriction())
 	said := &testlog.Buffer{}
-	log := slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	b := &both{t: t, server: server, log: slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		dir: t.TempDir(), address: "127.0.0.1:0", far: kubernetes.NewForConfigOrDie(server.Config), cluster: server.Config}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the log of both:\n%s", said)
 		}
 	})
-	b := &both{t: t, far: kubernetes.NewForConfigOrDie(server.Config)}
 	client, err := kube.New(server.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.controller, err = edgecontroller.New(edgecontroller.Options{Client: client, Log: log}); err != nil {
+	if b.controller, err = edgecontroller.New(edgecontroller.Options{Client: client, Log: b.log}); err != nil {
 		t.Fatal(err)
 	}
 	background(t, b.controller.Run)
 	eventually.Succeeds(t, soon, func(context.Context) error { return b.controller.Ready() })
 
-	dir := t.TempDir()
-	st, err := store.Open(t.Context(), store.Options{Path: filepath.Join(dir, "edgecore.db"), Log: log})
+	if b.ca, err = localca.Open(filepath.Join(b.dir, "pki")); err != nil {
+		t.Fatal(err)
+	}
+	b.run()
+	mine, key, err := b.ca.Client(api.NodeUser(node), "system:nodes")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { st.Close() })
-	ca, err := localca.Open(filepath.Join(dir, "pki"))
-	if err != nil {
-		t.Fatal(err)
+	b.local = &rest.Config{Host: "https://" + b.address, QPS: -1, TLSClientConfig: rest.TLSClientConfig{CAData: b.ca.CertPEM}}
+	kubelet := rest.CopyConfig(b.local)
+	kubelet.ContentType, kubelet.CertData, kubelet.KeyData = "application/json", mine, key
+	b.near = kubernetes.NewForConfigOrDie(kubelet)
+	b.join()
+	t.Cleanup(func() {
+		b.cut()
+		b.stop()
+	})
+	return b
+}
+
+// file is that of the store.
+func (b *both) file() string { return filepath.Join(b.dir, "edgecore.db") }
+
+// run starts edgecore's parts, cut, at the same address as before.
+func (b *both) run() {
+	b.t.Helper()
+	var err error
+	if b.store, err = store.Open(b.t.Context(), store.Options{Path: b.file(), Log: b.log}); err != nil {
+		b.t.Fatal(err)
 	}
 	var local *api.Server
-	b.sync = sync.New(sync.Options{Store: st, Log: log, Node: node, Joined: func(ctx context.Context) { local.Joined(ctx) }})
-	local = api.New(api.Options{Node: node, Store: st, Cloud: b.sync, Log: log, Authenticate: api.Users(node, ca.User)})
-	l, err := api.Listen(t.Context(), "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Server("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	background(t, func(ctx context.Context) error { return local.Serve(ctx, l, ca.Config(cert)) })
-	mine, key, err := ca.Client(api.NodeUser(node), "system:nodes")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.near = kubernetes.NewForConfigOrDie(&rest.Config{
-		Host: "https://" + l.Addr().String(), QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"},
-		TLSClientConfig: rest.TLSClientConfig{CAData: ca.CertPEM, CertData: mine, KeyData: key},
+	b.sync = sync.New(sync.Options{
+		Store: b.store, Log: b.log, Node: node,
+		First:  func(ctx context.Context) { b.outbox.Replay(ctx) },
+		Joined: func(ctx context.Context) { local.Prefetch(ctx) },
 	})
-	b.join()
-	t.Cleanup(func() { b.cut() })
-	return b
+	b.outbox = outbox.New(outbox.Options{Store: b.store, Do: b.sync.Do, Kept: b.sync.Again, Log: b.log})
+	signer, err := tokens.Open(filepath.Join(b.dir, "pki"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	local = api.New(api.Options{Node: node, Store: b.store, Cloud: b.sync, Outbox: b.outbox, Log: b.log,
+		Authenticate: api.Users(node, b.ca.User), Signer: signer})
+	l, err := api.Listen(b.t.Context(), b.address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.address = l.Addr().String()
+	cert, err := b.ca.Server("127.0.0.1")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- local.Serve(ctx, l, b.ca.Config(cert)) }()
+	st := b.store
+	b.stop = gosync.OnceFunc(func() {
+		cancel()
+		if err := errors.Join(<-done, st.Close()); err != nil {
+			b.t.Error(err)
+		}
+	})
 }
 
 func background(t *testing.T, run func(context.Context) error) {

@@ -79,6 +79,18 @@ type fixture struct {
 	log        *testlog.Buffer
 	metrics    *prometheus.Registry
 	stop       func()
+
+	telling sync.Mutex
+	told    []string // nodes with two machines
+}
+
+func (f *fixture) twins(node, address, before string) {
+	f.telling.Lock()
+	defer f.telling.Unlock()
+	if address == before {
+		node += " at one address"
+	}
+	f.told = append(f.told, node)
 }
 
 // start serves a hub until the test ends.
@@ -87,7 +99,7 @@ func start(t *testing.T, limits Limits, o session.Options) *fixture {
 	leaktest.Check(t)
 	f := &fixture{controller: &controller{}, authority: sessiontest.NewAuthority(t), log: &testlog.Buffer{}, metrics: prometheus.NewRegistry()}
 	var err error
-	f.Hub, err = New(Options{Authority: f.authority, Controller: f.controller, Version: "v-test", Limits: limits, Session: o,
+	f.Hub, err = New(Options{Authority: f.authority, Controller: f.controller, Twins: f.twins, Version: "v-test", Limits: limits, Session: o,
 		Registerer: f.metrics, Log: slog.New(slog.NewTextHandler(f.log, nil))})
 	if err != nil {
 		t.Fatal(err)

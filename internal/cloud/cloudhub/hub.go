@@ -92,6 +92,9 @@ func (l Limits) withDefaults() Limits {
 type Options struct {
 	Authority  Authority
 	Controller Controller
+	// Twins, if not nil, is called when a machine has taken a node's session over
+	// from another one, with their addresses. It must not wait.
+	Twins func(node, address, before string)
 	// Version is cloudcore's, for people.
 	Version string
 	Limits  Limits

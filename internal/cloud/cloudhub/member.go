@@ -211,8 +211,11 @@ func (h *Hub) enter(m *member) (edgev1.Goodbye, bool) {
 // is gone does not hear of it, and is not waited for.
 func (h *Hub) replaced(before, m *member) {
 	level, text := slog.LevelInfo, "an edge node connected anew"
-	if before.hello.Store != m.hello.Store {
+	if twins(before.hello, m.hello) {
 		level, text = slog.LevelWarn, "two machines have certificates of one node: the newest connection counts"
+		if h.Twins != nil {
+			h.Twins(m.node, m.address, before.address)
+		}
 	}
 	h.sparing.Log(h.Log, level, text, "node", m.node, "address", m.address, "before", before.address)
 	before.leave(edgev1.Goodbye{Reason: edgev1.ReasonReplaced, RetryAfter: replacedRetry,
@@ -225,6 +228,12 @@ func (h *Hub) replaced(before, m *member) {
 		before.session.Close(nil)
 		<-before.done
 	}
+}
+
+// twins reports whether two machines say these Hellos: one that has lost its
+// store while its session lived has not started anew since.
+func twins(a, b edgev1.Hello) bool {
+	return a.Store != b.Store && (a.Boot != b.Boot || a.Boot == "")
 }
 
 // leave says Goodbye.

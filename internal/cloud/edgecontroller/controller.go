@@ -68,6 +68,7 @@ type Controller struct {
 	pods, nodes, namespaces *index.Subscription
 	seed                    maphash.Seed
 	sites                   sites
+	twins                   chan twins
 
 	mu       sync.Mutex
 	sessions map[string]map[*Session]struct{} // by node
@@ -86,7 +87,7 @@ func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options:   o,
 		grantRoom: semaphore.NewWeighted(maxGrants), callRoom: semaphore.NewWeighted(maxCalls),
-		sessions: map[string]map[*Session]struct{}{}, seed: maphash.MakeSeed(),
+		sessions: map[string]map[*Session]struct{}{}, seed: maphash.MakeSeed(), twins: make(chan twins, maxTwins),
 	}
 	c.index = index.New(index.Options{
 		Client: o.Client, Logger: o.Log, Own: own(), MaxObjects: o.MaxObjects, CacheBytes: o.CacheBytes, MaxFeeds: o.MaxWatches,
@@ -124,6 +125,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	g.Go(func() error { return c.leases.Run(ctx) })
 	g.Go(func() error { return c.keeper.run(ctx) })
 	g.Go(func() error { return c.review(ctx) })
+	g.Go(func() error { return c.tellTwins(ctx) })
 	return g.Wait()
 }
 

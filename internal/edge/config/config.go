@@ -36,6 +36,7 @@ type Config struct {
 	Kind       string   `json:"kind"`
 	Database   Database `json:"database"`
 	Modules    Modules  `json:"modules"`
+	Metrics    Metrics  `json:"metrics"`
 	// StatusSocket is where edgecore status asks.
 	StatusSocket string `json:"statusSocket"`
 	// LogLevel is debug, info, warn or error.
@@ -47,6 +48,11 @@ type Database struct {
 	DataSource string `json:"dataSource"` // the SQLite file
 	// MaxMiB bounds the objects of the store, in memory as on the disk.
 	MaxMiB int `json:"maxMiB"`
+}
+
+// Metrics are for Prometheus.
+type Metrics struct {
+	Server string `json:"server"` // host:port, of the loopback; empty: there are none
 }
 
 // Modules are the parts of edgecore.
@@ -159,10 +165,14 @@ func Default() Config {
 			},
 			DNS: DNS{Enable: true, Address: "169.254.30.10"},
 		},
+		Metrics:      Metrics{Server: defaultMetrics},
 		StatusSocket: "/run/kubeedge/edgecore.sock",
 		LogLevel:     "info",
 	}
 }
+
+// defaultMetrics is where the metrics are.
+const defaultMetrics = "127.0.0.1:10551"
 
 // example is where cloudcore is in the printed configurations.
 const example = "cloudcore.example.org:10000"
@@ -238,11 +248,16 @@ func (c Config) Check() error {
 		hostPort(m.EdgeHub.JoinAddress()) != nil) {
 		bad("modules.edgeHub.httpServer %q: want https://host:port", s)
 	}
-	server := m.MetaManager.MetaServer.Server
-	if err := hostPort(server); err != nil {
-		bad("modules.metaManager.metaServer.server %q: %w", server, err)
-	} else if host, _, _ := net.SplitHostPort(server); !net.ParseIP(host).IsLoopback() {
-		bad("modules.metaManager.metaServer.server %q: want an address of the loopback, such as 127.0.0.1:10550", server)
+	loopback := func(name, server, such string) {
+		if err := hostPort(server); err != nil {
+			bad("%s %q: %w", name, server, err)
+		} else if host, _, _ := net.SplitHostPort(server); !net.ParseIP(host).IsLoopback() {
+			bad("%s %q: want an address of the loopback, such as %s", name, server, such)
+		}
+	}
+	loopback("modules.metaManager.metaServer.server", m.MetaManager.MetaServer.Server, "127.0.0.1:10550")
+	if c.Metrics.Server != "" {
+		loopback("metrics.server", c.Metrics.Server, defaultMetrics)
 	}
 	if s := m.MetaManager.MetaServer.PodServer; s != "" {
 		if at, err := netip.ParseAddrPort(s); err != nil || at.Port() == 0 || !forPods(at.Addr()) {

@@ -46,6 +46,7 @@ func TestParse(t *testing.T) {
 		head + "modules: {dns: {address: '127.0.0.1'}}":                             "modules.dns.address",
 		head + "modules: {dns: {address: '10.0.0.1:53'}}":                           "modules.dns.address",
 		head + "modules: {edged: {kubeProxy: {program: kube-proxy}}}":               "modules.edged.kubeProxy.program",
+		head + "metrics: {server: '0.0.0.0:10551'}":                                 "metrics.server \"0.0.0.0:10551\": want an address of the loopback",
 		head + "modules: {edgeHub: {httpServer: 'http://c:1'}}":                     "want https://host:port",
 		head + "database: {maxMiB: 0}":                                              "want 1 to 4096",
 		head + "modules: [":                                                         "yaml",

@@ -25,6 +25,7 @@ type Report struct {
 	Node    string    `json:"node"`
 	Started time.Time `json:"started"`
 	Link    Link      `json:"link"`
+	Outbox  Outbox    `json:"outbox"`
 	Store   Store     `json:"store"`
 	Kubelet Program   `json:"kubelet"`
 	// KubeProxy makes Services work.
@@ -47,8 +48,15 @@ type Link struct {
 	Received    uint64    `json:"receivedBytes"`
 	Sent        uint64    `json:"sentBytes"`
 	Syncing     int       `json:"syncing"` // interests that are not complete yet
-	Waiting     int       `json:"waitingEvents"`
-	Lost        int       `json:"lostEvents"`
+}
+
+// Outbox is what waits for cloudcore.
+type Outbox struct {
+	Events  int       `json:"events"`
+	Others  int       `json:"others"` // deletions of Pods
+	Oldest  time.Time `json:"oldest,omitzero"`
+	Dropped uint64    `json:"dropped"` // because there were too many
+	Refused uint64    `json:"refused"` // by the cluster
 }
 
 // Store is what is stored.
@@ -161,8 +169,14 @@ func (r Report) Text(now time.Time) string {
 	if r.Store.Fault != "" {
 		line("", "IN MEMORY ONLY: %s", r.Store.Fault)
 	}
-	if r.Store.Overlaid > 0 || r.Link.Waiting > 0 || r.Link.Lost > 0 {
-		line("waits", "%d statuses, %d Events (%d were too many)", r.Store.Overlaid, r.Link.Waiting, r.Link.Lost)
+	if o := r.Outbox; r.Store.Overlaid > 0 || o != (Outbox{}) {
+		line("waits", "%d statuses, %d deletions, %d Events", r.Store.Overlaid, o.Others, o.Events)
+		if !o.Oldest.IsZero() {
+			line("", "for %s at most", ago(o.Oldest))
+		}
+		if o.Dropped > 0 || o.Refused > 0 {
+			line("", "%d were too many, %d were refused by the cluster", o.Dropped, o.Refused)
+		}
 	}
 	for _, named := range []struct {
 		name string

@@ -1,21 +1,18 @@
 // Package handlermetrics has the Prometheus metrics of a discovery handler's
-// process. It writes the text format itself: Prometheus' library would add 3
-// MiB to a process that may have 16.
+// process, in the text format of package promtext: such a process may have 16
+// MiB.
 package handlermetrics
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
-	"runtime"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"github.com/akri-go/akri/internal/promtext"
 )
 
 // Definition defines a histogram. A handler's histograms have the same names in
@@ -72,10 +69,10 @@ func (c *counter) count(value string) {
 	}
 }
 
-func (c *counter) write(to *bytes.Buffer) {
-	fmt.Fprintf(to, "# HELP %s %s\n# TYPE %[1]s counter\n", c.Name, c.Help)
+func (c *counter) write(to *promtext.Text) {
+	to.Family(c.Name, promtext.Counter, c.Help)
 	for _, v := range slices.Sorted(maps.Keys(c.counts)) {
-		fmt.Fprintf(to, "%s{%s=%q} %d\n", c.Name, c.Label, v, c.counts[v].Load())
+		to.Sample(c.Name, float64(c.counts[v].Load()), c.Label, v)
 	}
 }
 
@@ -117,33 +114,24 @@ func (h *histogram) observe(d time.Duration) {
 	}
 }
 
-func (h *histogram) write(to *bytes.Buffer) {
+func (h *histogram) write(to *promtext.Text) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	fmt.Fprintf(to, "# HELP %s %s\n# TYPE %[1]s histogram\n", h.Name, h.Help)
+	to.Family(h.Name, promtext.Histogram, h.Help)
 	below := uint64(0)
 	for i, bound := range h.Buckets {
 		below += h.counts[i]
-		fmt.Fprintf(to, "%s_bucket{le=\"%s\"} %d\n", h.Name, number(bound), below)
+		to.Sample(h.Name+"_bucket", float64(below), "le", promtext.Number(bound))
 	}
-	fmt.Fprintf(to, "%s_bucket{le=\"+Inf\"} %d\n%[1]s_sum %[3]s\n%[1]s_count %[2]d\n", h.Name, h.total, number(h.sum))
+	to.Sample(h.Name+"_bucket", float64(h.total), "le", "+Inf")
+	to.Sample(h.Name+"_sum", h.sum)
+	to.Sample(h.Name+"_count", float64(h.total))
 }
 
 // ServeHTTP writes the metrics in Prometheus' text format.
 func (m *Metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	var text bytes.Buffer
-	one := func(name, kind, help string, value float64) {
-		fmt.Fprintf(&text, "# HELP %s %s\n# TYPE %[1]s %[3]s\n%[1]s %[4]s\n", name, help, kind, number(value))
-	}
-	one("go_goroutines", "gauge", "Number of goroutines that currently exist.", float64(runtime.NumGoroutine()))
-	if pages, ok := residentPages(); ok {
-		one("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", float64(pages*os.Getpagesize()))
-	}
-	var used syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &used) == nil {
-		seconds := time.Duration(used.Utime.Nano() + used.Stime.Nano()).Seconds()
-		one("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.", seconds)
-	}
+	var text promtext.Text
+	text.Process()
 	m.mu.Lock()
 	histograms, counters := slices.Clone(m.histograms), slices.Clone(m.counters)
 	m.mu.Unlock()
@@ -153,17 +141,5 @@ func (m *Metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	for _, c := range counters {
 		c.write(&text)
 	}
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	_, _ = w.Write(text.Bytes())
+	text.Serve(w)
 }
-
-func residentPages() (pages int, ok bool) {
-	raw, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0, false
-	}
-	_, err = fmt.Sscanf(string(raw), "%d %d", new(int), &pages)
-	return pages, err == nil
-}
-
-func number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }

@@ -78,6 +78,17 @@ func TestSecret(t *testing.T) {
 	refused(t, "a node that there is", cert, err, "already")
 	mustJoin(t, a, "edge-9", nine)
 
+	stranger, err := trust.NewCluster(server.ConfigFor("nobody"), "default", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := stranger.Read(ctx); err == nil || !strings.Contains(err.Error(), `User "nobody" cannot get resource "secrets"`) {
+		t.Errorf("reading without the right: %v", err)
+	}
+	if err := stranger.Write(ctx, nil, "1"); err == nil || !strings.Contains(err.Error(), `User "nobody" cannot patch resource "secrets"`) {
+		t.Errorf("writing without the right: %v", err)
+	}
+
 	var mu sync.Mutex
 	in := 0
 	for i := range 4 {

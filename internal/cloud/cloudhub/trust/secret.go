@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
@@ -64,7 +65,7 @@ func (c *Cluster) Read(ctx context.Context) (map[string][]byte, string, error) {
 		return nil, "", fmt.Errorf("the Secret %s/%s does not exist: the chart creates it, or create it empty",
 			c.namespace, c.name)
 	case err != nil:
-		return nil, "", fmt.Errorf("read the Secret %s/%s: %w", c.namespace, c.name, err)
+		return nil, "", fmt.Errorf("read the Secret %s/%s: %w", c.namespace, c.name, told(err, text))
 	}
 	var s object
 	if err := json.Unmarshal(text, &s); err != nil {
@@ -82,14 +83,24 @@ func (c *Cluster) Write(ctx context.Context, data map[string][]byte, version str
 	if err != nil {
 		return err
 	}
-	_, err = c.rest.Patch(types.MergePatchType).AbsPath(c.path()...).Body(patch).DoRaw(ctx)
+	text, err := c.rest.Patch(types.MergePatchType).AbsPath(c.path()...).Body(patch).DoRaw(ctx)
 	switch {
 	case apierrors.IsConflict(err):
 		return ErrConflict
 	case err != nil:
-		return fmt.Errorf("write the Secret %s/%s: %w", c.namespace, c.name, err)
+		return fmt.Errorf("write the Secret %s/%s: %w", c.namespace, c.name, told(err, text))
 	}
 	return nil
+}
+
+// told returns what the API server says is wrong, which the error of a raw
+// answer leaves out.
+func told(err error, answer []byte) error {
+	var s metav1.Status
+	if json.Unmarshal(answer, &s) == nil && s.Kind == "Status" && s.Message != "" {
+		return &apierrors.StatusError{ErrStatus: s}
+	}
+	return err
 }
 
 func (c *Cluster) path() []string {
@@ -103,7 +114,7 @@ func (c *Cluster) Node(ctx context.Context, name string) (NodeState, error) {
 		return NodeState{}, nil
 	}
 	if err != nil {
-		return NodeState{}, err
+		return NodeState{}, told(err, text)
 	}
 	var n object
 	if err := json.Unmarshal(text, &n); err != nil {

@@ -98,7 +98,7 @@ func Run(ctx context.Context, o Options, h Handler) error {
 			return nil
 		}
 		failures = nextFailures(failures, connected, time.Since(began))
-		wait := delay(err, l.Backoff.Delay(failures))
+		wait := delay(err, l.Backoff.Delay(failures)) + scatter(err, l.Backoff.Max)
 		l.Status.failed(err, time.Now().Add(wait))
 		l.say(connected, err, wait)
 		if backoff.Sleep(ctx, wait) != nil {
@@ -126,6 +126,19 @@ func delay(err error, own time.Duration) time.Duration {
 		return maxRefusedDelay // with this certificate it is of no use, but another may come
 	}
 	return max(own, min(bye.RetryAfter, maxRefusedDelay))
+}
+
+// maxScatter is how long a node waits more at most when cloudcore ends: all its
+// nodes hear of that at once.
+const maxScatter = 10 * time.Second
+
+// scatter is a random part of a delay, and 0 if the node is alone with its error.
+func scatter(err error, atMost time.Duration) time.Duration {
+	var bye *session.GoodbyeError
+	if !errors.As(err, &bye) || bye.Reason != edgev1.ReasonShuttingDown {
+		return 0
+	}
+	return backoff.Jitter(min(maxScatter, atMost), 1)
 }
 
 // maxRefusedDelay is how long the link waits at most, whatever cloudcore says.

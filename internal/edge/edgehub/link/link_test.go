@@ -43,6 +43,18 @@ func TestDelay(t *testing.T) {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
+	for range 100 {
+		leaving := &session.GoodbyeError{Goodbye: edgev1.Goodbye{Reason: edgev1.ReasonShuttingDown}}
+		if got := scatter(leaving, time.Minute); got < 0 || got > maxScatter {
+			t.Errorf("scattered by %s", got)
+		}
+		if got := scatter(leaving, time.Second); got > time.Second {
+			t.Errorf("scattered by %s", got)
+		}
+	}
+	if got := scatter(bye(time.Minute), time.Minute); got != 0 {
+		t.Errorf("another Goodbye is scattered by %s", got)
+	}
 	for _, tt := range []struct {
 		before    int
 		connected bool
@@ -265,6 +277,19 @@ func TestTold(t *testing.T) {
 				t.Errorf("the handler saw %s", seen)
 			}
 		})
+	}
+}
+
+// A node whose own certificate has expired is told by cloudcore, and says what to
+// do.
+func TestExpired(t *testing.T) {
+	leaktest.Check(t)
+	a := sessiontest.NewAuthority(t)
+	address := sessiontest.Serve(t, a, func(*websocket.Conn, *session.Conn) { t.Error("it is let in") })
+	old := a.Node(t, "system:node:edge-1", time.Now().Add(-time.Minute))
+	l := &link{Options: Options{Address: address, TLS: func() (*tls.Config, error) { return old, nil }, DialTimeout: 20 * time.Second}}
+	if _, err := l.once(t.Context()); err == nil || !strings.Contains(err.Error(), "this node's certificate has expired, join again") {
+		t.Errorf("it says %v", err)
 	}
 }
 

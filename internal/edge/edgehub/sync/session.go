@@ -2,6 +2,8 @@ package sync
 
 import (
 	"context"
+	"maps"
+	"slices"
 	gosync "sync"
 	"time"
 
@@ -108,6 +110,13 @@ func (of *session) find(what edgev1.Interest) *sub {
 	of.mu.Lock()
 	defer of.mu.Unlock()
 	return of.byWhat[what]
+}
+
+// all returns the interests.
+func (of *session) all() []*sub {
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	return slices.Collect(maps.Values(of.subs))
 }
 
 // remove ends an interest without a word.

@@ -51,8 +51,12 @@ type Options struct {
 	Node string
 	// Also are interests that edgecore itself has, besides those of every node.
 	Also []edgev1.Interest
-	// Joined is called at the beginning of each session, in a goroutine of its
-	// own; ctx is the session's.
+	// First, if not nil, is called at the beginning of each session, before
+	// cloudcore is told what the store has; calls can be made. ctx is the
+	// session's.
+	First func(ctx context.Context)
+	// Joined, if not nil, is called at the beginning of each session, in a
+	// goroutine of its own; ctx is the session's.
 	Joined func(ctx context.Context)
 }
 
@@ -64,6 +68,8 @@ type Sync struct {
 	mu      gosync.Mutex
 	session *session // nil while the link is cut
 	since   time.Time
+	inStep  time.Time // when all interests were synced in a session that is over
+	count   Counts
 }
 
 // New returns a Sync without a session.
@@ -114,6 +120,9 @@ func (s *Sync) Connected(ctx context.Context, _ edgev1.Hello, send func(context.
 func (s *Sync) Disconnected(error) {
 	s.mu.Lock()
 	of := s.session
+	if of != nil {
+		s.inStep = inStep(of, s.inStep)
+	}
 	s.session = nil
 	s.mu.Unlock()
 	if of != nil {
@@ -133,6 +142,7 @@ func (s *Sync) Linked() bool {
 func (s *Sync) Receive(m edgev1.Message) {
 	s.mu.Lock()
 	of := s.session
+	s.count.add(m)
 	s.mu.Unlock()
 	if of == nil {
 		return
@@ -243,6 +253,9 @@ func (s *Sync) Want(ctx context.Context, what edgev1.Interest) error {
 func (s *Sync) Do(ctx context.Context, call edgev1.Call) (edgev1.Reply, error) {
 	s.mu.Lock()
 	of := s.session
+	if of != nil {
+		s.count.Calls++
+	}
 	s.mu.Unlock()
 	if of == nil {
 		return edgev1.Reply{}, ErrCut
@@ -250,9 +263,29 @@ func (s *Sync) Do(ctx context.Context, call edgev1.Call) (edgev1.Reply, error) {
 	return of.do(ctx, call)
 }
 
+// Again asks for all of a resource anew, for what the store has let go of
+// although the cloud has it.
+func (s *Sync) Again(res store.Resource) {
+	s.mu.Lock()
+	of := s.session
+	s.mu.Unlock()
+	if of == nil {
+		return // the next session does it anyway
+	}
+	for _, sub := range of.all() {
+		if store.ResourceOf(sub.what) == res {
+			of.forget(sub, nil)
+			of.open(sub.what)
+		}
+	}
+}
+
 // run sends what is due until the session ends.
 func (s *Sync) run(of *session) {
 	defer close(of.done)
+	if s.First != nil {
+		s.First(of.ctx)
+	}
 	clean := time.NewTicker(cleanEvery)
 	defer clean.Stop()
 	for {
@@ -293,26 +326,4 @@ func (s *Sync) messages(t task) []edgev1.Message {
 		return []edgev1.Message{&edgev1.Cancel{ID: t.call}}
 	}
 	return nil
-}
-
-// State is for a person at the node.
-type State struct {
-	Connected bool      `json:"connected"`
-	Since     time.Time `json:"since,omitzero"`
-	// Interests are open in this session, Syncing of them not complete yet.
-	Interests int `json:"interests"`
-	Syncing   int `json:"syncing"`
-	Calls     int `json:"calls"` // that wait for a reply
-}
-
-// State counts what is under way.
-func (s *Sync) State() State {
-	s.mu.Lock()
-	of, since := s.session, s.since
-	s.mu.Unlock()
-	if of == nil {
-		return State{}
-	}
-	open, syncing, calls := of.count()
-	return State{Connected: true, Since: since, Interests: open, Syncing: syncing, Calls: calls}
 }

@@ -259,7 +259,7 @@ func TestCalls(t *testing.T) {
 	if r := <-d; !errors.Is(r.error, ErrCut) {
 		t.Errorf("%+v", r)
 	}
-	if s := e.sync.State(); s != (State{}) {
+	if s := e.sync.State(); s.Connected || s.Calls != 0 || s.Interests != 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -276,4 +276,50 @@ func TestCannotStore(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	wait(e, func(f *edgev1.Forget) bool { return f.ID == id })
+}
+
+// What has to come first does: calls can be made, and cloudcore hears nothing of
+// interests until they are over, or the link is cut.
+func TestFirst(t *testing.T) {
+	e := newEnd(t)
+	let := make(chan struct{})
+	e.sync.First = func(ctx context.Context) {
+		_, _ = e.sync.Do(ctx, edgev1.Call{Path: "/first"}) // there is no answer but the end of the session
+		<-let
+	}
+	e.join()
+	call := wait(e, func(c *edgev1.Call) bool { return c.Path == "/first" })
+	e.sync.Receive(&edgev1.Reply{ID: call.ID, Status: 200})
+	e.mu.Lock()
+	sent := len(e.sent)
+	e.mu.Unlock()
+	if sent != 1 {
+		t.Errorf("%d messages were sent, want the call alone", sent)
+	}
+	close(let)
+	e.interest("nodes")
+	e.cut()
+	e.sync.First = func(ctx context.Context) { <-ctx.Done() }
+	e.join()
+	e.cut() // it does not hang
+}
+
+// What is asked again is forgotten first, and has a new number.
+func TestAgain(t *testing.T) {
+	e := newEnd(t)
+	e.sync.Again(store.ResourceOf(pods)) // without a session it does nothing
+	e.join()
+	done := e.want(pods)
+	first := e.interest("pods")
+	e.sync.Receive(&edgev1.Synced{ID: first.ID})
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	e.sync.Again(store.ResourceOf(pods))
+	wait(e, func(f *edgev1.Forget) bool { return f.ID == first.ID })
+	again := wait(e, func(i *edgev1.Interest) bool { return i.Resource == "pods" && i.ID != first.ID })
+	if got := fmt.Sprint(e.order(again.ID)); got != "[interest have 0 0]" {
+		t.Errorf("%s", got)
+	}
+	e.cut()
 }

@@ -55,7 +55,7 @@ func filled(t *testing.T) *edge {
 
 func (e *edge) put(t *testing.T, name, version string) {
 	t.Helper()
-	if err := e.store.Put(podsOfNode, version, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"namespace":"n","uid":%q},"spec":{"nodeName":%q}}`, name, name, node)); err != nil {
+	if err := e.store.Put(podsOfNode, version, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":%q,"namespace":"n","uid":%q},"spec":{"nodeName":%q,"serviceAccountName":"sa"}}`, name, name, node)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -115,18 +115,23 @@ func TestRules(t *testing.T) {
 		{"GET", podsQuery + "&watch=1&timeoutSeconds=1" + rv(1), "", "", 200, `"type":"ERROR","object":{"kind":"Status"`},
 		{"GET", podsQuery + "&watch=1", "application/vnd.kubernetes.protobuf;stream=watch", "", 406, ""},
 		{"GET", "/api/v1/pods", "", "", 503, "never synced"},
+		{"GET", "/api/v1/namespaces/n/" + podsQuery[len("/api/v1/"):], "", "", 200, `"name":"a"`},
+		{"GET", "/api/v1/namespaces/other/" + podsQuery[len("/api/v1/"):], "", "", 200, `"items":[]`},
+		{"GET", podsQuery + "&labelSelector=a%3Db", "", "", 200, `"items":[]`},
+		{"GET", podsQuery + "&labelSelector=a%3Db&watch=1", "", "", 503, "never synced"},
 		{"GET", "/api/v1/pods?watch=1", "", "", 503, "never synced"},
 		{"GET", "/api/v1/pods?labelSelector=a+in", "", "", 400, "label selector"},
 		{"GET", "/api/v1/pods?fieldSelector=" + long, "", "", 400, "at most"},
 		{"GET", "/api/v1/namespaces/n/pods/a", "", "", 200, `"uid":"a"`},
 		{"GET", "/api/v1/namespaces/n/pods/b", "", "", 503, ""},
-		{"GET", "/api/v1/namespaces/n/pods/a/log", "", "", 501, "streams"},
+		{"GET", "/api/v1/namespaces/n/pods/a/log", "text/plain", "", 501, "streams"},
 		{"GET", "/api", "", "", 503, ""},
 		{"GET", "/healthz", "", "", 200, "ok"},
 		{"GET", "/", "", "", 404, "NotFound"},
 		{"GET", "/api/v1/../../x", "", "", 404, ""},
 		{"POST", "/api", "", "{}", 405, ""},
 		{"POST", "/api/v1/namespaces/n/pods", "", "{}", 503, "cut"},
+		{"POST", "/api/v1/namespaces/n/pods", "application/vnd.kubernetes.protobuf", "{}", 406, "application/json"},
 		{"POST", "/api/v1/namespaces/n/events", "", "{}", 503, "with a name"},
 		{"POST", "/api/v1/namespaces/n/events", "", `{"metadata":{"name":"e"}}`, 201, ""},
 		{"POST", "/api/v1/namespaces/n/pods", "", strings.Repeat("x", maxBodyBytes+1), 413, ""},
@@ -246,9 +251,9 @@ func TestWatchList(t *testing.T) {
 // There are only so many watches.
 func TestTooManyWatches(t *testing.T) {
 	e := filled(t)
-	e.server.mu.Lock()
-	e.server.watches = maxWatches
-	e.server.mu.Unlock()
+	for range maxWatches {
+		e.server.watches.enter(User{})
+	}
 	if resp, _ := e.ask(t, "GET", podsQuery+"&watch=1", "", ""); resp.StatusCode != 429 {
 		t.Errorf("%d", resp.StatusCode)
 	}
@@ -274,31 +279,6 @@ func TestLinkFails(t *testing.T) {
 	}
 	if resp, _ := e.ask(t, "POST", "/api/v1/namespaces/n/pods", "", "{}"); resp.StatusCode != 429 || resp.Header.Get("Retry-After") != "2" || !strings.Contains(resp.Header.Get("Warning"), "old") {
 		t.Errorf("%d %v", resp.StatusCode, resp.Header)
-	}
-}
-
-func TestEventQueue(t *testing.T) {
-	var q eventQueue
-	event := func(name, body string) queuedEvent {
-		return queuedEvent{store.Key{Name: name}, edgev1.Call{Body: []byte(body)}}
-	}
-	for i := range maxEvents + 5 {
-		q.add(event(fmt.Sprint(i), "1"))
-	}
-	if e, _ := q.first(); len(q.calls) != maxEvents || e.key.Name != "5" || q.lost != 5 {
-		t.Errorf("%d, first %s, lost %d", len(q.calls), e.key.Name, q.lost)
-	}
-	q.add(event("5", "2")) // newer: at the end
-	if e, _ := q.first(); len(q.calls) != maxEvents || e.key.Name != "6" {
-		t.Errorf("%d, first %s", len(q.calls), e.key.Name)
-	}
-	q.done(event("5", "1"))
-	if len(q.calls) != maxEvents {
-		t.Error("a newer one is taken out with the older one")
-	}
-	q.done(event("5", "2"))
-	if len(q.calls) != maxEvents-1 {
-		t.Error("it is not taken out")
 	}
 }
 
@@ -362,55 +342,4 @@ func FuzzParsePath(f *testing.F) {
 			t.Fatalf("%q became %q: %+v, not %+v", path, out, again, target)
 		}
 	})
-}
-
-// Whatever a body is, it is translated or refused.
-func FuzzToCloud(f *testing.F) {
-	f.Add("PUT", "application/json", []byte(`{"kind":"Pod","metadata":{"resourceVersion":"15"}}`))
-	f.Add("PATCH", "application/json-patch+json", []byte(`[{"op":"test","path":"/metadata/resourceVersion","value":"15"}]`))
-	f.Add("DELETE", "application/json", []byte(`{"preconditions":{"resourceVersion":"15"}}`))
-	o := &store.Object{Key: store.Key{Name: "a"}, Version: "7", Since: 10, RV: 20}
-	f.Fuzz(func(t *testing.T, method, contentType string, body []byte) {
-		got, err := toCloud(o, method, contentType, body)
-		if err == nil && json.Valid(body) && !json.Valid(got) {
-			t.Fatalf("%s %s %q became %q", method, contentType, body, got)
-		}
-	})
-}
-
-func TestToCloud(t *testing.T) {
-	o := &store.Object{Key: store.Key{Name: "a"}, Version: "7", Since: 10, RV: 20}
-	for _, c := range []struct{ method, kind, body, want string }{
-		{"PUT", "application/json", `{"metadata":{"resourceVersion":"15"}}`, `{"metadata":{"resourceVersion":"7"}}`},
-		{"PUT", "application/json", `{"metadata":{"resourceVersion":"10"}}`, `{"metadata":{"resourceVersion":"7"}}`},
-		{"PUT", "application/json", `{"metadata":{"resourceVersion":"9"}}`, "Conflict"},
-		{"PUT", "application/json", `{"metadata":{"resourceVersion":"21"}}`, "Conflict"},
-		{"PUT", "application/json", `{"metadata":{"resourceVersion":"7"}}`, `{"metadata":{"resourceVersion":"7"}}`},
-		{"PUT", "application/json", `{"metadata":{}}`, `{"metadata":{}}`},
-		{"PUT", "application/vnd.kubernetes.protobuf", "k8s\x00", "UnsupportedMediaType"},
-		{"POST", "application/vnd.kubernetes.protobuf", "k8s\x00", "k8s\x00"},
-		{"PATCH", "application/apply-patch+yaml", "metadata: {name: a}", "metadata: {name: a}"},
-		{"PATCH", "application/apply-patch+yaml", "metadata: {resourceVersion: '15'}", "UnsupportedMediaType"},
-		{"PATCH", "application/merge-patch+json; charset=utf-8", `{"metadata":{"resourceVersion":"20"}}`, `{"metadata":{"resourceVersion":"7"}}`},
-		{"PATCH", "application/json-patch+json", `[{"op":"test","path":"/metadata/resourceVersion","value":"9"}]`, "Conflict"},
-		{"PATCH", "application/json-patch+json", `[{"op":"add","path":"/x","value":"15"}]`, `[{"op":"add","path":"/x","value":"15"}]`},
-		{"PATCH", "application/json-patch+json", `{}`, "BadRequest"},
-		{"DELETE", "application/json", `{"preconditions":{"uid":"x","resourceVersion":"15"}}`, `{"preconditions":{"uid":"x","resourceVersion":"7"}}`},
-		{"DELETE", "application/json", `{"preconditions":{"resourceVersion":"1"}}`, "Conflict"},
-		{"DELETE", "application/json", `{"gracePeriodSeconds":0}`, `{"gracePeriodSeconds":0}`},
-		{"DELETE", "", ``, ``},
-	} {
-		got, err := toCloud(o, c.method, c.kind, []byte(c.body))
-		text := string(got)
-		if err != nil {
-			text = string(asStatus(err).Reason)
-		}
-		if text != c.want {
-			t.Errorf("%s %s %q: %q, want %q", c.method, c.kind, c.body, text, c.want)
-		}
-	}
-	// Of an object that is not known nothing can be translated.
-	if got, err := toCloud(nil, "PUT", "application/json", []byte(`{"metadata":{"resourceVersion":"15"}}`)); err != nil || !strings.Contains(string(got), "15") {
-		t.Errorf("%s, %v", got, err)
-	}
 }

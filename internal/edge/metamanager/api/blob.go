@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -19,8 +20,11 @@ import (
 const Aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 // blobAccept makes the many Accept headers for discovery and OpenAPI two:
-// aggregated discovery and plain JSON.
+// aggregated discovery and plain JSON. The keys of tokens have one of their own.
 func blobAccept(path, accept string) string {
+	if path == keysPath {
+		return keysType
+	}
 	if path == "/api" || path == "/apis" {
 		for part := range strings.SplitSeq(accept, ",") {
 			kind, params, err := mime.ParseMediaType(strings.TrimSpace(part))
@@ -39,16 +43,17 @@ func blobAccept(path, accept string) string {
 	return "application/json"
 }
 
-// blobQuery keeps of the query what the answer depends on.
+// blobQuery keeps of the query what the answer depends on: the hash of a
+// document. The API server has one for each, so nobody can have more stored.
 func blobQuery(r *http.Request) string {
-	if strings.HasPrefix(r.URL.Path, "/openapi/v3/") && len(r.URL.RawQuery) < 300 {
-		return r.URL.RawQuery // the hash of a document
+	if hash := r.URL.Query().Get("hash"); strings.HasPrefix(r.URL.Path, "/openapi/v3/") && hash != "" && len(hash) < 300 {
+		return url.Values{"hash": {hash}}.Encode()
 	}
 	return ""
 }
 
-func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
-	b, err := s.blob(r.Context(), r.URL.EscapedPath(), blobQuery(r), blobAccept(r.URL.Path, r.Header.Get("Accept")))
+func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, user User) {
+	b, err := s.blob(r.Context(), user.As, r.URL.EscapedPath(), blobQuery(r), blobAccept(r.URL.Path, r.Header.Get("Accept")))
 	if err != nil {
 		fail(w, err)
 		return
@@ -57,14 +62,15 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request) {
 	writeRaw(w, http.StatusOK, b.Type, b.Body)
 }
 
-// blob asks the cloud, or returns what it said last.
-func (s *Server) blob(ctx context.Context, path, query, accept string) (store.Blob, error) {
+// blob asks the cloud, or returns what it said last, to whomever: every user may
+// read these, unless a cluster has taken the rights away that all have by default.
+func (s *Server) blob(ctx context.Context, as edgev1.As, path, query, accept string) (store.Blob, error) {
 	key := path
 	if query != "" {
 		key += "?" + query
 	}
 	if s.Cloud.Linked() {
-		reply, err := s.call(ctx, edgev1.Call{Method: http.MethodGet, Path: path, Query: query, Accept: accept})
+		reply, err := s.call(ctx, edgev1.Call{As: as, Method: http.MethodGet, Path: path, Query: query, Accept: accept})
 		switch {
 		case err == nil && reply.Status == http.StatusOK:
 			b := store.Blob{Type: reply.ContentType, Fetched: time.Now(), Body: reply.Body}
@@ -85,15 +91,15 @@ func (s *Server) blob(ctx context.Context, path, query, accept string) (store.Bl
 // Prefetch has in the store what clients ask for before anything else, so that
 // they find it while the link is cut. It is called when the link is up.
 func (s *Server) Prefetch(ctx context.Context) {
-	for _, want := range [][2]string{{"/api", Aggregated}, {"/apis", Aggregated}, {"/version", "application/json"},
-		{"/openid/v1/jwks", "application/json"}} {
+	for _, want := range [][2]string{{"/api", Aggregated}, {"/apis", Aggregated}, {"/version", "application/json"}} {
 		if b, ok := s.Store.Blob(ctx, want[0], want[1]); ok && time.Since(b.Fetched).Abs() < 24*time.Hour {
 			continue
 		}
-		if _, err := s.blob(ctx, want[0], "", want[1]); err != nil {
+		if _, err := s.blob(ctx, edgev1.As{}, want[0], "", want[1]); err != nil {
 			s.Log.Debug("discovery is not prefetched", "path", want[0], "error", err)
 		}
 	}
+	s.prefetchKeys(ctx)
 }
 
 // kinds knows the kind of each resource, by the documents of /api/v1 and
@@ -146,7 +152,7 @@ func (s *Server) kindOf(ctx context.Context, r store.Resource) (string, error) {
 			}
 		}
 		var err error
-		if b, err = s.blob(ctx, path, "", "application/json"); err != nil {
+		if b, err = s.blob(ctx, edgev1.As{}, path, "", "application/json"); err != nil {
 			return "", err
 		}
 		stored = true

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/edge/metamanager/protobuf"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 )
 
@@ -66,6 +67,16 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
+// callOf is the call that a request asks for. It has nothing of the request's
+// headers but the type of its body: no token leaves the node.
+func callOf(r *http.Request, user User, body []byte) edgev1.Call {
+	timeout, _ := time.ParseDuration(r.URL.Query().Get("timeout")) // one that cannot be read is none
+	return edgev1.Call{
+		As: user.As, Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery,
+		ContentType: r.Header.Get("Content-Type"), Accept: "application/json", Timeout: timeout, Body: body,
+	}
+}
+
 // serveCall has the cloud do what is asked, and stores what comes of it.
 func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, t target, user User) {
 	body, err := readBody(w, r)
@@ -81,32 +92,32 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, t target, use
 		s.serveCut(w, r, t, user, body)
 		return
 	}
-	contentType := r.Header.Get("Content-Type")
-	o, _, _ := s.Store.Known(t.key(), user.As)
-	if body, err = toCloud(o, r.Method, contentType, body); err != nil {
+	o, _, _ := s.Store.Known(t.key(), user.reader())
+	dry := isDryRun(r, body)
+	if body, err = toCloud(o, r.Method, r.Header.Get("Content-Type"), body); err != nil {
 		fail(w, err)
 		return
 	}
-	timeout, _ := time.ParseDuration(r.URL.Query().Get("timeout")) // one that cannot be read is none
-	reply, err := s.call(r.Context(), edgev1.Call{
-		As: user.As, Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery, ContentType: contentType,
-		Accept: "application/json", Timeout: timeout, Body: body,
-	})
+	reply, err := s.call(r.Context(), callOf(r, user, body))
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	answer := reply.Body
-	if reply.Status >= 200 && reply.Status < 300 && !r.URL.Query().Has("dryRun") {
-		answer = s.take(r.Method, t, reply.Body)
+	if reply.Status >= 200 && reply.Status < 300 && !dry {
+		reply.Body = s.take(r.Method, t, reply.Body)
 	}
+	passOn(w, reply)
+}
+
+// passOn answers with the cloud's answer.
+func passOn(w http.ResponseWriter, reply edgev1.Reply) {
 	for _, text := range reply.Warnings {
 		w.Header().Add("Warning", fmt.Sprintf("299 - %q", text))
 	}
 	if reply.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int((reply.RetryAfter+time.Second-1)/time.Second)))
 	}
-	writeRaw(w, reply.Status, reply.ContentType, answer)
+	writeRaw(w, reply.Status, reply.ContentType, reply.Body)
 }
 
 // mayWrite refuses changes of an object that is seen otherwise here: who has read
@@ -164,24 +175,46 @@ func deletedUID(body []byte) string {
 	return string(st.Details.UID)
 }
 
+// mediaType is a Content-Type without its parameters.
+func mediaType(contentType string) string {
+	kind, _, _ := strings.Cut(contentType, ";")
+	return strings.TrimSpace(kind)
+}
+
+// isDryRun reports whether a request changes nothing. Deletions say so in their
+// body, too.
+func isDryRun(r *http.Request, body []byte) bool {
+	if r.URL.Query().Has("dryRun") {
+		return true
+	}
+	if r.Method != http.MethodDelete {
+		return false
+	}
+	if mediaType(r.Header.Get("Content-Type")) == protobuf.ContentType {
+		o, err := protobuf.ReadDeleteOptions(body)
+		return err == nil && o.DryRun
+	}
+	var o metav1.DeleteOptions
+	return json.Unmarshal(body, &o) == nil && len(o.DryRun) > 0
+}
+
 // toCloud translates the local resourceVersions in a request's body to the
 // cluster's. o is the object as it is known here, or nil.
 func toCloud(o *store.Object, method, contentType string, body []byte) ([]byte, error) {
 	if len(body) == 0 || method == http.MethodPost {
 		return body, nil
 	}
-	kind, _, _ := strings.Cut(contentType, ";")
-	kind = strings.TrimSpace(kind)
-	if kind == "application/json-patch+json" {
+	switch kind := mediaType(contentType); {
+	case kind == protobuf.ContentType:
+		return protobufToCloud(o, method, body)
+	case kind == "application/json-patch+json":
 		return patchToCloud(o, body)
-	}
-	if !json.Valid(body) {
-		if method == http.MethodDelete || bytes.HasPrefix([]byte(kind), []byte("application/apply-patch+yaml")) &&
-			!bytes.Contains(body, []byte("resourceVersion")) {
-			return body, nil // nothing in it that would have to be translated, or the API server finds out
-		}
+	case json.Valid(body):
+	case strings.HasPrefix(kind, "application/apply-patch+yaml") && !bytes.Contains(body, []byte("resourceVersion")):
+		return body, nil // nothing in it that would have to be translated
+	default:
 		return nil, status(http.StatusUnsupportedMediaType, metav1.StatusReasonUnsupportedMediaType,
-			"the edge node's local API takes JSON here; use contentType application/json")
+			"the edge node's local API takes JSON or "+protobuf.ContentType+" here")
 	}
 	if method == http.MethodDelete {
 		return deleteToCloud(o, body)
@@ -195,6 +228,34 @@ func toCloud(o *store.Object, method, contentType string, body []byte) ([]byte, 
 		return nil, err
 	}
 	return store.WithRV(body, rv), nil
+}
+
+// protobufToCloud is toCloud for objects and DeleteOptions as client-go writes
+// them.
+func protobufToCloud(o *store.Object, method string, body []byte) ([]byte, error) {
+	read := func() (string, error) {
+		h, err := protobuf.ReadHead(body)
+		return h.ResourceVersion, err
+	}
+	write := protobuf.WithResourceVersion
+	if method == http.MethodDelete {
+		read = func() (string, error) {
+			options, err := protobuf.ReadDeleteOptions(body)
+			return options.ResourceVersion, err
+		}
+		write = protobuf.WithPrecondition
+	}
+	rv, err := read()
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
+	}
+	if rv == "" {
+		return body, nil
+	}
+	if rv, err = versionToCloud(o, rv); err != nil {
+		return nil, err
+	}
+	return write(body, rv)
 }
 
 // versionToCloud translates one resourceVersion. It is a conflict if the object

@@ -11,19 +11,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 
-	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 )
 
 // serveCut answers what would be written while the link is cut.
 func (s *Server) serveCut(w http.ResponseWriter, r *http.Request, t target, user User, body []byte) {
-	own := user.As == edgev1.As{}
+	own := user.isNode()
 	core := t.resource.Group == "" && t.resource.Version == "v1"
 	switch {
-	case r.URL.Query().Has("dryRun"):
+	case isDryRun(r, body):
 	case own && core && r.Method == http.MethodPatch && t.subresource == "status" && t.name != "" &&
 		(t.resource.Name == "pods" || t.resource.Name == "nodes"):
 		s.overlay(w, r, t, body)
+		return
+	case own && core && r.Method == http.MethodDelete && t.resource.Name == "pods" && t.name != "" && t.subresource == "":
+		s.deletePod(w, r, t, body)
 		return
 	case r.Method == http.MethodPost && t.name == "" && isEvent(t):
 		s.queueEvent(w, r, t, user, body)
@@ -38,7 +40,7 @@ func (s *Server) serveCut(w http.ResponseWriter, r *http.Request, t target, user
 		var h store.Head
 		if json.Unmarshal(body, &h) == nil {
 			t.name = h.Metadata.Name
-			if o, _, _ := s.Store.Known(t.key(), user.As); o != nil {
+			if o, _, _ := s.Store.Known(t.key(), user.reader()); o != nil {
 				fail(w, apierrors.NewAlreadyExists(t.groupResource(), t.name))
 				return
 			}

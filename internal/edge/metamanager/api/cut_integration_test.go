@@ -174,7 +174,7 @@ func TestCut(t *testing.T) {
 		"updating":                           raw.Put().AbsPath("/api/v1/namespaces", l.ns, "pods/a").Body([]byte(`{}`)),
 		"deleting":                           raw.Delete().AbsPath("/api/v1/namespaces", l.ns, "pods/a"),
 		"a token":                            raw.Post().AbsPath("/api/v1/namespaces", l.ns, "serviceaccounts/x/token").Body([]byte(`{}`)),
-		"a review":                           raw.Post().AbsPath("/apis/authorization.k8s.io/v1/subjectaccessreviews").Body([]byte(`{}`)),
+		"a review of oneself":                raw.Post().AbsPath("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").Body([]byte(`{}`)),
 	} {
 		err := req.MaxRetries(0).Do(ctx).Error()
 		if seconds, ok := apierrors.SuggestsClientDelay(err); !apierrors.IsServiceUnavailable(err) || !ok || seconds == 0 {

@@ -11,7 +11,9 @@ import (
 
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
 	"github.com/akri-go/akri/internal/edge/metamanager/localca"
+	"github.com/akri-go/akri/internal/edge/metamanager/outbox"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
+	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 	"github.com/akri-go/akri/internal/testlog"
 )
 
@@ -22,8 +24,10 @@ type edge struct {
 	t      *testing.T
 	dir    string
 	ca     *localca.Authority
+	signer *tokens.Signer
 	store  *store.Store
 	sync   *sync.Sync
+	outbox *outbox.Outbox
 	server *Server
 	// config is the kubelet's.
 	config  *rest.Config
@@ -39,6 +43,9 @@ func newEdge(t *testing.T, wrap Cloud) *edge {
 	e := &edge{t: t, dir: t.TempDir(), address: "127.0.0.1:0", log: &testlog.Buffer{}}
 	var err error
 	if e.ca, err = localca.Open(filepath.Join(e.dir, "pki")); err != nil {
+		t.Fatal(err)
+	}
+	if e.signer, err = tokens.Open(filepath.Join(e.dir, "pki")); err != nil {
 		t.Fatal(err)
 	}
 	cert, key, err := e.ca.Client(NodeUser(node), "system:nodes")
@@ -68,15 +75,16 @@ func (e *edge) start(wrap Cloud) {
 	if e.store, err = store.Open(e.t.Context(), store.Options{Path: filepath.Join(e.dir, "edgecore.db"), Log: log}); err != nil {
 		e.t.Fatal(err)
 	}
-	e.sync = sync.New(sync.Options{Store: e.store, Log: log, Node: node, Joined: func(ctx context.Context) {
-		e.server.Joined(ctx)
-		e.server.Prefetch(ctx)
-	}})
+	e.sync = sync.New(sync.Options{Store: e.store, Log: log, Node: node, First: func(ctx context.Context) {
+		e.outbox.Replay(ctx)
+	}, Joined: func(ctx context.Context) { e.server.Prefetch(ctx) }})
 	var cloud Cloud = e.sync
 	if wrap != nil {
 		cloud = wrap
 	}
-	e.server = New(Options{Node: node, Store: e.store, Cloud: cloud, Log: log, Authenticate: Users(node, e.ca.User)})
+	e.outbox = outbox.New(outbox.Options{Store: e.store, Do: cloud.Do, Kept: e.sync.Again, Log: log})
+	e.server = New(Options{Node: node, Store: e.store, Cloud: cloud, Outbox: e.outbox, Log: log, Authenticate: Users(node, e.ca.User),
+		Signer: e.signer})
 	server, err := e.ca.Server("127.0.0.1")
 	if err != nil {
 		e.t.Fatal(err)

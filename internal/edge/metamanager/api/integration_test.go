@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,9 +22,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
+	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/edge/edgetest"
+	"github.com/akri-go/akri/internal/edge/metamanager/protobuf"
 	"github.com/akri-go/akri/internal/eventually"
 )
 
@@ -269,9 +273,27 @@ func TestWatchesAreTheSame(t *testing.T) {
 	})
 }
 
-// Preconditions hold, writes are read at once, and others see them.
+// Preconditions hold, writes are read at once, and others see them, in whichever
+// encoding they come.
 func TestWrites(t *testing.T) {
-	l := link(t)
+	for _, kind := range []string{"application/json", protobuf.ContentType} {
+		t.Run(kind, func(t *testing.T) {
+			l := link(t)
+			config := rest.CopyConfig(l.config)
+			config.ContentType = "" // client-go chooses protobuf for what is built in
+			if kind != protobuf.ContentType {
+				config.ContentType = kind
+			}
+			l.near = kubernetes.NewForConfigOrDie(config)
+			testWrites(t, l)
+			if !slices.ContainsFunc(l.cloud.Calls(), func(c edgev1.Call) bool { return c.ContentType == kind }) {
+				t.Errorf("nothing was written as %s", kind)
+			}
+		})
+	}
+}
+
+func testWrites(t *testing.T, l *linked) {
 	l.pod("a", node, "red")
 	pods := l.near.CoreV1().Pods(l.ns)
 	ctx := t.Context()
@@ -330,6 +352,13 @@ func TestWrites(t *testing.T) {
 		{metav1.Preconditions{ResourceVersion: &updated.ResourceVersion}, true},
 		{metav1.Preconditions{UID: &got.UID, ResourceVersion: &got.ResourceVersion}, false},
 	} {
+		// A dry run takes nothing away.
+		if err := pods.Delete(ctx, "a", metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: &c.pre, DryRun: []string{"All"}}); apierrors.IsConflict(err) != c.conflict || !c.conflict && err != nil {
+			t.Errorf("dry run with %+v: %v", c.pre, err)
+		}
+		if list, err := pods.List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node}); err != nil || len(list.Items) != 1 {
+			t.Errorf("after a dry run: %v, %v", list.Items, err)
+		}
 		if err := pods.Delete(ctx, "a", metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: &c.pre}); apierrors.IsConflict(err) != c.conflict || !c.conflict && err != nil {
 			t.Errorf("delete with %+v: %v", c.pre, err)
 		}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -29,7 +30,7 @@ func interestOf(t target, q url.Values, user User) (edgev1.Interest, error) {
 	}
 	return edgev1.Interest{
 		Group: t.resource.Group, Version: t.resource.Version, Resource: t.resource.Name, Namespace: t.namespace,
-		FieldSelector: sel.Fields(), LabelSelector: sel.Labels(), As: user.As,
+		FieldSelector: sel.Fields(), LabelSelector: sel.Labels(), As: user.reader(),
 	}, nil
 }
 
@@ -76,21 +77,33 @@ func (s *Server) versionRule(q url.Values) error {
 func (s *Server) serveList(w http.ResponseWriter, r *http.Request, t target, user User) {
 	q := r.URL.Query()
 	what, err := interestOf(t, q, user)
-	if err == nil {
-		err = s.ready(r.Context(), what)
+	list := s.Store.List
+	refused := err == nil && user.isPod() && s.refusals.has(what)
+	if err == nil && !refused {
+		if err = s.ready(r.Context(), what); user.isPod() && apierrors.IsForbidden(err) {
+			s.refusals.add(what)
+			refused = true
+		}
+	}
+	if refused {
+		s.pass(w, r, user)
+		return
+	}
+	if errors.Is(err, store.ErrNotSynced) {
+		list, err = s.Store.ListWithin, nil // kubectl get pod NAME, of a Pod that the kubelet follows
 	}
 	if err == nil {
 		err = s.versionRule(q)
+	}
+	var objects []*store.Object
+	var rv uint64
+	if err == nil {
+		objects, rv, err = list(what)
 	}
 	var kind string
 	if err == nil {
 		kind, err = s.kindOf(r.Context(), t.resource)
 	}
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	objects, rv, err := s.Store.List(what)
 	if err != nil {
 		fail(w, err)
 		return
@@ -116,11 +129,15 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, t target, use
 // serveGet answers from the store where a watch keeps the object current, and
 // asks the cloud otherwise.
 func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, t target, user User) {
+	if isPodsLease(t, user) {
+		s.pass(w, r, user)
+		return
+	}
 	if err := s.versionRule(r.URL.Query()); err != nil {
 		fail(w, err)
 		return
 	}
-	o, live, known := s.Store.Known(t.key(), user.As)
+	o, live, known := s.Store.Known(t.key(), user.reader())
 	if !live && s.Cloud.Linked() {
 		var err error
 		if o, err = s.fetch(r.Context(), t, user); err == nil || s.Cloud.Linked() || !known {
@@ -151,9 +168,9 @@ func (s *Server) answer(w http.ResponseWriter, t target, o *store.Object, err er
 func (s *Server) fetch(ctx context.Context, t target, user User) (*store.Object, error) {
 	what := edgev1.Interest{
 		Group: t.resource.Group, Version: t.resource.Version, Resource: t.resource.Name, Namespace: t.namespace,
-		FieldSelector: t.selector(), As: user.As, Get: true,
+		FieldSelector: t.selector(), As: user.reader(), Get: true,
 	}
-	reply, err := s.call(ctx, edgev1.Call{As: user.As, Method: http.MethodGet, Path: t.path(), Accept: "application/json"})
+	reply, err := s.call(ctx, edgev1.Call{As: what.As, Method: http.MethodGet, Path: t.path(), Accept: "application/json"})
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +186,9 @@ func (s *Server) fetch(ctx context.Context, t target, user User) (*store.Object,
 		s.Store.Gone(what, edgev1.Item{Namespace: t.namespace, Name: t.name})
 		s.Store.Complete(what, "")
 		return nil, nil
+	case http.StatusForbidden:
+		s.Store.Drop(what) // it may have been allowed before
+		return nil, replyError(reply)
 	default:
 		return nil, replyError(reply)
 	}

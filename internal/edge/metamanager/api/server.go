@@ -16,7 +16,9 @@ import (
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
+	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
 	"github.com/akri-go/akri/internal/logging"
+	"github.com/akri-go/akri/internal/shorten"
 )
 
 // Cloud is the other end of the link.
@@ -30,17 +32,16 @@ type Cloud interface {
 	Do(ctx context.Context, call edgev1.Call) (edgev1.Reply, error)
 }
 
+// Outbox keeps requests until the cloud can be asked.
+type Outbox interface {
+	Post(ctx context.Context, e store.Entry) error
+}
+
 // View is how clients see objects.
 type View interface {
 	// Show returns how an object's JSON is seen, and whether that is not how the
 	// cluster has it.
 	Show(key store.Key, object []byte) (shown []byte, differs bool)
-}
-
-// User is who asks.
-type User struct {
-	Name string
-	As   edgev1.As
 }
 
 // Limits of what clients can cost.
@@ -49,7 +50,11 @@ const (
 	// maxConnectionsPerPod is more than one client takes: HTTP/2 has one.
 	maxConnectionsPerPod = 16
 	maxRequests          = 32 // that are no watches, at a time
+	maxPodRequests       = 24 // of these, of Pods
+	maxOfAccount         = 8  // of these, of one service account
 	maxWatches           = 512
+	maxPodWatches        = 384
+	maxAccountWatches    = 96
 	maxBodyBytes         = 3 << 20 // as the API server's own
 	patience             = 10 * time.Second
 	callTimeout          = 30 * time.Second
@@ -58,6 +63,7 @@ const (
 	watchAtMost          = time.Hour
 	writeTimeout         = 10 * time.Second // of one piece of a watch
 	maxHeaderBytes       = 64 << 10
+	maxLogged            = 500 // bytes of a text of a client's
 	maxStreams           = 600 // of one connection: the kubelet has all its watches on one
 	windowPerStream      = 256 << 10
 )
@@ -68,24 +74,32 @@ type Options struct {
 	Node  string
 	Store *store.Store
 	Cloud Cloud
+	// Outbox has what waits for the cloud.
+	Outbox Outbox
 	// View is nil if all is seen as the cluster has it.
 	View View
 	Log  *slog.Logger
 	// Authenticate returns who has a certificate; false for nobody.
 	Authenticate func(tls.ConnectionState) (User, bool)
+	// Signer makes tokens of Pods while the link is cut. Nil: no tokens of Pods
+	// are made or taken.
+	Signer *tokens.Signer
 }
 
 // Server is the local API.
 type Server struct {
 	Options
-	gate    *bounded.Gate
-	lease   leases
-	events  eventQueue
-	kinds   kinds
-	sparing logging.Sparing
+	gate, podGate *bounded.Gate
+	lease         leases
+	kinds         kinds
+	issuer        issuer
+	reviews       reviews
+	refusals      refusals
+	sparing       logging.Sparing
+	watches       watches
 
-	mu      sync.Mutex
-	watches int
+	mu       sync.Mutex
+	requests map[Request]uint64
 }
 
 // shown is an object's JSON as clients see it.
@@ -99,7 +113,8 @@ func (s *Server) shown(o *store.Object) []byte {
 
 // New returns a server.
 func New(o Options) *Server {
-	s := &Server{Options: o, gate: bounded.NewGate(maxRequests, maxRequests-4)}
+	s := &Server{Options: o, gate: bounded.NewGate(maxRequests, maxRequests-4),
+		podGate: bounded.NewGate(maxPodRequests, maxOfAccount), requests: map[Request]uint64{}}
 	s.lease.rv = o.Store.RV()
 	return s
 }
@@ -131,16 +146,19 @@ func ListenForPods(ctx context.Context, address string) (*bounded.Listener, erro
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w, end := s.counting(w, r)
+	defer end()
 	w.Header().Set("Cache-Control", "no-cache, private")
-	user, ok := User{}, false
-	if r.TLS != nil {
-		user, ok = s.Authenticate(*r.TLS)
+	user, err := s.authenticate(r)
+	if err != nil {
+		s.sparing.Log(s.Log, slog.LevelWarn, "a client of the local API is not known", "peer", r.RemoteAddr,
+			"path", shorten.Text(r.URL.Path, maxLogged), "error", shorten.Text(err.Error(), maxLogged))
+		fail(w, status(http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized"))
+		return
 	}
-	if !ok {
-		s.sparing.Log(s.Log, slog.LevelWarn, "a client of the local API has no certificate of this edgecore", "peer",
-			r.RemoteAddr, "path", r.URL.Path)
-		fail(w, status(http.StatusUnauthorized, metav1.StatusReasonUnauthorized,
-			"Unauthorized: edgecore takes the certificates that it has issued itself"))
+	if impersonates(r.Header) {
+		fail(w, status(http.StatusForbidden, metav1.StatusReasonForbidden,
+			"nobody can be impersonated at the edge node's local API"))
 		return
 	}
 	q := r.URL.Query()
@@ -148,9 +166,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveWatch(w, r, user)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
-	leave, err := s.gate.Enter(ctx, user.Name)
-	cancel()
+	leave, err := s.enter(r.Context(), user)
 	if err != nil {
 		fail(w, status(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
 			"too many requests at once: try again"))
@@ -158,6 +174,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer leave()
 	s.serve(w, r, user)
+}
+
+// enter waits for a place among the requests. Pods have some, so that there are
+// always places for the kubelet.
+func (s *Server) enter(ctx context.Context, user User) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if !user.isPod() {
+		return s.gate.Enter(ctx, user.Name)
+	}
+	one, err := s.podGate.Enter(ctx, user.Name)
+	if err != nil {
+		return nil, err
+	}
+	other, err := s.gate.Enter(ctx, user.Name)
+	if err != nil {
+		one()
+		return nil, err
+	}
+	return func() { other(); one() }, nil
 }
 
 // serve answers what ends.
@@ -173,7 +209,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, user User) {
 			fail(w, status(http.StatusMethodNotAllowed, metav1.StatusReasonMethodNotAllowed, "this can only be read"))
 			return
 		}
-		s.serveBlob(w, r)
+		s.serveBlob(w, r, user)
 		return
 	}
 	t, ok := parsePath(path)
@@ -182,23 +218,24 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, user User) {
 		return
 	}
 	switch {
-	case s.isLease(t):
-		s.serveLease(w, r, t)
-	case r.Method == http.MethodGet && t.subresource == "":
-		if !acceptsJSON(r.Header.Get("Accept")) {
-			fail(w, status(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable, "only application/json can be had here"))
-			return
-		}
-		if t.name == "" {
-			s.serveList(w, r, t, user)
-		} else {
-			s.serveGet(w, r, t, user)
-		}
 	case isStream(t):
 		fail(w, status(http.StatusNotImplemented, metav1.StatusReasonMethodNotAllowed,
 			"streams do not pass through the edge node's local API yet"))
-	default:
+	case !acceptsJSON(r.Header.Get("Accept")):
+		fail(w, status(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable,
+			"the answers of the edge node's local API are application/json"))
+	case user.isNode() && s.isLease(t):
+		s.serveLease(w, r, t)
+	case s.isTokenRequest(r, t, user):
+		s.serveTokenRequest(w, r, t, user)
+	case isReview(r, t, user):
+		s.serveReview(w, r, t, user)
+	case r.Method != http.MethodGet || t.subresource != "":
 		s.serveCall(w, r, t, user)
+	case t.name == "":
+		s.serveList(w, r, t, user)
+	default:
+		s.serveGet(w, r, t, user)
 	}
 }
 

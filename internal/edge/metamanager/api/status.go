@@ -63,7 +63,7 @@ func asStatus(err error) metav1.Status {
 		return expired().ErrStatus
 	case errors.Is(err, store.ErrTooLarge):
 		return tooLarge().ErrStatus
-	case errors.Is(err, store.ErrFull):
+	case errors.Is(err, store.ErrFull), errors.Is(err, store.ErrNotWritten):
 		return insufficientStorage(err).ErrStatus
 	case errors.Is(err, store.ErrNotSynced):
 		return unavailable("the link to cloudcore is cut, and this was never synced").ErrStatus

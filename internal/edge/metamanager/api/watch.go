@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -57,37 +58,69 @@ func readWatch(q url.Values) (watchRequest, error) {
 	return r, nil
 }
 
+// watches counts the watches that are open: all, those of Pods, and those of each
+// service account.
+type watches struct {
+	mu        sync.Mutex
+	all, pods int
+	accounts  map[string]int
+}
+
 // enter counts a watch; false if there are too many.
-func (s *Server) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.watches >= maxWatches {
+func (c *watches) enter(user User) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	account := user.As.ServiceAccount
+	if c.all >= maxWatches || user.isPod() && (c.pods >= maxPodWatches || c.accounts[account] >= maxAccountWatches) {
 		return false
 	}
-	s.watches++
+	c.all++
+	if user.isPod() {
+		if c.accounts == nil {
+			c.accounts = map[string]int{}
+		}
+		c.pods++
+		c.accounts[account]++
+	}
 	return true
 }
 
-func (s *Server) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.watches--
+// open is how many there are.
+func (c *watches) open() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all
+}
+
+func (c *watches) leave(user User) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all--
+	if user.isPod() {
+		c.pods--
+		if account := user.As.ServiceAccount; c.accounts[account] > 1 {
+			c.accounts[account]--
+		} else {
+			delete(c.accounts, account)
+		}
+	}
 }
 
 func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, user User) {
-	if !s.enter() {
+	if !s.watches.enter(user) {
 		fail(w, status(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
-			fmt.Sprintf("there are %d watches, which is all there may be", maxWatches)))
+			"there are as many watches as there may be, on this node or of this service account"))
 		return
 	}
-	defer s.leave()
+	defer s.watches.leave(user)
 	t, ok := parsePath(r.URL.Path)
 	if !ok || t.subresource != "" {
 		fail(w, notFoundPath())
 		return
 	}
 	if !acceptsJSON(r.Header.Get("Accept")) {
-		fail(w, status(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable, "only application/json can be had here"))
+		fail(w, status(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable,
+			"the answers of the edge node's local API are application/json"))
 		return
 	}
 	req, err := readWatch(r.URL.Query())

@@ -21,7 +21,7 @@ import (
 // schema of the tables. Its version is the file's user_version; a file of
 // another version is moved aside like a damaged one, and synced anew.
 const (
-	schemaVersion = 1
+	schemaVersion = 2
 	schema        = `
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE interests (id INTEGER PRIMARY KEY, what TEXT NOT NULL, version TEXT NOT NULL, since INTEGER NOT NULL, used_day INTEGER NOT NULL);
@@ -32,7 +32,9 @@ CREATE TABLE events (rv INTEGER PRIMARY KEY, grp TEXT, version TEXT, resource TE
 	uid TEXT, cloud_version TEXT, old_rv INTEGER, since INTEGER, holders TEXT, json BLOB);
 CREATE TABLE last (grp TEXT, version TEXT, resource TEXT, rv INTEGER NOT NULL, PRIMARY KEY (grp, version, resource));
 CREATE TABLE blobs (path TEXT, accept TEXT, type TEXT NOT NULL, fetched INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (path, accept));
-PRAGMA user_version = 1;`
+CREATE TABLE outbox (seq INTEGER PRIMARY KEY, grp TEXT, version TEXT, resource TEXT, namespace TEXT, name TEXT, kind TEXT NOT NULL,
+	durable INTEGER NOT NULL, deletes TEXT NOT NULL, at INTEGER NOT NULL, call TEXT NOT NULL, body BLOB);
+PRAGMA user_version = 2;`
 )
 
 // file is the SQLite file. db is nil while it cannot be opened.

@@ -11,7 +11,7 @@ import (
 )
 
 func (d *dirty) empty() bool {
-	return !d.meta && len(d.objects) == 0 && len(d.interests) == 0 && len(d.trimmed) == 0
+	return !d.meta && len(d.objects) == 0 && len(d.interests) == 0 && len(d.trimmed) == 0 && len(d.entries) == 0
 }
 
 // batch is what is written at once.
@@ -23,7 +23,9 @@ type batch struct {
 	events    []Event
 	first     uint64 // RV of the first event that is kept
 	trimmed   map[Resource]uint64
-	lastEvent uint64 // dirty.event before
+	lastEvent uint64            // dirty.event before
+	entries   map[uint64]*Entry // nil: settled
+	durable   bool              // one of the entries is
 }
 
 // take takes what is due, false if that is nothing.
@@ -34,7 +36,8 @@ func (s *state) take() (batch, bool) {
 	b := batch{
 		seq: s.seq, born: s.born, gaps: slices.Clone(s.gaps), first: s.log.first(), lastEvent: s.dirty.event,
 		objects: map[Key]*Object{}, interests: map[int64]*interest{}, trimmed: map[Resource]uint64{},
-		events: slices.Clone(s.log.after(s.dirty.event)),
+		entries: map[uint64]*Entry{},
+		events:  slices.Clone(s.log.after(s.dirty.event)),
 	}
 	for key := range s.dirty.objects {
 		b.objects[key] = s.objects[key]
@@ -54,7 +57,13 @@ func (s *state) take() (batch, bool) {
 	for res := range s.dirty.trimmed {
 		b.trimmed[res] = s.log.trimmed[res]
 	}
-	s.dirty = dirty{objects: map[Key]bool{}, interests: map[int64]bool{}, trimmed: map[Resource]bool{}, event: s.seq}
+	for seq := range s.dirty.entries {
+		e := s.outbox.entries[seq]
+		b.entries[seq] = e
+		b.durable = b.durable || e != nil && e.Durable
+	}
+	s.dirty = newDirty()
+	s.dirty.event = s.seq
 	return b, true
 }
 
@@ -68,6 +77,9 @@ func (s *state) giveBack(b batch) {
 	}
 	for res := range b.trimmed {
 		s.dirty.trimmed[res] = true
+	}
+	for seq := range b.entries {
+		s.dirty.entries[seq] = true
 	}
 	s.dirty.event, s.dirty.meta = b.lastEvent, true
 }
@@ -83,6 +95,9 @@ func (s *state) allDirty() {
 	for res := range maps.Keys(s.log.trimmed) {
 		s.dirty.trimmed[res] = true
 	}
+	for seq := range s.outbox.entries {
+		s.dirty.entries[seq] = true
+	}
 	s.dirty.event = 0
 }
 
@@ -91,8 +106,9 @@ var retry = backoff.Backoff{First: time.Second, Max: time.Minute}
 
 // health is whether the file takes what is written.
 type health struct {
-	mu  sync.Mutex
-	err error
+	mu               sync.Mutex
+	err              error
+	writes, failures uint64
 }
 
 // Healthy returns why the file does not take what is written; nil if it does.
@@ -156,6 +172,9 @@ func (s *Store) flush(ctx context.Context) error {
 	s.health.mu.Lock()
 	before := s.health.err
 	s.health.err = err
+	if s.health.writes++; err != nil {
+		s.health.failures++
+	}
 	s.health.mu.Unlock()
 	switch {
 	case err != nil && before == nil:

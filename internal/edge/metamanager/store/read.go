@@ -1,7 +1,10 @@
 package store
 
 import (
+	"slices"
+
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/edge/metamanager/selector"
 )
 
 // Get returns an object; nil if there is none. Whether that means anything only
@@ -22,6 +25,30 @@ func (s *Store) List(what edgev1.Interest) ([]*Object, uint64, error) {
 		return nil, 0, err
 	}
 	return s.state.list(i), s.state.seq, nil
+}
+
+// ListWithin is [Store.List] of what is not followed itself, but is part of what
+// is.
+func (s *Store) ListWithin(what edgev1.Interest) ([]*Object, uint64, error) {
+	narrow, err := selector.Parse(what.Group, what.Resource, what.LabelSelector, what.FieldSelector)
+	if err != nil {
+		return nil, 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range s.state.interests {
+		w := i.what
+		if i.since == 0 || w.Get || w.As != what.As || ResourceOf(w) != ResourceOf(what) || w.Namespace != "" &&
+			w.Namespace != what.Namespace || !narrow.Within(i.selector) {
+			continue
+		}
+		i.used = s.now()
+		list := slices.DeleteFunc(s.state.list(i), func(o *Object) bool {
+			return what.Namespace != "" && o.Namespace != what.Namespace || !narrow.Matches(o.JSON)
+		})
+		return list, s.state.seq, nil
+	}
+	return nil, 0, ErrNotSynced
 }
 
 // Peek is [Store.List] without counting as a use.
@@ -68,24 +95,35 @@ func (s *Store) Known(key Key, as edgev1.As) (o *Object, live, known bool) {
 	if !mine {
 		o = nil
 	}
+	if o == nil && s.state.outbox.deletes[key] != "" && as == (edgev1.As{}) {
+		known = true // it was deleted here
+	}
 	return o, live, known
 }
 
 // Stats are for a person at the node.
 type Stats struct {
-	Objects   int    `json:"objects"`
-	Bytes     int    `json:"bytes"`
-	Interests int    `json:"interests"`
-	Watches   int    `json:"watches"`
-	Overlaid  int    `json:"overlaid"`
-	RV        uint64 `json:"resourceVersion"`
+	Objects   int `json:"objects"`
+	Bytes     int `json:"bytes"`
+	Interests int `json:"interests"`
+	Watches   int `json:"watches"`
+	Overlaid  int `json:"overlaid"`
+	Events    int `json:"events"` // in the log, for watches that go on
+	// Writes to the file, and how many of them failed.
+	Writes        uint64 `json:"writes"`
+	WriteFailures uint64 `json:"writeFailures"`
+	RV            uint64 `json:"resourceVersion"`
 }
 
 // Stats counts what there is.
 func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Objects: len(s.state.objects), Bytes: s.state.bytes, Interests: len(s.state.interests), RV: s.state.seq}
+	st := Stats{Objects: len(s.state.objects), Bytes: s.state.bytes, Interests: len(s.state.interests), RV: s.state.seq,
+		Events: len(s.state.log.events)}
+	s.health.mu.Lock()
+	st.Writes, st.WriteFailures = s.health.writes, s.health.failures
+	s.health.mu.Unlock()
 	for _, i := range s.state.interests {
 		st.Watches += i.watches
 	}

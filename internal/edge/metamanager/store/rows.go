@@ -54,12 +54,13 @@ func load(ctx context.Context, db *sql.DB, st *state) (id string, err error) {
 	}
 	next.resume(stored, st.seq)
 	for _, read := range []func(context.Context, *sql.DB) error{next.loadInterests, next.loadObjects, next.loadLast,
-		next.loadEvents} {
+		next.loadEvents, next.loadEntries} {
 		if err := read(ctx, db); err != nil {
 			return "", err
 		}
 	}
 	next.dirty.event, next.dirty.meta = next.seq, next.seq != stored
+	next.bury() // a power cut may have come between an entry and its effect
 	*st = *next
 	return meta[metaID], nil
 }

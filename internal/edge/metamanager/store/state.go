@@ -25,6 +25,7 @@ type state struct {
 	lastID    int64
 	log       eventLog
 	buried    burials
+	outbox    outbox
 	dirty     dirty
 	changed   map[Resource]chan struct{} // closed at the next event
 }
@@ -45,8 +46,13 @@ type dirty struct {
 	objects   map[Key]bool
 	interests map[int64]bool
 	trimmed   map[Resource]bool
+	entries   map[uint64]bool
 	event     uint64 // the last one that was written
 	meta      bool   // the counter, at least
+}
+
+func newDirty() dirty {
+	return dirty{objects: map[Key]bool{}, interests: map[int64]bool{}, trimmed: map[Resource]bool{}, entries: map[uint64]bool{}}
 }
 
 func newState(now uint64, maxBytes int) *state {
@@ -54,8 +60,8 @@ func newState(now uint64, maxBytes int) *state {
 		seq: now, born: now, session: 1, maxBytes: maxBytes,
 		objects: map[Key]*Object{}, byRes: map[Resource]map[Key]*Object{},
 		interests: map[edgev1.Interest]*interest{}, ids: map[int64]*interest{},
-		log: newEventLog(), buried: newBurials(),
-		dirty:   dirty{objects: map[Key]bool{}, interests: map[int64]bool{}, trimmed: map[Resource]bool{}},
+		log: newEventLog(), buried: newBurials(), outbox: newOutbox(),
+		dirty:   newDirty(),
 		changed: map[Resource]chan struct{}{},
 	}
 }
@@ -95,8 +101,8 @@ func (s *state) put(i *interest, version string, json []byte, h Head) error {
 	old := s.objects[key]
 	uid := h.Metadata.UID
 	switch {
-	case s.buried.has(uid):
-		return nil // a call of ours has deleted it, which this message does not know yet
+	case s.isBuried(key, uid):
+		return nil // it was deleted here, which this message does not know yet
 	case old != nil && old.UID == uid && old.session == s.session && older(version, old.Version):
 		s.hold(key, old, with(old.holders, i.id)) // something newer came by another way
 		return nil
@@ -105,8 +111,8 @@ func (s *state) put(i *interest, version string, json []byte, h Head) error {
 		old.session = s.session
 		return nil
 	}
-	if s.bytes-old.bytes()+len(json) > s.maxBytes {
-		return fmt.Errorf("%w: it has %d bytes, and may have %d", ErrFull, s.bytes, s.maxBytes)
+	if most := s.maxBytesOf(i); s.bytes-old.bytes()+len(json) > most {
+		return fmt.Errorf("%w: it has %d bytes, and may have %d", ErrFull, s.bytes, most)
 	}
 	holders := []int64{i.id}
 	if old != nil && old.UID == uid {
@@ -152,7 +158,7 @@ func (s *state) written(key Key, version string, json []byte, h Head) *Object {
 	if old != nil && old.UID == h.Metadata.UID && old.session == s.session && older(version, old.Version) {
 		return old
 	}
-	if s.buried.has(h.Metadata.UID) {
+	if s.isBuried(key, h.Metadata.UID) {
 		return nil
 	}
 	holders := s.holdersOf(key, json, nil)
@@ -164,6 +170,9 @@ func (s *state) written(key Key, version string, json []byte, h Head) *Object {
 	}
 	if old != nil && old.UID == h.Metadata.UID && old.Version == version && !old.Overlaid() {
 		return old
+	}
+	if s.bytes-old.bytes()+len(json) > s.maxBytes {
+		return nil // what the cloud says of it is refused, too, and that is said
 	}
 	return s.set(&Object{Key: key, UID: h.Metadata.UID, Version: version, JSON: json, holders: holders,
 		session: s.session})

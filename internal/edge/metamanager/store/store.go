@@ -15,9 +15,6 @@ import (
 // DefaultMaxBytes is how much the objects of a store may take by default.
 const DefaultMaxBytes = 64 << 20
 
-// maxInterests bounds what local clients can have followed.
-const maxInterests = 1000
-
 // Options are the settings of a store.
 type Options struct {
 	// Path is the SQLite file; its folder is made.
@@ -119,27 +116,14 @@ type Interest struct {
 func (s *Store) Add(what edgev1.Interest) error {
 	var err error
 	s.change(func(st *state) {
-		if st.interests[bare(what)] == nil && len(st.interests) >= maxInterests && !st.evict() {
-			err = fmt.Errorf("%w: it follows %d interests, and all are in use", ErrFull, maxInterests)
+		if st.interests[bare(what)] == nil && !st.makeRoom(what.As) {
+			err = fmt.Errorf("%w: it follows %d interests, at most %d of one service account, and all are in use", ErrFull,
+				maxInterests, maxAccountInterests)
 			return
 		}
 		_, err = st.add(bare(what), s.now())
 	})
 	return err
-}
-
-// evict drops the interest that was used longest ago, if nobody watches it.
-func (s *state) evict() bool {
-	var oldest *interest
-	for _, i := range s.interests {
-		if i.watches == 0 && (oldest == nil || i.used.Before(oldest.used)) {
-			oldest = i
-		}
-	}
-	if oldest != nil {
-		s.drop(oldest)
-	}
-	return oldest != nil
 }
 
 func bare(what edgev1.Interest) edgev1.Interest {

@@ -15,19 +15,23 @@ func (f *file) write(ctx context.Context, id string, b batch) error {
 	if err := f.reach(ctx); err != nil {
 		return err
 	}
+	if _, err := f.db.ExecContext(ctx, "PRAGMA synchronous = "+b.synchronous()); err != nil {
+		return err
+	}
 	tx, err := f.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	if f.wipe {
-		for _, table := range []string{"meta", "interests", "objects", "events", "last", "blobs"} {
+		for _, table := range []string{"meta", "interests", "objects", "events", "last", "blobs", "outbox"} {
 			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
 				return err
 			}
 		}
 	}
-	for _, step := range []func(context.Context, *sql.Tx) error{b.writeObjects, b.writeInterests, b.writeEvents} {
+	for _, step := range []func(context.Context, *sql.Tx) error{b.writeObjects, b.writeInterests, b.writeEvents,
+		b.writeEntries} {
 		if err := step(ctx, tx); err != nil {
 			return err
 		}
@@ -49,6 +53,15 @@ func (f *file) write(ctx context.Context, id string, b batch) error {
 	}
 	f.wipe = false
 	return nil
+}
+
+// synchronous is whether the disk has to have the batch when it is written. That
+// takes milliseconds, and wears the flash.
+func (b batch) synchronous() string {
+	if b.durable {
+		return "FULL"
+	}
+	return "NORMAL"
 }
 
 func (b batch) writeObjects(ctx context.Context, tx *sql.Tx) error {

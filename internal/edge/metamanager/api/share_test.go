@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	edgev1 "github.com/akri-go/akri/api/edge/v1"
+)
+
+// A service account has its share, and the kubelet its own.
+func TestShares(t *testing.T) {
+	var w watches
+	pod := func(i int) User { return User{As: edgev1.As{ServiceAccount: fmt.Sprint("n/", i)}} }
+	for range maxAccountWatches {
+		if !w.enter(pod(0)) {
+			t.Fatal("too few")
+		}
+	}
+	if w.enter(pod(0)) {
+		t.Error("one account has more than its share")
+	}
+	n := maxAccountWatches
+	for i := 1; w.enter(pod(i)); i++ {
+		n++
+	}
+	if n != maxPodWatches {
+		t.Errorf("Pods have %d watches", n)
+	}
+	for range maxWatches - maxPodWatches {
+		if !w.enter(User{}) {
+			t.Fatal("no place is left for the kubelet")
+		}
+	}
+	if w.enter(User{}) {
+		t.Error("too many")
+	}
+	w.leave(pod(1))
+	if !w.enter(pod(1)) || len(w.accounts) == 0 {
+		t.Error("what is left is not free")
+	}
+	w.leave(pod(1))
+	if _, ok := w.accounts["n/1"]; ok {
+		t.Error("accounts are never forgotten")
+	}
+}
+
+// Who may list but not watch is answered by the cloud.
+func TestListWithoutWatch(t *testing.T) {
+	e := filled(t)
+	cluster := newIssuer(t)
+	e.knows(t, cluster)
+	wanted := 0
+	cloud := &forbidding{silent: silent{do: func(c edgev1.Call) (edgev1.Reply, error) {
+		return edgev1.Reply{Status: 200, Body: []byte(c.Path + "?" + c.Query)}, nil
+	}}, wanted: &wanted}
+	cloud.linked.Store(true)
+	e.server.Cloud = cloud
+	p := e.with(signed(t, cluster, nil))
+	for _, query := range []string{"limit=1", "continue=abc&limit=1"} {
+		if resp, body := p.ask(t, "GET", "/api/v1/namespaces/n/configmaps?"+query, "", ""); resp.StatusCode != 200 || body != "/api/v1/namespaces/n/configmaps?"+query {
+			t.Errorf("%d %s", resp.StatusCode, body)
+		}
+	}
+	if wanted != 1 {
+		t.Errorf("cloudcore was asked %d times", wanted)
+	}
+	if resp, _ := p.ask(t, "GET", "/api/v1/namespaces/n/configmaps?watch=1", "", ""); resp.StatusCode != 403 {
+		t.Errorf("a watch: %d", resp.StatusCode)
+	}
+	if resp, _ := e.ask(t, "GET", "/api/v1/namespaces/n/configmaps", "", ""); resp.StatusCode != 403 {
+		t.Errorf("the kubelet: %d", resp.StatusCode)
+	}
+}
+
+// forbidding is a cloud that refuses interests.
+type forbidding struct {
+	silent
+	wanted *int
+}
+
+func (f *forbidding) Want(context.Context, edgev1.Interest) error {
+	*f.wanted++
+	return status(http.StatusForbidden, metav1.StatusReasonForbidden, "no")
+}
+
+// A Lease that a Pod elects its leader with is the cluster's: nothing of it is
+// kept, and while the link is cut there is none.
+func TestLeaderElection(t *testing.T) {
+	e := filled(t)
+	cluster := newIssuer(t)
+	e.knows(t, cluster)
+	cloud := &silent{do: func(c edgev1.Call) (edgev1.Reply, error) {
+		if c.Method == http.MethodPut && !strings.Contains(string(c.Body), `"resourceVersion":"7"`) {
+			t.Errorf("the API server gets %s", c.Body)
+		}
+		return edgev1.Reply{Status: 200, Body: []byte(`{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"leader","namespace":"n","uid":"l","resourceVersion":"7"}}`)}, nil
+	}}
+	cloud.linked.Store(true)
+	e.server.Cloud = cloud
+	p := e.with(signed(t, cluster, nil))
+	const path = "/apis/coordination.k8s.io/v1/namespaces/n/leases/leader"
+	before := e.store.Stats()
+	_, lease := p.ask(t, "GET", path, "", "")
+	if resp, body := p.ask(t, "PUT", path, "", lease); resp.StatusCode != 200 || !strings.Contains(body, `"resourceVersion":"7"`) {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if after := e.store.Stats(); after != before {
+		t.Errorf("the store has %+v, before %+v", after, before)
+	}
+	cloud.linked.Store(false)
+	cloud.do = func(edgev1.Call) (edgev1.Reply, error) { return edgev1.Reply{}, errors.New("cut") }
+	for _, method := range []string{"GET", "PUT"} {
+		if resp, body := p.ask(t, method, path, "", lease); resp.StatusCode != 503 {
+			t.Errorf("%s while cut: %d %s", method, resp.StatusCode, body)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/edge/metamanager/store"
+)
+
+func entry(seq uint64, kind, name string, bytes int) store.Entry {
+	return store.Entry{Seq: seq, Kind: kind, Key: store.Key{Name: name}, Call: edgev1.Call{Body: make([]byte, bytes)}}
+}
+
+// many are entries of a kind, from 1 on.
+func many(n int, kind string, bytes int) (all []store.Entry) {
+	for i := range n {
+		all = append(all, entry(uint64(i+1), kind, fmt.Sprint(kind, i+1), bytes))
+	}
+	return all
+}
+
+func TestRoom(t *testing.T) {
+	for name, c := range map[string]struct {
+		have []store.Entry
+		e    store.Entry
+		drop []uint64
+		err  string
+	}{
+		"the first":                           {nil, entry(0, Event, "e", 10), nil, ""},
+		"one too many":                        {many(maxEvents, Event, 10), entry(0, Event, "e", 10), []uint64{1}, ""},
+		"one that replaces":                   {many(maxEvents, Event, 10), entry(0, Event, "event7", 10), nil, ""},
+		"too many bytes":                      {many(70, Event, 15<<10), entry(0, Event, "e", 15<<10), []uint64{1, 2, 3}, ""},
+		"too long":                            {nil, entry(0, Event, "e", MaxEventBytes+1), nil, "at most"},
+		"deletions are no Events":             {many(maxOthers, Delete, 10), entry(0, Event, "e", 10), nil, ""},
+		"Events are no deletions":             {many(maxEvents, Event, 10), entry(0, Delete, "p", 10), nil, ""},
+		"too many deletions":                  {many(maxOthers, Delete, 10), entry(0, Delete, "p", 10), nil, store.ErrFull.Error()},
+		"too many, but it replaces":           {many(maxOthers, Delete, 10), entry(0, Delete, "delete3", 10), nil, ""},
+		"deletions of too many bytes":         {many(8, Delete, 1<<20), entry(0, Delete, "p", 10), nil, store.ErrFull.Error()},
+		"another kind of one key is kept":     {many(1, Delete, 10), entry(0, "apply", "delete1", 10), nil, ""},
+		"deletions of as many bytes as fit":   {many(7, Delete, 1<<20), entry(0, Delete, "p", 1<<20), nil, ""},
+		"an Event with the key of a deletion": {many(1, Delete, 10), entry(0, Event, "delete1", 10), nil, ""},
+	} {
+		drop, err := room(c.have, c.e)
+		if !slices.Equal(drop, c.drop) || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: drops %v, %v; want %v, %q", name, drop, err, c.drop, c.err)
+		}
+	}
+}
+
+func TestNext(t *testing.T) {
+	now := time.Unix(1000, 0)
+	key := func(name string) store.Key { return store.Key{Name: name} }
+	fill := func(n int) map[store.Key]bool {
+		m := map[store.Key]bool{}
+		for i := range n {
+			m[key(fmt.Sprint("busy", i))] = true
+		}
+		return m
+	}
+	two := []store.Entry{entry(1, Event, "e", 1), entry(2, Delete, "a", 1), entry(3, "apply", "a", 1), entry(4, Delete, "b", 1)}
+	for name, c := range map[string]struct {
+		entries []store.Entry
+		p       pass
+		start   []uint64
+		wait    time.Duration
+		others  bool
+	}{
+		"nothing":                     {nil, pass{}, nil, 0, false},
+		"keys beside each other":      {two, pass{}, []uint64{2, 4}, 0, true},
+		"one after another":           {two[1:3], pass{busy: map[store.Key]bool{key("a"): true}}, nil, 0, true},
+		"Events last":                 {two[:1], pass{}, []uint64{1}, 0, false},
+		"Events, while others wait":   {two, pass{failed: map[store.Key]failure{key("a"): {1, now.Add(time.Minute)}, key("b"): {1, now.Add(time.Second)}}}, []uint64{1}, time.Second, false},
+		"one waits, the other is due": {two, pass{failed: map[store.Key]failure{key("a"): {1, now.Add(time.Minute)}, key("b"): {1, now}}}, []uint64{4}, time.Minute, true},
+		"an Event is being made":      {two[:1], pass{busy: map[store.Key]bool{key("e"): true}}, nil, 0, false},
+		"as many as may be":           {many(20, Delete, 1), pass{busy: fill(parallel - 2)}, []uint64{1, 2}, 0, true},
+		"no room":                     {many(20, Delete, 1), pass{busy: fill(parallel)}, nil, 0, true},
+	} {
+		start, wait, others := c.p.next(c.entries, now)
+		var seqs []uint64
+		for _, e := range start {
+			seqs = append(seqs, e.Seq)
+		}
+		if !slices.Equal(seqs, c.start) || wait != c.wait || others != c.others {
+			t.Errorf("%s: starts %v, waits %s, others %v; want %v, %s, %v", name, seqs, wait, others, c.start, c.wait, c.others)
+		}
+	}
+}
+
+func TestJudge(t *testing.T) {
+	for _, c := range []struct {
+		kind     string
+		status   int
+		err      error
+		failures int
+		want     outcome
+	}{
+		{Delete, 200, nil, 0, made},
+		{Delete, 404, nil, 0, made},
+		{Delete, 409, nil, 0, made},
+		{Delete, 422, nil, 0, refused},
+		{Delete, 0, errors.New("cut"), 0, later},
+		{Delete, 500, nil, 100, later},
+		{Delete, 429, nil, 0, later},
+		{Delete, 408, nil, 0, later},
+		{Delete, 403, nil, 0, later},
+		{Delete, 403, nil, believedAfter - 1, refused},
+		{Delete, 401, nil, 1, later},
+		{Delete, 301, nil, 0, refused},
+		{Event, 201, nil, 0, made},
+		{Event, 409, nil, 0, made},
+		{Event, 404, nil, 0, refused}, // its namespace is gone
+		{Event, 403, nil, 0, refused},
+		{Event, 503, nil, 0, later},
+		{"apply", 409, nil, 0, refused},
+	} {
+		if got := judge(c.kind, c.status, c.err, c.failures); got != c.want {
+			t.Errorf("%s, %d, %v, %d failures: %d, want %d", c.kind, c.status, c.err, c.failures, got, c.want)
+		}
+	}
+}
