@@ -7,6 +7,7 @@ import (
 	"golang.org/x/term"
 	"k8s.io/client-go/rest"
 
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/demo"
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
 )
@@ -49,7 +50,7 @@ checkout of the repository.`,
 		},
 	}
 	cmd.Flags().StringVar(&subject, "with", "", "what to show: webcam or zram (default: what the machine has)")
-	completeValues(cmd, "with", "webcam", "zram")
+	cli.CompleteValues(cmd, "with", "webcam", "zram")
 	cmd.Flags().StringVar(&listen, "listen", "", "show the page at this `address` of this machine, such as :8080")
 	cmd.Flags().BoolVar(&remove, "rm", false, "remove the cluster at the end, even without a terminal")
 	return cmd

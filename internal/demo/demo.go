@@ -18,6 +18,7 @@ import (
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/samples"
 )
@@ -155,11 +156,11 @@ func (d *demo) install(ctx context.Context, demos bool) error {
 	}
 	d.installed = !there
 	d.say("installing the chart")
-	values, err := devcluster.ParseValues([]string{"udev.discovery.enabled=true"})
+	values, err := helm.ParseValues([]string{"udev.discovery.enabled=true"})
 	if err != nil {
 		return err
 	}
-	return d.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(d.Repo, "charts", "akri"),
+	return d.cluster.InstallChart(ctx, helm.InstallOptions{ChartDir: filepath.Join(d.Repo, "charts", "akri"),
 		Release: release, Namespace: namespace, Values: values, KeepValues: true, Wait: stepTimeout})
 }
 
@@ -326,7 +327,7 @@ func (d *demo) end(ctx context.Context) error {
 	}
 	if d.installed {
 		// Its hooks would delete other people's Configurations.
-		errs = append(errs, d.cluster.Uninstall(ctx, devcluster.UninstallOptions{Release: release, Namespace: namespace, NoHooks: true}))
+		errs = append(errs, d.cluster.Uninstall(ctx, helm.UninstallOptions{Release: release, Namespace: namespace, NoHooks: true}))
 	}
 	return errors.Join(errs...)
 }

@@ -8,30 +8,21 @@ package edge
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
-	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/test/testcluster"
 )
 
-const (
-	namespace = "kubeedge" // of cloudcore
-	edgecore  = "edgecore"
-	// etc is /etc/kubeedge on the edge node: its /etc is the machine's.
-	etc = "/var/lib/kubeedge/etc"
-)
+// etc is /etc/kubeedge on the edge node.
+const etc = devcluster.EdgeDir
 
 // These are set before the first test and then only read.
 var (
@@ -43,20 +34,6 @@ func TestMain(m *testing.M) {
 	o := testcluster.Options{Name: "edge", EdgeNodes: 1, NoAkri: true, NodeGrace: 12 * time.Second, MaxRestartPeriod: 2 * time.Second}
 	os.Exit(testcluster.Main(m, o, func(b *testcluster.Bed) { bed, api = b, b.API }))
 }
-
-// program builds a program of this checkout, where all cells see it.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	file := filepath.Join(bed.Dir(), "programs", name)
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", "grpcnotrace", "-o", file, filepath.Join(bed.Repo, "cmd", name)).CombinedOutput()
-	if err != nil {
-		t.Fatalf("build %s: %v: %s", name, err, out)
-	}
-	return file
-}
-
-// inside is the path that an edge node has of a program.
-func inside(file string) string { return cell.InsidePath("programs", filepath.Base(file)) }
 
 // output runs a command and returns what it prints, without the space around it.
 func output(t *testing.T, cmd *exec.Cmd) string {
@@ -80,58 +57,31 @@ func on(t *testing.T, e *devcluster.EdgeNode, argv ...string) string {
 	return output(t, cmd)
 }
 
-// join installs cloudcore, and joins the edge node with keadm.
-func join(t *testing.T, e *devcluster.EdgeNode) {
+// join installs cloudcore, and joins the edge nodes with keadm.
+func join(t *testing.T) {
 	t.Helper()
-	err := bed.Install(t.Context(), "cloudcore", "cloudcore", namespace, "service.type=NodePort",
-		fmt.Sprintf("service.nodePorts.hub=%d", devcluster.CloudHubPort), fmt.Sprintf("service.nodePorts.join=%d", devcluster.JoinPort))
-	if err != nil {
+	if err := bed.JoinEdgeNodes(t.Context(), devcluster.JoinOptions{Repo: bed.Repo, Progress: os.Stderr}); err != nil {
 		t.Fatal(err)
 	}
-	keadm := program(t, "keadm")
-	token := output(t, exec.CommandContext(t.Context(), keadm, "gettoken", "--kube-config", bed.Kubeconfig(), "--edgenode-name", e.Name))
-	t.Log(on(t, e, inside(keadm), "join", "--token", token, "--edgenode-name", e.Name, "--dir", etc,
-		"--cloudcore-ipport", fmt.Sprintf("%s:%d", bed.CloudAddress(), devcluster.CloudHubPort), "--certport", fmt.Sprint(devcluster.JoinPort),
-		"--kubelet", e.Binary(devcluster.Kubelet), "--cgroupdriver", "cgroupfs", "--node-ip", e.Address.String()))
-	tailor(t, e)
 }
 
-// tailor gives the kubelet the settings that kubelets in cells need.
-func tailor(t *testing.T, e *devcluster.EdgeNode) {
+// joined returns the edge node, which runs edgecore and is ready.
+func joined(t *testing.T) *devcluster.EdgeNode {
 	t.Helper()
-	var cells map[string]any
-	if err := yaml.Unmarshal([]byte(on(t, e, "cat", e.Config("kubelet.yaml"))), &cells); err != nil {
-		t.Fatal(err)
-	}
-	for _, theirs := range []string{"apiVersion", "kind", "authentication", "authorization", "tlsCertFile", "tlsPrivateKeyFile", "nodeLeaseDurationSeconds"} {
-		delete(cells, theirs)
-	}
-	file, err := e.Path(etc + "/config/edgecore.yaml")
+	e, err := bed.EdgeNode(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c map[string]any
-	if err := yaml.Unmarshal(text, &c); err != nil {
-		t.Fatal(err)
-	}
-	edged := c["modules"].(map[string]any)["edged"].(map[string]any)
-	maps.Copy(edged["tailoredKubeletConfig"].(map[string]any), cells)
-	if text, err = yaml.Marshal(c); err == nil {
-		err = os.WriteFile(file, text, 0o644)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	join(t)
+	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
+	testcluster.Eventually(t, testcluster.WaitTimeout, nodeIs(e.Name, true))
+	return e
 }
 
 // start starts edgecore, as systemd would.
 func start(t *testing.T, e *devcluster.EdgeNode) {
 	t.Helper()
-	if err := e.Run(t.Context(), edgecore, filepath.Join(bed.Dir(), "programs", edgecore), "--config", etc+"/config/edgecore.yaml"); err != nil {
+	if err := e.StartEdgecore(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -139,7 +89,7 @@ func start(t *testing.T, e *devcluster.EdgeNode) {
 // kill kills edgecore, and waits until it has ended.
 func kill(t *testing.T, e *devcluster.EdgeNode) {
 	t.Helper()
-	if err := e.End(t.Context(), edgecore, unix.SIGKILL); err != nil {
+	if err := e.End(t.Context(), devcluster.Edgecore, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 }
