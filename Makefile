@@ -21,7 +21,7 @@ tagged      = $(shell grep -rlE '^//go:build.*\b$(1)\b' --include='*_test.go' . 
 IMAGE_FLAGS = $(if $(DEBUG),-debug) $(if $(TAG),-tag $(TAG))
 # End-to-end tests that plug no devices, which are the whole machine's: they have
 # clusters of their own and run beside the others, which mostly wait.
-E2E_BESIDE  = ./test/chart ./test/edge ./test/nodes
+E2E_BESIDE  = ./internal/edgedemo ./test/chart ./test/edge ./test/nodes
 # The versions of Kubernetes that akri dev up has, for test-matrix; KUBERNETES="1.34 1.36" has fewer.
 KUBERNETES ?= $(shell sed -n 's/^func Versions.*{"\(.*\)"} }$$/\1/p' internal/devcluster/kubebin/versions.go | sed 's/", "/ /g')
 # Integration tests that plug devices too: nothing that does may run beside them.
@@ -34,7 +34,7 @@ RACE       ?= ./...
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
-.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-down clean
+.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-edge demo-down clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -179,6 +179,9 @@ check-release: ## Build a release for ARCH twice, in two folders and with an emp
 
 demo: build ## A cluster on this machine, devices that come and go, a page to look at (root); DEMO="--listen :8080"
 	bin/akri dev demo $(DEMO)
+
+demo-edge: build ## A cluster and two edge nodes on this machine, links and power to cut (root)
+	bin/akri dev demo edge $(DEMO)
 
 demo-down: ## Remove the cluster of the demo
 	$(GO) run ./cmd/akri dev down
