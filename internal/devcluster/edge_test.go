@@ -60,16 +60,19 @@ func TestEdgeNode(t *testing.T) {
 
 func TestEdgeStatus(t *testing.T) {
 	for _, c := range []struct {
+		cut    bool
 		report status.Report
 		want   EdgeNodeStatus
 	}{
-		{status.Report{}, EdgeNodeStatus{Link: "CUT", Kubelet: "DOES NOT RUN", Pods: "0"}},
-		{status.Report{Link: status.Link{Connected: true, Syncing: 2}, Kubelet: status.Kubelet{PID: 7}, PodsUnknown: true},
+		{false, status.Report{}, EdgeNodeStatus{Link: "not connected", Kubelet: "DOES NOT RUN", Pods: "0"}},
+		{true, status.Report{}, EdgeNodeStatus{Link: "CUT", Kubelet: "DOES NOT RUN", Pods: "0"}},
+		{true, status.Report{Link: status.Link{Connected: true}}, EdgeNodeStatus{Link: "CUT, and not noticed yet", Kubelet: "DOES NOT RUN", Pods: "0"}},
+		{false, status.Report{Link: status.Link{Connected: true, Syncing: 2}, Kubelet: status.Kubelet{PID: 7}, PodsUnknown: true},
 			EdgeNodeStatus{Link: "connected, not in step yet", Kubelet: "runs", Pods: "not known"}},
-		{status.Report{Link: status.Link{Connected: true}, Kubelet: status.Kubelet{PID: 7}, Pods: make([]status.Pod, 3)},
+		{false, status.Report{Link: status.Link{Connected: true}, Kubelet: status.Kubelet{PID: 7}, Pods: make([]status.Pod, 3)},
 			EdgeNodeStatus{Link: "connected", Kubelet: "runs", Pods: "3"}},
 	} {
-		if got := edgeStatus(EdgeNodeStatus{}, c.report); got != c.want {
+		if got := edgeStatus(EdgeNodeStatus{}, c.cut, c.report); got != c.want {
 			t.Errorf("%+v, want %+v", got, c.want)
 		}
 	}

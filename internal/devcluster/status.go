@@ -112,14 +112,20 @@ func (c *Cluster) askEdge(ctx context.Context, edge int) EdgeNodeStatus {
 		st.Link = "edgecore does not answer"
 		return st
 	}
-	return edgeStatus(st, r)
+	cut, _ := e.IsCut() // an error counts as not cut
+	return edgeStatus(st, cut, r)
 }
 
-// edgeStatus says in few words what edgecore reports.
-func edgeStatus(st EdgeNodeStatus, r status.Report) EdgeNodeStatus {
+// edgeStatus says in few words what edgecore reports, and whether Cut has cut the
+// link.
+func edgeStatus(st EdgeNodeStatus, cut bool, r status.Report) EdgeNodeStatus {
 	switch l := r.Link; {
-	case !l.Connected:
+	case cut && l.Connected:
+		st.Link = "CUT, and not noticed yet"
+	case cut:
 		st.Link = "CUT"
+	case !l.Connected:
+		st.Link = "not connected"
 	case l.Syncing > 0:
 		st.Link = "connected, not in step yet"
 	default:
