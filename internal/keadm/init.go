@@ -2,6 +2,7 @@ package keadm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -138,31 +139,40 @@ const CertPortDefault = 10002
 // FindWay asks the cluster how edge nodes reach cloudcore. A cluster that gives
 // addresses to Services may take a moment.
 func FindWay(ctx context.Context, client kubernetes.Interface, namespace string) (Way, error) {
-	var way Way
-	look := func(ctx context.Context, final bool) error {
-		service, err := client.CoreV1().Services(namespace).Get(ctx, Release, metav1.GetOptions{})
-		if err != nil {
-			return poll.Fatal(fmt.Errorf("look for cloudcore's Service (keadm init installs it): %w", err))
-		}
-		if !final && waits(service) {
-			return fmt.Errorf("the Service %s/%s has no address yet", namespace, Release)
-		}
-		nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return poll.Fatal(err)
-		}
-		if way, err = wayTo(service, nodes.Items); err != nil {
-			return poll.Fatal(err)
-		}
-		return nil
+	return findWay(ctx, client, namespace, balancerTimeout)
+}
+
+func findWay(ctx context.Context, client kubernetes.Interface, namespace string, patience time.Duration) (Way, error) {
+	get := func(ctx context.Context) (*corev1.Service, error) {
+		return client.CoreV1().Services(namespace).Get(ctx, Release, metav1.GetOptions{})
 	}
-	limited, cancel := context.WithTimeout(ctx, balancerTimeout)
-	defer cancel()
-	err := poll.Until(limited, "cloudcore's Service has an address", lookInterval, func(ctx context.Context) error { return look(ctx, false) })
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		err = look(ctx, true) // there may be nobody who gives it one
+	service, err := get(ctx)
+	if err != nil {
+		return Way{}, fmt.Errorf("look for cloudcore's Service (keadm init installs it): %w", err)
 	}
-	return way, err
+	if waits(service) {
+		limited, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		// If it gets none there may be nobody who gives it one: there is another way.
+		_ = poll.Until(limited, "cloudcore's Service has an address", lookInterval, func(ctx context.Context) error {
+			now, err := get(ctx)
+			if err != nil {
+				return err
+			}
+			if service = now; waits(service) {
+				return errors.New("it has none")
+			}
+			return nil
+		})
+		if ctx.Err() != nil {
+			return Way{}, ctx.Err()
+		}
+	}
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return Way{}, fmt.Errorf("list the nodes: %w", err)
+	}
+	return wayTo(service, nodes.Items)
 }
 
 // waits tells whether a Service may get an address.

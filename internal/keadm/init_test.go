@@ -1,11 +1,15 @@
 package keadm
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 )
 
 func TestWayTo(t *testing.T) {
@@ -52,6 +56,26 @@ func TestWayTo(t *testing.T) {
 		if got != c.want && (err == nil || !strings.Contains(got, c.want)) {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
+	}
+}
+
+// A cluster without load balancers is waited for, and then reached otherwise. The
+// API server is client-go's pretended one: what is tested is who waits for what.
+func TestFindWay(t *testing.T) {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.1"}}}}
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: Release, Namespace: "kubeedge"}, Spec: corev1.ServiceSpec{
+		Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Name: "hub", Port: 10000, NodePort: 30000}, {Name: "join", Port: 10002, NodePort: 30002}}}}
+	way, err := findWay(t.Context(), fake.NewClientset(node, service), "kubeedge", 20*time.Millisecond)
+	if err != nil || way != (Way{"10.0.0.1", 30000, 30002}) {
+		t.Errorf("%+v, %v", way, err)
+	}
+	if _, err := findWay(t.Context(), fake.NewClientset(node), "kubeedge", time.Minute); err == nil || !strings.Contains(err.Error(), "keadm init installs it") {
+		t.Errorf("no cloudcore: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := FindWay(ctx, fake.NewClientset(node, service), "kubeedge"); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
 	}
 }
 
