@@ -71,12 +71,17 @@ kind: EdgeCore
 database: {dataSource: %[1]s/lib/edgecore.db}
 statusSocket: %[1]s/s.sock
 modules:
+  dns: {enable: false}
   edgeHub:
     websocket: {server: "127.0.0.1:1"}
     certDir: %[1]s/none
   metaManager:
-    metaServer: {server: %[3]q, certDir: %[1]s/local}
-  edged: {hostnameOverride: edge-1, kubelet: %[2]s, configDir: %[1]s/kubelet.d}
+    metaServer: {server: %[3]q, podServer: "", certDir: %[1]s/local}
+  edged:
+    hostnameOverride: edge-1
+    kubelet: %[2]s
+    configDir: %[1]s/kubelet.d
+    kubeProxy: {program: %[1]s/none, configDir: %[1]s/proxy.d}
 `, dir, kubelet, address)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -96,7 +101,7 @@ modules:
 		if code := run(t.Context(), []string{"status", "--config", file}, none, &out, &errs); code != 0 {
 			return errors.New(errs.String())
 		}
-		for _, says := range []string{"node          edge-1", "this node has not joined", "last contact  never", "runs for", "not known yet", "0 objects"} {
+		for _, says := range []string{"node          edge-1", "this node has not joined", "last contact  never", "runs for", "kube-proxy    DOES NOT RUN: start kube-proxy", "Services do not work", "not known yet", "0 objects"} {
 			if !strings.Contains(out.String(), says) {
 				return fmt.Errorf("%q is not in\n%s\n%s", says, &out, log.String())
 			}

@@ -56,6 +56,9 @@ input:
 					return exitcode.Usagef("--ignore-preflight-errors: there is no check %q: choose all, or of %s", name, strings.Join(preflight.Checks(), ", "))
 				}
 			}
+			if o.KubeProxy == "none" {
+				o.KubeProxy = ""
+			}
 			if file != "" {
 				var err error
 				if o.Token, err = readToken(cmd.InOrStdin(), file); err != nil {
@@ -74,6 +77,7 @@ input:
 	f.StringVarP(&o.Node, "edgenode-name", "i", "", "the node's `name`; without, the host name")
 	f.StringVar(&o.Dir, "dir", dirDefault, "`folder` of edgecore's configuration and certificates")
 	f.StringVar(&o.Kubelet, "kubelet", config.Default().Modules.Edged.Kubelet, "the kubelet, a `program`")
+	f.StringVar(&o.KubeProxy, "kube-proxy", config.Default().Modules.Edged.KubeProxy.Program, "kube-proxy, a `program`; none means that edgecore runs none, and Services do not work")
 	f.StringVar(&o.Edgecore, "edgecore", "", "edgecore, a `program`; without, the one beside keadm, or the one that is installed")
 	f.StringVarP(&o.RuntimeEndpoint, "remote-runtime-endpoint", "p", edged.ContainerRuntime, "`socket` of the container runtime")
 	f.StringVar(&o.CgroupDriver, "cgroupdriver", "systemd", "the kubelet's cgroup driver, systemd or cgroupfs: the container runtime's")

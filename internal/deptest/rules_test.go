@@ -77,6 +77,9 @@ func TestRules(t *testing.T) {
 		{name: "the edge node's store knows no link", Rule: Rule{
 			From: []string{"./internal/edge/metamanager/..."}, Not: []string{"./internal/edge/edgehub/...", "./internal/session", "./internal/edge/edged"},
 		}},
+		{name: "what an edge node shows otherwise follows from the object alone", Rule: Rule{
+			From: []string{"./internal/edge/metamanager/rewrite"}, Not: []string{"./internal/edge/metamanager/store", "net/http", "k8s.io/..."},
+		}},
 		{name: "only the edge node has SQLite", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./cmd/edgecore", edge, "./test/..."}, Not: []string{"modernc.org/..."},
 		}},

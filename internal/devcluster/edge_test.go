@@ -67,9 +67,9 @@ func TestEdgeStatus(t *testing.T) {
 		{false, status.Report{}, EdgeNodeStatus{Link: "not connected", Kubelet: "DOES NOT RUN", Pods: "0"}},
 		{true, status.Report{}, EdgeNodeStatus{Link: "CUT", Kubelet: "DOES NOT RUN", Pods: "0"}},
 		{true, status.Report{Link: status.Link{Connected: true}}, EdgeNodeStatus{Link: "CUT, and not noticed yet", Kubelet: "DOES NOT RUN", Pods: "0"}},
-		{false, status.Report{Link: status.Link{Connected: true, Syncing: 2}, Kubelet: status.Kubelet{PID: 7}, PodsUnknown: true},
+		{false, status.Report{Link: status.Link{Connected: true, Syncing: 2}, Kubelet: status.Program{PID: 7}, PodsUnknown: true},
 			EdgeNodeStatus{Link: "connected, not in step yet", Kubelet: "runs", Pods: "not known"}},
-		{false, status.Report{Link: status.Link{Connected: true}, Kubelet: status.Kubelet{PID: 7}, Pods: make([]status.Pod, 3)},
+		{false, status.Report{Link: status.Link{Connected: true}, Kubelet: status.Program{PID: 7}, Pods: make([]status.Pod, 3)},
 			EdgeNodeStatus{Link: "connected", Kubelet: "runs", Pods: "3"}},
 	} {
 		if got := edgeStatus(EdgeNodeStatus{}, c.cut, c.report); got != c.want {

@@ -209,7 +209,11 @@ func (e *EdgeNode) Join(ctx context.Context) error {
 		return err
 	}
 	// What edgecore decides it keeps.
-	kubelet, err := e.settings("kubelet.yaml", "authentication", "authorization", "tlsCertFile", "tlsPrivateKeyFile", "nodeLeaseDurationSeconds")
+	kubelet, err := e.settings("kubelet.yaml", "authentication", "authorization", "tlsCertFile", "tlsPrivateKeyFile", "nodeLeaseDurationSeconds", "clusterDNS")
+	if err != nil {
+		return err
+	}
+	proxy, err := e.settings("proxy.yaml", "clientConnection", "hostnameOverride")
 	if err != nil {
 		return err
 	}
@@ -219,8 +223,8 @@ func (e *EdgeNode) Join(ctx context.Context) error {
 	}
 	cmd, err := e.Command(ctx, e.Program(Keadm), "join", "--token-file", "-", "--edgenode-name", e.Name, "--dir", EdgeDir,
 		"--cloudcore-ipport", fmt.Sprintf("%s:%d", e.cluster.CloudAddress(), CloudHubPort), "--certport", fmt.Sprint(JoinPort),
-		"--kubelet", e.Binary(Kubelet), "--cgroupdriver", "cgroupfs", "--node-ip", e.Address.String(),
-		"--set", "modules.edged.tailoredKubeletConfig="+kubelet)
+		"--kubelet", e.Binary(Kubelet), "--kube-proxy", e.Binary(Proxy), "--cgroupdriver", "cgroupfs", "--node-ip", e.Address.String(),
+		"--set", "modules.edged.tailoredKubeletConfig="+kubelet, "--set", "modules.edged.kubeProxy.tailoredKubeProxyConfig="+proxy)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 // Package edge is the wiring of edgecore: which part uses which.
 //
-//	clients ── api ── store ── sync ── link ── cloudcore
-//	                                    edged ── kubelet (a client)
+//	clients ── api ── view ── store ── sync ── link ── cloudcore
+//	edged ── kubelet, kube-proxy (clients)
 package edge
 
 import (
@@ -20,13 +20,16 @@ import (
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/edge/config"
+	"github.com/akri-go/akri/internal/edge/dns"
 	"github.com/akri-go/akri/internal/edge/edged"
 	"github.com/akri-go/akri/internal/edge/edgehub/join"
 	"github.com/akri-go/akri/internal/edge/edgehub/link"
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
 	"github.com/akri-go/akri/internal/edge/metamanager/api"
 	"github.com/akri-go/akri/internal/edge/metamanager/localca"
+	"github.com/akri-go/akri/internal/edge/metamanager/rewrite"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
+	"github.com/akri-go/akri/internal/edge/metamanager/view"
 	"github.com/akri-go/akri/internal/edge/status"
 	"github.com/akri-go/akri/internal/version"
 )
@@ -48,18 +51,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	if err != nil {
 		return err
 	}
-	credentials := filepath.Join(m.MetaManager.MetaServer.CertDir, "kubelet.pem")
-	if err := ca.WriteClient(credentials, api.NodeUser(node), "system:nodes"); err != nil {
-		return fmt.Errorf("write the kubelet's credentials: %w", err)
-	}
-
-	var server *api.Server
-	hub := sync.New(sync.Options{Store: st, Log: log, Node: node, Joined: func(ctx context.Context) {
-		server.Prefetch(ctx)
-		server.Joined(ctx)
-	}})
-	server = api.New(api.Options{Node: node, Store: st, Cloud: hub, Log: log, Authenticate: api.Users(node, ca.User)})
-	cert, err := ca.Server("127.0.0.1", "::1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+	kubeletCert, proxyCert, err := credentials(ca, m.MetaManager.MetaServer.CertDir, node)
 	if err != nil {
 		return err
 	}
@@ -67,16 +59,55 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	if err != nil {
 		return fmt.Errorf("listen for the local API: %w", err)
 	}
-	kubelet := edged.New(edged.Options{
-		Kubelet: m.Edged.Kubelet, Dir: m.Edged.ConfigDir, Node: node, NodeIP: m.Edged.NodeIP,
-		Server: "https://" + listener.Addr().String(), CA: ca.CertPEM, Credentials: credentials,
-		Tailored: m.Edged.TailoredKubeletConfig, Args: m.Edged.Args,
+	forPods, at := listenForPods(ctx, m.MetaManager.MetaServer.PodServer, log)
+	names := &dns.Source{Store: st, As: api.ProxyAs, Domain: clusterDomain(m.Edged.TailoredKubeletConfig)}
+	answers := listenDNS(ctx, m.DNS, names, log)
+
+	var server *api.Server
+	var also []edgev1.Interest
+	if answers != nil {
+		also = dns.Interests(api.ProxyAs)
+	}
+	hub := sync.New(sync.Options{Store: st, Log: log, Node: node, Also: also, Joined: func(ctx context.Context) {
+		server.Prefetch(ctx)
+		server.Joined(ctx)
+	}})
+	seen := view.New(view.Options{
+		Rules: rewrite.Rules{Node: node, API: at, CA: ca.CertPEM},
+		Store: st, Want: hub.Want, As: api.ProxyAs, Log: log,
+	})
+	server = api.New(api.Options{Node: node, Store: st, Cloud: hub, View: seen, Log: log, Authenticate: api.Users(node, ca.User)})
+	own := []string{"127.0.0.1", "::1", "localhost"}
+	atPods := status.ForPods{DNS: addressOf(answers)}
+	if at.IsValid() {
+		own, atPods.API = append(own, at.Addr().String()), at.String()
+	}
+	serving := ca.Following(func() []string { return api.Hosts(st, names.Domain, own...) })
+	access := edged.Access{Server: "https://" + listener.Addr().String(), CA: ca.CertPEM, Credentials: kubeletCert}
+	kubelet := edged.NewKubelet(edged.KubeletOptions{
+		Program: m.Edged.Kubelet, Dir: m.Edged.ConfigDir, Node: node, NodeIP: m.Edged.NodeIP, Access: access,
+		ClusterDNS: atPods.DNS, Tailored: m.Edged.TailoredKubeletConfig, Args: m.Edged.Args,
+	}, log, output)
+	access.Credentials = proxyCert
+	p := m.Edged.KubeProxy
+	proxy := edged.NewProxy(edged.ProxyOptions{
+		Program: p.Program, Dir: p.ConfigDir, Node: node, Access: access, Tailored: p.TailoredKubeProxyConfig, Args: p.Args,
 	}, log, output)
 	var linkStatus link.Status
-	said := &reporter{node: node, store: st, hub: hub, api: server, link: &linkStatus, kubelet: kubelet, runsKubelet: m.Edged.Enable, began: time.Now()}
+	said := &reporter{node: node, store: st, hub: hub, api: server, link: &linkStatus, runs: m.Edged, kubelet: kubelet, proxy: proxy, forPods: atPods, began: time.Now()}
 
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error { return server.Serve(ctx, listener, ca.Config(cert)) })
+	if forPods != nil {
+		toPods := serving.Clone() // a server changes its own
+		all.Go(func() error { return server.Serve(ctx, forPods, toPods) })
+	}
+	all.Go(func() error { return server.Serve(ctx, listener, serving) })
+	all.Go(func() error { seen.Run(ctx); return nil })
+	if answers != nil {
+		names.Show = seen.Show
+		all.Go(func() error { names.Run(ctx); return nil })
+		all.Go(func() error { return answers.Serve(ctx) })
+	}
 	all.Go(func() error { server.WatchKubelet(ctx); return nil })
 	all.Go(func() error { return status.Serve(ctx, c.StatusSocket, said.report) })
 	all.Go(func() error {
@@ -87,13 +118,28 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 		}, hub)
 	})
 	all.Go(func() error { return certificates(ctx, m.EdgeHub, node, log) })
-	all.Go(func() error {
-		if m.Edged.Enable {
-			return kubelet.Run(ctx)
-		}
-		return kubelet.Write()
-	})
+	all.Go(func() error { return runOrWrite(ctx, m.Edged.Enable, kubelet) })
+	all.Go(func() error { return runOrWrite(ctx, p.Enable, proxy) })
 	return all.Wait()
+}
+
+// credentials writes those of the programs that use the local API, and returns
+// their files.
+func credentials(ca *localca.Authority, dir, node string) (kubelet, proxy string, err error) {
+	kubelet, proxy = filepath.Join(dir, "kubelet.pem"), filepath.Join(dir, "kube-proxy.pem")
+	err = errors.Join(ca.WriteClient(kubelet, api.NodeUser(node), "system:nodes"), ca.WriteClient(proxy, api.ProxyUser))
+	if err != nil {
+		err = fmt.Errorf("write the credentials of the node's programs: %w", err)
+	}
+	return kubelet, proxy, err
+}
+
+// runOrWrite runs a program, or writes its files for whoever runs it.
+func runOrWrite(ctx context.Context, run bool, p *edged.Program) error {
+	if run {
+		return p.Run(ctx)
+	}
+	return p.Write()
 }
 
 // certificates has a node that has a token but no certificate join, then keeps

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/edge/config"
 	"github.com/akri-go/akri/internal/edge/edged"
 	"github.com/akri-go/akri/internal/edge/edgehub/link"
 	"github.com/akri-go/akri/internal/edge/edgehub/sync"
@@ -17,27 +18,28 @@ import (
 
 // reporter gathers what edgecore status shows.
 type reporter struct {
-	node        string
-	store       *store.Store
-	hub         *sync.Sync
-	api         *api.Server
-	link        *link.Status
-	kubelet     *edged.Edged
-	runsKubelet bool
-	began       time.Time
+	node           string
+	store          *store.Store
+	hub            *sync.Sync
+	api            *api.Server
+	link           *link.Status
+	runs           config.Edged // kubelet and proxy, or not
+	kubelet, proxy *edged.Program
+	forPods        status.ForPods
+	began          time.Time
 }
 
 func (r *reporter) report() status.Report {
-	l, s, st, k := r.link.Snapshot(), r.hub.State(), r.store.Stats(), r.kubelet.State()
+	l, s, st := r.link.Snapshot(), r.hub.State(), r.store.Stats()
 	events, lost := r.api.Waiting()
 	report := status.Report{
-		Version: version.String(), Node: r.node, Started: r.began,
+		Version: version.String(), Node: r.node, Started: r.began, ForPods: r.forPods,
 		Link: status.Link{
 			Connected: s.Connected, Since: s.Since, LastContact: l.LastContact, LastError: l.LastError, NextTry: l.NextTry,
 			Sessions: l.Sessions, Received: l.Received, Sent: l.Sent, Syncing: s.Syncing, Waiting: events, Lost: lost,
 		},
 		Store:   status.Store{Objects: st.Objects, Bytes: st.Bytes, Interests: st.Interests, Watches: st.Watches, Overlaid: st.Overlaid},
-		Kubelet: status.Kubelet{Managed: r.runsKubelet, PID: k.PID, Since: k.Since, Restarts: k.Restarts, LastExit: k.LastExit},
+		Kubelet: programOf(r.runs.Enable, r.kubelet), KubeProxy: programOf(r.runs.KubeProxy.Enable, r.proxy),
 	}
 	if err := r.store.Healthy(); err != nil {
 		report.Store.Fault = err.Error()
@@ -48,6 +50,11 @@ func (r *reporter) report() status.Report {
 		report.Pods = append(report.Pods, podOf(o))
 	}
 	return report
+}
+
+func programOf(managed bool, p *edged.Program) status.Program {
+	s := p.State()
+	return status.Program{Managed: managed, PID: s.PID, Since: s.Since, Restarts: s.Restarts, LastExit: s.LastExit}
 }
 
 // podOf is a Pod in few words.

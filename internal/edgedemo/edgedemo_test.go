@@ -92,7 +92,7 @@ func TestInCloud(t *testing.T) {
 }
 
 func TestSaid(t *testing.T) {
-	r := status.Report{Link: status.Link{Connected: true}, Kubelet: status.Kubelet{PID: 7}, Pods: []status.Pod{
+	r := status.Report{Link: status.Link{Connected: true}, Kubelet: status.Program{PID: 7}, Pods: []status.Pod{
 		{Namespace: "other", Name: app + "-x", Phase: "Failed"}, {Namespace: namespace, Name: app + "-y", Phase: "Running", Ready: "1/1", Restarts: 2},
 	}}
 	if n := said(Node{Pod: unknown}, r); n.Link != "connected" || n.Kubelet != "runs" || n.Pod != running || n.Restarts != 2 {

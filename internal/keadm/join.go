@@ -41,6 +41,8 @@ type Options struct {
 	// listens. CgroupDriver is the kubelet's.
 	Kubelet, RuntimeEndpoint, CgroupDriver string
 	NodeIP                                 string
+	// KubeProxy is the program that makes Services work; "" is none.
+	KubeProxy string
 	// Set are fields of edgecore's configuration, key=value.
 	Set []string
 	// Edgecore is the program; see [System.FindEdgecore].
@@ -136,9 +138,12 @@ func (j *joining) check(ctx context.Context) error {
 	j.Edgecore = j.FindEdgecore(j.Edgecore)
 	running, err := status.Ask(ctx, j.config.StatusSocket)
 	joined := err == nil && running.Node == j.node()
-	hub := m.EdgeHub
+	hub, proxy := m.EdgeHub, ""
+	if m.Edged.KubeProxy.Enable {
+		proxy = m.Edged.KubeProxy.Program
+	}
 	j.facts = preflight.Look(ctx, preflight.Place{
-		Kubelet: m.Edged.Kubelet, Edgecore: j.Edgecore, RuntimeEndpoint: runtimeEndpoint(j.config), Ports: ports(j.config),
+		Kubelet: m.Edged.Kubelet, KubeProxy: proxy, Edgecore: j.Edgecore, RuntimeEndpoint: runtimeEndpoint(j.config), Ports: ports(j.config),
 		Data: kubeletRoot(j.config), Hub: hub.WebSocket.Server, Join: hub.JoinAddress(), Joined: joined, Systemctl: j.Systemctl,
 	})
 	if ctx.Err() != nil {
@@ -222,6 +227,14 @@ func (o Options) configuration(server string) (c config.Config, have bool, err e
 	m := &c.Modules
 	m.EdgeHub.WebSocket.Server, m.EdgeHub.HTTPServer = o.Cloudcore, "https://"+server
 	m.EdgeHub.CertDir = filepath.Join(o.Dir, "certs")
+	if m.Edged.KubeProxy.Enable = o.KubeProxy != ""; m.Edged.KubeProxy.Enable {
+		m.Edged.KubeProxy.Program = o.KubeProxy
+	}
+	m.Edged.KubeProxy.ConfigDir = filepath.Join(o.Dir, "kube-proxy")
+	if m.Edged.KubeProxy.Enable = o.KubeProxy != ""; m.Edged.KubeProxy.Enable {
+		m.Edged.KubeProxy.Program = o.KubeProxy
+	}
+	m.Edged.KubeProxy.ConfigDir = filepath.Join(o.Dir, "kube-proxy")
 	m.MetaManager.MetaServer.CertDir, m.Edged.ConfigDir = filepath.Join(o.Dir, "local"), filepath.Join(o.Dir, "kubelet")
 	m.Edged.HostnameOverride, m.Edged.Kubelet, m.Edged.NodeIP = o.Node, o.Kubelet, o.NodeIP
 	m.Edged.TailoredKubeletConfig = map[string]any{"containerRuntimeEndpoint": o.RuntimeEndpoint, "cgroupDriver": o.CgroupDriver}

@@ -51,6 +51,13 @@ func TestJoinKeepsWhatIsThere(t *testing.T) {
 	if err != nil || have || c.Modules.EdgeHub.HTTPServer != "https://c:10002" || !strings.HasPrefix(c.Modules.EdgeHub.CertDir, o.Dir) {
 		t.Fatalf("a new one: %+v, %v, %v", c.Modules.EdgeHub, have, err)
 	}
+	if p := c.Modules.Edged.KubeProxy; p.Enable || !strings.HasPrefix(p.ConfigDir, o.Dir) {
+		t.Errorf("no kube-proxy: %+v", p)
+	}
+	o.KubeProxy = "/p"
+	if c, _, err := o.configuration("c:10002"); err != nil || !c.Modules.Edged.KubeProxy.Enable || c.Modules.Edged.KubeProxy.Program != "/p" {
+		t.Errorf("kube-proxy: %+v, %v", c.Modules.Edged.KubeProxy, err)
+	}
 	write := func(text string) {
 		t.Helper()
 		if err := errors.Join(os.MkdirAll(filepath.Dir(o.Config()), 0o755), os.WriteFile(o.Config(), []byte(text), 0o644)); err != nil {

@@ -58,6 +58,7 @@ func (o ResetOptions) begin(out io.Writer) *resetting {
 		c.Modules.EdgeHub.CertDir = filepath.Join(o.Dir, "certs")
 		c.Modules.MetaManager.MetaServer.CertDir = filepath.Join(o.Dir, "local")
 		c.Modules.Edged.ConfigDir = filepath.Join(o.Dir, "kubelet")
+		c.Modules.Edged.KubeProxy.ConfigDir = filepath.Join(o.Dir, "kube-proxy")
 	}
 	r.config = c
 	if r.RuntimeEndpoint == "" {
@@ -215,7 +216,7 @@ func (r *resetting) files() error {
 		err := os.RemoveAll(path)
 		errs, removed = append(errs, err), removed || err == nil
 	}
-	for _, dir := range []string{m.EdgeHub.CertDir, m.MetaManager.MetaServer.CertDir, m.Edged.ConfigDir} {
+	for _, dir := range []string{m.EdgeHub.CertDir, m.MetaManager.MetaServer.CertDir, m.Edged.ConfigDir, m.Edged.KubeProxy.ConfigDir} {
 		if strings.HasPrefix(dir, filepath.Clean(r.Dir)+"/") {
 			remove(dir)
 		} else if _, err := os.Stat(dir); err == nil { // somebody chose it, and may have more there

@@ -10,6 +10,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/test/testcluster"
 )
@@ -85,6 +87,9 @@ func start(t *testing.T, e *devcluster.EdgeNode) {
 		t.Fatal(err)
 	}
 }
+
+// inside is the path that an edge node has of a program.
+func inside(file string) string { return cell.InsidePath("programs", filepath.Base(file)) }
 
 // kill kills edgecore, and waits until it has ended.
 func kill(t *testing.T, e *devcluster.EdgeNode) {

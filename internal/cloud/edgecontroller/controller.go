@@ -67,6 +67,7 @@ type Controller struct {
 	complaints              logging.Sparing
 	pods, nodes, namespaces *index.Subscription
 	seed                    maphash.Seed
+	sites                   sites
 
 	mu       sync.Mutex
 	sessions map[string]map[*Session]struct{} // by node
@@ -89,7 +90,7 @@ func New(o Options) (*Controller, error) {
 	}
 	c.index = index.New(index.Options{
 		Client: o.Client, Logger: o.Log, Own: own(), MaxObjects: o.MaxObjects, CacheBytes: o.CacheBytes, MaxFeeds: o.MaxWatches,
-		Linger: o.linger, Patience: o.patience,
+		Linger: o.linger, Patience: o.patience, Reach: c.sites.reach,
 	})
 	o.grants.Client = o.Client
 	c.grants = grant.New(o.grants)
@@ -170,6 +171,19 @@ func (c *Controller) connected(node string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.sessions[node]) > 0
+}
+
+// settle notes the site of a Node, "" being none. The sessions of nodes that reach
+// others now follow anew what depends on it.
+func (c *Controller) settle(node, site string) {
+	for _, name := range c.sites.set(node, site) {
+		c.mu.Lock()
+		of := slices.Collect(maps.Keys(c.sessions[name]))
+		c.mu.Unlock()
+		for _, s := range of {
+			s.moved()
+		}
+	}
 }
 
 // all returns the sessions.

@@ -16,6 +16,9 @@
 //	  nothing at the edge → Put, ... → Synced
 //	then Put and Gone as objects change
 //
+// Of EndpointSlices a node has those with an endpoint that it reaches: its own, its
+// site's, and nobody's. When its site changes, they are followed anew.
+//
 // Not here yet: addresses and ports of nodes are not rewritten, so logs and exec
-// do not reach edge nodes; EndpointSlices have all endpoints.
+// do not reach edge nodes.
 package edgecontroller

@@ -31,7 +31,7 @@ func (i *interest) get(has *edgev1.Have) {
 			s.end(i, err)
 			return
 		}
-		time.AfterFunc(again.Delay(i.refused), func() {
+		time.AfterFunc(retry.Delay(i.refused), func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.queue(i)

@@ -26,8 +26,8 @@ const (
 	maxReadRefusals = 5
 )
 
-// again is when what failed because of the API server is tried again.
-var again = backoff.Backoff{First: 500 * time.Millisecond, Max: 15 * time.Second, Jitter: 0.5}
+// retry is when what failed because of the API server is tried again.
+var retry = backoff.Backoff{First: 500 * time.Millisecond, Max: 15 * time.Second, Jitter: 0.5}
 
 // interest is one interest of a session. The session's lock guards it.
 type interest struct {
@@ -40,6 +40,7 @@ type interest struct {
 	asking  bool // waits for a grant
 	queued  bool // is in the session's ready
 	ended   bool
+	moved   bool // the nodes that this one reaches have changed
 
 	has     *edgev1.Have // what the edge node has, not looked at yet
 	asked   bool         // with Differ; the next Have has all items
@@ -156,7 +157,7 @@ func (i *interest) grant() {
 		failures++
 		s.c.complaints.Log(s.c.Log, slog.LevelWarn, "cannot decide about an interest; trying again", "node", s.node,
 			"error", err)
-		if backoff.Sleep(s.ctx, again.Delay(failures)) != nil {
+		if backoff.Sleep(s.ctx, retry.Delay(failures)) != nil {
 			return
 		}
 		err = nil
@@ -181,8 +182,7 @@ func (i *interest) grant() {
 	default:
 		i.granted, i.as = time.Now(), as
 		if first {
-			i.sub = sub
-			s.queue(i)
+			i.take(sub)
 		}
 	}
 }
@@ -193,6 +193,13 @@ func (i *interest) step() {
 	s.mu.Lock()
 	if i.ended || i.granted.IsZero() {
 		s.mu.Unlock()
+		return
+	}
+	if i.moved {
+		i.moved = false
+		as := i.as
+		s.mu.Unlock()
+		i.again(as)
 		return
 	}
 	has := i.has
@@ -232,6 +239,42 @@ func (i *interest) step() {
 	i.syncing = false
 	s.mu.Unlock()
 	s.send(&edgev1.Synced{ID: i.spec.ID, Version: i.version})
+}
+
+// take makes a subscription the interest's. The session's lock is held.
+func (i *interest) take(sub *index.Subscription) {
+	i.sub = sub
+	// The site may have changed while the subscription began.
+	i.moved = sub != nil && sub.Stale()
+	i.s.queue(i)
+}
+
+// again follows anew a selection that depends on the node's site, and asks the
+// edge node what it has.
+func (i *interest) again(as kube.User) {
+	s := i.s
+	selection, err := grant.SelectionOf(&i.spec)
+	var sub *index.Subscription
+	if err == nil {
+		sub, err = s.c.index.Follow(selection, s.node, as, i)
+	}
+	s.mu.Lock()
+	if err != nil || i.ended {
+		if err != nil {
+			s.end(i, err)
+		} else {
+			go sub.Close()
+		}
+		s.mu.Unlock()
+		return
+	}
+	before := i.sub
+	i.clean()
+	i.has, i.live, i.syncing, i.asked = nil, false, false, true
+	i.take(sub)
+	s.mu.Unlock()
+	before.Close()
+	s.send(&edgev1.Differ{ID: i.spec.ID})
 }
 
 // compare finds out what the edge node must be sent.

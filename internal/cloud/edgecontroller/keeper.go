@@ -64,10 +64,8 @@ func (podListener) Failed(error) {}
 
 type nodeListener struct{ *keeper }
 
-func (k nodeListener) Changed(key index.Key, gone string) {
-	if gone == "" {
-		k.node(key.Name)
-	}
+func (k nodeListener) Changed(key index.Key, _ string) {
+	k.node(key.Name)
 }
 func (nodeListener) Synced()      {}
 func (nodeListener) Failed(error) {}
@@ -115,12 +113,13 @@ func (k *keeper) do(ctx context.Context, t task) error {
 	return k.keepPod(ctx, t)
 }
 
-// keepNode labels a Node, and looks at its Pods.
+// keepNode labels a Node, notes its site, and looks at its Pods.
 func (k *keeper) keepNode(ctx context.Context, name string) error {
 	note, there := k.c.nodes.Note(index.Key{Name: name})
 	n, _ := note.(nodeNote)
+	k.c.settle(name, n.site)
 	if !there {
-		return nil // it will come
+		return nil // it will come, or has gone
 	}
 	if k.c.connected(name) {
 		patch, err := labelPatch(n.labels)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"unique"
 
+	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/cloud/edgecontroller/autonomy"
 	"github.com/akri-go/akri/internal/cloud/edgecontroller/index"
 	"github.com/akri-go/akri/internal/cloud/edgecontroller/kube"
@@ -59,6 +60,7 @@ type nodeNote struct {
 	uid      string
 	labels   map[string]string // those of labelsOf that it has
 	autonomy map[string]string
+	site     string
 }
 
 func keepNode(object []byte) any {
@@ -72,7 +74,7 @@ func keepNode(object []byte) any {
 	if json.Unmarshal(object, &m) != nil {
 		return nil
 	}
-	n := nodeNote{uid: m.Metadata.UID, autonomy: said(m.Metadata.Annotations)}
+	n := nodeNote{uid: m.Metadata.UID, autonomy: said(m.Metadata.Annotations), site: same(m.Metadata.Labels[edgev1.SiteLabel])}
 	for k := range edgeLabels() {
 		if v, has := m.Metadata.Labels[k]; has {
 			if n.labels == nil {

@@ -50,7 +50,7 @@ func (i *interest) unread(k index.Key, c change, err error) {
 		s.end(i, err)
 		return
 	}
-	time.AfterFunc(again.Delay(i.refused), func() {
+	time.AfterFunc(retry.Delay(i.refused), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if i.ended || !i.live {

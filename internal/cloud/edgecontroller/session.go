@@ -138,6 +138,18 @@ func (s *Session) grantAll() {
 	}
 }
 
+// moved has the interests that depend on the node's site followed anew.
+func (s *Session) moved() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range s.interests {
+		if i.sub != nil && i.sub.Stale() {
+			i.moved = true
+			s.queue(i)
+		}
+	}
+}
+
 // forget ends an interest because the edge node says so.
 func (s *Session) forget(id uint64) {
 	s.mu.Lock()

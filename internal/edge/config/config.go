@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -53,6 +54,7 @@ type Modules struct {
 	EdgeHub     EdgeHub     `json:"edgeHub"`
 	MetaManager MetaManager `json:"metaManager"`
 	Edged       Edged       `json:"edged"`
+	DNS         DNS         `json:"dns"`
 }
 
 // EdgeHub is the link.
@@ -92,12 +94,16 @@ type MetaManager struct {
 // MetaServer is the local API.
 type MetaServer struct {
 	Server string `json:"server"` // host:port, of the loopback
+	// PodServer is the IP address and port at which Pods of the node reach it, as
+	// the API server's Service. An address that the machine does not have is given
+	// to it, on its loopback interface. Empty: Pods do not reach the local API.
+	PodServer string `json:"podServer"`
 	// CertDir has the local API's own authority and the credentials that it gives
 	// programs on the node.
 	CertDir string `json:"certDir"`
 }
 
-// Edged is the kubelet.
+// Edged is the kubelet, and kube-proxy.
 type Edged struct {
 	// Enable is whether edgecore runs the kubelet. Without, whoever runs it uses
 	// the configuration and credentials that edgecore has written.
@@ -110,6 +116,30 @@ type Edged struct {
 	Args []string `json:"args,omitempty"`
 	// TailoredKubeletConfig has fields of KubeletConfiguration.
 	TailoredKubeletConfig map[string]any `json:"tailoredKubeletConfig,omitempty"`
+	KubeProxy             KubeProxy      `json:"kubeProxy"`
+}
+
+// DNS answers the DNS queries of the node's Pods.
+type DNS struct {
+	// Enable is whether edgecore does. Then the kubelet's clusterDNS is its address,
+	// unless tailoredKubeletConfig has another one.
+	Enable bool `json:"enable"`
+	// Address is an IP address as in podServer; the port is 53.
+	Address string `json:"address"`
+}
+
+// KubeProxy makes Services work on the node.
+type KubeProxy struct {
+	// Enable is whether edgecore runs kube-proxy.
+	Enable bool `json:"enable"`
+	// Program is kube-proxy. Where it is missing Services do not work, and
+	// edgecore looks for it again.
+	Program   string `json:"program"`
+	ConfigDir string `json:"configDir"`
+	// Args are added to kube-proxy's.
+	Args []string `json:"args,omitempty"`
+	// TailoredKubeProxyConfig has fields of KubeProxyConfiguration.
+	TailoredKubeProxyConfig map[string]any `json:"tailoredKubeProxyConfig,omitempty"`
 }
 
 // Default is the configuration with all that can be left out.
@@ -119,12 +149,15 @@ func Default() Config {
 		APIVersion: APIVersion, Kind: Kind,
 		Database: Database{DataSource: "/var/lib/kubeedge/edgecore.db", MaxMiB: 64},
 		Modules: Modules{
-			EdgeHub:     EdgeHub{CertDir: "/etc/kubeedge/certs"},
-			MetaManager: MetaManager{MetaServer{Server: "127.0.0.1:10550", CertDir: "/etc/kubeedge/local"}},
+			EdgeHub: EdgeHub{CertDir: "/etc/kubeedge/certs"},
+			MetaManager: MetaManager{MetaServer{Server: "127.0.0.1:10550", PodServer: "169.254.30.10:10550",
+				CertDir: "/etc/kubeedge/local"}},
 			Edged: Edged{
 				Enable: true, HostnameOverride: strings.ToLower(host), Kubelet: "/usr/bin/kubelet",
 				ConfigDir: "/etc/kubeedge/kubelet",
+				KubeProxy: KubeProxy{Enable: true, Program: "/usr/bin/kube-proxy", ConfigDir: "/etc/kubeedge/kube-proxy"},
 			},
+			DNS: DNS{Enable: true, Address: "169.254.30.10"},
 		},
 		StatusSocket: "/run/kubeedge/edgecore.sock",
 		LogLevel:     "info",
@@ -211,6 +244,16 @@ func (c Config) Check() error {
 	} else if host, _, _ := net.SplitHostPort(server); !net.ParseIP(host).IsLoopback() {
 		bad("modules.metaManager.metaServer.server %q: want an address of the loopback, such as 127.0.0.1:10550", server)
 	}
+	if s := m.MetaManager.MetaServer.PodServer; s != "" {
+		if at, err := netip.ParseAddrPort(s); err != nil || at.Port() == 0 || !forPods(at.Addr()) {
+			bad("modules.metaManager.metaServer.podServer %q: want an IP address and a port where Pods reach this machine and no other, such as 169.254.30.10:10550, or nothing", s)
+		}
+	}
+	if d := m.DNS; d.Enable {
+		if a, err := netip.ParseAddr(d.Address); err != nil || !forPods(a) {
+			bad("modules.dns.address %q: want an IP address where Pods reach this machine and no other, such as 169.254.30.10", d.Address)
+		}
+	}
 	if m.Edged.NodeIP != "" && net.ParseIP(m.Edged.NodeIP) == nil {
 		bad("modules.edged.nodeIP %q is no IP address", m.Edged.NodeIP)
 	}
@@ -221,12 +264,18 @@ func (c Config) Check() error {
 		"database.dataSource": c.Database.DataSource, "statusSocket": c.StatusSocket,
 		"modules.edgeHub.certDir": m.EdgeHub.CertDir, "modules.metaManager.metaServer.certDir": m.MetaManager.MetaServer.CertDir,
 		"modules.edged.kubelet": m.Edged.Kubelet, "modules.edged.configDir": m.Edged.ConfigDir,
+		"modules.edged.kubeProxy.program": m.Edged.KubeProxy.Program, "modules.edged.kubeProxy.configDir": m.Edged.KubeProxy.ConfigDir,
 	} {
 		if !filepath.IsAbs(path) {
 			bad("%s %q: want an absolute path", name, path)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// forPods tells whether an address can be one at which Pods reach the machine.
+func forPods(a netip.Addr) bool {
+	return a.Zone() == "" && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback()
 }
 
 func hostPort(s string) error {

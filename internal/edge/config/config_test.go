@@ -40,6 +40,12 @@ func TestParse(t *testing.T) {
 		head + "modules: {edged: {nodeIP: x}}":                                      "no IP address",
 		head + "modules: {edged: {kubelet: kubelet}}":                               "want an absolute path",
 		head + "modules: {metaManager: {metaServer: {server: '0.0.0.0:10550'}}}":    "want an address of the loopback",
+		head + "modules: {metaManager: {metaServer: {podServer: '127.0.0.1:1'}}}":   "where Pods reach this machine",
+		head + "modules: {metaManager: {metaServer: {podServer: '0.0.0.0:1'}}}":     "where Pods reach this machine",
+		head + "modules: {metaManager: {metaServer: {podServer: 'shop-1:10550'}}}":  "where Pods reach this machine",
+		head + "modules: {dns: {address: '127.0.0.1'}}":                             "modules.dns.address",
+		head + "modules: {dns: {address: '10.0.0.1:53'}}":                           "modules.dns.address",
+		head + "modules: {edged: {kubeProxy: {program: kube-proxy}}}":               "modules.edged.kubeProxy.program",
 		head + "modules: {edgeHub: {httpServer: 'http://c:1'}}":                     "want https://host:port",
 		head + "database: {maxMiB: 0}":                                              "want 1 to 4096",
 		head + "modules: [":                                                         "yaml",
@@ -51,6 +57,11 @@ func TestParse(t *testing.T) {
 	}
 	if c, err := Parse([]byte(head + good)); err != nil || c.Modules.Edged.HostnameOverride != "edge-1" {
 		t.Errorf("%+v, %v", c, err)
+	}
+	for _, given := range []string{"''", "'192.0.2.7:10550'", "'[fd00::1]:1'"} {
+		if _, err := Parse([]byte(head + strings.Replace(good, "modules: {", "modules: {metaManager: {metaServer: {podServer: "+given+"}}, ", 1))); err != nil {
+			t.Errorf("podServer %s: %v", given, err)
+		}
 	}
 	for given, want := range map[string]string{"": "c:10002", "https://j:1/": "j:1"} {
 		if got := (EdgeHub{WebSocket: WebSocket{"c:10000"}, HTTPServer: given}).JoinAddress(); got != want {

@@ -28,8 +28,12 @@ type Report struct {
 	Started time.Time `json:"started"`
 	Link    Link      `json:"link"`
 	Store   Store     `json:"store"`
-	Kubelet Kubelet   `json:"kubelet"`
-	Pods    []Pod     `json:"pods,omitempty"`
+	Kubelet Program   `json:"kubelet"`
+	// KubeProxy makes Services work.
+	KubeProxy Program `json:"kubeProxy"`
+	Pods      []Pod   `json:"pods,omitempty"`
+	// ForPods are where Pods reach edgecore.
+	ForPods ForPods `json:"forPods"`
 	// PodsUnknown means that the node's Pods were never synced.
 	PodsUnknown bool `json:"podsUnknown,omitempty"`
 }
@@ -59,13 +63,19 @@ type Store struct {
 	Fault     string `json:"fault,omitempty"`
 }
 
-// Kubelet is the kubelet.
-type Kubelet struct {
+// Program is a program that edgecore runs, if it is managed.
+type Program struct {
 	Managed  bool      `json:"managed"`
 	PID      int       `json:"pid,omitempty"`
 	Since    time.Time `json:"since,omitzero"`
 	Restarts int       `json:"restarts"`
 	LastExit string    `json:"lastExit,omitempty"`
+}
+
+// ForPods are addresses, "" where it is not to be had.
+type ForPods struct {
+	API string `json:"api,omitempty"` // the local API
+	DNS string `json:"dns,omitempty"`
 }
 
 // Pod is one of the node's Pods.
@@ -176,14 +186,20 @@ func (r Report) Text(now time.Time) string {
 	if r.Store.Overlaid > 0 || r.Link.Waiting > 0 || r.Link.Lost > 0 {
 		line("waits", "%d statuses, %d Events (%d were too many)", r.Store.Overlaid, r.Link.Waiting, r.Link.Lost)
 	}
-	switch k := r.Kubelet; {
-	case !k.Managed:
-		line("kubelet", "not edgecore's")
-	case k.PID > 0:
-		line("kubelet", "runs for %s, pid %d, restarted %d times", ago(k.Since), k.PID, k.Restarts)
-	default:
-		line("kubelet", "DOES NOT RUN: %s", or(k.LastExit, "not started yet"))
+	for _, named := range []struct {
+		name string
+		Program
+	}{{"kubelet", r.Kubelet}, {"kube-proxy", r.KubeProxy}} {
+		switch p := named.Program; {
+		case !p.Managed:
+			line(named.name, "not edgecore's")
+		case p.PID > 0:
+			line(named.name, "runs for %s, pid %d, restarted %d times", ago(p.Since), p.PID, p.Restarts)
+		default:
+			line(named.name, "DOES NOT RUN: %s", or(p.LastExit, "not started yet"))
+		}
 	}
+	line("for Pods", "API server at %s, DNS at %s", or(r.ForPods.API, "none"), or(r.ForPods.DNS, "none"))
 	switch {
 	case r.PodsUnknown:
 		line("Pods", "not known yet")

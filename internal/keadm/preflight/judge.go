@@ -16,6 +16,7 @@ const (
 	Kubelet     = "Kubelet"
 	KubeletRuns = "KubeletRuns"
 	KubeletSkew = "KubeletSkew"
+	KubeProxy   = "KubeProxy"
 	Edgecore    = "Edgecore"
 	Runtime     = "ContainerRuntime"
 	Cgroups     = "Cgroups"
@@ -37,7 +38,7 @@ const (
 
 // Checks are all names.
 func Checks() []string {
-	return []string{Root, Kubelet, KubeletRuns, KubeletSkew, Edgecore, Runtime, Cgroups, Network, Port, Swap, Disk, Clock, Cloudcore}
+	return []string{Root, Kubelet, KubeletRuns, KubeletSkew, KubeProxy, Edgecore, Runtime, Cgroups, Network, Port, Swap, Disk, Clock, Cloudcore}
 }
 
 // Facts are what is known of a machine.
@@ -47,6 +48,7 @@ type Facts struct {
 	// are no obstacle.
 	Joined            bool
 	Kubelet, Edgecore Program
+	KubeProxy         Program // the zero value if there is to be none
 	// Kubelets are kubelets that run, by their process number, and KubeletUnit is
 	// whether systemd starts one.
 	Kubelets    []int
@@ -120,6 +122,10 @@ func Judge(f Facts, w Wants) []Finding {
 			"(Debian and RPM packages: https://pkgs.k8s.io), or say where it is with --kubelet", f.Kubelet.Err)
 	case minor(f.Kubelet.Version) == nil:
 		add(Kubelet, true, "%s does not say its version: %q", f.Kubelet.Path, f.Kubelet.Version)
+	}
+	if f.KubeProxy.Err != nil {
+		add(KubeProxy, true, "kube-proxy: %v; Services do not work on this node until it has one: install it in the version of the cluster, "+
+			"say where it is with --kube-proxy, or that there is to be none with --kube-proxy none", f.KubeProxy.Err)
 	}
 	if !f.Joined {
 		out = append(out, others(f)...)

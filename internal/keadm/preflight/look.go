@@ -27,6 +27,7 @@ const lookTimeout = 5 * time.Second
 // Place is where to look.
 type Place struct {
 	Kubelet, Edgecore string // programs
+	KubeProxy         string // the same; "" if there is to be none
 	RuntimeEndpoint   string
 	// Ports are what the node listens at, by address.
 	Ports map[string]string
@@ -52,6 +53,11 @@ func Look(ctx context.Context, p Place) Facts {
 	for _, look := range []func(){
 		func() { f.Kubelet = program(ctx, p.Kubelet) },
 		func() { f.Edgecore = program(ctx, p.Edgecore) },
+		func() {
+			if p.KubeProxy != "" {
+				f.KubeProxy = program(ctx, p.KubeProxy)
+			}
+		},
 		func() { f.KubeletUnit = p.Systemctl != "" && startsKubelet(ctx, p.Systemctl) },
 		func() { f.Ahead, f.Cloudcore = cloudcore(ctx, p.Hub, p.Join) },
 	} {

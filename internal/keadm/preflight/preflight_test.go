@@ -31,6 +31,7 @@ func TestJudge(t *testing.T) {
 		{"no root", func(f *Facts, _ *Wants) { f.Root = false }, "Root error", "with sudo"},
 		{"no kubelet", func(f *Facts, _ *Wants) { f.Kubelet = Program{Err: bad} }, "Kubelet error", "pkgs.k8s.io"},
 		{"a kubelet without a version", func(f *Facts, _ *Wants) { f.Kubelet.Version = "Kubernetes v0.0.0-master+$Format:%H$" }, "Kubelet warning", "does not say its version"},
+		{"no kube-proxy", func(f *Facts, _ *Wants) { f.KubeProxy.Err = bad }, "KubeProxy warning", "--kube-proxy none"},
 		{"a kubelet runs", func(f *Facts, _ *Wants) { f.Kubelets, f.KubeletUnit = []int{12}, true }, "KubeletRuns error", "process 12"},
 		{"the package's kubelet.service", func(f *Facts, _ *Wants) { f.KubeletUnit = true }, "KubeletRuns error", "systemctl disable --now kubelet"},
 		{"this node runs", func(f *Facts, _ *Wants) {

@@ -6,8 +6,9 @@
 //   - A feed is one watch at the API server. All nodes that follow the same
 //     selection share one feed, and what each node selects by its own name is a
 //     slice of one feed: spec.nodeName=N of a watch of all Pods, akri.sh/node=N
-//     of a watch of all objects that have this label. So the API server has as
-//     many watches with ten thousand nodes as with one, but for selections that
+//     of a watch of all objects that have this label, the EndpointSlices with an
+//     endpoint that N reaches of a watch of all. So the API server has as many
+//     watches with ten thousand nodes as with one, but for selections that
 //     no other node has, such as a ConfigMap by name.
 //   - A [Subscription] is one node's part in a feed. Its [Listener] is told which
 //     objects have changed, not how: who is slow reads the newest state later.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"unique"
 
@@ -15,8 +16,9 @@ type Key struct{ Namespace, Name string }
 
 // entry is what is kept of an object.
 type entry struct {
-	uid, version, slice string
-	note                any
+	uid, version string
+	slice        string // or several, in a list
+	note         any
 }
 
 // feed is one watch and what is known from it.
@@ -97,7 +99,7 @@ func (f *feed) take(e kube.Event) error {
 
 func (f *feed) put(k Key, m *kube.Meta, object []byte) error {
 	delete(f.unseen, k)
-	slice := intern(f.by.of(m))
+	slice := intern(f.by.of(m, object))
 	before, known := f.objects[k]
 	if known && before.uid == m.Metadata.UID && before.version == m.Metadata.ResourceVersion {
 		return nil
@@ -112,16 +114,22 @@ func (f *feed) put(k Key, m *kube.Meta, object []byte) error {
 	f.objects[k] = n
 	f.digest = nil
 	if known && before.slice != slice {
-		f.leave(k, before)
-		f.tell(before.slice, k, before.uid)
+		for _, left := range missing(before.slice, slice) {
+			f.leave(k, left)
+			if left != "" { // those who follow all still have it
+				f.tellOne(left, k, before.uid)
+			}
+		}
 	}
 	if f.slices != nil {
-		s := f.slices[slice]
-		if s == nil {
-			s = map[Key]struct{}{}
-			f.slices[slice] = s
+		for one := range strings.SplitSeq(slice, separator) {
+			s := f.slices[one]
+			if s == nil {
+				s = map[Key]struct{}{}
+				f.slices[one] = s
+			}
+			s[k] = struct{}{}
 		}
-		s[k] = struct{}{}
 	}
 	if f.followed(slice) {
 		f.x.cache.put(f, k, n.version, object)
@@ -133,7 +141,12 @@ func (f *feed) put(k Key, m *kube.Meta, object []byte) error {
 // followed tells whether somebody will want the bytes of a slice's objects. Who
 // follows all of a feed of cloudcore's own looks at a few only.
 func (f *feed) followed(slice string) bool {
-	return len(f.subs[slice]) > 0 && (f.own == nil || slice != "")
+	for one := range strings.SplitSeq(slice, separator) {
+		if len(f.subs[one]) > 0 && (f.own == nil || one != "") {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *feed) gone(k Key) {
@@ -145,16 +158,18 @@ func (f *feed) gone(k Key) {
 	delete(f.unseen, k)
 	f.count(-1)
 	f.digest = nil
-	f.leave(k, before)
+	f.leave(k, before.slice)
 	f.x.cache.drop(f, k)
 	f.tell(before.slice, k, before.uid)
 }
 
-// leave takes an object out of its slice.
-func (f *feed) leave(k Key, e entry) {
-	if s := f.slices[e.slice]; s != nil {
-		if delete(s, k); len(s) == 0 {
-			delete(f.slices, e.slice)
+// leave takes an object out of slices.
+func (f *feed) leave(k Key, slice string) {
+	for one := range strings.SplitSeq(slice, separator) {
+		if s := f.slices[one]; s != nil {
+			if delete(s, k); len(s) == 0 {
+				delete(f.slices, one)
+			}
 		}
 	}
 }
@@ -170,26 +185,32 @@ func (f *feed) endList() {
 		return
 	}
 	f.synced = true
-	for _, subs := range f.subs {
+	for slice, subs := range f.subs {
 		for s := range subs {
-			s.listener.Synced()
+			if slice == s.first() {
+				s.listener.Synced()
+			}
 		}
 	}
 }
 
-// tell tells those who follow a slice, and those who follow all, of a change.
+// tell tells those who follow slices, and those who follow all, of a change.
 func (f *feed) tell(slice string, k Key, gone string) {
+	for one := range strings.SplitSeq(slice, separator) {
+		f.tellOne(one, k, gone)
+	}
+	if slice != "" {
+		f.tellOne("", k, gone)
+	}
+}
+
+func (f *feed) tellOne(slice string, k Key, gone string) {
 	for s := range f.subs[slice] {
 		s.listener.Changed(k, gone)
 	}
-	if slice != "" {
-		for s := range f.subs[""] {
-			s.listener.Changed(k, gone)
-		}
-	}
 }
 
-// keys calls each with the objects of a slice, "" being all.
+// keys calls each with the objects of slices, "" being all.
 func (f *feed) keys(slice string, each func(Key, entry)) {
 	if slice == "" {
 		for k, e := range f.objects {
@@ -197,8 +218,14 @@ func (f *feed) keys(slice string, each func(Key, entry)) {
 		}
 		return
 	}
-	for k := range f.slices[slice] {
-		each(k, f.objects[k])
+	done := ""
+	for one := range strings.SplitSeq(slice, separator) {
+		for k := range f.slices[one] {
+			if e := f.objects[k]; done == "" || !share(e.slice, done) { // it was in none of those before
+				each(k, e)
+			}
+		}
+		done = strings.TrimPrefix(done+separator+one, separator)
 	}
 }
 

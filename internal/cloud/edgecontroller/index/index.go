@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,9 @@ type Options struct {
 	// Linger is how long a feed outlives its last subscriber; 0: 2 minutes. Then
 	// a node that is back soon finds it.
 	Linger time.Duration
+	// Reach returns the nodes whose endpoints a node reaches, itself among them. It
+	// has the EndpointSlices of those; with nil, all.
+	Reach func(node string) []string
 	// Patience is how long the API server must refuse a watch before the
 	// subscribers are told; 0: 5 s. One that has just started refuses for a
 	// moment what it allows once it has read its roles.
@@ -144,7 +148,8 @@ type Listener interface {
 // Subscription is one listener's part in a feed.
 type Subscription struct {
 	f        *feed
-	slice    string
+	node     string
+	slice    string // or several; "" is all
 	as       kube.User
 	listener Listener
 }
@@ -153,7 +158,11 @@ type Subscription struct {
 // cloudcore itself where node is empty. As is the user in whose name it may be
 // watched; whether that user may have it is for the caller to ask first.
 func (x *Index) Follow(s Selection, node string, as kube.User, l Listener) (*Subscription, error) {
-	c := cutOf(s, node, x.Own)
+	var reach []string
+	if x.Reach != nil && node != "" && isEndpointSlices(s.Resource) {
+		reach = x.Reach(node)
+	}
+	c := cutOf(s, node, reach, x.Own)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	f := x.feeds[c.key()]
@@ -165,13 +174,15 @@ func (x *Index) Follow(s Selection, node string, as kube.User, l Listener) (*Sub
 		x.feeds[c.key()] = f
 		defer x.start(f)
 	}
-	sub := &Subscription{f: f, slice: c.slice, as: as, listener: l}
+	sub := &Subscription{f: f, node: node, slice: c.slice, as: as, listener: l}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.subs[c.slice] == nil {
-		f.subs[c.slice] = map[*Subscription]struct{}{}
+	for slice := range strings.SplitSeq(c.slice, separator) {
+		if f.subs[slice] == nil {
+			f.subs[slice] = map[*Subscription]struct{}{}
+		}
+		f.subs[slice][sub] = struct{}{}
 	}
-	f.subs[c.slice][sub] = struct{}{}
 	if f.current != nil && !f.has(f.current) && f.again != nil {
 		f.again() // whoever it was opened for has gone
 	}
@@ -275,6 +286,12 @@ func (s *Subscription) Digest() (digest []byte, version string, synced bool) {
 	return slices.Clone(f.digest), f.version, f.synced
 }
 
+// Stale tells whether the node reaches others now than when the subscription
+// began.
+func (s *Subscription) Stale() bool {
+	return s.f.by.endpoints && s.slice != slicesOf(s.f.x.Reach(s.node))
+}
+
 // Synced tells whether all objects are known.
 func (s *Subscription) Synced() bool {
 	s.f.mu.Lock()
@@ -296,8 +313,11 @@ func (s *Subscription) Note(k Key) (note any, there bool) {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	e, there := s.f.objects[k]
-	return e.note, there && (s.slice == "" || e.slice == s.slice)
+	return e.note, there && s.selects(e.slice)
 }
+
+// selects tells whether an object of a slice, or several, is the subscription's.
+func (s *Subscription) selects(slice string) bool { return s.slice == "" || share(s.slice, slice) }
 
 // Stats are numbers for metrics.
 type Stats struct {

@@ -28,7 +28,7 @@ func (s *Subscription) Read(ctx context.Context, k Key) (*Object, error) {
 	f.mu.Lock()
 	e, there := f.objects[k]
 	f.mu.Unlock()
-	if !there || s.slice != "" && e.slice != s.slice {
+	if !there || !s.selects(e.slice) {
 		return nil, nil
 	}
 	if data := f.x.cache.get(f, k, e.version); data != nil {
@@ -56,7 +56,7 @@ func (s *Subscription) Read(ctx context.Context, k Key) (*Object, error) {
 			return nil, r.Err
 		}
 		got := r.Val.(result)
-		if s.slice != "" && got.slice != s.slice {
+		if !s.selects(got.slice) {
 			return nil, nil
 		}
 		return got.object, nil
@@ -89,7 +89,7 @@ func (f *feed) read(ctx context.Context, as kube.User, k Key, version string) (*
 		switch e.Type {
 		case "ADDED", "MODIFIED":
 			object = &Object{m.Metadata.UID, m.Metadata.ResourceVersion, e.Object}
-			slice = f.by.of(&m)
+			slice = f.by.of(&m, e.Object)
 		case "DELETED":
 			object = nil
 		case "BOOKMARK":

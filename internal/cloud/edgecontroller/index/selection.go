@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -81,14 +82,21 @@ func fieldText(requirements fields.Requirements) string {
 	return fields.AndSelectors(all...).String()
 }
 
-// slicer says by what a feed is sliced: a field or a label; neither if it is not.
-type slicer struct{ field, label string }
+// slicer says by what a feed is sliced: a field, a label, or the nodes of
+// endpoints; none of them if it is not.
+type slicer struct {
+	field, label string
+	endpoints    bool
+}
 
 func (s slicer) none() bool { return s == slicer{} }
 
-// of returns the slice that an object is in.
-func (s slicer) of(m *kube.Meta) string {
+// of returns the slice that an object is in; with the nodes of endpoints these
+// can be several.
+func (s slicer) of(m *kube.Meta, object []byte) string {
 	switch {
+	case s.endpoints:
+		return nodesOf(m, object)
 	case s.label != "":
 		return m.Metadata.Labels[s.label]
 	case s.field == "spec.nodeName":
@@ -99,6 +107,10 @@ func (s slicer) of(m *kube.Meta) string {
 	return ""
 }
 
+// isSlice tells whether a value can be one slice: what an edge node writes into a
+// selector must not become several.
+func isSlice(value string) bool { return value != "" && !strings.Contains(value, separator) }
+
 // cut is how a selection is had of a feed.
 type cut struct {
 	whole Selection // what the feed watches
@@ -107,8 +119,9 @@ type cut struct {
 	own   *Own
 }
 
-// cutOf decides which feed serves a selection, in canonical form, of a node.
-func cutOf(s Selection, node string, own []Own) cut {
+// cutOf decides which feed serves a selection, in canonical form, of a node, which
+// reaches the endpoints of some nodes; with none it is not known which.
+func cutOf(s Selection, node string, reach []string, own []Own) cut {
 	f, _ := fields.ParseSelector(s.Fields)
 	for i := range own {
 		o := &own[i]
@@ -120,7 +133,7 @@ func cutOf(s Selection, node string, own []Own) cut {
 		switch {
 		case s.Fields == o.Fields:
 			return cut{whole: whole, by: slicer{field: o.By}, own: o}
-		case len(r) == 1 && r[0].Field == o.By && r[0].Operator != selection.NotEquals && r[0].Value != "":
+		case len(r) == 1 && r[0].Field == o.By && r[0].Operator != selection.NotEquals && isSlice(r[0].Value):
 			return cut{whole: whole, by: slicer{field: o.By}, slice: r[0].Value, own: o}
 		}
 	}
@@ -138,6 +151,9 @@ func cutOf(s Selection, node string, own []Own) cut {
 		whole := s
 		whole.Labels = labels.NewSelector().Add(slices.Replace(slices.Clone(requirements), i, i+1, *exists)...).String()
 		return cut{whole: whole, by: slicer{label: r.Key()}, slice: node}
+	}
+	if isEndpointSlices(s.Resource) && len(reach) > 0 {
+		return cut{whole: s, by: slicer{endpoints: true}, slice: slicesOf(reach)}
 	}
 	return cut{whole: s}
 }

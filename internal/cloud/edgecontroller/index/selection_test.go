@@ -1,6 +1,7 @@
 package index
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/akri-go/akri/internal/cloud/edgecontroller/kube"
@@ -11,6 +12,7 @@ var (
 	nodes      = kube.Resource{Version: "v1", Resource: "nodes"}
 	configMaps = kube.Resource{Version: "v1", Resource: "configmaps"}
 	services   = kube.Resource{Version: "v1", Resource: "services"}
+	endpoints  = kube.Resource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
 	instances  = kube.Resource{Group: "akri.sh", Version: "v0", Resource: "instances"}
 )
 
@@ -65,6 +67,8 @@ func TestCut(t *testing.T) {
 			Selection{Resource: pods, Fields: "spec.nodeName=n,status.phase!=Failed"}, slicer{}, "", false},
 		{"a node's Pods of a namespace", Selection{Resource: in(pods, "x"), Fields: "spec.nodeName=n"},
 			Selection{Resource: in(pods, "x"), Fields: "spec.nodeName=n"}, slicer{}, "", false},
+		{"two nodes' Pods in one", Selection{Resource: pods, Fields: `spec.nodeName=n\,m`}, Selection{Resource: pods,
+			Fields: `spec.nodeName=n\,m`}, slicer{}, "", false},
 		{"a Node", Selection{Resource: nodes, Fields: "metadata.name=n"}, Selection{Resource: nodes},
 			slicer{field: "metadata.name"}, "n", true},
 		{"all Nodes", Selection{Resource: nodes}, Selection{Resource: nodes}, slicer{field: "metadata.name"}, "", true},
@@ -72,6 +76,8 @@ func TestCut(t *testing.T) {
 			Selection{Resource: in(configMaps, "x"), Fields: "metadata.name=n"}, slicer{}, "", false},
 		{"Services", Selection{Resource: services, Labels: "!service.kubernetes.io/headless"},
 			Selection{Resource: services, Labels: "!service.kubernetes.io/headless"}, slicer{}, "", false},
+		{"EndpointSlices", Selection{Resource: endpoints, Labels: "!service.kubernetes.io/headless"},
+			Selection{Resource: endpoints, Labels: "!service.kubernetes.io/headless"}, slicer{endpoints: true}, "n,m,*", false},
 		{"by a label that is the node's name", Selection{Resource: instances, Labels: "akri.sh/node=n,x=y"},
 			Selection{Resource: instances, Labels: "akri.sh/node,x=y"}, slicer{label: "akri.sh/node"}, "n", false},
 		{"by a label that is another node's", Selection{Resource: instances, Labels: "akri.sh/node=m"},
@@ -83,12 +89,12 @@ func TestCut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := cutOf(s, "n", owns())
+		got := cutOf(s, "n", []string{"n", "m"}, owns())
 		if got.whole != tt.whole || got.by != tt.by || got.slice != tt.slice || (got.own != nil) != tt.own {
 			t.Errorf("%s: %+v", tt.name, got)
 		}
 	}
-	if got := cutOf(Selection{Resource: instances, Labels: "akri.sh/node="}, "", owns()); !got.by.none() {
+	if got := cutOf(Selection{Resource: instances, Labels: "akri.sh/node="}, "", nil, owns()); !got.by.none() {
 		t.Errorf("no node: %+v", got)
 	}
 }
@@ -133,7 +139,7 @@ func FuzzSelection(f *testing.F) {
 	f.Add("metadata.name=x,spec.nodeName!=y", "akri.sh/node=n,x in (a,b)", "n")
 	f.Add(`a=\=\,\\`, "a==b", "")
 	f.Fuzz(func(t *testing.T, fields, labels, node string) {
-		for _, r := range []kube.Resource{pods, nodes, configMaps} {
+		for _, r := range []kube.Resource{pods, nodes, configMaps, endpoints} {
 			s, err := Canonical(Selection{Resource: r, Fields: fields, Labels: labels})
 			if err != nil {
 				return
@@ -142,9 +148,12 @@ func FuzzSelection(f *testing.F) {
 			if err != nil || again != s {
 				t.Fatalf("%+v is %+v in canonical form (%v)", s, again, err)
 			}
-			c := cutOf(s, node, owns())
+			c := cutOf(s, node, []string{node}, owns())
 			if _, err := Canonical(c.whole); err != nil {
 				t.Errorf("%+v is cut to %+v: %v", s, c, err)
+			}
+			if !c.by.endpoints && strings.Contains(c.slice, separator) {
+				t.Errorf("%+v is cut to several slices, %q", s, c.slice)
 			}
 			if c.by.none() && c.whole != s {
 				t.Errorf("%+v is served by %+v, without a slice", s, c.whole)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -165,9 +166,9 @@ func (f *feed) refused(err error) bool {
 // fail ends subscriptions.
 func (f *feed) fail(err error, which func(*Subscription) bool) {
 	var failed []*Subscription
-	for _, subs := range f.subs {
+	for slice, subs := range f.subs {
 		for s := range subs {
-			if which(s) {
+			if slice == s.first() && which(s) {
 				failed = append(failed, s)
 			}
 		}
@@ -181,14 +182,22 @@ func (f *feed) fail(err error, which func(*Subscription) bool) {
 
 // has tells whether a subscription has not ended.
 func (f *feed) has(s *Subscription) bool {
-	_, there := f.subs[s.slice][s]
+	_, there := f.subs[s.first()][s]
 	return there
+}
+
+// first is the first of a subscription's slices.
+func (s *Subscription) first() string {
+	first, _, _ := strings.Cut(s.slice, separator)
+	return first
 }
 
 // forget removes a subscription.
 func (f *feed) forget(s *Subscription) {
-	subs := f.subs[s.slice]
-	if delete(subs, s); len(subs) == 0 {
-		delete(f.subs, s.slice)
+	for slice := range strings.SplitSeq(s.slice, separator) {
+		subs := f.subs[slice]
+		if delete(subs, s); len(subs) == 0 {
+			delete(f.subs, slice)
+		}
 	}
 }

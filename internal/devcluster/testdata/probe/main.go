@@ -1,5 +1,6 @@
-// Command probe runs in Pods of the cluster's end-to-end test: it serves HTTP
-// on port 8080 and looks at the cluster from inside on request.
+// Command probe runs in Pods of end-to-end tests: it serves HTTP on port 8080 and
+// looks at the cluster from inside on request. On a node, probe get URL prints
+// what a Pod answers.
 package main
 
 import (
@@ -20,6 +21,14 @@ import (
 const account = "/var/run/secrets/kubernetes.io/serviceaccount/"
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "get" {
+		r := fetch(http.DefaultTransport, os.Args[2], "")
+		if r.err != nil {
+			r.text = r.err.Error()
+		}
+		fmt.Println(r.text)
+		return
+	}
 	go printUevents()
 	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		name, _ := os.Hostname()

@@ -49,6 +49,8 @@ type Options struct {
 	Log   *slog.Logger
 	// Node is this node's name.
 	Node string
+	// Also are interests that edgecore itself has, besides those of every node.
+	Also []edgev1.Interest
 	// Joined is called at the beginning of each session, in a goroutine of its
 	// own; ctx is the session's.
 	Joined func(ctx context.Context)
@@ -67,15 +69,15 @@ type Sync struct {
 // New returns a Sync without a session.
 func New(o Options) *Sync { return &Sync{Options: o} }
 
-// own are the interests that every node has, whether somebody asks or not: the
-// kubelet does not start without them.
+// own are the interests that are there whether somebody asks or not. The kubelet
+// does not start without those of every node.
 func (s *Sync) own() []edgev1.Interest {
 	name := "metadata.name=" + s.Node
-	return []edgev1.Interest{
+	return append([]edgev1.Interest{
 		{Version: "v1", Resource: "nodes", FieldSelector: name},
 		// A node may get its CSINode, but not watch it.
 		{Group: "storage.k8s.io", Version: "v1", Resource: "csinodes", FieldSelector: name, Get: true},
-	}
+	}, s.Also...)
 }
 
 func (s *Sync) isOwn(what edgev1.Interest) bool { return slices.Contains(s.own(), what) }

@@ -73,6 +73,10 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, t target, use
 		fail(w, err)
 		return
 	}
+	if err := s.mayWrite(r.Method, t); err != nil {
+		fail(w, err)
+		return
+	}
 	if !s.Cloud.Linked() {
 		s.serveCut(w, r, t, user, body)
 		return
@@ -105,6 +109,23 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, t target, use
 	writeRaw(w, reply.Status, reply.ContentType, answer)
 }
 
+// mayWrite refuses changes of an object that is seen otherwise here: who has read
+// it here would write into the cluster what is meant for this node.
+func (s *Server) mayWrite(method string, t target) error {
+	if s.View == nil || method != http.MethodPut && method != http.MethodPatch {
+		return nil
+	}
+	o := s.Store.Get(t.key())
+	if o == nil {
+		return nil // nobody has read it here
+	}
+	if _, differs := s.View.Show(o.Key, o.JSON); !differs {
+		return nil
+	}
+	return apierrors.NewForbidden(t.groupResource(), t.name, errors.New(
+		"the edge node's local API shows it otherwise than the cluster has it, so it can only be changed at the cluster's API server"))
+}
+
 // take stores what a call has made of an object, and returns the answer with its
 // local resourceVersion.
 func (s *Server) take(method string, t target, body []byte) []byte {
@@ -131,7 +152,7 @@ func (s *Server) take(method string, t target, body []byte) []byte {
 	if err != nil || o == nil || o.UID != h.Metadata.UID {
 		return body
 	}
-	return o.JSON
+	return s.shown(o)
 }
 
 // deletedUID is the UID in the Status that answers a deletion; "" is any.

@@ -68,7 +68,7 @@ func (s *Server) overlay(w http.ResponseWriter, r *http.Request, t target, body 
 		schema = corev1.Node{}
 	}
 	o, err := s.Store.Overlay(t.key(), func(old *store.Object) ([]byte, error) { return patchStatus(old, body, schema) })
-	answer(w, t, o, err)
+	s.answer(w, t, o, err)
 }
 
 // patchStatus applies a strategic merge patch of a status, as the API server

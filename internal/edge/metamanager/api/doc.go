@@ -9,6 +9,8 @@
 //     (see package store).
 //   - Gets come from the store where a watch keeps it current; else from the
 //     cloud, and from what it said last while the link is cut.
+//   - Objects are seen as package view shows them, which is not always how the
+//     cluster has them. Such an object cannot be changed here: 403.
 //   - Discovery, OpenAPI, /version and the keys of service accounts are what the
 //     cloud said last.
 //   - Writes go to the cloud in the name of whoever asks, with preconditions

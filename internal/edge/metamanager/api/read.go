@@ -108,7 +108,7 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, t target, use
 		if i > 0 {
 			write([]byte(","))
 		}
-		write(o.JSON)
+		write(s.shown(o))
 	}
 	write([]byte("]}\n"))
 }
@@ -124,7 +124,7 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, t target, user
 	if !live && s.Cloud.Linked() {
 		var err error
 		if o, err = s.fetch(r.Context(), t, user); err == nil || s.Cloud.Linked() || !known {
-			answer(w, t, o, err)
+			s.answer(w, t, o, err)
 			return
 		}
 	}
@@ -132,17 +132,17 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, t target, user
 		fail(w, store.ErrNotSynced)
 		return
 	}
-	answer(w, t, o, nil)
+	s.answer(w, t, o, nil)
 }
 
-func answer(w http.ResponseWriter, t target, o *store.Object, err error) {
+func (s *Server) answer(w http.ResponseWriter, t target, o *store.Object, err error) {
 	switch {
 	case err != nil:
 		fail(w, err)
 	case o == nil:
 		fail(w, apierrors.NewNotFound(t.groupResource(), t.name))
 	default:
-		writeRaw(w, http.StatusOK, "application/json", o.JSON)
+		writeRaw(w, http.StatusOK, "application/json", s.shown(o))
 	}
 }
 

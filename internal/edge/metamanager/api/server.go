@@ -30,6 +30,13 @@ type Cloud interface {
 	Do(ctx context.Context, call edgev1.Call) (edgev1.Reply, error)
 }
 
+// View is how clients see objects.
+type View interface {
+	// Show returns how an object's JSON is seen, and whether that is not how the
+	// cluster has it.
+	Show(key store.Key, object []byte) (shown []byte, differs bool)
+}
+
 // User is who asks.
 type User struct {
 	Name string
@@ -38,19 +45,21 @@ type User struct {
 
 // Limits of what clients can cost.
 const (
-	maxConnections  = 128
-	maxRequests     = 32 // that are no watches, at a time
-	maxWatches      = 512
-	maxBodyBytes    = 3 << 20 // as the API server's own
-	patience        = 10 * time.Second
-	callTimeout     = 30 * time.Second
-	wantTimeout     = 20 * time.Second
-	bookmarkEvery   = time.Minute
-	watchAtMost     = time.Hour
-	writeTimeout    = 10 * time.Second // of one piece of a watch
-	maxHeaderBytes  = 64 << 10
-	maxStreams      = 600 // of one connection: the kubelet has all its watches on one
-	windowPerStream = 256 << 10
+	maxConnections = 128
+	// maxConnectionsPerPod is more than one client takes: HTTP/2 has one.
+	maxConnectionsPerPod = 16
+	maxRequests          = 32 // that are no watches, at a time
+	maxWatches           = 512
+	maxBodyBytes         = 3 << 20 // as the API server's own
+	patience             = 10 * time.Second
+	callTimeout          = 30 * time.Second
+	wantTimeout          = 20 * time.Second
+	bookmarkEvery        = time.Minute
+	watchAtMost          = time.Hour
+	writeTimeout         = 10 * time.Second // of one piece of a watch
+	maxHeaderBytes       = 64 << 10
+	maxStreams           = 600 // of one connection: the kubelet has all its watches on one
+	windowPerStream      = 256 << 10
 )
 
 // Options are the settings of a server.
@@ -59,7 +68,9 @@ type Options struct {
 	Node  string
 	Store *store.Store
 	Cloud Cloud
-	Log   *slog.Logger
+	// View is nil if all is seen as the cluster has it.
+	View View
+	Log  *slog.Logger
 	// Authenticate returns who has a certificate; false for nobody.
 	Authenticate func(tls.ConnectionState) (User, bool)
 }
@@ -75,6 +86,15 @@ type Server struct {
 
 	mu      sync.Mutex
 	watches int
+}
+
+// shown is an object's JSON as clients see it.
+func (s *Server) shown(o *store.Object) []byte {
+	if s.View == nil {
+		return o.JSON
+	}
+	json, _ := s.View.Show(o.Key, o.JSON)
+	return json
 }
 
 // New returns a server.
@@ -98,10 +118,16 @@ func (s *Server) Serve(ctx context.Context, l *bounded.Listener, config *tls.Con
 	})
 }
 
-// Listen listens for a server. All clients of a node have one address, so places
+// Listen listens for a server. All programs of a node have one address, so places
 // cannot be shared between them.
 func Listen(ctx context.Context, address string) (*bounded.Listener, error) {
 	return bounded.Listen(ctx, address, bounded.Limits{Connections: maxConnections, PerPeer: maxConnections})
+}
+
+// ListenForPods is [Listen] for the Pods of a node, each of which has an address
+// of its own. They take no place of the node's programs.
+func ListenForPods(ctx context.Context, address string) (*bounded.Listener, error) {
+	return bounded.Listen(ctx, address, bounded.Limits{Connections: maxConnections, PerPeer: maxConnectionsPerPod})
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

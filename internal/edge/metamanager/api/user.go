@@ -9,6 +9,9 @@ import (
 // ProxyUser is kube-proxy's user, here as in a cluster.
 const ProxyUser = "system:kube-proxy"
 
+// ProxyAs is who kube-proxy is to cloudcore.
+var ProxyAs = edgev1.As{Component: "kube-proxy"}
+
 // NodeUser is the user of a node's kubelet.
 func NodeUser(node string) string { return "system:node:" + node }
 
@@ -23,7 +26,7 @@ func Users(node string, name func(tls.ConnectionState) (string, bool)) func(tls.
 		case who == NodeUser(node):
 			return User{Name: who}, true
 		case who == ProxyUser:
-			return User{Name: who, As: edgev1.As{Component: "kube-proxy"}}, true
+			return User{Name: who, As: ProxyAs}, true
 		}
 		return User{}, false
 	}

@@ -111,7 +111,7 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, user User) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), req.timeout)
 	defer cancel()
-	st := &stream{w: w, control: http.NewResponseController(w), kind: kind, apiVersion: t.resource.GroupVersion()}
+	st := &stream{w: w, control: http.NewResponseController(w), shown: s.shown, kind: kind, apiVersion: t.resource.GroupVersion()}
 	st.run(ctx, s.Store, what, req)
 }
 
@@ -119,6 +119,7 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, user User) {
 type stream struct {
 	w                http.ResponseWriter
 	control          *http.ResponseController
+	shown            func(*store.Object) []byte
 	kind, apiVersion string
 	buf              bytes.Buffer
 	marked           uint64 // RV of the last bookmark
@@ -138,7 +139,7 @@ func (s *stream) run(ctx context.Context, from *store.Store, what edgev1.Interes
 		}
 		rv = now
 		for _, o := range objects {
-			s.event(store.Added, o.JSON)
+			s.event(store.Added, s.shown(o))
 			if s.buf.Len() > 256<<10 && s.flush() != nil {
 				return
 			}
@@ -165,7 +166,7 @@ func (s *stream) run(ctx context.Context, from *store.Store, what edgev1.Interes
 			return
 		}
 		for _, c := range changes {
-			object := c.Object.JSON
+			object := s.shown(c.Object)
 			if c.Type == store.Deleted {
 				object = store.WithRV(object, strconv.FormatUint(c.RV, 10))
 			}

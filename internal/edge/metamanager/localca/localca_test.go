@@ -133,3 +133,35 @@ func TestWriteClient(t *testing.T) {
 		t.Error("another authority's is kept")
 	}
 }
+
+// The certificate has the names that the server has now.
+func TestFollowing(t *testing.T) {
+	a, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hosts := []string{"127.0.0.1", "kubernetes"}
+	config := a.Following(func() []string { return hosts })
+	get := func() *tls.Certificate {
+		t.Helper()
+		cert, err := config.GetCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert
+	}
+	first := get()
+	if get() != first {
+		t.Error("another certificate for the same names")
+	}
+	if first.Leaf.VerifyHostname("kubernetes") != nil || first.Leaf.VerifyHostname("10.96.0.1") == nil {
+		t.Errorf("%v, %v", first.Leaf.DNSNames, first.Leaf.IPAddresses)
+	}
+	hosts = append(hosts, "10.96.0.1")
+	if second := get(); second.Leaf.VerifyHostname("10.96.0.1") != nil || second.Leaf.VerifyHostname("127.0.0.1") != nil {
+		t.Errorf("%v", second.Leaf.IPAddresses)
+	}
+	if config.ClientAuth != tls.RequestClientCert || !config.SessionTicketsDisabled || len(config.Certificates) > 0 {
+		t.Errorf("%+v", config)
+	}
+}

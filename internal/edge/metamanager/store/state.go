@@ -129,6 +129,7 @@ func (s *state) synced(i *interest, version string) {
 	if i.since == 0 {
 		s.seq++
 		i.since = s.seq
+		s.wake(ResourceOf(i.what))
 	}
 	if i.version != version {
 		i.version = version
@@ -277,6 +278,16 @@ func (s *state) wake(res Resource) {
 		close(c)
 		delete(s.changed, res)
 	}
+}
+
+// wakes is the channel that wake closes next.
+func (s *state) wakes(res Resource) <-chan struct{} {
+	c := s.changed[res]
+	if c == nil {
+		c = make(chan struct{})
+		s.changed[res] = c
+	}
+	return c
 }
 
 // list returns what an interest holds, in the order of namespace and name.

@@ -293,6 +293,28 @@ func (s *Store) Overlay(key Key, change func(*Object) ([]byte, error)) (*Object,
 	return o, err
 }
 
+// Touch makes new states of the objects of a resource for which differs is true,
+// with the content they have: clients see them in another way than before.
+// differs is called with the store locked, and must not use it.
+func (s *Store) Touch(res Resource, differs func(*Object) bool) {
+	s.change(func(st *state) {
+		for _, o := range st.byRes[res] {
+			if differs(o) {
+				next := *o
+				st.set(&next)
+			}
+		}
+	})
+}
+
+// Changed returns a channel that is closed when the next object of a resource
+// changes, or an interest in it is synced or ends.
+func (s *Store) Changed(res Resource) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.wakes(res)
+}
+
 // unusedAfter is how long an interest is followed that nobody asks for.
 const unusedAfter = 7 * 24 * time.Hour
 

@@ -275,6 +275,45 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
+// What is seen in another way has a new version, and the same content.
+func TestTouch(t *testing.T) {
+	tr := fresh(t)
+	tr.follow(pods)
+	tr.put(pods, "a", "1", "2", "Running")
+	tr.put(pods, "b", "2", "3", "Running")
+	before := tr.Get(key("a"))
+	w, err := tr.Watch(pods, tr.RV())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	changed := tr.Changed(before.Resource)
+	tr.Touch(before.Resource, func(o *Object) bool { return o.Name == "a" })
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody is told")
+	}
+	changes, _, err := w.Next(t.Context())
+	if err != nil || len(changes) != 1 || changes[0].Type != Modified || changes[0].Object.Name != "a" {
+		t.Fatalf("%+v, %v", changes, err)
+	}
+	after := tr.Get(key("a"))
+	if after.Version != before.Version || after.Since <= before.Since || string(WithRV(after.JSON, "")) != string(WithRV(before.JSON, "")) {
+		t.Errorf("%+v, before %+v", after, before)
+	}
+	if items := tr.Items(pods); len(items) != 2 {
+		t.Errorf("%+v", items)
+	}
+	changed = tr.Changed(before.Resource)
+	tr.follow(active)
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody is told that an interest is synced")
+	}
+}
+
 func TestLimits(t *testing.T) {
 	leaktest.Check(t)
 	s, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "db"), Log: slog.New(slog.DiscardHandler), MaxBytes: 2000})

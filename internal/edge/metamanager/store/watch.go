@@ -151,10 +151,5 @@ func (w *Watch) now() (changes []Change, wait <-chan struct{}, err error) {
 		return changes, nil, nil
 	}
 	w.at = s.state.seq
-	c := s.state.changed[res]
-	if c == nil {
-		c = make(chan struct{})
-		s.state.changed[res] = c
-	}
-	return nil, c, nil
+	return nil, s.state.wakes(res), nil
 }
