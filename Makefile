@@ -11,7 +11,7 @@ export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath
 GO         ?= go
 ARCH       ?= $(shell $(GO) env GOARCH)
 STATICCHECK = $(GO) tool -modfile=tools/gen/go.mod staticcheck
-GENERATED   = api/v0/zz_generated.deepcopy.go api/discovery/v0/*.pb.go samples/camera/camerapb/*.pb.go charts/akri/crds/*.yaml
+GENERATED   = api/v0/zz_generated.deepcopy.go api/discovery/v0/*.pb.go samples/camera/camerapb/*.pb.go samples/opcuanode/*.pb.go charts/akri/crds/*.yaml
 VERSION     = $(shell sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\}/\1/p' charts/akri/Chart.yaml)
 VULN_DB     = https://vuln.go.dev
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -43,7 +43,7 @@ build: ## Build the programs into bin/
 	$(GO) build -trimpath -tags grpcnotrace -ldflags='-s -w -X github.com/akri-go/akri/internal/version.linked=v$(VERSION)' -o bin/ ./cmd/...
 
 generate: ## Make the generated files anew: deepcopy, CRDs, protobuf
-	$(GO) generate ./api ./samples/camera
+	$(GO) generate ./api ./samples/camera ./samples/opcuanode
 
 check-generated: ## Fail if generated files are stale
 	@before=$$(sha256sum $(GENERATED)); $(MAKE) generate; \

@@ -18,7 +18,7 @@ import (
 
 // everything enables everything that the chart can render.
 var everything = []string{
-	"prometheus.enabled=true",
+	"prometheus.enabled=true", "dashboard.enabled=true", "dashboard.token.secretName=dashboard",
 	"udev.discovery.enabled=true", "udev.configuration.enabled=true",
 	`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="null"`,
 	"debugEcho.discovery.enabled=true", "debugEcho.configuration.enabled=true",
@@ -85,6 +85,11 @@ func TestObjects(t *testing.T) {
 			func(key string) bool { return strings.Contains(key, "/akri-agent-") })},
 		{"no policies", []string{"agent.nodePolicies.enabled=false"}, slices.DeleteFunc(slices.Clone(base),
 			func(key string) bool { return slices.Contains(policies, key) })},
+		{"dashboard", []string{"dashboard.enabled=true"}, append(slices.Clone(base), "Deployment/akri-dashboard",
+			"ServiceAccount/akri-dashboard-sa", "ClusterRole/akri-dashboard-role", "ClusterRoleBinding/akri-dashboard-binding")},
+		{"dashboard with a token, no rbac", []string{"dashboard.enabled=true", "dashboard.token.secretName=s", "rbac.enabled=false"}, []string{
+			"Deployment/akri-dashboard", "Service/akri-dashboard", "DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
+			"ValidatingWebhookConfiguration" + hook, "Service" + hook, "Secret" + hook + "-certs"}},
 		{"prometheus", []string{"prometheus.enabled=true"}, append(slices.Clone(base),
 			"PodMonitor/akri-agent-metrics", "PodMonitor/akri-controller-metrics")},
 		{"prometheus and a handler", []string{"prometheus.enabled=true", "udev.discovery.enabled=true"}, append(slices.Clone(base),

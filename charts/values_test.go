@@ -28,6 +28,8 @@ func TestRefused(t *testing.T) {
 		{"agent.nodeSelectors.gpu=true", "nodeSelectors"},
 		{"cleanupHook.timeoutSeconds=0", "timeoutSeconds"},
 		{"cleanupHook.enable=false", "enable"},
+		{"dashboard.service.type=ExternalName", "'/dashboard/service/type'"},
+		{"dashboard.token=word", "'/dashboard/token': got string, want object"},
 		{"controller.replicas=two", "replicas"},
 		{"agent.host.discoveryHandlers=var/lib", "discoveryHandlers"},
 		{"agent.host.state=/var/lib/akri", "agent.host.state=/var/lib/akri is in the handlers' folder"},

@@ -4,7 +4,7 @@ package samples
 
 import "embed"
 
-//go:embed configurations/*.yaml apps/devices/devices.yaml apps/video-streaming/video-streaming.yaml
+//go:embed configurations/*.yaml apps/video-streaming/video-streaming.yaml apps/anomaly-detection/anomaly-detection.yaml
 var files embed.FS
 
 // Manifest returns a file of this directory, such as "configurations/zram.yaml".

@@ -24,15 +24,15 @@ func newDemoCommand(dir *string) *cobra.Command {
 		Short: "Show what Akri does, on this machine",
 		Long: `Makes a cluster, builds and installs Akri, applies a Configuration for webcams
 if the machine has any, else for zram block devices, and shows devices, Instances
-and brokers as they come and go, in the terminal and on a page.
+and brokers as they come and go, in the terminal and on the dashboard.
 
 When you quit, with q or Ctrl-C, it removes the cluster. A cluster that existed
 before stays, with everything in it: the demo uses an installed Akri, and removes
 only what it made itself. If something fails, the cluster stays, so that you can
 read its logs.
 
-Only this machine can reach the page. With --listen :8080 others can too, and
-see which devices the cluster has. Without a terminal, or with CI=true, the demo
+Only this machine can reach the dashboard. With --listen :8080 others can too, who
+need the token in the address that the demo prints. Without a terminal, or with CI=true, the demo
 plugs one device, waits until its broker runs, unplugs it, waits until the broker
 is gone, and leaves the cluster unless --rm is given. It needs root and a
 checkout of the repository.`,
@@ -50,7 +50,7 @@ checkout of the repository.`,
 	}
 	cmd.Flags().StringVar(&subject, "with", "", "what to show: webcam or zram (default: what the machine has)")
 	cli.CompleteValues(cmd, "with", "webcam", "zram")
-	cmd.Flags().StringVar(&listen, "listen", "", "show the page at this `address` of this machine, such as :8080")
+	cmd.Flags().StringVar(&listen, "listen", "", "show the dashboard at this `address` of this machine, such as :8080")
 	cmd.Flags().BoolVar(&remove, "rm", false, "remove the cluster at the end, even without a terminal")
 	cmd.AddCommand(newEdgeDemoCommand(dir))
 	return cmd

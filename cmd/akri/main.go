@@ -35,6 +35,7 @@ akri completion --help says how to set up completion in your shell.`,
 		newDiscoverCommand(),
 		newCheckCommand(),
 		newExplainCommand(),
+		newDashboardCommand(),
 		newHandlerCommand(),
 		newVersionCommand(),
 	)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -42,7 +41,7 @@ type Options struct {
 	Out      io.Writer
 	// Remove removes the cluster at the end even if nobody watches.
 	Remove bool
-	// Listen is an address at which other machines can reach the page, or "".
+	// Listen is an address at which other machines can reach the dashboard, or "".
 	Listen string
 	Sys    fs.FS // /sys
 }
@@ -60,7 +59,8 @@ type demo struct {
 	objects   []*unstructured.Unstructured
 	plugged   []string
 	listener  *bounded.Listener // for other machines; nil for none
-	shared    []string          // URLs of the page for them
+	shared    []string          // URLs of the dashboard for them
+	token     string            // of the dashboard, "" if it is not the demo's
 }
 
 // Run runs the demo until ctx is done or the person quits or, if nobody
@@ -120,18 +120,18 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err := d.install(ctx, demos); err != nil {
 		return err
 	}
-	for _, manifest := range []string{d.subject.Manifest, "apps/devices/devices.yaml"} {
-		data, err := samples.Manifest(manifest)
-		if err != nil {
+	data, err := samples.Manifest(d.subject.Manifest)
+	if err != nil {
+		return err
+	}
+	if err := d.apply(ctx, data); err != nil {
+		return fmt.Errorf("apply samples/%s: %w", d.subject.Manifest, err)
+	}
+	d.say("applied samples/%s", d.subject.Manifest)
+	if d.token != "" {
+		if err := d.waitDashboard(ctx); err != nil {
 			return err
 		}
-		if err := d.apply(ctx, data); err != nil {
-			return fmt.Errorf("apply samples/%s: %w", manifest, err)
-		}
-		d.say("applied samples/%s", manifest)
-	}
-	if err := d.waitApp(ctx); err != nil {
-		return err
 	}
 	if err := d.share(ctx); err != nil {
 		return err
@@ -156,7 +156,10 @@ func (d *demo) install(ctx context.Context, demos bool) error {
 	}
 	d.installed = !there
 	d.say("installing the chart")
-	values, err := helm.ParseValues([]string{"udev.discovery.enabled=true"})
+	if err := d.makeToken(ctx); err != nil {
+		return err
+	}
+	values, err := helm.ParseValues(append([]string{"udev.discovery.enabled=true"}, dashboardValues()...))
 	if err != nil {
 		return err
 	}
@@ -207,7 +210,7 @@ func (d *demo) check(ctx context.Context) error {
 		return fmt.Errorf("this machine has no %s", d.subject.Words)
 	}
 	fmt.Fprintln(d.Out, strings.Join(table(rows, 0), "\n"))
-	if err := d.askPage(ctx); err != nil {
+	if err := errors.Join(d.askBroker(ctx, rows[0].instance), d.askDashboard(ctx)); err != nil {
 		return err
 	}
 	if len(d.plugged) > 0 {
@@ -251,44 +254,6 @@ func (d *demo) until(ctx context.Context, what string, ok func([]row) bool) ([]r
 		case <-tick.C:
 		}
 	}
-}
-
-// askPage checks that the demo page shows the brokers.
-func (d *demo) askPage(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	url, err := d.pageURL(ctx)
-	if err != nil {
-		return err
-	}
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		text, err := get(ctx, url+"/api/state")
-		if err == nil && strings.Contains(text, `"opened":true`) {
-			d.say("the page at %s shows that the broker opened its device", url)
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("ask the demo page %s: it shows no broker that opened its device (%w): %.500s", url, errors.Join(err, ctx.Err()), text)
-		case <-tick.C:
-		}
-	}
-}
-
-func get(ctx context.Context, url string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
-	return string(data), err
 }
 
 // end removes what the demo made.

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -78,21 +77,6 @@ func TestManifests(t *testing.T) {
 		if c.Name != s.Configuration || c.Namespace != namespace {
 			t.Errorf("%s makes %s/%s", s.Manifest, c.Namespace, c.Name)
 		}
-	}
-	data, err := samples.Manifest("apps/devices/devices.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := objects(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var kinds []string
-	for _, u := range list {
-		kinds = append(kinds, u.GetKind())
-	}
-	if want := []string{"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Deployment", "Service"}; !slices.Equal(kinds, want) {
-		t.Errorf("kinds %v", kinds)
 	}
 }
 
@@ -182,18 +166,19 @@ func TestSmallScreen(t *testing.T) {
 }
 
 func TestPageLines(t *testing.T) {
-	alone := strings.Join(pageLines("http://10.208.0.11:30123", nil), "\n")
-	for _, want := range []string{"http://10.208.0.11:30123", "ssh -L 8080:10.208.0.11:30123", "http://localhost:8080", "--listen"} {
+	const page, token = "http://10.208.0.11:30123", "0123456789ABCDEF"
+	alone := strings.Join(pageLines(page, token, nil), "\n")
+	for _, want := range []string{page + "/#token=" + token, "ssh -L 8080:10.208.0.11:30123", "http://localhost:8080/#token=" + token, "--listen"} {
 		if !strings.Contains(alone, want) {
 			t.Errorf("%q lacks %q", alone, want)
 		}
 	}
-	for _, line := range append(pageLines("http://10.208.0.11:30123", nil), (&demo{}).nextText()...) {
+	for _, line := range append(pageLines(page, token, nil), (&demo{}).nextText()...) {
 		if len(line) > 80 {
 			t.Errorf("%d characters: %s", len(line), line)
 		}
 	}
-	if got := pageLines("http://10.208.0.11:30123", []string{"http://192.0.2.7:8080"}); len(got) != 1 || !strings.Contains(got[0], "http://192.0.2.7:8080") {
+	if got := pageLines(page, token, []string{"http://192.0.2.7:8080"}); len(got) != 1 || !strings.Contains(got[0], "http://192.0.2.7:8080/#token="+token) {
 		t.Errorf("shared: %q", got)
 	}
 	machine := []net.IP{net.ParseIP("192.0.2.7"), net.ParseIP("2001:db8::7")}
@@ -206,6 +191,20 @@ func TestPageLines(t *testing.T) {
 		}
 		if d := cmp.Diff(want, reachable(a, machine)); d != "" {
 			t.Errorf("%s: %s", address, d)
+		}
+	}
+}
+
+func TestShowsBroker(t *testing.T) {
+	for _, tt := range []struct{ board, err string }{
+		{`{"overview":{},"device/d/zram-1":{"configuration":"zram","users":[{"broker":true,"health":"ready"}]}}`, ""},
+		{`{"device/d/zram-1":{"configuration":"zram","users":[{"broker":true,"health":"broken"}]}}`, "no device"},
+		{`{"device/d/zram-1":{"configuration":"zram","users":[{"health":"ready"}]}}`, "no device"},
+		{`{"device/d/cam-1":{"configuration":"cam","users":[{"broker":true,"health":"ready"}]}}`, "no device"},
+		{`this needs the token`, "read the board"},
+	} {
+		if err := showsBroker(tt.board, "zram"); fmt.Sprint(err) != "<nil>" && tt.err == "" || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
+			t.Errorf("%s: %v", tt.board, err)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // The whole demo without a person: images, cluster, chart, a device that comes
-// and goes, the page; at the end nothing is left.
+// and goes, the dashboard; at the end nothing is left.
 func TestDemo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cluster")
 	t.Cleanup(func() { // only if the demo has not
@@ -38,7 +38,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
-	for _, want := range []string{"shows that the broker opened its device", "its Instance and its broker are gone", "the demo works"} {
+	for _, want := range []string{"has opened its device", "the dashboard shows the device and its broker", "its Instance and its broker are gone", "the demo works"} {
 		if !bytes.Contains(out.Bytes(), []byte(want)) {
 			t.Errorf("the demo does not say %q:\n%s", want, &out)
 		}

@@ -29,10 +29,7 @@ import (
 	"github.com/akri-go/akri/internal/devcluster"
 )
 
-const (
-	appName    = "akri-devices"
-	fieldOwner = client.FieldOwner("akri-demo")
-)
+const fieldOwner = client.FieldOwner("akri-demo")
 
 func newClient(c *devcluster.Cluster) (client.Client, error) {
 	config, err := c.RESTConfig()
@@ -165,35 +162,4 @@ func list(ctx context.Context, api client.Client) ([]akri.Instance, []corev1.Pod
 	err := errors.Join(api.List(ctx, &instances, client.InNamespace(namespace)),
 		api.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{akri.LabelController: akri.ControllerName}))
 	return instances.Items, pods.Items, err
-}
-
-func (d *demo) waitApp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		var app appsv1.Deployment
-		err := d.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: appName}, &app)
-		if err == nil && app.Status.AvailableReplicas > 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the demo page: %w (logs: %s)", errors.Join(err, ctx.Err()), d.cluster.Logs())
-		case <-tick.C:
-		}
-	}
-}
-
-// pageURL is where a browser on this machine finds the demo page.
-func (d *demo) pageURL(ctx context.Context) (string, error) {
-	var service corev1.Service
-	if err := d.api.Get(ctx, client.ObjectKey{Namespace: namespace, Name: appName}, &service); err != nil {
-		return "", err
-	}
-	if len(service.Spec.Ports) == 0 || service.Spec.Ports[0].NodePort == 0 {
-		return "", fmt.Errorf("the Service %s has no node port", appName)
-	}
-	return fmt.Sprintf("http://%s:%d", d.cluster.Network().Node(1), service.Spec.Ports[0].NodePort), nil
 }

@@ -29,13 +29,13 @@ func (d *demo) listen(ctx context.Context) error {
 	return nil
 }
 
-// share serves the demo page at that address until ctx is done: the page itself
-// can be reached from this machine only.
+// share serves the dashboard at that address until ctx is done: the node's can be
+// reached from this machine only.
 func (d *demo) share(ctx context.Context) error {
 	if d.listener == nil {
 		return nil
 	}
-	page, err := d.pageURL(ctx)
+	page, err := d.dashboardURL(ctx)
 	if err != nil {
 		return err
 	}
@@ -109,18 +109,21 @@ func machineAddresses() (ips []net.IP) {
 	return append(ips, six...)
 }
 
-// pageLines say where the page is, on this machine and from others.
-func pageLines(page string, shared []string) []string {
+// pageLines say where the dashboard is, on this machine and from others. A browser
+// keeps what is behind the # to itself and the page.
+func pageLines(page, token string, shared []string) []string {
+	open := "/#token=" + token
 	if len(shared) > 0 {
-		return []string{"the same as a page: " + strings.Join(shared[:min(len(shared), 2)], "  ")}
+		var lines []string
+		for _, at := range shared[:min(len(shared), 2)] {
+			lines = append(lines, "dashboard: "+at+open)
+		}
+		return lines
 	}
-	u, err := url.Parse(page)
-	if err != nil {
-		return []string{"the same as a page: " + page}
+	lines := []string{"dashboard: " + page + open}
+	if u, err := url.Parse(page); err == nil {
+		lines = append(lines, "  from yours: ssh -L 8080:"+u.Host+" <this machine>",
+			"  then http://localhost:8080"+open, "  for all: akri dev demo --listen :8080")
 	}
-	return []string{
-		"the same as a page: " + page + "  (from this machine)",
-		"  from yours: ssh -L 8080:" + u.Host + " <this machine>",
-		"  then http://localhost:8080; for all: akri dev demo --listen :8080",
-	}
+	return lines
 }

@@ -110,11 +110,11 @@ func layout(head, table []string, note string, next []string, height int) []stri
 func (d *demo) pageText() []string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	url, err := d.pageURL(ctx)
+	url, err := d.dashboardURL(ctx)
 	if err != nil {
-		return []string{"the page does not answer:  " + err.Error()}
+		return []string{"no dashboard: " + err.Error()}
 	}
-	return pageLines(url, d.shared)
+	return pageLines(url, d.token, d.shared)
 }
 
 func (d *demo) nextText() []string {

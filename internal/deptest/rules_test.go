@@ -111,6 +111,13 @@ func TestRules(t *testing.T) {
 		{name: "samples know no handler, agent or controller", Rule: Rule{
 			From: []string{"./samples/..."}, Not: []string{"./internal/handlers/...", agent, controller},
 		}},
+		{name: "what samples share knows no device", Rule: Rule{
+			From: []string{"./samples/brokers", "./samples/services"},
+			Not:  []string{"./samples/camera/...", "./samples/opcuanode", "github.com/gopcua/...", "github.com/bluenviron/..."},
+		}},
+		{name: "the local outlier factor is arithmetic", Rule: Rule{
+			From: []string{"./samples/apps/anomaly-detection/lof"}, Not: []string{"net", "os", "./internal/..."},
+		}},
 		{name: "what explains a cluster reads nothing, and links neither agent nor controller nor what speaks to devices", Rule: Rule{
 			From: []string{"./internal/explain"},
 			Not:  []string{agent, controller, runtime, "k8s.io/client-go/...", grpc, "./discovery/...", "./internal/handlers/all"},
@@ -118,9 +125,18 @@ func TestRules(t *testing.T) {
 		{name: "a cluster is read without a controller's libraries", Rule: Rule{
 			From: []string{"./internal/explain/snapshot", "./internal/workload/health"}, Not: []string{agent, controller, "sigs.k8s.io/controller-runtime/pkg/manager/..."},
 		}},
+		{name: "what the dashboard shows and sends is computed, not read", Rule: Rule{
+			From: []string{"./internal/dashboard/board", "./internal/dashboard/feed"},
+			Not:  []string{agent, controller, runtime, "k8s.io/client-go/..."},
+		}},
+		{name: "the dashboard is neither agent nor controller", Rule: Rule{
+			From: []string{"./cmd/akri-dashboard", "./internal/dashboard/..."},
+			Not: []string{agent, controller, cloud, edge, grpc, "./internal/admission/...", "./internal/handlers/all",
+				"sigs.k8s.io/controller-runtime/pkg/manager/..."},
+		}},
 		{name: "the API is alone", Rule: Rule{From: []string{"./api/..."}, Not: []string{"./..."}}},
-		{name: "no program links the OPC UA library that its peer in tests is", Rule: Rule{
-			From: []string{"./..."}, Except: []string{"./internal/handlers/opcua/opcuatest"},
+		{name: "only the OPC UA broker, and tests, link the OPC UA library", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./internal/handlers/opcua/opcuatest", "./samples/brokers/opcua-monitoring"},
 			Not: []string{"github.com/gopcua/..."},
 		}},
 		{name: "nothing depends on programs and tests", Rule: Rule{
@@ -128,7 +144,7 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
 			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri", "./cmd/keadm"},
-			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
+			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/browsertest", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
 		}},
 	} {
 		chains, err := g.Check(r.Rule)

@@ -70,9 +70,11 @@ type Cluster struct {
 
 // Event is a Kubernetes Event, of either API.
 type Event struct {
+	Name      string  // its own, with the namespace
 	Regarding Subject // with the kinds of Kubernetes: Instance, not Device
 	Reason    string
 	Note      string
+	Warning   bool // it is not of the type Normal
 	Last      time.Time
 }
 

@@ -170,10 +170,10 @@ func (a *Answer) take(found []Finding) {
 
 // worstOf returns the first of the worst of some findings; those that follow from
 // another one, and notes, count less.
-func worstOf(found []Finding) Finding {
-	return slices.MinFunc(found, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Level.rank(), b.Level.rank()), cmp.Compare(depth(a), depth(b)))
-	})
+func worstOf(found []Finding) Finding { return slices.MinFunc(found, compareBadness) }
+
+func compareBadness(a, b Finding) int {
+	return cmp.Or(cmp.Compare(a.Level.rank(), b.Level.rank()), cmp.Compare(depth(a), depth(b)))
 }
 
 func depth(f Finding) int {

@@ -21,14 +21,18 @@ type holder struct {
 	door       v0.Door
 	// pods are those on the node that can have it: of the Pods that ask for one
 	// resource on a node, it is not known which slot each has.
-	pods []string
+	pods []*corev1.Pod
 }
 
 func (h holder) String() string {
 	if len(h.pods) == 0 {
 		return fmt.Sprintf("slot %s is held on node %s; no Pod there that asks for it is known", h.slot, h.node)
 	}
-	return fmt.Sprintf("slot %s is held on node %s by Pod %s", h.slot, h.node, strings.Join(h.pods, " or "))
+	var pods []string
+	for _, pod := range h.pods {
+		pods = append(pods, keyOf(pod).String())
+	}
+	return fmt.Sprintf("slot %s is held on node %s by Pod %s", h.slot, h.node, strings.Join(pods, " or "))
 }
 
 // holders returns who has the slots of an Instance, sorted by slot.
@@ -49,10 +53,10 @@ func (v *view) holders(inst *v0.Instance) []holder {
 		}
 		for _, pod := range v.users[resource] {
 			if pod.Spec.NodeName == u.Node {
-				h.pods = append(h.pods, pod.Namespace+"/"+pod.Name)
+				h.pods = append(h.pods, pod)
 			}
 		}
-		slices.Sort(h.pods)
+		slices.SortFunc(h.pods, func(a, b *corev1.Pod) int { return strings.Compare(keyOf(a).String(), keyOf(b).String()) })
 		out = append(out, h)
 	}
 	return out

@@ -29,12 +29,14 @@ func All() []Image {
 		{Name: "agent", Package: "cmd/akri-agent"},
 		{Name: "controller", Package: "cmd/akri-controller"},
 		{Name: "discovery", Package: "cmd/akri-discovery"},
+		{Name: "dashboard", Package: "cmd/akri-dashboard"},
 		{Name: "cloudcore", Package: "cmd/cloudcore"},
 		{Name: "show-broker", Package: "samples/brokers/show"},
 		{Name: "udev-video-broker", Package: "samples/brokers/usb-camera"},
 		{Name: "onvif-video-broker", Package: "samples/brokers/ip-camera"},
+		{Name: "opcua-monitoring-broker", Package: "samples/brokers/opcua-monitoring"},
 		{Name: "video-streaming-app", Package: "samples/apps/video-streaming"},
-		{Name: "devices-app", Package: "samples/apps/devices"},
+		{Name: "anomaly-detection-app", Package: "samples/apps/anomaly-detection"},
 		{Name: "camera-simulator", Package: "samples/simulators/camera"},
 	}
 }

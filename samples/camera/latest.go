@@ -3,8 +3,9 @@ package camera
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
+
+	"github.com/akri-go/akri/samples/brokers"
 )
 
 // MaxFrameBytes is how large a picture may be. It fits into a message of gRPC,
@@ -23,68 +24,35 @@ type Frame struct {
 
 // Latest has the newest frame. The zero value has none. It may be used by several
 // goroutines.
-type Latest struct {
-	mu      sync.Mutex
-	frame   Frame
-	changed chan struct{}
-}
+type Latest struct{ frames brokers.Latest[Frame] }
 
 // Put takes a picture, which must not be changed any more. It never waits.
 func (l *Latest) Put(camera string, jpeg []byte, taken time.Time) error {
 	if len(jpeg) == 0 || len(jpeg) > MaxFrameBytes {
 		return fmt.Errorf("a picture of %d bytes: 1 to %d are taken", len(jpeg), MaxFrameBytes)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.set(Frame{JPEG: jpeg, Camera: camera, Taken: taken})
+	l.frames.Put(Frame{JPEG: jpeg, Camera: camera, Taken: taken})
 	return nil
 }
 
 // Clear forgets the frame: the camera is lost. Who waits for the next one is told
 // at once.
-func (l *Latest) Clear() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.frame.JPEG != nil {
-		l.set(Frame{})
-	}
-}
-
-// set is called with mu held.
-func (l *Latest) set(f Frame) {
-	f.Number = l.frame.Number + 1
-	l.frame = f
-	if l.changed != nil {
-		close(l.changed)
-		l.changed = nil
-	}
-}
+func (l *Latest) Clear() { l.frames.Clear() }
 
 // Last returns the newest frame; false if there is none.
 func (l *Latest) Last() (Frame, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.frame, l.frame.JPEG != nil
+	n := l.frames.Last()
+	return numbered(n), n.Has
 }
 
 // Next waits for what is newer than the frame of a number, 0 for any. The frame
 // has no picture if the camera was lost. An error is that of ctx.
 func (l *Latest) Next(ctx context.Context, after uint64) (Frame, error) {
-	for {
-		l.mu.Lock()
-		if l.frame.Number > after {
-			defer l.mu.Unlock()
-			return l.frame, nil
-		}
-		if l.changed == nil {
-			l.changed = make(chan struct{})
-		}
-		changed := l.changed
-		l.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return Frame{}, context.Cause(ctx)
-		}
-	}
+	n, err := l.frames.Next(ctx, after)
+	return numbered(n), err
+}
+
+func numbered(n brokers.Numbered[Frame]) Frame {
+	n.Value.Number = n.Number
+	return n.Value
 }

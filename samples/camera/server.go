@@ -6,16 +6,15 @@ import (
 	"io"
 	"log/slog"
 	"mime"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/probes"
+	"github.com/akri-go/akri/samples/brokers"
 	"github.com/akri-go/akri/samples/camera/camerapb"
 )
 
@@ -53,16 +52,7 @@ type Server struct {
 // Serve serves until ctx is done.
 func (s *Server) Serve(ctx context.Context, listener *bounded.Listener) error {
 	s.Log.Info("pictures are served", "address", listener.Addr().String(), "camera", s.Camera)
-	server := &http.Server{Handler: s.Handler(), Protocols: new(http.Protocols),
-		BaseContext: func(net.Listener) context.Context { return ctx }}
-	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true) // gRPC
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return bounded.Serve(ctx, listener, server) })
-	group.Go(func() error {
-		return probes.Serve(ctx, probes.Options{Address: s.ProbesAddress, Ready: s.ready, Metrics: s.Metrics.Handler()})
-	})
-	return group.Wait()
+	return brokers.Serve(ctx, listener, s.Handler(), probes.Options{Address: s.ProbesAddress, Ready: s.ready, Metrics: s.Metrics.Handler()})
 }
 
 // ready says why there is no picture. So a Service for several cameras leads to
@@ -96,7 +86,7 @@ func (s *Server) limited(gate *bounded.Gate, next http.Handler) http.Handler {
 		s.Metrics.viewers.Inc()
 		defer s.Metrics.viewers.Dec()
 		r.Body = http.MaxBytesReader(w, r.Body, maxRequestBytes)
-		next.ServeHTTP(NewPatientWriter(w, sendTimeout), r)
+		next.ServeHTTP(brokers.NewPatientWriter(w, sendTimeout), r)
 	}))
 }
 

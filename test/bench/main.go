@@ -79,6 +79,7 @@ func figures() []figure {
 		{"mqtt", "the same of the handler mqtt alone, without a poller", 0, runAlone(things, mqtt.Name)},
 		{"edge-link", "the link of 1,000 edge nodes: memory, CPU, reconnecting, short messages beside long ones", 0, measureEdgeLink},
 		{"together", "memory of agent, udev and onvif in processes of their own, and of the two handlers in one", 1, measureTogether},
+		{"dashboard", "the dashboard with 1,000 devices and up to 20 browsers: CPU, memory and what is sent while nothing and everything changes", 0, measureDashboard},
 		{"burst-two-nodes", "1,000 devices that two nodes see, reported at once, and memory with them", 2, measureBurst},
 		{"idle-two-nodes", "API writes and CPU with them while nothing changes", 2, measureIdle},
 	}

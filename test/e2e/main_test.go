@@ -37,5 +37,5 @@ func TestMain(m *testing.M) {
 // can be.
 func values() []string {
 	return append(testcluster.DefaultValues(), "udev.configuration.enabled=true",
-		`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="no-such-device"`, "controller.leaseDuration=15s")
+		`udev.configuration.discoveryDetails.udevRules[0]=KERNEL=="no-such-device"`, "controller.leaseDuration=15s", "dashboard.enabled=true")
 }

@@ -14,9 +14,9 @@ import (
 	v0 "github.com/akri-go/akri/api/v0"
 )
 
-// Client returns a client for Read, and the clock of the API server that it
-// talks to.
-func Client(cfg *rest.Config) (client.Client, func() time.Time, error) {
+// Client returns a client for Read, and for whoever follows Sources, and the clock
+// of the API server that it talks to.
+func Client(cfg *rest.Config) (client.WithWatch, func() time.Time, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v0.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -24,11 +24,11 @@ func Client(cfg *rest.Config) (client.Client, func() time.Time, error) {
 		}
 	}
 	cfg = rest.CopyConfig(cfg)
-	cfg.QPS = -1 // the reads are few, one after the other
+	cfg.QPS = -1 // the reads are few
 	cfg.WarningHandler = rest.NoWarnings{}
 	watch := &clock{}
 	cfg.Wrap(watch.wrap)
-	c, err := client.New(cfg, client.Options{Scheme: scheme})
+	c, err := client.NewWithWatch(cfg, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, nil, fmt.Errorf("reach the API server: %w", err)
 	}
@@ -39,6 +39,7 @@ func Client(cfg *rest.Config) (client.Client, func() time.Time, error) {
 type clock struct {
 	mu   sync.Mutex
 	last time.Time
+	came time.Time // when the answer with this date came
 }
 
 func (c *clock) wrap(next http.RoundTripper) http.RoundTripper {
@@ -47,7 +48,7 @@ func (c *clock) wrap(next http.RoundTripper) http.RoundTripper {
 		if err == nil {
 			if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 				c.mu.Lock()
-				c.last = at
+				c.last, c.came = at, time.Now()
 				c.mu.Unlock()
 			}
 		}
@@ -55,14 +56,15 @@ func (c *clock) wrap(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// now returns the date of the last answer, or else our own time.
+// now returns the date of the last answer and the time since, or else our own
+// time.
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.last.IsZero() {
 		return time.Now()
 	}
-	return c.last
+	return c.last.Add(time.Since(c.came))
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

@@ -220,13 +220,13 @@ func testPages(f *fixture, t *testing.T) {
 	}
 	for _, tt := range []struct{ page, most, want int }{{2, 100, 7}, {7, 100, 7}, {2, 3, 4}, {3, 1, 3}} {
 		r := &reader{api: f.api, pageSize: tt.page, most: tt.most}
-		var list coordinationv1.LeaseList
 		seen := map[string]bool{}
-		err := r.list(t.Context(), explain.ReadLeases, &list, func() {
-			for _, l := range list.Items {
-				seen[l.Name] = true
-			}
-		}, client.MatchingLabels{"pages": "yes"})
+		err := r.read(t.Context(), Source{
+			What: explain.ReadLeases, List: func() client.ObjectList { return &coordinationv1.LeaseList{} },
+			Options: []client.ListOption{client.MatchingLabels{"pages": "yes"}},
+			Keep:    func(o client.Object) client.Object { return o },
+			Add:     func(_ *explain.Cluster, o client.Object) { seen[o.GetName()] = true },
+		})
 		if err != nil || len(seen) != tt.want || (len(r.out.Unseen) > 0) != (tt.want < 7) {
 			t.Errorf("pages of %d, at most %d: %d, %v, unseen %v", tt.page, tt.most, len(seen), err, r.out.Unseen)
 		}

@@ -9,15 +9,13 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
 	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/samples/camera"
 	"github.com/akri-go/akri/samples/camera/camerapb"
+	"github.com/akri-go/akri/samples/services"
 )
 
 const (
@@ -28,8 +26,6 @@ const (
 	// upstream's.
 	pollInterval = 100 * time.Millisecond
 	callTimeout  = 10 * time.Second
-	// connectTimeout is how long a connection may take.
-	connectTimeout = 3 * time.Second
 	// lostAfter is how long no picture may come from a feed that is shown.
 	lostAfter = 5 * time.Second
 	// maxMessage is how large an answer of a broker may be, with a picture in it.
@@ -152,12 +148,7 @@ func (f *feed) follow(ctx context.Context) {
 
 // connect gets pictures over one connection. Nil says that its turn is over.
 func (f *feed) connect(ctx context.Context) error {
-	conn, err := grpc.NewClient("passthrough:///"+f.source.address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(),
-		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: connectTimeout}),
-		// A node that is switched off says nothing any more.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: callTimeout, Timeout: connectTimeout}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+	conn, err := services.Dial(f.source.address, maxMessage)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/akri-go/akri/samples/brokers"
 	"github.com/akri-go/akri/samples/camera"
 )
 
@@ -64,7 +65,7 @@ func (h *hub) live(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no") // for nginx, which would collect pictures
-	v := &viewer{hub: h, w: camera.NewPatientWriter(w, sendTimeout), sent: map[*feed]uint64{}}
+	v := &viewer{hub: h, w: brokers.NewPatientWriter(w, sendTimeout), sent: map[*feed]uint64{}}
 	defer v.leave()
 	states := time.NewTicker(stateInterval)
 	defer states.Stop()
@@ -180,7 +181,7 @@ func (h *hub) frames(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.leave()
-	w = camera.NewPatientWriter(w, sendTimeout)
+	w = brokers.NewPatientWriter(w, sendTimeout)
 	w.Header().Set("Content-Type", camera.StreamType)
 	w.Header().Set("Cache-Control", "no-store")
 	if camera.BeginParts(w) != nil {

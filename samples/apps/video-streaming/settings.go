@@ -1,15 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"strings"
 
 	"github.com/akri-go/akri/internal/envvar"
-	"github.com/akri-go/akri/samples/camera"
+	"github.com/akri-go/akri/samples/brokers"
+	"github.com/akri-go/akri/samples/services"
 )
 
 // settings are what the environment says.
@@ -31,13 +28,10 @@ type source struct {
 }
 
 // mainID is the feed that shows all cameras in turn. It is 0 in upstream's routes.
-const mainID = "main"
+const mainID = services.Main
 
 // maxCameras is how many cameras are shown.
-const maxCameras = 64
-
-// namespaceFile has the namespace of every Pod with a service account.
-const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+const maxCameras = services.MaxInstances
 
 // parse reads the environment: upstream's CONFIGURATION_NAME, or CAMERA_COUNT,
 // CAMERAS_SOURCE_SVC and CAMERA<n>_SOURCE_SVC, which are host names, of port 80 if
@@ -46,24 +40,23 @@ func parse(getenv func(string) string) (settings, error) {
 	env := envvar.Or(getenv)
 	s := settings{configuration: getenv("CONFIGURATION_NAME"), port: env("PORT", "5000")}
 	var err error
-	if s.perSecond, err = camera.Number(getenv("FRAMES_PER_SECOND"), 15, 60); err != nil {
+	if s.perSecond, err = brokers.Number(getenv("FRAMES_PER_SECOND"), 15, 60); err != nil {
 		return s, fmt.Errorf("FRAMES_PER_SECOND: %w", err)
 	}
 	if s.configuration != "" {
-		own, _ := os.ReadFile(namespaceFile)
-		s.namespace = env("NAMESPACE", cmp.Or(strings.TrimSpace(string(own)), "default"))
+		s.namespace = env("NAMESPACE", services.OwnNamespace())
 		return s, nil
 	}
 	if getenv("CAMERA_COUNT") == "" {
 		return s, errors.New("set CONFIGURATION_NAME to the name of a Configuration, or list the brokers' Services: " +
 			"CAMERA_COUNT, CAMERAS_SOURCE_SVC, CAMERA1_SOURCE_SVC and so on")
 	}
-	count, err := camera.Number(getenv("CAMERA_COUNT"), 0, maxCameras)
+	count, err := brokers.Number(getenv("CAMERA_COUNT"), 0, maxCameras)
 	if err != nil {
 		return s, fmt.Errorf("CAMERA_COUNT: %w", err)
 	}
 	if host := getenv("CAMERAS_SOURCE_SVC"); host != "" {
-		s.cameras = append(s.cameras, source{mainID, withPort(host)})
+		s.cameras = append(s.cameras, source{mainID, services.WithPort(host)})
 	}
 	for n := 1; n <= count; n++ {
 		name := fmt.Sprintf("CAMERA%d_SOURCE_SVC", n)
@@ -71,14 +64,7 @@ func parse(getenv func(string) string) (settings, error) {
 		if host == "" {
 			return s, fmt.Errorf("CAMERA_COUNT is %d and %s is not set", count, name)
 		}
-		s.cameras = append(s.cameras, source{fmt.Sprintf("camera%d", n), withPort(host)})
+		s.cameras = append(s.cameras, source{fmt.Sprintf("camera%d", n), services.WithPort(host)})
 	}
 	return s, nil
-}
-
-func withPort(host string) string {
-	if _, _, err := net.SplitHostPort(host); err == nil {
-		return host
-	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), "80")
 }

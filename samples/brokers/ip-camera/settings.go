@@ -11,7 +11,7 @@ import (
 
 	"github.com/akri-go/akri/internal/onvif/users"
 	"github.com/akri-go/akri/internal/shorten"
-	"github.com/akri-go/akri/samples/camera"
+	"github.com/akri-go/akri/samples/brokers"
 )
 
 // settings are what the environment says.
@@ -135,11 +135,11 @@ func parse(environ []string) (settings, error) {
 	}{
 		{"RESOLUTION_WIDTH", 640, 1 << 14, &s.width}, {"RESOLUTION_HEIGHT", 480, 1 << 14, &s.height}, {"FRAMES_PER_SECOND", 5, 60, &s.perSecond},
 	} {
-		if *n.into, err = camera.Number(env[n.name], n.deflt, n.maximum); err != nil {
+		if *n.into, err = brokers.Number(env[n.name], n.deflt, n.maximum); err != nil {
 			return s, fmt.Errorf("%s: %w", n.name, err)
 		}
 	}
-	s.port, s.probesPort = camera.Ports(env)
+	s.port, s.probesPort = brokers.Ports(env)
 	return s, nil
 }
 

@@ -128,7 +128,7 @@ func TestCredentialFiles(t *testing.T) {
 	if _, err := readCredentials([]string{filepath.Join(dir, "none")}); err == nil {
 		t.Error("a folder that is not there")
 	}
-	if err := os.WriteFile(filepath.Join(dir, "large"), make([]byte, maxCredentialBytes+1), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "large"), make([]byte, 2<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := readCredentials([]string{dir}); err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") {

@@ -7,7 +7,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/akri-go/akri/samples/camera"
+	"github.com/akri-go/akri/samples/brokers"
 )
 
 // settings are what the environment says.
@@ -52,12 +52,12 @@ func parse(environ []string) (settings, error) {
 		{"RESOLUTION_HEIGHT", 480, maxSide - 1, func(n int) { s.want.height = uint32(n) }},
 		{"FRAMES_PER_SECOND", 10, 240, func(n int) { s.perSecond = n }},
 	} {
-		number, err := camera.Number(env[n.name], n.deflt, n.maximum)
+		number, err := brokers.Number(env[n.name], n.deflt, n.maximum)
 		if err != nil {
 			return s, fmt.Errorf("%s: %w", n.name, err)
 		}
 		n.into(number)
 	}
-	s.port, s.probesPort = camera.Ports(env)
+	s.port, s.probesPort = brokers.Ports(env)
 	return s, nil
 }

@@ -15,6 +15,7 @@ import (
 const (
 	agentAccount      = "akri-agent-sa"
 	controllerAccount = "akri-controller-sa"
+	dashboardAccount  = "akri-dashboard-sa"
 
 	// nodeName is the user info key for the node of a token's Pod.
 	nodeName = "authentication.kubernetes.io/node-name"
@@ -30,6 +31,9 @@ func Agent(cfg *rest.Config, node string) *rest.Config {
 
 // Controller returns a client configuration that acts as the controller.
 func Controller(cfg *rest.Config) *rest.Config { return impersonate(cfg, controllerAccount) }
+
+// Dashboard returns a client configuration that acts as the dashboard.
+func Dashboard(cfg *rest.Config) *rest.Config { return impersonate(cfg, dashboardAccount) }
 
 func impersonate(cfg *rest.Config, account string) *rest.Config {
 	c := rest.CopyConfig(cfg)

@@ -88,6 +88,19 @@ func (n *Node) Server(name string, port int, discovery string) {
 	n.do(map[string]any{"do": "server", "name": name, "port": port, "lds": discovery})
 }
 
+// Thermometer starts a server with the node ns=1;s=Thermometer_Temperature, whose
+// value is 75 at first, and with one security policy, or None.
+func (n *Node) Thermometer(name string, port int, policy string) {
+	n.t.Helper()
+	n.do(map[string]any{"do": "thermometer", "name": name, "port": port, "policy": policy})
+}
+
+// Set sets the value of a thermometer.
+func (n *Node) Set(name string, value float64) {
+	n.t.Helper()
+	n.do(map[string]any{"do": "set", "name": name, "value": value})
+}
+
 // Stop ends a server.
 func (n *Node) Stop(name string) {
 	n.t.Helper()

@@ -7,6 +7,8 @@ const readline = require("readline");
 const { OPCUAServer, RegisterServerMethod } = require("node-opcua-server");
 const { OPCUADiscoveryServer } = require("node-opcua-server-discovery");
 const { OPCUACertificateManager } = require("node-opcua-certificate-manager");
+const { DataType, Variant } = require("node-opcua-variant");
+const { nodesets } = require("node-opcua-nodesets");
 
 // Standard output is for answers.
 console.log = console.error;
@@ -39,6 +41,32 @@ const commands = {
     await server.start();
     await registered;
     running.set(name, server);
+  },
+  // {do: "thermometer", name, port, policy}: a server with the node
+  // ns=1;s=Thermometer_Temperature, with one security policy, or "None". A user may
+  // be "admin" with the password "akri", or nobody.
+  async thermometer({ name, port, policy }) {
+    const server = new OPCUAServer({
+      host: "127.0.0.1", port, resourcePath: "/" + name, nodeset_filename: [nodesets.standard],
+      serverCertificateManager: pki(name), userCertificateManager: pki(name + "-users"),
+      serverInfo: { applicationUri: "urn:test:" + name, productUri: "urn:test:product", applicationName: { text: name } },
+      securityPolicies: ["http://opcfoundation.org/UA/SecurityPolicy#" + policy],
+      securityModes: [policy === "None" ? 1 : 3], // MessageSecurityMode: None, SignAndEncrypt
+      userManager: { isValidUser: (user, password) => user === "admin" && password === "akri" },
+      registerServerMethod: RegisterServerMethod.HIDDEN,
+    });
+    await server.initialize();
+    const space = server.engine.addressSpace;
+    server.thermometer = space.getOwnNamespace().addVariable({
+      organizedBy: space.rootFolder.objects, nodeId: "s=Thermometer_Temperature", browseName: "Thermometer_Temperature",
+      dataType: "Double", value: new Variant({ dataType: DataType.Double, value: 75 }),
+    });
+    await server.start();
+    running.set(name, server);
+  },
+  // {do: "set", name, value}
+  async set({ name, value }) {
+    running.get(name).thermometer.setValueFromSource({ dataType: DataType.Double, value });
   },
   // {do: "stop", name}
   async stop({ name }) {

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/akri-go/akri/internal/dashboard"
+	"github.com/akri-go/akri/internal/kubeconfig"
+)
+
+func newDashboardCommand() *cobra.Command {
+	var file, context, listen string
+	cmd := &cobra.Command{
+		Use:   "dashboard",
+		Short: "Show a cluster's devices and what is wrong, on a page that follows them",
+		Long: `Serves the dashboard from here, with the rights of your kubeconfig. Nothing is
+installed in the cluster, and nothing is changed. It needs the same rights as akri
+explain, and to watch. What you may not read is not shown, and the page says so.
+
+Only programs on this machine can reach the page, until Ctrl-C.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, _, err := kubeconfig.User(file, context)
+			if err != nil {
+				return err
+			}
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError}))
+			ctrllog.SetLogger(logr.FromSlogHandler(log.Handler()))
+			klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // what matters is on the page
+			d, err := dashboard.New(cmd.Context(), dashboard.Options{Config: cfg, Address: listen, Log: log})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "dashboard: http://%s   (Ctrl-C ends it)\n", d.Addr())
+			return d.Run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&file, "kubeconfig", "", "`file` that says how to reach the API server (default: as kubectl)")
+	cmd.Flags().StringVar(&context, "context", "", "`context` of the kubeconfig")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "`address` on the loopback of this machine")
+	return cmd
+}

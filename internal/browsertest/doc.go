@@ -1,0 +1,2 @@
+// Package browsertest has a headless Chromium for tests of pages.
+package browsertest
