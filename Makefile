@@ -21,7 +21,7 @@ tagged      = $(shell grep -rlE '^//go:build.*\b$(1)\b' --include='*_test.go' . 
 IMAGE_FLAGS = $(if $(DEBUG),-debug) $(if $(TAG),-tag $(TAG))
 # End-to-end tests that plug no devices, which are the whole machine's: they have
 # clusters of their own and run beside the others, which mostly wait.
-E2E_BESIDE  = ./internal/labs ./test/chart ./test/edge ./test/nodes
+E2E_BESIDE  = ./internal/edgedemo ./internal/labs ./test/chart ./test/edge ./test/nodes
 # The versions of Kubernetes that akri dev up has, for test-matrix; KUBERNETES="1.34 1.36" has fewer.
 KUBERNETES ?= $(shell sed -n 's/^func Versions.*{"\(.*\)"} }$$/\1/p' internal/devcluster/kubebin/versions.go | sed 's/", "/ /g')
 # Integration tests that plug devices too: nothing that does may run beside them.
@@ -34,7 +34,7 @@ RACE       ?= ./...
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
-.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-down lab-k3s lab-microk8s clean long-vm test-vm long-edge
+.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-down lab-k3s lab-microk8s clean long-vm test-vm long-edge demo-edge
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -197,6 +197,9 @@ lab-k3s: build ## Replay the K3s lab step by step on a cluster of its own; leave
 
 lab-microk8s: build ## Replay the MicroK8s workflow, with its 16 steps, in the same way (root)
 	bin/akri dev lab microk8s
+
+demo-edge: build ## A cluster and two edge nodes on this machine, links and power to cut (root)
+	bin/akri dev demo edge $(DEMO)
 
 demo-down: ## Remove the cluster of the demo
 	$(GO) run ./cmd/akri dev down

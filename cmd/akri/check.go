@@ -22,6 +22,7 @@ import (
 	"github.com/akri-go/akri/charts"
 	"github.com/akri-go/akri/internal/admission"
 	"github.com/akri-go/akri/internal/admission/crd"
+	"github.com/akri-go/akri/internal/cli"
 )
 
 // newCheckCommand makes "akri check", which does what the API server does with
@@ -39,7 +40,7 @@ warnings are shown at once. Other objects are skipped.
 It needs no cluster. So it does not know which names are taken, nor everything
 that a version of Kubernetes requires of a Pod.
 
-` + exitText("all would be accepted", "one would be refused, or cannot be read"),
+` + cli.ExitText("all would be accepted", "one would be refused, or cannot be read"),
 		Example: `  akri check -f configuration.yaml
   helm template akri charts/akri --set udev.configuration.enabled=true … | akri check -f -`,
 		Args: cobra.NoArgs,
@@ -67,7 +68,7 @@ that a version of Kubernetes requires of a Pod.
 		},
 	}
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "manifest (`file`, or - for standard input); may be given several times")
-	completeFlag(cmd, "filename", "yaml", "yml", "json")
+	cli.CompleteFlag(cmd, "filename", "yaml", "yml", "json")
 	if err := cmd.MarkFlagRequired("filename"); err != nil { // cannot happen: the flag exists
 		cmd.RunE = func(*cobra.Command, []string) error { return err }
 	}

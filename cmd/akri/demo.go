@@ -7,8 +7,10 @@ import (
 	"golang.org/x/term"
 	"k8s.io/client-go/rest"
 
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/demo"
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
+	"github.com/akri-go/akri/internal/edgedemo"
 )
 
 func newDemoCommand(dir *string) *cobra.Command {
@@ -45,15 +47,48 @@ checkout of the repository.`,
 				return err
 			}
 			o := demo.Options{Dir: *dir, Repo: repo, Subject: subject, Out: cmd.OutOrStdout(), Remove: remove, Listen: listen, Sys: os.DirFS("/sys")}
-			if os.Getenv("CI") != "true" && term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
-				o.Terminal = os.Stdin
-			}
+			o.Terminal = terminal()
 			return demo.Run(cmd.Context(), o)
 		},
 	}
 	cmd.Flags().StringVar(&subject, "with", "", "what to show in the terminal: webcam or zram (default zram)")
-	completeValues(cmd, "with", "webcam", "zram")
+	cli.CompleteValues(cmd, "with", "webcam", "zram")
 	cmd.Flags().StringVar(&listen, "listen", "", "show the dashboard at this `address` of this machine, such as :8080")
+	cmd.Flags().BoolVar(&remove, "rm", false, "remove the cluster at the end, even without a terminal")
+	cmd.AddCommand(newEdgeDemoCommand(dir))
+	return cmd
+}
+
+// terminal is the terminal of a person who watches, or nil.
+func terminal() *os.File {
+	if os.Getenv("CI") != "true" && term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
+		return os.Stdin
+	}
+	return nil
+}
+
+func newEdgeDemoCommand(dir *string) *cobra.Command {
+	var remove bool
+	cmd := &cobra.Command{
+		Use:   "edge",
+		Short: "Show what edge nodes do, on this machine",
+		Long: `Makes a cluster with two edge nodes, runs a small application on each, and shows what
+the cluster and the nodes say, side by side. Keys cut and mend the links, cut the
+power, and update the application; what happens is said in a line each.
+
+When you quit, with q or Ctrl-C, it removes the cluster, unless it existed before.
+Without a terminal, or with CI=true, it does all of that once, and leaves the cluster
+unless --rm is given. It needs root and a checkout of the repository.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rest.SetDefaultWarningHandler(rest.NoWarnings{}) // they would disturb the screen
+			repo, err := kubebin.RepoRoot()
+			if err != nil {
+				return err
+			}
+			return edgedemo.Run(cmd.Context(), edgedemo.Options{Dir: *dir, Repo: repo, Terminal: terminal(), Out: cmd.OutOrStdout(), Remove: remove})
+		},
+	}
 	cmd.Flags().BoolVar(&remove, "rm", false, "remove the cluster at the end, even without a terminal")
 	return cmd
 }

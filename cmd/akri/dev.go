@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/devcluster"
 )
 
@@ -44,6 +45,6 @@ not the world beyond it, so images are loaded from archives.
 		newDemoCommand(&dir),
 		newLabCommand(&dir),
 	)
-	completeFlag(cmd, "dir")
+	cli.CompleteFlag(cmd, "dir")
 	return cmd
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/exitcode"
 )
@@ -14,7 +15,7 @@ import (
 // newEdgeCommand makes a command that does something to one edge node.
 func newEdgeCommand(dir *string, cmd *cobra.Command, do func(context.Context, *devcluster.EdgeNode) error) *cobra.Command {
 	cmd.Args = cobra.ExactArgs(1)
-	cmd.ValidArgsFunction = completeWith(func(_ context.Context, args []string) []string {
+	cmd.ValidArgsFunction = cli.CompleteWith(func(_ context.Context, args []string) []string {
 		c, err := devcluster.Open(*dir)
 		if err != nil || len(args) > 0 {
 			return nil

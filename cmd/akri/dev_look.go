@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/exitcode"
 )
@@ -25,7 +26,8 @@ func newStatusCommand(dir *string) *cobra.Command {
 		Use:   "status",
 		Short: "Show the state of the cluster",
 		Long: `Shows every component with its process, memory and log, the version of
-Kubernetes, whether the API server answers, the nodes and the plugged devices. It fails if something does not run.`,
+Kubernetes, whether the API server answers, the nodes, what edge nodes say
+themselves, and the plugged devices. It fails if something does not run.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := devcluster.Open(*dir)
@@ -37,7 +39,11 @@ Kubernetes, whether the API server answers, the nodes and the plugged devices. I
 				return err
 			}
 			if !st.Healthy() {
-				return errors.New("not everything runs; `akri dev up` starts what does not")
+				hint := "not everything runs; `akri dev up` starts what does not"
+				if len(st.EdgeNodes) > 0 {
+					hint += ", and `akri dev rejoin` mends a link"
+				}
+				return errors.New(hint)
 			}
 			return nil
 		},
@@ -59,6 +65,13 @@ func printStatus(w io.Writer, c *devcluster.Cluster, st devcluster.Status) error
 	for _, n := range st.Nodes {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\n", n.Name, n.Address, n.State, n.Pods)
 	}
+	if len(st.EdgeNodes) > 0 {
+		fmt.Fprintln(tw)
+		fmt.Fprintln(tw, "EDGE NODE\tADDRESS\tLINK\tKUBELET\tPODS")
+	}
+	for _, e := range st.EdgeNodes {
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", e.Name, e.Address, e.Link, e.Kubelet, e.Pods)
+	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
@@ -78,7 +91,7 @@ further arguments are kubectl's:
 
   akri dev kubectl get pods -A
 
-` + exitText("kubectl succeeded", "kubectl failed, or there is no cluster") + "\n\nAny other code is kubectl's own.",
+` + cli.ExitText("kubectl succeeded", "kubectl failed, or there is no cluster") + "\n\nAny other code is kubectl's own.",
 		Args:               cobra.ArbitraryArgs,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -134,9 +147,9 @@ func ended(err error) error {
 		return err
 	}
 	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return exitError(128 + int(status.Signal()))
+		return cli.ExitError(128 + int(status.Signal()))
 	}
-	return exitError(exit.ExitCode())
+	return cli.ExitError(exit.ExitCode())
 }
 
 func newLogsCommand(dir *string) *cobra.Command {
@@ -175,7 +188,7 @@ akri dev kubectl -- logs <pod>.`,
 		},
 	}
 	cmd.Flags().IntVarP(&lines, "lines", "n", 20, "number of lines of each log")
-	cmd.ValidArgsFunction = completeWith(func(_ context.Context, args []string) (names []string) {
+	cmd.ValidArgsFunction = cli.CompleteWith(func(_ context.Context, args []string) (names []string) {
 		c, err := devcluster.Open(*dir)
 		if err != nil || len(args) > 0 {
 			return nil

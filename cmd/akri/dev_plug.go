@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/exitcode"
 )
@@ -53,7 +54,7 @@ func newUnplugCommand(dir *string) *cobra.Command {
 		Long: `Removes the named devices, the latest one if none is named, or all with --all,
 and prints their names. Only devices that akri dev plug added can be removed.`,
 		Args: cobra.MaximumNArgs(1),
-		ValidArgsFunction: completeWith(func(_ context.Context, args []string) []string {
+		ValidArgsFunction: cli.CompleteWith(func(_ context.Context, args []string) []string {
 			c, err := devcluster.Open(*dir)
 			if err != nil || len(args) > 0 {
 				return nil

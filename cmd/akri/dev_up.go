@@ -8,8 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/exitcode"
+	"github.com/akri-go/akri/internal/helm"
 )
 
 func newUpCommand(dir *string) *cobra.Command {
@@ -38,6 +40,10 @@ With --kubernetes it makes a cluster of another version of Kubernetes. Choose
 ` + strings.Join(devcluster.KubernetesVersions(), ", ") + `; the first is the default.
 Each is built once. A cluster keeps the version that it was made with.
 
+With --edge-nodes it also makes edge nodes: it installs cloudcore, and joins a machine
+for each with keadm (docs/edge.md). akri dev cut, rejoin, poweroff, poweron and link
+are what happens to them.
+
 With --images it loads the image archives of a folder into the nodes, with
 --chart it installs or upgrades a Helm chart:
 
@@ -45,7 +51,7 @@ With --images it loads the image archives of a folder into the nodes, with
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Checked now, because they would be noticed only after minutes.
-			install := devcluster.InstallOptions{ChartDir: chart, Release: release, Namespace: namespace, Wait: wait}
+			install := helm.InstallOptions{ChartDir: chart, Release: release, Namespace: namespace, Wait: wait}
 			if err := checkUp(cmd, nodes, edgeNodes, version, grace, images, set, &install); err != nil {
 				return err
 			}
@@ -54,6 +60,11 @@ With --images it loads the image archives of a folder into the nodes, with
 			c, err := devcluster.Up(ctx, devcluster.Options{Dir: *dir, Nodes: nodes, EdgeNodes: edgeNodes, Kubernetes: version, NodeGrace: grace, Progress: out, Install: !noInstall})
 			if err != nil {
 				return err
+			}
+			if c.EdgeNodeCount() > 0 {
+				if err := c.JoinEdgeNodes(ctx, devcluster.JoinOptions{Progress: out}); err != nil {
+					return err
+				}
 			}
 			if images != "" {
 				loaded, err := c.LoadImageDir(ctx, images)
@@ -74,7 +85,7 @@ With --images it loads the image archives of a folder into the nodes, with
 	}
 	f := cmd.Flags()
 	f.IntVar(&nodes, "nodes", 0, "number of nodes; 0 means as many as there are, one for a new cluster")
-	f.IntVar(&edgeNodes, "edge-nodes", 0, "number of machines for edge nodes, which reach nothing but cloudcore; 0 means as many as there are")
+	f.IntVar(&edgeNodes, "edge-nodes", 0, "number of edge nodes, which reach nothing but cloudcore; 0 means as many as there are")
 	f.StringVar(&version, "kubernetes", "", "version of Kubernetes, with or without its patch: 1.35; empty means the existing cluster's, or the newest")
 	f.DurationVar(&grace, "node-monitor-grace-period", 0, "how long a node may be silent before it is NotReady, such as 12s; 0 means the existing cluster's, or Kubernetes' own, 50s")
 	f.StringVar(&images, "images", "", "folder with image archives (*.tar) to load")
@@ -85,15 +96,15 @@ With --images it loads the image archives of a folder into the nodes, with
 	f.DurationVar(&wait, "wait", 2*time.Minute, "how long to wait until the chart's objects are ready; 0 means not to wait")
 	f.BoolVar(&noInstall, "no-install", false, "fail when Debian packages are missing, rather than install them")
 	for _, name := range []string{"images", "chart"} {
-		completeFlag(cmd, name)
+		cli.CompleteFlag(cmd, name)
 	}
-	completeValues(cmd, "kubernetes", devcluster.KubernetesVersions()...)
+	cli.CompleteValues(cmd, "kubernetes", devcluster.KubernetesVersions()...)
 	return cmd
 }
 
 // checkUp refuses wrong arguments before anything is done, and completes what
 // to install.
-func checkUp(cmd *cobra.Command, nodes, edgeNodes int, version string, grace time.Duration, images string, set []string, install *devcluster.InstallOptions) (err error) {
+func checkUp(cmd *cobra.Command, nodes, edgeNodes int, version string, grace time.Duration, images string, set []string, install *helm.InstallOptions) (err error) {
 	switch {
 	case nodes > devcluster.MaxNodes:
 		return exitcode.Usagef("--nodes is %d: at most %d", nodes, devcluster.MaxNodes)
@@ -113,11 +124,11 @@ func checkUp(cmd *cobra.Command, nodes, edgeNodes int, version string, grace tim
 			return fmt.Errorf("--images: %w", err)
 		}
 	}
-	if install.Values, err = devcluster.ParseValues(set); err != nil {
+	if install.Values, err = helm.ParseValues(set); err != nil {
 		return exitcode.Usagef("--set: %w", err)
 	}
 	if install.ChartDir != "" {
-		if err := devcluster.CheckChart(cmd.Context(), *install); err != nil {
+		if err := helm.CheckChart(cmd.Context(), *install); err != nil {
 			return fmt.Errorf("--chart: %w", err)
 		}
 		return nil

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/handlers/all"
 	echodetails "github.com/akri-go/akri/internal/handlers/debugecho/details"
@@ -117,8 +118,8 @@ numbers and the like are blanked, unless --keep-serials is given.`,
 	cmd.Flags().BoolVar(&keepSerials, "keep-serials", false, "do not blank serial numbers in what --record writes")
 	cmd.MarkFlagsMutuallyExclusive("record", "filename")
 	cmd.MarkFlagsMutuallyExclusive("record", "from")
-	completeFlag(cmd, "filename", "yaml", "yml", "json")
-	cmd.ValidArgsFunction = completeWith(func(_ context.Context, args []string) (names []string) {
+	cli.CompleteFlag(cmd, "filename", "yaml", "yml", "json")
+	cmd.ValidArgsFunction = cli.CompleteWith(func(_ context.Context, args []string) (names []string) {
 		if manifest == "" || manifest == "-" || len(args) > 0 {
 			return nil
 		}
@@ -245,7 +246,7 @@ func (d *discoverFlags) register(cmd *cobra.Command, configuration string) {
 	host, _ := os.Hostname()
 	f := cmd.Flags()
 	f.StringVarP(&d.output, "output", "o", "table", "`format`: table, json or yaml")
-	completeValues(cmd, "output", "table", "json", "yaml")
+	cli.CompleteValues(cmd, "output", "table", "json", "yaml")
 	f.BoolVarP(&d.watch, "watch", "w", false, "keep running and show what comes and goes, until Ctrl-C")
 	f.StringVar(&d.configuration, "configuration", configuration, "`name` of the Configuration, for the names of Instances")
 	f.StringVar(&d.node, "node", host, "`name` of the node, for the names of Instances")
@@ -254,14 +255,14 @@ func (d *discoverFlags) register(cmd *cobra.Command, configuration string) {
 // registerDetails adds the flag for a file with discoveryDetails.
 func (d *discoverFlags) registerDetails(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVar(file, "details", "", "take the discoveryDetails of a Configuration from this YAML `file` (- for standard input)")
-	completeFlag(cmd, "details", "yaml", "yml")
+	cli.CompleteFlag(cmd, "details", "yaml", "yml")
 }
 
 // registerCredentials adds the flag for a file with discoveryProperties.
 func (d *discoverFlags) registerCredentials(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&d.credentials, "credentials", "",
 		"take discoveryProperties, such as user names and passwords, from this YAML `file` of name: value (- for standard input)")
-	completeFlag(cmd, "credentials", "yaml", "yml")
+	cli.CompleteFlag(cmd, "credentials", "yaml", "yml")
 }
 
 // properties returns the discoveryProperties of that file, none if there is none.

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/modbus"
 	modbusdetails "github.com/akri-go/akri/internal/handlers/modbus/details"
@@ -73,7 +74,7 @@ not answer takes --timeout; with many of them --watch shows what comes first.`,
 		"`what` a device is known by: address, userApplicationName, or the number of a private object from 128 to 255 "+
 			"(default address)")
 	f.StringVar(&details.Timeout, "timeout", "", "for how `long` each answer is waited for, such as 500ms (default 3s)")
-	completeValues(cmd, "identity", "address", "userApplicationName")
+	cli.CompleteValues(cmd, "identity", "address", "userApplicationName")
 	cmd.MarkFlagsOneRequired("server", "details")
 	for _, flag := range []string{"server", "unit", "identity", "timeout"} {
 		cmd.MarkFlagsMutuallyExclusive(flag, "details")

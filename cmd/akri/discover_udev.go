@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/handlers/all"
 	"github.com/akri-go/akri/internal/handlers/setup"
@@ -84,7 +85,7 @@ some.`,
 	f.StringVar(&resource, "device-plugin-resource-name", "", "add bus addresses for this KubeVirt `resource`")
 	f.BoolVar(&vfio, "vfio-passthrough", false, "add the nodes of the IOMMU group")
 	f.StringVar(&device, "rule-help", "", "show what a rule for this `device` can be made of: a device node, or a folder in /sys")
-	completeValues(cmd, "permissions", "r", "w", "m", "rw", "rm", "wm", "rwm")
+	cli.CompleteValues(cmd, "permissions", "r", "w", "m", "rw", "rm", "wm", "rwm")
 	cmd.MarkFlagsOneRequired("rule", "details", "rule-help")
 	for _, other := range []string{"rule", "group-recursive", "identify-by", "permissions", "rule-help"} {
 		cmd.MarkFlagsMutuallyExclusive("details", other)

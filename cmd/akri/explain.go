@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/explain"
 	"github.com/akri-go/akri/internal/explain/snapshot"
@@ -58,7 +59,7 @@ says so.
 	f.StringVar(&e.kubeconfig, "kubeconfig", "", "kubeconfig `file`")
 	f.StringVar(&e.context, "context", "", "`context` of the kubeconfig")
 	f.StringVarP(&e.output, "output", "o", "text", "`format`: text, json or yaml")
-	completeValues(cmd, "output", "text", "json", "yaml")
+	cli.CompleteValues(cmd, "output", "text", "json", "yaml")
 	for _, sub := range []struct {
 		kind                 explain.Kind
 		use, short, long, eg string
@@ -89,7 +90,7 @@ and Pods there.`, "edge-1", []string{"nodes"}},
 				}
 				return e.run(cmd, subjectFor(sub.kind, args[0], e.namespace))
 			},
-			ValidArgsFunction: completeWith(func(ctx context.Context, args []string) []string {
+			ValidArgsFunction: cli.CompleteWith(func(ctx context.Context, args []string) []string {
 				if len(args) > 0 {
 					return nil
 				}
@@ -102,7 +103,7 @@ and Pods there.`, "edge-1", []string{"nodes"}},
 
 // explainExits is the paragraph about exit codes.
 func explainExits() string {
-	text := exitText("nothing is wrong; there may be warnings",
+	text := cli.ExitText("nothing is wrong; there may be warnings",
 		"it failed: the cluster cannot be read, or there is no such object")
 	last := fmt.Sprintf("\n  %d", exitcode.Interrupted)
 	return strings.Replace(text, last, fmt.Sprintf("\n  %d  something is wrong, and the output says what%s",
@@ -159,7 +160,7 @@ func (e *explaining) run(cmd *cobra.Command, s explain.Subject) error {
 		return err
 	}
 	if !answer.Well {
-		return exitError(exitcode.Found)
+		return cli.ExitError(exitcode.Found)
 	}
 	return nil
 }

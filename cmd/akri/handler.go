@@ -16,6 +16,7 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/discovery/trial"
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/shorten"
 )
@@ -74,7 +75,7 @@ but not as well as it could; what handlers of upstream Akri do is at most that.
 What a handler has to do is waited for as long as --timeout, so a trial of one
 with faults can take minutes.
 
-` + exitText("there is no failure; there may be warnings", "there is a failure, or the handler cannot be tried"),
+` + cli.ExitText("there is no failure; there may be warnings", "there is a failure, or the handler cannot be tried"),
 		Example: `  akri handler test --details 'list: workshop' -- ./inventory
   akri handler test --details @details.yaml --details-bad 'list: [' --details-nothing 'list: empty' -- python3 inventory.py
   akri handler test --details 'list: workshop' --change 'echo saw >>lists/workshop' -- ./inventory
@@ -118,10 +119,10 @@ func (h *handlerTest) register(cmd *cobra.Command) {
 		"how long to watch for lists that must not come, and how long the agent is away when it restarts")
 	f.BoolVar(&h.logs, "logs", false, "show what the program prints")
 	f.StringVarP(&h.output, "output", "o", "table", "`format`: table, json or yaml")
-	completeValues(cmd, "output", "table", "json", "yaml")
-	completeFlag(cmd, "directory")
-	completeFlag(cmd, "socket", "sock")
-	completeFlag(cmd, "credentials", "yaml", "yml")
+	cli.CompleteValues(cmd, "output", "table", "json", "yaml")
+	cli.CompleteFlag(cmd, "directory")
+	cli.CompleteFlag(cmd, "socket", "sock")
+	cli.CompleteFlag(cmd, "credentials", "yaml", "yml")
 	cmd.MarkFlagsMutuallyExclusive("directory", "socket")
 }
 

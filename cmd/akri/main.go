@@ -4,27 +4,16 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/version"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := newAkriCommand().ExecuteContext(ctx)
-	code, say := exitCode(ctx, err)
-	stop()
-	if say != "" {
-		fmt.Fprintln(os.Stderr, "akri:", say)
-	}
-	os.Exit(code)
-}
+func main() { os.Exit(cli.Main(newAkriCommand())) }
 
 func newAkriCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -52,10 +41,10 @@ akri completion --help says how to set up completion in your shell.`,
 	)
 	for _, sub := range cmd.Commands() {
 		if sub.Name() != "dev" { // whose kubectl needs the terminal itself
-			interruptible(sub)
+			cli.Interruptible(sub)
 		}
 	}
-	withHabits(cmd)
+	cli.Habits(cmd)
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/akri-go/akri/internal/cli"
 	"github.com/akri-go/akri/internal/exitcode"
 )
 
@@ -56,7 +57,7 @@ func run(args ...string) (int, string) {
 	cmd.SetErr(&out)
 	cmd.SetIn(strings.NewReader(""))
 	cmd.SetArgs(args)
-	code, say := exitCode(context.Background(), cmd.Execute())
+	code, say := cli.ExitCode(context.Background(), cmd.Execute())
 	return code, out.String() + say
 }
 
@@ -173,11 +174,11 @@ func TestKubectlArgs(t *testing.T) {
 
 func TestEnded(t *testing.T) {
 	for script, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -9 $$": 137} {
-		if code, say := exitCode(t.Context(), ended(exec.Command("sh", "-c", script).Run())); code != want || say != "" {
+		if code, say := cli.ExitCode(t.Context(), ended(exec.Command("sh", "-c", script).Run())); code != want || say != "" {
 			t.Errorf("%s: exit code %d, %q, want %d", script, code, say, want)
 		}
 	}
-	if code, say := exitCode(t.Context(), ended(exec.Command("/no/such/program").Run())); code != 1 || say == "" {
+	if code, say := cli.ExitCode(t.Context(), ended(exec.Command("/no/such/program").Run())); code != 1 || say == "" {
 		t.Errorf("no program: exit code %d, %q", code, say)
 	}
 }
@@ -189,8 +190,8 @@ func TestInterrupted(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want int
-	}{{nil, 0}, {ctx.Err(), 130}, {exitcode.Usagef("x"), 2}, {exitError(7), 7}} {
-		if code, _ := exitCode(ctx, c.err); code != c.want {
+	}{{nil, 0}, {ctx.Err(), 130}, {exitcode.Usagef("x"), 2}, {cli.ExitError(7), 7}} {
+		if code, _ := cli.ExitCode(ctx, c.err); code != c.want {
 			t.Errorf("%v: exit code %d, want %d", c.err, code, c.want)
 		}
 	}

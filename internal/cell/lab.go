@@ -105,7 +105,7 @@ func (l Lab) start(ctx context.Context, member string, rejoin bool) error {
 	if err := l.deleteMemberLink(ctx, member); err != nil {
 		return err
 	}
-	cut, err := l.isCut(member)
+	cut, err := l.IsCut(member)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,8 @@ func (l Lab) Mend(ctx context.Context, member string) error {
 // cutFile is there while a member's link is cut.
 func (l Lab) cutFile(member string) string { return filepath.Join(l.Dir, "run", member+".cut") }
 
-func (l Lab) isCut(member string) (bool, error) {
+// IsCut tells whether Cut has cut a member's link.
+func (l Lab) IsCut(member string) (bool, error) {
 	_, err := os.Stat(l.cutFile(member))
 	if os.IsNotExist(err) {
 		return false, nil

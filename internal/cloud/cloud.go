@@ -121,7 +121,7 @@ func assemble(o Options) (*core, *prometheus.Registry, error) {
 	}); err != nil {
 		return nil, nil, err
 	}
-	c.join, err = join.New(join.Options{Keeper: c.keeper, Registerer: registry, Log: o.Log})
+	c.join, err = join.New(join.Options{Keeper: c.keeper, Kubernetes: client.Kubernetes, Registerer: registry, Log: o.Log})
 	return c, registry, err
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/samples"
 )
@@ -170,11 +171,11 @@ func (d *demo) install(ctx context.Context, demos bool) error {
 	if err := d.makeToken(ctx); err != nil {
 		return err
 	}
-	values, err := devcluster.ParseValues(slices.Concat(d.pictures.values(), dashboardValues(), []string{"udev.discovery.enabled=true"}))
+	values, err := helm.ParseValues(slices.Concat(d.pictures.values(), dashboardValues(), []string{"udev.discovery.enabled=true"}))
 	if err != nil {
 		return err
 	}
-	return d.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(d.Repo, "charts", "akri"),
+	return d.cluster.InstallChart(ctx, helm.InstallOptions{ChartDir: filepath.Join(d.Repo, "charts", "akri"),
 		Release: release, Namespace: namespace, Values: values, KeepValues: true, Wait: stepTimeout})
 }
 
@@ -309,7 +310,7 @@ func (d *demo) end(ctx context.Context) error {
 	}
 	if d.installed {
 		// Its hooks would delete other people's Configurations.
-		errs = append(errs, d.cluster.Uninstall(ctx, devcluster.UninstallOptions{Release: release, Namespace: namespace, NoHooks: true}))
+		errs = append(errs, d.cluster.Uninstall(ctx, helm.UninstallOptions{Release: release, Namespace: namespace, NoHooks: true}))
 	}
 	return errors.Join(errs...)
 }

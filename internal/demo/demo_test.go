@@ -26,6 +26,7 @@ import (
 
 	akri "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/images"
+	"github.com/akri-go/akri/internal/terminal"
 	"github.com/akri-go/akri/samples"
 )
 
@@ -164,8 +165,8 @@ func TestSmallScreen(t *testing.T) {
 		rows[i] = row{device: fmt.Sprintf("/dev/zram%d", i), present: true}
 	}
 	var out strings.Builder
-	s := screen{out: &out}
-	s.draw(layout(head, table(rows, 80), "a note", next, 24), 80, 24)
+	s := terminal.Screen{Out: &out}
+	s.Draw(layout(head, table(rows, 80), "a note", next, 24), 80, 24)
 	for _, want := range []string{"keys", "page", "a note", "DEVICE", "/dev/zram0", "/dev/zram17", "… and 82 more"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the screen lacks %q:\n%s", want, out.String())
@@ -292,32 +293,6 @@ func TestApplyLeavesWhatIsOthers(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]string{"theirs": "before", "earlier": "demo"}, data()); diff != "" {
 		t.Errorf("after its end: %s", diff)
-	}
-}
-
-func TestScreen(t *testing.T) {
-	var out strings.Builder
-	s := screen{out: &out}
-	s.leave()
-	if out.Len() > 0 {
-		t.Errorf("leaves a screen that was not entered: %q", out.String())
-	}
-	s.draw([]string{"one", "twenty"}, 3, 10)
-	if got := out.String(); !strings.HasPrefix(got, "\x1b[?1049h\x1b[H") || !strings.Contains(got, "one\x1b[K\r\ntwe\x1b[K\r\n") {
-		t.Errorf("first drawing %q", got)
-	}
-	out.Reset()
-	s.draw([]string{"one", "twenty"}, 3, 10)
-	if out.Len() > 0 {
-		t.Errorf("draws what is there: %q", out.String())
-	}
-	s.draw([]string{"1", "2", "3"}, 3, 3)
-	if strings.Contains(out.String(), "3\x1b") {
-		t.Error("draws more lines than fit")
-	}
-	s.leave()
-	if !strings.HasSuffix(out.String(), "\x1b[?1049l") {
-		t.Errorf("does not leave: %q", out.String())
 	}
 }
 

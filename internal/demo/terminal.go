@@ -3,51 +3,28 @@ package demo
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
 	"time"
 
-	"golang.org/x/term"
-
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/terminal"
 )
 
 // interact shows the table and handles keys until the person quits.
 func (d *demo) interact(ctx context.Context) error {
-	fd := int(d.Terminal.Fd())
-	old, err := term.MakeRaw(fd)
+	keys, restore, err := terminal.Keys(ctx, d.Terminal)
 	if err != nil {
-		return fmt.Errorf("read single keys: %w", err)
+		return err
 	}
-	defer term.Restore(fd, old)
-	keys := make(chan byte)
-	// It ends with the program: reading a terminal cannot be cancelled.
-	go func() {
-		buf := make([]byte, 1)
-		for {
-			if _, err := d.Terminal.Read(buf); err != nil {
-				close(keys)
-				return
-			}
-			select {
-			case keys <- buf[0]:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+	defer restore()
 
 	tick := time.NewTicker(300 * time.Millisecond)
 	defer tick.Stop()
-	s := screen{out: d.Out}
-	defer s.leave()
+	s := terminal.Screen{Out: d.Out}
+	defer s.Leave()
 	note := ""
 	for {
-		width, height, err := term.GetSize(fd)
-		if err != nil {
-			width, height = 80, 24
-		}
+		width, height := terminal.Size(d.Terminal)
 		rows, err := d.look(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -55,7 +32,7 @@ func (d *demo) interact(ctx context.Context) error {
 		if err != nil {
 			note = "the API server does not answer: " + err.Error()
 		}
-		s.draw(d.screenText(rows, note, width, height), width, height)
+		s.Draw(d.screenText(rows, note, width, height), width, height)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -76,9 +53,8 @@ func (d *demo) interact(ctx context.Context) error {
 
 // heed carries out a key. It returns what to tell the person.
 func (d *demo) heed(ctx context.Context, key byte) (quit bool, note string) {
-	const ctrlC, ctrlD = 3, 4
 	switch key {
-	case 'q', 'Q', ctrlC, ctrlD:
+	case 'q', 'Q', terminal.CtrlC, terminal.CtrlD:
 		return true, ""
 	case 'p', 'P':
 		if !d.subject.Pluggable {
@@ -155,41 +131,5 @@ func (d *demo) nextText() []string {
 		dev + " kubectl delete akric " + d.subject.Configuration + "       deletes the brokers",
 		dev + " kubectl apply -f samples/" + d.subject.Manifest + "    brings them back",
 		"  docs/ has one page for each thing to do",
-	}
-}
-
-// screen is the terminal's alternate screen, so that the earlier contents come
-// back afterwards.
-type screen struct {
-	out   io.Writer
-	shown string
-}
-
-// draw shows the lines that fit, if they have changed.
-func (s *screen) draw(lines []string, width, height int) {
-	var b strings.Builder
-	for i, l := range lines {
-		if i == height-1 {
-			break
-		}
-		if r := []rune(l); len(r) > width {
-			l = string(r[:width])
-		}
-		b.WriteString(l + "\x1b[K\r\n") // clear the rest of the line
-	}
-	if b.String() == s.shown {
-		return
-	}
-	if s.shown == "" {
-		fmt.Fprint(s.out, "\x1b[?1049h")
-	}
-	fmt.Fprint(s.out, "\x1b[H", b.String(), "\x1b[J")
-	s.shown = b.String()
-}
-
-// leave restores the ordinary screen.
-func (s *screen) leave() {
-	if s.shown != "" {
-		fmt.Fprint(s.out, "\x1b[?1049l")
 	}
 }

@@ -96,11 +96,14 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "what runs in a cluster knows nothing of the dev cluster", Rule: Rule{
 			From: []string{"./cmd/...", "./samples/..."}, Except: []string{"./cmd/akri"},
-			Not: []string{"./internal/devcluster/...", "./internal/images", "./internal/demo", "./internal/labs", "./internal/street/..."},
+			Not: []string{"./internal/devcluster/...", "./internal/images", "./internal/demo", "./internal/edgedemo", "./internal/labs", "./internal/street/..."},
 		}},
-		{name: "only akri, tests and tools link Helm", Rule: Rule{
-			From: []string{"./..."}, Except: []string{"./cmd/akri", "./internal/devcluster/...", "./internal/demo", "./internal/labs", "./internal/street/cameras", "./test/...", "./tools/..."},
+		{name: "only akri, keadm, tests and tools link Helm", Rule: Rule{
+			From: []string{"./..."}, Except: []string{"./cmd/akri", "./cmd/keadm", "./internal/helm", "./internal/keadm", "./internal/devcluster/...", "./internal/demo", "./internal/edgedemo", "./internal/labs", "./internal/street/cameras", "./test/...", "./tools/..."},
 			Not: []string{helm},
+		}},
+		{name: "whether a machine can be an edge node is decided without a cluster", Rule: Rule{
+			From: []string{"./internal/keadm/preflight", "./internal/keadm/cri"}, Not: []string{cloud, edge, helm, "k8s.io/client-go/...", "k8s.io/api/..."},
 		}},
 		{name: "only the camera simulator, the broker for network cameras and the benchmarks link RTSP", Rule: Rule{
 			From: []string{"./..."}, Except: []string{"./samples/simulators/...", "./samples/brokers/ip-camera", "./test/bench"}, Not: []string{"github.com/bluenviron/..."},
@@ -146,7 +149,7 @@ func TestRules(t *testing.T) {
 			From: []string{"./test/vm/init", "./test/vm/wire"}, Not: []string{"./internal/...", "k8s.io/...", grpc, prometheus},
 		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
-			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri"},
+			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri", "./cmd/keadm"},
 			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/browsertest", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
 		}},
 	} {

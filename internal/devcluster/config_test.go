@@ -283,21 +283,6 @@ func TestReadState(t *testing.T) {
 	}
 }
 
-func TestParseValues(t *testing.T) {
-	v, err := ParseValues([]string{"udev.discovery.enabled=true", "agent.name=x"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	udev, _ := v["udev"].(map[string]any)
-	discovery, _ := udev["discovery"].(map[string]any)
-	if discovery["enabled"] != true {
-		t.Errorf("got %v", v)
-	}
-	if _, err := ParseValues([]string{"value-without-key"}); err == nil {
-		t.Error("nonsense was accepted")
-	}
-}
-
 // A path is no pattern.
 func TestImageArchives(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "my [images]")

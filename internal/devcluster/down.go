@@ -86,7 +86,7 @@ func indexOf(dir string) (int, error) {
 
 // ownFiles lists what Up makes in the cluster's folder.
 func ownFiles() []string {
-	return append(cell.Files(), "config", "etcd", "kubeconfig", "pki", "cluster.json")
+	return append(cell.Files(), programDir, "config", "etcd", "kubeconfig", "pki", "cluster.json")
 }
 
 // removeFiles removes what Up made in dir, and dir itself if it is empty then.

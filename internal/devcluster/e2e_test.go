@@ -23,6 +23,7 @@ import (
 	"github.com/akri-go/akri/internal/atomicfile"
 	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/cell/celltest"
+	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/poll"
 )
 
@@ -359,7 +360,7 @@ spec:
 	}
 	for _, word := range []string{"first", "second"} {
 		write("crds/thing.yaml", fmt.Sprintf(crd, word))
-		opts := InstallOptions{ChartDir: chart, Release: "small", Namespace: "charts", Values: map[string]any{"word": word}, Wait: time.Minute}
+		opts := helm.InstallOptions{ChartDir: chart, Release: "small", Namespace: "charts", Values: map[string]any{"word": word}, Wait: time.Minute}
 		if err := c.InstallChart(ctx, opts); err != nil {
 			t.Fatal(err)
 		}
@@ -377,7 +378,7 @@ spec:
 			t.Errorf("%s: CRD: %v", word, err)
 		}
 	}
-	gone := UninstallOptions{Release: "small", Namespace: "charts"}
+	gone := helm.UninstallOptions{Release: "small", Namespace: "charts"}
 	if err := c.Uninstall(ctx, gone); err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,8 @@ func (n Network) fenceRules(cloud netip.Addr, nodes, edges int) string {
 }
 
 // EdgeNode is a machine for an edge node: a cell with containerd, whose only way
-// out is cloudcore's ports. What else runs there is started by Run.
+// out is cloudcore's ports. JoinEdgeNodes makes it an edge node; what else runs
+// there is started by Run.
 type EdgeNode struct {
 	Name    string // of the node
 	Address netip.Addr
@@ -164,8 +165,8 @@ func (e *EdgeNode) PowerOff(ctx context.Context) error {
 	return e.cluster.lab().Stop(ctx, e.cell.Name)
 }
 
-// PowerOn starts the machine and its containerd again. What Run has started it
-// does not start.
+// PowerOn starts the machine again, its containerd, and edgecore if it has joined.
+// What Run has started it does not start.
 func (e *EdgeNode) PowerOn(ctx context.Context) error {
 	c := e.cluster
 	if err := c.lab().Start(ctx, e.cell.Name); err != nil {
@@ -175,11 +176,20 @@ func (e *EdgeNode) PowerOn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.startRuntime(ctx, newProgress(nil), e.cell.Name, e.Name, images)
+	if err := c.startRuntime(ctx, newProgress(nil), e.cell.Name, e.Name, images); err != nil {
+		return err
+	}
+	if joined, err := e.Joined(); err != nil || !joined {
+		return err
+	}
+	return e.StartEdgecore(ctx)
 }
 
 // Cut cuts the edge node's link: nothing arrives, and neither end is told.
 func (e *EdgeNode) Cut(ctx context.Context) error { return e.cluster.lab().Cut(ctx, e.cell.Name) }
+
+// IsCut tells whether Cut has cut the edge node's link.
+func (e *EdgeNode) IsCut() (bool, error) { return e.cluster.lab().IsCut(e.cell.Name) }
 
 // Rejoin undoes Cut.
 func (e *EdgeNode) Rejoin(ctx context.Context) error { return e.cluster.lab().Mend(ctx, e.cell.Name) }

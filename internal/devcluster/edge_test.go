@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/akri-go/akri/internal/edge/status"
 )
 
 func TestFenceRules(t *testing.T) {
@@ -53,6 +55,26 @@ func TestEdgeNode(t *testing.T) {
 	c.state.EdgeNodes = 0
 	if _, err := c.EdgeNode(1); err == nil || !strings.Contains(err.Error(), "--edge-nodes 1") {
 		t.Errorf("none: %v", err)
+	}
+}
+
+func TestEdgeStatus(t *testing.T) {
+	for _, c := range []struct {
+		cut    bool
+		report status.Report
+		want   EdgeNodeStatus
+	}{
+		{false, status.Report{}, EdgeNodeStatus{Link: "not connected", Kubelet: "DOES NOT RUN", Pods: "0"}},
+		{true, status.Report{}, EdgeNodeStatus{Link: "CUT", Kubelet: "DOES NOT RUN", Pods: "0"}},
+		{true, status.Report{Link: status.Link{Connected: true}}, EdgeNodeStatus{Link: "CUT, and not noticed yet", Kubelet: "DOES NOT RUN", Pods: "0"}},
+		{false, status.Report{Link: status.Link{Connected: true, Syncing: 2}, Kubelet: status.Program{PID: 7}, PodsUnknown: true},
+			EdgeNodeStatus{Link: "connected, not in step yet", Kubelet: "runs", Pods: "not known"}},
+		{false, status.Report{Link: status.Link{Connected: true}, Kubelet: status.Program{PID: 7}, Pods: make([]status.Pod, 3)},
+			EdgeNodeStatus{Link: "connected", Kubelet: "runs", Pods: "3"}},
+	} {
+		if got := edgeStatus(EdgeNodeStatus{}, c.cut, c.report); got != c.want {
+			t.Errorf("%+v, want %+v", got, c.want)
+		}
 	}
 }
 

@@ -2,18 +2,24 @@ package devcluster
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/akri-go/akri/internal/edge/status"
 )
 
 // Status is the state of a cluster.
 type Status struct {
 	Components []ComponentStatus
 	// API is "ready", or why the API server does not answer.
-	API     string
-	Nodes   []NodeStatus // empty when the API server does not answer
-	Plugged []string
+	API   string
+	Nodes []NodeStatus // empty when the API server does not answer
+	// EdgeNodes is what edge nodes say themselves, whatever the cluster knows.
+	EdgeNodes []EdgeNodeStatus
+	Plugged   []string
 }
 
 // ComponentStatus is the state of one process.
@@ -31,6 +37,13 @@ type NodeStatus struct {
 	Name, Address string
 	State         string // "ready", or why not
 	Pods          int    // that have not ended
+}
+
+// EdgeNodeStatus is the state of an edge node, as seen there.
+type EdgeNodeStatus struct {
+	Name, Address string
+	// Link, Kubelet and Pods are in words.
+	Link, Kubelet, Pods string
 }
 
 // Healthy reports whether all components run and all nodes are ready.
@@ -64,8 +77,65 @@ func (c *Cluster) Status(ctx context.Context) Status {
 	st.Plugged, _ = c.Plugged() // an error counts as none
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	for i := 1; i <= c.state.EdgeNodes; i++ {
+		st.EdgeNodes = append(st.EdgeNodes, c.askEdge(ctx, i))
+	}
 	if err := c.askAPI(ctx, &st); err != nil {
 		st.API = err.Error()
+	}
+	return st
+}
+
+// askEdge asks an edge node.
+func (c *Cluster) askEdge(ctx context.Context, edge int) EdgeNodeStatus {
+	st := EdgeNodeStatus{Name: EdgeNodeName(edge), Address: c.network.Node(c.edgeNumber(edge)).String(), Kubelet: "-", Pods: "-"}
+	e, err := c.EdgeNode(edge)
+	if err != nil {
+		st.Link = err.Error()
+		return st
+	}
+	joined, err := e.Joined()
+	switch {
+	case err != nil:
+		st.Link = "no power"
+		return st
+	case !joined:
+		st.Link = "not joined"
+		return st
+	}
+	var r status.Report
+	text, err := e.EdgecoreStatus(ctx, "-o", "json")
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		st.Link = "edgecore does not answer"
+		return st
+	}
+	cut, _ := e.IsCut() // an error counts as not cut
+	return edgeStatus(st, cut, r)
+}
+
+// edgeStatus says in few words what edgecore reports, and whether Cut has cut the
+// link.
+func edgeStatus(st EdgeNodeStatus, cut bool, r status.Report) EdgeNodeStatus {
+	switch l := r.Link; {
+	case cut && l.Connected:
+		st.Link = "CUT, and not noticed yet"
+	case cut:
+		st.Link = "CUT"
+	case !l.Connected:
+		st.Link = "not connected"
+	case l.Syncing > 0:
+		st.Link = "connected, not in step yet"
+	default:
+		st.Link = "connected"
+	}
+	if st.Kubelet = "runs"; r.Kubelet.PID == 0 {
+		st.Kubelet = "DOES NOT RUN"
+	}
+	if st.Pods = fmt.Sprint(len(r.Pods)); r.PodsUnknown {
+		st.Pods = "not known"
 	}
 	return st
 }

@@ -292,7 +292,7 @@ func (c *Cluster) componentsOf(cellName string) []string {
 	case cellName == controlCell:
 		return controlComponents()
 	case strings.HasPrefix(cellName, edgeCellPrefix):
-		return []string{Containerd}
+		return []string{Containerd, Edgecore}
 	}
 	return nodeComponents()
 }

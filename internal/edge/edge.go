@@ -175,7 +175,7 @@ func certificates(ctx context.Context, h config.EdgeHub, node string, log *slog.
 		if _, err := join.Load(h.CertDir); !errors.Is(err, join.ErrNone) {
 			break
 		}
-		err := join.Join(ctx, o, h.Token)
+		_, err := join.Join(ctx, o, h.Token)
 		if err == nil {
 			log.Info("this node has joined")
 			break

@@ -17,9 +17,9 @@ type Tokens interface {
 	DeleteToken(ctx context.Context, id string) error
 }
 
-// Get makes a token and prints it, alone on a line; what a person wants to know
-// of it goes to notes.
-func Get(ctx context.Context, t Tokens, node string, life time.Duration, out, notes io.Writer) error {
+// Get makes a token and prints what say makes of it, alone on a line; what a
+// person wants to know of it goes to notes.
+func Get(ctx context.Context, t Tokens, node string, life time.Duration, say func(token string) string, out, notes io.Writer) error {
 	text, token, err := t.CreateToken(ctx, node, life)
 	if err != nil {
 		return err
@@ -29,7 +29,7 @@ func Get(ctx context.Context, t Tokens, node string, life time.Duration, out, no
 		who = "node " + node
 	}
 	fmt.Fprintf(notes, "join token %s, for %s, until %s:\n", token.ID, who, token.Expires.Local().Format(time.DateTime))
-	_, err = fmt.Fprintln(out, text)
+	_, err = fmt.Fprintln(out, say(text))
 	return err
 }
 

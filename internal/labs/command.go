@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/helm"
 )
 
 // stopTimeout is how long a command may take to end when it is told to.
@@ -97,12 +97,12 @@ func (r *run) helm(ctx context.Context, words []string) error {
 		return err
 	}
 	if call.verb == "uninstall" {
-		return r.cluster.Uninstall(ctx, devcluster.UninstallOptions{Release: call.release, Namespace: call.namespace})
+		return r.cluster.Uninstall(ctx, helm.UninstallOptions{Release: call.release, Namespace: call.namespace})
 	}
-	values, err := devcluster.ParseValues(call.set)
+	values, err := helm.ParseValues(call.set)
 	if err != nil {
 		return err
 	}
-	return r.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(r.Repo, call.chart),
+	return r.cluster.InstallChart(ctx, helm.InstallOptions{ChartDir: filepath.Join(r.Repo, call.chart),
 		Release: call.release, Namespace: call.namespace, Values: values})
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/images"
 )
 
@@ -130,11 +130,11 @@ func TestValues(t *testing.T) {
 					continue
 				}
 				installs++
-				values, err := devcluster.ParseValues(call.set)
+				values, err := helm.ParseValues(call.set)
 				if err != nil {
 					t.Fatal(err)
 				}
-				err = devcluster.CheckChart(t.Context(), devcluster.InstallOptions{ChartDir: filepath.Join("..", "..", call.chart),
+				err = helm.CheckChart(t.Context(), helm.InstallOptions{ChartDir: filepath.Join("..", "..", call.chart),
 					Release: call.release, Namespace: call.namespace, Values: values})
 				if err != nil {
 					t.Errorf("%s: %v", c, err)

@@ -23,6 +23,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/helm"
 )
 
 // withCluster makes a cluster with the chart, calls use and removes the
@@ -57,12 +58,12 @@ func withCluster(ctx context.Context, nodes int, namespace string, use func(*dev
 // install installs the chart, or upgrades it, with values beside those of all
 // figures.
 func install(ctx context.Context, c *devcluster.Cluster, namespace string, more ...string) error {
-	values, err := devcluster.ParseValues(append([]string{
+	values, err := helm.ParseValues(append([]string{
 		"udev.discovery.enabled=true", "debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true"}, more...))
 	if err != nil {
 		return err
 	}
-	return c.InstallChart(ctx, devcluster.InstallOptions{
+	return c.InstallChart(ctx, helm.InstallOptions{
 		ChartDir: filepath.Join("charts", "akri"), Release: "akri", Namespace: namespace, Values: values, Wait: 3 * time.Minute})
 }
 

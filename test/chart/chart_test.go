@@ -27,6 +27,7 @@ import (
 	"github.com/akri-go/akri/charts"
 	"github.com/akri-go/akri/internal/charthook"
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/helm"
 )
 
 const (
@@ -291,13 +292,13 @@ func (r *fixture) install(set ...string) {
 	if skip {
 		set = set[1:]
 	}
-	values, err := devcluster.ParseValues(set)
+	values, err := helm.ParseValues(set)
 	if err != nil {
 		r.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*waitTimeout)
 	defer cancel()
-	err = r.cluster.InstallChart(ctx, devcluster.InstallOptions{ChartDir: filepath.Join(r.repo, "charts", "akri"),
+	err = r.cluster.InstallChart(ctx, helm.InstallOptions{ChartDir: filepath.Join(r.repo, "charts", "akri"),
 		Release: release, Namespace: namespace, Values: values, SkipCRDs: skip, Wait: waitTimeout})
 	if err != nil {
 		r.Fatal(err)
@@ -307,7 +308,7 @@ func (r *fixture) install(set ...string) {
 func (r *fixture) uninstall(noHooks bool) error {
 	ctx, cancel := context.WithTimeout(r.Context(), waitTimeout)
 	defer cancel()
-	return r.cluster.Uninstall(ctx, devcluster.UninstallOptions{Release: release, Namespace: namespace, NoHooks: noHooks})
+	return r.cluster.Uninstall(ctx, helm.UninstallOptions{Release: release, Namespace: namespace, NoHooks: noHooks})
 }
 
 // crdsAreCurrent fails unless the CRDs are those of this version.

@@ -40,6 +40,7 @@ import (
 	"github.com/akri-go/akri/charts"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/images"
 )
 
@@ -209,7 +210,7 @@ func (r *fixture) installedByOldAkriDev() {
 func (r *fixture) helmUpgrade(set ...string) {
 	r.Helper()
 	kube.ManagedFieldsManager = "helm" // as the command does
-	values, err := devcluster.ParseValues(set)
+	values, err := helm.ParseValues(set)
 	if err != nil {
 		r.Fatal(err)
 	}

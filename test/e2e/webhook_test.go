@@ -21,7 +21,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/admission/webhook"
-	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/test/testcluster"
 )
 
@@ -61,11 +61,11 @@ func TestUpgradeKeepsWebhook(t *testing.T) {
 	if err := errors.Join(api.Get(t.Context(), client.ObjectKeyFromObject(before), before), api.Get(t.Context(), key, secret)); err != nil {
 		t.Fatal(err)
 	}
-	settings, err := devcluster.ParseValues(append(values(), "controller.resources.memoryRequest=33Mi"))
+	settings, err := helm.ParseValues(append(values(), "controller.resources.memoryRequest=33Mi"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = cluster.InstallChart(t.Context(), devcluster.InstallOptions{
+	err = cluster.InstallChart(t.Context(), helm.InstallOptions{
 		ChartDir: filepath.Join(bed.Repo, "charts", "akri"), Release: testcluster.Release, Namespace: releaseNamespace,
 		Values: settings, Wait: 3 * time.Minute,
 	})

@@ -27,13 +27,7 @@ const (
 // TestEdgeNode joins a machine as an edge node, runs a workload there, and takes
 // away, one after another, the link, edgecore with its kubelet, and the power.
 func TestEdgeNode(t *testing.T) {
-	e, err := bed.EdgeNode(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, e)
-	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
-
+	e := joined(t)
 	ns := bed.NewNamespace(t)
 	w := deploy(t, ns, e.Name)
 	testcluster.Eventually(t, testcluster.WaitTimeout, w.runs)
@@ -71,7 +65,6 @@ func TestEdgeNode(t *testing.T) {
 	if err := e.PowerOn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	start(t, e)
 	testcluster.Eventually(t, testcluster.WaitTimeout, func(context.Context) error {
 		if now := containers(t, e); now == "" || now == before {
 			return fmt.Errorf("containers: %q", now)
@@ -217,11 +210,10 @@ func containers(t *testing.T, e *devcluster.EdgeNode) string {
 	return strings.Join(ids, "\n")
 }
 
-func status(t *testing.T, e *devcluster.EdgeNode) string {
-	cmd, err := e.Command(context.Background(), inside(edgecore), "status", "--config", etc+"/config/edgecore.yaml")
+func status(_ *testing.T, e *devcluster.EdgeNode) string {
+	out, err := e.EdgecoreStatus(context.Background())
 	if err != nil {
 		return err.Error()
 	}
-	out, _ := cmd.CombinedOutput() // an error is in its text
 	return string(out)
 }

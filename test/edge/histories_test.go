@@ -44,11 +44,7 @@ const (
 // somebody edits. In the end both ends have the same, nothing was restarted
 // without need, no Pod evicted, and nothing deleted comes back.
 func TestHistories(t *testing.T) {
-	e, err := bed.EdgeNode(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, e)
+	e := joined(t)
 	began := *seed
 	if began == 0 {
 		began = time.Now().UnixNano() & (1<<31 - 1)
@@ -189,7 +185,7 @@ func (h *teller) killKubelet() {
 		Kubelet struct{ PID int }
 	}
 	h.insist(func(ctx context.Context) error {
-		text, err := h.ask(ctx, inside(edgecore), "status", "-o", "json", "--config", etc+"/config/edgecore.yaml")
+		text, err := h.ask(ctx, h.e.Program(devcluster.Edgecore), "status", "-o", "json", "--config", etc+"/config/edgecore.yaml")
 		if err == nil {
 			err = json.Unmarshal([]byte(text), &s)
 		}

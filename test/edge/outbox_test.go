@@ -21,11 +21,7 @@ import (
 // container has ended. When it has, the Pod is gone on the edge node, also after
 // edgecore was killed; in the cloud it is when the link is back.
 func TestPodEndsWhileCut(t *testing.T) {
-	e, err := bed.EdgeNode(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, e)
+	e := joined(t)
 	ns := bed.NewNamespace(t)
 	no := false
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "slow", Namespace: ns}, Spec: corev1.PodSpec{

@@ -24,12 +24,7 @@ import (
 // and writes through the local API by its service account's rights, and reads on
 // while the link is cut, also after the power was cut.
 func TestPod(t *testing.T) {
-	e, err := bed.EdgeNode(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, e)
-	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
+	e := joined(t)
 	a := deployApp(t, bed.NewNamespace(t), e)
 	testcluster.Eventually(t, testcluster.WaitTimeout, a.wrote("first"))
 	a.follow(t, "second")

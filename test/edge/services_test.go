@@ -39,12 +39,7 @@ type network struct {
 // and on a node of the cloud, and the API server's Service: connected, and after
 // a power cut without the link.
 func TestServices(t *testing.T) {
-	e, err := bed.EdgeNode(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, e)
-	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
+	e := joined(t)
 	n := &network{t: t, e: e, ns: bed.NewNamespace(t), probe: buildProbe(t)}
 	n.pod("web", e.Name, "web", false)
 	n.pod("far", devcluster.NodeName(1), "web", false)

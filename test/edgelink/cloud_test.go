@@ -142,7 +142,7 @@ func (c *cloud) joinAgain(t *testing.T, node string, e *edge) {
 		t.Fatal(err)
 	}
 	o := join.Options{Address: c.https, Node: node, Dir: e.dir, Log: slog.New(slog.DiscardHandler)}
-	if err := join.Join(t.Context(), o, token); err != nil {
+	if _, err := join.Join(t.Context(), o, token); err != nil {
 		t.Fatal(err)
 	}
 }

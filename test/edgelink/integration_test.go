@@ -121,10 +121,13 @@ func TestCloudcore(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	err = join.Join(t.Context(), join.Options{Address: first.join, Node: "edge-1", Dir: dir,
+	version, err := join.Join(t.Context(), join.Options{Address: first.join, Node: "edge-1", Dir: dir,
 		Log: slog.New(slog.DiscardHandler)}, token)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if server, err := admin.Discovery().ServerVersion(); err != nil || version != server.GitVersion {
+		t.Errorf("the cluster's version: %q, want %v, %v", version, server, err)
 	}
 	n := &node{name: "edge-1", code: map[uint64]int{}}
 	unplug := plug(t, first.hub, dir, n)
@@ -195,7 +198,7 @@ func TestTwinsAreTold(t *testing.T) {
 		}
 		dir := t.TempDir()
 		o := join.Options{Address: core.join, Node: "edge-1", Dir: dir, Log: slog.New(slog.DiscardHandler)}
-		if err := join.Join(t.Context(), o, token); err != nil {
+		if _, err := join.Join(t.Context(), o, token); err != nil {
 			t.Fatal(err)
 		}
 		n := &node{name: "edge-1", boot: boot, code: map[uint64]int{}}

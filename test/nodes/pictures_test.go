@@ -28,8 +28,8 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/browsertest"
-	"github.com/akri-go/akri/internal/devcluster"
 	onvif "github.com/akri-go/akri/internal/handlers/onvif/details"
+	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/internal/motion"
 	"github.com/akri-go/akri/samples"
@@ -92,7 +92,6 @@ func TestPictures(t *testing.T) {
 	testcluster.Eventually(t, waitTimeout, func(ctx context.Context) error { return motion.Seen(ctx, page+"/camera_frame_feed/0") })
 
 	b := browsertest.Open(t, page)
-	b.Patience = waitTimeout
 	moves := func(c *simulator.Camera) {
 		t.Helper()
 		b.Moves(tile(c)+" canvas", c.Number, simulator.ReadMarks)
@@ -158,7 +157,7 @@ func installCameras(t *testing.T, ns string) {
 	if err := sigsyaml.Unmarshal([]byte(strings.ReplaceAll(cameraValues, "TAG", tag)), &values); err != nil {
 		t.Fatal(err)
 	}
-	err = bed.InstallChart(t.Context(), devcluster.InstallOptions{
+	err = bed.InstallChart(t.Context(), helm.InstallOptions{
 		ChartDir: filepath.Join(bed.Repo, "charts", "akri"), Release: "cameras", Namespace: ns, Values: values, SkipCRDs: true})
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/test/testcluster"
 )
 
@@ -151,11 +151,11 @@ func shareEcho(t *testing.T, shared bool) {
 // install installs the chart or upgrades it, with values beside those of all
 // tests.
 func install(ctx context.Context, more ...string) error {
-	values, err := devcluster.ParseValues(append(values(), more...))
+	values, err := helm.ParseValues(append(values(), more...))
 	if err != nil {
 		return err
 	}
-	return bed.InstallChart(ctx, devcluster.InstallOptions{
+	return bed.InstallChart(ctx, helm.InstallOptions{
 		ChartDir: filepath.Join(bed.Repo, "charts", "akri"),
 		Release:  testcluster.Release, Namespace: testcluster.Namespace, Values: values, Wait: 2 * time.Minute,
 	})

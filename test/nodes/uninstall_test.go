@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/test/testcluster"
 )
 
@@ -39,7 +39,7 @@ func TestUninstallWithoutNodes(t *testing.T) {
 	for _, node := range all() {
 		powerOff(t, node)
 	}
-	o := devcluster.UninstallOptions{Release: testcluster.Release, Namespace: testcluster.Namespace, NoWait: true}
+	o := helm.UninstallOptions{Release: testcluster.Release, Namespace: testcluster.Namespace, NoWait: true}
 	uninstall := func(within time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()

@@ -30,6 +30,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/helm"
 )
 
 // The release of the chart.
@@ -168,11 +169,11 @@ func (b *Bed) setUp(ctx context.Context, dir string, o Options) (err error) {
 // Install installs a chart of the checkout, with values as for helm --set, and
 // waits until its objects are ready.
 func (b *Bed) Install(ctx context.Context, chart, release, namespace string, set ...string) error {
-	values, err := devcluster.ParseValues(set)
+	values, err := helm.ParseValues(set)
 	if err != nil {
 		return err
 	}
-	return b.InstallChart(ctx, devcluster.InstallOptions{
+	return b.InstallChart(ctx, helm.InstallOptions{
 		ChartDir: filepath.Join(b.Repo, "charts", chart), Release: release, Namespace: namespace, Values: values, Wait: 3 * time.Minute,
 	})
 }

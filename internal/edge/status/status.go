@@ -15,6 +15,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/unixsock"
 )
@@ -135,6 +137,26 @@ func Ask(ctx context.Context, socket string) (Report, error) {
 	}
 	defer resp.Body.Close()
 	return r, json.NewDecoder(resp.Body).Decode(&r)
+}
+
+// Process returns the number of the process that has the socket.
+func Process(ctx context.Context, socket string) (pid int, err error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	file, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	ctrlErr := file.Control(func(fd uintptr) {
+		var peer *unix.Ucred
+		if peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(peer.Pid)
+		}
+	})
+	return pid, errors.Join(err, ctrlErr)
 }
 
 // Text is the report for a person at a time.

@@ -41,6 +41,8 @@ const (
 	maxAtOnce    = 8
 	patience     = 15 * time.Second
 	maxTextBytes = 200
+	// versionTimeout is how long the API server may take to tell its version.
+	versionTimeout = 3 * time.Second
 )
 
 // Answer is that of /edge.crt, in JSON.
@@ -49,11 +51,16 @@ type Answer struct {
 	// on, all in PEM.
 	Certificate string `json:"certificate"`
 	Authorities string `json:"authorities"`
+	// Kubernetes is the version of the cluster, such as v1.37.1, if it is known:
+	// a node that joins compares its kubelet with it.
+	Kubernetes string `json:"kubernetes,omitempty"`
 }
 
 // Options are for [New].
 type Options struct {
 	Keeper *trust.Keeper
+	// Kubernetes, if not nil, returns the version of the cluster.
+	Kubernetes func(context.Context) (string, error)
 	// Registerer, if not nil, gets the server's metrics.
 	Registerer prometheus.Registerer
 	Log        *slog.Logger
@@ -150,7 +157,24 @@ func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {
 	s.Log.Info("signed a certificate", "subject", cert.Subject.CommonName, "address", r.RemoteAddr, "with", with,
 		"serial", cert.SerialNumber.Text(16), "until", cert.NotAfter)
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(Answer{Certificate: string(certs.CertPEM(cert)), Authorities: string(bundle)})
+	_ = json.NewEncoder(w).Encode(Answer{
+		Certificate: string(certs.CertPEM(cert)), Authorities: string(bundle), Kubernetes: s.kubernetes(r.Context()),
+	})
+}
+
+// kubernetes is the version of the cluster; "" if it cannot be had now, since
+// the certificate matters more.
+func (s *Server) kubernetes(ctx context.Context) string {
+	if s.Kubernetes == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
+	defer cancel()
+	version, err := s.Kubernetes(ctx)
+	if err != nil {
+		s.sparing.Log(s.Log, slog.LevelWarn, "cannot tell nodes that join the version of the cluster", "error", err)
+	}
+	return version
 }
 
 // sign signs with a token, if there is one, else with the present certificate.

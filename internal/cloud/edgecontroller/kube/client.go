@@ -121,6 +121,18 @@ func (c *Client) Do(ctx context.Context, as User, r Request, limit int64, out an
 	return json.Unmarshal(data, out)
 }
 
+// maxVersionBytes is how long the answer about a version may be.
+const maxVersionBytes = 16 << 10
+
+// Kubernetes returns the API server's version, such as v1.37.1.
+func (c *Client) Kubernetes(ctx context.Context) (string, error) {
+	var answer struct {
+		GitVersion string `json:"gitVersion"`
+	}
+	err := c.Do(ctx, User{}, Request{Method: http.MethodGet, Path: "/version"}, maxVersionBytes, &answer)
+	return answer.GitVersion, err
+}
+
 // ReadLimited reads all of r; more than limit bytes are [ErrTooLarge].
 func ReadLimited(r io.Reader, limit int64) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, limit+1))

@@ -51,17 +51,18 @@ type RefusedError struct{ text string }
 func (e *RefusedError) Error() string { return "cloudcore refuses: " + e.text }
 
 // Join gets a certificate with a token, and stores it. It replaces one that the
-// node has.
-func Join(ctx context.Context, o Options, token string) error {
+// node has. It returns the cluster's version of Kubernetes, or "" if cloudcore
+// does not tell it.
+func Join(ctx context.Context, o Options, token string) (kubernetes string, err error) {
 	fingerprint, jwt, ok := strings.Cut(strings.TrimSpace(token), ".")
 	want, err := hex.DecodeString(fingerprint)
 	if !ok || err != nil || len(want) != sha256.Size {
-		return errors.New("this is not a join token, as keadm gettoken prints it: " +
+		return "", errors.New("this is not a join token, as keadm gettoken prints it: " +
 			"it has four parts with points between, the first of 64 hexadecimal digits")
 	}
 	authority, err := o.authority(ctx, [sha256.Size]byte(want))
 	if err != nil {
-		return err
+		return "", err
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(authority)
@@ -75,7 +76,8 @@ func Renew(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	return o.certificate(ctx, c.TLS(), c.Node, "")
+	_, err = o.certificate(ctx, c.TLS(), c.Node, "")
+	return err
 }
 
 // Run renews the certificate whenever it is time, until ctx is done.
@@ -129,23 +131,24 @@ func (o Options) authority(ctx context.Context, want [sha256.Size]byte) (*x509.C
 }
 
 // certificate makes a key, gets its certificate and stores both.
-func (o Options) certificate(ctx context.Context, config *tls.Config, node, jwt string) error {
+func (o Options) certificate(ctx context.Context, config *tls.Config, node, jwt string) (kubernetes string, err error) {
 	key, csr, err := request(node)
 	if err != nil {
-		return err
+		return "", err
 	}
 	text, err := o.ask(ctx, config, http.MethodPost, "/edge.crt", csr, jwt)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var answer struct {
 		Certificate string `json:"certificate"`
 		Authorities string `json:"authorities"`
+		Kubernetes  string `json:"kubernetes"`
 	}
 	if err := json.Unmarshal(text, &answer); err != nil {
-		return fmt.Errorf("cloudcore's answer: %w", err)
+		return "", fmt.Errorf("cloudcore's answer: %w", err)
 	}
-	return store(o.Dir, node, key, answer.Certificate, answer.Authorities)
+	return answer.Kubernetes, store(o.Dir, node, key, answer.Certificate, answer.Authorities)
 }
 
 // ask makes a request and returns the answer's body.

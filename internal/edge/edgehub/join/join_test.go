@@ -132,7 +132,7 @@ func (c *cloud) sign(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(map[string]string{"certificate": string(certs.CertPEM(cert)), "authorities": string(c.data[certs.Bundle])})
+	_ = json.NewEncoder(w).Encode(map[string]string{"certificate": string(certs.CertPEM(cert)), "authorities": string(c.data[certs.Bundle]), "kubernetes": "v1.37.1"})
 }
 
 func TestJoinAndRenew(t *testing.T) {
@@ -142,8 +142,8 @@ func TestJoinAndRenew(t *testing.T) {
 	if _, err := Load(o.Dir); !errors.Is(err, ErrNone) {
 		t.Errorf("before: %v", err)
 	}
-	if err := Join(t.Context(), o, c.token()+"\n"); err != nil {
-		t.Fatal(err)
+	if kubernetes, err := Join(t.Context(), o, c.token()+"\n"); err != nil || kubernetes != "v1.37.1" {
+		t.Fatalf("%q, %v", kubernetes, err)
 	}
 	first, err := Load(o.Dir)
 	if err != nil || first.Node != "edge-1" {
@@ -177,7 +177,7 @@ func TestRefused(t *testing.T) {
 	leaktest.Check(t)
 	c := startCloud(t)
 	o := c.options(t)
-	if err := Join(t.Context(), o, c.token()); err != nil {
+	if _, err := Join(t.Context(), o, c.token()); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(filepath.Join(o.Dir, CertificateFile))
@@ -223,7 +223,7 @@ func TestRefused(t *testing.T) {
 		if token == "" {
 			token = c.token()
 		}
-		if err := Join(t.Context(), o, token); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Join(t.Context(), o, token); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if now, err := os.ReadFile(filepath.Join(o.Dir, CertificateFile)); err != nil || !bytes.Equal(now, before) {
@@ -241,7 +241,7 @@ func TestRun(t *testing.T) {
 	c := startCloud(t)
 	o := c.options(t)
 	c.change = func(c *x509.Certificate) { c.NotBefore = time.Now().Add(-100 * time.Hour) } // more than 90 % is over
-	if err := Join(t.Context(), o, c.token()); err != nil {
+	if _, err := Join(t.Context(), o, c.token()); err != nil {
 		t.Fatal(err)
 	}
 	c.mu.Lock()
@@ -278,7 +278,7 @@ func (w writer) Write(line []byte) (int, error) {
 func TestDamaged(t *testing.T) {
 	c := startCloud(t)
 	o := c.options(t)
-	if err := Join(t.Context(), o, c.token()); err != nil {
+	if _, err := Join(t.Context(), o, c.token()); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range []string{CertificateFile, AuthoritiesFile} {
@@ -288,7 +288,7 @@ func TestDamaged(t *testing.T) {
 		if _, err := Load(o.Dir); err == nil || !strings.Contains(err.Error(), "join again to replace them") {
 			t.Errorf("%s: %v", file, err)
 		}
-		if err := Join(t.Context(), o, c.token()); err != nil {
+		if _, err := Join(t.Context(), o, c.token()); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Load(o.Dir); err != nil {

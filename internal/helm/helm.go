@@ -1,4 +1,4 @@
-package devcluster
+package helm
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"time"
@@ -14,7 +15,9 @@ import (
 	chartcommon "helm.sh/helm/v4/pkg/chart/common"
 	commonutil "helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/loader"
+	"helm.sh/helm/v4/pkg/chart/loader/archive"
 	chart "helm.sh/helm/v4/pkg/chart/v2"
+	v2loader "helm.sh/helm/v4/pkg/chart/v2/loader"
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 	"helm.sh/helm/v4/pkg/engine"
 	"helm.sh/helm/v4/pkg/kube"
@@ -26,9 +29,17 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 )
 
-// InstallOptions configure InstallChart.
+// Cluster is where charts are installed.
+type Cluster struct {
+	// Kubeconfig is a file; "" means that kubectl's is used.
+	Kubeconfig string
+}
+
+// InstallOptions configure [Cluster.Install].
 type InstallOptions struct {
+	// ChartDir is the chart's folder, unless there is Chart, its files.
 	ChartDir  string
+	Chart     fs.FS
 	Release   string
 	Namespace string         // created if it does not exist
 	Values    map[string]any // as in a values file
@@ -51,9 +62,9 @@ func ParseValues(settings []string) (map[string]any, error) {
 }
 
 // CheckChart finds faults in a chart, its values or the release's name without
-// a cluster: everything that InstallChart would refuse at once.
+// a cluster: everything that Install would refuse at once.
 func CheckChart(ctx context.Context, o InstallOptions) error {
-	chart, err := load(o.ChartDir)
+	chart, err := o.load()
 	if err != nil {
 		return err
 	}
@@ -69,12 +80,17 @@ func CheckChart(ctx context.Context, o InstallOptions) error {
 		_, err = engine.Engine{}.RenderWithContext(ctx, chart, values)
 	}
 	if err != nil {
-		return fmt.Errorf("chart %s: %w", o.ChartDir, err)
+		return fmt.Errorf("chart %s: %w", o.name(chart), err)
 	}
 	return nil
 }
 
-func load(dir string) (*chart.Chart, error) {
+// load reads the chart.
+func (o InstallOptions) load() (*chart.Chart, error) {
+	if o.Chart != nil {
+		return loadFiles(o.Chart)
+	}
+	dir := o.ChartDir
 	any, err := loader.Load(dir)
 	if err != nil {
 		return nil, fmt.Errorf("load chart %s: %w", dir, err)
@@ -86,19 +102,44 @@ func load(dir string) (*chart.Chart, error) {
 	return c, nil
 }
 
-// InstallChart installs the chart, or upgrades the release of that name,
+// loadFiles reads a chart whose Chart.yaml is at the root of files.
+func loadFiles(files fs.FS) (*chart.Chart, error) {
+	var all []*archive.BufferedFile
+	err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(files, path)
+		all = append(all, &archive.BufferedFile{Name: path, Data: data})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v2loader.LoadFiles(all)
+}
+
+// name is what errors call the chart.
+func (o InstallOptions) name(c *chart.Chart) string {
+	if o.ChartDir != "" {
+		return o.ChartDir
+	}
+	return c.Name()
+}
+
+// Install installs the chart, or upgrades the release of that name,
 // exactly as helm does and as helm's field manager, so that helm can upgrade
 // it: it runs hooks, and applies CRDs only at an install. A release that an
 // interrupted run left unfinished is removed first.
-func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
-	chart, err := load(o.ChartDir)
+func (c Cluster) Install(ctx context.Context, o InstallOptions) error {
+	chart, err := o.load()
 	if err != nil {
 		return err
 	}
 	if o.Values == nil {
 		o.Values = map[string]any{}
 	}
-	cfg, output, err := c.helm(o.Namespace)
+	cfg, output, err := c.actions(o.Namespace)
 	if err != nil {
 		return err
 	}
@@ -133,14 +174,14 @@ func (c *Cluster) InstallChart(ctx context.Context, o InstallOptions) error {
 		_, err = upgrade.RunWithContext(ctx, o.Release, chart, o.Values)
 	}
 	if err != nil {
-		return fmt.Errorf("install chart %s as %s/%s: %w%s", o.ChartDir, o.Namespace, o.Release, err, output)
+		return fmt.Errorf("install chart %s as %s/%s: %w%s", o.name(chart), o.Namespace, o.Release, err, output)
 	}
 	return nil
 }
 
 // Installed reports whether a release exists, complete or not.
-func (c *Cluster) Installed(release, namespace string) (bool, error) {
-	cfg, _, err := c.helm(namespace)
+func (c Cluster) Installed(release, namespace string) (bool, error) {
+	cfg, _, err := c.actions(namespace)
 	if err != nil {
 		return false, err
 	}
@@ -151,7 +192,7 @@ func (c *Cluster) Installed(release, namespace string) (bool, error) {
 	return status != "" && status != common.StatusUninstalled, nil
 }
 
-// UninstallOptions configure Uninstall.
+// UninstallOptions configure [Cluster.Uninstall].
 type UninstallOptions struct {
 	Release   string
 	Namespace string
@@ -163,8 +204,8 @@ type UninstallOptions struct {
 
 // Uninstall removes a release, if it exists, with its hooks, and waits until
 // its objects are gone unless NoWait is set. CRDs stay.
-func (c *Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
-	cfg, output, err := c.helm(o.Namespace)
+func (c Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
+	cfg, output, err := c.actions(o.Namespace)
 	if err != nil {
 		return err
 	}
@@ -184,13 +225,15 @@ func (c *Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
 	return nil
 }
 
-// helm returns the configuration of Helm's actions, and the buffer for the logs
+// actions returns the configuration of Helm's actions, and the buffer for the logs
 // of hooks.
-func (c *Cluster) helm(namespace string) (*action.Configuration, *hookOutput, error) {
+func (c Cluster) actions(namespace string) (*action.Configuration, *hookOutput, error) {
 	asHelm()
 	flags := genericclioptions.NewConfigFlags(true)
-	kubeconfig := c.Kubeconfig()
-	flags.KubeConfig, flags.Namespace = &kubeconfig, &namespace
+	flags.Namespace = &namespace
+	if c.Kubeconfig != "" {
+		flags.KubeConfig = &c.Kubeconfig
+	}
 	cfg := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
 	if err := cfg.Init(flags, namespace, "secret"); err != nil {
 		return nil, nil, fmt.Errorf("prepare helm: %w", err)

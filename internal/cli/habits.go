@@ -1,7 +1,6 @@
-package main
+package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"regexp"
@@ -16,13 +15,7 @@ import (
 
 // exits is the paragraph about exit codes in the help of a command, unless it
 // has its own.
-func exits() string { return exitText("it succeeded", "it failed") }
-
-// exitText is [exitcode.Text] for commands of akri, which end when they are
-// done.
-func exitText(ok, failed string) string {
-	return exitcode.Text(ok, failed) + fmt.Sprintf("\n  %d  it was interrupted, by Ctrl-C", exitcode.Interrupted)
-}
+func exits() string { return ExitText("it succeeded", "it failed") }
 
 // wrongCall says what is wrong with a call, and where to read how to call the
 // command.
@@ -57,33 +50,12 @@ func plainly(err error) string {
 	return text
 }
 
-// exitError ends akri with the exit code of a program that it ran, which has
-// reported the error itself.
-type exitError int
-
-func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
-// exitCode returns the code for an error, and what to print about it.
-func exitCode(ctx context.Context, err error) (code int, say string) {
-	var exit exitError
-	switch {
-	case err == nil:
-		return exitcode.OK, ""
-	case errors.As(err, &exit):
-		return int(exit), ""
-	}
-	code = exitcode.Of(err)
-	if code == exitcode.Failed && ctx.Err() != nil {
-		code = exitcode.Interrupted
-	}
-	return code, err.Error()
-}
-
-// withHabits gives a command and all below it what all have in common: groups
-// that know their commands, checked values, completion, exit codes.
-func withHabits(cmd *cobra.Command) {
+// Habits gives a command and all below it what all have in common: groups that
+// know their commands, checked values, completion, exit codes. Each of them must
+// have Args.
+func Habits(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
-		withHabits(sub)
+		Habits(sub)
 	}
 	cmd.SetFlagErrorFunc(wrongCall)
 	if !cmd.Runnable() {
@@ -138,10 +110,7 @@ func group(cmd *cobra.Command) {
 		if len(args) == 0 {
 			return cmd.Help()
 		}
-		hint := "akri --help lists them"
-		if cmd.HasParent() {
-			hint = cmd.CommandPath() + " --help lists them"
-		}
+		hint := cmd.CommandPath() + " --help lists them"
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			hint = "did you mean " + strings.Join(near, " or ") + "?"
 		}
@@ -175,34 +144,4 @@ func sensible(flags *pflag.FlagSet) (err error) {
 		}
 	})
 	return err
-}
-
-// completeWith offers what list finds, and no files.
-func completeWith(list func(context.Context, []string) []string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return list(cmd.Context(), args), cobra.ShellCompDirectiveNoFileComp
-	}
-}
-
-// completeFlag completes a flag with files that have these extensions, or with
-// folders if there are none.
-func completeFlag(cmd *cobra.Command, flag string, extensions ...string) {
-	directive := cobra.ShellCompDirectiveFilterFileExt
-	if len(extensions) == 0 {
-		directive = cobra.ShellCompDirectiveFilterDirs
-	}
-	complete(cmd, flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return extensions, directive
-	})
-}
-
-// completeValues completes a flag with these values.
-func completeValues(cmd *cobra.Command, flag string, values ...string) {
-	complete(cmd, flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-}
-
-func complete(cmd *cobra.Command, flag string, with cobra.CompletionFunc) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, with); err != nil { // cannot happen: the flag exists
-		cmd.RunE = func(*cobra.Command, []string) error { return err }
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// interruptible has a command, and all below it, end while it reads its input.
-func interruptible(cmd *cobra.Command) {
+// Interruptible has a command, and all below it, end while it reads its input.
+func Interruptible(cmd *cobra.Command) {
 	cmd.PersistentPreRun = func(called *cobra.Command, _ []string) {
 		called.SetIn(untilDone{called.Context(), called.InOrStdin()})
 	}
