@@ -388,7 +388,7 @@ func TestNeeded(t *testing.T) {
 		for _, i := range p.needed(images.All()) {
 			names = append(names, i.Name)
 		}
-		for _, manifest := range []string{p.Manifest, streamingManifest, "configurations/zram.yaml", "apps/devices/devices.yaml"} {
+		for _, manifest := range []string{p.Manifest, streamingManifest, "configurations/zram.yaml"} {
 			data, err := samples.Manifest(manifest)
 			if err != nil {
 				t.Fatal(err)
