@@ -69,7 +69,7 @@ func (p *pictures) values() []string {
 
 // needed leaves out images that no Pod of the demo has: they take time to load.
 func (p *pictures) needed(all []images.Image) []images.Image {
-	not := []string{"cloudcore", "camera-simulator"}
+	not := []string{"cloudcore", "camera-simulator", "opcua-monitoring-broker", "anomaly-detection-app"}
 	if p.Simulated {
 		not = append(not, "udev-video-broker")
 	} else {
