@@ -5,7 +5,7 @@
 //
 //   - An entry is one request that waits ([store.Entry]). Its key is the object
 //     that it is about, its kind what it does. Of entries with one key and one
-//     kind the last one counts, and takes its place at the end.
+//     kind the last one of a user counts, and takes its place at the end.
 //   - A pass is what is done in one session: the entries of a key are made one
 //     after another, those of several keys beside each other. A key of which the
 //     cloud has no answer, or one that says later, waits longer and longer; it
@@ -16,6 +16,7 @@
 // twice and never meets another object. Events are not: they are written in the
 // background with the rest of the store, so the last moment's may be lost with
 // the power; of too many the oldest go, and they are made after everything else.
+// Those of Pods have a share of their own, and so has each service account.
 //
 // What the cloud refuses is dropped and logged: nobody waits for the answer any
 // more.

@@ -3,6 +3,7 @@ package outbox
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
@@ -19,38 +20,69 @@ const (
 // What entries may take.
 const (
 	// MaxEventBytes is how long an Event may be.
-	MaxEventBytes  = 16 << 10
+	MaxEventBytes = 16 << 10
+	// The Events of the node's own programs.
 	maxEvents      = 200
 	maxEventsBytes = 1 << 20
+	// Those of all Pods, and of one service account.
+	maxPodEvents          = 100
+	maxPodEventsBytes     = 512 << 10
+	maxAccountEvents      = 50
+	maxAccountEventsBytes = 256 << 10
+	// All other requests.
 	maxOthers      = 1000
 	maxOthersBytes = 8 << 20
 )
 
+// share is what entries of one sort may take together.
+type share struct {
+	entries, bytes int
+	of             func(store.Entry) bool
+}
+
+// sharesOf are the shares of which an entry takes a part, the smallest first. The
+// Events of Pods have their own, so that none takes the place of the kubelet's, nor
+// one account all places of the others'.
+func sharesOf(e store.Entry) []share {
+	account := e.Call.As.ServiceAccount
+	switch {
+	case e.Kind != Event:
+		return []share{{maxOthers, maxOthersBytes, func(h store.Entry) bool { return h.Kind != Event }}}
+	case account == "":
+		return []share{{maxEvents, maxEventsBytes, func(h store.Entry) bool { return h.Kind == Event && h.Call.As.ServiceAccount == "" }}}
+	}
+	return []share{
+		{maxAccountEvents, maxAccountEventsBytes, func(h store.Entry) bool { return h.Kind == Event && h.Call.As.ServiceAccount == account }},
+		{maxPodEvents, maxPodEventsBytes, func(h store.Entry) bool { return h.Kind == Event && h.Call.As.ServiceAccount != "" }},
+	}
+}
+
 // room decides what must go for a new entry, oldest first. Events make room for
 // Events; all others are kept, and with too many of them a new one is refused.
 func room(have []store.Entry, e store.Entry) (drop []uint64, err error) {
-	event := e.Kind == Event
-	if event && len(e.Call.Body) > MaxEventBytes {
+	if e.Kind == Event && len(e.Call.Body) > MaxEventBytes {
 		return nil, fmt.Errorf("an Event has at most %d bytes, this one %d", MaxEventBytes, len(e.Call.Body))
 	}
-	var alike []store.Entry // but for the one that it replaces
-	bytes := len(e.Call.Body)
-	for _, h := range have {
-		if (h.Kind == Event) == event && (h.Key != e.Key || h.Kind != e.Kind) {
-			alike = append(alike, h)
-			bytes += len(h.Call.Body)
+	for _, s := range sharesOf(e) {
+		var alike []store.Entry // but for the one that it replaces, and those that go anyway
+		bytes := len(e.Call.Body)
+		for _, h := range have {
+			if s.of(h) && !e.Replaces(h) && !slices.Contains(drop, h.Seq) {
+				alike = append(alike, h)
+				bytes += len(h.Call.Body)
+			}
 		}
-	}
-	if !event {
-		if len(alike) >= maxOthers || bytes > maxOthersBytes {
-			return nil, fmt.Errorf("%w: %d requests wait for cloudcore", store.ErrFull, len(alike))
+		for len(alike) >= s.entries || bytes > s.bytes {
+			if e.Kind != Event {
+				return nil, fmt.Errorf("%w: %d requests wait for cloudcore", store.ErrFull, len(alike))
+			}
+			if len(alike) == 0 {
+				break
+			}
+			drop = append(drop, alike[0].Seq)
+			bytes -= len(alike[0].Call.Body)
+			alike = alike[1:]
 		}
-		return nil, nil
-	}
-	for len(alike) >= maxEvents || bytes > maxEventsBytes && len(alike) > 0 {
-		drop = append(drop, alike[0].Seq)
-		bytes -= len(alike[0].Call.Body)
-		alike = alike[1:]
 	}
 	return drop, nil
 }

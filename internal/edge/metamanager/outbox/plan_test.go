@@ -24,7 +24,17 @@ func many(n int, kind string, bytes int) (all []store.Entry) {
 	return all
 }
 
+// of are entries of a service account, numbered after others.
+func of(account string, after int, entries ...store.Entry) []store.Entry {
+	for i := range entries {
+		entries[i].Call.As.ServiceAccount = account
+		entries[i].Seq += uint64(after)
+	}
+	return entries
+}
+
 func TestRoom(t *testing.T) {
+	pods := func(account string) store.Entry { return of(account, 0, entry(0, Event, "event7", 10))[0] }
 	for name, c := range map[string]struct {
 		have []store.Entry
 		e    store.Entry
@@ -42,6 +52,13 @@ func TestRoom(t *testing.T) {
 		"too many, but it replaces":           {many(maxOthers, Delete, 10), entry(0, Delete, "delete3", 10), nil, ""},
 		"deletions of too many bytes":         {many(8, Delete, 1<<20), entry(0, Delete, "p", 10), nil, store.ErrFull.Error()},
 		"another kind of one key is kept":     {many(1, Delete, 10), entry(0, "apply", "delete1", 10), nil, ""},
+		"a Pod's beside many of the node":     {many(maxEvents, Event, 10), pods("a/b"), nil, ""},
+		"the node's beside many of Pods":      {of("a/b", 0, many(maxEvents, Event, 10)...), entry(0, Event, "e", 10), nil, ""},
+		"a Pod's replaces its own":            {of("a/b", 0, many(maxAccountEvents, Event, 10)...), pods("a/b"), nil, ""},
+		"one account has too many":            {slices.Concat(many(9, Event, 10), of("a/b", 9, many(maxAccountEvents, Event, 10)...)), of("a/b", 0, entry(0, Event, "e", 10))[0], []uint64{10}, ""},
+		"one account has too many bytes":      {of("a/b", 0, many(16, Event, 16<<10)...), of("a/b", 0, entry(0, Event, "e", 10))[0], []uint64{1}, ""},
+		"all accounts have too many":          {slices.Concat(of("a/b", 0, many(maxAccountEvents, Event, 10)...), of("a/c", 50, many(maxAccountEvents, Event, 10)...)), pods("a/d"), []uint64{1}, ""},
+		"one goes for both shares":            {slices.Concat(of("a/b", 0, many(maxAccountEvents, Event, 10)...), of("a/c", 50, many(maxAccountEvents, Event, 10)...)), of("a/b", 0, entry(0, Event, "e", 10))[0], []uint64{1}, ""},
 		"deletions of as many bytes as fit":   {many(7, Delete, 1<<20), entry(0, Delete, "p", 1<<20), nil, ""},
 		"an Event with the key of a deletion": {many(1, Delete, 10), entry(0, Event, "delete1", 10), nil, ""},
 	} {

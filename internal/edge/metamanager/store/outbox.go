@@ -16,8 +16,8 @@ import (
 var ErrNotWritten = errors.New("the store's file cannot be written")
 
 // Entry is a request of a program on this node that waits for the cloud; package
-// outbox decides about them. Of entries with one key and one kind the last one
-// counts.
+// outbox decides about them. Of entries with one key and one kind the last one of
+// a user counts.
 type Entry struct {
 	Key
 	Kind string
@@ -34,6 +34,12 @@ type Entry struct {
 	Call edgev1.Call
 }
 
+// Replaces reports whether an entry takes the place of another one: nobody can
+// replace what somebody else wants.
+func (e Entry) Replaces(old Entry) bool {
+	return e.Key == old.Key && e.Kind == old.Kind && e.Call.As == old.Call.As
+}
+
 // outbox has the entries.
 type outbox struct {
 	last    uint64
@@ -48,7 +54,7 @@ func newOutbox() outbox {
 // post adds an entry, and returns it and the one that it replaces.
 func (s *state) post(e Entry) (added, replaced *Entry) {
 	for _, old := range s.outbox.entries {
-		if old.Key == e.Key && old.Kind == e.Kind {
+		if e.Replaces(*old) {
 			replaced = old
 			s.settle(old.Seq)
 			break

@@ -136,6 +136,23 @@ func TestEntries(t *testing.T) {
 	tr.expect("one settled", tr.waiting(), "delete:a event:a event:c")
 }
 
+// A Pod cannot replace what the kubelet has posted, by giving it the same name.
+func TestEntriesOfOthers(t *testing.T) {
+	tr := fresh(t)
+	event := func(account, text string) Entry {
+		return Entry{Key: key("a"), Kind: "event", Call: edgev1.Call{As: edgev1.As{ServiceAccount: account}, Body: []byte(text)}}
+	}
+	for _, account := range []string{"", "n/sa", "n/other", "n/sa"} {
+		tr.post(event(account, "of "+account))
+	}
+	tr = tr.reopen()
+	var got []string
+	for _, e := range tr.Entries() {
+		got = append(got, string(e.Call.Body))
+	}
+	tr.expect("outbox", strings.Join(got, ", "), "of , of n/other, of n/sa")
+}
+
 // On a full disk nothing is deleted.
 func TestDeletionOnFullDisk(t *testing.T) {
 	tr := fresh(t)
