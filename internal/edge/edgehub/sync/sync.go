@@ -233,6 +233,7 @@ func (s *Sync) Want(ctx context.Context, what edgev1.Interest) error {
 	if of == nil {
 		return ErrCut
 	}
+	s.forgetEvicted(of)
 	sub := of.open(what)
 	select {
 	case <-sub.done:
@@ -246,6 +247,16 @@ func (s *Sync) Want(ctx context.Context, what edgev1.Interest) error {
 		return ErrCut
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// forgetEvicted ends the interests that the store has given up for others: cloudcore
+// bounds how many a session has.
+func (s *Sync) forgetEvicted(of *session) {
+	for _, sub := range of.all() {
+		if !s.Store.Follows(sub.what) && !s.isOwn(sub.what) {
+			of.forget(sub, nil)
+		}
 	}
 }
 

@@ -213,6 +213,33 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A Pod that asks for always new things takes no more places of a session than its
+// share: cloudcore hears of what goes for them.
+func TestEvicted(t *testing.T) {
+	e := newEnd(t)
+	e.join()
+	defer func() { e.cut() }()
+	e.interest("nodes")
+	const asked = 250
+	for i := range asked {
+		what := edgev1.Interest{Version: "v1", Resource: fmt.Sprint("things", i), As: edgev1.As{ServiceAccount: "n/sa"}}
+		done := e.want(what)
+		e.sync.Receive(&edgev1.Synced{ID: e.interest(what.Resource).ID, Version: "1"})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	have := len(e.store.Interests())
+	if open := e.sync.State().Interests; open > have || have >= asked {
+		t.Errorf("%d interests are open, the store has %d", open, have)
+	}
+	first := e.interest("things0").ID
+	wait(e, func(f *edgev1.Forget) bool { return f.ID == first })
+	if !slices.ContainsFunc(e.store.Interests(), func(i store.Interest) bool { return i.Resource == "nodes" }) {
+		t.Error("the Node itself is given up")
+	}
+}
+
 func TestCalls(t *testing.T) {
 	e := newEnd(t)
 	if _, err := e.sync.Do(t.Context(), edgev1.Call{}); !errors.Is(err, ErrCut) {

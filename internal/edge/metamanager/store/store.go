@@ -156,6 +156,13 @@ func (s *Store) Synced(what edgev1.Interest) bool {
 	return err == nil
 }
 
+// Follows reports whether the interest is known, synced or not.
+func (s *Store) Follows(what edgev1.Interest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.interests[bare(what)] != nil
+}
+
 func (s *Store) syncedLocked(what edgev1.Interest) (*interest, error) {
 	i := s.state.interests[bare(what)]
 	if i == nil || i.since == 0 {
