@@ -60,6 +60,22 @@ func text(f found) string {
 	return strings.Join(out, ", ")
 }
 
+// The address of a Service has its name, whatever endpoints others write.
+func TestReverseOfOthers(t *testing.T) {
+	r := Build("cluster.local", [][]byte{
+		[]byte(`{"metadata":{"name":"web","namespace":"shop"},"spec":{"clusterIP":"10.96.0.7"}}`),
+		[]byte(`{"metadata":{"name":"evil","namespace":"evil"},"spec":{"clusterIP":"None"}}`),
+	}, [][]byte{[]byte(`{"metadata":{"namespace":"evil","labels":{"kubernetes.io/service-name":"evil"}},"endpoints":[{"addresses":["10.96.0.7"]},{"addresses":["10.1.0.1"]}]}`)})
+	for name, want := range map[string]string{
+		"7.0.96.10.in-addr.arpa.": "PTR web.shop.svc.cluster.local.",
+		"1.0.1.10.in-addr.arpa.":  "PTR 10-1-0-1.evil.evil.svc.cluster.local.",
+	} {
+		if got := text(r.find(name, dnsmessage.TypePTR)); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
 func TestFind(t *testing.T) {
 	const a, aaaa, srv, ptr, txt = dnsmessage.TypeA, dnsmessage.TypeAAAA, dnsmessage.TypeSRV, dnsmessage.TypePTR, dnsmessage.TypeTXT
 	r := cluster()

@@ -132,7 +132,9 @@ func (r *Records) addSlice(object []byte) {
 				host = dashed(a)
 			}
 			s.endpoints = append(s.endpoints, endpoint{host, a, o.Ports})
-			r.reverse[a] = host + "." + r.nameOf(name)
+			if _, taken := r.reverse[a]; !taken { // who writes a slice gives no other Service a name
+				r.reverse[a] = host + "." + r.nameOf(name)
+			}
 		}
 	}
 }

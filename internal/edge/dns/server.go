@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -20,10 +21,12 @@ import (
 
 // Limits of what clients can cost.
 const (
-	maxQueries     = 256 // over UDP at a time; more are lost, and clients ask again
-	maxConnections = 64
-	maxPerPeer     = 16
-	idleTimeout    = 10 * time.Second // of a connection
+	maxQueries      = 256 // over UDP at a time; more are lost, and clients ask again
+	maxForwards     = 128 // that wait for the node's resolvers
+	maxPeerForwards = 32  // of these, of one client
+	maxConnections  = 64
+	maxPerPeer      = 16
+	idleTimeout     = 10 * time.Second // of a connection
 )
 
 // Options are the settings of a server.
@@ -40,10 +43,11 @@ type Options struct {
 // Server answers queries at one address, over UDP and TCP.
 type Server struct {
 	Options
-	udp     net.PacketConn
-	tcp     net.Listener
-	sparing logging.Sparing
-	running sync.WaitGroup
+	udp      net.PacketConn
+	tcp      net.Listener
+	forwards places
+	sparing  logging.Sparing
+	running  sync.WaitGroup
 }
 
 // Listen listens at an IP address and port. Port 0 is one that is free.
@@ -99,7 +103,7 @@ func (s *Server) serveUDP(ctx context.Context) error {
 		raw := bytes.Clone(buf[:n])
 		s.running.Go(func() {
 			defer func() { <-places }()
-			if out := s.answer(ctx, raw, false); out != nil {
+			if out := s.answer(ctx, peerOf(from), raw, false); out != nil {
 				_, _ = s.udp.WriteTo(out, from) // the client may have gone
 			}
 		})
@@ -132,15 +136,15 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 		if err != nil {
 			return
 		}
-		out := s.answer(ctx, raw, true)
+		out := s.answer(ctx, peerOf(conn.RemoteAddr()), raw, true)
 		if out == nil || write(conn, out, true) != nil {
 			return
 		}
 	}
 }
 
-// answer answers a query; nil is no answer.
-func (s *Server) answer(ctx context.Context, raw []byte, tcp bool) []byte {
+// answer answers a query of a client; nil is no answer.
+func (s *Server) answer(ctx context.Context, peer netip.Addr, raw []byte, tcp bool) []byte {
 	q, rcode, err := read(raw, tcp)
 	if err != nil {
 		return nil
@@ -156,7 +160,7 @@ func (s *Server) answer(ctx context.Context, raw []byte, tcp bool) []byte {
 		switch {
 		case rcode != dnsmessage.RCodeSuccess:
 		case !f.ours:
-			out, err := forward(ctx, s.Resolvers(), q, tcp)
+			out, err := s.forward(ctx, peer, q, tcp)
 			switch {
 			case err != nil:
 				s.sparing.Log(s.Log, slog.LevelDebug, "the node's resolvers do not answer", "error", err)
@@ -167,7 +171,7 @@ func (s *Server) answer(ctx context.Context, raw []byte, tcp bool) []byte {
 				return out
 			}
 		case f.alias != "":
-			f, rcode = s.follow(ctx, q, f)
+			f, rcode = s.follow(ctx, peer, q, f)
 		case !f.exists:
 			rcode = dnsmessage.RCodeNameError
 		}
@@ -179,6 +183,17 @@ func (s *Server) answer(ctx context.Context, raw []byte, tcp bool) []byte {
 	return out
 }
 
+var errBusy = errors.New("too many queries wait for the node's resolvers, or too many of this client")
+
+// forward asks the node's resolvers for a client.
+func (s *Server) forward(ctx context.Context, peer netip.Addr, q query, tcp bool) ([]byte, error) {
+	if !s.forwards.enter(peer) {
+		return nil, errBusy
+	}
+	defer s.forwards.leave(peer)
+	return forward(ctx, s.Resolvers(), q, tcp)
+}
+
 // within tells whether a name is one of the cluster's.
 func (s *Server) within(name string) bool {
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
@@ -186,7 +201,7 @@ func (s *Server) within(name string) bool {
 }
 
 // follow answers for a name that stands for another one.
-func (s *Server) follow(ctx context.Context, q query, f found) (found, dnsmessage.RCode) {
+func (s *Server) follow(ctx context.Context, peer netip.Addr, q query, f found) (found, dnsmessage.RCode) {
 	f.answers = []dnsmessage.Resource{resource(strings.TrimSuffix(q.question.Name.String(), "."), &dnsmessage.CNAMEResource{CNAME: nameOf(f.alias)})}
 	if q.question.Type == dnsmessage.TypeCNAME {
 		return f, dnsmessage.RCodeSuccess
@@ -204,10 +219,15 @@ func (s *Server) follow(ctx context.Context, q query, f found) (found, dnsmessag
 	if asked.raw, err = message.Pack(); err != nil {
 		return found{ours: true}, dnsmessage.RCodeServerFailure
 	}
-	out, err := forward(ctx, s.Resolvers(), asked, false)
+	out, err := s.forward(ctx, peer, asked, false)
 	var got dnsmessage.Message
 	if err == nil {
 		err = got.Unpack(out)
+	}
+	if err == nil && got.Truncated {
+		if out, err = s.forward(ctx, peer, asked, true); err == nil {
+			err = got.Unpack(out)
+		}
 	}
 	if err != nil {
 		return found{}, dnsmessage.RCodeServerFailure

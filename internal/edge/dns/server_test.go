@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -63,6 +64,7 @@ func TestServer(t *testing.T) {
 		[]byte(`{"metadata":{"name":"web","namespace":"shop"},"spec":{"clusterIP":"10.96.0.7","ports":[{"name":"http","protocol":"TCP","port":80}]}}`),
 		[]byte(`{"metadata":{"name":"big","namespace":"shop"},"spec":{"clusterIP":"None"}}`),
 		[]byte(`{"metadata":{"name":"away","namespace":"shop"},"spec":{"type":"ExternalName","externalName":"api.x.svc.example.org"}}`),
+		[]byte(`{"metadata":{"name":"far","namespace":"shop"},"spec":{"type":"ExternalName","externalName":"big.x.svc.example.org"}}`),
 		[]byte(`{"metadata":{"name":"here","namespace":"shop"},"spec":{"type":"ExternalName","externalName":"web.shop.svc.cluster.local"}}`),
 		[]byte(`{"metadata":{"name":"loop","namespace":"shop"},"spec":{"type":"ExternalName","externalName":"loop.shop.svc.cluster.local"}}`),
 	}, [][]byte{[]byte(`{"metadata":{"namespace":"shop","labels":{"kubernetes.io/service-name":"big"}},"endpoints":[` + strings.Join(many, ",") + `]}`)})
@@ -78,7 +80,7 @@ func TestServer(t *testing.T) {
 		}
 	}
 	// Over TCP, since it is too long for UDP.
-	for _, name := range []string{"big.shop.svc.cluster.local.", "big.x.svc.example.org."} {
+	for _, name := range []string{"big.shop.svc.cluster.local.", "big.x.svc.example.org.", "far.shop.svc.cluster.local."} {
 		if got, err := r.LookupHost(t.Context(), name); err != nil || len(got) != len(many) {
 			t.Errorf("%s: %d addresses, %v", name, len(got), err)
 		}
@@ -146,7 +148,7 @@ func TestStrange(t *testing.T) {
 			m.Additionals = []dnsmessage.Resource{{Header: h, Body: &dnsmessage.OPTResource{}}}
 		})},
 	} {
-		out := s.answer(t.Context(), c.raw, false)
+		out := s.answer(t.Context(), netip.Addr{}, c.raw, false)
 		var m dnsmessage.Message
 		switch err := m.Unpack(out); {
 		case c.none:
@@ -232,12 +234,57 @@ func TestForged(t *testing.T) {
 	<-done
 }
 
+// A Pod whose queries wait for resolvers that do not answer takes nothing from
+// others, and all names of the cluster are answered.
+func TestForwardsAreFew(t *testing.T) {
+	leaktest.Check(t)
+	upstream := Build("example.org", [][]byte{[]byte(`{"metadata":{"name":"api","namespace":"x"},"spec":{"clusterIP":"192.0.2.77"}}`)}, nil)
+	_, node := serve(t, upstream)
+	r, s := serve(t, cluster(), node.Address())
+	other := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		from := net.Addr(&net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)})
+		if strings.HasPrefix(network, "tcp") {
+			from = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}
+		}
+		return (&net.Dialer{LocalAddr: from}).DialContext(ctx, network, s.Address())
+	}}
+	pod, second := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2")
+	for range maxPeerForwards {
+		if !s.forwards.enter(pod) {
+			t.Fatal("a client has less than its share")
+		}
+	}
+	if got, err := r.LookupHost(t.Context(), "web.shop.svc.cluster.local."); err != nil || len(got) != 2 {
+		t.Errorf("a name of the cluster: %v, %v", got, err)
+	}
+	if got, err := r.LookupHost(t.Context(), "api.x.svc.example.org."); err == nil {
+		t.Errorf("more than its share: %v", got)
+	}
+	if got, err := other.LookupHost(t.Context(), "api.x.svc.example.org."); err != nil || len(got) != 1 {
+		t.Errorf("another client: %v, %v", got, err)
+	}
+	for i := maxPeerForwards; i < maxForwards; i++ {
+		if !s.forwards.enter(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})) {
+			t.Fatal("there are less places than there should be")
+		}
+	}
+	if s.forwards.enter(second) {
+		t.Error("there is no end of places")
+	}
+	for range 2 { // A and AAAA
+		s.forwards.leave(pod)
+	}
+	if got, err := r.LookupHost(t.Context(), "api.x.svc.example.org."); err != nil || len(got) != 1 {
+		t.Errorf("places are free again: %v, %v", got, err)
+	}
+}
+
 // Nothing that is sent can crash the server.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte{0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 'w', 'e', 'b', 0, 0, 1, 0, 1}, false)
 	s := &Server{Options: Options{Records: cluster, Domain: "cluster.local", Resolvers: func() []string { return nil }, Log: slog.New(slog.DiscardHandler)}}
 	f.Fuzz(func(t *testing.T, raw []byte, tcp bool) {
-		out := s.answer(t.Context(), raw, tcp)
+		out := s.answer(t.Context(), netip.Addr{}, raw, tcp)
 		if !tcp && len(out) > maxUDP {
 			t.Errorf("%d bytes", len(out))
 		}
