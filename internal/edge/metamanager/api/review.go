@@ -109,7 +109,7 @@ func (s *Server) reviewAccess(w http.ResponseWriter, r *http.Request, user User,
 	review.Kind, review.APIVersion = "SubjectAccessReview", authorizationv1.SchemeGroupVersion.String()
 	known := false
 	if review.Status, known = s.reviews.get(review.Spec); !known {
-		review.Status.Reason = "the link to cloudcore is cut, and this was not asked before"
+		review.Status.Reason = "the link to cloudcore is cut, and this was not allowed when it was last asked, if it was"
 	}
 	writeJSON(w, http.StatusCreated, review)
 }
@@ -117,8 +117,12 @@ func (s *Server) reviewAccess(w http.ResponseWriter, r *http.Request, user User,
 // maxReviews is how many answers are remembered.
 const maxReviews = 256
 
-// reviews are the answers of the API server to the last reviews, by the question.
-// They are in memory alone.
+// maxQuestionBytes bounds a question that is remembered.
+const maxQuestionBytes = 8 << 10
+
+// reviews are the answers of the API server to the last reviews that it has allowed,
+// by the question: others are denied anyway, and whoever may do nothing can ask as
+// many as he likes. They are in memory alone.
 type reviews struct {
 	mu      sync.Mutex
 	answers map[string]authorizationv1.SubjectAccessReviewStatus
@@ -135,6 +139,14 @@ func (v *reviews) set(spec authorizationv1.SubjectAccessReviewSpec, answer autho
 	q := question(spec)
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if !answer.Allowed {
+		delete(v.answers, q)
+		v.order = slices.DeleteFunc(v.order, func(o string) bool { return o == q })
+		return
+	}
+	if len(q) > maxQuestionBytes {
+		return
+	}
 	if v.answers == nil {
 		v.answers = map[string]authorizationv1.SubjectAccessReviewStatus{}
 	}

@@ -211,7 +211,20 @@ func TestReviewsAreFew(t *testing.T) {
 		t.Error("the oldest is still there")
 	}
 	v.set(spec(20), authorizationv1.SubjectAccessReviewStatus{})
-	if got, ok := v.get(spec(20)); !ok || got.Allowed {
-		t.Errorf("%+v, %v", got, ok)
+	if got, ok := v.get(spec(20)); ok {
+		t.Errorf("no longer allowed: %+v", got)
+	}
+	// Whoever is denied everything takes no place.
+	for i := range 2 * maxReviews {
+		v.set(spec(1000+i), authorizationv1.SubjectAccessReviewStatus{Denied: i%2 == 0})
+	}
+	v.set(authorizationv1.SubjectAccessReviewSpec{User: strings.Repeat("u", maxQuestionBytes)}, authorizationv1.SubjectAccessReviewStatus{Allowed: true})
+	if n := len(v.answers); n != maxReviews-1 || len(v.order) != n {
+		t.Errorf("%d answers, %d in order", n, len(v.order))
+	}
+	for i := 10; i < maxReviews+10; i++ {
+		if got, ok := v.get(spec(i)); i != 20 && (!ok || !got.Allowed) {
+			t.Fatalf("the answer to %d is gone: %+v, %v", i, got, ok)
+		}
 	}
 }
