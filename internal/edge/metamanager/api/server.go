@@ -49,9 +49,12 @@ const (
 	maxConnections = 128
 	// maxConnectionsPerPod is more than one client takes: HTTP/2 has one.
 	maxConnectionsPerPod = 16
-	maxRequests          = 32 // that are no watches, at a time
-	maxPodRequests       = 24 // of these, of Pods
-	maxOfAccount         = 8  // of these, of one service account
+	maxRequests          = 32   // that are no watches, at a time
+	maxPodRequests       = 24   // of these, of Pods
+	maxOfAccount         = 8    // of these, of one service account
+	maxAsking            = 2048 // that are no watches, with those that wait for a place
+	maxPodAsking         = 256
+	maxAccountAsking     = 64
 	maxWatches           = 512
 	maxPodWatches        = 384
 	maxAccountWatches    = 96
@@ -96,7 +99,8 @@ type Server struct {
 	reviews       reviews
 	refusals      refusals
 	sparing       logging.Sparing
-	watches       watches
+	watches       shares
+	asking        shares // requests that are no watches, also those that wait for a place
 
 	mu       sync.Mutex
 	requests map[Request]uint64
@@ -114,7 +118,9 @@ func (s *Server) shown(o *store.Object) []byte {
 // New returns a server.
 func New(o Options) *Server {
 	s := &Server{Options: o, gate: bounded.NewGate(maxRequests, maxRequests-4),
-		podGate: bounded.NewGate(maxPodRequests, maxOfAccount), requests: map[Request]uint64{}}
+		podGate: bounded.NewGate(maxPodRequests, maxOfAccount), requests: map[Request]uint64{},
+		watches: shares{most: maxWatches, mostOfPods: maxPodWatches, mostOfAccount: maxAccountWatches},
+		asking:  shares{most: maxAsking, mostOfPods: maxPodAsking, mostOfAccount: maxAccountAsking}}
 	s.lease.rv = o.Store.RV()
 	return s
 }
@@ -166,10 +172,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveWatch(w, r, user)
 		return
 	}
+	tooMany := status(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, "too many requests at once: try again")
+	if !s.asking.enter(user) {
+		fail(w, tooMany)
+		return
+	}
+	defer s.asking.leave(user)
 	leave, err := s.enter(r.Context(), user)
 	if err != nil {
-		fail(w, status(http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
-			"too many requests at once: try again"))
+		fail(w, tooMany)
 		return
 	}
 	defer leave()

@@ -15,7 +15,7 @@ import (
 
 // A service account has its share, and the kubelet its own.
 func TestShares(t *testing.T) {
-	var w watches
+	w := &shares{most: maxWatches, mostOfPods: maxPodWatches, mostOfAccount: maxAccountWatches}
 	pod := func(i int) User { return User{As: edgev1.As{ServiceAccount: fmt.Sprint("n/", i)}} }
 	for range maxAccountWatches {
 		if !w.enter(pod(0)) {
@@ -47,6 +47,29 @@ func TestShares(t *testing.T) {
 	w.leave(pod(1))
 	if _, ok := w.accounts["n/1"]; ok {
 		t.Error("accounts are never forgotten")
+	}
+}
+
+// Requests that wait cost memory: those of a Pod are few, and others are answered.
+func TestWaitingRequestsAreFew(t *testing.T) {
+	e := filled(t)
+	cluster := newIssuer(t)
+	e.knows(t, cluster)
+	p := e.with(signed(t, cluster, nil))
+	for range maxAccountAsking {
+		if !e.server.asking.enter(User{As: edgev1.As{ServiceAccount: "n/sa"}}) {
+			t.Fatal("an account has less than its share")
+		}
+	}
+	if resp, body := p.ask(t, "GET", "/healthz", "", ""); resp.StatusCode != 429 {
+		t.Errorf("the Pod: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := e.ask(t, "GET", "/healthz", "", ""); resp.StatusCode != 200 {
+		t.Errorf("the kubelet: %d %s", resp.StatusCode, body)
+	}
+	e.server.asking.leave(User{As: edgev1.As{ServiceAccount: "n/sa"}})
+	if resp, body := p.ask(t, "GET", "/healthz", "", ""); resp.StatusCode != 200 {
+		t.Errorf("the Pod, with a place: %d %s", resp.StatusCode, body)
 	}
 }
 

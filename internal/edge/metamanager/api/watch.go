@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -56,54 +55,6 @@ func readWatch(q url.Values) (watchRequest, error) {
 		}
 	}
 	return r, nil
-}
-
-// watches counts the watches that are open: all, those of Pods, and those of each
-// service account.
-type watches struct {
-	mu        sync.Mutex
-	all, pods int
-	accounts  map[string]int
-}
-
-// enter counts a watch; false if there are too many.
-func (c *watches) enter(user User) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	account := user.As.ServiceAccount
-	if c.all >= maxWatches || user.isPod() && (c.pods >= maxPodWatches || c.accounts[account] >= maxAccountWatches) {
-		return false
-	}
-	c.all++
-	if user.isPod() {
-		if c.accounts == nil {
-			c.accounts = map[string]int{}
-		}
-		c.pods++
-		c.accounts[account]++
-	}
-	return true
-}
-
-// open is how many there are.
-func (c *watches) open() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.all
-}
-
-func (c *watches) leave(user User) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.all--
-	if user.isPod() {
-		c.pods--
-		if account := user.As.ServiceAccount; c.accounts[account] > 1 {
-			c.accounts[account]--
-		} else {
-			delete(c.accounts, account)
-		}
-	}
 }
 
 func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, user User) {

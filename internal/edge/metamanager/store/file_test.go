@@ -320,6 +320,25 @@ func TestBlobs(t *testing.T) {
 	}
 }
 
+// Somebody who reads all of OpenAPI pushes nothing out that the node needs.
+func TestBlobsThatStay(t *testing.T) {
+	tr := fresh(t)
+	const keys = "/openid/v1/jwks"
+	if err := tr.SetBlob(t.Context(), keys, "a", Blob{Fetched: start, Body: []byte("1")}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxBlobs + 5 {
+		if err := tr.SetBlob(t.Context(), fmt.Sprint("/openapi/v3/apis/", i), "a", Blob{Fetched: start.Add(time.Duration(i+1) * time.Second), Body: []byte("2")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]bool{keys: true, "/openapi/v3/apis/3": false, fmt.Sprint("/openapi/v3/apis/", maxBlobs): true} {
+		if _, ok := tr.Blob(t.Context(), path, "a"); ok != want {
+			t.Errorf("%s: %v", path, ok)
+		}
+	}
+}
+
 func TestKnown(t *testing.T) {
 	tr := fresh(t)
 	tr.follow(pods)

@@ -171,7 +171,9 @@ func (s *Store) Blob(ctx context.Context, path, accept string) (Blob, bool) {
 }
 
 // SetBlob stores a blob. What is too large is not stored, and of too many the
-// oldest go; what is there already is written only once a day.
+// oldest go, those of OpenAPI first: nothing on the node needs them, and in a cluster
+// with many kinds they would push out the keys of tokens. What is there already is
+// written only once a day.
 func (s *Store) SetBlob(ctx context.Context, path, accept string, b Blob) error {
 	if len(b.Body) > maxBlobBytes {
 		return nil
@@ -190,6 +192,6 @@ func (s *Store) SetBlob(ctx context.Context, path, accept string, b Blob) error 
 		path, accept, b.Type, b.Fetched.Unix(), b.Body); err != nil {
 		return err
 	}
-	_, err := f.db.ExecContext(ctx, "DELETE FROM blobs WHERE rowid NOT IN (SELECT rowid FROM blobs ORDER BY fetched DESC LIMIT ?)", maxBlobs)
+	_, err := f.db.ExecContext(ctx, "DELETE FROM blobs WHERE rowid NOT IN (SELECT rowid FROM blobs ORDER BY path LIKE '/openapi/%', fetched DESC LIMIT ?)", maxBlobs)
 	return err
 }
