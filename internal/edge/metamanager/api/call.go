@@ -14,6 +14,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/edge/metamanager/protobuf"
@@ -154,8 +155,7 @@ func (s *Server) take(method string, t target, body []byte) []byte {
 	case err != nil || h.Kind == "Status" || h.APIVersion != t.resource.GroupVersion() || strings.HasSuffix(h.Kind,
 		"List"):
 		return body
-	case deleted && len(h.Metadata.Finalizers) == 0 && (h.Metadata.DeletionGracePeriodSeconds == nil ||
-		*h.Metadata.DeletionGracePeriodSeconds == 0):
+	case deleted && isGone(h):
 		s.Store.Buried(t.key(), h.Metadata.UID)
 		return body
 	}
@@ -164,6 +164,20 @@ func (s *Server) take(method string, t target, body []byte) []byte {
 		return body
 	}
 	return s.shown(o)
+}
+
+// isGone reports whether what a deletion answers with is no longer there. A
+// Namespace has its finalizers elsewhere; it says since when it is being deleted, but
+// no time until it is.
+func isGone(h store.Head) bool {
+	m := h.Metadata
+	if len(m.Finalizers) > 0 {
+		return false
+	}
+	if m.DeletionGracePeriodSeconds == nil {
+		return m.DeletionTimestamp == ""
+	}
+	return *m.DeletionGracePeriodSeconds == 0
 }
 
 // deletedUID is the UID in the Status that answers a deletion; "" is any.
@@ -195,7 +209,7 @@ func isDryRun(r *http.Request, body []byte) bool {
 		return err == nil && o.DryRun
 	}
 	var o metav1.DeleteOptions
-	return json.Unmarshal(body, &o) == nil && len(o.DryRun) > 0
+	return utiljson.Unmarshal(body, &o) == nil && len(o.DryRun) > 0 // as the API server reads it: case matters
 }
 
 // toCloud translates the local resourceVersions in a request's body to the
@@ -298,7 +312,7 @@ func patchToCloud(o *store.Object, body []byte) ([]byte, error) {
 
 func deleteToCloud(o *store.Object, body []byte) ([]byte, error) {
 	var options metav1.DeleteOptions
-	if json.Unmarshal(body, &options) != nil || options.Preconditions == nil ||
+	if utiljson.Unmarshal(body, &options) != nil || options.Preconditions == nil ||
 		options.Preconditions.ResourceVersion == nil {
 		return body, nil
 	}

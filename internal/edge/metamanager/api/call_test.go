@@ -40,6 +40,24 @@ func wrapped(field protowire.Number, value string) string {
 	return string(protowire.AppendString(protowire.AppendTag(nil, field, protowire.BytesType), value))
 }
 
+func TestIsGone(t *testing.T) {
+	for metadata, want := range map[string]bool{
+		`"deletionTimestamp":"2026-01-02T03:04:05Z"`:                                                       false, // a Namespace
+		`"deletionTimestamp":"2026-01-02T03:04:05Z","deletionGracePeriodSeconds":30`:                       false,
+		`"deletionTimestamp":"2026-01-02T03:04:05Z","deletionGracePeriodSeconds":0`:                        true,
+		`"deletionTimestamp":"2026-01-02T03:04:05Z","deletionGracePeriodSeconds":0,"finalizers":["a.b/c"]`: false,
+		`"uid":"u"`: true,
+	} {
+		h, err := store.ReadHead([]byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n",` + metadata + `}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := isGone(h); got != want {
+			t.Errorf("%s: %v", metadata, got)
+		}
+	}
+}
+
 func TestDryRun(t *testing.T) {
 	dry := "k8s\x00" + wrapped(2, wrapped(5, "All"))
 	for _, c := range []struct {
@@ -47,6 +65,8 @@ func TestDryRun(t *testing.T) {
 		want                      bool
 	}{
 		{"DELETE", "", "application/json", `{"dryRun":["All"]}`, true},
+		{"DELETE", "", "application/json", `{"dryRun":["All"],"DryRun":[]}`, true}, // the API server knows the first alone
+		{"DELETE", "", "application/json", `{"DryRun":["All"]}`, false},
 		{"DELETE", "", "application/json", `{"gracePeriodSeconds":0}`, false},
 		{"DELETE", "", protobuf.ContentType, dry, true},
 		{"DELETE", "", protobuf.ContentType, packedOptions("15"), false},
