@@ -231,10 +231,6 @@ func (o Options) configuration(server string) (c config.Config, have bool, err e
 		m.Edged.KubeProxy.Program = o.KubeProxy
 	}
 	m.Edged.KubeProxy.ConfigDir = filepath.Join(o.Dir, "kube-proxy")
-	if m.Edged.KubeProxy.Enable = o.KubeProxy != ""; m.Edged.KubeProxy.Enable {
-		m.Edged.KubeProxy.Program = o.KubeProxy
-	}
-	m.Edged.KubeProxy.ConfigDir = filepath.Join(o.Dir, "kube-proxy")
 	m.MetaManager.MetaServer.CertDir, m.Edged.ConfigDir = filepath.Join(o.Dir, "local"), filepath.Join(o.Dir, "kubelet")
 	m.Edged.HostnameOverride, m.Edged.Kubelet, m.Edged.NodeIP = o.Node, o.Kubelet, o.NodeIP
 	m.Edged.TailoredKubeletConfig = map[string]any{"containerRuntimeEndpoint": o.RuntimeEndpoint, "cgroupDriver": o.CgroupDriver}
