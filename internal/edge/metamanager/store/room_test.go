@@ -117,3 +117,26 @@ func TestBytesForPods(t *testing.T) {
 		t.Errorf("%d bytes were written", n)
 	}
 }
+
+// What only Pods follow has no place in the node's quarter, though they write it
+// through the node.
+func TestBytesThatPodsWrite(t *testing.T) {
+	st, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "edgecore.db"), Log: slog.New(slog.DiscardHandler), MaxBytes: 100_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	theirs := mapsOf("n/a", 0)
+	if err := st.Add(theirs); err != nil {
+		t.Fatal(err)
+	}
+	st.Complete(theirs, "1")
+	for i := range 200 {
+		if _, err := st.Written(ResourceOf(theirs), fmt.Appendf(nil, `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"%d","namespace":"0","uid":"%d","resourceVersion":"1"},"data":{"x":"%01000d"}}`, i, i, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := st.Stats().Bytes; n < 70_000 || n > 75_000 {
+		t.Errorf("Pods have written %d bytes", n)
+	}
+}

@@ -171,7 +171,11 @@ func (s *state) written(key Key, version string, json []byte, h Head) *Object {
 	if old != nil && old.UID == h.Metadata.UID && old.Version == version && !old.Overlaid() {
 		return old
 	}
-	if s.bytes-old.bytes()+len(json) > s.maxBytes {
+	most := 0
+	for _, id := range holders {
+		most = max(most, s.maxBytesOf(s.ids[id]))
+	}
+	if s.bytes-old.bytes()+len(json) > most {
 		return nil // what the cloud says of it is refused, too, and that is said
 	}
 	return s.set(&Object{Key: key, UID: h.Metadata.UID, Version: version, JSON: json, holders: holders,
