@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/gopcua/opcua/uacp"
+
+	"github.com/akri-go/akri/bounded"
 )
 
 // tunnel is a connection to a server with a [guard] in it. The library wants a TCP
@@ -99,9 +101,12 @@ func (t *tunnel) close() {
 	t.copies.Wait()
 }
 
+// maxWaiting is how many others on this host may be in the way.
+const maxWaiting = 16
+
 // pair makes a TCP connection within this host.
 func pair(ctx context.Context) (near, far *net.TCPConn, err error) {
-	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	listener, err := bounded.Listen(ctx, "127.0.0.1:0", bounded.Limits{Connections: maxWaiting, PerPeer: maxWaiting})
 	if err != nil {
 		return nil, nil, fmt.Errorf("make a connection within this host: %w", err)
 	}
@@ -112,13 +117,22 @@ func pair(ctx context.Context) (near, far *net.TCPConn, err error) {
 		return nil, nil, fmt.Errorf("make a connection within this host: %w", err)
 	}
 	for {
-		near, err = listener.AcceptTCP()
+		conn, err := listener.Accept()
 		if err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("make a connection within this host: %w", err), far.Close())
 		}
-		if near.RemoteAddr().String() == far.LocalAddr().String() {
-			return near, far, nil
+		if conn.RemoteAddr().String() != far.LocalAddr().String() {
+			conn.Close() // somebody else on this host
+			continue
 		}
-		near.Close() // somebody else on this host
+		inner := conn
+		if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+			inner = c.NetConn()
+		}
+		near, ok := inner.(*net.TCPConn)
+		if !ok {
+			return nil, nil, errors.Join(fmt.Errorf("make a connection within this host: it is a %T", inner), conn.Close(), far.Close())
+		}
+		return near, far, nil
 	}
 }
