@@ -88,6 +88,31 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// Every page can be reached from the README by links. A link to a folder is one to
+// its README.
+func TestEveryPageIsReached(t *testing.T) {
+	all := pages(t)
+	reached, next := map[string]bool{}, []string{filepath.Join("..", "README.md")}
+	for len(next) > 0 {
+		page := next[0]
+		next = next[1:]
+		if _, is := all[page]; !is || reached[page] {
+			continue
+		}
+		reached[page] = true
+		for _, m := range link.FindAllStringSubmatch(fence.ReplaceAllString(all[page], ""), -1) {
+			file, _, _ := strings.Cut(m[1], "#")
+			target := filepath.Join(filepath.Dir(page), file)
+			next = append(next, target, filepath.Join(target, "README.md"))
+		}
+	}
+	for page := range all {
+		if !reached[page] {
+			t.Errorf("no link leads from the README to %s", page)
+		}
+	}
+}
+
 // Every YAML example is valid YAML, and every Configuration among them is valid
 // and has no misspelt field.
 func TestExamples(t *testing.T) {

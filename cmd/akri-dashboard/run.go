@@ -71,23 +71,26 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	defer trim.Start(ctx, log)()
 	if err := serve(ctx, s, log); err != nil {
 		log.Error("akri-dashboard ends", "error", err)
-		return exitcode.Failed
+		return exitcode.Of(err)
 	}
 	return exitcode.OK
 }
 
 func serve(ctx context.Context, s settings, log *slog.Logger) error {
+	o := dashboard.Options{Address: s.address, TokenFile: s.tokenFile, ProbeAddress: s.probeAddress, Log: log}
+	if o.ProbeAddress == "0" {
+		o.ProbeAddress = ""
+	}
+	if err := o.Check(); err != nil {
+		return err
+	}
 	cfg, err := kubeconfig.Load(s.kubeconfig)
 	if err != nil {
 		return err
 	}
-	cfg = rest.CopyConfig(cfg)
-	cfg.UserAgent = "akri-dashboard"
-	probe := s.probeAddress
-	if probe == "0" {
-		probe = ""
-	}
-	return dashboard.Run(ctx, dashboard.Options{Config: cfg, Address: s.address, TokenFile: s.tokenFile, ProbeAddress: probe, Log: log})
+	o.Config = rest.CopyConfig(cfg)
+	o.Config.UserAgent = "akri-dashboard"
+	return dashboard.Run(ctx, o)
 }
 
 func parse(args []string, getenv func(string) string, out io.Writer) (settings, error) {

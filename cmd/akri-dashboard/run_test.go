@@ -52,7 +52,7 @@ func TestRunFailsWithAReason(t *testing.T) {
 		{[]string{"--nonsense"}, 2, "--help"},
 		{[]string{"--log-level=loud"}, 2, "loud"},
 		{[]string{"--kubeconfig=/nonexistent/file"}, 1, "/nonexistent/file"},
-		{[]string{"--kubeconfig=" + file, "--listen=:0"}, 1, "can be reached by others"},
+		{[]string{"--kubeconfig=/nonexistent/file", "--listen=:0"}, 2, "can be reached by others"},
 		{[]string{"--kubeconfig=" + file, "--listen=:0", "--token-file=" + file + ".none"}, 1, "read the token"},
 		{[]string{"--kubeconfig=" + file, "--listen=127.0.0.1:99999"}, 1, "listen"},
 	} {

@@ -25,14 +25,19 @@ explain, and to watch. What you may not read is not shown, and the page says so.
 Only programs on this machine can reach the page, until Ctrl-C.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError}))
+			o := dashboard.Options{Address: listen, Log: log}
+			if err := o.Check(); err != nil {
+				return fmt.Errorf("--listen: %w", err)
+			}
 			cfg, _, err := kubeconfig.User(file, context)
 			if err != nil {
 				return err
 			}
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError}))
+			o.Config = cfg
 			ctrllog.SetLogger(logr.FromSlogHandler(log.Handler()))
 			klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // what matters is on the page
-			d, err := dashboard.New(cmd.Context(), dashboard.Options{Config: cfg, Address: listen, Log: log})
+			d, err := dashboard.New(cmd.Context(), o)
 			if err != nil {
 				return err
 			}

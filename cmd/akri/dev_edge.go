@@ -84,7 +84,8 @@ func newLinkCommand(dir *string) *cobra.Command {
 flags it is a good one again. It replaces what an earlier call has made of it.
 
   akri dev link akri-edge-1 --rate 2mbit --delay 300ms --loss 3`,
-	}, func(ctx context.Context, e *devcluster.EdgeNode) error {
+	}, func(ctx context.Context, e *devcluster.EdgeNode) error { return e.Degrade(ctx, l) })
+	cmd.PreRunE = func(*cobra.Command, []string) error { // before the cluster is looked for
 		switch {
 		case l.Rate != "" && !rate.MatchString(l.Rate):
 			return exitcode.Usagef("--rate is %q: want a number and bit, kbit, mbit or gbit", l.Rate)
@@ -93,8 +94,8 @@ flags it is a good one again. It replaces what an earlier call has made of it.
 		case l.Loss < 0 || l.Loss > 100:
 			return exitcode.Usagef("--loss is %g: want 0 to 100 percent", l.Loss)
 		}
-		return e.Degrade(ctx, l)
-	})
+		return nil
+	}
 	f := cmd.Flags()
 	f.StringVar(&l.Rate, "rate", "", "bits a second, such as 512kbit or 2mbit; empty means as many as there can be")
 	f.DurationVar(&l.Delay, "delay", 0, "how much later each packet arrives")

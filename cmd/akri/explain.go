@@ -41,8 +41,8 @@ follows from something else is said below that.
 
 It reads the cluster of your kubeconfig, once, and changes nothing. It needs the
 right to list Configurations, Instances, Nodes, Pods, Jobs, Services, Events,
-Leases, DaemonSets and Deployments; what you may not read it leaves out, and
-says so.
+Leases, DaemonSets, Deployments and ValidatingWebhookConfigurations; what you
+may not read it leaves out, and says so.
 
 ` + explainExits(),
 		Example: `  akri explain

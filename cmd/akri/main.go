@@ -22,8 +22,8 @@ func newAkriCommand() *cobra.Command {
 		Long: `akri makes devices into Kubernetes resources. This program shows which devices
 can be found from this machine (USB devices, network cameras, OPC UA servers),
 checks whether a Configuration would be accepted, explains what is wrong in a
-cluster, tests discovery handlers that you write, and makes a local cluster to
-try Akri on. Only the last needs root.
+cluster or shows it on a page, tests discovery handlers that you write, and makes
+a local cluster to try Akri on. Only the last needs root.
 
 akri completion --help says how to set up completion in your shell.`,
 		Version:       version.String(),

@@ -97,6 +97,8 @@ func TestCalledWrongly(t *testing.T) {
 		{"dev --dir NOWHERE up --chart CHART --namespace A", 1, `namespace "A"`},
 		{"dev --dir NOWHERE up --chart CHART --release A_B", 1, `release "A_B"`},
 		{"dev up --nodes two", 2, "--nodes"},
+		{"dev --dir NOWHERE link a --rate fast", 2, `--rate is "fast"`},
+		{"dashboard --listen :8080", 2, "can be reached by others"},
 		{"dev up --node-monitor-grace-period 1s", 2, "at least 4s"},
 		{"dev --dir DIR kubectl", 2, "give kubectl's arguments"},
 		{"dev --dir DIR kubectl --", 2, "nothing follows"},

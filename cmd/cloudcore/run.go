@@ -36,8 +36,10 @@ It serves /metrics, /healthz and /readyz, and runs until it gets SIGTERM.
 
 %s
 
-Flags (with the environment variables that set their defaults); they come before
-what the file of --config says:
+A configuration that cannot be used counts as a wrong call.
+
+Flags (with the environment variables that set their defaults). They override what
+the file of --config says:
 `
 
 // run does everything and returns the exit code.

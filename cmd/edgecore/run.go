@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -32,7 +33,8 @@ Usage:
   edgecore --version                         tells which build this is
 
 %s
-edgecore status ends with 1 if edgecore does not answer.
+A configuration that cannot be used counts as a wrong call. edgecore status ends
+with 1 if edgecore does not answer.
 
 Flags:
 `
@@ -67,6 +69,10 @@ func parse(args []string, out, errs io.Writer) (settings, error) {
 	case err != nil:
 	case f.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
+	case s.min && s.full:
+		err = errors.New("--minconfig or --defaultconfig, not both")
+	case s.command == "status" && (s.min || s.full):
+		err = errors.New("status prints no configuration: edgecore --minconfig, or --defaultconfig")
 	case s.output != "" && (s.output != "json" || s.command != "status"):
 		err = fmt.Errorf("-o %q: want edgecore status -o json", s.output)
 	}
@@ -107,6 +113,9 @@ func (s settings) do(ctx context.Context, getenv func(string) string) error {
 	}
 	c, err := config.Load(s.file)
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; keadm join makes this machine an edge node, and writes it", err)
+		}
 		return exitcode.AsUsage(err)
 	}
 	if s.command == "status" {

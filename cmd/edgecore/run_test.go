@@ -38,6 +38,9 @@ func TestCalled(t *testing.T) {
 		{"walk", 2, "walk"},
 		{"run -o json", 2, "want edgecore status -o json"},
 		{"--config /no/such/file", 2, "--minconfig"},
+		{"status --config /no/such/file", 2, "keadm join makes this machine an edge node"},
+		{"--minconfig --defaultconfig", 2, "not both"},
+		{"status --minconfig", 2, "status prints no configuration"},
 		{"run --config " + bad, 2, `unknown field "modul"`},
 		{"status --config " + bad, 2, `unknown field "modul"`},
 	} {

@@ -65,6 +65,8 @@ func TestCalls(t *testing.T) {
 		{"gettoken --kube-config DIR/none", 1, "find the cluster"},
 		{"gettoken --print-join-command --kube-config DIR/none", 1, "find the cluster"},
 		{"gettoken --ttl -1h", 2, "--ttl is -1h0m0s, which is negative"},
+		{"gettoken --ttl 1000h --kube-config DIR/none", 2, "--ttl: a token can be good for 1m to"},
+		{"gettoken -i A_B --kube-config DIR/none", 2, "is not a node's name"},
 		{"gettoken lits", 2, `does not take the argument "lits"`},
 		{"gettoken revoke", 2, "give ID: see keadm gettoken revoke --help"},
 		{"init --kube-config DIR/none", 1, "find the cluster"},
@@ -72,6 +74,8 @@ func TestCalls(t *testing.T) {
 		{"reset a b", 2, `does not take the argument "b"`},
 		{"reset a --force", 2, "--force is not: see keadm reset --help"},
 		{"reset --namespace x", 2, "--namespace is not"},
+		{"reset A_B --kube-config DIR/none", 2, "is not a node's name"},
+		{"reset edge --force", 2, "--force is not"}, // KubeEdge's
 		{"reset a --kube-config DIR/none", 1, "find the cluster"},
 		{"reset --dir DIR", 2, "answer y, or give --force"},
 	} {

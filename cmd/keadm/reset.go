@@ -33,14 +33,25 @@ The programs and the container runtime with its images stay. It can be repeated.
 With NODE, where kubectl works: it makes all certificates and join tokens that a
 node has so far useless, and ends its connection within seconds, for a machine that
 is lost or stolen. The Node and its Pods stay in the cluster; kubectl delete node
-removes them. A new token lets the node join again.`,
+removes them. A new token lets the node join again.
+
+KubeEdge's keadm reset edge is keadm reset here, without a name.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if err := only(cmd, "reset NODE is about the cluster", "force", "dir", "remote-runtime-endpoint"); err != nil {
 					return err
 				}
-				return in.with(func(t *trust.Keeper) error { return t.Reset(cmd.Context(), args[0]) })
+				if err := trust.ValidNode(args[0]); err != nil {
+					return exitcode.AsUsage(err)
+				}
+				client, err := in.client()
+				if err != nil {
+					return err
+				}
+				return in.with(func(t *trust.Keeper) error {
+					return keadm.ShutOut(cmd.Context(), t, client, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+				})
 			}
 			if err := only(cmd, "reset without NODE is about this machine", "kube-config", "namespace", "secret"); err != nil {
 				return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -39,7 +40,10 @@ func (c *cluster) config() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.kubeconfig
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
+	switch {
+	case clientcmd.IsEmptyConfig(err):
+		return nil, errors.New("find the cluster: there is no kubeconfig: set KUBECONFIG or give --kube-config, on K3s /etc/rancher/k3s/k3s.yaml")
+	case err != nil:
 		return nil, fmt.Errorf("find the cluster: %w", err)
 	}
 	cfg.UserAgent = "keadm/" + version.String()
@@ -93,6 +97,9 @@ keadm reaches the cluster as kubectl does, and needs the right to read and chang
 the Secret of cloudcore.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkToken(node, life); err != nil {
+				return err
+			}
 			ctx, out, notes := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 			way := func(token string) string { return token }
 			if command {
@@ -132,6 +139,21 @@ the Secret of cloudcore.`,
 	})
 	in.completions(cmd)
 	return cmd
+}
+
+// checkToken refuses what no token can be made for, before the cluster is asked.
+func checkToken(node string, life time.Duration) error {
+	if node != "" {
+		if err := trust.ValidNode(node); err != nil {
+			return exitcode.Usagef("--edgenode-name: %w", err)
+		}
+	}
+	if life != 0 {
+		if err := trust.ValidLifetime(life); err != nil {
+			return exitcode.Usagef("--ttl: %w", err)
+		}
+	}
+	return nil
 }
 
 // maxTokenBytes is how long a file with a token may be.

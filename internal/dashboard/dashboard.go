@@ -13,6 +13,7 @@ import (
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/dashboard/feed"
 	"github.com/akri-go/akri/internal/dashboard/follow"
+	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/explain/snapshot"
 	"github.com/akri-go/akri/internal/probes"
 )
@@ -50,7 +51,7 @@ type Dashboard struct {
 
 // New listens.
 func New(ctx context.Context, o Options) (*Dashboard, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	api, now, err := snapshot.Client(o.Config)
@@ -74,18 +75,18 @@ func New(ctx context.Context, o Options) (*Dashboard, error) {
 	return d, nil
 }
 
-// check refuses to show the cluster to everybody.
-func (o Options) check() error {
+// Check refuses to show the cluster to everybody. It needs no cluster.
+func (o Options) Check() error {
 	if o.TokenFile != "" {
 		_, err := readToken(o.TokenFile)
 		return err
 	}
 	host, _, err := net.SplitHostPort(o.Address)
 	if err != nil {
-		return fmt.Errorf("address %q: %w", o.Address, err)
+		return exitcode.Usagef("address %q: %w", o.Address, err)
 	}
 	if !loopback(host) {
-		return fmt.Errorf("address %s can be reached by others: give a token, or listen on 127.0.0.1", o.Address)
+		return exitcode.Usagef("address %s can be reached by others: give a token, or listen on 127.0.0.1", o.Address)
 	}
 	return nil
 }

@@ -458,11 +458,11 @@ func TestCheck(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := o.check(); tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
+		if err := o.Check(); tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {
 			t.Errorf("%s, token %q: %v", tt.address, tt.token, err)
 		}
 	}
-	if err := (Options{Address: ":0", TokenFile: file + ".none"}).check(); err == nil {
+	if err := (Options{Address: ":0", TokenFile: file + ".none"}).Check(); err == nil {
 		t.Error("a token that is not there will do")
 	}
 }

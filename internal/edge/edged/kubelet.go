@@ -65,7 +65,7 @@ func NewKubelet(o KubeletOptions, log *slog.Logger, output io.Writer) *Program {
 	}
 	return newProgram(program{
 		name: "the kubelet", path: o.Program, args: append(args, o.Args...), meanwhile: "containers run on",
-		remedy: "install it in the version of the cluster or one before",
+		remedy: "install it in the minor version of the cluster, or up to three older",
 		files: func() ([]file, error) {
 			c, err := o.configuration()
 			if err != nil {

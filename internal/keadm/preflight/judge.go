@@ -118,7 +118,7 @@ func Judge(f Facts, w Wants) []Finding {
 	}
 	switch {
 	case f.Kubelet.Err != nil:
-		add(Kubelet, false, "the kubelet: %v; install it in the version of the cluster or one before "+
+		add(Kubelet, false, "the kubelet: %v; install it in the minor version of the cluster, or up to three older "+
 			"(Debian and RPM packages: https://pkgs.k8s.io), or say where it is with --kubelet", f.Kubelet.Err)
 	case minor(f.Kubelet.Version) == nil:
 		add(Kubelet, true, "%s does not say its version: %q", f.Kubelet.Path, f.Kubelet.Version)

@@ -32,11 +32,12 @@ func main() {
 
 func run(ctx context.Context) error {
 	bounded.Memory(os.Getenv)
-	stdlog.SetOutput(io.Discard) // the library's: its errors are returned, too
 	log, err := logging.New(os.Stderr, os.Getenv("LOG_LEVEL"))
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(log)         // which writes by package log until then
+	stdlog.SetOutput(io.Discard) // the library's: its errors are returned, too
 	s, err := parse(os.Environ())
 	if err != nil {
 		return err

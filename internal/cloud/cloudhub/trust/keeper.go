@@ -158,6 +158,14 @@ func (k *Keeper) Bundle() ([]byte, error) {
 	return nil, errNotYet
 }
 
+// ValidLifetime says whether a token may be good for so long.
+func ValidLifetime(life time.Duration) error {
+	if life < time.Minute || life > MaxTokenLifetime {
+		return fmt.Errorf("a token can be good for 1m to %s, not for %s", MaxTokenLifetime, life)
+	}
+	return nil
+}
+
 // CreateToken makes a token for a node; an empty name is for the first new one.
 // A life of 0 is [TokenLifetime]. It returns the token's text, which can be had
 // only now.
@@ -165,8 +173,8 @@ func (k *Keeper) CreateToken(ctx context.Context, node string, life time.Duratio
 	if life == 0 {
 		life = TokenLifetime
 	}
-	if life < time.Minute || life > MaxTokenLifetime {
-		return "", Token{}, fmt.Errorf("a token can be good for 1m to %s, not for %s", MaxTokenLifetime, life)
+	if err := ValidLifetime(life); err != nil {
+		return "", Token{}, err
 	}
 	if node != "" {
 		if err := ValidNode(node); err != nil {
