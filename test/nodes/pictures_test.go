@@ -157,11 +157,11 @@ func installCameras(t *testing.T, ns string) {
 	if err := sigsyaml.Unmarshal([]byte(strings.ReplaceAll(cameraValues, "TAG", tag)), &values); err != nil {
 		t.Fatal(err)
 	}
-	err = bed.InstallChart(t.Context(), helm.InstallOptions{
-		ChartDir: filepath.Join(bed.Repo, "charts", "akri"), Release: "cameras", Namespace: ns, Values: values, SkipCRDs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	// On a busy machine the API server may answer admission too late, which says "Try again".
+	testcluster.Eventually(t, waitTimeout, func(ctx context.Context) error {
+		return bed.InstallChart(ctx, helm.InstallOptions{
+			ChartDir: filepath.Join(bed.Repo, "charts", "akri"), Release: "cameras", Namespace: ns, Values: values, SkipCRDs: true})
+	})
 }
 
 // streamingApp applies the application's manifest in a namespace, and returns its

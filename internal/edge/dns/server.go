@@ -56,7 +56,11 @@ func Listen(ctx context.Context, address string, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	udp, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", tcp.Addr().String())
+	at, err := net.ResolveUDPAddr("udp", tcp.Addr().String())
+	var udp net.PacketConn
+	if err == nil {
+		udp, err = net.ListenUDP("udp", at)
+	}
 	if err != nil {
 		tcp.Close()
 		return nil, err

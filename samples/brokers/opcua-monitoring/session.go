@@ -57,8 +57,15 @@ func open(ctx context.Context, discovery string, e *ua.EndpointDescription, p *p
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	if c.SecureChannel, err = uasc.NewSecureChannel(c.url, c.tunnel.Conn, config, failed); err == nil {
-		if err = c.SecureChannel.Open(ctx); err != nil {
-			err = c.cause(err)
+		// The library itself must not give up when ctx ends: an answer that comes late
+		// would meet state that no lock guards.
+		stop := context.AfterFunc(ctx, func() { c.tunnel.server.Close() })
+		err = c.SecureChannel.Open(context.WithoutCancel(ctx))
+		stop()
+		if err != nil {
+			if err = c.cause(err); ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
 			_ = c.SecureChannel.Close() // ends its goroutines
 		}
 	}
