@@ -13,6 +13,8 @@ ARCH       ?= $(shell $(GO) env GOARCH)
 STATICCHECK = $(GO) tool -modfile=tools/gen/go.mod staticcheck
 GENERATED   = api/v0/zz_generated.deepcopy.go api/discovery/v0/*.pb.go samples/camera/camerapb/*.pb.go samples/opcuanode/*.pb.go charts/akri/crds/*.yaml
 VERSION     = $(shell sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\}/\1/p' charts/akri/Chart.yaml)
+# No file of this repository is larger; programs are.
+MAX_FILE    = 500000
 VULN_DB     = https://vuln.go.dev
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Packages that have tests of a build tag: $(call tagged,integration).
@@ -51,9 +53,11 @@ check-generated: ## Fail if generated files are stale
 		echo "generated files were stale; they are fresh now: commit them" >&2; exit 1; \
 	fi; echo "generated files are fresh"
 
-lint: ## gofmt, go vet, staticcheck, and govulncheck where its database can be reached
+lint: ## gofmt, no large files, go vet, staticcheck, and govulncheck where its database can be reached
 	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs -r ls -d 2>/dev/null | xargs -r gofmt -l); \
 	if [ -n "$$files" ]; then echo "gofmt would change:" $$files >&2; exit 1; fi
+	@files=$$(git ls-files -co --exclude-standard -z | xargs -0r ls -ld 2>/dev/null | awk '$$5 > $(MAX_FILE) {print $$NF}'); \
+	if [ -n "$$files" ]; then echo "larger than $(MAX_FILE) bytes, so not a source:" $$files >&2; exit 1; fi
 	$(GO) vet -tags 'integration e2e vm' ./...
 	$(STATICCHECK) -tags 'integration e2e vm' ./...
 	@$(MAKE) vulncheck
