@@ -110,7 +110,7 @@ func assemble(o Options) (*core, *prometheus.Registry, error) {
 	c := &core{Options: o, keeper: trust.New(secret, secret, o.Log)}
 	if c.controller, err = edgecontroller.New(edgecontroller.Options{
 		Client: client, Log: o.Log, Registerer: registry, Autonomy: o.Controller.Autonomy,
-		MaxObjects: o.Controller.MaxObjects, MaxWatches: o.Controller.MaxWatches, CacheBytes: cache,
+		MaxObjects: o.Controller.MaxObjects, MaxWatches: o.Controller.MaxWatches, CacheBytes: cache, LeaseInterval: o.Controller.LeaseRenewInterval.Duration,
 	}); err != nil {
 		return nil, nil, err
 	}

@@ -52,6 +52,8 @@ type Controller struct {
 	MaxObjects int64  `json:"maxObjects"`
 	MaxWatches int    `json:"maxWatches"`
 	Cache      string `json:"cache"` // a quantity
+
+	LeaseRenewInterval metav1.Duration `json:"leaseRenewInterval"`
 }
 
 // Health is where probes and metrics are served.
@@ -126,6 +128,9 @@ func (c *Config) Check() error {
 	}
 	if d := c.Hub.PingInterval.Duration; d < time.Second || d > time.Minute {
 		bad("hub.pingInterval", "%s: want 1s to 1m", d)
+	}
+	if d := c.Controller.LeaseRenewInterval.Duration; d < time.Second || d > time.Minute {
+		bad("controller.leaseRenewInterval", "%s: want 1s to 1m", d)
 	}
 	if n, err := quantity(c.Hub.BytesPerSecond); err != nil || n < 64<<10 {
 		bad("hub.bytesPerSecond", "%q is not a quantity of at least 64Ki", c.Hub.BytesPerSecond)

@@ -31,6 +31,9 @@ const (
 	EdgeDir = "/var/lib/kubeedge/etc"
 
 	nodeReadyTimeout = 2 * time.Minute
+	// leasesPerGrace is how often the Lease of an edge node is renewed within the
+	// time after which the node is not ready.
+	leasesPerGrace = 4
 	// programDir is where edge nodes' programs are, below the cluster's folder.
 	programDir = "programs"
 )
@@ -101,6 +104,9 @@ func (c *Cluster) installCloudcore(ctx context.Context, o JoinOptions, out *prog
 		}
 	}
 	set := fmt.Sprintf("service.type=NodePort,service.nodePorts.hub=%d,service.nodePorts.join=%d", CloudHubPort, JoinPort)
+	if grace := c.state.NodeGrace; grace > 0 { // with cloudcore's default a node would be NotReady in between
+		set += ",config.controller.leaseRenewInterval=" + (grace / leasesPerGrace).String()
+	}
 	if o.PingInterval > 0 {
 		set += ",config.hub.pingInterval=" + o.PingInterval.String()
 	}

@@ -13,6 +13,7 @@ import (
 type seen struct {
 	state State
 	err   error
+	began time.Time
 }
 
 // interact shows both ends and heeds keys until the person quits.
@@ -53,9 +54,10 @@ func (d *demo) watch(ctx context.Context) (<-chan seen, <-chan struct{}) {
 		tick := time.NewTicker(lookInterval)
 		defer tick.Stop()
 		for {
+			began := time.Now()
 			s, err := d.look(ctx)
 			select {
-			case out <- seen{s, err}:
+			case out <- seen{s, err, began}:
 			case <-ctx.Done():
 				return
 			}
@@ -75,6 +77,7 @@ type view struct {
 	state  State
 	told   []string
 	chosen int
+	acted  time.Time // when a key was last carried out
 }
 
 func (v *view) tell(format string, args ...any) {
@@ -83,6 +86,9 @@ func (v *view) tell(format string, args ...any) {
 }
 
 func (v *view) see(s seen) {
+	if s.began.Before(v.acted) {
+		return // it may be of before
+	}
 	if s.err != nil {
 		v.tell("the cluster does not answer: %v", s.err)
 		return
@@ -131,8 +137,9 @@ func (v *view) heed(ctx context.Context, key byte) (quit bool) {
 		v.tell("%v", err)
 	}
 	// So that the next key is about what there is now.
+	v.acted = time.Now()
 	if s, err := v.look(ctx); err == nil {
-		v.see(seen{s, nil})
+		v.see(seen{s, nil, v.acted})
 	}
 	return false
 }

@@ -42,6 +42,9 @@ type Options struct {
 	// defaults.
 	MaxObjects, CacheBytes int64
 	MaxWatches             int
+	// LeaseInterval is the time between two renewals of a node's Lease; 0:
+	// [leases.RenewInterval].
+	LeaseInterval time.Duration
 	// Autonomy takes tolerationSeconds off the Pods of edge nodes.
 	Autonomy bool
 	// Registerer, if not nil, gets the controller's metrics.
@@ -99,7 +102,7 @@ func New(o Options) (*Controller, error) {
 	if c.metrics, err = newMetrics(o.Registerer, c); err != nil {
 		return nil, err
 	}
-	c.leases = leases.New(leases.Options{Client: o.Client, Logger: o.Log, NodeUID: c.nodeUID,
+	c.leases = leases.New(leases.Options{Client: o.Client, Logger: o.Log, Interval: o.LeaseInterval, NodeUID: c.nodeUID,
 		Renewed: c.metrics.renewed})
 	c.keeper = newKeeper(c)
 	for _, f := range []struct {

@@ -26,7 +26,7 @@ import (
 )
 
 const (
-	// RenewInterval is the time between two renewals. The controller-manager
+	// RenewInterval is the usual time between two renewals. The controller-manager
 	// waits for 50 s (--node-monitor-grace-period) before a node is not ready, so
 	// one renewal may be missed.
 	RenewInterval = 20 * time.Second
@@ -47,6 +47,8 @@ var retry = backoff.Backoff{First: time.Second, Max: RenewInterval, Jitter: 0.3}
 type Options struct {
 	Client *kube.Client
 	Logger *slog.Logger
+	// Interval is the time between two renewals; 0: [RenewInterval].
+	Interval time.Duration
 	// NodeUID returns the UID of a Node, empty while there is none: a Lease is
 	// owned by its Node.
 	NodeUID func(node string) string
@@ -58,8 +60,7 @@ type Options struct {
 // Keeper renews Leases. Its methods may be called by several goroutines.
 type Keeper struct {
 	Options
-	problem  logging.Sparing
-	interval time.Duration
+	problem logging.Sparing
 
 	mu    sync.Mutex
 	nodes map[string]*lease
@@ -81,7 +82,10 @@ func New(o Options) *Keeper {
 	if o.Renewed == nil {
 		o.Renewed = func(time.Duration, error) {}
 	}
-	return &Keeper{Options: o, interval: RenewInterval, nodes: map[string]*lease{}, wake: make(chan struct{}, 1)}
+	if o.Interval == 0 {
+		o.Interval = RenewInterval
+	}
+	return &Keeper{Options: o, nodes: map[string]*lease{}, wake: make(chan struct{}, 1)}
 }
 
 // Add begins to renew a node's Lease, at once; it counts how often it is called.
@@ -192,7 +196,7 @@ func (k *Keeper) renew(ctx context.Context, l *lease) {
 		l.at = now.Add(retry.Delay(l.failures))
 	} else {
 		l.failures = 0
-		l.at = now.Add(backoff.Jitter(k.interval, 0.05))
+		l.at = now.Add(backoff.Jitter(k.Interval, 0.05))
 	}
 	heap.Push(&k.due, l)
 	k.stir()

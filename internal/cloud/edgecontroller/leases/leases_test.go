@@ -117,7 +117,7 @@ func TestRenew(t *testing.T) {
 			}
 		},
 	})
-	k.interval = 10 * time.Millisecond
+	k.Interval = 10 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx) }()
