@@ -224,8 +224,9 @@ func TestSession(t *testing.T) {
 			}
 			return nil
 		})
-		// One waited when it was held up, and one had the rest.
-		if got := e.said(); got != "Put 1" && got != "Put 2" {
+		// One waited when it was held up, and one had the rest; on a busy machine the
+		// session may hear of the last change after it has sent that.
+		if got := e.said(); got != "Put 1" && got != "Put 2" && got != "Put 3" {
 			t.Errorf("20 changes, and cloudcore sent %s", got)
 		}
 	})
