@@ -93,6 +93,20 @@ func (p progress) state(now time.Time) State {
 	return Lost
 }
 
+// why says in a few words why no picture is shown at a time; "" while one is, or if
+// it is not known yet.
+func (p progress) why(now time.Time) string {
+	switch state := p.state(now); {
+	case state == Live:
+		return ""
+	case p.reason != "" || state == Starting:
+		return p.reason
+	case p.came.IsZero():
+		return "no picture has come"
+	}
+	return "no picture comes any more"
+}
+
 // join has the feed followed. False says that it was removed.
 func (f *feed) join() bool {
 	f.mu.Lock()

@@ -166,11 +166,8 @@ func listing(feeds []*feed, problem string, now time.Time) Listing {
 	l := Listing{Problem: problem, Feeds: []Entry{}}
 	for _, f := range feeds {
 		p := f.now()
-		e := Entry{ID: f.source.id, Camera: shorten.Text(p.camera, maxText), State: p.state(now)}
-		if e.State != Live {
-			e.Reason = shorten.Text(p.reason, maxText)
-		}
-		l.Feeds = append(l.Feeds, e)
+		l.Feeds = append(l.Feeds, Entry{ID: f.source.id, Camera: shorten.Text(p.camera, maxText), State: p.state(now),
+			Reason: shorten.Text(p.why(now), maxText)})
 	}
 	return l
 }

@@ -77,6 +77,11 @@ type Options struct {
 	// as in SOAP-over-UDP.
 	Once bool
 
+	// Sent, if set, is told of each picture before it is sent in a stream: the numbers
+	// of camera and frame, as in the picture. So it can be measured how old the
+	// picture is where it is shown.
+	Sent func(camera int, frame uint32)
+
 	// Now is the clock; time.Now.
 	Now func() time.Time
 	Log *slog.Logger // default: no log
