@@ -22,14 +22,11 @@ import (
 const (
 	// sampleInterval is the least time between two pictures that are decoded.
 	sampleInterval = 50 * time.Millisecond
-	// keptFrames is how many frames of a camera it is remembered of when they were
-	// sent.
-	keptFrames = 600
 	// maxRecord is how large a record may be.
 	maxRecord = camera.MaxFrameBytes + 1<<10
 )
 
-// shots are when cameras have sent their frames.
+// shots are when cameras have sent their frames last, which come again and again.
 type shots struct {
 	mu sync.Mutex
 	at map[shot]time.Time
@@ -49,7 +46,6 @@ func (s *shots) sent(camera int, frame uint32) {
 		s.at = map[shot]time.Time{}
 	}
 	s.at[shot{camera, frame}] = now
-	delete(s.at, shot{camera, frame - keptFrames})
 }
 
 func (s *shots) of(c int, frame uint32) (time.Time, bool) {

@@ -27,8 +27,11 @@ import (
 const (
 	// streamsSettle is how long pictures come before they count, and streamsSpan how
 	// long they count.
-	streamsSettle = 5 * time.Second
+	streamsSettle = 8 * time.Second
 	streamsSpan   = 20 * time.Second
+	// pictureLoop is how many pictures a camera draws, to show them again and again:
+	// drawing 160 a second would take more of this machine than all else.
+	pictureLoop = 50
 	// streamsStart is how long it may take until all cameras are shown.
 	streamsStart = 2 * time.Minute
 	// Ports on the node: of the application or the relay, and of brokers, to which
@@ -72,7 +75,8 @@ func measureStreams(ctx context.Context, b *bench) (err error) {
 // measured.
 func (b *bench) streams(ctx context.Context, n *network, dir string, count int) (err error) {
 	s := &streams{bench: b, network: n, dir: dir, shots: new(shots)}
-	o := simulator.Options{Interface: "eth0", Port: 80, RTSPPort: 554, MaxDelay: -1, Addresses: n.devices(count), Sent: s.shots.sent}
+	o := simulator.Options{Interface: "eth0", Port: 80, RTSPPort: 554, MaxDelay: -1, Addresses: n.devices(count),
+		Loop: pictureLoop, Sent: s.shots.sent}
 	err = n.Do(func() (err error) {
 		if s.sim, err = simulator.New(o); err != nil {
 			return err

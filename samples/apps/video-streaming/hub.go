@@ -25,7 +25,14 @@ type hub struct {
 	mu      sync.Mutex
 	feeds   []*feed // the main one first
 	problem string
+	listed  listed
 	viewers map[chan struct{}]struct{} // told when something has changed
+}
+
+// listed is a listing as it is sent, for all viewers.
+type listed struct {
+	data []byte // nil: it is to be made
+	at   time.Time
 }
 
 func newHub(ctx context.Context, perSecond int, log *slog.Logger) *hub {
@@ -36,7 +43,7 @@ func newHub(ctx context.Context, perSecond int, log *slog.Logger) *hub {
 func (h *hub) set(list []source, problem error) {
 	h.mu.Lock()
 	before := h.feeds
-	h.feeds, h.problem = nil, ""
+	h.feeds, h.problem, h.listed = nil, "", listed{}
 	if problem != nil {
 		h.problem = problem.Error()
 	}
@@ -45,7 +52,7 @@ func (h *hub) set(list []source, problem error) {
 		if at >= 0 {
 			h.feeds = append(h.feeds, before[at])
 		} else {
-			f := &feed{source: s, wake: h.wake, group: &h.group}
+			f := &feed{source: s, hub: h, group: &h.group}
 			f.gone, f.remove = context.WithCancel(h.ctx)
 			h.feeds = append(h.feeds, f)
 		}
@@ -73,7 +80,15 @@ func (h *hub) list() []*feed {
 	return h.feeds
 }
 
-// wake tells all viewers that something has changed.
+// changed tells all viewers that a feed does otherwise than before.
+func (h *hub) changed() {
+	h.mu.Lock()
+	h.listed = listed{}
+	h.mu.Unlock()
+	h.wake()
+}
+
+// wake tells all viewers that there is something new.
 func (h *hub) wake() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -172,14 +187,17 @@ func listing(feeds []*feed, problem string, now time.Time) Listing {
 	return l
 }
 
-// listing is the listing in JSON, with the feeds in it.
+// listing is the listing in JSON, with the feeds in it. It is made when something
+// has changed, and now and then, since some states change with time.
 func (h *hub) listing(now time.Time) ([]byte, []*feed, error) {
 	h.mu.Lock()
-	feeds, problem := h.feeds, h.problem
-	h.mu.Unlock()
-	data, err := json.Marshal(listing(feeds, problem, now))
-	if err != nil {
-		return nil, nil, fmt.Errorf("list the cameras: %w", err)
+	defer h.mu.Unlock()
+	if h.listed.data == nil || now.Sub(h.listed.at) >= stateInterval {
+		data, err := json.Marshal(listing(h.feeds, h.problem, now))
+		if err != nil {
+			return nil, nil, fmt.Errorf("list the cameras: %w", err)
+		}
+		h.listed = listed{data, now}
 	}
-	return data, feeds, nil
+	return h.listed.data, h.feeds, nil
 }

@@ -37,7 +37,7 @@ func newestFrames(t *testing.T, look func(*hub, http.ResponseWriter, *http.Reque
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		h := newHub(ctx, 60, slog.New(slog.DiscardHandler))
-		f := &feed{source: source{"a", "nowhere"}, wake: h.wake, group: &h.group, stop: func() {}} // the test follows the camera
+		f := &feed{source: source{"a", "nowhere"}, hub: h, group: &h.group, stop: func() {}} // the test follows the camera
 		f.gone, f.remove = context.WithCancel(ctx)
 		h.feeds = []*feed{f}
 		put := func(n byte) {

@@ -228,7 +228,7 @@ func (s *rtsp) send(p profile) error {
 		return err
 	}
 	if told := s.camera.sim.options.Sent; told != nil {
-		told(s.camera.Number, number)
+		told(s.camera.Number, s.camera.shown(number))
 	}
 	packets, err := stream.encoder.Encode(picture)
 	if err != nil {
