@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/akri-go/akri/samples/brokers"
@@ -39,16 +40,13 @@ const (
 	sendTimeout = 10 * time.Second
 )
 
-// writeRecord writes a record, with its content in several parts.
-func writeRecord(w io.Writer, kind byte, id string, content ...[]byte) error {
+// writeRecord writes a record. Its content may begin with a prefix, so that a
+// picture is written as it came.
+func writeRecord(w io.Writer, kind byte, id string, prefix, content []byte) error {
 	id = id[:min(len(id), 255)]
-	size := 0
-	for _, c := range content {
-		size += len(c)
-	}
 	head := append([]byte{kind, byte(len(id))}, id...)
-	head = binary.BigEndian.AppendUint32(head, uint32(size))
-	for _, part := range append([][]byte{head}, content...) {
+	head = binary.BigEndian.AppendUint32(head, uint32(len(prefix)+len(content)))
+	for _, part := range [][]byte{append(head, prefix...), content} {
 		if _, err := w.Write(part); err != nil {
 			return err
 		}
@@ -100,6 +98,7 @@ type viewer struct {
 	w      http.ResponseWriter
 	listed []byte
 	last   time.Time      // when something was sent
+	feeds  []*feed        // that there were the last time
 	joined []*feed        // those that are followed for it
 	sent   map[*feed]shot // the last picture of each
 }
@@ -121,7 +120,7 @@ func (v *viewer) pass(now time.Time) (again time.Duration, err error) {
 	}
 	wrote := false
 	if !bytes.Equal(list, v.listed) {
-		if err := writeRecord(v.w, listRecord, "", list); err != nil {
+		if err := writeRecord(v.w, listRecord, "", nil, list); err != nil {
 			return 0, err
 		}
 		v.listed, wrote = list, true
@@ -146,7 +145,7 @@ func (v *viewer) pass(now time.Time) (again time.Duration, err error) {
 		return again, nil
 	}
 	if !wrote {
-		if err := writeRecord(v.w, keepRecord, ""); err != nil {
+		if err := writeRecord(v.w, keepRecord, "", nil, nil); err != nil {
 			return 0, err
 		}
 	}
@@ -156,6 +155,10 @@ func (v *viewer) pass(now time.Time) (again time.Duration, err error) {
 
 // follow has all feeds followed that there are, and no others.
 func (v *viewer) follow(feeds []*feed) {
+	if slices.Equal(feeds, v.feeds) {
+		return
+	}
+	v.feeds = feeds
 	there := map[*feed]bool{}
 	for _, f := range feeds {
 		there[f] = true
