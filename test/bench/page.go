@@ -48,6 +48,13 @@ func (s *shots) sent(camera int, frame uint32) {
 	s.at[shot{camera, frame}] = now
 }
 
+// frames is how many different ones were sent.
+func (s *shots) frames() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.at)
+}
+
 func (s *shots) of(c int, frame uint32) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -21,8 +21,10 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/internal/poll"
+	"github.com/akri-go/akri/internal/street"
 	"github.com/akri-go/akri/samples"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 )
@@ -32,6 +34,8 @@ const (
 	picturesName = "bench-pictures"
 	// picturesStart is how long the application may take until it answers.
 	picturesStart = 3 * time.Minute
+	// roundTimeout is how long one camera may take to come and to go.
+	roundTimeout = 3 * time.Minute
 )
 
 // measurePictures measures on a cluster how long a network camera takes from its
@@ -42,25 +46,29 @@ const (
 func measurePictures(ctx context.Context, b *bench) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
-	n, err := b.openNetwork(ctx)
+	if b.cluster == nil {
+		return errors.New("needs a cluster that bench has made: leave -kubeconfig away")
+	}
+	rounds := min(max(3, b.rounds/10), devcluster.MaxStreet)
+	// Pods reach this one.
+	place, err := b.cluster.OpenStreet(ctx, rounds)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.Close()) }()
+	defer func() { err = errors.Join(err, place.Close()) }()
 	if err := install(ctx, b.cluster, b.release, "onvif.discovery.enabled=true", "agent.slotsFreedAfter=3s"); err != nil {
 		return err
 	}
-	rounds := max(3, b.rounds/10)
+	o := simulator.Options{Interface: "eth0", Port: 80, RTSPPort: 554, MaxDelay: -1}
+	for i := range rounds {
+		o.Addresses = append(o.Addresses, b.cluster.Network().Street(i))
+	}
 	var sim *simulator.Simulator
-	err = n.Do(func() error {
-		sim, err = simulator.New(simulator.Options{Interface: "eth0", Port: 80, RTSPPort: 554, MaxDelay: -1, Addresses: n.devices(rounds)})
-		return err
-	})
+	err = place.Do(func() error { sim, err = simulator.New(o); return err })
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.Do(sim.Close)) }()
-
+	defer func() { err = errors.Join(err, place.Do(sim.Close)) }()
 	configuration, err := cameraConfiguration()
 	if err != nil {
 		return err
@@ -85,11 +93,8 @@ func measurePictures(ctx context.Context, b *bench) (err error) {
 	}
 	defer r.pods.Stop()
 	for _, c := range sim.Cameras() {
-		if err := r.plug(ctx, n, c); err != nil {
-			return fmt.Errorf("camera %d: %w", c.Number, err)
-		}
-		if err := r.startPod(ctx, c.Number); err != nil {
-			return fmt.Errorf("start a Pod alone: %w", err)
+		if err := r.round(ctx, place, c); err != nil {
+			return err
 		}
 	}
 	r.tell()
@@ -109,11 +114,24 @@ type pictureRounds struct {
 	broker, alone []time.Duration
 }
 
+// round plugs a camera, and starts a Pod alone.
+func (r *pictureRounds) round(ctx context.Context, at *street.Street, c *simulator.Camera) error {
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	if err := r.plug(ctx, at, c); err != nil {
+		return fmt.Errorf("camera %d: %w", c.Number, err)
+	}
+	if err := r.startPod(ctx, c.Number); err != nil {
+		return fmt.Errorf("start a Pod alone: %w", err)
+	}
+	return nil
+}
+
 // plug starts a camera, waits for its picture, and unplugs it.
-func (r *pictureRounds) plug(ctx context.Context, n *network, c *simulator.Camera) error {
+func (r *pictureRounds) plug(ctx context.Context, at *street.Street, c *simulator.Camera) error {
 	before := len(r.instances.there)
 	began := time.Now()
-	if err := n.Do(c.Start); err != nil {
+	if err := at.Do(c.Start); err != nil {
 		return err
 	}
 	found, err := r.instances.until(ctx, func() bool { return len(r.instances.there) > before })
@@ -136,7 +154,7 @@ func (r *pictureRounds) plug(ctx context.Context, n *network, c *simulator.Camer
 	r.toInstance, r.toPod = append(r.toInstance, found.Sub(began)), append(r.toPod, made.Sub(began))
 	r.toRunning, r.toPicture = append(r.toRunning, runs.Sub(began)), append(r.toPicture, shown.Sub(began))
 	r.broker = append(r.broker, runs.Sub(made))
-	if err := n.Do(c.Stop); err != nil {
+	if err := at.Do(c.Stop); err != nil {
 		return err
 	}
 	if _, err := next(ctx, r.pods, isBroker(id, isDeleted)); err != nil {

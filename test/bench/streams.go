@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -27,12 +26,13 @@ import (
 const (
 	// streamsSettle is how long pictures come before they count, and streamsSpan how
 	// long they count.
-	streamsSettle = 8 * time.Second
+	streamsSettle = 5 * time.Second
 	streamsSpan   = 20 * time.Second
 	// pictureLoop is how many pictures a camera draws, to show them again and again:
 	// drawing 160 a second would take more of this machine than all else.
 	pictureLoop = 50
-	// streamsStart is how long it may take until all cameras are shown.
+	// streamsStart is how long it may take until all cameras are shown, with all their
+	// pictures.
 	streamsStart = 2 * time.Minute
 	// Ports on the node: of the application or the relay, and of brokers, to which
 	// the number of the camera is added.
@@ -209,7 +209,16 @@ func (s *streams) measure(ctx context.Context, start func(*running) error, looki
 	if err := first.shows(begun, func(shown map[string]time.Time) bool { return len(shown) == cameras }); err != nil {
 		return t, err
 	}
-	if err := backoff.Sleep(ctx, streamsSettle); err != nil {
+	err = poll.Until(begun, "all pictures are drawn", 100*time.Millisecond, func(context.Context) error {
+		if n := s.shots.frames(); n < cameras*pictureLoop {
+			return fmt.Errorf("%d of %d", n, cameras*pictureLoop)
+		}
+		return nil
+	})
+	if err == nil {
+		err = backoff.Sleep(ctx, streamsSettle)
+	}
+	if err != nil {
 		return t, err
 	}
 	first.take()
@@ -294,8 +303,8 @@ func (s *streams) tell(name string, t, floor taken) {
 	s.report(name+"-cpu", t.brokers+t.app, "percent-of-a-core-for-each", floor.app)
 	s.report(name+"-cpu-broker", t.brokers, "percent-of-a-core-for-each", 0)
 	s.report(name+"-cpu-application", t.app, "percent-of-a-core-for-each", 0)
-	s.report(name+"-rss-broker", t.brokerRSS, "MiB", 0)
+	s.report(name+"-rss-broker", t.brokerRSS, "MiB", floor.appRSS)
 	s.report(name+"-rss-broker-peak", t.most, "MiB", 0)
 	s.report(name+"-rss-application", t.appRSS, "MiB", floor.appRSS)
-	fmt.Fprintf(os.Stderr, "%s: %s pictures were decoded\n", name, strconv.Itoa(len(t.delays)))
+	fmt.Fprintf(os.Stderr, "%s: %d pictures were decoded\n", name, len(t.delays))
 }
