@@ -308,6 +308,7 @@ func TestBrowserThatStops(t *testing.T) {
 			defer close(done)
 			k.live(b, httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/live", nil))
 		}()
+		synctest.Wait()
 		change := func(capacity int64) {
 			l.set(3, capacity)
 			time.Sleep(time.Second)
@@ -325,7 +326,7 @@ func TestBrowserThatStops(t *testing.T) {
 		for _, m := range regexp.MustCompile(`"device/lab/cam-000001":[^}]*"capacity":(\d+)`).FindAllSubmatch(b.Got(), -1) {
 			got = append(got, string(m[1]))
 		}
-		if text := strings.Join(got, " "); text != "1 2 100" {
+		if text := strings.Join(got, " "); text != "0 1 2 100" {
 			t.Errorf("it gets the capacities %s", text)
 		}
 	})
