@@ -58,7 +58,7 @@ func StartThermometer(t testing.TB, address string, id *Identity, value any) *Th
 		options = append(options, server.Certificate(id.Certificate), server.PrivateKey(id.Key),
 			server.EnableSecurity("Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt))
 	}
-	s := server.New(options...)
+	s := newGopcua(options...)
 	space := server.NewNodeNameSpace(s, "thermometer")
 	m := &Thermometer{t: t, URL: "opc.tcp://" + at.String(), server: s, value: value, Node: ua.NewStringNodeID(space.ID(), "Thermometer_Temperature")}
 	space.AddNode(server.NewVariableNode(m.Node, "Thermometer_Temperature", m.read))
