@@ -138,7 +138,7 @@ func TestFlood(t *testing.T) {
 	// stranger connects from its own address again and again.
 	stranger := func(from string, do func(net.Conn)) {
 		strangers.Go(func() {
-			d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}, Config: &tls.Config{InsecureSkipVerify: true}}
+			d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}, Config: &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}}}
 			for ctx.Err() == nil {
 				c, err := d.DialContext(ctx, "tcp", address)
 				if err == nil {

@@ -377,7 +377,7 @@ func TestFlooded(t *testing.T) {
 		strangers.Go(func() {
 			d := tls.Dialer{
 				NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(fmt.Sprintf("127.0.4.%d", i%10+1))}},
-				Config:    &tls.Config{InsecureSkipVerify: true},
+				Config:    &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}},
 			}
 			for ctx.Err() == nil {
 				c, err := d.DialContext(ctx, "tcp", at(p).Host)
