@@ -115,7 +115,7 @@ func TestRules(t *testing.T) {
 			From: []string{"./samples/..."}, Not: []string{"./internal/handlers/...", agent, controller},
 		}},
 		{name: "what samples share knows no device", Rule: Rule{
-			From: []string{"./samples/brokers", "./samples/services"},
+			From: []string{"./samples/brokers", "./samples/services", "./samples/pages"},
 			Not:  []string{"./samples/camera/...", "./samples/opcuanode", "github.com/gopcua/...", "github.com/bluenviron/..."},
 		}},
 		{name: "the local outlier factor is arithmetic", Rule: Rule{
