@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -228,26 +227,6 @@ func (l *fixture) make(objects ...client.Object) {
 
 func (l *fixture) now() time.Time {
 	return time.Now().Add(-time.Duration(l.clock.Load()) * time.Second)
-}
-
-// ports returns free ports.
-func ports(t *testing.T, n int) []int {
-	t.Helper()
-	var out []int
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close() // not before all are known, or two may be the same
-		out = append(out, ln.Addr().(*net.TCPAddr).Port)
-	}
-	return out
-}
-
-func port(t *testing.T) int {
-	t.Helper()
-	return ports(t, 1)[0]
 }
 
 // serve runs a replica until the returned function is called. All replicas of a
