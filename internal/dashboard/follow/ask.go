@@ -35,11 +35,11 @@ func (f *Follower) listWatch(p *part) cache.ListerWatcher {
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (w watch.Interface, err error) {
-			again := f.again
+			request := f.again
 			if o.SendInitialEvents != nil && *o.SendInitialEvents { // in place of a list
-				again = f.begin
+				request = f.begin
 			}
-			err = again(ctx, p, func(more ...client.ListOption) (err error) {
+			err = request(ctx, p, func(more ...client.ListOption) (err error) {
 				w, err = f.api.Watch(ctx, p.List(), options(o, more)...)
 				return err
 			})
