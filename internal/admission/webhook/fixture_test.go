@@ -41,7 +41,7 @@ import (
 const (
 	name        = "akri-webhook-configuration"
 	namespace   = "akri-system"
-	waitTimeout = 60 * time.Second
+	waitTimeout = eventually.Patience
 )
 
 // fixture is an API server with what the chart makes for the webhook.

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -26,7 +25,7 @@ import (
 	"github.com/akri-go/akri/internal/explain/snapshot"
 )
 
-const waitTimeout = time.Minute
+const waitTimeout = eventually.Patience
 
 func start(t *testing.T, cfg *rest.Config) *Follower {
 	t.Helper()

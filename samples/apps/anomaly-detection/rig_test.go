@@ -20,12 +20,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/akri-go/akri/bounded"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/samples/opcuanode"
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = eventually.Patience
 
 // serveHub serves the page of a hub with upstream's training, and returns its
 // address.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/internal/testlog"
 	"github.com/akri-go/akri/samples/camera/camerapb"
@@ -22,7 +23,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = eventually.Patience
 
 // free returns a port of the loopback that nobody listens on.
 func free(t *testing.T, network string) int {
