@@ -28,6 +28,7 @@ import (
 	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/certs"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 // What users see, through the API server with CRD and webhook.
@@ -399,14 +400,20 @@ func TestFlooded(t *testing.T) {
 		})
 	}
 	for i := range 10 {
-		began := time.Now()
-		if err := l.user.Create(t.Context(), l.configuration(fmt.Sprintf("cam%d", i), "default", admissiontest.Good)); err != nil {
-			t.Errorf("after %s: %v", time.Since(began), err)
-		}
-		err := l.user.Create(t.Context(), l.configuration("bad", "default", admissiontest.Good, "KERNEL== => KERNAL=="))
-		if !apierrors.IsInvalid(err) {
-			t.Errorf("one that is wrong: %v", err)
-		}
+		eventually.Succeeds(t, waitTimeout, func(ctx context.Context) error { // as a user tries again
+			err := l.user.Create(ctx, l.configuration(fmt.Sprintf("cam%d", i), "default", admissiontest.Good))
+			if apierrors.IsAlreadyExists(err) {
+				return nil
+			}
+			return err
+		})
+		eventually.Succeeds(t, waitTimeout, func(ctx context.Context) error {
+			err := l.user.Create(ctx, l.configuration("bad", "default", admissiontest.Good, "KERNEL== => KERNAL=="))
+			if apierrors.IsInvalid(err) {
+				return nil
+			}
+			return fmt.Errorf("one that is wrong: %w", err)
+		})
 	}
 }
 

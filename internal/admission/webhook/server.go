@@ -32,7 +32,7 @@ const (
 	maxReviews, maxReviewsPerAddress       = 8, 6
 	maxBigReviews, maxBigReviewsPerAddress = 2, 1
 	placeTimeout                           = 2 * time.Second
-	bodyTimeout                            = 2 * time.Second
+	bodyTimeout                            = time.Second
 	answerTimeout                          = reviewTimeout - 500*time.Millisecond
 )
 

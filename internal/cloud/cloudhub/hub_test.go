@@ -170,7 +170,7 @@ func TestNoHello(t *testing.T) {
 	hasty.counted(t, "cloudhub_refused_total", "NoHello", 1)
 	f.counted(t, "cloudhub_refused_total", "NoHello", 1)
 	// A connection without TLS.
-	c, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(f.url, "wss://"), "/v1/link"))
+	c, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(hasty.url, "wss://"), "/v1/link"))
 	if err != nil {
 		t.Fatal(err)
 	}
