@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -51,7 +52,8 @@ type fixture struct {
 	user   client.Client // with warnings collected
 	warned *warnings
 	log    *testlog.Buffer
-	clock  atomic.Int64 // seconds that the webhook's clock is behind
+	clock  atomic.Int64                              // seconds that the webhook's clock is behind
+	wrap   func(http.RoundTripper) http.RoundTripper // around what replicas ask the API server; nil: nothing
 }
 
 type warnings struct {
@@ -198,7 +200,11 @@ func (l *fixture) serve(listen int, at *url.URL, change ...func(*webhook.Options
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	mgr, err := ctrl.NewManager(l.server.ConfigFor(user), ctrl.Options{
+	cfg := l.server.ConfigFor(user)
+	if l.wrap != nil {
+		cfg.Wrap(l.wrap)
+	}
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logr.Discard(),
 	})
 	if err != nil {

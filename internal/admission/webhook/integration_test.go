@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -362,6 +363,38 @@ func TestAuthorized(t *testing.T) {
 		return nil
 	})
 }
+
+// Where an API server is too busy to say what a user may do, the user's client
+// tries again by itself.
+func TestTriedAgain(t *testing.T) {
+	l := newFixture(t, nil)
+	var busy atomic.Int32
+	l.wrap = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/subjectaccessreviews") && busy.Add(-1) >= 0 {
+				return nil, errors.New("busy")
+			}
+			return next.RoundTrip(r)
+		})
+	}
+	p := port(t)
+	l.serve(p, at(p), func(o *webhook.Options) { o.AuthorizeSpecs = true })
+	l.active()
+	busy.Store(2)
+	if err := l.user.Create(t.Context(), l.configuration("x", "default", admissiontest.Good), client.DryRunAll); err != nil {
+		t.Error(err)
+	}
+	if left := busy.Load(); left >= 0 {
+		t.Errorf("the webhook was to be told %d times more that the API server is busy", left+1)
+	}
+	if log := l.log.String(); strings.Count(log, "put off a Configuration") != 2 {
+		t.Errorf("the log: %s", log)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // While strangers hold as many connections as they can get, and begin reviews
 // that they do not finish, the API server's reviews are answered.
