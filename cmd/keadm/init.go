@@ -4,8 +4,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/akri-go/akri/internal/cli"
+	"github.com/akri-go/akri/internal/cloud/edgecontroller/kube"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/keadm"
@@ -40,8 +42,15 @@ administrator.`,
 				return exitcode.Usagef("--set: %w", err)
 			}
 			o.Kubeconfig, o.Namespace = in.kubeconfig, in.namespace
-			client, err := in.client()
+			cfg, err := in.config()
 			if err != nil {
+				return err
+			}
+			client, err := kubernetes.NewForConfig(cfg)
+			if err != nil {
+				return err
+			}
+			if o.API, err = kube.New(cfg); err != nil {
 				return err
 			}
 			return keadm.Init(cmd.Context(), o, client, cmd.OutOrStdout())

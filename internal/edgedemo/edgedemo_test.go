@@ -59,7 +59,7 @@ func TestDraw(t *testing.T) {
 	s := State{Version: "2", Nodes: []Node{a, b}}
 	told := []string{"one", "two", "three"}
 	text := strings.Join(Draw(s, told, 1, 100, 40), "\n")
-	for _, want := range []string{" akri-edge-1            [akri-edge-2]", "CUT", "Running 1/1, 3 restarts", "OFF", "version 1", "version 2", "one\ntwo\nthree"} {
+	for _, want := range []string{" akri-edge-1                [akri-edge-2]", "CUT", "Running 1/1, 3 restarts", "OFF", "version 1", "version 2", "one\ntwo\nthree"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
