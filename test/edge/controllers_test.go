@@ -103,7 +103,10 @@ func (c controllers) make(t *testing.T) {
 	selector := func(name string) *metav1.LabelSelector {
 		return &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
 	}
-	all := intstr.FromString("100%")
+	// More than there are nodes. Of a percentage the controller takes the nodes that are
+	// connected, and counts those that are not as unavailable: with half of the nodes
+	// cut off, 100% would let none of the others be updated.
+	many := intstr.FromInt32(10)
 	once := batchv1.Job{ObjectMeta: meta(job), Spec: batchv1.JobSpec{Template: template(job, true)}}
 	once.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
 	for _, o := range []client.Object{
@@ -116,7 +119,7 @@ func (c controllers) make(t *testing.T) {
 		&appsv1.DaemonSet{ObjectMeta: meta(allAtOnce), Spec: appsv1.DaemonSetSpec{
 			Selector: selector(allAtOnce), Template: template(allAtOnce, false),
 			UpdateStrategy: appsv1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType,
-				RollingUpdate: &appsv1.RollingUpdateDaemonSet{MaxUnavailable: &all}}}},
+				RollingUpdate: &appsv1.RollingUpdateDaemonSet{MaxUnavailable: &many}}}},
 		&once,
 	} {
 		if err := api.Create(t.Context(), o); err != nil {
