@@ -34,6 +34,9 @@ reach it at ports of the cluster's nodes:
 --advertise-address is for a host that the cluster does not know, such as a public
 address or a name in DNS. cloudcore's certificate does not depend on it.
 
+It warns if the API server does not hold edge nodes to what is theirs, as that of
+MicroK8s does not before microk8s enable rbac.
+
 keadm reaches the cluster as kubectl does, and needs the rights of a cluster
 administrator.`,
 		Args: cobra.NoArgs,
