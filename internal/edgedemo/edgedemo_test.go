@@ -86,6 +86,9 @@ func TestInCloud(t *testing.T) {
 	if n != "NotReady" || p != running {
 		t.Errorf("%s, %s", n, p)
 	}
+	if _, p := inCloud("a", []corev1.Node{node}, []corev1.Pod{pod("a", true, &now)}); p != "Terminating" {
+		t.Errorf("its only Pod is to go: %s", p)
+	}
 	if n, p := inCloud("c", []corev1.Node{node}, nil); n != unknown || p != unknown {
 		t.Errorf("one that the cluster does not know: %s, %s", n, p)
 	}
