@@ -56,6 +56,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	if err != nil {
 		return err
 	}
+	if ca.Replaced {
+		log.Error("the local API's authority was damaged: there is a new one, and Pods that read kube-root-ca.crt only once must start again",
+			"folder", m.MetaManager.MetaServer.CertDir)
+	}
 	signer, err := tokens.Open(m.MetaManager.MetaServer.CertDir)
 	if err != nil {
 		return err

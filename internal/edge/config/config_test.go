@@ -72,4 +72,7 @@ func TestParse(t *testing.T) {
 	if _, err := Load("/no/such/file"); err == nil || !strings.Contains(err.Error(), "--minconfig") {
 		t.Error(err)
 	}
+	if _, err := Load(t.TempDir()); err == nil || strings.Contains(err.Error(), "--minconfig") { // it is there
+		t.Error(err)
+	}
 }

@@ -12,7 +12,7 @@ import (
 func (f *file) write(ctx context.Context, id string, b batch) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.reach(ctx); err != nil {
+	if err := f.reach(ctx, id); err != nil {
 		return err
 	}
 	if _, err := f.db.ExecContext(ctx, "PRAGMA synchronous = "+b.synchronous()); err != nil {
@@ -23,13 +23,6 @@ func (f *file) write(ctx context.Context, id string, b batch) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	if f.wipe {
-		for _, table := range []string{"meta", "interests", "objects", "events", "last", "blobs", "outbox"} {
-			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
-				return err
-			}
-		}
-	}
 	for _, step := range []func(context.Context, *sql.Tx) error{b.writeObjects, b.writeInterests, b.writeEvents,
 		b.writeEntries} {
 		if err := step(ctx, tx); err != nil {
@@ -48,11 +41,7 @@ func (f *file) write(ctx context.Context, id string, b batch) error {
 			return err
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	f.wipe = false
-	return nil
+	return tx.Commit()
 }
 
 // synchronous is whether the disk has to have the batch when it is written. That
@@ -185,7 +174,7 @@ func (s *Store) SetBlob(ctx context.Context, path, accept string, b Blob) error 
 	f := s.file
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.reach(ctx); err != nil {
+	if err := f.reach(ctx, s.id); err != nil {
 		return err
 	}
 	if _, err := f.db.ExecContext(ctx, "INSERT OR REPLACE INTO blobs (path, accept, type, fetched, body) VALUES (?, ?, ?, ?, ?)",
