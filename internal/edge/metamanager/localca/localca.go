@@ -40,8 +40,8 @@ type Authority struct {
 	CertPEM []byte
 	// Replaced tells that the one before was damaged.
 	Replaced bool
-	cert    *x509.Certificate
-	key     crypto.Signer
+	cert     *x509.Certificate
+	key      crypto.Signer
 }
 
 // Open reads the authority in a folder (ca.crt, ca.key), or makes one. One that
