@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -300,6 +301,24 @@ func TestGate(t *testing.T) {
 			t.Errorf("at the end %d inside, %v, %d wait", g.total, g.inside, len(g.waiting))
 		}
 	})
+}
+
+// Who finds no place is told when to try again.
+func TestNoPlace(t *testing.T) {
+	g := NewGate(1, 1)
+	leave, err := g.Enter(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := g.Handler(time.Millisecond, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		if after := w.Header().Get("Retry-After"); w.Code != want || (after != "") != (want != http.StatusOK) {
+			t.Errorf("%d, want %d; Retry-After %q", w.Code, want, after)
+		}
+		leave()
+	}
 }
 
 func TestContainerLimit(t *testing.T) {

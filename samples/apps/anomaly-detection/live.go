@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/samples/brokers"
 )
 
@@ -84,7 +85,7 @@ func (s *server) entry(after uint64, now time.Time) Entry {
 func (h *hub) live(w http.ResponseWriter, r *http.Request) {
 	changed, ok := h.join()
 	if !ok {
-		http.Error(w, "too many viewers", http.StatusServiceUnavailable)
+		bounded.Busy(w, "too many viewers")
 		return
 	}
 	defer h.leave(changed)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/samples/brokers"
 	"github.com/akri-go/akri/samples/camera"
 )
@@ -58,7 +59,7 @@ func writeRecord(w io.Writer, kind byte, id string, content ...[]byte) error {
 func (h *hub) live(w http.ResponseWriter, r *http.Request) {
 	changed, ok := h.join()
 	if !ok {
-		http.Error(w, "too many viewers", http.StatusServiceUnavailable)
+		bounded.Busy(w, "too many viewers")
 		return
 	}
 	defer h.leave(changed)
@@ -172,7 +173,7 @@ func (h *hub) frames(w http.ResponseWriter, r *http.Request) {
 	}
 	place, ok := h.join()
 	if !ok {
-		http.Error(w, "too many viewers", http.StatusServiceUnavailable)
+		bounded.Busy(w, "too many viewers")
 		return
 	}
 	defer h.leave(place)

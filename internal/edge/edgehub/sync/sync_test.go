@@ -186,7 +186,19 @@ func TestRefused(t *testing.T) {
 	if err := <-done; !apierrors.IsForbidden(err) || err.Error() != "no" {
 		t.Errorf("%v", err)
 	}
-	// The next client asks again.
+	// Who asks at once hears the same, and cloudcore nothing.
+	for range 3 {
+		if err := <-e.want(pods); !apierrors.IsForbidden(err) {
+			t.Errorf("%v", err)
+		}
+	}
+	if e.store.Follows(pods) {
+		t.Error("what was refused takes a place in the store")
+	}
+	// When that is over the next client asks again.
+	e.sync.session.mu.Lock()
+	e.sync.session.denied.all[pods] = refused{times: 1}
+	e.sync.session.mu.Unlock()
 	done = e.want(pods)
 	again := wait(e, func(i *edgev1.Interest) bool { return i.Resource == "pods" && i.ID != id }).ID
 	e.sync.Receive(&edgev1.Put{ID: again, Version: "5", Object: pod("a", "5")})

@@ -97,7 +97,6 @@ type Server struct {
 	kinds         kinds
 	issuer        issuer
 	reviews       reviews
-	refusals      refusals
 	sparing       logging.Sparing
 	watches       shares
 	asking        shares // requests that are no watches, also those that wait for a place
