@@ -2,13 +2,19 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
 )
@@ -135,6 +141,62 @@ func TestLeaderElection(t *testing.T) {
 	for _, method := range []string{"GET", "PUT"} {
 		if resp, body := p.ask(t, method, path, "", lease); resp.StatusCode != 503 {
 			t.Errorf("%s while cut: %d %s", method, resp.StatusCode, body)
+		}
+	}
+}
+
+// Clients in the node's own network without a certificate, such as Pods with
+// hostNetwork, keep as many connections busy as they can: the kubelet's stay, and
+// it can always open another.
+func TestKubeletsConnections(t *testing.T) {
+	e := filled(t)
+	client, err := rest.HTTPClientFor(e.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mine string // the kubelet's connection, by its own port
+	ask := func() {
+		t.Helper()
+		trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+			if at := c.Conn.LocalAddr().String(); mine == "" {
+				mine = at
+			} else if at != mine {
+				t.Errorf("the kubelet's connection was closed")
+			}
+		}}
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, e.config.Host+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	ask()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(e.ca.CertPEM)
+	config := &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}
+	for i := range 2 * maxConnections {
+		// A request whose body does not come.
+		c, err := tls.Dial("tcp", e.address, config)
+		if err == nil {
+			t.Cleanup(func() { c.Close() })
+			_, err = io.WriteString(c, "POST /api/v1/namespaces/n/pods HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+		}
+		if err != nil && i < maxConnectionsPerProgram {
+			t.Fatal(err)
+		}
+	}
+	ask()
+	for range 5 {
+		another := rest.CopyConfig(e.config)
+		another.Dial = (&net.Dialer{}).DialContext // so that it shares no connection
+		fresh := *e
+		fresh.config = another
+		if resp, body := fresh.ask(t, "GET", podsQuery, "", ""); resp.StatusCode != 200 {
+			t.Errorf("%d %s", resp.StatusCode, body)
 		}
 	}
 }
