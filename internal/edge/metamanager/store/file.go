@@ -41,10 +41,10 @@ PRAGMA user_version = 2;`
 type file struct {
 	path string
 	log  *slog.Logger
-	now  func() time.Time
 
-	mu sync.Mutex
-	db *sql.DB
+	mu   sync.Mutex
+	db   *sql.DB
+	used map[blobKey]time.Time // when blobs were last used since the start
 }
 
 var (

@@ -388,52 +388,6 @@ func TestIdleWritesNothing(t *testing.T) {
 	}
 }
 
-func TestBlobs(t *testing.T) {
-	tr := fresh(t)
-	if _, ok := tr.Blob(t.Context(), "/api", "a"); ok {
-		t.Error("there is a blob")
-	}
-	if err := tr.SetBlob(t.Context(), "/api", "a", Blob{Type: "x", Fetched: start, Body: []byte("1")}); err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.SetBlob(t.Context(), "/big", "a", Blob{Type: "x", Fetched: start, Body: make([]byte, maxBlobBytes+1)}); err != nil {
-		t.Fatal(err)
-	}
-	for i := range maxBlobs + 5 {
-		if err := tr.SetBlob(t.Context(), fmt.Sprint(i), "", Blob{Type: "x", Fetched: start.Add(time.Duration(i+1) * time.Second), Body: []byte("2")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, ok := tr.Blob(t.Context(), "/api", "a"); ok {
-		t.Error("the oldest is still there")
-	}
-	if b, ok := tr.Blob(t.Context(), "100", ""); !ok || string(b.Body) != "2" || b.Type != "x" || !b.Fetched.Equal(start.Add(101*time.Second)) {
-		t.Errorf("%+v %v", b, ok)
-	}
-	if _, ok := tr.Blob(t.Context(), "/big", "a"); ok {
-		t.Error("what is too large is stored")
-	}
-}
-
-// Somebody who reads all of OpenAPI pushes nothing out that the node needs.
-func TestBlobsThatStay(t *testing.T) {
-	tr := fresh(t)
-	const keys = "/openid/v1/jwks"
-	if err := tr.SetBlob(t.Context(), keys, "a", Blob{Fetched: start, Body: []byte("1")}); err != nil {
-		t.Fatal(err)
-	}
-	for i := range maxBlobs + 5 {
-		if err := tr.SetBlob(t.Context(), fmt.Sprint("/openapi/v3/apis/", i), "a", Blob{Fetched: start.Add(time.Duration(i+1) * time.Second), Body: []byte("2")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for path, want := range map[string]bool{keys: true, "/openapi/v3/apis/3": false, fmt.Sprint("/openapi/v3/apis/", maxBlobs): true} {
-		if _, ok := tr.Blob(t.Context(), path, "a"); ok != want {
-			t.Errorf("%s: %v", path, ok)
-		}
-	}
-}
-
 func TestKnown(t *testing.T) {
 	tr := fresh(t)
 	tr.follow(pods)

@@ -57,7 +57,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	s := &Store{
-		log: o.Log, now: o.Now, file: &file{path: o.Path, log: o.Log, now: o.Now},
+		log: o.Log, now: o.Now, file: &file{path: o.Path, log: o.Log, used: map[blobKey]time.Time{}},
 		due: make(chan struct{}, 1), closed: make(chan struct{}), flushed: make(chan struct{}),
 	}
 	s.state = newState(uint64(max(1, o.Now().UnixMilli())), o.MaxBytes)

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"strconv"
-	"time"
 )
 
 // write writes a batch in one transaction.
@@ -127,60 +126,4 @@ func (b batch) writeEvents(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	return nil
-}
-
-// What blobs may take.
-const (
-	maxBlobBytes = 4 << 20
-	maxBlobs     = 256
-)
-
-// Blob is an answer of the API server that is no object: discovery, OpenAPI.
-type Blob struct {
-	Type    string // Content-Type
-	Fetched time.Time
-	Body    []byte
-}
-
-// Blob returns what is stored for a path (with its query) and an Accept header;
-// false if there is nothing.
-func (s *Store) Blob(ctx context.Context, path, accept string) (Blob, bool) {
-	f := s.file
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.db == nil {
-		return Blob{}, false
-	}
-	var b Blob
-	var fetched int64
-	err := f.db.QueryRowContext(ctx, "SELECT type, fetched, body FROM blobs WHERE path = ? AND accept = ?", path,
-		accept).Scan(&b.Type, &fetched, &b.Body)
-	b.Fetched = time.Unix(fetched, 0)
-	return b, err == nil
-}
-
-// SetBlob stores a blob. What is too large is not stored, and of too many the
-// oldest go, those of OpenAPI first: nothing on the node needs them, and in a cluster
-// with many kinds they would push out the keys of tokens. What is there already is
-// written only once a day.
-func (s *Store) SetBlob(ctx context.Context, path, accept string, b Blob) error {
-	if len(b.Body) > maxBlobBytes {
-		return nil
-	}
-	if old, ok := s.Blob(ctx, path, accept); ok && old.Type == b.Type && string(old.Body) == string(b.Body) &&
-		b.Fetched.Sub(old.Fetched).Abs() < 24*time.Hour {
-		return nil
-	}
-	f := s.file
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.reach(ctx, s.id); err != nil {
-		return err
-	}
-	if _, err := f.db.ExecContext(ctx, "INSERT OR REPLACE INTO blobs (path, accept, type, fetched, body) VALUES (?, ?, ?, ?, ?)",
-		path, accept, b.Type, b.Fetched.Unix(), b.Body); err != nil {
-		return err
-	}
-	_, err := f.db.ExecContext(ctx, "DELETE FROM blobs WHERE rowid NOT IN (SELECT rowid FROM blobs ORDER BY path LIKE '/openapi/%', fetched DESC LIMIT ?)", maxBlobs)
-	return err
 }
