@@ -121,7 +121,7 @@ func TestRules(t *testing.T) {
 		{"GET", "/api/v1/namespaces/n/" + podsQuery[len("/api/v1/"):], "", "", 200, `"name":"a"`},
 		{"GET", "/api/v1/namespaces/other/" + podsQuery[len("/api/v1/"):], "", "", 200, `"items":[]`},
 		{"GET", podsQuery + "&labelSelector=a%3Db", "", "", 200, `"items":[]`},
-		{"GET", podsQuery + "&labelSelector=a%3Db&watch=1", "", "", 503, "never synced"},
+		{"GET", podsQuery + "&labelSelector=a%3Db&watch=1&timeoutSeconds=1", "", "", 200, ""},
 		{"GET", "/api/v1/pods?watch=1", "", "", 503, "never synced"},
 		{"GET", "/api/v1/pods?labelSelector=a+in", "", "", 400, "label selector"},
 		{"GET", "/api/v1/pods?fieldSelector=" + long, "", "", 400, "at most"},

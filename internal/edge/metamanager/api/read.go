@@ -44,7 +44,11 @@ func (s *Server) ready(ctx context.Context, what edgev1.Interest) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wantTimeout)
 	defer cancel()
-	return s.Cloud.Want(ctx, what)
+	err := s.Cloud.Want(ctx, what)
+	if err != nil && !s.Cloud.Linked() {
+		return store.ErrNotSynced // the link was cut meanwhile
+	}
+	return err
 }
 
 // versionRule checks the resourceVersion of a read. A store has one state, the

@@ -200,3 +200,28 @@ func TestKubeletsConnections(t *testing.T) {
 		}
 	}
 }
+
+// While the link is cut a part of what is followed is listed and watched, though
+// nobody has asked for it before.
+func TestPartWhileCut(t *testing.T) {
+	e := filled(t)
+	for query, want := range map[string]string{
+		"/api/v1/namespaces/n/pods?fieldSelector=metadata.name%3Da,spec.nodeName%3D" + node:                              `"name":"a"`,
+		"/api/v1/namespaces/n/pods?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Da,spec.nodeName%3D" + node:     `{"type":"ADDED","object":{"apiVersion":"v1","kind":"Pod","metadata":{`,
+		"/api/v1/namespaces/n/pods?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Dother,spec.nodeName%3D" + node: "",
+	} {
+		resp, body := e.ask(t, "GET", query, "", "")
+		if resp.StatusCode != 200 || !strings.Contains(body, want) || want == "" && body != "" {
+			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
+		}
+	}
+	for _, query := range []string{ // it may be on another node
+		"/api/v1/namespaces/n/pods?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Da",
+		"/api/v1/namespaces/n/pods/a?watch=1&timeoutSeconds=1",
+		"/api/v1/namespaces/n/pods",
+	} {
+		if resp, body := e.ask(t, "GET", query, "", ""); resp.StatusCode != 503 {
+			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
+		}
+	}
+}
