@@ -168,6 +168,10 @@ func (s *Sync) Receive(m edgev1.Message) {
 			of.granted(sub)
 		}
 	case *edgev1.Differ:
+		if m.Back {
+			s.Log.Warn("the cluster has forgotten changes that this node has seen: its etcd was restored from a backup, or has lost data")
+			s.Store.Session() // older versions count
+		}
 		of.differ(m.ID)
 	case *edgev1.Refused:
 		s.refused(of, m)

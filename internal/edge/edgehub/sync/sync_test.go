@@ -362,3 +362,28 @@ func TestAgain(t *testing.T) {
 	}
 	e.cut()
 }
+
+// When the cluster has gone back, what it sends counts in the same session.
+func TestBack(t *testing.T) {
+	e := newEnd(t)
+	e.join()
+	defer func() { e.cut() }()
+	done := e.want(pods)
+	id := e.interest("pods").ID
+	e.sync.Receive(&edgev1.Put{ID: id, Version: "7", Object: pod("a", "7")})
+	e.sync.Receive(&edgev1.Synced{ID: id})
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	version := func() string { return e.store.Items(pods)[0].Version }
+	e.sync.Receive(&edgev1.Put{ID: id, Version: "5", Object: pod("a", "5")})
+	if got := version(); got != "7" {
+		t.Errorf("an older message counts: %s", got)
+	}
+	e.sync.Receive(&edgev1.Differ{ID: id, Back: true})
+	wait(e, func(h *edgev1.Have) bool { return h.ID == id && len(h.Items) == 1 && h.Items[0].Version == "7" })
+	e.sync.Receive(&edgev1.Put{ID: id, Version: "5", Object: pod("a", "5")})
+	if got := version(); got != "5" {
+		t.Errorf("it has version %s", got)
+	}
+}
