@@ -178,7 +178,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	if r.Method == http.MethodGet && truth(q, "watch") {
+	if r.Method == http.MethodGet && boolParam(q, "watch") {
 		s.serveWatch(w, r, user)
 		return
 	}

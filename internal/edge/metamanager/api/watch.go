@@ -29,7 +29,7 @@ type watchRequest struct {
 // readWatch reads the query of a watch, with the rules of the API server
 // (ValidateListOptions in apimachinery).
 func readWatch(q url.Values) (watchRequest, error) {
-	r := watchRequest{bookmarks: truth(q, "allowWatchBookmarks"), initial: truth(q, "sendInitialEvents"),
+	r := watchRequest{bookmarks: boolParam(q, "allowWatchBookmarks"), initial: boolParam(q, "sendInitialEvents"),
 		timeout: backoff.Jitter(watchAtMost, 0.5)}
 	match := q.Get("resourceVersionMatch")
 	switch {
