@@ -120,7 +120,7 @@ func TestFaults(t *testing.T) {
 	slots := make(chan struct{}, 16) // they wait most of the time
 	for i, test := range tests {
 		s := subject(faulty(t, test.faults))
-		s.Timeout = 3 * time.Second
+		s.Timeout = 10 * time.Second
 		trials.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
@@ -171,7 +171,7 @@ func TestChanges(t *testing.T) {
 			}
 			t.Cleanup(func() { os.RemoveAll(dir) })
 			s.Directory = dir
-			s.Timeout = 3 * time.Second
+			s.Timeout = 10 * time.Second
 			s.Changes = []trial.Change{{What: "plugged one in", Make: func(context.Context) ([]string, error) {
 				return test.want, os.WriteFile(filepath.Join(dir, "extra"), nil, 0o600)
 			}}}
@@ -196,7 +196,7 @@ func TestChanges(t *testing.T) {
 func TestUpstreamsHabits(t *testing.T) {
 	t.Parallel()
 	s := subject(faulty(t, "mute-if-empty does-not-watch"))
-	s.Timeout = 5 * time.Second // two things do not happen
+	s.Timeout = 10 * time.Second // two things do not happen
 	report, err := trial.Run(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
