@@ -17,7 +17,6 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller"
-	"github.com/akri-go/akri/internal/freeport"
 )
 
 const brokerSpec = `
@@ -36,7 +35,7 @@ func TestController(t *testing.T) {
 	c := newFixture(t)
 	c.nodes(t, "node-a", "node-b", "node-c")
 	registry := prometheus.NewRegistry()
-	metrics, probes := freeport.Address(t), freeport.Address(t)
+	metrics, probes := freePort(t), freePort(t)
 	stop := c.start(t, func(o *controller.Options) {
 		o.Metrics, o.MetricsAddress, o.ProbeAddress = registry, metrics, probes
 	})

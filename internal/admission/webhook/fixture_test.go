@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,7 +36,6 @@ import (
 	"github.com/akri-go/akri/internal/controller/view"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/eventually"
-	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/testlog"
 )
 
@@ -175,11 +175,16 @@ func (l *fixture) now() time.Time {
 // ports returns free ports.
 func ports(t *testing.T, n int) []int {
 	t.Helper()
-	found, err := freeport.Pick(n)
-	if err != nil {
-		t.Fatal(err)
+	var out []int
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close() // not before all are known, or two may be the same
+		out = append(out, ln.Addr().(*net.TCPAddr).Port)
 	}
-	return found
+	return out
 }
 
 func port(t *testing.T) int {

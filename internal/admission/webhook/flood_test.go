@@ -29,7 +29,6 @@ import (
 	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/certs"
 	"github.com/akri-go/akri/internal/eventually"
-	"github.com/akri-go/akri/internal/freeport"
 )
 
 // TestServed is not a test: it is the process that TestFlood attacks.
@@ -125,7 +124,12 @@ func peak(t *testing.T, pid int) int64 {
 // them, and send reviews of a megabyte that are costly to decode, all at once.
 // The API server's reviews are still answered, and memory is bounded.
 func TestFlood(t *testing.T) {
-	address := freeport.Address(t)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
 	cmd, roots := served(t, address)
 
 	var strangers sync.WaitGroup

@@ -3,6 +3,8 @@ package kubetest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,7 +21,6 @@ import (
 
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
 	"github.com/akri-go/akri/internal/devcluster/pki"
-	"github.com/akri-go/akri/internal/freeport"
 )
 
 // attemptTimeout ends a question that hangs, so that another is asked. An answer
@@ -196,11 +197,19 @@ func waitFor(ctx context.Context, p *process, check func(context.Context) error)
 // freePorts picks free ports outside the range that the kernel uses for
 // outgoing connections, so that Restart finds them free.
 func freePorts() (ports, error) {
-	found, err := freeport.Pick(3)
-	if err != nil {
-		return ports{}, err
+	var found []int
+	for range 1000 {
+		port := 20000 + rand.IntN(12000)
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		if found = append(found, port); len(found) == 3 {
+			return ports{client: found[0], peer: found[1], secure: found[2]}, nil
+		}
 	}
-	return ports{client: found[0], peer: found[1], secure: found[2]}, nil
+	return ports{}, fmt.Errorf("no three free ports between 20000 and 32000 on 127.0.0.1")
 }
 
 func writeKubeconfig(path string, cfg *rest.Config) error {
