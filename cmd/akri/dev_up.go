@@ -41,7 +41,7 @@ With --kubernetes it makes a cluster of another version of Kubernetes. Choose
 Each is built once. A cluster keeps the version that it was made with.
 
 With --edge-nodes it also makes edge nodes: it installs cloudcore, and joins a machine
-for each with keadm (docs/edge.md). akri dev cut, rejoin, poweroff, poweron and link
+for each with keadm (docs/edge). akri dev cut, rejoin, poweroff, poweron and link
 are what happens to them.
 
 With --images it loads the image archives of a folder into the nodes, with

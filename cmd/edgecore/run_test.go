@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/internal/testlog"
 )
@@ -65,12 +65,7 @@ func TestStatus(t *testing.T) {
 	}
 	var addresses []string
 	for range 2 {
-		free, err := net.Listen("tcp", "127.0.0.1:0") // its port is used a moment later
-		if err != nil {
-			t.Fatal(err)
-		}
-		addresses = append(addresses, free.Addr().String())
-		free.Close()
+		addresses = append(addresses, freeport.Address(t))
 	}
 	file := filepath.Join(dir, "edgecore.yaml")
 	text := fmt.Sprintf(`apiVersion: edgecore.config.akri.sh/v1alpha1

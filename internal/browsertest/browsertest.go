@@ -91,12 +91,12 @@ func get[T any](b *Browser, action chromedp.Action[T]) T {
 	return result
 }
 
-// Wait waits until an expression is true. What is asked of an element that is not
-// there yet is undefined, and so not true.
+// Wait waits until an expression is true. What is undefined, such as the text of an
+// element that is not there yet, is not.
 func (b *Browser) Wait(expression string) {
 	b.t.Helper()
 	eventually.Succeeds(b.t, patience, func(context.Context) error {
-		if !Ask[bool](b, "Boolean("+expression+")") {
+		if !Ask[bool](b, "!!("+expression+")") {
 			return fmt.Errorf("%s is not so; the page: %s", expression, Ask[string](b, "document.body.innerText"))
 		}
 		return nil

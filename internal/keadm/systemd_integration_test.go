@@ -26,6 +26,7 @@ import (
 	"github.com/akri-go/akri/internal/cloud/cloudhub/trust"
 	"github.com/akri-go/akri/internal/cloud/cloudhub/trust/trusttest"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 )
 
 // sandbox is a systemd in namespaces of its own, with units of the test alone.
@@ -210,12 +211,7 @@ exec sleep 1000000
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	local := free.Addr().String()
-	free.Close()
+	local := freeport.Address(t)
 	etc := filepath.Join(s.dir, "etc")
 	args := []string{filepath.Join(s.dir, "keadm"), "join", "-i", "shop", "-e", fmt.Sprintf("127.0.0.1:%d", hub), "--certport", fmt.Sprint(join),
 		"--dir", etc, "--kubelet", kubelet, "--kube-proxy", "none", "--ignore-preflight-errors", "ContainerRuntime,Swap,Port,Cgroups"}

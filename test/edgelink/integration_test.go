@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,6 +27,7 @@ import (
 	"github.com/akri-go/akri/internal/edge/edgehub/join"
 	"github.com/akri-go/akri/internal/edge/edgehub/link"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/internal/session"
 	"github.com/akri-go/akri/internal/testlog"
@@ -229,7 +229,7 @@ func runCore(t *testing.T, cfg *rest.Config) *running {
 	log := &testlog.Buffer{}
 	o := core.Options{Config: core.Default(), API: cfg, Log: slog.New(slog.NewTextHandler(log, nil))}
 	o.Hub.Address, o.Join.Address = "127.0.0.1:0", "127.0.0.1:0"
-	o.Health.Address = freeAddress(t)
+	o.Health.Address = freeport.Address(t)
 	o.Kubernetes.Namespace = chartuser.CloudcoreNamespace
 	if err := o.Check(); err != nil {
 		t.Fatal(err)
@@ -304,15 +304,4 @@ func itemOf(m *edgev1.Put) (edgev1.Item, error) {
 	var o metav1.PartialObjectMetadata
 	err := json.Unmarshal(m.Object, &o)
 	return edgev1.Item{Namespace: o.Namespace, Name: o.Name, UID: string(o.UID), Version: m.Version}, err
-}
-
-// freeAddress is one that nobody listens at now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

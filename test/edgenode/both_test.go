@@ -130,7 +130,7 @@ func (b *both) run() {
 	}
 	local = api.New(api.Options{Node: node, Store: b.store, Cloud: b.sync, Outbox: b.outbox, Log: b.log,
 		Authenticate: api.Users(node, b.ca.User), Signer: signer})
-	l, err := api.Listen(b.t.Context(), b.address)
+	l, err := api.Listen(b.t.Context(), b.address, local.Authenticate)
 	if err != nil {
 		b.t.Fatal(err)
 	}

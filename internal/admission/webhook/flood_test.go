@@ -29,6 +29,7 @@ import (
 	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/certs"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 )
 
 // TestServed is not a test: it is the process that TestFlood attacks.
@@ -124,12 +125,7 @@ func peak(t *testing.T, pid int) int64 {
 // them, and send reviews of a megabyte that are costly to decode, all at once.
 // The API server's reviews are still answered, and memory is bounded.
 func TestFlood(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
+	address := freeport.Address(t)
 	cmd, roots := served(t, address)
 
 	var strangers sync.WaitGroup
@@ -139,7 +135,7 @@ func TestFlood(t *testing.T) {
 	// stranger connects from its own address again and again.
 	stranger := func(from string, do func(net.Conn)) {
 		strangers.Go(func() {
-			d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}, Config: &tls.Config{InsecureSkipVerify: true}}
+			d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}, Config: &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}}}
 			for ctx.Err() == nil {
 				c, err := d.DialContext(ctx, "tcp", address)
 				if err == nil {

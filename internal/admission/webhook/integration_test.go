@@ -30,12 +30,13 @@ import (
 	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/certs"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 )
 
 // What users see, through the API server with CRD and webhook.
 func TestRefused(t *testing.T) {
 	l := newFixture(t, nil)
-	p := port(t)
+	p := freeport.Port(t)
 	l.serve(p, at(p))
 	l.active()
 	l.make(l.configuration("taken", "yard", admissiontest.Good))
@@ -130,7 +131,7 @@ func TestDown(t *testing.T) {
 	// Before the webhook is registered everything passes: Configurations of the
 	// release that installs it are made before its Pods run.
 	l.make(l.configuration("early", "default", admissiontest.Good, "KERNEL== => KERNAL=="))
-	p := port(t)
+	p := freeport.Port(t)
 	stop := l.serve(p, at(p))
 	l.active()
 	c := l.configuration("cam", "default", admissiontest.Good)
@@ -189,7 +190,10 @@ func TestDown(t *testing.T) {
 func TestCertificates(t *testing.T) {
 	l := newFixture(t, nil)
 	l.clock.Store(int64((webhook.Certificates.Leaf - 20*24*time.Hour) / time.Second)) // the leaf will have 20 days left
-	two := ports(t, 2)
+	two, err := freeport.Find(2)
+	if err != nil {
+		t.Fatal(err)
+	}
 	a, b := two[0], two[1]
 	stopA := l.serve(a, at(a))
 	stopB := l.serve(b, at(a)) // stands by: the API server asks a
@@ -261,7 +265,7 @@ func TestCertificates(t *testing.T) {
 // only if they may create these themselves.
 func TestAuthorized(t *testing.T) {
 	l := newFixture(t, nil)
-	p := port(t)
+	p := freeport.Port(t)
 	l.serve(p, at(p), func(o *webhook.Options) { o.AuthorizeSpecs = true })
 	l.active()
 	rule := func(group, resource string, verbs ...string) rbacv1.PolicyRule {
@@ -377,7 +381,7 @@ func TestTriedAgain(t *testing.T) {
 			return next.RoundTrip(r)
 		})
 	}
-	p := port(t)
+	p := freeport.Port(t)
 	l.serve(p, at(p), func(o *webhook.Options) { o.AuthorizeSpecs = true })
 	l.active()
 	busy.Store(2)
@@ -400,7 +404,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // that they do not finish, the API server's reviews are answered.
 func TestFlooded(t *testing.T) {
 	l := newFixture(t, nil)
-	p := port(t)
+	p := freeport.Port(t)
 	l.serve(p, at(p))
 	l.active()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -411,7 +415,7 @@ func TestFlooded(t *testing.T) {
 		strangers.Go(func() {
 			d := tls.Dialer{
 				NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(fmt.Sprintf("127.0.4.%d", i%10+1))}},
-				Config:    &tls.Config{InsecureSkipVerify: true},
+				Config:    &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}},
 			}
 			for ctx.Err() == nil {
 				c, err := d.DialContext(ctx, "tcp", at(p).Host)
@@ -458,7 +462,7 @@ func TestOwnCA(t *testing.T) {
 	}
 	l := newFixture(t, map[string][]byte{certs.Leaf: mine[certs.Leaf], certs.LeafKey: mine[certs.LeafKey]})
 	was := l.secret(name).ResourceVersion
-	p := port(t)
+	p := freeport.Port(t)
 	l.serve(p, at(p), func(o *webhook.Options) { o.CABundle = mine[certs.Bundle] })
 	l.active()
 	if s := l.secret(name); s.ResourceVersion != was {

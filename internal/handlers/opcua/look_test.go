@@ -47,7 +47,7 @@ func TestLookEnds(t *testing.T) {
 	silent.Say(opcuatest.Says{Silent: true})
 	drips.Wrap(func(c net.Conn) net.Conn { return dripping{c, ended} })
 	a := newAsker(address.System())
-	a.timeout = 500 * time.Millisecond
+	a.timeout = time.Second // in which it can connect
 	for name, s := range map[string]*opcuatest.Server{"silent": silent, "drips": drips} {
 		_, err := a.ask(t.Context(), mustURL(t, s.URL), true)
 		if !errors.Is(err, errSilent) {
@@ -80,7 +80,7 @@ func TestLookEnds(t *testing.T) {
 func TestPlacesAreShared(t *testing.T) {
 	s := opcuatest.Start(t)
 	a := newAsker(address.System())
-	a.timeout = 10 * time.Millisecond
+	a.timeout = 3 * time.Second // in which it can connect
 	hostile := mustURL(t, s.URL)
 	for range maxOfOneURL {
 		if _, err := a.places.Enter(t.Context(), hostile.Key()); err != nil {

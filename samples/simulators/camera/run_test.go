@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/exitcode"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 )
@@ -99,12 +99,7 @@ func TestHelpHasAllFaults(t *testing.T) {
 // The control endpoint lists the cameras and runs commands.
 func TestControl(t *testing.T) {
 	leaktest.Check(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := freeport.Address(t)
 	ctx, stop := context.WithCancel(t.Context())
 	code := make(chan int, 1)
 	go func() {

@@ -26,6 +26,7 @@ type heard struct {
 	mu     sync.Mutex
 	keys   []string // in order: name, or -name for what is gone
 	synced int
+	back   int
 	failed error
 }
 
@@ -49,6 +50,12 @@ func (h *heard) Failed(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failed = err
+}
+
+func (h *heard) WentBack() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.back++
 }
 
 func (h *heard) take() string {

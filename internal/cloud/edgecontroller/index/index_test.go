@@ -234,3 +234,40 @@ func TestRead(t *testing.T) {
 	})
 	s.cut()
 }
+
+// An etcd that was restored from a backup has an older list, with objects in older
+// versions. Who follows them is told.
+func TestWentBack(t *testing.T) {
+	s, cfg := newScript(t,
+		step{events: []string{"+a@1", "+b@5", "end@6", "+b@7"}, stay: true},
+		step{code: 410},
+		step{events: []string{"+a@1", "+b@8", "end@9"}, stay: true}, // only a list that was read anew
+		step{code: 504},
+		step{events: []string{"+a@1", "+b@5", "end@6"}, stay: true},
+		step{code: 410},
+		step{events: []string{"+a@1", "+b@5", "end@7"}, stay: true}, // once
+	)
+	x := run(t, cfg, Options{})
+	sub, h := follow(t, x, all, "n", alice)
+	back := func() int {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.back
+	}
+	has(t, sub, "a@1 b@7")
+	s.cut()
+	has(t, sub, "a@1 b@8")
+	if n := back(); n != 0 {
+		t.Errorf("told %d times though nothing was forgotten", n)
+	}
+	for _, version := range []string{"6", "7"} {
+		s.cut()
+		eventually.Succeeds(t, time.Minute, func(context.Context) error {
+			if _, at, _ := sub.Digest(); at != version || back() != 1 {
+				return fmt.Errorf("told %d times, version %s", back(), at)
+			}
+			return nil
+		})
+		has(t, sub, "a@1 b@5")
+	}
+}

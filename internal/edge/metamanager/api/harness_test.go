@@ -91,7 +91,7 @@ func (e *edge) start(wrap Cloud) {
 		e.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	l, err := Listen(ctx, e.address)
+	l, err := Listen(ctx, e.address, e.server.Authenticate)
 	if err != nil {
 		e.t.Fatal(err)
 	}

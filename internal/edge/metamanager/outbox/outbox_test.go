@@ -182,6 +182,33 @@ func TestOneKeyFails(t *testing.T) {
 	}
 }
 
+// A server that is away is asked for one key at a time, not for all, and when it is
+// back everything is made.
+func TestAway(t *testing.T) {
+	tr := fresh(t)
+	const keys, failures = 200, 40
+	for i := range keys {
+		tr.post(Event, fmt.Sprint("e", i), "")
+	}
+	asked := 0
+	tr.answer = func(string) (int, error) {
+		asked++
+		if asked <= failures {
+			return 503, nil
+		}
+		return 200, nil
+	}
+	defer tr.replay()()
+	tr.settled(fmt.Sprint(keys, " made, 0 refused, 0 wait"))
+	if asked != keys+failures {
+		t.Errorf("asked %d times", asked)
+	}
+	got := tr.paths()
+	if distinct := len(slices.Compact(slices.Sorted(slices.Values(got[:failures])))); distinct != failures {
+		t.Errorf("%d keys were tried in turn, want %d", distinct, failures)
+	}
+}
+
 // What the cluster refuses is dropped and said, and the object asked for again.
 func TestRefused(t *testing.T) {
 	tr := fresh(t)

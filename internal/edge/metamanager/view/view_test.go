@@ -75,7 +75,7 @@ func start(t *testing.T, nodes map[string][]byte) (*View, *store.Store) {
 func shows(t *testing.T, v *View, st *store.Store, neighbour bool) {
 	t.Helper()
 	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
-		o := st.Get(store.Key{Resource: endpointSlices, Namespace: "a", Name: "s"})
+		o := st.Get(store.Key{Resource: store.Resource(rewrite.EndpointSlices), Namespace: "a", Name: "s"})
 		shown, differs := v.Show(o.Key, o.JSON)
 		if differs == neighbour || strings.Contains(string(shown), "10.0.0.2") != neighbour {
 			return fmt.Errorf("%s", shown)
@@ -92,6 +92,18 @@ func TestSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
+	old := edgev1.Interest{Version: "v1", Resource: "endpoints"}
+	if err := st.Add(old); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Put(old, "1", []byte(`{"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"s","namespace":"a"},"subsets":[{"addresses":[{"ip":"10.0.2.1","nodeName":"edge-2"}]}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	st.Complete(old, "1")
+	endpoints := func() uint64 {
+		return st.Get(store.Key{Resource: store.Resource(rewrite.Endpoints), Namespace: "a", Name: "s"}).RV
+	}
+	rv := endpoints()
 	told := func() {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
@@ -107,9 +119,15 @@ func TestSite(t *testing.T) {
 	}
 	told()
 	shows(t, v, st, true)
+	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+		if endpoints() == rv {
+			return errors.New("who watches Endpoints is not told")
+		}
+		return nil
+	})
 	// After a restart it is there from the beginning.
 	again := New(v.Options)
-	o := st.Get(store.Key{Resource: endpointSlices, Namespace: "a", Name: "s"})
+	o := st.Get(store.Key{Resource: store.Resource(rewrite.EndpointSlices), Namespace: "a", Name: "s"})
 	if _, differs := again.Show(o.Key, o.JSON); differs {
 		t.Error("what is stored of the site is not known at once")
 	}
@@ -145,7 +163,7 @@ func TestPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	st.Complete(mine, "1")
-	key := store.Key{Resource: endpointSlices, Namespace: "a", Name: "own"}
+	key := store.Key{Resource: store.Resource(rewrite.EndpointSlices), Namespace: "a", Name: "own"}
 	is := func(want string) {
 		t.Helper()
 		eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
