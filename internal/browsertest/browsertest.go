@@ -26,7 +26,7 @@ import (
 )
 
 // patience is how long a browser on a busy machine may take.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // Browser is a page in a headless Chromium.
 type Browser struct {

@@ -27,7 +27,7 @@ import (
 	"github.com/akri-go/akri/internal/devcluster/pki"
 )
 
-const startTimeout = 90 * time.Second
+const startTimeout = 3 * time.Minute
 
 // Option changes what Start starts.
 type Option func(*options)

@@ -30,7 +30,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // serveHub serves the page of a hub, and returns its address.
 func serveHub(t *testing.T) (*hub, string) {

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // simulate starts one camera of the simulator at 127.0.0.1.
 func simulate(t *testing.T, o simulator.Options) (*simulator.Simulator, *simulator.Camera) {
