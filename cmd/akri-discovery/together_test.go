@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -26,7 +25,7 @@ import (
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
-const waitTimeout = time.Minute
+const waitTimeout = eventually.Patience
 
 // asked are requests that can be answered on any machine, by handler.
 func asked() map[string]string {

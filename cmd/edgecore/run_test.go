@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/freeport"
@@ -100,7 +99,7 @@ modules:
 	var log testlog.Buffer
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"--config", file}, none, &log, &log) }()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), []string{"status", "--config", file}, none, &out, &errs); code != 0 {
 			return errors.New(errs.String())
@@ -116,7 +115,7 @@ modules:
 	if code := run(t.Context(), []string{"status", "-o", "json", "--config", file}, none, &out, &errs); code != 0 || !strings.Contains(out.String(), `"podsUnknown": true`) {
 		t.Errorf("%d, %s", code, &out)
 	}
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		resp, err := http.Get("http://" + addresses[1] + "/metrics")
 		if err != nil {
 			return err

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -26,7 +25,7 @@ import (
 )
 
 // patience is how long a browser on a busy machine may take.
-const patience = 2 * time.Minute
+const patience = eventually.Patience
 
 // Browser is a page in a headless Chromium.
 type Browser struct {
@@ -42,7 +41,7 @@ func Open(t *testing.T, url string) *Browser {
 	t.Helper()
 	peers.Install(t, "chromium")
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath("/usr/bin/chromium"), chromedp.NoSandbox,
-		chromedp.UserDataDir(t.TempDir()))
+		chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(patience))
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)

@@ -16,7 +16,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -66,9 +65,9 @@ func newSandbox(t *testing.T) *sandbox {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // and with it all that it has started
 		<-ended
-		eventually.Succeeds(t, 20*time.Second, func(context.Context) error { return removeCgroups(cgroup) })
+		eventually.Succeeds(t, eventually.Patience, func(context.Context) error { return removeCgroups(cgroup) })
 	})
-	eventually.Succeeds(t, 30*time.Second, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		select {
 		case err := <-ended:
 			ended <- err
@@ -228,7 +227,7 @@ exec sleep 1000000
 	}
 	first := s.mainPID(t)
 	var mounted string
-	eventually.Succeeds(t, 20*time.Second, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		out, err := s.command(ctx, "cat", "/mnt/kubelet", "/proc/1/mounts").CombinedOutput()
 		mounted = string(out)
 		return err
@@ -240,7 +239,7 @@ exec sleep 1000000
 
 	// A crash: it is back, with another kubelet, and no kubelet is left over.
 	s.run(t, "kill", "-KILL", first)
-	eventually.Succeeds(t, 30*time.Second, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		out, err := s.command(ctx, "cat", "/mnt/kubelet").CombinedOutput()
 		now := s.mainPID(t)
 		if err != nil || now == "0" || now == first || strings.TrimSpace(string(out)) == before {

@@ -3,6 +3,8 @@ package pages
 import (
 	"net/http"
 	"sync"
+
+	"github.com/akri-go/akri/bounded"
 )
 
 // MaxViewers is how many viewers there are at once.
@@ -22,7 +24,7 @@ func (v *Viewers) Join(w http.ResponseWriter) (changed <-chan struct{}, leave fu
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.there) >= MaxViewers {
-		http.Error(w, "too many viewers", http.StatusServiceUnavailable)
+		bounded.Busy(w, "too many viewers")
 		return nil, nil
 	}
 	if v.there == nil {

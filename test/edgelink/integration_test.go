@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -81,7 +80,7 @@ func (n *node) Disconnected(error) {}
 // said waits until these are the last of what came.
 func (n *node) said(t *testing.T, want string) {
 	t.Helper()
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if got := strings.Join(n.got, " "); !strings.HasSuffix(got, want) {
@@ -132,7 +131,7 @@ func TestCloudcore(t *testing.T) {
 	n := &node{name: "edge-1", code: map[uint64]int{}}
 	unplug := plug(t, first.hub, dir, n)
 	n.said(t, "Synced")
-	eventually.Succeeds(t, time.Minute, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		o, err := admin.CoreV1().Nodes().Get(ctx, "edge-1", metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -150,7 +149,7 @@ func TestCloudcore(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.said(t, "Put Put") // as it was made, and without tolerationSeconds
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.code[1] != http.StatusCreated {
@@ -205,7 +204,7 @@ func TestTwinsAreTold(t *testing.T) {
 		plug(t, core.hub, dir, n)
 		n.said(t, "Synced")
 	}
-	eventually.Succeeds(t, time.Minute, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		all, err := admin.CoreV1().Events("default").List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=Node,reason=TwoMachines"})
 		if err != nil {
 			return err
@@ -250,7 +249,7 @@ func runCore(t *testing.T, cfg *rest.Config) *running {
 		}
 	})}
 	t.Cleanup(r.stop)
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if code, text := get(t, r.health, "/readyz"); code != http.StatusOK {
 			return fmt.Errorf("not ready: %d %s", code, text)
 		}

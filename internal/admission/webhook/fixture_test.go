@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -40,7 +41,7 @@ import (
 const (
 	name        = "akri-webhook-configuration"
 	namespace   = "akri-system"
-	waitTimeout = 60 * time.Second
+	waitTimeout = eventually.Patience
 )
 
 // shared is the API server of all tests here. It is started when the first of them
@@ -79,7 +80,8 @@ type fixture struct {
 	user   client.Client // with warnings collected
 	warned *warnings
 	log    *testlog.Buffer
-	clock  atomic.Int64 // seconds that the webhook's clock is behind
+	clock  atomic.Int64                              // seconds that the webhook's clock is behind
+	wrap   func(http.RoundTripper) http.RoundTripper // around what replicas ask the API server; nil: nothing
 }
 
 type warnings struct {
@@ -237,7 +239,11 @@ func (l *fixture) serve(listen int, at *url.URL, change ...func(*webhook.Options
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	mgr, err := ctrl.NewManager(l.server.ConfigFor(user), ctrl.Options{
+	cfg := l.server.ConfigFor(user)
+	if l.wrap != nil {
+		cfg.Wrap(l.wrap)
+	}
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logr.Discard(),
 	})
 	if err != nil {

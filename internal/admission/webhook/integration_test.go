@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/certs"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/freeport"
 )
 
@@ -366,6 +368,38 @@ func TestAuthorized(t *testing.T) {
 	})
 }
 
+// Where an API server is too busy to say what a user may do, the user's client
+// tries again by itself.
+func TestTriedAgain(t *testing.T) {
+	l := newFixture(t, nil)
+	var busy atomic.Int32
+	l.wrap = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/subjectaccessreviews") && busy.Add(-1) >= 0 {
+				return nil, errors.New("busy")
+			}
+			return next.RoundTrip(r)
+		})
+	}
+	p := freeport.Port(t)
+	l.serve(p, at(p), func(o *webhook.Options) { o.AuthorizeSpecs = true })
+	l.active()
+	busy.Store(2)
+	if err := l.user.Create(t.Context(), l.configuration("x", "default", admissiontest.Good), client.DryRunAll); err != nil {
+		t.Error(err)
+	}
+	if left := busy.Load(); left >= 0 {
+		t.Errorf("the webhook was to be told %d times more that the API server is busy", left+1)
+	}
+	if log := l.log.String(); strings.Count(log, "put off a Configuration") != 2 {
+		t.Errorf("the log: %s", log)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // While strangers hold as many connections as they can get, and begin reviews
 // that they do not finish, the API server's reviews are answered.
 func TestFlooded(t *testing.T) {
@@ -403,14 +437,20 @@ func TestFlooded(t *testing.T) {
 		})
 	}
 	for i := range 10 {
-		began := time.Now()
-		if err := l.user.Create(t.Context(), l.configuration(fmt.Sprintf("cam%d", i), "default", admissiontest.Good)); err != nil {
-			t.Errorf("after %s: %v", time.Since(began), err)
-		}
-		err := l.user.Create(t.Context(), l.configuration("bad", "default", admissiontest.Good, "KERNEL== => KERNAL=="))
-		if !apierrors.IsInvalid(err) {
-			t.Errorf("one that is wrong: %v", err)
-		}
+		eventually.Succeeds(t, waitTimeout, func(ctx context.Context) error { // as a user tries again
+			err := l.user.Create(ctx, l.configuration(fmt.Sprintf("cam%d", i), "default", admissiontest.Good))
+			if apierrors.IsAlreadyExists(err) {
+				return nil
+			}
+			return err
+		})
+		eventually.Succeeds(t, waitTimeout, func(ctx context.Context) error {
+			err := l.user.Create(ctx, l.configuration("bad", "default", admissiontest.Good, "KERNEL== => KERNAL=="))
+			if apierrors.IsInvalid(err) {
+				return nil
+			}
+			return fmt.Errorf("one that is wrong: %w", err)
+		})
 	}
 }
 

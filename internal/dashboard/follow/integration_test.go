@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -30,7 +29,7 @@ import (
 	"github.com/akri-go/akri/internal/explain/snapshot"
 )
 
-const waitTimeout = time.Minute
+const waitTimeout = eventually.Patience
 
 func start(t *testing.T, cfg *rest.Config, namespace string) *Follower {
 	t.Helper()

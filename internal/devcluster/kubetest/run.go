@@ -22,6 +22,10 @@ import (
 	"github.com/akri-go/akri/internal/freeport"
 )
 
+// attemptTimeout ends a question that hangs, so that another is asked. An answer
+// that comes late on a busy machine is waited for.
+const attemptTimeout = 20 * time.Second
+
 func (s *Server) path(elem ...string) string {
 	return filepath.Join(append([]string{s.Dir}, elem...)...)
 }
@@ -173,7 +177,7 @@ func waitFor(ctx context.Context, p *process, check func(context.Context) error)
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		err := check(attempt)
 		cancel()
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 	gopcua "github.com/gopcua/opcua/ua"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
@@ -63,7 +64,7 @@ func TestLookEnds(t *testing.T) {
 		t.Errorf("asked with a context that is done: %v", err)
 	}
 	for i := range maxConversations { // fails if one was not given back
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 		defer cancel()
 		if _, err := a.places.Enter(ctx, fmt.Sprint("other ", i)); err != nil {
 			t.Fatalf("place %d: %v", i, err)

@@ -19,13 +19,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/samples/opcuanode"
 	"github.com/akri-go/akri/samples/pages"
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 2 * time.Minute
+const patience = eventually.Patience
 
 // serveHub serves the page of a hub with upstream's training, and returns its
 // address.

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/akri-go/akri/bounded"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/samples/camera"
 	"github.com/akri-go/akri/samples/camera/camerapb"
@@ -30,7 +31,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 2 * time.Minute
+const patience = eventually.Patience
 
 // serveHub serves the page of a hub, and returns its address.
 func serveHub(t *testing.T) (*hub, string) {

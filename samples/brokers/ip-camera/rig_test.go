@@ -14,6 +14,7 @@ import (
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/internal/testlog"
@@ -22,7 +23,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 2 * time.Minute
+const patience = eventually.Patience
 
 // simulate starts one camera of the simulator at 127.0.0.1.
 func simulate(t *testing.T, o simulator.Options) (*simulator.Simulator, *simulator.Camera) {

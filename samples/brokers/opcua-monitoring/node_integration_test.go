@@ -73,9 +73,9 @@ func TestNodeOPCUA(t *testing.T) {
 					return
 				}
 				s := settingsOf(t, environ...)
-				s.lifetime = 6 * time.Second // renewed after three quarters, in whole seconds
+				s.lifetime = 20 * time.Second // renewed after three quarters
 				b := startWith(t, s)
-				for began, v := time.Now(), 0.0; time.Since(began) < 10*time.Second; v++ {
+				for began, v := time.Now(), 0.0; time.Since(began) < 25*time.Second; v++ {
 					node.Set(policy, v)
 					b.gives(v)
 				}

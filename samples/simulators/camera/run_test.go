@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/exitcode"
@@ -142,7 +141,7 @@ func TestControl(t *testing.T) {
 		}
 		return resp.StatusCode, list, string(text)
 	}
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if code, _, text := ask("GET", "/cameras", ""); code != 200 {
 			return fmt.Errorf("%d %s", code, text)
 		}
