@@ -93,7 +93,7 @@ With --images it loads the image archives of a folder into the nodes, with
 	f.StringArrayVar(&set, "set", nil, "value for the chart, key=value as with helm; may be repeated")
 	f.StringVar(&namespace, "namespace", "default", "namespace for the chart")
 	f.StringVar(&release, "release", "akri", "name of the chart's release")
-	f.DurationVar(&wait, "wait", 2*time.Minute, "how long to wait until the chart's objects are ready; 0 means not to wait")
+	f.DurationVar(&wait, "wait", 5*time.Minute, "how long to wait until the chart's objects are ready; 0 means not to wait")
 	f.BoolVar(&noInstall, "no-install", false, "fail when Debian packages are missing, rather than install them")
 	for _, name := range []string{"images", "chart"} {
 		cli.CompleteFlag(cmd, name)

@@ -107,7 +107,7 @@ func TestDemo(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("%v", err)
 	}
-	eventually.Succeeds(t, 10*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if s := screen.String(); !strings.Contains(s, "\x1b[?1049l") || !strings.Contains(s, "the cluster stays") {
 			return fmt.Errorf("it does not leave the screen: %q", s[max(0, len(s)-500):])
 		}

@@ -77,6 +77,9 @@ func TestParse(t *testing.T) {
 	if _, err := Load("/no/such/file"); err == nil || !strings.Contains(err.Error(), "--minconfig") {
 		t.Error(err)
 	}
+	if _, err := Load(t.TempDir()); err == nil || strings.Contains(err.Error(), "--minconfig") { // it is there
+		t.Error(err)
+	}
 }
 
 var key = regexp.MustCompile(`\b(?:modules|database)\.[a-zA-Z]+(?:\.[a-zA-Z]+)*`)
