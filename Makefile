@@ -33,6 +33,8 @@ INTEGRATION = $(call tagged,integration)
 # does not run these again.
 UNIT_ONLY   = $(filter-out $(patsubst ./%,$(shell $(GO) list -m)/%,$(call tagged,integration)),$(shell $(GO) list ./...))
 RACE       ?= ./...
+# make lint vets everything, once for all build tags.
+unvetted    = $(GO) test -vet=off
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
@@ -82,7 +84,7 @@ test-unit: ## Unit tests; no root, no network
 	@$(GO) test -json ./... | $(summary) unit
 
 race: race-deps ## Unit tests with the race detector
-	@CGO_ENABLED=1 $(GO) test -race -json $(RACE) | $(summary) race
+	@CGO_ENABLED=1 $(unvetted) -race -json $(RACE) | $(summary) race
 
 race-deps:
 	@command -v gcc >/dev/null || { echo "installing gcc and libc6-dev: the race detector needs them"; \
@@ -90,14 +92,14 @@ race-deps:
 
 test-integration: race-deps ## Tests against a real kube-apiserver and etcd (built once)
 	@if [ -z "$(INTEGRATION)" ]; then echo "no integration tests"; exit 0; fi; \
-	CGO_ENABLED=1 $(GO) test -race -tags integration -parallel 4 -timeout 60m -json $(INTEGRATION) | $(summary) $(or $(NOTE),integration)
+	CGO_ENABLED=1 $(unvetted) -race -tags integration -parallel 4 -timeout 60m -json $(INTEGRATION) | $(summary) $(or $(NOTE),integration)
 
 test-e2e: images lanes ## Tests on real clusters with real devices (root; built once)
 
 lanes:
 	@status=0; \
-	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(E2E_BESIDE) | $(summary) e2e-beside & beside=$$!; \
-	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(filter-out $(E2E_BESIDE),$(call tagged,e2e)) | $(summary) e2e || status=1; \
+	$(unvetted) -tags e2e -count=1 -p 1 -timeout 60m -json $(E2E_BESIDE) | $(summary) e2e-beside & beside=$$!; \
+	$(unvetted) -tags e2e -count=1 -p 1 -timeout 60m -json $(filter-out $(E2E_BESIDE),$(call tagged,e2e)) | $(summary) e2e || status=1; \
 	wait $$beside || status=1; exit $$status
 
 # It has a build tag of its own: an emulated machine takes a core for minutes.

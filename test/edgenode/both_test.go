@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	gosync "sync"
 	"testing"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -42,7 +41,7 @@ import (
 
 const (
 	node = "edge-1"
-	soon = 30 * time.Second
+	soon = eventually.Patience
 )
 
 // both is an edge node and its cluster.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,6 +73,7 @@ type Controller struct {
 	seed                    maphash.Seed
 	sites                   sites
 	notices                 chan notice
+	limited                 atomic.Bool // see limits.go
 
 	mu       sync.Mutex
 	sessions map[string]map[*Session]struct{} // by node
@@ -129,6 +131,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	g.Go(func() error { return c.keeper.run(ctx) })
 	g.Go(func() error { return c.review(ctx) })
 	g.Go(func() error { return c.writeNotices(ctx) })
+	g.Go(func() error { return c.watchLimits(ctx) })
 	return g.Wait()
 }
 

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -133,7 +132,7 @@ func names(sub *Subscription) (string, error) {
 // has waits until the subscription has those objects.
 func has(t *testing.T, sub *Subscription, want string) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if got, err := names(sub); err != nil || got != want {
 			return cmp.Or(err, fmt.Errorf("it has %q, want %q", got, want))
 		}
@@ -145,7 +144,7 @@ func has(t *testing.T, sub *Subscription, want string) {
 func told(t *testing.T, h *heard, want string) {
 	t.Helper()
 	var all string
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if all = strings.TrimSpace(all + " " + h.take()); all != want {
 			return fmt.Errorf("it was told %q, want %q", all, want)
 		}
@@ -256,7 +255,7 @@ func (s *script) cut() {
 // asked waits until these watches were asked for.
 func (s *script) asked(want ...string) {
 	s.t.Helper()
-	eventually.Succeeds(s.t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(s.t, eventually.Patience, func(context.Context) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !slices.Equal(s.seen, want) {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	gosync "sync"
 	"testing"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -68,7 +67,7 @@ func (e *end) cut() {
 func wait[M edgev1.Message](e *end, is func(M) bool) M {
 	e.t.Helper()
 	var found M
-	eventually.Succeeds(e.t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(e.t, eventually.Patience, func(context.Context) error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		for _, m := range e.sent {

@@ -67,7 +67,7 @@ func (e *edge) ask(t *testing.T, method, path, accept, body string) (*http.Respo
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, method, e.config.Host+path, strings.NewReader(body))
 	if err != nil {
@@ -233,7 +233,7 @@ func TestWatchList(t *testing.T) {
 	// What is no longer followed ends the watch.
 	next, stop = open("&watch=1&resourceVersion=" + last)
 	defer stop()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if n := e.store.Stats().Watches; n != 1 {
 			return fmt.Errorf("%d watches", n)
 		}

@@ -113,7 +113,7 @@ func (tr *trial) replay() (end func()) {
 
 func (tr *trial) settled(want string) {
 	tr.t.Helper()
-	eventually.Succeeds(tr.t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(tr.t, eventually.Patience, func(context.Context) error {
 		s := tr.State()
 		if got := fmt.Sprintf("%d made, %d refused, %d wait", s.Made, s.Refused, s.Events+s.Others); got != want {
 			return fmt.Errorf("%s, want %s; asked %v", got, want, tr.paths())

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/edge/metamanager/rewrite"
@@ -75,7 +74,7 @@ func start(t *testing.T, nodes map[string][]byte) (*View, *store.Store) {
 // shows waits until the slice has the neighbour's endpoint, or has it not.
 func shows(t *testing.T, v *View, st *store.Store, neighbour bool) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		o := st.Get(store.Key{Resource: store.Resource(rewrite.EndpointSlices), Namespace: "a", Name: "s"})
 		shown, differs := v.Show(o.Key, o.JSON)
 		if differs == neighbour || strings.Contains(string(shown), "10.0.0.2") != neighbour {
@@ -107,7 +106,7 @@ func TestSite(t *testing.T) {
 	rv := endpoints()
 	told := func() {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 		defer cancel()
 		changes, _, err := w.Next(ctx)
 		if err != nil || len(changes) != 1 || changes[0].Type != store.Modified || changes[0].Object.Name != "s" {
@@ -167,7 +166,7 @@ func TestPods(t *testing.T) {
 	key := store.Key{Resource: store.Resource(rewrite.EndpointSlices), Namespace: "a", Name: "own"}
 	is := func(want string) {
 		t.Helper()
-		eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+		eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 			o := st.Get(key)
 			if shown, _ := v.Show(o.Key, o.JSON); !strings.Contains(string(shown), fmt.Sprintf("%q", want)) {
 				return fmt.Errorf("%s", shown)
@@ -181,7 +180,7 @@ func TestPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	is("10.0.0.9")
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if st.Get(key).RV == before {
 			return errors.New("clients are not told")
 		}
