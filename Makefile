@@ -38,7 +38,7 @@ unvetted    = $(GO) test -vet=off
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
-.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-down lab-k3s lab-microk8s clean long-vm test-vm long-edge demo-edge
+.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-down lab-k3s lab-microk8s clean long-vm test-vm long-edge long-edge-cut demo-edge
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -115,9 +115,10 @@ test-matrix: images ## The end-to-end tests on every version of Kubernetes (root
 	done; printf '\n%s\n' "$$table"; exit $$status
 
 # How long the parts of test-long take is for two cores.
-LONG       ?= vm chaos edge outage fuzz soak release matrix
+LONG       ?= vm chaos edge edge-cut outage fuzz soak release matrix
 ROUNDS     ?= 500
 HISTORIES  ?= 100
+CUT        ?= 10m
 SOAK       ?= 1h
 OUTAGE     ?= 6m
 FUZZ_LONG  ?= 5m
@@ -125,6 +126,7 @@ FUZZTARGETS = $(shell grep -rhE '^func Fuzz' --include='*_test.go' . | wc -l)
 about-vm      = the tests on an emulated machine with USB and a camera: 4 min
 about-chaos   = $(ROUNDS) rounds of test/chaos: about 4 s each, 35 min for 500
 about-edge    = $(HISTORIES) random histories of an edge node: about 40 s each, 1 h 10 min for 100
+about-edge-cut = an edge node is cut off for $(CUT), its etcd restored, Akri and KubeEdge's cases run there: that, and 15 min
 about-outage  = the API server is away for $(OUTAGE): that, and 3 min
 about-fuzz    = $(FUZZTARGETS) fuzz targets for $(FUZZ_LONG) each: 1 h 50 min for 5m
 about-soak    = devices and Pods come and go for $(SOAK), then memory, goroutines and open files are looked at: that, and 5 min
@@ -132,7 +134,7 @@ about-release = a release is built twice and compared: 10 min
 about-matrix  = the tests on clusters with Kubernetes $(KUBERNETES): 12 min each, and 25 min for one that is not built yet
 long-e2e      = $(GO) test -tags e2e -count=1 -timeout 24h -v
 
-test-long: long-parts images ## What takes longer than make test (root, hours): LONG="chaos fuzz" has parts; ROUNDS=, HISTORIES=, SOAK=, OUTAGE=, FUZZ_LONG=, KUBERNETES=
+test-long: long-parts images ## What takes longer than make test (root, hours): LONG="chaos fuzz" has parts; ROUNDS=, HISTORIES=, CUT=, SOAK=, OUTAGE=, FUZZ_LONG=, KUBERNETES=
 	@status=0; table=; for part in $(LONG); do \
 		began=$$SECONDS; echo "== $$part"; result=passed; \
 		$(MAKE) long-$$part || { result=FAILED; status=1; }; \
@@ -149,6 +151,9 @@ long-chaos:
 
 long-edge:
 	@$(long-e2e) -run '^TestHistories$$' ./test/edge -histories $(HISTORIES)
+
+long-edge-cut:
+	@$(long-e2e) -run '^(TestLongCut|TestEtcdRestored|TestKubeEdgeApps|TestAkri)$$' ./test/edge -cut-for $(CUT)
 
 long-outage:
 	@$(long-e2e) -run '^TestAPIServerStopped$$' ./test/e2e -outage $(OUTAGE)

@@ -170,7 +170,7 @@ func (s *Sync) Receive(m edgev1.Message) {
 	case *edgev1.Differ:
 		if m.Back {
 			s.Log.Warn("the cluster has forgotten changes that this node has seen: its etcd was restored from a backup, or has lost data")
-			s.Store.Session() // older versions count
+			s.Store.WentBack()
 		}
 		of.differ(m.ID)
 	case *edgev1.Refused:

@@ -100,8 +100,20 @@ func (s *Store) change(f func(*state)) {
 }
 
 // Session begins a session with the cloud: versions may go back in it, as after
-// a restore from a backup.
-func (s *Store) Session() { s.change(func(st *state) { st.session++ }) }
+// a restore from a backup, and what was deleted some time ago may be there again.
+func (s *Store) Session() { s.began(s.now().Add(-burialTime)) }
+
+// WentBack notes that the cloud is of some time ago from now on, within a session:
+// older versions count, and whatever was deleted may be there again.
+func (s *Store) WentBack() { s.began(s.now()) }
+
+// began begins to believe older versions, and in what was deleted until a time.
+func (s *Store) began(deleted time.Time) {
+	s.change(func(st *state) {
+		st.session++
+		st.buried.forget(deleted)
+	})
+}
 
 // Interest is what is known of an interest.
 type Interest struct {
@@ -251,7 +263,7 @@ func (s *Store) Written(res Resource, object []byte) (*Object, error) {
 // from now on is old.
 func (s *Store) Buried(key Key, uid string) {
 	s.change(func(st *state) {
-		st.buried.add(uid)
+		st.buried.add(uid, s.now())
 		if o := st.objects[key]; o != nil && (uid == "" || o.UID == uid) {
 			st.remove(o)
 		}
