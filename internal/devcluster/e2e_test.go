@@ -23,6 +23,7 @@ import (
 	"github.com/akri-go/akri/internal/atomicfile"
 	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/cell/celltest"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/poll"
 )
@@ -98,7 +99,7 @@ func TestCluster(t *testing.T) {
 		for _, args := range [][]string{{"logs", "other"}, {"exec", "other", "--", "/probe", "-h"}} {
 			kubectl := exec.CommandContext(ctx, c.Binary("kubectl"), args...)
 			kubectl.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
-			kubectl.WaitDelay = time.Second
+			kubectl.WaitDelay = time.Minute
 			if args[0] == "exec" {
 				// A second server cannot listen and says so: it ran in the Pod.
 				out, _ := kubectl.CombinedOutput()
@@ -360,7 +361,7 @@ spec:
 	}
 	for _, word := range []string{"first", "second"} {
 		write("crds/thing.yaml", fmt.Sprintf(crd, word))
-		opts := helm.InstallOptions{ChartDir: chart, Release: "small", Namespace: "charts", Values: map[string]any{"word": word}, Wait: time.Minute}
+		opts := helm.InstallOptions{ChartDir: chart, Release: "small", Namespace: "charts", Values: map[string]any{"word": word}, Wait: eventually.Patience}
 		if err := c.InstallChart(ctx, opts); err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ const (
 
 // limits leave room for a kubelet that is away, an agent that starts for the
 // second time in a row, and a slow machine.
-var limits = history.Limits{MaxDelay: 20 * time.Second, FindTimeout: 60 * time.Second, Replacements: 3, FaultPeriod: 30 * time.Second}
+var limits = history.Limits{MaxDelay: 30 * time.Second, FindTimeout: 3 * time.Minute, Replacements: 3, FaultPeriod: time.Minute}
 
 // Random parts of the cluster are killed while devices and Pods come and go. No
 // Instance is lost or doubled, no slot is given twice or leaked, no running

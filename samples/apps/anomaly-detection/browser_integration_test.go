@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,19 +17,10 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/akri-go/akri/internal/browsertest"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/samples/services"
 )
-
-func free(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // program builds the broker for OPC UA servers.
 func program(t *testing.T) string {
@@ -46,10 +36,10 @@ func program(t *testing.T) string {
 // runBroker runs a broker for a server, and returns its address and what stops it.
 func runBroker(t *testing.T, program, url string) (address string, stop func()) {
 	t.Helper()
-	port := free(t)
+	port := freeport.Port(t)
 	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), "OPCUA_DISCOVERY_URL_ABCDEF="+url, "IDENTIFIER=Thermometer_Temperature", "NAMESPACE_INDEX=1", "INTERVAL=100ms",
-		"PORT="+strconv.Itoa(port), "METRICS_PORT="+strconv.Itoa(free(t)))
+		"PORT="+strconv.Itoa(port), "METRICS_PORT="+strconv.Itoa(freeport.Port(t)))
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
@@ -84,7 +74,7 @@ func TestPage(t *testing.T) {
 	b.Photograph("anomaly-none", 1280, 900, false)
 	browsertest.Ask[any](b, "window.kept = 1; null") // lost with a reload
 
-	ports := []int{free(t), free(t)}
+	ports := []int{freeport.Port(t), freeport.Port(t)}
 	name := func(i int) string { return fmt.Sprintf("127.0.0.1:%d/press%d", ports[i], i) }
 	url := func(i int) string { return "opc.tcp://" + name(i) }
 	node.Thermometer("press0", ports[0], "None")

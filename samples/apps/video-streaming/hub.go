@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/shorten"
+	"github.com/akri-go/akri/samples/pages"
 )
 
 // hub has the feeds, and the viewers that look at them.
@@ -20,16 +21,16 @@ type hub struct {
 	interval time.Duration // between two pictures of a camera for a viewer
 	log      *slog.Logger
 
-	group sync.WaitGroup // of what feeds have started
+	group   sync.WaitGroup // of what feeds have started
+	viewers pages.Viewers
 
 	mu      sync.Mutex
 	feeds   []*feed // the main one first
 	problem string
-	viewers map[chan struct{}]struct{} // told when something has changed
 }
 
 func newHub(ctx context.Context, perSecond int, log *slog.Logger) *hub {
-	return &hub{ctx: ctx, interval: time.Second / time.Duration(perSecond), log: log, viewers: map[chan struct{}]struct{}{}}
+	return &hub{ctx: ctx, interval: time.Second / time.Duration(perSecond), log: log}
 }
 
 // set says which feeds there are. A feed whose source stays goes on.
@@ -45,7 +46,7 @@ func (h *hub) set(list []source, problem error) {
 		if at >= 0 {
 			h.feeds = append(h.feeds, before[at])
 		} else {
-			f := &feed{source: s, wake: h.wake, group: &h.group}
+			f := &feed{source: s, wake: h.viewers.Wake, group: &h.group}
 			f.gone, f.remove = context.WithCancel(h.ctx)
 			h.feeds = append(h.feeds, f)
 		}
@@ -57,7 +58,7 @@ func (h *hub) set(list []source, problem error) {
 			f.remove()
 		}
 	}
-	h.wake()
+	h.viewers.Wake()
 }
 
 // close ends all feeds and waits for them.
@@ -71,39 +72,6 @@ func (h *hub) list() []*feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.feeds
-}
-
-// wake tells all viewers that something has changed.
-func (h *hub) wake() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for v := range h.viewers {
-		select {
-		case v <- struct{}{}:
-		default: // it has not looked since the last time
-		}
-	}
-}
-
-// maxViewers is how many pages and pictures are shown at once.
-const maxViewers = 100
-
-// join adds a viewer, which is told of changes; false if there are too many.
-func (h *hub) join() (chan struct{}, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.viewers) >= maxViewers {
-		return nil, false
-	}
-	v := make(chan struct{}, 1)
-	h.viewers[v] = struct{}{}
-	return v, true
-}
-
-func (h *hub) leave(v chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.viewers, v)
 }
 
 // find returns a feed by its id, or by upstream's numbers: 0 is the main feed, and

@@ -46,8 +46,9 @@ type Store struct {
 }
 
 // Open reads the store's file, or begins a new one. A damaged file is moved
-// aside. If the disk has no room, the store works in memory and says so. It
-// fails only if another process has the file, or if it cannot be reached.
+// aside. If a new one cannot be made, for lack of room on the disk, the store
+// works in memory and says so. It fails if there is a file that cannot be opened,
+// which stays as it is.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = DefaultMaxBytes
@@ -56,7 +57,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	s := &Store{
-		log: o.Log, now: o.Now, file: &file{path: o.Path, log: o.Log, now: o.Now},
+		log: o.Log, now: o.Now, file: &file{path: o.Path, log: o.Log, used: map[blobKey]time.Time{}},
 		due: make(chan struct{}, 1), closed: make(chan struct{}), flushed: make(chan struct{}),
 	}
 	s.state = newState(uint64(max(1, o.Now().UnixMilli())), o.MaxBytes)
