@@ -168,7 +168,7 @@ long-release: check-release
 
 long-matrix: test-matrix
 
-bench: images ## Measure the figures of the design on clusters of its own (root); BENCH="-idle 10m burst" has flags and figures
+bench: images ## Measure the figures of the design on clusters of its own (root, an hour); BENCH="-idle 10m burst" has flags and figures, BENCH=--help lists them
 	@$(GO) run ./test/bench $(BENCH)
 
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each
