@@ -33,10 +33,12 @@ INTEGRATION = $(call tagged,integration)
 # does not run these again.
 UNIT_ONLY   = $(filter-out $(patsubst ./%,$(shell $(GO) list -m)/%,$(call tagged,integration)),$(shell $(GO) list ./...))
 RACE       ?= ./...
+# make lint vets everything, once for all build tags.
+unvetted    = $(GO) test -vet=off
 # Prints what go test prints and notes how many tests there were.
 summary     = $(GO) run ./tools/testsum
 
-.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-down lab-k3s lab-microk8s clean long-vm test-vm long-edge demo-edge
+.PHONY: help build generate check-generated lint vulncheck test test-long long-parts long-chaos long-soak long-outage long-fuzz long-release long-matrix test-unit race race-deps test-integration test-e2e lanes test-matrix bench fuzz images images-all version release push-release check-release demo demo-down lab-k3s lab-microk8s clean long-vm test-vm long-edge long-edge-cut demo-edge
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,7 +84,7 @@ test-unit: ## Unit tests; no root, no network
 	@$(GO) test -json ./... | $(summary) unit
 
 race: race-deps ## Unit tests with the race detector
-	@CGO_ENABLED=1 $(GO) test -race -json $(RACE) | $(summary) race
+	@CGO_ENABLED=1 $(unvetted) -race -json $(RACE) | $(summary) race
 
 race-deps:
 	@command -v gcc >/dev/null || { echo "installing gcc and libc6-dev: the race detector needs them"; \
@@ -90,14 +92,14 @@ race-deps:
 
 test-integration: race-deps ## Tests against a real kube-apiserver and etcd (built once)
 	@if [ -z "$(INTEGRATION)" ]; then echo "no integration tests"; exit 0; fi; \
-	CGO_ENABLED=1 $(GO) test -race -tags integration -parallel 4 -timeout 60m -json $(INTEGRATION) | $(summary) $(or $(NOTE),integration)
+	CGO_ENABLED=1 $(unvetted) -race -tags integration -parallel 4 -timeout 60m -json $(INTEGRATION) | $(summary) $(or $(NOTE),integration)
 
 test-e2e: images lanes ## Tests on real clusters with real devices (root; built once)
 
 lanes:
 	@status=0; \
-	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(E2E_BESIDE) | $(summary) e2e-beside & beside=$$!; \
-	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -json $(filter-out $(E2E_BESIDE),$(call tagged,e2e)) | $(summary) e2e || status=1; \
+	$(unvetted) -tags e2e -count=1 -p 1 -timeout 60m -json $(E2E_BESIDE) | $(summary) e2e-beside & beside=$$!; \
+	$(unvetted) -tags e2e -count=1 -p 1 -timeout 60m -json $(filter-out $(E2E_BESIDE),$(call tagged,e2e)) | $(summary) e2e || status=1; \
 	wait $$beside || status=1; exit $$status
 
 # It has a build tag of its own: an emulated machine takes a core for minutes.
@@ -113,9 +115,10 @@ test-matrix: images ## The end-to-end tests on every version of Kubernetes (root
 	done; printf '\n%s\n' "$$table"; exit $$status
 
 # How long the parts of test-long take is for two cores.
-LONG       ?= vm chaos edge outage fuzz soak release matrix
+LONG       ?= vm chaos edge edge-cut outage fuzz soak release matrix
 ROUNDS     ?= 500
 HISTORIES  ?= 100
+CUT        ?= 10m
 SOAK       ?= 1h
 OUTAGE     ?= 6m
 FUZZ_LONG  ?= 5m
@@ -123,6 +126,7 @@ FUZZTARGETS = $(shell grep -rhE '^func Fuzz' --include='*_test.go' . | wc -l)
 about-vm      = the tests on an emulated machine with USB and a camera: 4 min
 about-chaos   = $(ROUNDS) rounds of test/chaos: about 4 s each, 35 min for 500
 about-edge    = $(HISTORIES) random histories of an edge node: about 40 s each, 1 h 10 min for 100
+about-edge-cut = an edge node is cut off for $(CUT), its etcd restored, Akri and KubeEdge's cases run there: that, and 15 min
 about-outage  = the API server is away for $(OUTAGE): that, and 3 min
 about-fuzz    = $(FUZZTARGETS) fuzz targets for $(FUZZ_LONG) each: 1 h 50 min for 5m
 about-soak    = devices and Pods come and go for $(SOAK), then memory, goroutines and open files are looked at: that, and 5 min
@@ -130,7 +134,7 @@ about-release = a release is built twice and compared: 10 min
 about-matrix  = the tests on clusters with Kubernetes $(KUBERNETES): 12 min each, and 25 min for one that is not built yet
 long-e2e      = $(GO) test -tags e2e -count=1 -timeout 24h -v
 
-test-long: long-parts images ## What takes longer than make test (root, hours): LONG="chaos fuzz" has parts; ROUNDS=, HISTORIES=, SOAK=, OUTAGE=, FUZZ_LONG=, KUBERNETES=
+test-long: long-parts images ## What takes longer than make test (root, hours): LONG="chaos fuzz" has parts; ROUNDS=, HISTORIES=, CUT=, SOAK=, OUTAGE=, FUZZ_LONG=, KUBERNETES=
 	@status=0; table=; for part in $(LONG); do \
 		began=$$SECONDS; echo "== $$part"; result=passed; \
 		$(MAKE) long-$$part || { result=FAILED; status=1; }; \
@@ -148,6 +152,9 @@ long-chaos:
 long-edge:
 	@$(long-e2e) -run '^TestHistories$$' ./test/edge -histories $(HISTORIES)
 
+long-edge-cut:
+	@$(long-e2e) -run '^(TestLongCut|TestEtcdRestored|TestKubeEdgeApps|TestAkri)$$' ./test/edge -cut-for $(CUT)
+
 long-outage:
 	@$(long-e2e) -run '^TestAPIServerStopped$$' ./test/e2e -outage $(OUTAGE)
 
@@ -161,7 +168,7 @@ long-release: check-release
 
 long-matrix: test-matrix
 
-bench: images ## Measure the figures of the design on clusters of its own (root); BENCH="-idle 10m burst" has flags and figures
+bench: images ## Measure the figures of the design on clusters of its own (root, an hour); BENCH="-idle 10m burst" has flags and figures, BENCH=--help lists them
 	@$(GO) run ./test/bench $(BENCH)
 
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -124,7 +125,7 @@ func TestSlow(t *testing.T) {
 		if _, err := io.WriteString(c, sent); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := c.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -247,6 +248,52 @@ func TestRelease(t *testing.T) {
 	l.Release(nil) // none of its own
 }
 
+// A connection counts for who it is, as soon as that is known.
+func TestKnown(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[net.Conn]string{}
+	l := NewListener(inner, Limits{Connections: 8, PerPeer: 3, Known: func(c net.Conn) string { return names[c] }})
+	defer l.Close()
+	accept := func(name string) net.Conn {
+		dial(t, l, "127.0.0.1")
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		names[c] = name
+		l.ConnState(c, http.StateNew)
+		return c
+	}
+	peers := func(want string) {
+		t.Helper()
+		got := ""
+		for _, c := range l.open {
+			got += c.peer + " "
+		}
+		if got != want {
+			t.Errorf("open are %s, want %s", got, want)
+		}
+	}
+	a := accept("a")
+	l.ConnState(a, http.StateActive)
+	names[a] = "x"
+	l.ConnState(a, http.StateIdle)
+	l.ConnState(a, http.StateActive) // it is known
+	for range 4 {
+		l.ConnState(accept("b"), http.StateActive)
+	}
+	peers("a b b b ") // one of b is too many, and all are busy
+	for range 4 {
+		accept("c")
+	}
+	peers("a b b b 127.0.0.1 127.0.0.1 127.0.0.1 ") // as strangers they have three places
+	l.ConnState(l.open[4], http.StateActive)
+	peers("a b b b c 127.0.0.1 127.0.0.1 ")
+}
+
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(3, 2)
@@ -300,6 +347,24 @@ func TestGate(t *testing.T) {
 			t.Errorf("at the end %d inside, %v, %d wait", g.total, g.inside, len(g.waiting))
 		}
 	})
+}
+
+// Who finds no place is told when to try again.
+func TestNoPlace(t *testing.T) {
+	g := NewGate(1, 1)
+	leave, err := g.Enter(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := g.Handler(time.Millisecond, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		if after := w.Header().Get("Retry-After"); w.Code != want || (after != "") != (want != http.StatusOK) {
+			t.Errorf("%d, want %d; Retry-After %q", w.Code, want, after)
+		}
+		leave()
+	}
 }
 
 func TestContainerLimit(t *testing.T) {

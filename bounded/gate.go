@@ -91,10 +91,17 @@ func (g *Gate) Handler(patience time.Duration, next http.Handler) http.Handler {
 		leave, err := g.Enter(ctx, Peer(r))
 		cancel()
 		if err != nil {
-			http.Error(w, "too many requests at once: try again", http.StatusServiceUnavailable)
+			Busy(w, "too many requests at once: try again")
 			return
 		}
 		defer leave()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// Busy answers with status 503 and a text, and says in a header when to try
+// again.
+func Busy(w http.ResponseWriter, text string) {
+	w.Header().Set("Retry-After", "1")
+	http.Error(w, text, http.StatusServiceUnavailable)
 }

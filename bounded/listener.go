@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 )
 
@@ -15,6 +16,10 @@ type Limits struct {
 	PerPeer int
 	// Peer returns the peer of a connection; nil means its remote IP address.
 	Peer func(net.Conn) string
+	// Known returns the peer of a connection that has its first request, when more
+	// is known of it, by its certificate for instance. It counts as that peer's from
+	// then on. Nil means that nothing more is known. [Listener.ConnState] calls it.
+	Known func(net.Conn) string
 }
 
 // receiveBufferBytes is the size of the kernel's receive buffer for a connection.
@@ -37,6 +42,7 @@ type conn struct {
 	listener *Listener
 	peer     string
 	quiet    bool // it has no request, as far as is known
+	known    bool // the peer is what Limits.Known has said
 }
 
 // Listen listens on a TCP address.
@@ -137,7 +143,34 @@ func (l *Listener) ConnState(nc net.Conn, state http.ConnState) {
 	}
 	l.mu.Lock()
 	c.quiet = state == http.StateNew || state == http.StateIdle
+	first := state == http.StateActive && !c.known
 	l.mu.Unlock()
+	if first && l.limits.Known != nil {
+		l.rename(c, l.limits.Known(nc))
+	}
+}
+
+// rename gives a connection to the peer that it is now known to be. If that has
+// all it may have, one of its connections is closed, this one or another.
+func (l *Listener) rename(c *conn, peer string) {
+	l.mu.Lock()
+	if !slices.Contains(l.open, c) {
+		l.mu.Unlock()
+		return // it made room for another
+	}
+	others := slices.DeleteFunc(slices.Clone(l.open), func(o *conn) bool { return o == c })
+	victim, ok := place(others, peer, l.limits)
+	if !ok {
+		victim = c
+	}
+	if victim != nil {
+		l.drop(victim)
+	}
+	c.peer, c.known = peer, true
+	l.mu.Unlock()
+	if victim != nil {
+		victim.Conn.Close()
+	}
 }
 
 // Release stops counting a connection. It is for connections that live long, and

@@ -92,6 +92,10 @@ func TestObjects(t *testing.T) {
 			"ValidatingWebhookConfiguration" + hook, "Service" + hook, "Secret" + hook + "-certs"}},
 		{"prometheus", []string{"prometheus.enabled=true"}, append(slices.Clone(base),
 			"PodMonitor/akri-agent-metrics", "PodMonitor/akri-controller-metrics")},
+		{"prometheus and the dashboard", []string{"prometheus.enabled=true", "dashboard.enabled=true", "rbac.enabled=false"}, []string{
+			"PodMonitor/akri-agent-metrics", "PodMonitor/akri-controller-metrics", "PodMonitor/akri-dashboard-metrics",
+			"Deployment/akri-dashboard", "DaemonSet/akri-agent-daemonset", "Deployment/akri-controller-deployment",
+			"ValidatingWebhookConfiguration" + hook, "Service" + hook, "Secret" + hook + "-certs"}},
 		{"prometheus and a handler", []string{"prometheus.enabled=true", "udev.discovery.enabled=true"}, append(slices.Clone(base),
 			"PodMonitor/akri-agent-metrics", "PodMonitor/akri-controller-metrics", "PodMonitor/akri-discovery-metrics",
 			"DaemonSet/akri-udev-discovery-daemonset")},

@@ -35,17 +35,37 @@ func TestController(t *testing.T) {
 	if *d.Spec.Replicas != 2 || len(pod.Volumes) != 0 || !*pod.Containers[0].SecurityContext.RunAsNonRoot {
 		t.Errorf("replicas %d, volumes %v", *d.Spec.Replicas, pod.Volumes)
 	}
-	if len(pod.Tolerations) != 2+2 || pod.Affinity.NodeAffinity != nil {
-		t.Errorf("allowOnControlPlane: %v %v", pod.Tolerations, pod.Affinity.NodeAffinity)
+	if len(pod.Tolerations) != 2+2 {
+		t.Errorf("allowOnControlPlane: %v", pod.Tolerations)
+	}
+	if got := nodeTerms(pod); !slices.Equal([]string{"!node-role.kubernetes.io/edge"}, got) {
+		t.Errorf("it may run on nodes %q", got)
 	}
 	pod = render(t, "controller.onlyOnControlPlane=true", "controller.tolerations[0].key=k", "controller.priorityClassName=high").deployment(t, "akri-controller-deployment").Spec.Template.Spec
-	if len(pod.Tolerations) != 3+2 || pod.Affinity.NodeAffinity == nil || pod.PriorityClassName != "high" {
-		t.Errorf("onlyOnControlPlane: %v %v, %q", pod.Tolerations, pod.Affinity, pod.PriorityClassName)
+	if len(pod.Tolerations) != 3+2 || pod.PriorityClassName != "high" {
+		t.Errorf("onlyOnControlPlane: %v, %q", pod.Tolerations, pod.PriorityClassName)
+	}
+	if got := nodeTerms(pod); !slices.Equal(got, []string{"!node-role.kubernetes.io/edge node-role.kubernetes.io/control-plane",
+		"!node-role.kubernetes.io/edge node-role.kubernetes.io/master"}) {
+		t.Errorf("it may run on nodes %q", got)
 	}
 	pod = render(t, "controller.allowOnControlPlane=false").deployment(t, "akri-controller-deployment").Spec.Template.Spec
 	if len(pod.Tolerations) != 2 {
 		t.Errorf("allowOnControlPlane=false: %v", pod.Tolerations)
 	}
+}
+
+// nodeTerms are the terms of a Pod's node affinity: labels that a node has, and
+// after "!" those that it has not.
+func nodeTerms(pod corev1.PodSpec) (terms []string) {
+	for _, term := range pod.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		var labels []string
+		for _, e := range term.MatchExpressions {
+			labels = append(labels, map[corev1.NodeSelectorOperator]string{corev1.NodeSelectorOpExists: "", corev1.NodeSelectorOpDoesNotExist: "!"}[e.Operator]+e.Key)
+		}
+		terms = append(terms, strings.Join(labels, " "))
+	}
+	return terms
 }
 
 // The controller tolerates a lost node only for a short time, unless values say

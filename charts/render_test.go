@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"helm.sh/helm/v4/pkg/chart/common"
@@ -83,13 +84,23 @@ func tryRenderValues(t *testing.T, values map[string]any) (map[string]string, er
 	return engine.Engine{}.RenderWithContext(t.Context(), c, top)
 }
 
+// renderings has what was rendered, by the arguments: many tests look at the same,
+// and Helm reads schema and templates anew each time.
+var renderings sync.Map
+
 func render(t *testing.T, set ...string) rendered {
 	t.Helper()
+	key := strings.Join(set, "\n")
+	if r, ok := renderings.Load(key); ok {
+		return r.(rendered)
+	}
 	out, err := tryRender(t, set...)
 	if err != nil {
 		t.Fatalf("render %q: %v", set, err)
 	}
-	return parse(t, out)
+	r := parse(t, out)
+	renderings.Store(key, r)
+	return r
 }
 
 // renderValues renders with values as in a file.

@@ -19,10 +19,11 @@ import (
 
 	pb "github.com/akri-go/akri/api/discovery/v0"
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
-const waitTimeout = 30 * time.Second
+const waitTimeout = eventually.Patience
 
 // static reports one device, whose id is the request's details.
 type static struct{ name string }

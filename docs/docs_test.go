@@ -164,3 +164,41 @@ func TestColumns(t *testing.T) {
 		}
 	}
 }
+
+// maxPicture is how large a picture may be, in bytes.
+const maxPicture = 200_000
+
+// TestPictures sees that each picture is on a page, and small.
+func TestPictures(t *testing.T) {
+	all := ""
+	for _, text := range pages(t) {
+		all += text
+	}
+	files, err := os.ReadDir("images")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("pictures %v, error %v", files, err)
+	}
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > maxPicture {
+			t.Errorf("%s has %d bytes, %d are allowed", f.Name(), info.Size(), maxPicture)
+		}
+		if !strings.Contains(all, "images/"+f.Name()+")") {
+			t.Errorf("no page shows %s", f.Name())
+		}
+	}
+}
+
+// A folder's README leads to each of its pages.
+func TestFolderOfEdge(t *testing.T) {
+	all := pages(t)
+	index := all[filepath.Join("..", "docs", "edge", "README.md")]
+	for page := range all {
+		if dir, name := filepath.Split(page); dir == filepath.Join("..", "docs", "edge")+"/" && name != "README.md" && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/edge/README.md does not lead to %s", name)
+		}
+	}
+}

@@ -40,7 +40,7 @@ Flags (with the environment variables that set their defaults):
 
 // settings are the flags and environment.
 type settings struct {
-	kubeconfig, address, tokenFile, probeAddress, level string
+	kubeconfig, namespace, address, tokenFile, probeAddress, level string
 }
 
 // run does everything and returns the exit code.
@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 }
 
 func serve(ctx context.Context, s settings, log *slog.Logger) error {
-	o := dashboard.Options{Address: s.address, TokenFile: s.tokenFile, ProbeAddress: s.probeAddress, Log: log}
+	o := dashboard.Options{Address: s.address, TokenFile: s.tokenFile, Namespace: s.namespace, ProbeAddress: s.probeAddress, Log: log}
 	if o.ProbeAddress == "0" {
 		o.ProbeAddress = ""
 	}
@@ -99,9 +99,10 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	flags := flag.NewFlagSet("akri-dashboard", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&s.kubeconfig, "kubeconfig", getenv("KUBECONFIG"), "`file` that says how to reach the API server, outside a cluster (KUBECONFIG)")
+	flags.StringVar(&s.namespace, "namespace", getenv("NAMESPACE"), "`namespace` that is shown of what may not be read in all namespaces (NAMESPACE)")
 	flags.StringVar(&s.address, "listen", env("LISTEN", "127.0.0.1:8080"), "`address` of the page; without a token it must be on the loopback (LISTEN)")
 	flags.StringVar(&s.tokenFile, "token-file", getenv("TOKEN_FILE"), "`file` with the token that a person needs, of at least 16 characters (TOKEN_FILE)")
-	flags.StringVar(&s.probeAddress, "health-probe-address", env("HEALTH_PROBE_ADDRESS", ":8081"), "`address` for /healthz and /readyz, 0 for none (HEALTH_PROBE_ADDRESS)")
+	flags.StringVar(&s.probeAddress, "health-probe-address", env("HEALTH_PROBE_ADDRESS", ":8081"), "`address` for /healthz, /readyz and /metrics, 0 for none (HEALTH_PROBE_ADDRESS)")
 	flags.StringVar(&s.level, "log-level", env("LOG_LEVEL", "info"), "lowest `level` that is logged: debug, info, warn or error (LOG_LEVEL)")
 	flags.Usage = func() {}
 	err := flags.Parse(args)

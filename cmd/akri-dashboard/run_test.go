@@ -16,8 +16,8 @@ func TestParse(t *testing.T) {
 		err  string
 	}{
 		{name: "defaults", want: settings{address: "127.0.0.1:8080", probeAddress: ":8081", level: "info"}},
-		{name: "environment", env: map[string]string{"LISTEN": ":80", "TOKEN_FILE": "t", "HEALTH_PROBE_ADDRESS": "0", "LOG_LEVEL": "warn", "KUBECONFIG": "k"},
-			want: settings{kubeconfig: "k", address: ":80", tokenFile: "t", probeAddress: "0", level: "warn"}},
+		{name: "environment", env: map[string]string{"LISTEN": ":80", "TOKEN_FILE": "t", "HEALTH_PROBE_ADDRESS": "0", "LOG_LEVEL": "warn", "KUBECONFIG": "k", "NAMESPACE": "n"},
+			want: settings{kubeconfig: "k", namespace: "n", address: ":80", tokenFile: "t", probeAddress: "0", level: "warn"}},
 		{name: "flags win", args: []string{"--listen=[::1]:9", "--token-file=f"}, env: map[string]string{"LISTEN": ":80"},
 			want: settings{address: "[::1]:9", tokenFile: "f", probeAddress: ":8081", level: "info"}},
 		{name: "unknown flag", args: []string{"--nonsense"}, err: "nonsense"},

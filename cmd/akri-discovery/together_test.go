@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,18 +14,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/handlers/handlermetrics"
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
-const waitTimeout = time.Minute
+const waitTimeout = eventually.Patience
 
 // asked are requests that can be answered on any machine, by handler.
 func asked() map[string]string {
@@ -46,7 +45,7 @@ func TestTogether(t *testing.T) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	port := freePort(t)
+	port := freeport.Port(t)
 	wg.Go(func() {
 		args := []string{"udev", "-allow-node-devices", "/dev/sdz", "debugEcho", "-shared=false", "opcua",
 			"-directory", dir, "-metrics-port", strconv.Itoa(port)}
@@ -130,16 +129,6 @@ func folder(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer free.Close()
-	return free.Addr().(*net.TCPAddr).Port
 }
 
 // startAgent starts the agent's side and asks all handlers of [asked].

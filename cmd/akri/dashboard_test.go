@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/testlog"
@@ -34,7 +33,7 @@ users: [{name: u, user: {token: t}}], contexts: [{name: a, context: {cluster: x,
 	cmd.SetArgs([]string{"--kubeconfig", file, "--listen", "127.0.0.1:0"})
 	done := make(chan error, 1)
 	go func() { done <- cmd.ExecuteContext(ctx) }()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		m := regexp.MustCompile(`dashboard: (http://127\.0\.0\.1:\d+) `).FindStringSubmatch(out.String())
 		if m == nil {
 			return fmt.Errorf("it says %q", out.String())

@@ -41,7 +41,7 @@ With --kubernetes it makes a cluster of another version of Kubernetes. Choose
 Each is built once. A cluster keeps the version that it was made with.
 
 With --edge-nodes it also makes edge nodes: it installs cloudcore, and joins a machine
-for each with keadm (docs/edge.md). akri dev cut, rejoin, poweroff, poweron and link
+for each with keadm (docs/edge). akri dev cut, rejoin, poweroff, poweron and link
 are what happens to them.
 
 With --images it loads the image archives of a folder into the nodes, with
@@ -93,7 +93,7 @@ With --images it loads the image archives of a folder into the nodes, with
 	f.StringArrayVar(&set, "set", nil, "value for the chart, key=value as with helm; may be repeated")
 	f.StringVar(&namespace, "namespace", "default", "namespace for the chart")
 	f.StringVar(&release, "release", "akri", "name of the chart's release")
-	f.DurationVar(&wait, "wait", 2*time.Minute, "how long to wait until the chart's objects are ready; 0 means not to wait")
+	f.DurationVar(&wait, "wait", 5*time.Minute, "how long to wait until the chart's objects are ready; 0 means not to wait")
 	f.BoolVar(&noInstall, "no-install", false, "fail when Debian packages are missing, rather than install them")
 	for _, name := range []string{"images", "chart"} {
 		cli.CompleteFlag(cmd, name)

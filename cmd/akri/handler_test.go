@@ -124,7 +124,7 @@ func TestMakeChange(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "has not ended within 500ms") {
 		t.Errorf("%v", err)
 	}
-	eventually.Succeeds(t, 10*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if err := running(); err == nil {
 			return errors.New("it goes on")
 		}

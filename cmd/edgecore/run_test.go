@@ -6,15 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/internal/testlog"
 )
@@ -66,12 +65,7 @@ func TestStatus(t *testing.T) {
 	}
 	var addresses []string
 	for range 2 {
-		free, err := net.Listen("tcp", "127.0.0.1:0") // its port is used a moment later
-		if err != nil {
-			t.Fatal(err)
-		}
-		addresses = append(addresses, free.Addr().String())
-		free.Close()
+		addresses = append(addresses, freeport.Address(t))
 	}
 	file := filepath.Join(dir, "edgecore.yaml")
 	text := fmt.Sprintf(`apiVersion: edgecore.config.akri.sh/v1alpha1
@@ -105,7 +99,7 @@ modules:
 	var log testlog.Buffer
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"--config", file}, none, &log, &log) }()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), []string{"status", "--config", file}, none, &out, &errs); code != 0 {
 			return errors.New(errs.String())
@@ -121,7 +115,7 @@ modules:
 	if code := run(t.Context(), []string{"status", "-o", "json", "--config", file}, none, &out, &errs); code != 0 || !strings.Contains(out.String(), `"podsUnknown": true`) {
 		t.Errorf("%d, %s", code, &out)
 	}
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		resp, err := http.Get("http://" + addresses[1] + "/metrics")
 		if err != nil {
 			return err

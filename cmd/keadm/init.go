@@ -4,8 +4,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/akri-go/akri/internal/cli"
+	"github.com/akri-go/akri/internal/cloud/edgecontroller/kube"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/keadm"
@@ -32,6 +34,9 @@ reach it at ports of the cluster's nodes:
 --advertise-address is for a host that the cluster does not know, such as a public
 address or a name in DNS. cloudcore's certificate does not depend on it.
 
+It warns if the API server does not hold edge nodes to what is theirs, as that of
+MicroK8s does not before microk8s enable rbac.
+
 keadm reaches the cluster as kubectl does, and needs the rights of a cluster
 administrator.`,
 		Args: cobra.NoArgs,
@@ -40,8 +45,15 @@ administrator.`,
 				return exitcode.Usagef("--set: %w", err)
 			}
 			o.Kubeconfig, o.Namespace = in.kubeconfig, in.namespace
-			client, err := in.client()
+			cfg, err := in.config()
 			if err != nil {
+				return err
+			}
+			client, err := kubernetes.NewForConfig(cfg)
+			if err != nil {
+				return err
+			}
+			if o.API, err = kube.New(cfg); err != nil {
 				return err
 			}
 			return keadm.Init(cmd.Context(), o, client, cmd.OutOrStdout())

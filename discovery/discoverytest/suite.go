@@ -23,7 +23,7 @@ import (
 )
 
 // waitTimeout is how long the suite waits for what must happen.
-const waitTimeout = 20 * time.Second
+const waitTimeout = 2 * time.Minute
 
 // Harness sets up one handler for one test, and cleans up with t.Cleanup.
 type Harness func(t *testing.T) Fixture

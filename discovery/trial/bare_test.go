@@ -226,7 +226,7 @@ func registerOnce(ctx context.Context, socket string, m *pb.RegisterDiscoveryHan
 		return err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	_, err = pb.NewRegistrationClient(conn).RegisterDiscoveryHandler(ctx, m)
 	return err

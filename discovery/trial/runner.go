@@ -19,8 +19,9 @@ import (
 	"github.com/akri-go/akri/discovery"
 )
 
-// endGrace is how long a handler may take to end when it is told to.
-const endGrace = 10 * time.Second
+// endGrace is how long a handler may take to end when it is told to: what a
+// kubelet gives a Pod.
+const endGrace = 30 * time.Second
 
 // runner starts and stops a handler.
 type runner interface {

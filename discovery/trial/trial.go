@@ -181,12 +181,15 @@ func (t *trial) patience(ctx context.Context) (context.Context, context.CancelFu
 	return t.within(ctx)
 }
 
+// maxLastWords is how long after its connections a program may end that crashes.
+const maxLastWords = 10 * time.Second
+
 // crash says how the program ended if that has ended a call; "" if it has not.
 func (t *trial) crash(ctx context.Context, a answer) string {
 	if t.runner == nil || !a.ended || a.code != codes.Unavailable {
 		return ""
 	}
-	waiting, cancel := context.WithTimeout(ctx, time.Second) // the connection goes first
+	waiting, cancel := context.WithTimeout(ctx, maxLastWords) // the connection goes first
 	defer cancel()
 	select {
 	case <-t.ended():

@@ -2,7 +2,6 @@ package trial_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,7 +25,23 @@ func subject(p *trial.Program) trial.Subject {
 		Others:  []discovery.Request{{Details: "four"}, {Details: "five six"}},
 		Bad:     []discovery.Request{{Details: "bad"}},
 		Nothing: &discovery.Request{Details: "nothing"},
+		Timeout: eventually.Patience, // for what happens; see patiently
 		Watch:   100 * time.Millisecond,
+	}
+}
+
+// patiently makes a trial with more and more time, until it is as it should be:
+// what does not happen costs a trial all of its time, and a busy machine needs
+// more for what does.
+func patiently(t *testing.T, of func() trial.Subject, as func(trial.Report) bool) (report trial.Report, err error) {
+	for timeout, watch := 3*time.Second, 100*time.Millisecond; ; timeout, watch = 4*timeout, 4*watch {
+		s := of()
+		s.Timeout, s.Watch = timeout, watch
+		report, err = trial.Run(t.Context(), s)
+		if err != nil || as(report) || timeout > eventually.Patience/4 {
+			return report, err
+		}
+		t.Logf("not as it should be with %s; trying again", timeout)
 	}
 }
 
@@ -118,13 +133,20 @@ func TestFaults(t *testing.T) {
 	errs := make([]error, len(tests))
 	var trials sync.WaitGroup
 	slots := make(chan struct{}, 16) // they wait most of the time
+	found := func(i int) func(trial.Report) bool {
+		want := tests[i]
+		return func(r trial.Report) bool {
+			return slices.ContainsFunc(r.Findings, func(f trial.Finding) bool {
+				return f.Check == want.check && f.Level == want.level && strings.Contains(f.Got, want.got) && strings.Contains(f.Change, want.change)
+			})
+		}
+	}
 	for i, test := range tests {
-		s := subject(faulty(t, test.faults))
-		s.Timeout = 3 * time.Second
+		p := faulty(t, test.faults)
 		trials.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			reports[i], errs[i] = trial.Run(t.Context(), s)
+			reports[i], errs[i] = patiently(t, func() trial.Subject { return subject(p) }, found(i))
 		})
 	}
 	trials.Wait()
@@ -133,9 +155,7 @@ func TestFaults(t *testing.T) {
 			if errs[i] != nil {
 				t.Fatal(errs[i])
 			}
-			if !slices.ContainsFunc(reports[i].Findings, func(f trial.Finding) bool {
-				return f.Check == test.check && f.Level == test.level && strings.Contains(f.Got, test.got) && strings.Contains(f.Change, test.change)
-			}) {
+			if !found(i)(reports[i]) {
 				t.Errorf("want a %s of %q with %q and %q; found", test.level, test.check, test.got, test.change)
 				for _, f := range reports[i].Findings {
 					t.Log(f)
@@ -164,30 +184,25 @@ func TestChanges(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s %d", test.faults, len(test.want)), func(t *testing.T) {
 			t.Parallel()
-			s := subject(faulty(t, test.faults))
-			dir, err := os.MkdirTemp("/tmp", "akri-")
-			if err != nil {
-				t.Fatal(err)
+			is := func(f trial.Finding) bool {
+				return f.Check == "changes" && f.Level == test.level && strings.Contains(f.Got, test.got)
 			}
-			t.Cleanup(func() { os.RemoveAll(dir) })
-			s.Directory = dir
-			s.Timeout = 3 * time.Second
-			s.Changes = []trial.Change{{What: "plugged one in", Make: func(context.Context) ([]string, error) {
-				return test.want, os.WriteFile(filepath.Join(dir, "extra"), nil, 0o600)
-			}}}
-			ctx, cancel := context.WithCancel(t.Context())
-			var f trial.Finding
-			s.Found = func(found trial.Finding) {
-				if found.Check == "changes" {
-					f = found
-					cancel() // the rest is for other tests
+			report, err := patiently(t, func() trial.Subject {
+				s := subject(faulty(t, test.faults))
+				dir, err := os.MkdirTemp("/tmp", "akri-")
+				if err != nil {
+					t.Fatal(err)
 				}
+				t.Cleanup(func() { os.RemoveAll(dir) })
+				s.Directory = dir
+				s.Changes = []trial.Change{{What: "plugged one in", Make: func(context.Context) ([]string, error) {
+					return test.want, os.WriteFile(filepath.Join(dir, "extra"), nil, 0o600)
+				}}}
+				return s
+			}, func(r trial.Report) bool { return slices.ContainsFunc(r.Findings, is) })
+			if err != nil || !slices.ContainsFunc(report.Findings, is) {
+				t.Errorf("%q, %q: %v, %v; want a %s with %s", test.faults, test.want, report.Findings, err, test.level, test.got)
 			}
-			_, err = trial.Run(ctx, s)
-			if !errors.Is(err, context.Canceled) || f.Level != test.level || !strings.Contains(f.Got, test.got) {
-				t.Errorf("%q, %q: %v, %v; want a %s with %s", test.faults, test.want, f, err, test.level, test.got)
-			}
-			cancel()
 		})
 	}
 }
@@ -195,15 +210,17 @@ func TestChanges(t *testing.T) {
 // What upstream's handlers do is at most a warning.
 func TestUpstreamsHabits(t *testing.T) {
 	t.Parallel()
-	s := subject(faulty(t, "mute-if-empty does-not-watch"))
-	s.Timeout = 5 * time.Second // two things do not happen
-	report, err := trial.Run(t.Context(), s)
+	p := faulty(t, "mute-if-empty does-not-watch") // two things do not happen
+	wrong := func(f trial.Finding) bool {
+		warned := f.Check == "nothing found" || f.Check == "agent restarts, idle"
+		return f.Level == trial.Failure || warned != (f.Level == trial.Warning)
+	}
+	report, err := patiently(t, func() trial.Subject { return subject(p) }, func(r trial.Report) bool { return !slices.ContainsFunc(r.Findings, wrong) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range report.Findings {
-		warned := f.Check == "nothing found" || f.Check == "agent restarts, idle"
-		if f.Level == trial.Failure || warned != (f.Level == trial.Warning) {
+		if wrong(f) {
 			t.Error(f)
 		}
 	}
@@ -239,7 +256,7 @@ func TestProcessGroup(t *testing.T) {
 		t.Fatalf("%q, %v", pids, err)
 	}
 	for _, pid := range strings.Fields(string(pids)) {
-		eventually.Succeeds(t, 10*time.Second, func(context.Context) error {
+		eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 			status, err := os.ReadFile("/proc/" + pid + "/status")
 			if err != nil || strings.Contains(string(status), "State:\tZ") {
 				return nil

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -26,7 +25,7 @@ import (
 )
 
 // patience is how long a browser on a busy machine may take.
-const patience = time.Minute
+const patience = eventually.Patience
 
 // Browser is a page in a headless Chromium.
 type Browser struct {
@@ -42,7 +41,7 @@ func Open(t *testing.T, url string) *Browser {
 	t.Helper()
 	peers.Install(t, "chromium")
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath("/usr/bin/chromium"), chromedp.NoSandbox,
-		chromedp.UserDataDir(t.TempDir()))
+		chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(patience))
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)
@@ -92,11 +91,12 @@ func get[T any](b *Browser, action chromedp.Action[T]) T {
 	return result
 }
 
-// Wait waits until an expression is true.
+// Wait waits until an expression is true. What is undefined, such as the text of an
+// element that is not there yet, is not.
 func (b *Browser) Wait(expression string) {
 	b.t.Helper()
 	eventually.Succeeds(b.t, patience, func(context.Context) error {
-		if !Ask[bool](b, expression) {
+		if !Ask[bool](b, "!!("+expression+")") {
 			return fmt.Errorf("%s is not so; the page: %s", expression, Ask[string](b, "document.body.innerText"))
 		}
 		return nil

@@ -1,2 +1,3 @@
-// Package browsertest has a headless Chromium for tests of pages.
+// Package browsertest has a headless Chromium for tests of pages, and makes
+// pictures of pages and of terminals.
 package browsertest

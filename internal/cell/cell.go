@@ -183,7 +183,7 @@ func (c Cell) command(ctx context.Context, path string, argv ...string) (*exec.C
 	cmd := exec.CommandContext(ctx, "nsenter", args...)
 	cmd.Dir = "/"
 	cmd.Env = cellEnv(path)
-	cmd.WaitDelay = 3 * time.Second
+	cmd.WaitDelay = 10 * time.Second
 	return cmd, nil
 }
 

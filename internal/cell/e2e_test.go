@@ -23,6 +23,7 @@ import (
 	"github.com/akri-go/akri/internal/atomicfile"
 	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/cell/celltest"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/poll"
 )
 
@@ -211,7 +212,7 @@ func TestLab(t *testing.T) {
 		if err := lab.Mend(ctx, "farm"); err != nil {
 			t.Fatal(err)
 		}
-		conn.SetReadDeadline(time.Now().Add(time.Minute))
+		conn.SetReadDeadline(time.Now().Add(eventually.Patience))
 		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "farm late\n" {
 			t.Errorf("through a mended link came %q, %v", line, err)
 		}
@@ -320,10 +321,10 @@ func run(t *testing.T, lab cell.Lab, name string, argv ...string) string {
 // dial connects to a cell's echo, which may be just starting.
 func dial(t *testing.T, addr netip.Addr) (conn net.Conn) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 	defer cancel()
 	err := poll.Until(ctx, "echo listens at "+addr.String(), 20*time.Millisecond, func(ctx context.Context) (err error) {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", netip.AddrPortFrom(addr, 7).String())
 		return err
@@ -338,7 +339,7 @@ func wantEcho(t *testing.T, addr netip.Addr, name string) {
 	t.Helper()
 	conn := dial(t, addr)
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(time.Minute))
+	conn.SetDeadline(time.Now().Add(eventually.Patience))
 	fmt.Fprintln(conn, "hello")
 	if line, err := bufio.NewReader(io.LimitReader(conn, 100)).ReadString('\n'); err != nil || line != name+" hello\n" {
 		t.Errorf("%s says %q, %v", addr, line, err)

@@ -133,7 +133,7 @@ func removeZram(ctx context.Context, name string) error {
 	if _, err := strconv.Atoi(number); !ok || err != nil {
 		return fmt.Errorf("%q is not the name of a zram device", name)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	return poll.Until(ctx, name+" is free", 50*time.Millisecond, func(context.Context) error {
 		if _, err := os.Stat(filepath.Join("/sys/block", name)); err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"maps"
 	"testing"
 	"time"
@@ -47,11 +48,10 @@ func trusts(t *testing.T, bundle []byte, server map[string][]byte, now time.Time
 	if !pool.AppendCertsFromPEM(bundle) {
 		t.Fatal("no certificate in the bundle")
 	}
-	var err error
+	leaf := leafOf(t, server)
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: now})
 	for _, h := range hosts {
-		if _, e := leafOf(t, server).Verify(x509.VerifyOptions{DNSName: h, Roots: pool, CurrentTime: now}); e != nil {
-			err = e
-		}
+		err = errors.Join(err, leaf.VerifyHostname(h))
 	}
 	return err
 }
@@ -93,6 +93,9 @@ func TestFiveYears(t *testing.T) {
 		data = next
 		known = append(known[1:], data[Bundle])
 		for age, bundle := range known {
+			if age > 0 && bytes.Equal(bundle, known[age-1]) {
+				continue // these clients know the same
+			}
 			if err := trusts(t, bundle, data, now); err != nil {
 				t.Fatalf("%s: a client of %d steps ago: %v", now.Format(time.DateOnly), len(known)-1-age, err)
 			}

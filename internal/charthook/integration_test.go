@@ -29,7 +29,7 @@ import (
 
 // waitTimeout is how long a test waits for a condition; tests do not assert
 // durations.
-const waitTimeout = time.Minute
+const waitTimeout = eventually.Patience
 
 var (
 	crdResource  = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
@@ -318,7 +318,7 @@ func TestCleanup(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.create(configPlural, "default", configuration("held", "example.org/hold"))
-	if err := r.cleanup(10 * time.Second); err != nil {
+	if err := r.cleanup(20 * time.Second); err != nil {
 		t.Fatalf("what somebody else holds is an error: %v", err)
 	}
 	if !strings.Contains(r.log.String(), "1 Configurations and 0 Instances") {

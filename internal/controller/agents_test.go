@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,11 +55,11 @@ func TestDeadAgent(t *testing.T) {
 		}
 	}
 	alive, stop := context.WithCancel(t.Context())
-	defer stop()
-	beat("node-a")
+	var beating sync.WaitGroup
+	defer func() { stop(); beating.Wait() }()
 	beat("node-b")
 	// node-c has an older agent, which has no Lease.
-	go func() {
+	beating.Go(func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for {
@@ -69,7 +70,7 @@ func TestDeadAgent(t *testing.T) {
 				beat("node-b")
 			}
 		}
-	}()
+	})
 
 	conf := s.configuration("cam", "")
 	s.eventually("the agents' entries", func() error {
@@ -80,6 +81,7 @@ func TestDeadAgent(t *testing.T) {
 	local := s.instance(conf, "cam-00000a", 1, false, "node-a")
 	shared := s.instance(conf, "cam-00000b", 1, true, "node-a", "node-b")
 	s.eventually("all is well", func() error {
+		beat("node-a") // which dies when all is well
 		s.get("cam", conf)
 		s.get(local.Name, local)
 		return errors.Join(says(conf.Status.Conditions, status.Discovering, "True", status.ReasonAllNodes),

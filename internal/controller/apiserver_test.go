@@ -12,12 +12,14 @@ import (
 	"testing"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/akri-go/akri/internal/freeport"
 )
 
 // While the API server is away, a replica is alive and not ready, and its
 // address is free again when it has answered.
 func TestAwaitAPIServer(t *testing.T) {
-	probe := freeAddress(t)
+	probe := freeport.Address(t)
 	asked := 0
 	seen := map[string]int{}
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,20 +59,10 @@ func TestAwaitAPIServer(t *testing.T) {
 func TestAwaitAPIServerEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	o := Options{Config: &rest.Config{Host: "http://" + freeAddress(t)}, ProbeAddress: nowhere, Log: slog.New(slog.DiscardHandler)}
+	o := Options{Config: &rest.Config{Host: "http://" + freeport.Address(t)}, ProbeAddress: nowhere, Log: slog.New(slog.DiscardHandler)}
 	if err := AwaitAPIServer(ctx, o); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // answerOf returns its status, 0 if there is none.

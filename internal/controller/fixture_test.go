@@ -37,7 +37,7 @@ import (
 
 // waitTimeout is how long a test waits for a condition; tests do not assert
 // durations.
-const waitTimeout = 60 * time.Second
+const waitTimeout = eventually.Patience
 
 // fixture is a real API server with a controller under test. The tests play
 // scheduler and kubelets: they bind Pods and write their status.

@@ -17,6 +17,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/controller"
+	"github.com/akri-go/akri/internal/freeport"
 )
 
 const brokerSpec = `
@@ -35,7 +36,7 @@ func TestController(t *testing.T) {
 	c := newFixture(t)
 	c.nodes(t, "node-a", "node-b", "node-c")
 	registry := prometheus.NewRegistry()
-	metrics, probes := freePort(t), freePort(t)
+	metrics, probes := freeport.Address(t), freeport.Address(t)
 	stop := c.start(t, func(o *controller.Options) {
 		o.Metrics, o.MetricsAddress, o.ProbeAddress = registry, metrics, probes
 	})

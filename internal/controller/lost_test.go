@@ -23,7 +23,7 @@ import (
 // The periods of these tests. They assert only that nothing happens too early.
 const (
 	nodeGrace         = 8 * time.Second
-	lastGrace         = 24 * time.Second
+	lastGrace         = 40 * time.Second
 	resourceRetention = 2 * time.Second
 )
 

@@ -8,19 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"testing"
 )
-
-// freePort returns an address with a free port.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // testPorts uses metrics and probes, each on its port, while a stranger holds
 // as many connections as it can get.

@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -20,10 +18,10 @@ import (
 )
 
 // run runs a dashboard of a server until the test ends.
-func run(t *testing.T, server *kubetest.Server, tokenFile string) (address string) {
+func run(t *testing.T, server *kubetest.Server) (address string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	d, err := New(ctx, Options{Config: server.Config, Address: "127.0.0.1:0", TokenFile: tokenFile, Log: slog.New(slog.DiscardHandler)})
+	d, err := New(ctx, Options{Config: server.Config, Address: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		cancel()
 		t.Fatal(err)
@@ -66,7 +64,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := run(t, server, "")
+	address := run(t, server)
 	b := browsertest.Open(t, address)
 	b.Wait(`document.getElementById("empty").innerText.includes("No agent runs")`)
 	b.Photograph("dashboard-not-installed", 1280, 700, false)
@@ -155,12 +153,7 @@ func TestPage(t *testing.T) {
 
 // With a token, a browser asks for it once, or gets it from the address.
 func TestPageWithToken(t *testing.T) {
-	server := kubetest.Start(t)
-	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte("0123456789abcdef"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	address := run(t, server, file)
+	address, _ := serve(t, newLab(1), "0123456789abcdef")
 	b := browsertest.Open(t, address)
 	b.Wait(`document.getElementById("login").open`)
 	b.Do(chromedp.SendKeys("#token", "wrong"), chromedp.KeyEvent(kb.Enter))

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
 
@@ -26,7 +27,9 @@ type Options struct {
 	// TokenFile has what a person must know to look; "" means that whoever reaches
 	// the address may.
 	TokenFile string
-	// ProbeAddress is where /healthz and /readyz are; "" for nowhere.
+	// Namespace is shown of what may not be read in all namespaces; "" for none.
+	Namespace string
+	// ProbeAddress is where /healthz, /readyz and /metrics are; "" for nowhere.
 	ProbeAddress string
 	Log          *slog.Logger
 }
@@ -59,7 +62,7 @@ func New(ctx context.Context, o Options) (*Dashboard, error) {
 		return nil, err
 	}
 	d := &Dashboard{Options: o}
-	if d.follower, err = follow.New(api, now, o.Log); err != nil {
+	if d.follower, err = follow.New(api, now, o.Namespace, o.Log); err != nil {
 		return nil, err
 	}
 	d.keeper = &keeper{source: d.follower, feed: feed.New(maxViewers), log: o.Log}
@@ -97,13 +100,18 @@ func (d *Dashboard) Addr() net.Addr { return d.listener.Addr() }
 // Run serves until ctx is done.
 func (d *Dashboard) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { d.follower.Run(ctx); return nil })
-	group.Go(func() error { d.keeper.run(ctx); return nil })
 	if d.ProbeAddress != "" {
+		registry, err := newRegistry(d.follower, d.keeper.feed)
+		if err != nil {
+			return err
+		}
 		group.Go(func() error {
-			return probes.Serve(ctx, probes.Options{Address: d.ProbeAddress, Ready: d.follower.Ready})
+			return probes.Serve(ctx, probes.Options{Address: d.ProbeAddress, Ready: d.follower.Ready,
+				Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{})})
 		})
 	}
+	group.Go(func() error { d.follower.Run(ctx); return nil })
+	group.Go(func() error { d.keeper.run(ctx); return nil })
 	d.Log.Info("dashboard is served", "address", d.Addr().String(), "token", d.TokenFile != "")
 	group.Go(func() error {
 		return bounded.Serve(ctx, d.listener, &http.Server{

@@ -8,5 +8,5 @@
 // HTML, CSS and JavaScript modules.
 //
 // It only reads. Who may look is decided by access: whoever may forward a port to
-// its Pod, or whoever has the token.
+// its Pod, or whoever has the token. What it has counted is in its metrics.
 package dashboard

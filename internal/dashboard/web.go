@@ -106,8 +106,7 @@ func static(name string, data []byte) http.Handler {
 func (k *keeper) live(w http.ResponseWriter, r *http.Request) {
 	viewer, ok := k.feed.Join()
 	if !ok {
-		http.Error(w, fmt.Sprintf("%d browsers look already, and there may be no more", maxViewers),
-			http.StatusServiceUnavailable)
+		bounded.Busy(w, fmt.Sprintf("%d browsers look already, and there may be no more", maxViewers))
 		return
 	}
 	defer viewer.Leave()

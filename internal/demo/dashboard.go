@@ -175,7 +175,7 @@ func (d *demo) askBroker(ctx context.Context, instance string) error {
 
 // retry tries until something succeeds.
 func (d *demo) retry(ctx context.Context, what string, try func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()

@@ -29,7 +29,7 @@ const (
 )
 
 // stepTimeout is how long a step may take before the demo gives up.
-const stepTimeout = 3 * time.Minute
+const stepTimeout = 5 * time.Minute
 
 // Options configure the demo.
 type Options struct {

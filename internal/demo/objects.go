@@ -144,7 +144,7 @@ func runsHandler(s appsv1.DaemonSet, name string) bool {
 // applyOne retries until the API server knows a new kind and can reach the
 // webhook.
 func applyOne(ctx context.Context, api client.Client, u *unstructured.Unstructured) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()

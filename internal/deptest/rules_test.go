@@ -115,7 +115,7 @@ func TestRules(t *testing.T) {
 			From: []string{"./samples/..."}, Not: []string{"./internal/handlers/...", agent, controller},
 		}},
 		{name: "what samples share knows no device", Rule: Rule{
-			From: []string{"./samples/brokers", "./samples/services"},
+			From: []string{"./samples/brokers", "./samples/services", "./samples/pages"},
 			Not:  []string{"./samples/camera/...", "./samples/opcuanode", "github.com/gopcua/...", "github.com/bluenviron/..."},
 		}},
 		{name: "the local outlier factor is arithmetic", Rule: Rule{
@@ -150,7 +150,7 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
 			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri", "./cmd/keadm"},
-			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/peers", "./internal/browsertest", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
+			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/freeport", "./internal/peers", "./internal/browsertest", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
 		}},
 	} {
 		chains, err := g.Check(r.Rule)

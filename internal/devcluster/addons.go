@@ -183,7 +183,7 @@ func (c *Cluster) waitDNS(ctx context.Context) error {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, server)
 	}}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	return poll.Until(ctx, "cluster DNS answers (`akri dev kubectl -- describe pods -n kube-system` may say more)", 100*time.Millisecond, func(ctx context.Context) error {
 		// A query that comes before the Service's rules is lost: retry soon.

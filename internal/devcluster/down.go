@@ -14,6 +14,8 @@ import (
 	"github.com/akri-go/akri/internal/cell"
 )
 
+const downTimeout = 5 * time.Minute
+
 // Down stops the cluster in dir and removes everything that Up made: processes,
 // containers, namespaces, links, cgroups and files. Packages and the cache of
 // binaries stay. It is no error if there is no cluster.
@@ -31,7 +33,7 @@ func Down(ctx context.Context, dir string, w io.Writer) error {
 		return err
 	}
 	defer unlock()
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, downTimeout)
 	defer cancel()
 
 	index, err := indexOf(dir)

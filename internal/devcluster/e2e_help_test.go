@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/akri-go/akri/internal/cell"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/internal/poll"
 )
@@ -76,7 +77,7 @@ func buildProbe(t *testing.T) string {
 }
 
 func deadline(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -176,10 +177,10 @@ func wantPrefix(t *testing.T, url, want string) {
 
 func waitAnswer(t *testing.T, url string, ok func(string) bool, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 	defer cancel()
 	// Kept-alive connections would hide a Service that stopped working.
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	err := poll.Until(ctx, fmt.Sprintf("%s answers %q", url, want), 100*time.Millisecond, func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/akri-go/akri/internal/atomicfile"
 	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/cell/celltest"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/poll"
 )
@@ -98,7 +99,7 @@ func TestCluster(t *testing.T) {
 		for _, args := range [][]string{{"logs", "other"}, {"exec", "other", "--", "/probe", "-h"}} {
 			kubectl := exec.CommandContext(ctx, c.Binary("kubectl"), args...)
 			kubectl.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig())
-			kubectl.WaitDelay = time.Second
+			kubectl.WaitDelay = time.Minute
 			if args[0] == "exec" {
 				// A second server cannot listen and says so: it ran in the Pod.
 				out, _ := kubectl.CombinedOutput()
@@ -198,6 +199,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("container %s, before %s", got, want)
 		}
 	})
+	t.Run("etcd is compacted, and goes back to a backup", func(t *testing.T) { testEtcd(t, c, client) })
 	t.Run("the node's socket is reachable from the machine", func(t *testing.T) {
 		path, err := c.NodePath(1, "/var/lib/kubelet/pod-resources/kubelet.sock")
 		if err != nil {
@@ -360,7 +362,7 @@ spec:
 	}
 	for _, word := range []string{"first", "second"} {
 		write("crds/thing.yaml", fmt.Sprintf(crd, word))
-		opts := helm.InstallOptions{ChartDir: chart, Release: "small", Namespace: "charts", Values: map[string]any{"word": word}, Wait: time.Minute}
+		opts := helm.InstallOptions{ChartDir: chart, Release: "small", Namespace: "charts", Values: map[string]any{"word": word}, Wait: eventually.Patience}
 		if err := c.InstallChart(ctx, opts); err != nil {
 			t.Fatal(err)
 		}
@@ -395,6 +397,47 @@ spec:
 	}
 	if err := c.Uninstall(ctx, gone); err != nil {
 		t.Errorf("second uninstall: %v", err)
+	}
+}
+
+func testEtcd(t *testing.T, c *Cluster, client kubernetes.Interface) {
+	ctx := deadline(t)
+	maps := client.CoreV1().ConfigMaps("default")
+	make := func(name string) *corev1.ConfigMap {
+		t.Helper()
+		m, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	old := make("older")
+	backup := filepath.Join(t.TempDir(), "backup")
+	if err := c.BackupEtcd(ctx, backup); err != nil {
+		t.Fatal(err)
+	}
+	younger := make("younger")
+	if err := maps.Delete(ctx, "older", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CompactEtcd(ctx); err != nil {
+		t.Fatal(err)
+	}
+	err := c.askEtcd(ctx, "/v3/kv/range", map[string]any{"key": firstKey, "revision": younger.ResourceVersion}, nil)
+	if err == nil || !strings.Contains(err.Error(), "compacted") {
+		t.Errorf("a version from before the compaction: %v", err)
+	}
+	if err := c.RestoreEtcd(ctx, backup); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := maps.Get(ctx, "older", metav1.GetOptions{}); err != nil || m.UID != old.UID {
+		t.Errorf("what the backup has: %v, %v", m, err)
+	}
+	if _, err := maps.Get(ctx, "younger", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("what the backup does not have: %v", err)
+	}
+	if err := c.WaitNodesReady(ctx); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -137,6 +137,9 @@ func (e *EdgeNode) Config(name string) string {
 	return cell.InsidePath("config", e.cell.Name+"-"+name)
 }
 
+// NetNS is the name, as `ip netns` shows it, of the edge node's network namespace.
+func (e *EdgeNode) NetNS() string { return e.cluster.network.NetNS(e.cell.Name) }
+
 // Cgroup is the cgroup that what runs on the edge node belongs into.
 func (e *EdgeNode) Cgroup() string { return e.cluster.lab().Cgroup(e.cell.Name) }
 
@@ -204,7 +207,7 @@ type Link struct {
 // Degrade makes the edge node's link as bad as l says, in both directions.
 func (e *EdgeNode) Degrade(ctx context.Context, l Link) error {
 	hub := e.cluster.network.NetNS(controlCell)
-	for _, end := range [][2]string{{hub, e.cell.Name}, {e.cluster.network.NetNS(e.cell.Name), cell.MemberLink}} {
+	for _, end := range [][2]string{{hub, e.cell.Name}, {e.NetNS(), cell.MemberLink}} {
 		args := append([]string{"netns", "exec", end[0], "tc", "qdisc"}, l.qdisc(end[1])...)
 		if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
 			if l == (Link{}) && bytes.Contains(out, []byte("No such file or directory")) {

@@ -30,7 +30,7 @@ const (
 	// EdgeDir is /etc/kubeedge on edge nodes: their /etc is the machine's.
 	EdgeDir = "/var/lib/kubeedge/etc"
 
-	nodeReadyTimeout = 2 * time.Minute
+	nodeReadyTimeout = answerTimeout
 	// leasesPerGrace is how often the Lease of an edge node is renewed within the
 	// time after which the node is not ready.
 	leasesPerGrace = 4

@@ -61,6 +61,9 @@ func (s Status) Healthy() bool {
 	return s.API == "ready"
 }
 
+// statusTimeout is how long the cluster is waited for.
+const statusTimeout = 30 * time.Second
+
 // Status looks at the processes and asks the API server.
 func (c *Cluster) Status(ctx context.Context) Status {
 	var st Status
@@ -75,7 +78,7 @@ func (c *Cluster) Status(ctx context.Context) Status {
 		}
 	}
 	st.Plugged, _ = c.Plugged() // an error counts as none
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	for i := 1; i <= c.state.EdgeNodes; i++ {
 		st.EdgeNodes = append(st.EdgeNodes, c.askEdge(ctx, i))

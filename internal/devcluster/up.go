@@ -20,6 +20,14 @@ import (
 	"github.com/akri-go/akri/internal/poll"
 )
 
+// A machine that is slow or busy needs minutes for what takes another seconds.
+// What has ended is noticed at once, so the limits only end waits for what hangs.
+const (
+	upTimeout      = 15 * time.Minute
+	answerTimeout  = 5 * time.Minute  // of a component that has been started
+	attemptTimeout = 20 * time.Second // of one question whether it answers
+)
+
 // Up brings the cluster up and waits until its nodes are ready and its DNS
 // answers. It starts what does not run and leaves alone what runs. After an
 // error or an interruption call it again, or Down.
@@ -126,7 +134,7 @@ func claim(ctx context.Context, dir string, nodes, edgeNodes int, old *state, fr
 }
 
 func (c *Cluster) up(ctx context.Context, out *progress) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
 	if err := c.certificates(); err != nil {
 		return fmt.Errorf("make certificates: %w", err)
@@ -250,7 +258,7 @@ func (c *Cluster) startComponents(ctx context.Context, cellName string, componen
 // waitComponent calls check until it succeeds; it fails at once if the
 // component has ended.
 func (c *Cluster) waitComponent(ctx context.Context, cellName, component string, check func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	return poll.Until(ctx, component+" of "+cellName+" answers", 50*time.Millisecond, func(ctx context.Context) error {
 		p, err := c.cell(cellName).Process(component)
@@ -260,7 +268,7 @@ func (c *Cluster) waitComponent(ctx context.Context, cellName, component string,
 		if !p.Alive() {
 			return poll.Fatal(fmt.Errorf("it ended, see %s", c.cell(cellName).LogFile(component)))
 		}
-		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
 		return check(attempt)
 	})

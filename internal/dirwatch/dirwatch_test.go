@@ -13,10 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
-const waitTimeout = 20 * time.Second
+const waitTimeout = eventually.Patience
 
 // notes is a log that can be read while it is written.
 type notes struct {

@@ -56,6 +56,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	if err != nil {
 		return err
 	}
+	if ca.Replaced {
+		log.Error("the local API's authority was damaged: there is a new one, and Pods that read kube-root-ca.crt only once must start again",
+			"folder", m.MetaManager.MetaServer.CertDir)
+	}
 	signer, err := tokens.Open(m.MetaManager.MetaServer.CertDir)
 	if err != nil {
 		return err
@@ -64,7 +68,8 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	if err != nil {
 		return err
 	}
-	listener, err := api.Listen(ctx, m.MetaManager.MetaServer.Server)
+	users := api.Users(node, ca.User)
+	listener, err := api.Listen(ctx, m.MetaManager.MetaServer.Server, users)
 	if err != nil {
 		return fmt.Errorf("listen for the local API: %w", err)
 	}
@@ -88,7 +93,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 		Rules: rewrite.Rules{Node: node, API: at, CA: ca.CertPEM},
 		Store: st, Want: hub.Want, As: api.ProxyAs, Log: log,
 	})
-	server = api.New(api.Options{Node: node, Store: st, Cloud: hub, View: seen, Outbox: waiting, Log: log, Authenticate: api.Users(node, ca.User), Signer: signer})
+	server = api.New(api.Options{Node: node, Store: st, Cloud: hub, View: seen, Outbox: waiting, Log: log, Authenticate: users, Signer: signer})
 	own := []string{"127.0.0.1", "::1", "localhost"}
 	atPods := status.ForPods{DNS: addressOf(answers)}
 	if at.IsValid() {

@@ -57,7 +57,7 @@ func metrics(s state, now time.Time) *promtext.Text {
 		}
 	}
 
-	gauge("link_connected", "Whether there is a session with cloudcore.", truth(s.sync.Connected))
+	gauge("link_connected", "Whether there is a session with cloudcore.", zeroOrOne(s.sync.Connected))
 	moment("link_since_timestamp_seconds", "When the present session with cloudcore began.", s.sync.Since)
 	moment("link_last_contact_timestamp_seconds", "When cloudcore was last heard.", s.link.LastContact)
 	counter("link_sessions_total", "Sessions with cloudcore that began.", uint64(s.link.Sessions))
@@ -78,7 +78,7 @@ func metrics(s state, now time.Time) *promtext.Text {
 	gauge("store_interests", "Interests in the store.", float64(s.store.Interests))
 	gauge("store_overlaid_objects", "Objects whose status this node has changed while the link was cut.", float64(s.store.Overlaid))
 	gauge("store_events", "Changes that watches can still be told of.", float64(s.store.Events))
-	gauge("store_healthy", "Whether the store's file takes what is written.", truth(s.fault == nil))
+	gauge("store_healthy", "Whether the store's file takes what is written.", zeroOrOne(s.fault == nil))
 	counter("store_writes_total", "Batches that were to be written to the store's file.", s.store.Writes)
 	counter("store_write_failures_total", "Batches of these that could not be written.", s.store.WriteFailures)
 
@@ -108,7 +108,7 @@ func metrics(s state, now time.Time) *promtext.Text {
 	t.Family("akri_edge_program_running", promtext.Gauge, "Whether a program that edgecore has started runs.")
 	names := slices.Sorted(maps.Keys(s.programs))
 	for _, name := range names {
-		t.Sample("akri_edge_program_running", truth(s.programs[name].PID > 0), "program", name)
+		t.Sample("akri_edge_program_running", zeroOrOne(s.programs[name].PID > 0), "program", name)
 	}
 	t.Family("akri_edge_program_restarts_total", promtext.Counter, "How often such a program has ended, and was started again.")
 	for _, name := range names {
@@ -117,7 +117,7 @@ func metrics(s state, now time.Time) *promtext.Text {
 	return &t
 }
 
-func truth(is bool) float64 {
+func zeroOrOne(is bool) float64 {
 	if is {
 		return 1
 	}

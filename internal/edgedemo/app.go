@@ -57,9 +57,10 @@ func daemonSet(meta metav1.ObjectMeta, image, version string) *appsv1.DaemonSet 
 	name := corev1.LocalObjectReference{Name: app}
 	return &appsv1.DaemonSet{ObjectMeta: meta, Spec: appsv1.DaemonSetSpec{
 		Selector: &metav1.LabelSelector{MatchLabels: labels},
-		// A node that is cut off must not hold up the others.
+		// A node that is cut off must not hold up the others. It counts as unavailable,
+		// and not among the nodes that a percentage is of, so this is a number.
 		UpdateStrategy: appsv1.DaemonSetUpdateStrategy{Type: appsv1.RollingUpdateDaemonSetStrategyType,
-			RollingUpdate: &appsv1.RollingUpdateDaemonSet{MaxUnavailable: ptr.To(intstr.FromString("100%"))}},
+			RollingUpdate: &appsv1.RollingUpdateDaemonSet{MaxUnavailable: ptr.To(intstr.FromInt32(2 * nodeCount))}},
 		Template: corev1.PodTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: map[string]string{versionKey: version}},
 			Spec: corev1.PodSpec{

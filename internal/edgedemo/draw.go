@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// columnWidth is that of a column of the table.
-const columnWidth = 24
+// The widths of the table's columns: that of the names, and that of a node.
+const nameWidth, columnWidth = 15, 28
 
 // Draw makes a screen: keys, what both ends say side by side, what has happened,
 // the newest last. chosen is the node that keys are about.
@@ -30,7 +30,7 @@ func Draw(s State, told []string, chosen, width, height int) []string {
 // itself.
 func table(s State, chosen int) []string {
 	row := func(name string, of func(Node) string) string {
-		line := fmt.Sprintf("%-13s", name)
+		line := fmt.Sprintf("%-*s", nameWidth, name)
 		for _, n := range s.Nodes {
 			line += fmt.Sprintf("%-*s", columnWidth, of(n))
 		}

@@ -9,19 +9,21 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/akri-go/akri/internal/browsertest"
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/testlog"
 )
 
 // TestDemo runs the demo without a person, then on the same cluster with one who
-// sits at a terminal and presses keys.
+// sits at a terminal and presses keys. It keeps the pictures of docs/edge.
 func TestDemo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cluster")
 	t.Cleanup(func() {
@@ -51,12 +53,9 @@ func TestDemo(t *testing.T) {
 	terminal, screen := pty(t)
 	ended := make(chan error, 1)
 	go func() { ended <- Run(t.Context(), Options{Dir: dir, Repo: repo, Terminal: terminal, Out: terminal}) }()
-	press := func(key, then string) {
+	began := 0 // what was shown before the last key
+	sees := func(what string, ok func(screen string) bool) {
 		t.Helper()
-		before := len(screen.String())
-		if _, err := screen.master.WriteString(key); err != nil {
-			t.Fatal(err)
-		}
 		eventually.Succeeds(t, 3*time.Minute, func(context.Context) error {
 			select {
 			case err := <-ended:
@@ -64,26 +63,51 @@ func TestDemo(t *testing.T) {
 				t.Fatalf("the demo has ended: %v\n%s", err, screen)
 			default:
 			}
-			if now := screen.String()[before:]; !strings.Contains(now, then) {
-				return fmt.Errorf("after the key %q the screen lacks %q:\n%s", key, then, now[max(0, len(now)-3000):])
+			if now := browsertest.Screen(screen.String()[began:]); !ok(now) {
+				return fmt.Errorf("%s is not so:\n%s", what, now)
 			}
 			return nil
 		})
 	}
-	press("", "version 2")
+	press := func(key, then string) {
+		t.Helper()
+		began = len(screen.String())
+		if _, err := screen.master.WriteString(key); err != nil {
+			t.Fatal(err)
+		}
+		sees(fmt.Sprintf("after the key %q: %s", key, then), func(now string) bool { return strings.Contains(now, then) })
+	}
+	// Rows of the table, of both nodes.
+	rows := func(of ...string) func(string) bool {
+		row := regexp.MustCompile(`(?s)` + strings.Join(of, `[^\n]*\n.*`))
+		return row.MatchString
+	}
+	photograph := func(name string) {
+		t.Helper()
+		browsertest.Terminal(t, name, "make demo-edge", browsertest.Screen(screen.String()))
+	}
+	const runs, anew = `Running 1/1, \d restarts`, `Running 1/1, 0 restarts`
+	sees("the first screen", rows(`CLOUD  node +Ready +Ready`, `EDGE`, `Pod +`+runs+` +`+runs, `app +version 2 +version 2`))
 	press("2", "[akri-edge-2]")
+	photograph("edge-joined")
 	press("c", "akri-edge-2 notices that it cannot reach the cluster")
+	sees("cut off for both ends", rows(`CLOUD  node +Ready +NotReady`))
+	press("u", "akri-edge-1 has version 3")
+	sees("only one node is updated", rows(`EDGE`, `Pod +`+anew+` +`+runs, `app +version 3 +version 2`))
+	photograph("edge-cut")
 	press("p", "akri-edge-2 has no power")
 	press("p", "akri-edge-2: its application runs again, without the cluster")
+	photograph("edge-power")
 	press("c", "akri-edge-2 is connected again")
-	press("u", "akri-edge-2 has version 3")
+	sees("both ends agree", rows(`CLOUD  node +Ready +Ready`, `EDGE`, `Pod +`+anew+` +`+anew, `app +version 3 +version 3`))
+	photograph("edge-rejoined")
 	if _, err := screen.master.WriteString("q"); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("%v", err)
 	}
-	eventually.Succeeds(t, 10*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if s := screen.String(); !strings.Contains(s, "\x1b[?1049l") || !strings.Contains(s, "the cluster stays") {
 			return fmt.Errorf("it does not leave the screen: %q", s[max(0, len(s)-500):])
 		}

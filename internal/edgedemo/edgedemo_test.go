@@ -59,7 +59,7 @@ func TestDraw(t *testing.T) {
 	s := State{Version: "2", Nodes: []Node{a, b}}
 	told := []string{"one", "two", "three"}
 	text := strings.Join(Draw(s, told, 1, 100, 40), "\n")
-	for _, want := range []string{" akri-edge-1            [akri-edge-2]", "CUT", "Running 1/1, 3 restarts", "OFF", "version 1", "version 2", "one\ntwo\nthree"} {
+	for _, want := range []string{" akri-edge-1                [akri-edge-2]", "CUT", "Running 1/1, 3 restarts", "OFF", "version 1", "version 2", "one\ntwo\nthree"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -85,6 +85,9 @@ func TestInCloud(t *testing.T) {
 	n, p := inCloud("a", []corev1.Node{node}, []corev1.Pod{pod("a", true, nil), pod("a", false, &now), pod("b", false, nil)})
 	if n != "NotReady" || p != running {
 		t.Errorf("%s, %s", n, p)
+	}
+	if _, p := inCloud("a", []corev1.Node{node}, []corev1.Pod{pod("a", true, &now)}); p != "Terminating" {
+		t.Errorf("its only Pod is to go: %s", p)
 	}
 	if n, p := inCloud("c", []corev1.Node{node}, nil); n != unknown || p != unknown {
 		t.Errorf("one that the cluster does not know: %s, %s", n, p)

@@ -24,7 +24,7 @@ const (
 	nodeGrace = 12 * time.Second
 	// pingInterval has a link that is cut noticed after 10 s.
 	pingInterval = 2 * time.Second
-	stepTimeout  = 3 * time.Minute
+	stepTimeout  = 5 * time.Minute
 	endTimeout   = 3 * time.Minute
 	lookInterval = time.Second
 	// maxTold is how much of what has happened is kept.

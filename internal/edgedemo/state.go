@@ -84,7 +84,13 @@ func inCloud(name string, nodes []corev1.Node, pods []corev1.Pod) (node, pod str
 		}
 	}
 	for _, p := range pods {
-		if p.Spec.NodeName != name || p.DeletionTimestamp != nil {
+		if p.Spec.NodeName != name {
+			continue
+		}
+		if p.DeletionTimestamp != nil { // its node has not heard of it yet, or it ends
+			if pod == unknown {
+				pod = "Terminating"
+			}
 			continue
 		}
 		ready := 0

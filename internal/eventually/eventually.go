@@ -10,6 +10,11 @@ import (
 	"time"
 )
 
+// Patience is how long a test waits for what takes a moment where nothing else
+// runs. It decides only how late a test fails that would fail anyway, so it is
+// enough for a machine that is busy with everything else.
+const Patience = 3 * time.Minute
+
 const (
 	// The interval between two checks is a tenth of the time that has passed: so
 	// waits are not much too long, and checks not too many.

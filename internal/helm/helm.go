@@ -35,6 +35,9 @@ type Cluster struct {
 	Kubeconfig string
 }
 
+// defaultTimeout is how long an install or uninstall may take, as helm's own.
+const defaultTimeout = 5 * time.Minute
+
 // InstallOptions configure [Cluster.Install].
 type InstallOptions struct {
 	// ChartDir is the chart's folder, unless there is Chart, its files.
@@ -155,7 +158,7 @@ func (c Cluster) Install(ctx context.Context, o InstallOptions) error {
 	}
 	strategy, timeout := kube.StatusWatcherStrategy, o.Wait
 	if o.Wait <= 0 {
-		strategy, timeout = kube.HookOnlyStrategy, 5*time.Minute
+		strategy, timeout = kube.HookOnlyStrategy, defaultTimeout
 	}
 	if status == "" || status == common.StatusUninstalled {
 		install := action.NewInstall(cfg)
@@ -212,12 +215,12 @@ func (c Cluster) Uninstall(ctx context.Context, o UninstallOptions) error {
 	uninstall := action.NewUninstall(cfg)
 	uninstall.IgnoreNotFound, uninstall.DeletionPropagation = true, "foreground"
 	uninstall.DisableHooks = o.NoHooks
-	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, 3*time.Minute
+	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, defaultTimeout
 	if o.NoWait {
 		uninstall.DeletionPropagation, uninstall.WaitStrategy = "background", kube.HookOnlyStrategy
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		uninstall.Timeout = min(uninstall.Timeout, time.Until(deadline))
+		uninstall.Timeout = time.Until(deadline)
 	}
 	if _, err := uninstall.Run(o.Release); err != nil {
 		return fmt.Errorf("uninstall %s/%s: %w%s", o.Namespace, o.Release, err, output)

@@ -1,11 +1,13 @@
 package keadm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/akri-go/akri/charts"
+	"github.com/akri-go/akri/internal/cloud/edgecontroller/kube"
+	"github.com/akri-go/akri/internal/cloud/edgecontroller/limits"
 	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/poll"
 )
@@ -42,6 +46,8 @@ type InitOptions struct {
 	Advertise string
 	// Wait is how long to wait until cloudcore is ready.
 	Wait time.Duration
+	// API is asked whether it limits edge nodes, unless it is nil.
+	API *kube.Client
 }
 
 // Init installs cloudcore, or upgrades it: values that were set before stay.
@@ -73,7 +79,21 @@ func Init(ctx context.Context, o InitOptions, client kubernetes.Interface, out i
 	fmt.Fprintf(out, "cloudcore runs. Edge nodes must reach it at %s and at port %d of that host.\n\n"+
 		"This prints the command that joins a node:\n\n  keadm gettoken --edgenode-name NODE --print-join-command%s\n",
 		way.Hub(), way.JoinPort, unless(o.Namespace, NamespaceDefault))
+	if o.API != nil {
+		tellLimits(ctx, o.API, out)
+	}
 	return nil
+}
+
+// tellLimits warns if the cluster does not hold edge nodes to what is theirs.
+func tellLimits(ctx context.Context, api *kube.Client, out io.Writer) {
+	l, err := limits.Ask(ctx, api)
+	switch missing := l.Missing(); {
+	case err != nil:
+		fmt.Fprintf(out, "\nwarning: it is not known whether the cluster limits what edge nodes may have: %v\n", err)
+	case missing != nil:
+		fmt.Fprintf(out, "\nWARNING: this cluster does not limit edge nodes to what is theirs:\n%v\n", missing)
+	}
 }
 
 // NamespaceDefault is where cloudcore is installed.
@@ -205,9 +225,9 @@ func wayTo(s *corev1.Service, nodes []corev1.Node) (Way, error) {
 	if w.Host == "" && onNodes {
 		w.Host = address(nodes)
 	}
-	if ingress := s.Status.LoadBalancer.Ingress; w.Host == "" && len(ingress) > 0 {
-		if w.Host = ingress[0].IP; w.Host == "" {
-			w.Host = ingress[0].Hostname
+	for _, ingress := range s.Status.LoadBalancer.Ingress {
+		if w.Host == "" && !isEdge(ingress.IP, nodes) {
+			w.Host = cmp.Or(ingress.IP, ingress.Hostname)
 		}
 	}
 	if w.Host == "" || w.HubPort == 0 || w.JoinPort == 0 {
@@ -215,6 +235,15 @@ func wayTo(s *corev1.Service, nodes []corev1.Node) (Way, error) {
 			s.Namespace, s.Name, s.Spec.Type)
 	}
 	return w, nil
+}
+
+// isEdge tells whether an address is that of an edge node: the load balancer of K3s
+// is on all nodes, and says so.
+func isEdge(address string, nodes []corev1.Node) bool {
+	return slices.ContainsFunc(nodes, func(n corev1.Node) bool {
+		_, edge := n.Labels[edgeLabel]
+		return edge && slices.ContainsFunc(n.Status.Addresses, func(a corev1.NodeAddress) bool { return a.Address == address })
+	})
 }
 
 // address is that of a node which is no edge node: an external one, if there is

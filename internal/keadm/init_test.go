@@ -3,6 +3,9 @@ package keadm
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
+
+	"github.com/akri-go/akri/internal/cloud/edgecontroller/kube"
 )
 
 func TestWayTo(t *testing.T) {
@@ -32,6 +38,7 @@ func TestWayTo(t *testing.T) {
 	}{
 		{"a load balancer's address", "LoadBalancer", corev1.LoadBalancerIngress{IP: "192.0.2.1"}, "", nodes, "keadm join --cloudcore-ipport 192.0.2.1:10000 --edgenode-name shop --token T"},
 		{"a load balancer's name", "LoadBalancer", corev1.LoadBalancerIngress{Hostname: "lb.example.org"}, "", nodes, "keadm join --cloudcore-ipport lb.example.org:10000 --edgenode-name shop --token T"},
+		{"K3s, whose load balancer is on edge nodes too", "LoadBalancer", corev1.LoadBalancerIngress{IP: "10.0.0.9"}, "", nodes, "keadm join --cloudcore-ipport 10.0.0.77:10000 --edgenode-name shop --token T"},
 		{"another name for it", "LoadBalancer", corev1.LoadBalancerIngress{IP: "10.1.1.1"}, "cloud.example.org", nodes, "keadm join --cloudcore-ipport cloud.example.org:10000 --edgenode-name shop --token T"},
 		{"nobody makes load balancers", "LoadBalancer", corev1.LoadBalancerIngress{}, "", nodes, "keadm join --cloudcore-ipport 10.0.0.1:30000 --certport 30002 --edgenode-name shop --token T"},
 		{"nobody makes them, and an address from outside", "LoadBalancer", corev1.LoadBalancerIngress{}, "2001:db8::1", nodes, "keadm join --cloudcore-ipport [2001:db8::1]:30000 --certport 30002 --edgenode-name shop --token T"},
@@ -43,7 +50,7 @@ func TestWayTo(t *testing.T) {
 		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "cloudcore", Namespace: "kubeedge", Annotations: map[string]string{}}, Spec: corev1.ServiceSpec{
 			Type: c.kind, Ports: []corev1.ServicePort{{Name: "hub", Port: 10000, NodePort: 30000}, {Name: "join", Port: 10002, NodePort: 30002}}}}
 		if c.ingress.IP+c.ingress.Hostname != "" {
-			s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{c.ingress}
+			s.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{c.ingress, {IP: "10.0.0.77"}}
 		}
 		if c.advertise != "" {
 			s.Annotations[advertised] = c.advertise
@@ -76,6 +83,30 @@ func TestFindWay(t *testing.T) {
 	cancel()
 	if _, err := FindWay(ctx, fake.NewClientset(node, service), "kubeedge"); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// What keadm init says of a cluster that limits nobody, as MicroK8s is at first.
+func TestTellLimits(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"status":{"allowed":true}}`)
+	}))
+	client, err := kube.New(&rest.Config{Host: api.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	tellLimits(t.Context(), client, &out)
+	for _, want := range []string{"WARNING", "microk8s enable rbac", "NodeRestriction"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %q", want, out.String())
+		}
+	}
+	api.Close()
+	out.Reset()
+	if tellLimits(t.Context(), client, &out); !strings.Contains(out.String(), "it is not known") {
+		t.Errorf("nobody answers: %q", out.String())
 	}
 }
 

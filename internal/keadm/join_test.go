@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/akri-go/akri/bounded"
 	cloudjoin "github.com/akri-go/akri/internal/cloud/cloudhub/join"
@@ -261,7 +260,7 @@ func TestJoinInterrupted(t *testing.T) {
 	m.systemctl(t, `[ "$1" != enable ] || echo started >`+m.path("started"))
 	ended := make(chan error, 1)
 	go func() { ended <- m.join(ctx) }()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		_, err := os.Stat(m.path("started"))
 		return err
 	})

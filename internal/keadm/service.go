@@ -16,7 +16,7 @@ import (
 const (
 	// answerTimeout is how long edgecore may take until it answers, and linkTimeout
 	// until it is connected.
-	answerTimeout = 30 * time.Second
+	answerTimeout = 90 * time.Second
 	linkTimeout   = time.Minute
 	askInterval   = 200 * time.Millisecond
 )

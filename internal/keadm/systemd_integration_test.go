@@ -16,7 +16,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,6 +26,7 @@ import (
 	"github.com/akri-go/akri/internal/cloud/cloudhub/trust"
 	"github.com/akri-go/akri/internal/cloud/cloudhub/trust/trusttest"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 )
 
 // sandbox is a systemd in namespaces of its own, with units of the test alone.
@@ -65,9 +65,9 @@ func newSandbox(t *testing.T) *sandbox {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // and with it all that it has started
 		<-ended
-		eventually.Succeeds(t, 20*time.Second, func(context.Context) error { return removeCgroups(cgroup) })
+		eventually.Succeeds(t, eventually.Patience, func(context.Context) error { return removeCgroups(cgroup) })
 	})
-	eventually.Succeeds(t, 30*time.Second, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		select {
 		case err := <-ended:
 			ended <- err
@@ -211,12 +211,7 @@ exec sleep 1000000
 	if err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	local := free.Addr().String()
-	free.Close()
+	local := freeport.Address(t)
 	etc := filepath.Join(s.dir, "etc")
 	args := []string{filepath.Join(s.dir, "keadm"), "join", "-i", "shop", "-e", fmt.Sprintf("127.0.0.1:%d", hub), "--certport", fmt.Sprint(join),
 		"--dir", etc, "--kubelet", kubelet, "--kube-proxy", "none", "--ignore-preflight-errors", "ContainerRuntime,Swap,Port,Cgroups"}
@@ -232,7 +227,7 @@ exec sleep 1000000
 	}
 	first := s.mainPID(t)
 	var mounted string
-	eventually.Succeeds(t, 20*time.Second, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		out, err := s.command(ctx, "cat", "/mnt/kubelet", "/proc/1/mounts").CombinedOutput()
 		mounted = string(out)
 		return err
@@ -244,7 +239,7 @@ exec sleep 1000000
 
 	// A crash: it is back, with another kubelet, and no kubelet is left over.
 	s.run(t, "kill", "-KILL", first)
-	eventually.Succeeds(t, 30*time.Second, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		out, err := s.command(ctx, "cat", "/mnt/kubelet").CombinedOutput()
 		now := s.mainPID(t)
 		if err != nil || now == "0" || now == first || strings.TrimSpace(string(out)) == before {

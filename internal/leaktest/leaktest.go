@@ -10,7 +10,7 @@ import (
 
 // endTimeout is how long goroutines may take to end. goleak itself waits for less
 // than half a second, which is too short on a busy machine.
-const endTimeout = 20 * time.Second
+const endTimeout = 2 * time.Minute
 
 // Check fails the test if goroutines are left that did not exist when Check was
 // called. It looks when the test and the cleanups that it registers later are

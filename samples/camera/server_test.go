@@ -320,7 +320,7 @@ func TestTooManyViewers(t *testing.T) {
 		t.Errorf("who asks for one picture: %v", err)
 	}
 	cancel()
-	eventually.Succeeds(t, 20*time.Second, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		stream, err := client.StreamFrames(ctx, &camerapb.NotifyRequest{})
 		if err == nil {
 			_, err = stream.Recv()

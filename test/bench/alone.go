@@ -17,7 +17,6 @@ import (
 
 	"github.com/akri-go/akri/discovery"
 	"github.com/akri-go/akri/internal/agent/registry"
-	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/internal/street"
 )
 
@@ -74,11 +73,8 @@ func (b *bench) startAlone(ctx context.Context, n *network, handler string) (*al
 	}
 	a := &alone{bench: b, dir: dir, news: make(chan struct{}, 1)}
 	program := filepath.Join(dir, "akri-discovery")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", images.Tags, "-ldflags", "-s -w",
-		"-o", program, "./cmd/akri-discovery")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := build.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("build akri-discovery: %w: %s", err, said), os.RemoveAll(dir))
+	if err := build(ctx, "./cmd/akri-discovery", program); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	a.agent, err = registry.New(registry.Options{Dir: dir, Observer: a, SocketGID: os.Getgid()})
 	if err == nil {

@@ -25,19 +25,19 @@ func measureEdgeLink(ctx context.Context, b *bench) error {
 		return err
 	}
 	var missing error
-	report := func(name string, all map[string]float64, key, unit string, floor float64) {
+	report := func(name string, all map[string]float64, key, unit string, floor float64, bound ...float64) {
 		value, ok := all[key]
 		if !ok {
 			missing = errors.Join(missing, fmt.Errorf("%s: there is no benchmark with %q", name, key))
 			return
 		}
-		b.report(name, value, unit, floor)
+		b.report(name, value, unit, floor, bound...)
 	}
-	report("edge-link-memory-per-idle-node", link, "Idle KiB-RSS-in-service/node", "KiB", 0)
+	report("edge-link-memory-per-idle-node", link, "Idle KiB-RSS-in-service/node", "KiB", 0, memoryPerNodeBound)
 	report("edge-controller-memory-per-idle-node", controller, "Nodes KiB/node", "KiB", 0)
-	report("edge-link-cpu-10000-idle-nodes", link, "Idle CPU%/10000-nodes", "%", 0)
+	report("edge-link-cpu-10000-idle-nodes", link, "Idle CPU%/10000-nodes", "%", 0, 100*coresBound)
 	report("edge-link-bytes-per-idle-node-and-hour", link, "Idle bytes/node/hour", "B", 0)
-	report(fmt.Sprintf("edge-link-reconnect-%d-nodes", edgeNodes), link, "Reconnect s", "s", link["Handshake s"])
+	report(fmt.Sprintf("edge-link-reconnect-%d-nodes", edgeNodes), link, "Reconnect s", "s", link["Handshake s"], reconnectBound)
 	report(fmt.Sprintf("edge-controller-sync-%d-nodes", edgeNodes), controller, "Nodes ms-until-synced", "ms", 0)
 	report("edge-controller-watches", controller, "Nodes watches", "watches", 0)
 	for _, way := range []string{"up", "down"} {

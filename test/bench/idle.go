@@ -171,8 +171,7 @@ func total(all []process) (cpu time.Duration) {
 func auditedUsers() []string { return []string{"akri-agent-sa", "akri-controller-sa"} }
 
 // requests returns the number of requests so far, by service account and by
-// what they did to what. A watch counts when it ends. It needs the audit log of
-// a cluster that bench has made.
+// what they did to what. It needs the audit log of a cluster that bench has made.
 func (b *bench) requests() (map[string]map[string]int, error) {
 	counts := map[string]map[string]int{}
 	for _, user := range auditedUsers() {
@@ -181,25 +180,41 @@ func (b *bench) requests() (map[string]map[string]int, error) {
 	if b.audit == "" {
 		return counts, nil
 	}
-	f, err := os.Open(b.audit)
+	return counts, readAudit(b.audit, func(e auditEvent) {
+		if of := counts[e.User.Username[strings.LastIndexByte(e.User.Username, ':')+1:]]; of != nil {
+			of[e.what()]++
+		}
+	})
+}
+
+// auditEvent is a request that the API server has logged when it ended; a watch
+// ends, too.
+type auditEvent struct {
+	Verb                   string
+	User, ImpersonatedUser struct{ Username string }
+	ObjectRef              struct{ Resource, Subresource string }
+}
+
+// what says what a request did to what.
+func (e auditEvent) what() string {
+	return strings.TrimSuffix(e.Verb+" "+e.ObjectRef.Resource+"/"+e.ObjectRef.Subresource, "/")
+}
+
+// readAudit calls each for the requests in an audit log.
+func readAudit(file string, each func(auditEvent)) error {
+	f, err := os.Open(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
 	for d := json.NewDecoder(f); ; {
-		var e struct {
-			Verb      string
-			User      struct{ Username string }
-			ObjectRef struct{ Resource, Subresource string }
-		}
+		var e auditEvent
 		if err := d.Decode(&e); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return counts, nil // the last line may be half written
+			return nil // the last line may be half written
 		} else if err != nil {
-			return nil, fmt.Errorf("read %s: %w", b.audit, err)
+			return fmt.Errorf("read %s: %w", file, err)
 		}
-		if of := counts[e.User.Username[strings.LastIndexByte(e.User.Username, ':')+1:]]; of != nil {
-			of[strings.TrimSuffix(e.Verb+" "+e.ObjectRef.Resource+"/"+e.ObjectRef.Subresource, "/")]++
-		}
+		each(e)
 	}
 }
 

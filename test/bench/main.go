@@ -1,16 +1,17 @@
 // Bench measures what Akri promises about speed and size. It prints one line per
 // figure:
 //
-//	figure=<name> value=<number> unit=<unit> floor=<number or -> ratio=<number or ->
+//	figure=<name> value=<number> unit=<unit> floor=<number or -> ratio=<number or -> bound=<number or ->
 //
 // The floor is what the same machine needs for the unavoidable part, measured
-// in the same run; ratio is value divided by floor. The names of figures of two
-// nodes begin with two-nodes-.
+// in the same run; ratio is value divided by floor. The bound is what the figure
+// must not exceed, where that was set. The names of figures of two nodes begin with
+// two-nodes-.
 //
 // Handlers of the network and the edge link it measures alone first, without a
-// cluster. Then it makes a cluster of one node with the chart and the images of
-// out/images, and then one of two nodes for the figures of shared devices, as far
-// as they are wanted. It runs in the checkout. With -kubeconfig it measures on an
+// cluster, and then cloudcore and an edge node on what they need. Then it makes a
+// cluster of one node with the chart and the images of out/images, and then one of
+// two nodes for the figures of shared devices, as far as they are wanted. It runs in the checkout. With -kubeconfig it measures on an
 // existing cluster, such as that of `akri dev`: the figures for its number of
 // nodes. Devices are real, zram block devices that are plugged and unplugged, or
 // debugEcho's where a thousand are needed. It must run as root on the cluster's
@@ -77,7 +78,9 @@ func figures() []figure {
 		{"mdns-instances", "announcement to Instance, and 500 devices of mDNS on a cluster", 1, measureServices},
 		{"modbus", "the same as mdns of the handler modbus alone", 0, runAlone(units, modbus.Name)},
 		{"mqtt", "the same of the handler mqtt alone, without a poller", 0, runAlone(things, mqtt.Name)},
-		{"edge-link", "the link of 1,000 edge nodes: memory, CPU, reconnecting, short messages beside long ones", 0, measureEdgeLink},
+		{"edge-link", "the link of 1,000 edge nodes alone: memory, CPU, reconnecting, short messages beside long ones; 3 min", 0, measureEdgeLink},
+		{"edge-cloudcore", "cloudcore with 10,000 simulated edge nodes: memory, CPU, reconnecting, requests to the API server; 6 min", 0, measureEdgeCloudcore},
+		{"edge-node", "an edge node on a cluster of its own: memory, bytes on the wire and the disk, changes seen, power cuts while cut off; 12 min", 0, measureEdgeNode},
 		{"together", "memory of agent, udev and onvif in processes of their own, and of the two handlers in one", 1, measureTogether},
 		{"dashboard", "the dashboard with 1,000 devices and up to 20 browsers: CPU, memory and what is sent while nothing and everything changes", 0, measureDashboard},
 		{"pictures", "the start of a network camera to its first picture on a page, and what of it is the start of a Pod", 1, measurePictures},
@@ -117,6 +120,7 @@ type options struct {
 	image     string
 	rounds    int
 	devices   int
+	edgeNodes int
 	idle      time.Duration
 }
 
@@ -137,7 +141,8 @@ func run(ctx context.Context, args []string) error {
 	f.StringVar(&o.image, "broker-image", "", "image of a broker that stops at once; none means the sample broker of this checkout")
 	f.IntVar(&o.rounds, "rounds", 100, "plugs for the latency figures; the broker figures take a tenth")
 	f.IntVar(&o.devices, "devices", 1000, "devices of the burst")
-	f.DurationVar(&o.idle, "idle", time.Minute, "how long to watch an idle cluster")
+	f.IntVar(&o.edgeNodes, "edge-nodes", 10_000, "simulated edge nodes of the figure edge-cloudcore")
+	f.DurationVar(&o.idle, "idle", time.Minute, "how long to watch an idle cluster; five times as long an edge node")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -208,18 +213,26 @@ func (b *bench) run(ctx context.Context, chosen []figure) error {
 	return nil
 }
 
-// report prints one figure. A floor of zero means that there is none.
-func (b *bench) report(name string, value float64, unit string, floor float64) {
+// report prints one figure. A floor of zero means that there is none. There may be
+// a bound, beside it.
+func (b *bench) report(name string, value float64, unit string, floor float64, bound ...float64) {
 	if len(b.nodes) > 1 {
 		name = "two-nodes-" + name
 	}
+	fmt.Println(line(name, value, unit, floor, bound...))
+}
+
+func line(name string, value float64, unit string, floor float64, bound ...float64) string {
 	line := fmt.Sprintf("figure=%s value=%s unit=%s", name, number(value), unit)
 	if floor > 0 {
 		line += fmt.Sprintf(" floor=%s ratio=%s", number(floor), number(value/floor))
 	} else {
 		line += " floor=- ratio=-"
 	}
-	fmt.Println(line)
+	if len(bound) == 0 {
+		return line + " bound=-"
+	}
+	return line + " bound=" + number(bound[0])
 }
 
 func number(v float64) string {

@@ -15,13 +15,14 @@ const (
 	// roundsPerCheck is after how many rounds the cluster gets time to recover.
 	roundsPerCheck = 10
 	// recoveryTimeout is how long that may take. A broker that was refused while
-	// parts were down is made again after a delay that grows to five minutes.
-	recoveryTimeout = 7 * time.Minute
+	// parts were down is made again after a delay that grows to five minutes; that,
+	// and what a busy machine needs for the rest.
+	recoveryTimeout = 15 * time.Minute
 )
 
 // limits leave room for a kubelet that is away, an agent that starts for the
 // second time in a row, and a slow machine.
-var limits = history.Limits{MaxDelay: 20 * time.Second, FindTimeout: 60 * time.Second, Replacements: 3, FaultPeriod: 30 * time.Second}
+var limits = history.Limits{MaxDelay: 30 * time.Second, FindTimeout: 3 * time.Minute, Replacements: 3, FaultPeriod: time.Minute}
 
 // Random parts of the cluster are killed while devices and Pods come and go. No
 // Instance is lost or doubled, no slot is given twice or leaked, no running

@@ -89,7 +89,7 @@ func (known processes) leaks(t *testing.T) {
 }
 
 func footprintOf(ctx context.Context, p *corev1.Pod) (f footprint, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Status.PodIP+":8080/metrics", nil)
 	if err != nil {

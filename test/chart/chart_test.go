@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -27,14 +26,17 @@ import (
 	"github.com/akri-go/akri/charts"
 	"github.com/akri-go/akri/internal/charthook"
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/helm"
 )
 
 const (
 	release   = "akri"
 	namespace = "akri-system"
-	// waitTimeout is how long a test waits for a condition.
-	waitTimeout = 2 * time.Minute
+	// waitTimeout is how long a test waits for a condition. An uninstall waits for
+	// its hook too, which has a limit of its own.
+	waitTimeout = eventually.Patience
+	hookTimeout = 2 * waitTimeout
 )
 
 // TestLife is one story; each part depends on the one before it.
@@ -123,7 +125,7 @@ func upgrade(t *testing.T, r *fixture) {
 // The command helm can upgrade, without options, what `akri dev up --chart` and
 // the demo have installed, in this version or an earlier one.
 func upgradeByHelm(t *testing.T, r *fixture) {
-	r.helmUpgrade("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true",
+	r.helmUpgrade(patientHook(), "debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true",
 		"controller.replicas=2", "agent.resources.memoryLimit=129Mi", "debugEcho.discovery.resources.memoryLimit=65Mi",
 		"udev.discovery.enabled=true", "udev.discovery.resources.memoryLimit=65Mi")
 	for _, list := range append(kinds(), workloads()...) {
@@ -264,7 +266,7 @@ func start(t *testing.T) *fixture {
 	}
 	dir := filepath.Join(t.TempDir(), "cluster")
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*waitTimeout)
 		defer cancel()
 		if err := devcluster.Down(ctx, dir, os.Stderr); err != nil {
 			t.Errorf("take the cluster down: %v", err)
@@ -292,7 +294,7 @@ func (r *fixture) install(set ...string) {
 	if skip {
 		set = set[1:]
 	}
-	values, err := helm.ParseValues(set)
+	values, err := helm.ParseValues(slices.Concat([]string{patientHook()}, set))
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -305,8 +307,14 @@ func (r *fixture) install(set ...string) {
 	}
 }
 
+// patientHook is the value with which the clean-up before an uninstall has time on
+// a busy machine: it leaves what is not gone in half of that.
+func patientHook() string {
+	return fmt.Sprintf("cleanupHook.timeoutSeconds=%.0f", hookTimeout.Seconds())
+}
+
 func (r *fixture) uninstall(noHooks bool) error {
-	ctx, cancel := context.WithTimeout(r.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), hookTimeout+waitTimeout)
 	defer cancel()
 	return r.cluster.Uninstall(ctx, helm.UninstallOptions{Release: release, Namespace: namespace, NoHooks: noHooks})
 }

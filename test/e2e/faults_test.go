@@ -78,7 +78,7 @@ func TestAgentKilled(t *testing.T) {
 		restarts := agentRestarts(t)
 		kill(t, "akri-agent")
 		throughout(t, 5*time.Second, both(unchanged(ns, real.Name, before), unchanged(ns, echo.Name, beforeEcho)))
-		eventually(t, 2*time.Minute, func(context.Context) error {
+		eventually(t, waitTimeout, func(context.Context) error {
 			if agentRestarts(t) == restarts {
 				return fmt.Errorf("the agent has not been restarted")
 			}
@@ -192,12 +192,12 @@ func TestControllerDownWhileDevicesComeAndGo(t *testing.T) {
 	})
 	scale(t, &controller, replicas)
 	restored = true
-	eventually(t, 2*time.Minute, hasBrokers(ns, c.Name, others+2))
+	eventually(t, waitTimeout, hasBrokers(ns, c.Name, others+2))
 }
 
 func scale(t *testing.T, d *appsv1.Deployment, n int32) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 	defer cancel()
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, n)
 	if err := api.Patch(ctx, d, client.RawPatch(types.MergePatchType, patch)); err != nil {

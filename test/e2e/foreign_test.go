@@ -305,7 +305,7 @@ func TestBadConfigurations(t *testing.T) {
 	}
 	registered(t)
 	for _, c := range bad {
-		eventually(t, time.Minute, func(ctx context.Context) error {
+		eventually(t, waitTimeout, func(ctx context.Context) error {
 			err := api.Create(ctx, configuration(c.name, c.details), client.DryRunAll)
 			if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.discoveryHandler.discoveryDetails") {
 				return fmt.Errorf("%s: %w", c.name, err)

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -285,7 +284,7 @@ func TestTwoDistinctDevices(t *testing.T) {
 	if err := api.Delete(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 90*time.Second, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		all, err := instancesOf(ctx, ns, c.Name)
 		for _, i := range all {
 			if len(i.Spec.DeviceUsage) != 0 {
@@ -298,7 +297,7 @@ func TestTwoDistinctDevices(t *testing.T) {
 
 // fetch reads a page of a Pod; the machine reaches the Pods of its cluster.
 func fetch(ctx context.Context, p *corev1.Pod, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Status.PodIP+":8083"+path, nil)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -43,7 +42,7 @@ func TestWebhook(t *testing.T) {
 	invalid.Spec.BrokerSpec.BrokerPodSpec.Raw = []byte(strings.Replace(
 		string(invalid.Spec.BrokerSpec.BrokerPodSpec.Raw), "{", `{"xUnknownSyntheticField":"x",`, 1))
 	// The API server takes a moment to follow what it shows of the registration.
-	eventually(t, time.Minute, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		err := api.Create(ctx, invalid.DeepCopy(), client.DryRunAll)
 		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "brokerPodSpec.xUnknownSyntheticField") {
 			return fmt.Errorf("an unknown field: %w", err)
@@ -67,7 +66,7 @@ func TestUpgradeKeepsWebhook(t *testing.T) {
 	}
 	err = cluster.InstallChart(t.Context(), helm.InstallOptions{
 		ChartDir: filepath.Join(bed.Repo, "charts", "akri"), Release: testcluster.Release, Namespace: releaseNamespace,
-		Values: settings, Wait: 3 * time.Minute,
+		Values: settings, Wait: 2 * waitTimeout,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +86,7 @@ func TestUpgradeKeepsWebhook(t *testing.T) {
 // registered waits until the API server is told to ask the webhook.
 func registered(t *testing.T) {
 	t.Helper()
-	eventually(t, 2*time.Minute, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		o := registration()
 		if err := api.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
 			return err
@@ -103,7 +102,7 @@ func registered(t *testing.T) {
 // register it again within a minute.
 func unchecked(t *testing.T, c *v0.Configuration) {
 	t.Helper()
-	eventually(t, time.Minute, func(ctx context.Context) error {
+	eventually(t, waitTimeout, func(ctx context.Context) error {
 		if err := api.Patch(ctx, registration(), client.RawPatch(types.MergePatchType, []byte(`{"webhooks":null}`))); err != nil {
 			return err
 		}

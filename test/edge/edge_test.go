@@ -4,6 +4,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,13 +25,15 @@ const (
 	message = "MESSAGE" // a key of the ConfigMap and the Secret, and so a variable
 )
 
-// TestEdgeNode joins a machine as an edge node, runs a workload there, and takes
-// away, one after another, the link, edgecore with its kubelet, and the power.
+// TestEdgeNode joins a machine as an edge node, runs workloads of each kind there,
+// and takes away, one after another, the link, edgecore with its kubelet, and the
+// power.
 func TestEdgeNode(t *testing.T) {
 	e := joined(t)
-	ns := bed.NewNamespace(t)
-	w := deploy(t, ns, e.Name)
-	testcluster.Eventually(t, testcluster.WaitTimeout, w.runs)
+	w := deploy(t, bed.NewNamespace(t), e.Name)
+	table := lay(t, e)
+	ran := table.completed(done)
+	testcluster.Eventually(t, settleTimeout, testcluster.All(w.runs, table.serves, table.reads("first"), ran))
 	before := containers(t, e)
 	if len(before) == 0 {
 		t.Fatal("no containers on the edge node")
@@ -58,6 +61,13 @@ func TestEdgeNode(t *testing.T) {
 		t.Errorf("the containers changed:\n%s\nnow:\n%s", before, after)
 	}
 
+	if err := table.serves(t.Context()); err != nil {
+		t.Error(err)
+	}
+	t.Log("cut off; a container is ill")
+	table.heal(t)
+	table.cron(t) // its first Pod waits for the node
+
 	t.Log("cut off; the power goes and comes")
 	if err := e.PowerOff(t.Context()); err != nil {
 		t.Fatal(err)
@@ -74,9 +84,12 @@ func TestEdgeNode(t *testing.T) {
 		}
 		return nil
 	})
+	testcluster.Eventually(t, settleTimeout, table.serves)
+	table.endCourse(t)
 
-	t.Log("in the cloud the ConfigMap changes; then the link is back")
+	t.Log("in the cloud the ConfigMaps change; then the link is back")
 	w.change(t, "second")
+	table.change(t, "second")
 	if got := w.local(t, e); got != "first" {
 		t.Errorf("the local API has the ConfigMap %q while the link is cut", got)
 	}
@@ -90,6 +103,25 @@ func TestEdgeNode(t *testing.T) {
 			}
 			return nil
 		}))
+	testcluster.Eventually(t, settleTimeout, testcluster.All(table.completed(done, course), func(context.Context) error {
+		if table.noted(repeat, "ran") == 0 {
+			return errors.New("the CronJob has not run")
+		}
+		return nil
+	}))
+	if n := table.noted(done, "ran"); n != 1 {
+		t.Errorf("a Job that had ended before the power cut has run %d times", n)
+	}
+	gone := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: web, Namespace: table.ns}}
+	if err := api.Delete(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	testcluster.Eventually(t, testcluster.WaitTimeout, func(context.Context) error {
+		if n := table.noted(web, "preStop"); n != 2 {
+			return fmt.Errorf("the preStop hooks of two Pods have run %d times", n)
+		}
+		return nil
+	})
 }
 
 // nodeIs checks whether a node is ready.
@@ -201,6 +233,13 @@ func (w workload) local(t *testing.T, e *devcluster.EdgeNode) string {
 	return on(t, e, e.Binary("kubectl"), "--kubeconfig", etc+"/kubelet/kubelet.kubeconfig", "-n", w.ns,
 		"get", "configmap", "edge", "-o", "jsonpath={.data."+message+"}")
 }
+
+// containerID is the id of a container as containerd has it.
+func containerID(s corev1.ContainerStatus) string {
+	return s.ContainerID[strings.LastIndex(s.ContainerID, "/")+1:]
+}
+
+func lines(text string) []string { return strings.Split(text, "\n") }
 
 // containers are the ids of what runs on the edge node.
 func containers(t *testing.T, e *devcluster.EdgeNode) string {

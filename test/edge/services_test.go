@@ -5,7 +5,6 @@ package edge
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -224,20 +223,7 @@ func (n *network) ask(ctx context.Context, pod, path string, query ...string) (s
 	if pod != "client" || ip == "" {
 		ip = n.address(ctx, pod)
 	}
-	v := url.Values{}
-	for i := 0; i+1 < len(query); i += 2 {
-		v.Set(query[i], query[i+1])
-	}
-	cmd, err := n.e.Command(ctx, n.probe, "get", "http://"+ip+":8080"+path+"?"+v.Encode())
-	if err != nil {
-		return "", err
-	}
-	out, err := cmd.CombinedOutput()
-	_, answer, ok := strings.Cut(strings.TrimSpace(string(out)), " ") // after the probe's own status
-	if err != nil || !ok {
-		return "", fmt.Errorf("%s, %w", out, err)
-	}
-	return answer, nil
+	return askPod(ctx, n.e, n.probe, ip, 8080, path, query...)
 }
 
 // names checks what Pods of the edge node are told of names.

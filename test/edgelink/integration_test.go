@@ -9,12 +9,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +27,7 @@ import (
 	"github.com/akri-go/akri/internal/edge/edgehub/join"
 	"github.com/akri-go/akri/internal/edge/edgehub/link"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/internal/session"
 	"github.com/akri-go/akri/internal/testlog"
@@ -81,7 +80,7 @@ func (n *node) Disconnected(error) {}
 // said waits until these are the last of what came.
 func (n *node) said(t *testing.T, want string) {
 	t.Helper()
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if got := strings.Join(n.got, " "); !strings.HasSuffix(got, want) {
@@ -132,7 +131,7 @@ func TestCloudcore(t *testing.T) {
 	n := &node{name: "edge-1", code: map[uint64]int{}}
 	unplug := plug(t, first.hub, dir, n)
 	n.said(t, "Synced")
-	eventually.Succeeds(t, time.Minute, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		o, err := admin.CoreV1().Nodes().Get(ctx, "edge-1", metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -150,7 +149,7 @@ func TestCloudcore(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.said(t, "Put Put") // as it was made, and without tolerationSeconds
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.code[1] != http.StatusCreated {
@@ -205,7 +204,7 @@ func TestTwinsAreTold(t *testing.T) {
 		plug(t, core.hub, dir, n)
 		n.said(t, "Synced")
 	}
-	eventually.Succeeds(t, time.Minute, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		all, err := admin.CoreV1().Events("default").List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.kind=Node,reason=TwoMachines"})
 		if err != nil {
 			return err
@@ -230,7 +229,7 @@ func runCore(t *testing.T, cfg *rest.Config) *running {
 	log := &testlog.Buffer{}
 	o := core.Options{Config: core.Default(), API: cfg, Log: slog.New(slog.NewTextHandler(log, nil))}
 	o.Hub.Address, o.Join.Address = "127.0.0.1:0", "127.0.0.1:0"
-	o.Health.Address = freeAddress(t)
+	o.Health.Address = freeport.Address(t)
 	o.Kubernetes.Namespace = chartuser.CloudcoreNamespace
 	if err := o.Check(); err != nil {
 		t.Fatal(err)
@@ -250,7 +249,7 @@ func runCore(t *testing.T, cfg *rest.Config) *running {
 		}
 	})}
 	t.Cleanup(r.stop)
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if code, text := get(t, r.health, "/readyz"); code != http.StatusOK {
 			return fmt.Errorf("not ready: %d %s", code, text)
 		}
@@ -305,15 +304,4 @@ func itemOf(m *edgev1.Put) (edgev1.Item, error) {
 	var o metav1.PartialObjectMetadata
 	err := json.Unmarshal(m.Object, &o)
 	return edgev1.Item{Namespace: o.Namespace, Name: o.Name, UID: string(o.UID), Version: m.Version}, err
-}
-
-// freeAddress is one that nobody listens at now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -20,7 +20,7 @@ import (
 // answered waits until a node's call is answered.
 func answered(t *testing.T, e *edge, id uint64) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error { return e.call(id, fmt.Sprint(id)) })
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error { return e.call(id, fmt.Sprint(id)) })
 }
 
 // The life of a node: it joins, connects, renews, is reset and joins again.
@@ -81,7 +81,7 @@ func TestTwins(t *testing.T) {
 	if err := <-a.ended; !errors.As(err, &bye) || bye.Reason != edgev1.ReasonReplaced {
 		t.Errorf("the first ends with %v", err)
 	}
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if s := a.status.Snapshot(); time.Until(s.NextTry) < 30*time.Second {
 			return fmt.Errorf("it tries again in %s", time.Until(s.NextTry))
 		}
@@ -148,7 +148,7 @@ func TestTraffic(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if len(e.puts) != n {
@@ -169,7 +169,7 @@ func TestTraffic(t *testing.T) {
 // told waits until the node's status says why it is not linked.
 func told(t *testing.T, e *edge, says string) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if s := e.status.Snapshot(); !s.Since.IsZero() || !strings.Contains(s.LastError, says) {
 			return fmt.Errorf("the status is %+v, want %q", s, says)
 		}

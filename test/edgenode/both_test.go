@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	gosync "sync"
 	"testing"
-	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -42,7 +41,7 @@ import (
 
 const (
 	node = "edge-1"
-	soon = 30 * time.Second
+	soon = eventually.Patience
 )
 
 // both is an edge node and its cluster.
@@ -131,7 +130,7 @@ func (b *both) run() {
 	}
 	local = api.New(api.Options{Node: node, Store: b.store, Cloud: b.sync, Outbox: b.outbox, Log: b.log,
 		Authenticate: api.Users(node, b.ca.User), Signer: signer})
-	l, err := api.Listen(b.t.Context(), b.address)
+	l, err := api.Listen(b.t.Context(), b.address, local.Authenticate)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,7 +38,7 @@ func (b *both) register() {
 func (b *both) pod(name string, finalizers ...string) *corev1.Pod {
 	b.t.Helper()
 	var p *corev1.Pod
-	eventually.Succeeds(b.t, time.Minute, func(ctx context.Context) (err error) {
+	eventually.Succeeds(b.t, eventually.Patience, func(ctx context.Context) (err error) {
 		p, err = b.far.CoreV1().Pods("default").Create(ctx, &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Finalizers: finalizers},
 			Spec:       corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "c", Image: "i"}}},
@@ -61,7 +60,7 @@ func deleted(uid types.UID) metav1.DeleteOptions {
 // has waits until an informer has these Pods and no others, as name/uid.
 func has(t *testing.T, i cache.SharedIndexInformer, want ...*corev1.Pod) {
 	t.Helper()
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		got := map[string]bool{}
 		for _, o := range i.GetStore().List() {
 			if p, ok := o.(*corev1.Pod); ok {

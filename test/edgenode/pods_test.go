@@ -205,7 +205,7 @@ func TestPod(t *testing.T) {
 	must(b.far.CoreV1().Pods("default").Delete(ctx, account, metav1.DeleteOptions{GracePeriodSeconds: &zero}))
 	for name, token := range map[string]string{"the cluster's": first, "of here": second} {
 		eventually.Succeeds(t, soon, func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 			defer cancel()
 			if _, err := b.client(token).CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{}); !apierrors.IsUnauthorized(err) {
 				return fmt.Errorf("the Pod is gone, a token %s is still taken: %v", name, err)

@@ -320,7 +320,7 @@ func (c *fixture) objects(kinds ...schema.GroupVersionKind) map[string]string {
 
 func (c *fixture) eventually(what string, check func() error) {
 	c.t.Helper()
-	eventually.Succeeds(c.t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(c.t, eventually.Patience, func(context.Context) error {
 		if err := check(); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}

@@ -56,7 +56,7 @@ func TestCapacityChanges(t *testing.T) {
 		t.Fatalf("the brokers do not hold both slots")
 	}
 	remove(t, goes)
-	r.await(90*time.Second, r.brokers(c.Name, 1))
+	r.await(waitTimeout, r.brokers(c.Name, 1))
 	instance := goes.Labels[v0.LabelInstance]
 	r.await(waitTimeout,
 		r.allocatable(goes.Spec.NodeName, instance, 0), r.allocatable(stays.Spec.NodeName, instance, 1),
@@ -70,7 +70,7 @@ func TestCapacityChanges(t *testing.T) {
 
 	// Its successor has one slot, too.
 	remove(t, stays)
-	r.await(90*time.Second, r.brokers(c.Name, 1), func() error {
+	r.await(waitTimeout, r.brokers(c.Name, 1), func() error {
 		if r.pods[stays.UID] != nil {
 			return fmt.Errorf("broker %s is still there", stays.Name)
 		}
@@ -146,7 +146,7 @@ func TestBrokerPropertiesChange(t *testing.T) {
 	var old, next *corev1.Pod
 	r.read(func() { old = r.podsOf(c.Name)[0] })
 	remove(t, old)
-	r.await(90*time.Second, r.brokers(c.Name, 1), func() error {
+	r.await(waitTimeout, r.brokers(c.Name, 1), func() error {
 		if next = r.podsOf(c.Name)[0]; next.UID == old.UID {
 			return fmt.Errorf("broker %s has not been replaced", old.Name)
 		}

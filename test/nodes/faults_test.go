@@ -163,7 +163,7 @@ func TestLeaderKilledWhileDevicesAppear(t *testing.T) {
 	for i := range 3 {
 		name := fmt.Sprintf("nodes-leader-%d", i)
 		r.always(r.capacity(name, 2))
-		r.await(90*time.Second, r.seen(name, 2, all()...), r.brokers(name, 2))
+		r.await(waitTimeout, r.seen(name, 2, all()...), r.brokers(name, 2))
 	}
 	if leader(t) == holder {
 		t.Errorf("%s acts still", holder)

@@ -28,8 +28,8 @@ func TestNodeDrained(t *testing.T) {
 	to, _ := other(from)
 
 	t.Cleanup(func() { kubectl(t, "uncordon", from) })
-	kubectl(t, "drain", from, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=2m")
-	r.await(2*time.Minute, r.brokers(c.Name, 1), r.brokersOn(c.Name, to))
+	kubectl(t, "drain", from, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=5m")
+	r.await(waitTimeout, r.brokers(c.Name, 1), r.brokersOn(c.Name, to))
 	after := r.uids(c.Name)
 	kubectl(t, "uncordon", from)
 	r.throughout(8*time.Second, r.unchanged(after, c.Name))
@@ -37,11 +37,11 @@ func TestNodeDrained(t *testing.T) {
 
 func kubectl(t *testing.T, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*waitTimeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, bed.Binary("kubectl"), args...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+bed.Kubeconfig())
-	command.WaitDelay = time.Second
+	command.WaitDelay = time.Minute
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Errorf("kubectl %v: %v\n%s", args, err, out)
 	}
@@ -105,7 +105,7 @@ func testLost(t *testing.T, name string, deleted bool) {
 	if deleted {
 		remove(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: lost}})
 	} else {
-		r.await(2*time.Minute, r.nodeReady(lost, false))
+		r.await(waitTimeout, r.nodeReady(lost, false))
 	}
 	off := time.Now()
 	r.await(lostNodeTimeout,
@@ -114,9 +114,9 @@ func testLost(t *testing.T, name string, deleted bool) {
 	t.Logf("%s took over %v after the node was known to be away", left, time.Since(off).Round(time.Second))
 
 	powerOn(t, lost)
-	r.await(2*time.Minute, r.nodeReady(lost, true))
+	r.await(waitTimeout, r.nodeReady(lost, true))
 	settled(t)
-	r.await(2*time.Minute,
+	r.await(waitTimeout,
 		r.seen(one, 1, all()...), r.seen(two, 1, all()...), r.seen(name+"-3", 1, all()...),
 		r.brokers(one, 1), r.brokersOn(one, left), r.brokers(two, 2),
 		r.running(1, "here", "there"), r.readyOn("here", left), r.waiting(1, "there"))
@@ -212,7 +212,7 @@ func powerOff(t *testing.T, node string) {
 	t.Helper()
 	t.Cleanup(func() {
 		powerOn(t, node)
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 		defer cancel()
 		if err := bed.WaitNodesReady(ctx); err != nil {
 			t.Errorf("after the test: %v", err)
@@ -225,7 +225,7 @@ func powerOff(t *testing.T, node string) {
 
 func powerOn(t *testing.T, node string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 	defer cancel()
 	if err := bed.StartNode(ctx, number(node)); err != nil {
 		t.Fatal(err)
@@ -241,7 +241,7 @@ func settled(t *testing.T) {
 		t.Fatal(err)
 	}
 	components := len(sets.Items)
-	testcluster.Eventually(t, 2*time.Minute, func(ctx context.Context) error {
+	testcluster.Eventually(t, waitTimeout, func(ctx context.Context) error {
 		var pods corev1.PodList
 		if err := api.List(ctx, &pods, client.InNamespace(testcluster.Namespace)); err != nil {
 			return err

@@ -66,23 +66,21 @@ func TestCameras(t *testing.T) {
 		}
 	}
 
-	// It says good-bye, and nobody waits for it: the grace period is a minute.
+	// It says good-bye, and nobody waits for it: the grace period is an hour.
+	change(t, c, `{"spec":{"discoveryHandler":{"offlineGracePeriod":"1h"}}}`)
 	said := time.Now()
 	there(t, s, cameras[0].Stop)
-	r.await(graceOfShared-5*time.Second, r.seen(name, 1, all()...), r.brokers(name, 1))
+	r.await(waitTimeout, r.seen(name, 1, all()...), r.brokers(name, 1))
 	t.Logf("gone %.1f s after its Bye", time.Since(said).Seconds())
 
 	// The other is switched off: it may come back, so it is offline for a while.
-	change(t, c, `{"spec":{"discoveryHandler":{"offlineGracePeriod":"4s"}}}`)
+	change(t, c, `{"spec":{"discoveryHandler":{"offlineGracePeriod":"15s"}}}`)
 	there(t, s, cameras[1].Vanish)
 	r.await(waitTimeout, r.online(instances[1], metav1.ConditionFalse), r.seen(name, 1, all()...))
 	offline := time.Now()
 	r.await(waitTimeout, r.seen(name, 0), r.brokers(name, 0))
 	t.Logf("gone %.1f s after it was offline", time.Since(offline).Seconds())
 }
-
-// graceOfShared is the default of offlineGracePeriod for shared devices.
-const graceOfShared = time.Minute
 
 // A server that is asked by both nodes is one Instance.
 func TestOPCUAServer(t *testing.T) {
@@ -97,7 +95,7 @@ func TestOPCUAServer(t *testing.T) {
 	c := testcluster.HandlerConfiguration(r.ns, name, opcua.Name, 1,
 		"opcuaDiscoveryMethod: {standard: {discoveryUrls: ['"+url+"']}}\ninterval: 2s\n")
 	c.Spec.BrokerSpec = testcluster.BrokerPod(t)
-	c.Spec.DiscoveryHandler.OfflineGracePeriod = &metav1.Duration{Duration: 2 * time.Second}
+	c.Spec.DiscoveryHandler.OfflineGracePeriod = &metav1.Duration{Duration: 15 * time.Second} // long enough to be seen
 	create(t, c)
 	r.await(waitTimeout, r.seen(name, 1, all()...), r.brokers(name, 1))
 	var instance string

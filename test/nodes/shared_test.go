@@ -67,13 +67,13 @@ func TestRaceForOneSlot(t *testing.T) {
 		t.Errorf("%d Pods were made for the one that waits, at most %d are no loop", tries, maxTries)
 	}
 	patch(t, &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: r.ns, Name: winner}}, `{"spec":{"replicas":0}}`)
-	r.await(90*time.Second, r.running(0, winner), r.running(1, loser))
+	r.await(waitTimeout, r.running(0, winner), r.running(1, loser))
 }
 
 // maxTries is how many Pods of one user the kubelet may refuse. A ReplicaSet
 // makes about ten a second until the scheduler knows that the node has none
 // left, which the kubelet reports once a second here.
-const maxTries = 50
+const maxTries = 100
 
 // Four Pods on two nodes, by way of both resources, want two slots.
 func TestRaceForTwoSlots(t *testing.T) {
@@ -134,7 +134,7 @@ func TestLocalDevices(t *testing.T) {
 func shareEcho(t *testing.T, shared bool) {
 	t.Helper()
 	upgrade := func(ctx context.Context, shared bool) error {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+		ctx, cancel := context.WithTimeout(ctx, 2*waitTimeout)
 		defer cancel()
 		return install(ctx, fmt.Sprintf("debugEcho.configuration.shared=%v", shared))
 	}
@@ -157,7 +157,7 @@ func install(ctx context.Context, more ...string) error {
 	}
 	return bed.InstallChart(ctx, helm.InstallOptions{
 		ChartDir: filepath.Join(bed.Repo, "charts", "akri"),
-		Release:  testcluster.Release, Namespace: testcluster.Namespace, Values: values, Wait: 2 * time.Minute,
+		Release:  testcluster.Release, Namespace: testcluster.Namespace, Values: values, Wait: waitTimeout,
 	})
 }
 
@@ -188,7 +188,7 @@ func TestRollOut(t *testing.T) {
 	spec := corev1.PodSpec{Containers: []corev1.Container{testcluster.Container(v0.Placeholder, 1)}}
 	spec.Containers[0].Env = []corev1.EnvVar{{Name: "EDITION", Value: "second"}}
 	change(t, c, `{"spec":{"brokerSpec":{"brokerPodSpec":`+string(testcluster.Raw(t, spec).Raw)+`}}}`)
-	r.await(2*time.Minute, r.brokers(c.Name, 2), func() error {
+	r.await(waitTimeout, r.brokers(c.Name, 2), func() error {
 		for _, p := range r.podsOf(c.Name) {
 			if p.Annotations[v0.AnnotationSpecHash] == old[p.Name] || p.Spec.Containers[0].Env == nil {
 				return fmt.Errorf("broker %s is of the old spec", p.Name)

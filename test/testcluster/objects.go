@@ -150,7 +150,7 @@ func Plug(t *testing.T) string {
 // open for a moment.
 func Unplug(t *testing.T, name string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // also from a cleanup
+	ctx, cancel := context.WithTimeout(context.Background(), WaitTimeout) // also from a cleanup
 	defer cancel()
 	for {
 		err := os.WriteFile("/sys/class/zram-control/hot_remove", []byte(strings.TrimPrefix(name, "zram")), 0)

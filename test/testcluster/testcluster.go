@@ -128,7 +128,7 @@ func run(m *testing.M, o Options, use func(*Bed)) (status int, err error) {
 }
 
 func takeDown(dir string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*WaitTimeout)
 	defer cancel()
 	if err := devcluster.Down(ctx, dir, os.Stderr); err != nil {
 		return fmt.Errorf("take the cluster down: %w", err)
@@ -174,7 +174,7 @@ func (b *Bed) Install(ctx context.Context, chart, release, namespace string, set
 		return err
 	}
 	return b.InstallChart(ctx, helm.InstallOptions{
-		ChartDir: filepath.Join(b.Repo, "charts", chart), Release: release, Namespace: namespace, Values: values, Wait: 3 * time.Minute,
+		ChartDir: filepath.Join(b.Repo, "charts", chart), Release: release, Namespace: namespace, Values: values, Wait: 2 * WaitTimeout,
 	})
 }
 

@@ -20,19 +20,31 @@ import (
 type Check = func(context.Context) error
 
 // WaitTimeout is how long a test waits for what depends only on the cluster.
-const WaitTimeout = 60 * time.Second
+const WaitTimeout = eventually.Patience
 
 // Insist writes a Configuration. While a controller is dead and the API server
-// has not noticed, nobody checks what is written, and nothing is accepted.
+// has not noticed, nobody checks what is written, and nothing is accepted; and a
+// busy API server answers nobody in time. It fails at once if the answer is no.
 func Insist(t *testing.T, write Check) {
 	t.Helper()
-	Eventually(t, time.Minute, func(ctx context.Context) error {
+	tried := false
+	Eventually(t, WaitTimeout, func(ctx context.Context) error {
 		err := write(ctx)
-		if err != nil && !apierrors.IsInternalError(err) {
+		switch {
+		case tried && apierrors.IsAlreadyExists(err):
+			return nil // an earlier attempt got no answer, and succeeded
+		case refused(err):
 			t.Fatalf("write: %v", err)
 		}
+		tried = true
 		return err
 	})
+}
+
+// refused tells whether an error is an answer that stays the same.
+func refused(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) ||
+		apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
 }
 
 // Eventually asks until check has nothing to complain of, or fails the test
@@ -84,7 +96,7 @@ func (b *Bed) NewNamespace(t *testing.T) string {
 		t.Fatalf("make a namespace: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), WaitTimeout)
 		defer cancel()
 		if t.Failed() {
 			b.describe(ctx, t, ns.Name)
@@ -109,7 +121,7 @@ func (b *Bed) awaitDeletions(ctx context.Context) error {
 	b.mu.Lock()
 	all := b.deleted
 	b.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*WaitTimeout)
 	defer cancel()
 	return poll.Until(ctx, "the namespaces of the tests are gone", 200*time.Millisecond, func(ctx context.Context) error {
 		for len(all) > 0 {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -22,7 +21,7 @@ import (
 )
 
 // patience is how long is waited for what happens in the guest, which is slow.
-const patience = time.Minute
+const patience = eventually.Patience
 
 // handler is the udev handler in the guest.
 type handler struct {

@@ -137,9 +137,12 @@ type Item struct {
 	Version   string `json:"version"`
 }
 
-// Differ asks for the Items of a [Have]: cloud to edge.
+// Differ asks for the Items of a [Have]: cloud to edge. Back says that the cluster
+// has forgotten changes that it had told of, as after a restore of etcd: from now
+// on what is sent counts although its version is an older one.
 type Differ struct {
-	ID uint64 `json:"id"`
+	Back bool   `json:"back,omitempty"`
+	ID   uint64 `json:"id"`
 }
 
 // Put has an object as it is now: cloud to edge.

@@ -112,17 +112,22 @@ toleration of the user's for the same taint goes first.
 {{- end }}
 
 {{/*
-The part of an affinity that keeps a Pod on nodes of the control plane, under
-the label of today or of old.
+Nodes that the controller and the hooks may run on. Never edge nodes: they must
+reach the API server at any time, and the API server the controller's webhook.
+Argument: the root context.
 */}}
-{{- define "akri.controlPlaneAffinity" -}}
+{{- define "akri.controllerAffinity" -}}
 nodeAffinity:
   requiredDuringSchedulingIgnoredDuringExecution:
     nodeSelectorTerms:
-      {{- range list "node-role.kubernetes.io/control-plane" "node-role.kubernetes.io/master" }}
+      {{- range ternary (list "node-role.kubernetes.io/control-plane" "node-role.kubernetes.io/master") (list "") .Values.controller.onlyOnControlPlane }}
       - matchExpressions:
+          - key: node-role.kubernetes.io/edge
+            operator: DoesNotExist
+          {{- if . }}
           - key: {{ . }}
             operator: Exists
+          {{- end }}
       {{- end }}
 {{- end }}
 

@@ -87,10 +87,8 @@ spec:
       priorityClassName: {{ . }}
       {{- end }}
       {{- include "akri.placement" (dict "nodeSelectors" $c.nodeSelectors "tolerations" (include "akri.controllerTolerations" .root | fromYamlArray)) | nindent 6 }}
-      {{- if $c.onlyOnControlPlane }}
       affinity:
-        {{- include "akri.controlPlaneAffinity" . | nindent 8 }}
-      {{- end }}
+        {{- include "akri.controllerAffinity" .root | nindent 8 }}
       securityContext:
         seccompProfile:
           type: RuntimeDefault

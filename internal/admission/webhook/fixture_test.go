@@ -4,11 +4,11 @@ package webhook_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,13 +23,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
+	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/controller/view"
@@ -41,17 +41,47 @@ import (
 const (
 	name        = "akri-webhook-configuration"
 	namespace   = "akri-system"
-	waitTimeout = 60 * time.Second
+	waitTimeout = eventually.Patience
 )
 
-// fixture is an API server with what the chart makes for the webhook.
+// shared is the API server of all tests here. It is started when the first of them
+// wants it: the package's tests also run as other processes, which want none.
+var shared struct {
+	sync.Mutex
+	server *kubetest.Server
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.server != nil {
+		shared.server.Close()
+	}
+	os.Exit(code)
+}
+
+func sharedServer(t *testing.T) *kubetest.Server {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.server == nil {
+		var err error
+		if shared.server, err = kubetest.New(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return shared.server
+}
+
+// fixture is what the chart makes for the webhook. What is made with it is gone when
+// its test is over.
 type fixture struct {
 	t      *testing.T
 	server *kubetest.Server
 	user   client.Client // with warnings collected
 	warned *warnings
 	log    *testlog.Buffer
-	clock  atomic.Int64 // seconds that the webhook's clock is behind
+	clock  atomic.Int64                              // seconds that the webhook's clock is behind
+	wrap   func(http.RoundTripper) http.RoundTripper // around what replicas ask the API server; nil: nothing
 }
 
 type warnings struct {
@@ -75,7 +105,7 @@ func (w *warnings) take() string {
 
 func newFixture(t *testing.T, secret map[string][]byte) *fixture {
 	ctrl.SetLogger(logr.Discard())
-	l := &fixture{t: t, server: kubetest.Start(t), warned: &warnings{}, log: &testlog.Buffer{}}
+	l := &fixture{t: t, server: sharedServer(t), warned: &warnings{}, log: &testlog.Buffer{}}
 	cfg := rest.CopyConfig(l.server.Config)
 	cfg.WarningHandler = l.warned
 	scheme, err := view.Scheme()
@@ -85,18 +115,23 @@ func newFixture(t *testing.T, secret map[string][]byte) *fixture {
 	if l.user, err = client.New(cfg, client.Options{Scheme: scheme, FieldValidation: metav1.FieldValidationStrict}); err != nil {
 		t.Fatal(err)
 	}
+	for _, ns := range []*corev1.Namespace{
+		{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "yard"}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "guarded", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}},
+	} {
+		if err := l.user.Create(t.Context(), ns); client.IgnoreAlreadyExists(err) != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(l.clean)
 	l.make(
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}},
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "yard"}},
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "guarded", Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}},
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: secret}, // the user's
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name + "-certs", Namespace: namespace}},
 		&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}},
 		role(""), role(namespace), binding(""), binding(namespace),
 	)
-	l.allowed(scheme,
-		authorizationv1.ResourceAttributes{Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations", Name: name, Verb: "get"},
-		authorizationv1.ResourceAttributes{Resource: "secrets", Namespace: namespace, Name: name, Verb: "get"})
+	l.may(true)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the webhook's log:\n%s", l.log)
@@ -105,26 +140,52 @@ func newFixture(t *testing.T, secret map[string][]byte) *fixture {
 	return l
 }
 
-// allowed waits until the API server lets the controller do something: new
-// roles take effect a moment later.
-func (l *fixture) allowed(scheme *runtime.Scheme, all ...authorizationv1.ResourceAttributes) {
+// may waits until the API server lets the controller read what its roles are about,
+// or does not: roles take effect a moment after they are written.
+func (l *fixture) may(want bool) {
 	l.t.Helper()
-	c, err := client.New(l.server.ConfigFor(user), client.Options{Scheme: scheme})
+	c, err := client.New(l.server.ConfigFor(user), client.Options{Scheme: l.user.Scheme()})
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	for _, a := range all {
+	for _, a := range []authorizationv1.ResourceAttributes{
+		{Group: "admissionregistration.k8s.io", Resource: "validatingwebhookconfigurations", Name: name, Verb: "get"},
+		{Resource: "secrets", Namespace: namespace, Name: name, Verb: "get"},
+	} {
 		l.eventually("the right to "+a.Verb+" "+a.Resource, func() error {
 			r := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a}}
-			if err := c.Create(l.t.Context(), r); err != nil {
+			if err := c.Create(context.Background(), r); err != nil {
 				return err
 			}
-			if !r.Status.Allowed {
-				return errors.New("not yet")
+			if r.Status.Allowed != want {
+				return fmt.Errorf("allowed is %v", r.Status.Allowed)
 			}
 			return nil
 		})
 	}
+}
+
+// clean takes away what a test has made, and waits until the API server asks no
+// webhook and knows no role.
+func (l *fixture) clean() {
+	ctx := context.Background() // the test's is done
+	registration := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	for _, o := range []client.Object{registration, role(""), binding("")} {
+		if err := l.user.Delete(ctx, o); client.IgnoreNotFound(err) != nil {
+			l.t.Error(err)
+		}
+	}
+	for _, ns := range []string{namespace, "default", "yard", "guarded"} {
+		for _, o := range []client.Object{&v0.Configuration{}, &v0.Instance{}, &corev1.Secret{}, &rbacv1.Role{}, &rbacv1.RoleBinding{}} {
+			if err := l.user.DeleteAllOf(ctx, o, client.InNamespace(ns)); err != nil {
+				l.t.Error(err)
+			}
+		}
+	}
+	l.may(false)
+	l.eventually("the webhook is not asked", func() error {
+		return l.user.Create(ctx, l.configuration("probe", "default", admissiontest.Good, "KERNEL== => KERNAL=="), client.DryRunAll)
+	})
 }
 
 const user = "akri-controller"
@@ -170,26 +231,6 @@ func (l *fixture) now() time.Time {
 	return time.Now().Add(-time.Duration(l.clock.Load()) * time.Second)
 }
 
-// ports returns free ports.
-func ports(t *testing.T, n int) []int {
-	t.Helper()
-	var out []int
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close() // not before all are known, or two may be the same
-		out = append(out, ln.Addr().(*net.TCPAddr).Port)
-	}
-	return out
-}
-
-func port(t *testing.T) int {
-	t.Helper()
-	return ports(t, 1)[0]
-}
-
 // serve runs a replica until the returned function is called. All replicas of a
 // fixture register the same URL.
 func (l *fixture) serve(listen int, at *url.URL, change ...func(*webhook.Options)) (stop func()) {
@@ -198,7 +239,11 @@ func (l *fixture) serve(listen int, at *url.URL, change ...func(*webhook.Options
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	mgr, err := ctrl.NewManager(l.server.ConfigFor(user), ctrl.Options{
+	cfg := l.server.ConfigFor(user)
+	if l.wrap != nil {
+		cfg.Wrap(l.wrap)
+	}
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0", Logger: logr.Discard(),
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,12 +29,14 @@ import (
 	"github.com/akri-go/akri/internal/admission/admissiontest"
 	"github.com/akri-go/akri/internal/admission/webhook"
 	"github.com/akri-go/akri/internal/certs"
+	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 )
 
 // What users see, through the API server with CRD and webhook.
 func TestRefused(t *testing.T) {
 	l := newFixture(t, nil)
-	p := port(t)
+	p := freeport.Port(t)
 	l.serve(p, at(p))
 	l.active()
 	l.make(l.configuration("taken", "yard", admissiontest.Good))
@@ -128,7 +131,7 @@ func TestDown(t *testing.T) {
 	// Before the webhook is registered everything passes: Configurations of the
 	// release that installs it are made before its Pods run.
 	l.make(l.configuration("early", "default", admissiontest.Good, "KERNEL== => KERNAL=="))
-	p := port(t)
+	p := freeport.Port(t)
 	stop := l.serve(p, at(p))
 	l.active()
 	c := l.configuration("cam", "default", admissiontest.Good)
@@ -187,7 +190,10 @@ func TestDown(t *testing.T) {
 func TestCertificates(t *testing.T) {
 	l := newFixture(t, nil)
 	l.clock.Store(int64((webhook.Certificates.Leaf - 20*24*time.Hour) / time.Second)) // the leaf will have 20 days left
-	two := ports(t, 2)
+	two, err := freeport.Find(2)
+	if err != nil {
+		t.Fatal(err)
+	}
 	a, b := two[0], two[1]
 	stopA := l.serve(a, at(a))
 	stopB := l.serve(b, at(a)) // stands by: the API server asks a
@@ -259,7 +265,7 @@ func TestCertificates(t *testing.T) {
 // only if they may create these themselves.
 func TestAuthorized(t *testing.T) {
 	l := newFixture(t, nil)
-	p := port(t)
+	p := freeport.Port(t)
 	l.serve(p, at(p), func(o *webhook.Options) { o.AuthorizeSpecs = true })
 	l.active()
 	rule := func(group, resource string, verbs ...string) rbacv1.PolicyRule {
@@ -362,11 +368,43 @@ func TestAuthorized(t *testing.T) {
 	})
 }
 
+// Where an API server is too busy to say what a user may do, the user's client
+// tries again by itself.
+func TestTriedAgain(t *testing.T) {
+	l := newFixture(t, nil)
+	var busy atomic.Int32
+	l.wrap = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/subjectaccessreviews") && busy.Add(-1) >= 0 {
+				return nil, errors.New("busy")
+			}
+			return next.RoundTrip(r)
+		})
+	}
+	p := freeport.Port(t)
+	l.serve(p, at(p), func(o *webhook.Options) { o.AuthorizeSpecs = true })
+	l.active()
+	busy.Store(2)
+	if err := l.user.Create(t.Context(), l.configuration("x", "default", admissiontest.Good), client.DryRunAll); err != nil {
+		t.Error(err)
+	}
+	if left := busy.Load(); left >= 0 {
+		t.Errorf("the webhook was to be told %d times more that the API server is busy", left+1)
+	}
+	if log := l.log.String(); strings.Count(log, "put off a Configuration") != 2 {
+		t.Errorf("the log: %s", log)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // While strangers hold as many connections as they can get, and begin reviews
 // that they do not finish, the API server's reviews are answered.
 func TestFlooded(t *testing.T) {
 	l := newFixture(t, nil)
-	p := port(t)
+	p := freeport.Port(t)
 	l.serve(p, at(p))
 	l.active()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -377,7 +415,7 @@ func TestFlooded(t *testing.T) {
 		strangers.Go(func() {
 			d := tls.Dialer{
 				NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(fmt.Sprintf("127.0.4.%d", i%10+1))}},
-				Config:    &tls.Config{InsecureSkipVerify: true},
+				Config:    &tls.Config{InsecureSkipVerify: true, CurvePreferences: []tls.CurveID{tls.X25519}},
 			}
 			for ctx.Err() == nil {
 				c, err := d.DialContext(ctx, "tcp", at(p).Host)
@@ -399,14 +437,20 @@ func TestFlooded(t *testing.T) {
 		})
 	}
 	for i := range 10 {
-		began := time.Now()
-		if err := l.user.Create(t.Context(), l.configuration(fmt.Sprintf("cam%d", i), "default", admissiontest.Good)); err != nil {
-			t.Errorf("after %s: %v", time.Since(began), err)
-		}
-		err := l.user.Create(t.Context(), l.configuration("bad", "default", admissiontest.Good, "KERNEL== => KERNAL=="))
-		if !apierrors.IsInvalid(err) {
-			t.Errorf("one that is wrong: %v", err)
-		}
+		eventually.Succeeds(t, waitTimeout, func(ctx context.Context) error { // as a user tries again
+			err := l.user.Create(ctx, l.configuration(fmt.Sprintf("cam%d", i), "default", admissiontest.Good))
+			if apierrors.IsAlreadyExists(err) {
+				return nil
+			}
+			return err
+		})
+		eventually.Succeeds(t, waitTimeout, func(ctx context.Context) error {
+			err := l.user.Create(ctx, l.configuration("bad", "default", admissiontest.Good, "KERNEL== => KERNAL=="))
+			if apierrors.IsInvalid(err) {
+				return nil
+			}
+			return fmt.Errorf("one that is wrong: %w", err)
+		})
 	}
 }
 
@@ -418,7 +462,7 @@ func TestOwnCA(t *testing.T) {
 	}
 	l := newFixture(t, map[string][]byte{certs.Leaf: mine[certs.Leaf], certs.LeafKey: mine[certs.LeafKey]})
 	was := l.secret(name).ResourceVersion
-	p := port(t)
+	p := freeport.Port(t)
 	l.serve(p, at(p), func(o *webhook.Options) { o.CABundle = mine[certs.Bundle] })
 	l.active()
 	if s := l.secret(name); s.ResourceVersion != was {

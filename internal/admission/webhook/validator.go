@@ -28,11 +28,14 @@ import (
 const Path = "/validate"
 
 const (
-	// reviewTimeout is how long the API server waits for an answer.
-	reviewTimeout = 5 * time.Second
-	// factsTimeout limits the search for facts. What is not found by then
-	// becomes a warning.
-	factsTimeout = 3 * time.Second
+	// reviewTimeout is how long the API server waits for an answer: its default. A
+	// busy API server needs seconds for the questions of a review.
+	reviewTimeout = 10 * time.Second
+	// factsTimeout limits the search for facts. What is not found by then becomes
+	// a warning, except whether the user has the rights: then the user is told to
+	// try again. That is asked last, so the names must leave time for it.
+	factsTimeout = 7 * time.Second
+	namesTimeout = 3 * time.Second
 	// othersTimeout limits the search for what only warnings need.
 	othersTimeout = 500 * time.Millisecond
 	// maxHeirs is how many Configurations a warning names whose names Instances
@@ -78,13 +81,27 @@ func (v *Validator) Handle(ctx context.Context, req ctrladmission.Request) ctrla
 		v.Log.Info("refused a Configuration that cannot be read", "namespace", req.Namespace, "name", req.Name)
 		return ctrladmission.Errored(http.StatusBadRequest, err)
 	}
-	errs, warnings := admission.Check(c, old, v.facts(ctx, req.UserInfo, c, old))
+	facts, err := v.facts(ctx, req.UserInfo, c, old)
+	if err != nil {
+		v.Log.Warn("put off a Configuration", "namespace", c.Namespace, "name", c.Name, "error", err)
+		return later(err)
+	}
+	errs, warnings := admission.Check(c, old, facts)
 	if len(errs) == 0 {
 		return ctrladmission.Allowed("").WithWarnings(warnings...)
 	}
 	v.Log.Info("refused a Configuration", "namespace", c.Namespace, "name", c.Name, "fields", paths(errs))
 	status := apierrors.NewInvalid(schema.GroupKind{Group: v0.GroupVersion.Group, Kind: "Configuration"}, c.Name, errs).Status()
 	return ctrladmission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status, Warnings: warnings}}
+}
+
+// later tells the client to try again. Those that are made with client-go, such
+// as kubectl, do so by themselves.
+func later(why error) ctrladmission.Response {
+	return ctrladmission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonServerTimeout,
+		Message: why.Error() + ". Try again", Details: &metav1.StatusDetails{RetryAfterSeconds: 1},
+	}}}
 }
 
 // decode reads what is checked of a Configuration: its name and spec. The rest
@@ -124,8 +141,9 @@ func paths(errs field.ErrorList) []string {
 
 // facts asks the API server for what Check needs. What gets no answer becomes a
 // gap: an API server that fails must not keep users from repairs, and agents
-// and controller check again anyway.
-func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration) admission.Facts {
+// and controller check again anyway. It fails if it is unknown whether the user
+// has a right: without one, this would be a way around it.
+func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c, old *v0.Configuration) (admission.Facts, error) {
 	f := admission.Facts{Trials: map[string]admission.Verdict{}, Denials: map[string]string{}}
 	if err := v.names(ctx, c, old, &f); err != nil {
 		v.Log.Warn("cannot look up whether a name is taken", "namespace", c.Namespace, "name", c.Name, "error", err)
@@ -141,7 +159,11 @@ func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c,
 			continue
 		}
 		if v.Rights != nil {
-			if f.Denials[path] = denial(ctx, v.Rights, who, c.Namespace, s.Kind); f.Denials[path] != "" {
+			why, err := denial(ctx, v.Rights, who, c.Namespace, s.Kind)
+			if err != nil {
+				return f, err
+			}
+			if f.Denials[path] = why; why != "" {
 				continue // a trial's result is not for this user
 			}
 		}
@@ -153,11 +175,13 @@ func (v *Validator) facts(ctx context.Context, who authenticationv1.UserInfo, c,
 		}
 	}
 	v.others(ctx, who, c, old, &f)
-	return f
+	return f, nil
 }
 
 // names finds out to whom the name belongs already.
 func (v *Validator) names(ctx context.Context, c, old *v0.Configuration, f *admission.Facts) error {
+	ctx, cancel := context.WithTimeout(ctx, namesTimeout)
+	defer cancel()
 	called := func(name string) ([]types.NamespacedName, error) {
 		all := &metav1.PartialObjectMetadataList{}
 		all.SetGroupVersionKind(v0.GroupVersion.WithKind("ConfigurationList"))

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -116,6 +117,18 @@ func TestReview(t *testing.T) {
 				t.Errorf("a value is told\nlog: %s\nanswer: %s", log.String(), said)
 			}
 		})
+	}
+}
+
+// While nobody can say whether the user has the rights, the answer is neither yes
+// nor no: clients try again.
+func TestLater(t *testing.T) {
+	v := &Validator{Live: nobody{}, Rights: &authorizer{err: errors.New("away")}, Log: slog.New(slog.DiscardHandler)}
+	got := ask(t, v, review(t, admissionv1.Create, admissiontest.Good, ""))
+	err := apierrors.FromObject(got.Result)
+	if seconds, again := apierrors.SuggestsClientDelay(err); got.Allowed || !apierrors.IsServerTimeout(err) || !again || seconds == 0 ||
+		!strings.Contains(err.Error(), "away. Try again") {
+		t.Errorf("allowed %v, %+v", got.Allowed, got.Result)
 	}
 }
 

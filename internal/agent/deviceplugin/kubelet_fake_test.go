@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	pluginapi "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
+
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 // fakeKubelet is NOT a kubelet. It does what pkg/kubelet/cm/devicemanager does
@@ -183,7 +185,7 @@ func (k *fakeKubelet) offers() []string {
 // await waits until a condition holds, with mu held.
 func (k *fakeKubelet) await(what string, condition func() bool) {
 	k.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(eventually.Patience)
 	late := time.AfterFunc(time.Until(deadline)+time.Millisecond, k.changed.Broadcast)
 	defer late.Stop()
 	k.mu.Lock()

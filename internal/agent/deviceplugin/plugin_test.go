@@ -27,6 +27,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/checkpoint"
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/ledger"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -401,7 +402,7 @@ func TestPreferredAllocation(t *testing.T) {
 	n.changed(camera("00000a", 2), camera("00000b", 1))
 	n.run()
 	k.wantOffers("cam-00000a: cam-00000a-0 cam-00000a-1", "cam-00000b: cam-00000b-0", "cam: cam-00000a-1 cam-00000b-0")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 	defer cancel()
 	got, err := k.client("cam").GetPreferredAllocation(ctx, &pluginapi.PreferredAllocationRequest{
 		ContainerRequests: []*pluginapi.ContainerPreferredAllocationRequest{{

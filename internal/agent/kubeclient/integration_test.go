@@ -63,7 +63,7 @@ func (r *recorder) set(all []*v0.Configuration) {
 
 func (r *recorder) eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if err := check(); err != nil {

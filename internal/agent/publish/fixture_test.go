@@ -176,7 +176,7 @@ func (s *fixture) device(node, id string, shared bool, properties map[string]str
 // eventually waits until check returns nil.
 func (s *fixture) eventually(what string, check func() error) {
 	s.t.Helper()
-	eventually.Succeeds(s.t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(s.t, eventually.Patience, func(context.Context) error {
 		if err := check(); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}

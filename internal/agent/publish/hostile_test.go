@@ -89,7 +89,7 @@ func TestOwnerOfAnotherUID(t *testing.T) {
 // A flood of Instances costs an agent their names: in the list at its start, in
 // the watch, and until one of them is its own.
 func TestFloodOfOthersInstances(t *testing.T) {
-	const flood = 40
+	const flood = 16
 	s := newFixture(t)
 	defer s.delete(s.path("instances")) // agents of the tests that follow would see them
 	text := strings.Repeat("x", 32_000)

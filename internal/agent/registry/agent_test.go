@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/handlers/debugecho"
 )
 
 // waitTimeout is how long these tests, which run real processes, wait for what
 // must happen.
-const waitTimeout = 30 * time.Second
+const waitTimeout = eventually.Patience
 
 // await waits until condition, which is asked after each change, holds.
 type await struct {

@@ -182,7 +182,7 @@ func goodbye(t *testing.T, s *session.Session) edgev1.Goodbye {
 // until waits until the controller has seen all that.
 func (f *fixture) until(t *testing.T, want string) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if got := f.controller.seen(); got != want {
 			return fmt.Errorf("the controller saw %q, want %q", got, want)
 		}
@@ -193,7 +193,7 @@ func (f *fixture) until(t *testing.T, want string) {
 // counted waits until a metric has a value; label is that of the one series.
 func (f *fixture) counted(t *testing.T, name, label string, want float64) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		families, err := f.metrics.Gather()
 		if err != nil {
 			return err

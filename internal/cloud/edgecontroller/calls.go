@@ -59,7 +59,6 @@ func (c *calls) add(m *edgev1.Call) {
 	case len(c.waiting) >= maxWaiting || c.bytes+len(m.Body) > maxWaitingBytes && c.bytes > 0:
 		n.refuse = writer.Failure(m.ID, http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests,
 			"too many calls of this node wait")
-		n.refuse.RetryAfter = time.Second
 	default:
 		if c.open == nil {
 			c.open = map[uint64]*call{}
@@ -147,8 +146,6 @@ func refusal(id uint64, err error) *edgev1.Reply {
 		s := status.Status()
 		return writer.Failure(id, int(s.Code), s.Reason, s.Message)
 	}
-	r := writer.Failure(id, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
+	return writer.Failure(id, http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable,
 		fmt.Sprintf("cloudcore: %v", err))
-	r.RetryAfter = time.Second
-	return r
 }

@@ -3,9 +3,11 @@
 package edgecontroller
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,7 +15,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/cloud/edgecontroller/index"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 // cluster is an API server with Nodes and Pods that nobody runs.
@@ -95,6 +99,43 @@ func (c *cluster) kill(name string) {
 	c.t.Helper()
 	var now int64
 	c.must(c.admin.CoreV1().Pods("default").Delete(c.t.Context(), name, metav1.DeleteOptions{GracePeriodSeconds: &now}))
+}
+
+// awaitLatest waits until an edge node has the newest version of a Pod.
+func (c *cluster) awaitLatest(e *edge, pods edgev1.Interest, name string) {
+	c.t.Helper()
+	eventually.Succeeds(c.t, patience, func(ctx context.Context) error {
+		pod, err := c.admin.CoreV1().Pods("default").Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, item := range e.items(pods.ID) {
+			if item.Name == name && item.Version == pod.ResourceVersion {
+				return nil
+			}
+		}
+		return fmt.Errorf("the newest %s is %s, it has %+v", name, pod.ResourceVersion, e.items(pods.ID))
+	})
+}
+
+// awaitKnown waits until the controller knows that one Pod of a node has come and
+// another has gone, and the API server that the node may no longer read the
+// ConfigMap of the latter.
+func (c *cluster) awaitKnown(of *Controller, node, came, gone string) {
+	c.t.Helper()
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: "system:node:" + node, Groups: []string{"system:nodes"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "get", Resource: "configmaps", Namespace: "default", Name: gone},
+	}}
+	eventually.Succeeds(c.t, patience, func(ctx context.Context) error {
+		_, has := of.pods.Note(index.Key{Namespace: "default", Name: came})
+		_, had := of.pods.Note(index.Key{Namespace: "default", Name: gone})
+		answer, err := c.admin.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		if err == nil && (!has || had || answer.Status.Allowed) {
+			err = fmt.Errorf("%s has come: %v; %s is there: %v; its ConfigMap may be read: %v", came, has, gone, had, answer.Status.Allowed)
+		}
+		return err
+	})
 }
 
 // The interests of a kubelet.

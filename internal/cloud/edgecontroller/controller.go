@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,7 +72,8 @@ type Controller struct {
 	pods, nodes, namespaces *index.Subscription
 	seed                    maphash.Seed
 	sites                   sites
-	twins                   chan twins
+	notices                 chan notice
+	limited                 atomic.Bool // see limits.go
 
 	mu       sync.Mutex
 	sessions map[string]map[*Session]struct{} // by node
@@ -90,7 +92,7 @@ func New(o Options) (*Controller, error) {
 	c := &Controller{
 		Options:   o,
 		grantRoom: semaphore.NewWeighted(maxGrants), callRoom: semaphore.NewWeighted(maxCalls),
-		sessions: map[string]map[*Session]struct{}{}, seed: maphash.MakeSeed(), twins: make(chan twins, maxTwins),
+		sessions: map[string]map[*Session]struct{}{}, seed: maphash.MakeSeed(), notices: make(chan notice, maxNotices),
 	}
 	c.index = index.New(index.Options{
 		Client: o.Client, Logger: o.Log, Own: own(), MaxObjects: o.MaxObjects, CacheBytes: o.CacheBytes, MaxFeeds: o.MaxWatches,
@@ -128,7 +130,8 @@ func (c *Controller) Run(ctx context.Context) error {
 	g.Go(func() error { return c.leases.Run(ctx) })
 	g.Go(func() error { return c.keeper.run(ctx) })
 	g.Go(func() error { return c.review(ctx) })
-	g.Go(func() error { return c.tellTwins(ctx) })
+	g.Go(func() error { return c.writeNotices(ctx) })
+	g.Go(func() error { return c.watchLimits(ctx) })
 	return g.Wait()
 }
 
@@ -259,3 +262,4 @@ type ignore struct{}
 func (ignore) Changed(index.Key, string) {}
 func (ignore) Synced()                   {}
 func (ignore) Failed(error)              {}
+func (ignore) WentBack()                 {}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -23,7 +22,7 @@ import (
 	"github.com/akri-go/akri/internal/testlog"
 )
 
-const patience = time.Minute
+const patience = eventually.Patience
 
 // run makes a controller that runs until the test ends.
 func run(t testing.TB, cfg *rest.Config, o Options) *Controller {

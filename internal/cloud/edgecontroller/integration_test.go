@@ -149,6 +149,7 @@ func TestSession(t *testing.T) {
 		e.s.Receive(&edgev1.Forget{ID: i.ID})
 	})
 	t.Run("cut off and back", func(t *testing.T) {
+		k.awaitLatest(e, pods, "web") // what autonomy has changed, too
 		e.reconnect(c, pods, secret, config, svc)
 		for _, i := range []edgev1.Interest{pods, secret, config, svc} {
 			if r := e.outcome(i); r != nil {
@@ -162,6 +163,7 @@ func TestSession(t *testing.T) {
 		k.change("web", "3")
 		k.pod("late", "n1", "web")
 		k.kill("web")
+		k.awaitKnown(c, "n1", "late", "web")
 		e.reconnect(c, pods, config, svc)
 		e.names(pods, "late")
 		for _, i := range []edgev1.Interest{pods, svc} {

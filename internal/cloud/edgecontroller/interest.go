@@ -41,6 +41,7 @@ type interest struct {
 	queued  bool // is in the session's ready
 	ended   bool
 	moved   bool // the nodes that this one reaches have changed
+	back    bool // the cluster has forgotten what it had told of
 
 	has     *edgev1.Have // what the edge node has, not looked at yet
 	asked   bool         // with Differ; the next Have has all items
@@ -109,6 +110,18 @@ func (i *interest) Failed(err error) {
 	i.s.mu.Lock()
 	defer i.s.mu.Unlock()
 	i.s.end(i, err)
+}
+
+// WentBack is called by the index.
+func (i *interest) WentBack() {
+	i.s.mu.Lock()
+	defer i.s.mu.Unlock()
+	if i.ended {
+		return
+	}
+	i.back = true
+	i.s.queue(i)
+	i.s.tellRestored()
 }
 
 // close ends the interest's part in the index. s.mu is not held.
@@ -200,6 +213,13 @@ func (i *interest) step() {
 		as := i.as
 		s.mu.Unlock()
 		i.again(as)
+		return
+	}
+	if i.back {
+		i.clean()
+		i.back, i.has, i.live, i.syncing, i.asked = false, nil, false, false, true
+		s.mu.Unlock()
+		s.send(&edgev1.Differ{ID: i.spec.ID, Back: true})
 		return
 	}
 	has := i.has
@@ -310,6 +330,12 @@ func (i *interest) compare(has *edgev1.Have) {
 	case items:
 		i.asked = false
 		put, gone := Plan(has.Items, should)
+		if certain, ahead := forgotten(has.Items, should, version); certain {
+			s.tellRestored()
+		} else if ahead != "" && !s.restored && !s.doubted {
+			s.doubted = true
+			go i.doubt(i.sub, ahead)
+		}
 		for _, k := range put {
 			i.mark(k, change{})
 		}
@@ -329,5 +355,16 @@ func (i *interest) compare(has *edgev1.Have) {
 		i.live, i.asked = false, true
 		s.mu.Unlock()
 		s.send(&edgev1.Differ{ID: i.spec.ID})
+	}
+}
+
+// doubt looks whether the cluster has not yet come to a version that the edge node
+// has seen: then it was there before, and forgot.
+func (i *interest) doubt(sub *index.Subscription, seen string) {
+	version, err := sub.Present(i.s.ctx)
+	i.s.mu.Lock()
+	defer i.s.mu.Unlock()
+	if i.s.doubted = false; err == nil && index.Older(version, seen) {
+		i.s.tellRestored()
 	}
 }

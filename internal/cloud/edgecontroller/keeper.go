@@ -62,6 +62,8 @@ func (k podListener) Changed(key index.Key, gone string) {
 func (podListener) Synced()      {}
 func (podListener) Failed(error) {}
 
+func (podListener) WentBack() {}
+
 type nodeListener struct{ *keeper }
 
 func (k nodeListener) Changed(key index.Key, _ string) {
@@ -69,6 +71,8 @@ func (k nodeListener) Changed(key index.Key, _ string) {
 }
 func (nodeListener) Synced()      {}
 func (nodeListener) Failed(error) {}
+
+func (nodeListener) WentBack() {}
 
 // node has a Node looked at.
 func (k *keeper) node(name string) { k.queue.Add(task{node: name}) }

@@ -74,6 +74,12 @@ func newMetrics(r prometheus.Registerer, c *Controller) (*metrics, error) {
 		overdue, _ := c.leases.Due()
 		return float64(overdue)
 	})
+	read("nodes_limited", "1 if the API server was seen to hold edge nodes to what is theirs, else 0.", func() float64 {
+		if c.limited.Load() {
+			return 1
+		}
+		return 0
+	})
 	total("lists_total", "Lists that were read at the API server.",
 		func() float64 { return float64(c.index.Stats().Lists) })
 	total("reads_total", "Objects that were read again because they were not kept.",

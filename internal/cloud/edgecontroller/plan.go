@@ -28,4 +28,28 @@ func Plan(has, should []edgev1.Item) (put []index.Key, gone []edgev1.Item) {
 	return put, gone
 }
 
+// forgotten decides whether the cluster has forgotten what an edge node has seen:
+// it has objects in older versions now, though its list is newer. Of what the node
+// has from after the list, ahead is the newest; that may have come by another way.
+func forgotten(has, should []edgev1.Item, list string) (certain bool, ahead string) {
+	now := make(map[index.Key]edgev1.Item, len(should))
+	for _, i := range should {
+		now[keyOf(i)] = i
+	}
+	for _, i := range has {
+		if index.Older(list, i.Version) {
+			if ahead == "" || index.Older(ahead, i.Version) {
+				ahead = i.Version
+			}
+			continue
+		}
+		is, there := now[keyOf(i)]
+		known := i.Version == list || index.Older(i.Version, list) // by the list
+		if there && known && is.UID == i.UID && index.Older(is.Version, i.Version) {
+			certain = true
+		}
+	}
+	return certain, ahead
+}
+
 func keyOf(i edgev1.Item) index.Key { return index.Key{Namespace: i.Namespace, Name: i.Name} }

@@ -87,3 +87,27 @@ func TestKeep(t *testing.T) {
 		}
 	}
 }
+
+func TestForgotten(t *testing.T) {
+	for _, tt := range []struct {
+		has, should, list string
+		certain           bool
+		ahead             string
+	}{
+		{"", "a@1/5", "9", false, ""},
+		{"a@1/5", "a@1/5", "9", false, ""},
+		{"a@1/5", "a@1/6", "9", false, ""},
+		{"a@1/6", "a@1/5", "9", true, ""},     // the list is newer, and yet
+		{"a@1/6", "a@2/5", "9", false, ""},    // another object of that name
+		{"a@1/6", "", "9", false, ""},         // deleted
+		{"a@1/12", "a@1/5", "9", false, "12"}, // a call's answer, perhaps
+		{"a@1/12 b@2/13", "a@1/5", "9", false, "13"},
+		{"a@1/12 b@2/6", "b@2/5", "9", true, "12"},
+		{"a@1/12", "a@1/5", "x", false, ""}, // no number: nothing can be told
+	} {
+		certain, ahead := forgotten(items(tt.has), items(tt.should), tt.list)
+		if certain != tt.certain || ahead != tt.ahead {
+			t.Errorf("has %q, should have %q, list %s: %v, %q", tt.has, tt.should, tt.list, certain, ahead)
+		}
+	}
+}

@@ -33,12 +33,14 @@ type Session struct {
 	closed    bool
 	interests map[uint64]*interest
 	// Interests that wait for a grant, and how many grants are under way.
-	asking  []*interest
-	askers  int
-	ready   []*interest // with something to send
-	sending bool
-	refuse  []*edgev1.Refused // to send first
-	podsSum uint64            // of the Pods that were bound when grants were last reviewed
+	asking   []*interest
+	askers   int
+	ready    []*interest // with something to send
+	sending  bool
+	refuse   []*edgev1.Refused // to send first
+	restored bool              // that the cluster has forgotten something is told
+	doubted  bool              // it is being looked at
+	podsSum  uint64            // of the Pods that were bound when grants were last reviewed
 }
 
 func newSession(ctx context.Context, c *Controller, node string, send func(context.Context,
@@ -147,6 +149,15 @@ func (s *Session) moved() {
 			i.moved = true
 			s.queue(i)
 		}
+	}
+}
+
+// tellRestored says, once in a session, that the cluster has forgotten what the
+// node has seen. s.mu is held.
+func (s *Session) tellRestored() {
+	if !s.restored && !s.closed {
+		s.restored = true
+		s.c.tell(restored(s.node))
 	}
 }
 

@@ -21,7 +21,28 @@ type Feed struct {
 	order   *list.List               // of *item, what changed last first
 	viewers map[*Viewer]struct{}
 	// last is the message that was made last; many viewers need the same.
-	last message
+	last    message
+	counted Counts
+}
+
+// Counts are how much there was of something.
+type Counts struct {
+	Viewers  int    // at this time
+	Refused  uint64 // viewers for whom there was no place
+	Messages uint64
+	Bytes    uint64 // of messages
+	// Skipped are versions that a viewer did not get, since it took none before the
+	// next one was there. What they changed is in the message after them.
+	Skipped uint64
+}
+
+// Counts returns what was counted so far.
+func (f *Feed) Counts() Counts {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.counted
+	c.Viewers = len(f.viewers)
+	return c
 }
 
 // item is an entry, or one that is gone.
@@ -128,6 +149,7 @@ func (f *Feed) Join() (*Viewer, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.viewers) >= f.maxViewers {
+		f.counted.Refused++
 		return nil, false
 	}
 	v := &Viewer{feed: f, news: make(chan struct{}, 1)}
@@ -184,6 +206,11 @@ func (v *Viewer) Take() []byte {
 	}
 	if f.last.data == nil || f.last.from != v.has || f.last.to != f.version {
 		f.last = message{v.has, f.version, f.since(v.has)}
+	}
+	f.counted.Messages++
+	f.counted.Bytes += uint64(len(f.last.data))
+	if v.has > 0 {
+		f.counted.Skipped += f.version - v.has - 1
 	}
 	v.has = f.version
 	return f.last.data

@@ -203,3 +203,26 @@ func TestViewers(t *testing.T) {
 	}
 	<-f.Joined()
 }
+
+// What was sent, what was skipped since a browser was slow, and who had no place.
+func TestCounts(t *testing.T) {
+	f := New(2)
+	put(t, f, "a=1")
+	quick, slow := join(t, f), join(t, f)
+	if _, ok := f.Join(); ok {
+		t.Error("a third one may join")
+	}
+	sent := len(quick.Take()) + len(slow.Take())
+	for _, board := range []string{"a=2", "a=3", "a=4"} {
+		put(t, f, board)
+		sent += len(quick.Take())
+	}
+	sent += len(slow.Take())
+	if slow.Take() != nil {
+		t.Error("there is something new")
+	}
+	quick.Leave()
+	if want := (Counts{Viewers: 1, Refused: 1, Messages: 6, Bytes: uint64(sent), Skipped: 2}); f.Counts() != want {
+		t.Errorf("counted %+v, want %+v", f.Counts(), want)
+	}
+}

@@ -10,11 +10,8 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -25,25 +22,30 @@ import (
 
 // Follower watches a cluster.
 type Follower struct {
-	api     client.WithWatch
-	now     func() time.Time
-	log     *slog.Logger
-	parts   []*part
-	changed chan struct{}
-	problem logging.Problem
+	api       client.WithWatch
+	now       func() time.Time
+	namespace string
+	log       *slog.Logger
+	parts     []*part
+	changed   chan struct{}
+	problem   logging.Problem
 
 	mu   sync.Mutex
 	away away
 }
 
-// part is a source with its cache.
+// part is a source with its cache. What is below the informer is guarded by the
+// Follower.
 type part struct {
 	snapshot.Source
 	informer cache.SharedInformer
-	// tried means that the API server was asked, and err is what it said last; both
-	// are guarded by the Follower.
+	// tried means that the API server was asked, and err is what it said last.
 	tried bool
 	err   error
+	// refusal is why only the objects of the Follower's namespace are followed, nil if
+	// those of all are.
+	refusal error
+	watches uint64 // that have begun
 }
 
 // Seen is what is known of a cluster.
@@ -55,9 +57,11 @@ type Seen struct {
 	AwayWhy   string
 }
 
-// New returns a Follower; client and clock are those of [snapshot.Client].
-func New(api client.WithWatch, now func() time.Time, log *slog.Logger) (*Follower, error) {
-	f := &Follower{api: api, now: now, log: log, changed: make(chan struct{}, 1),
+// New returns a Follower; client and clock are those of [snapshot.Client]. Of what the
+// user may not read in all namespaces, the objects of the one that is given are
+// followed; it may be "".
+func New(api client.WithWatch, now func() time.Time, namespace string, log *slog.Logger) (*Follower, error) {
+	f := &Follower{api: api, now: now, namespace: namespace, log: log, changed: make(chan struct{}, 1),
 		problem: logging.Problem{What: "cannot watch the cluster, so what is shown is out of date"}}
 	for _, s := range snapshot.Sources(explain.Subject{}) {
 		p := &part{Source: s}
@@ -145,10 +149,11 @@ func (f *Follower) Seen() Seen {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.parts {
-		if !forbidden(p.err) {
+		why := p.unseen(f.namespace)
+		if why == "" {
 			continue
 		}
-		u := explain.Unseen{What: p.What, Why: snapshot.Refusal(p.err)}
+		u := explain.Unseen{What: p.What, Why: why}
 		if !slices.Contains(seen.Unseen, u) {
 			seen.Unseen = append(seen.Unseen, u)
 		}
@@ -159,54 +164,6 @@ func (f *Follower) Seen() Seen {
 	}
 	return seen
 }
-
-// listWatch asks for the objects of a part, and notes what comes of it.
-func (f *Follower) listWatch(p *part) cache.ListerWatcher {
-	options := func(o metav1.ListOptions) []client.ListOption {
-		return append([]client.ListOption{&client.ListOptions{Raw: &o, Limit: o.Limit, Continue: o.Continue}},
-			p.Options...)
-	}
-	return &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			list := p.List()
-			err := f.api.List(ctx, list, options(o)...)
-			f.note(ctx, p, err)
-			return list, err
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			w, err := f.api.Watch(ctx, p.List(), options(o)...)
-			f.note(ctx, p, err)
-			return w, err
-		},
-	}
-}
-
-// note notes what a request for a part came to.
-func (f *Follower) note(ctx context.Context, p *part, err error) {
-	if ctx.Err() != nil || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
-		return // it is ending, or begins again with a list
-	}
-	f.mu.Lock()
-	before := forbidden(p.err)
-	p.tried, p.err = true, err
-	var why error
-	for _, other := range f.parts {
-		if other.err != nil && !forbidden(other.err) && !meta.IsNoMatchError(other.err) {
-			why = fmt.Errorf("%s: %w", other.What, other.err)
-			break
-		}
-	}
-	changed := f.away.is(why, f.now()) || before != forbidden(err)
-	f.mu.Unlock()
-	f.problem.Is(f.log, why)
-	if changed {
-		f.poke(nil)
-	}
-}
-
-// forbidden reports whether the API server refused a request because of missing
-// rights.
-func forbidden(err error) bool { return err != nil && apierrors.IsForbidden(err) }
 
 // transform keeps what matters of an object, and of others only the name.
 func (p *part) transform(o any) (any, error) {

@@ -9,15 +9,18 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/dashboard/dashboardtest"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/devcluster/kubetest/chartuser"
@@ -26,15 +29,15 @@ import (
 	"github.com/akri-go/akri/internal/explain/snapshot"
 )
 
-const waitTimeout = time.Minute
+const waitTimeout = eventually.Patience
 
-func start(t *testing.T, cfg *rest.Config) *Follower {
+func start(t *testing.T, cfg *rest.Config, namespace string) *Follower {
 	t.Helper()
 	api, now, err := snapshot.Client(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := New(api, now, slog.New(slog.DiscardHandler))
+	f, err := New(api, now, namespace, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +52,7 @@ func start(t *testing.T, cfg *rest.Config) *Follower {
 // happens; while the API server is away it stays, and so does the time.
 func TestFollow(t *testing.T) {
 	server := kubetest.Start(t)
+	t.Run("no rights", func(t *testing.T) { noRights(t, server) })
 	err := chartuser.Install(t.Context(), server.Config, "agent.enabled=false", "controller.enabled=false", "dashboard.enabled=true")
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +61,7 @@ func TestFollow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := start(t, chartuser.Dashboard(server.Config))
+	f := start(t, chartuser.Dashboard(server.Config), "")
 	agrees := func(what string) {
 		t.Helper()
 		eventually.Succeeds(t, waitTimeout, func(ctx context.Context) error {
@@ -96,6 +100,7 @@ func TestFollow(t *testing.T) {
 		t.Fatal(err)
 	}
 	agrees("devices have come")
+	t.Run("one namespace", func(t *testing.T) { oneNamespace(t, server, api) })
 	for _, pod := range f.Seen().Pods {
 		if pod.Name == "stranger" || len(pod.Spec.Containers[0].Env) > 0 {
 			t.Errorf("it keeps %+v", pod)
@@ -135,10 +140,9 @@ func sortPods(pods []corev1.Pod) {
 	})
 }
 
-// Who may read nothing is told so, and gets the rest as soon as he may read it.
-func TestNoRights(t *testing.T) {
-	server := kubetest.Start(t)
-	f := start(t, server.ConfigFor("jane"))
+// Who may read nothing is told so.
+func noRights(t *testing.T, server *kubetest.Server) {
+	f := start(t, server.ConfigFor("jane"), "factory")
 	eventually.Succeeds(t, waitTimeout, func(context.Context) error {
 		seen := f.Seen()
 		if err := f.Ready(); err != nil || len(seen.Unseen) < 10 || seen.AwayWhy != "" {
@@ -148,9 +152,61 @@ func TestNoRights(t *testing.T) {
 	})
 }
 
+// Who may read one namespace alone sees that, as it changes, and is told what else
+// is missing.
+func oneNamespace(t *testing.T, server *kubetest.Server, api client.Client) {
+	const user = "joe"
+	meta := metav1.ObjectMeta{Namespace: dashboardtest.Namespace, Name: user}
+	for _, o := range []client.Object{
+		&rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"list", "watch"}}}},
+		&rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
+			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}}},
+	} {
+		if err := api.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := start(t, server.ConfigFor(user), dashboardtest.Namespace)
+	configurations := func(want int) {
+		t.Helper()
+		eventually.Succeeds(t, waitTimeout, func(context.Context) error {
+			seen := f.Seen()
+			if err := f.Ready(); err != nil || len(seen.Configurations) != want || len(seen.DaemonSets) > 0 || len(seen.Nodes) > 0 || !f.Reachable() {
+				return fmt.Errorf("%w, %d Configurations, %d DaemonSets, %d Nodes", err, len(seen.Configurations), len(seen.DaemonSets), len(seen.Nodes))
+			}
+			return nil
+		})
+	}
+	configurations(1)
+	unseen := map[string]string{}
+	for _, u := range f.Seen().Unseen {
+		unseen[u.What] = u.Why
+	}
+	const all = `User "joe" cannot `
+	if why := unseen[explain.ReadInstances]; !strings.HasPrefix(why, "only those in namespace factory: "+all) {
+		t.Errorf("of Instances it says %q", why)
+	}
+	if why := unseen[explain.ReadNodes]; !strings.HasPrefix(why, all) {
+		t.Errorf("of Nodes it says %q", why)
+	}
+	more := &v0.Configuration{ObjectMeta: metav1.ObjectMeta{Namespace: dashboardtest.Namespace, Name: "more"},
+		Spec: v0.ConfigurationSpec{DiscoveryHandler: v0.DiscoveryHandlerInfo{Name: "udev"}}}
+	if err := api.Create(t.Context(), more); err != nil {
+		t.Fatal(err)
+	}
+	configurations(2)
+	if err := api.Delete(t.Context(), more); err != nil {
+		t.Fatal(err)
+	}
+	configurations(1)
+	if n := f.Watches(explain.ReadConfigurations); n == 0 {
+		t.Error("no watch is counted")
+	}
+}
+
 // A cluster without the CRDs is followed too.
 func TestNotInstalled(t *testing.T) {
-	f := start(t, kubetest.Start(t, kubetest.WithCRDs("")).Config)
+	f := start(t, kubetest.Start(t, kubetest.WithCRDs("")).Config, "")
 	eventually.Succeeds(t, waitTimeout, func(context.Context) error {
 		seen := f.Seen()
 		if err := f.Ready(); err != nil || len(seen.Unseen) > 0 || seen.AwayWhy != "" {

@@ -10,10 +10,13 @@ import (
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensionsclient "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
+
+	"github.com/akri-go/akri/internal/poll"
 )
 
 // installCRDs creates the CRDs in dir's *.yaml files, one in each, and waits
@@ -43,18 +46,20 @@ func installCRDs(ctx context.Context, cfg *rest.Config, dir string) error {
 		if err := yaml.UnmarshalStrict(data, &crd); err != nil {
 			return fmt.Errorf("parse %s: %w", file, err)
 		}
-		got, err := crds.Create(ctx, &crd, metav1.CreateOptions{})
-		if err != nil {
+		if err := create(ctx, func() error {
+			_, err := crds.Create(ctx, &crd, metav1.CreateOptions{})
+			return err
+		}); err != nil {
 			return fmt.Errorf("create CRD %s: %w", crd.Name, err)
 		}
-		created = append(created, got)
+		created = append(created, &crd)
 	}
 	rc := client.Discovery().RESTClient()
 	for _, crd := range created {
 		err := wait.PollUntilContextCancel(ctx, 25*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 			got, err := crds.Get(ctx, crd.Name, metav1.GetOptions{})
 			if err != nil || !established(got) {
-				return false, err
+				return false, nil // a busy server may not answer in time
 			}
 			// A served version may answer a moment after the condition is true.
 			for _, v := range got.Spec.Versions {
@@ -70,6 +75,22 @@ func installCRDs(ctx context.Context, cfg *rest.Config, dir string) error {
 		}
 	}
 	return nil
+}
+
+// create creates an object, again if a busy server has not answered in time.
+func create(ctx context.Context, do func() error) error {
+	unclear := false
+	return poll.Until(ctx, "it is created", 100*time.Millisecond, func(context.Context) error {
+		err := do()
+		switch {
+		case unclear && apierrors.IsAlreadyExists(err):
+			return nil
+		case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsAlreadyExists(err):
+			return poll.Fatal(err)
+		}
+		unclear = err != nil
+		return err
+	})
 }
 
 func established(crd *apiextensionsv1.CustomResourceDefinition) bool {

@@ -27,7 +27,9 @@ import (
 	"github.com/akri-go/akri/internal/devcluster/pki"
 )
 
-const startTimeout = 90 * time.Second
+// startTimeout is enough for a machine that is busy with everything else: a
+// process that has ended is noticed at once.
+const startTimeout = 5 * time.Minute
 
 // Option changes what Start starts.
 type Option func(*options)

@@ -5,6 +5,7 @@ package kubetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"testing"
@@ -16,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 func client(t *testing.T, cfg *rest.Config) kubernetes.Interface {
@@ -65,7 +68,7 @@ func TestServer(t *testing.T) {
 		if err := admin.CoreV1().ConfigMaps("default").Delete(ctx, owner.Name, metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, eventually.Patience, true, func(ctx context.Context) (bool, error) {
 			_, err := admin.CoreV1().ConfigMaps("default").Get(ctx, "child", metav1.GetOptions{})
 			return apierrors.IsNotFound(err), nil
 		})
@@ -78,9 +81,14 @@ func TestServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Stop()
-		if _, err := admin.CoreV1().ConfigMaps("default").Get(ctx, "kept", metav1.GetOptions{}); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("stopped server answers %v", err)
-		}
+		// The client may not know at once that its connection is gone.
+		eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
+			_, err := admin.CoreV1().ConfigMaps("default").Get(ctx, "kept", metav1.GetOptions{})
+			if !errors.Is(err, syscall.ECONNREFUSED) {
+				return fmt.Errorf("stopped server answers %v", err)
+			}
+			return nil
+		})
 		if err := s.Restart(ctx); err != nil {
 			t.Fatal(err)
 		}

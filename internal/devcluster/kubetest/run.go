@@ -3,8 +3,6 @@ package kubetest
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,7 +19,12 @@ import (
 
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
 	"github.com/akri-go/akri/internal/devcluster/pki"
+	"github.com/akri-go/akri/internal/freeport"
 )
+
+// attemptTimeout ends a question that hangs, so that another is asked. An answer
+// that comes late on a busy machine is waited for.
+const attemptTimeout = 20 * time.Second
 
 func (s *Server) path(elem ...string) string {
 	return filepath.Join(append([]string{s.Dir}, elem...)...)
@@ -174,7 +177,7 @@ func waitFor(ctx context.Context, p *process, check func(context.Context) error)
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 2*time.Second)
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 		err := check(attempt)
 		cancel()
 		if err == nil {
@@ -190,22 +193,13 @@ func waitFor(ctx context.Context, p *process, check func(context.Context) error)
 	}
 }
 
-// freePorts picks free ports outside the range that the kernel uses for
-// outgoing connections, so that Restart finds them free.
+// freePorts picks free ports; Restart finds them free again.
 func freePorts() (ports, error) {
-	var found []int
-	for range 1000 {
-		port := 20000 + rand.IntN(12000)
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err != nil {
-			continue
-		}
-		l.Close()
-		if found = append(found, port); len(found) == 3 {
-			return ports{client: found[0], peer: found[1], secure: found[2]}, nil
-		}
+	found, err := freeport.Find(3)
+	if err != nil {
+		return ports{}, err
 	}
-	return ports{}, fmt.Errorf("no three free ports between 20000 and 32000 on 127.0.0.1")
+	return ports{client: found[0], peer: found[1], secure: found[2]}, nil
 }
 
 func writeKubeconfig(path string, cfg *rest.Config) error {

@@ -9,6 +9,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -220,8 +221,11 @@ func Parse(data []byte) (Config, error) {
 // Load reads a file.
 func Load(file string) (Config, error) {
 	data, err := os.ReadFile(file)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return Config{}, fmt.Errorf("read the configuration: %w (edgecore --minconfig prints one to begin with)", err)
+	case err != nil:
+		return Config{}, fmt.Errorf("read the configuration: %w", err)
 	}
 	c, err := Parse(data)
 	if err != nil {

@@ -1,10 +1,15 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 )
 
 // What is printed can be read, and says what is meant.
@@ -71,5 +76,48 @@ func TestParse(t *testing.T) {
 	}
 	if _, err := Load("/no/such/file"); err == nil || !strings.Contains(err.Error(), "--minconfig") {
 		t.Error(err)
+	}
+	if _, err := Load(t.TempDir()); err == nil || strings.Contains(err.Error(), "--minconfig") { // it is there
+		t.Error(err)
+	}
+}
+
+var key = regexp.MustCompile(`\b(?:modules|database)\.[a-zA-Z]+(?:\.[a-zA-Z]+)*`)
+
+// TestDocs sees that the keys exist that the pages about edge nodes name. In tables
+// about KubeEdge the first column is KubeEdge's.
+func TestDocs(t *testing.T) {
+	pages, err := filepath.Glob("../../../docs/edge/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if cells := strings.Split(line, "|"); filepath.Base(page) == "from-kubeedge.md" && len(cells) > 2 {
+				line = cells[2]
+			}
+			for _, k := range key.FindAllString(line, -1) {
+				found++
+				var value any
+				for _, part := range slices.Backward(strings.Split(k, ".")) {
+					value = map[string]any{part: value}
+				}
+				file, err := yaml.Marshal(value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := Parse(file); err != nil && strings.Contains(err.Error(), "unknown field") {
+					t.Errorf("%s names %s: %v", filepath.Base(page), k, err)
+				}
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("%d keys", found)
 	}
 }

@@ -171,8 +171,8 @@ func TestStrange(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually.Succeeds(t, 20*time.Second, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, time.Second) // a query may be lost in the flood
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // a query may be lost in the flood
 		defer cancel()
 		_, err := r.LookupHost(ctx, "web.shop.svc.cluster.local.")
 		return err

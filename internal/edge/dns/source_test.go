@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -42,7 +41,7 @@ func TestSource(t *testing.T) {
 	}
 	is := func(name, want string) {
 		t.Helper()
-		eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+		eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 			r := s.Records()
 			if r == nil {
 				return fmt.Errorf("there are no records")

@@ -155,7 +155,7 @@ func run(t *testing.T, e *Program) (stop func()) {
 func TestRestarts(t *testing.T) {
 	e, log := fake(t, "echo I was called with $1; exit 3")
 	stop := run(t, e)
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if s := e.State(); s.Restarts < 3 || s.LastExit != "exit status 3" {
 			return fmt.Errorf("%+v", s)
 		}
@@ -171,7 +171,7 @@ func TestStops(t *testing.T) {
 	e, _ := fake(t, "trap 'exit 0' TERM; while :; do sleep 0.05; done")
 	stop := run(t, e)
 	var pid int
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if pid = e.State().PID; pid == 0 {
 			return errors.New("it does not run")
 		}
@@ -189,7 +189,7 @@ func TestMissing(t *testing.T) {
 	there := e.path
 	e.path = filepath.Join(filepath.Dir(there), "missing")
 	stop := run(t, e)
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if s := e.State(); s.Restarts < 3 || !strings.Contains(s.LastExit, e.path) || !strings.Contains(s.LastExit, e.remedy) {
 			return fmt.Errorf("%+v", s)
 		}
@@ -201,7 +201,7 @@ func TestMissing(t *testing.T) {
 	if err := os.Rename(there, e.path); err != nil {
 		t.Fatal(err)
 	}
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if s := e.State(); s.LastExit != "exit status 0" {
 			return fmt.Errorf("%+v", s)
 		}

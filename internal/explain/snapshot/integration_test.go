@@ -29,7 +29,7 @@ import (
 	"github.com/akri-go/akri/internal/workload"
 )
 
-const waitTimeout = 30 * time.Second
+const waitTimeout = eventually.Patience
 
 // fixture is a real API server with the real controller. The test plays the
 // agents, the scheduler and the kubelets: it writes what they would.

@@ -62,8 +62,8 @@ func (r *reader) unseen(what, why string) {
 // read adds the objects of a source.
 func (r *reader) read(ctx context.Context, s Source) error {
 	err := r.pages(ctx, s)
-	if r.Namespace != "" && apierrors.IsForbidden(err) && s.What != explain.ReadNodes && s.What != explain.ReadWebhook {
-		why := fmt.Sprintf("only those in namespace %s: %s", r.Namespace, Refusal(err))
+	if r.Namespace != "" && apierrors.IsForbidden(err) && s.Namespaced() {
+		why := OnlyIn(r.Namespace, err)
 		if err = r.pages(ctx, s, client.InNamespace(r.Namespace)); err == nil {
 			r.unseen(s.What, why)
 		}
@@ -85,6 +85,12 @@ func Refusal(err error) string {
 		text = err.Error()
 	}
 	return text
+}
+
+// OnlyIn says why the objects of one namespace alone were read: the error is what
+// reading all of them came to.
+func OnlyIn(namespace string, err error) string {
+	return fmt.Sprintf("only those in namespace %s: %s", namespace, Refusal(err))
 }
 
 func (r *reader) pages(ctx context.Context, s Source, more ...client.ListOption) error {

@@ -32,6 +32,11 @@ type Source struct {
 	Add func(*explain.Cluster, client.Object)
 }
 
+// Namespaced reports whether its objects are in namespaces.
+func (s Source) Namespaced() bool {
+	return s.What != explain.ReadNodes && s.What != explain.ReadWebhook
+}
+
 // Sources returns all that a Cluster is made of. The Pod also is kept even if it
 // has nothing to do with devices; it may be without a name.
 func Sources(also explain.Subject) []Source {

@@ -84,7 +84,7 @@ func startAvahi(t testing.TB, in func(func()), host, device, four, six string) *
 	}
 	a.env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries[0], "DBUS_SYSTEM_BUS_ADDRESS=unix:path="+work+"/bus")
 	a.start("usr/bin/dbus-daemon", "--nofork", "--nopidfile", "--config-file="+write("bus.conf", fmt.Sprintf(busConfig, work)))
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		_, err := os.Stat(work + "/bus")
 		return err
 	})
@@ -138,7 +138,7 @@ func (a *avahi) publish(args ...string) *exec.Cmd {
 // ready waits until avahi-publish can be used.
 func (a *avahi) ready() {
 	a.t.Helper()
-	eventually.Succeeds(a.t, 20*time.Second, func(ctx context.Context) error {
+	eventually.Succeeds(a.t, eventually.Patience, func(ctx context.Context) error {
 		if out, err := a.browse(ctx, "_none._tcp"); err != nil {
 			return fmt.Errorf("%w: %s", err, strings.TrimSpace(out))
 		}

@@ -90,7 +90,7 @@ func (w *watched) write(p []byte) (int, error) {
 func (w *watched) until(check func(discovery.Report) error) discovery.Report {
 	w.t.Helper()
 	var r discovery.Report
-	eventually.Succeeds(w.t, 40*time.Second, func(context.Context) error {
+	eventually.Succeeds(w.t, eventually.Patience, func(context.Context) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		r = w.last
@@ -242,7 +242,7 @@ func TestSharedPort(t *testing.T) {
 	if a := r.Devices[0].Properties["MDNS_ADDRESS"]; a != "10.99.0.1" {
 		t.Errorf("the node's own service is at %s", a)
 	}
-	eventually.Succeeds(t, 20*time.Second, func(ctx context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 		out, err := own.browse(ctx, "_ipp._tcp")
 		if err != nil || !strings.Contains(out, "There") {
 			return fmt.Errorf("the node's Avahi does not find it: %s %w", out, err)
@@ -250,7 +250,7 @@ func TestSharedPort(t *testing.T) {
 		return nil
 	})
 	// What is sent to the node's port alone is Avahi's: it answers.
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) (err error) {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) (err error) {
 		street.In(func() { err = askAlone("10.99.0.1:5353") })
 		return err
 	})

@@ -125,7 +125,7 @@ func ask(t *testing.T, o Options, details string) *asked {
 // until waits for a report with ids and a note that has a text.
 func (a *asked) until(t *testing.T, ids, note string) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if len(a.list) == 0 {
@@ -207,7 +207,7 @@ func TestDeparted(t *testing.T) {
 	falseBye.from = netip.MustParseAddr("10.0.0.66")
 	f.say(2, falseBye)
 	a.until(t, "far two", "")
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		last := a.list[len(a.list)-1]
@@ -241,7 +241,7 @@ func TestFlood(t *testing.T) {
 	}
 	f.say(2, printer("Real", "10.0.0.11"))
 	a.until(t, "real", "more than 512 of one address: the rest is left out")
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if dropped != 20*100-512 {

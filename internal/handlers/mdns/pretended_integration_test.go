@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/handlers/mdns/mdnstest"
@@ -54,7 +53,7 @@ func TestPretended(t *testing.T) {
 			ids = append(ids, fmt.Sprintf("device %d._pretended._tcp.local", n))
 		}
 		w.devices(ids...)
-		eventually.Succeeds(t, 20*time.Second, func(ctx context.Context) error {
+		eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 			out, err := a.browse(ctx, "_pretended._tcp")
 			if err != nil || strings.Count(out, "\n+")+strings.Count(out[:min(1, len(out))], "+") != len(want) {
 				return errors.Join(err, fmt.Errorf("Avahi finds %q", out))

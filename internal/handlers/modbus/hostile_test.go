@@ -54,7 +54,7 @@ func TestOthersDoNotMatter(t *testing.T) {
 	reports := handlertest.Ask(t, handler(Options{Patience: time.Minute}), text+"]"+fast)
 	handlertest.Until(t, reports, "the good one is there", are(good.Address()+"/1"))
 	before := good.Asked(1, 43)
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		select {
 		case r := <-reports:
 			if handlertest.IDs(r) != good.Address()+"/1" {
@@ -173,7 +173,7 @@ func TestOneConnection(t *testing.T) {
 	for _, reports := range all {
 		handlertest.Until(t, reports, "it is there", are(s.Address()+"/1"))
 	}
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if total := s.Connections(); total < 10 {
 			return fmt.Errorf("%d connections", total)
 		}

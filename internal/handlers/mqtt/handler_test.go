@@ -162,7 +162,7 @@ func TestRudeBroker(t *testing.T) {
 	reports := asking(t, Options{}, "broker: "+b.URL+"\nhomie: {}", nil)
 	wait(t, reports, "homie/one")
 	b.Drop()
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if v := b.Versions(); !slices.Equal(v, []byte{5, 4, 4}) {
 			return fmt.Errorf("versions %d", v)
 		}

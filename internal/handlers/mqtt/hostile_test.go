@@ -79,7 +79,7 @@ func TestFlood(t *testing.T) {
 	wait(t, reports, "homie/one")
 	good.Retain("homie/one/$state", "lost")
 	wait(t, reports, "")
-	eventually.Succeeds(t, time.Minute, func(context.Context) error { // what is being read counts too
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error { // what is being read counts too
 		runtime.GC()
 		runtime.ReadMemStats(&after)
 		if used := int64(after.HeapAlloc) - int64(before.HeapAlloc); used > 24<<20 {
@@ -157,7 +157,7 @@ func TestBackOff(t *testing.T) {
 	homie(b, "one", "ready")
 	b.Be(mqtttest.Faults{})
 	wait(t, reports, "homie/one")
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if got := b.Subscribed(); len(got) != 7 {
 			return fmt.Errorf("subscribed to %q", got)
 		}

@@ -125,7 +125,7 @@ func watchWith(t *testing.T, req discovery.Request, o onvif.Options) *watched {
 func (w *watched) until(check func(discovery.Report) error) discovery.Report {
 	w.t.Helper()
 	var r discovery.Report
-	eventually.Succeeds(w.t, 40*time.Second, func(context.Context) error {
+	eventually.Succeeds(w.t, eventually.Patience, func(context.Context) error {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		r = w.last

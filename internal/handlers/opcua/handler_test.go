@@ -180,7 +180,7 @@ func TestDiscoveryServerForgets(t *testing.T) {
 	handlertest.Until(t, reports, "it is there", func(r discovery.Report) bool { return handlertest.IDs(r) == server.URL })
 	lds.Say(listing())
 	before := server.Asked("GetEndpointsRequest")
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		select {
 		case r := <-reports:
 			if handlertest.IDs(r) != server.URL {
@@ -225,7 +225,7 @@ func TestServersThatHang(t *testing.T) {
 	reports := asking(t, Options{Patience: time.Millisecond}, "discoveryUrls: ["+lds.URL+"]")
 	handlertest.Until(t, reports, "they are awaited", func(r discovery.Report) bool { return strings.Contains(r.Note, "not all is known yet") })
 	before := lds.Asked("FindServersRequest")
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if n := lds.Asked("FindServersRequest"); n < before+3 {
 			return fmt.Errorf("asked %d times", n-before)
 		}

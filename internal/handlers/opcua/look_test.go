@@ -13,6 +13,7 @@ import (
 	gopcua "github.com/gopcua/opcua/ua"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/handlers/address"
 	"github.com/akri-go/akri/internal/handlers/handlertest"
 	"github.com/akri-go/akri/internal/handlers/opcua/details"
@@ -46,7 +47,7 @@ func TestLookEnds(t *testing.T) {
 	silent.Say(opcuatest.Says{Silent: true})
 	drips.Wrap(func(c net.Conn) net.Conn { return dripping{c, ended} })
 	a := newAsker(address.System())
-	a.timeout = 50 * time.Millisecond
+	a.timeout = time.Second // in which it can connect
 	for name, s := range map[string]*opcuatest.Server{"silent": silent, "drips": drips} {
 		_, err := a.ask(t.Context(), mustURL(t, s.URL), true)
 		if !errors.Is(err, errSilent) {
@@ -63,7 +64,7 @@ func TestLookEnds(t *testing.T) {
 		t.Errorf("asked with a context that is done: %v", err)
 	}
 	for i := range maxConversations { // fails if one was not given back
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 		defer cancel()
 		if _, err := a.places.Enter(ctx, fmt.Sprint("other ", i)); err != nil {
 			t.Fatalf("place %d: %v", i, err)
@@ -79,7 +80,7 @@ func TestLookEnds(t *testing.T) {
 func TestPlacesAreShared(t *testing.T) {
 	s := opcuatest.Start(t)
 	a := newAsker(address.System())
-	a.timeout = 10 * time.Millisecond
+	a.timeout = 3 * time.Second // in which it can connect
 	hostile := mustURL(t, s.URL)
 	for range maxOfOneURL {
 		if _, err := a.places.Enter(t.Context(), hostile.Key()); err != nil {

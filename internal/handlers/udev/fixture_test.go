@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/handlers/udev/uevent"
 )
 
@@ -178,7 +179,7 @@ func (a *answer) want(ids ...string) []discovery.Device {
 	a.Helper()
 	want := strings.Join(ids, " ")
 	var seen []string
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(eventually.Patience)
 	for {
 		select {
 		case ds := <-a.ch:

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/akri-go/akri/discovery"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/handlers/udev/uevent"
 )
 
@@ -53,7 +54,7 @@ func (r *reports) stop() {
 func (r *reports) until(what string, ok func([]discovery.Device) bool) []discovery.Device {
 	r.tb.Helper()
 	var last []discovery.Device
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(eventually.Patience)
 	for {
 		select {
 		case last = <-r.ch:

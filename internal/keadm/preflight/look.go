@@ -24,6 +24,10 @@ import (
 // lookTimeout bounds each look at what may not answer.
 const lookTimeout = 5 * time.Second
 
+// versionTimeout bounds how long a program may take to say its version. Kubelets
+// are large: the first start of one, from the card of a small node, takes seconds.
+const versionTimeout = 30 * time.Second
+
 // Place is where to look.
 type Place struct {
 	Kubelet, Edgecore string // programs
@@ -79,10 +83,10 @@ func program(ctx context.Context, path string) Program {
 		p.Err = fmt.Errorf("%s is not a program", path)
 		return p
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "--version")
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = lookTimeout
 	out, err := cmd.Output()
 	if err != nil {
 		p.Err = fmt.Errorf("%s --version: %w", path, err)

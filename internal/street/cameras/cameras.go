@@ -33,7 +33,7 @@ const (
 	// port is that of a camera's device service.
 	port = 80
 	// startTimeout is how long a camera may take until it answers.
-	startTimeout = 20 * time.Second
+	startTimeout = time.Minute
 	// stopTimeout is how long it may take to say Bye and end.
 	stopTimeout = 5 * time.Second
 )

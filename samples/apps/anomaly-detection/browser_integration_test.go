@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/akri-go/akri/internal/browsertest"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/samples/services"
 )
@@ -29,7 +30,7 @@ func TestPage(t *testing.T) {
 	b.Photograph("anomaly-none", 1280, 900, false)
 	browsertest.Ask[any](b, "window.kept = 1; null") // lost with a reload
 
-	ports := []int{free(t), free(t)}
+	ports := []int{freeport.Port(t), freeport.Port(t)}
 	name := func(i int) string { return fmt.Sprintf("127.0.0.1:%d/press%d", ports[i], i) }
 	url := func(i int) string { return "opc.tcp://" + name(i) }
 	node.Thermometer("press0", ports[0], "None")

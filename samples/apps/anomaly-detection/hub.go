@@ -9,11 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/akri-go/akri/samples/pages"
 	"github.com/akri-go/akri/samples/services"
 )
-
-// maxViewers is how many pages are shown at once.
-const maxViewers = 100
 
 // hub follows the brokers and has what they say. Viewers look at it.
 type hub struct {
@@ -21,11 +19,11 @@ type hub struct {
 	training training
 	log      *slog.Logger
 	running  sync.WaitGroup // what follows brokers
+	viewers  pages.Viewers
 
 	mu       sync.Mutex
 	followed []*followed
 	problem  string
-	viewers  map[chan struct{}]struct{} // told when something has changed
 }
 
 // followed is a source with the servers that are behind it: one, or several if it
@@ -37,7 +35,7 @@ type followed struct {
 }
 
 func newHub(ctx context.Context, t training, log *slog.Logger) *hub {
-	return &hub{ctx: ctx, training: t, log: log, viewers: map[chan struct{}]struct{}{}}
+	return &hub{ctx: ctx, training: t, log: log}
 }
 
 // watched takes the sources that the Services show. Where each Instance has a
@@ -80,7 +78,7 @@ func (h *hub) set(list []services.Source, problem error) {
 		}
 	}
 	h.mu.Unlock()
-	h.wake()
+	h.viewers.Wake()
 }
 
 // begin follows a source. h.mu is held.
@@ -111,7 +109,7 @@ func (h *hub) take(f *followed, n news, now time.Time) {
 		}
 	}
 	h.mu.Unlock()
-	h.wake()
+	h.viewers.Wake()
 }
 
 // serverOf returns the server that the news are of; nil for none. Behind a Service
@@ -166,37 +164,7 @@ func (h *hub) repeat(now time.Time) {
 		}
 	}
 	h.mu.Unlock()
-	h.wake() // also for states that change with time
-}
-
-// wake tells all viewers that something has changed.
-func (h *hub) wake() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for v := range h.viewers {
-		select {
-		case v <- struct{}{}:
-		default: // it has not looked since the last time
-		}
-	}
-}
-
-// join adds a viewer, which is told of changes; false if there are too many.
-func (h *hub) join() (chan struct{}, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.viewers) >= maxViewers {
-		return nil, false
-	}
-	v := make(chan struct{}, 1)
-	h.viewers[v] = struct{}{}
-	return v, true
-}
-
-func (h *hub) leave(v chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.viewers, v)
+	h.viewers.Wake() // also for states that change with time
 }
 
 // maxLog is how many values upstream's list has at most.

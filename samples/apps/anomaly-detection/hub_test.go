@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akri-go/akri/samples/pages"
 	"github.com/akri-go/akri/samples/services"
 )
 
@@ -190,7 +191,7 @@ func TestServerPoints(t *testing.T) {
 
 func TestTooManyViewers(t *testing.T) {
 	_, address := serveHub(t)
-	for range maxViewers {
+	for range pages.MaxViewers {
 		look(t, address)
 	}
 	resp, err := http.Get("http://" + address + "/live")

@@ -82,12 +82,11 @@ func (s *server) entry(after uint64, now time.Time) Entry {
 
 // live sends messages as server-sent events until the browser is gone.
 func (h *hub) live(w http.ResponseWriter, r *http.Request) {
-	changed, ok := h.join()
-	if !ok {
-		http.Error(w, "too many viewers", http.StatusServiceUnavailable)
+	changed, leave := h.viewers.Join(w)
+	if leave == nil {
 		return
 	}
-	defer h.leave(changed)
+	defer leave()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no") // for nginx, which would collect messages

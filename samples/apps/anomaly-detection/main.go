@@ -10,8 +10,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -21,6 +19,7 @@ import (
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/kubeconfig"
 	"github.com/akri-go/akri/internal/logging"
+	"github.com/akri-go/akri/samples/pages"
 	"github.com/akri-go/akri/samples/services"
 )
 
@@ -44,8 +43,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Every viewer has a connection open, and behind an ingress all are one peer.
-	listener, err := bounded.Listen(ctx, ":"+s.port, bounded.Limits{Connections: 3 * maxViewers, PerPeer: 2 * maxViewers})
+	listener, err := pages.Listen(ctx, ":"+s.port)
 	if err != nil {
 		return fmt.Errorf("listen (PORT): %w", err)
 	}
@@ -65,10 +63,10 @@ func run(ctx context.Context) error {
 		h.run(ctx)
 		return nil
 	})
-	group.Go(func() error {
-		return bounded.Serve(ctx, listener, &http.Server{
-			Handler: handler(h), BaseContext: func(net.Listener) context.Context { return ctx },
-		})
-	})
+	page, err := handler(h)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return pages.Serve(ctx, listener, page) })
 	return group.Wait()
 }

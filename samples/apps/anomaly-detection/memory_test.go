@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 )
 
@@ -22,7 +23,7 @@ const browsers = 20
 func BenchmarkMemory(b *testing.B) {
 	server := opcuatest.StartThermometer(b, "127.0.0.1:0", nil, 75.0)
 	address, broker, _ := runBroker(b, program(b, "./samples/brokers/opcua-monitoring"), server.URL)
-	page := "127.0.0.1:" + strconv.Itoa(free(b))
+	page := "127.0.0.1:" + strconv.Itoa(freeport.Port(b))
 	application, _ := runProgram(b, program(b, "./samples/apps/anomaly-detection"), "BROKERS="+address, "PORT="+page[len("127.0.0.1:"):])
 	for b.Loop() {
 		eventually.Succeeds(b, patience, func(context.Context) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"net"
 	"os"
 	"os/exec"
 	"path"
@@ -10,18 +9,9 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/images"
 )
-
-func free(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // program builds a program as its image has it.
 func program(t testing.TB, folder string) (file string) {
@@ -66,8 +56,8 @@ func runProgram(t testing.TB, file string, env ...string) (pid int, stop func())
 // runBroker runs a broker for a server.
 func runBroker(t testing.TB, file, url string) (address string, pid int, stop func()) {
 	t.Helper()
-	port := strconv.Itoa(free(t))
+	port := strconv.Itoa(freeport.Port(t))
 	pid, stop = runProgram(t, file, "OPCUA_DISCOVERY_URL_ABCDEF="+url, "IDENTIFIER=Thermometer_Temperature", "NAMESPACE_INDEX=1", "INTERVAL=100ms",
-		"PORT="+port, "METRICS_PORT="+strconv.Itoa(free(t)))
+		"PORT="+port, "METRICS_PORT="+strconv.Itoa(freeport.Port(t)))
 	return "127.0.0.1:" + port, pid, stop
 }

@@ -19,13 +19,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/akri-go/akri/bounded"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/samples/opcuanode"
+	"github.com/akri-go/akri/samples/pages"
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = eventually.Patience
 
 // serveHub serves the page of a hub with upstream's training, and returns its
 // address.
@@ -37,7 +38,7 @@ func serveHub(t *testing.T) (*hub, string) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	listener, err := bounded.Listen(ctx, "127.0.0.1:0", bounded.Limits{Connections: 3 * maxViewers, PerPeer: 2 * maxViewers})
+	listener, err := pages.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,9 +46,11 @@ func serveHub(t *testing.T) (*hub, string) {
 	var running sync.WaitGroup
 	running.Go(func() { h.run(ctx) })
 	done := make(chan error, 1)
-	go func() {
-		done <- bounded.Serve(ctx, listener, &http.Server{Handler: handler(h), BaseContext: func(net.Listener) context.Context { return ctx }})
-	}()
+	page, err := handler(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- pages.Serve(ctx, listener, page) }()
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
 		cancel()

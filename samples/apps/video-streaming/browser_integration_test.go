@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -19,18 +18,9 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/akri-go/akri/internal/browsertest"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 )
-
-func free(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // program builds the broker for network cameras.
 func program(t *testing.T) string {
@@ -46,7 +36,7 @@ func program(t *testing.T) string {
 // runBroker runs a broker for a camera of the simulator, and returns its address.
 func runBroker(t *testing.T, program string, c *simulator.Camera) (address string) {
 	t.Helper()
-	port, metrics := free(t), free(t)
+	port, metrics := freeport.Port(t), freeport.Port(t)
 	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), "ONVIF_DEVICE_SERVICE_URL_ABCDEF="+c.XAddr(), "CAMERA_USERNAME=admin", "CAMERA_PASSWORD=akri",
 		fmt.Sprintf("ONVIF_DEVICE_NAME_ABCDEF=%s, %s", c.Name, c.Location), "PORT="+strconv.Itoa(port), "METRICS_PORT="+strconv.Itoa(metrics), "ONVIF_DEVICE_UUID_ABCDEF="+c.UUID)
@@ -71,7 +61,7 @@ func runBroker(t *testing.T, program string, c *simulator.Camera) (address strin
 func TestPage(t *testing.T) {
 	h, address := serveHub(t)
 	sim, err := simulator.New(simulator.Options{Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, Count: 3, Auth: simulator.AuthDigest,
-		DiscoveryPort: free(t)})
+		DiscoveryPort: freeport.Port(t)})
 	if err == nil {
 		err = sim.Start()
 	}

@@ -272,7 +272,7 @@ func (f *feed) take(m *camerapb.NotifyResponse) error {
 	shown := before.state(now) == Live && before.camera == m.GetCamera()
 	f.mu.Unlock()
 	if shown {
-		f.hub.wake()
+		f.hub.viewers.Wake()
 	} else {
 		f.hub.changed()
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/shorten"
+	"github.com/akri-go/akri/samples/pages"
 )
 
 // hub has the feeds, and the viewers that look at them.
@@ -20,13 +21,13 @@ type hub struct {
 	interval time.Duration // between two pictures of a camera for a viewer
 	log      *slog.Logger
 
-	group sync.WaitGroup // of what feeds have started
+	group   sync.WaitGroup // of what feeds have started
+	viewers pages.Viewers
 
 	mu      sync.Mutex
 	feeds   []*feed // the main one first
 	problem string
 	listed  listed
-	viewers map[chan struct{}]struct{} // told when something has changed
 }
 
 // listed is a listing as it is sent, for all viewers.
@@ -36,7 +37,7 @@ type listed struct {
 }
 
 func newHub(ctx context.Context, perSecond int, log *slog.Logger) *hub {
-	return &hub{ctx: ctx, interval: time.Second / time.Duration(perSecond), log: log, viewers: map[chan struct{}]struct{}{}}
+	return &hub{ctx: ctx, interval: time.Second / time.Duration(perSecond), log: log}
 }
 
 // set says which feeds there are. A feed whose source stays goes on.
@@ -64,7 +65,7 @@ func (h *hub) set(list []source, problem error) {
 			f.remove()
 		}
 	}
-	h.wake()
+	h.viewers.Wake()
 }
 
 // close ends all feeds and waits for them.
@@ -85,40 +86,7 @@ func (h *hub) changed() {
 	h.mu.Lock()
 	h.listed = listed{}
 	h.mu.Unlock()
-	h.wake()
-}
-
-// wake tells all viewers that there is something new.
-func (h *hub) wake() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for v := range h.viewers {
-		select {
-		case v <- struct{}{}:
-		default: // it has not looked since the last time
-		}
-	}
-}
-
-// maxViewers is how many pages and pictures are shown at once.
-const maxViewers = 100
-
-// join adds a viewer, which is told of changes; false if there are too many.
-func (h *hub) join() (chan struct{}, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.viewers) >= maxViewers {
-		return nil, false
-	}
-	v := make(chan struct{}, 1)
-	h.viewers[v] = struct{}{}
-	return v, true
-}
-
-func (h *hub) leave(v chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.viewers, v)
+	h.viewers.Wake()
 }
 
 // find returns a feed by its id, or by upstream's numbers: 0 is the main feed, and

@@ -57,12 +57,11 @@ func writeRecord(w io.Writer, kind byte, id string, prefix, content []byte) erro
 // live sends the listing and pictures until the browser is gone: of each feed the
 // newest when there is room for it.
 func (h *hub) live(w http.ResponseWriter, r *http.Request) {
-	changed, ok := h.join()
-	if !ok {
-		http.Error(w, "too many viewers", http.StatusServiceUnavailable)
+	changed, leave := h.viewers.Join(w)
+	if leave == nil {
 		return
 	}
-	defer h.leave(changed)
+	defer leave()
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no") // for nginx, which would collect pictures
@@ -194,12 +193,11 @@ func (h *hub) frames(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there is no such camera", http.StatusNotFound)
 		return
 	}
-	place, ok := h.join()
-	if !ok {
-		http.Error(w, "too many viewers", http.StatusServiceUnavailable)
+	_, leave := h.viewers.Join(w)
+	if leave == nil {
 		return
 	}
-	defer h.leave(place)
+	defer leave()
 	if !f.join() {
 		http.Error(w, "the camera has just gone", http.StatusNotFound)
 		return

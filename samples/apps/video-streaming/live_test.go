@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/samples/pages"
 )
 
 // Cameras come, give pictures, are lost, and go, all in one answer.
@@ -207,7 +208,7 @@ func TestRoutes(t *testing.T) {
 // There is room for so many pages.
 func TestTooManyViewers(t *testing.T) {
 	_, address := serveHub(t)
-	for range maxViewers {
+	for range pages.MaxViewers {
 		look(t, address).next()
 	}
 	resp, err := http.Get("http://" + address + "/live")

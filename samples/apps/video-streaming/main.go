@@ -11,8 +11,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -22,6 +20,7 @@ import (
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/kubeconfig"
 	"github.com/akri-go/akri/internal/logging"
+	"github.com/akri-go/akri/samples/pages"
 )
 
 func main() {
@@ -44,8 +43,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Every viewer has a connection open, and behind an ingress all are one peer.
-	listener, err := bounded.Listen(ctx, ":"+s.port, bounded.Limits{Connections: 3 * maxViewers, PerPeer: 2 * maxViewers})
+	listener, err := pages.Listen(ctx, ":"+s.port)
 	if err != nil {
 		return fmt.Errorf("listen (PORT): %w", err)
 	}
@@ -62,10 +60,10 @@ func run(ctx context.Context) error {
 		group.Go(func() error { return watch(ctx, cfg, s, h.set, log) })
 	}
 	log.Info("page is served", "address", listener.Addr().String())
-	group.Go(func() error {
-		return bounded.Serve(ctx, listener, &http.Server{
-			Handler: handler(h), BaseContext: func(net.Listener) context.Context { return ctx },
-		})
-	})
+	page, err := handler(h)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return pages.Serve(ctx, listener, page) })
 	return group.Wait()
 }

@@ -23,28 +23,32 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/akri-go/akri/bounded"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/samples/camera"
 	"github.com/akri-go/akri/samples/camera/camerapb"
+	"github.com/akri-go/akri/samples/pages"
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = eventually.Patience
 
 // serveHub serves the page of a hub, and returns its address.
 func serveHub(t *testing.T) (*hub, string) {
 	t.Helper()
 	leaktest.Check(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	listener, err := bounded.Listen(ctx, "127.0.0.1:0", bounded.Limits{Connections: 3 * maxViewers, PerPeer: 2 * maxViewers})
+	listener, err := pages.Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := newHub(ctx, 60, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
-	go func() {
-		done <- bounded.Serve(ctx, listener, &http.Server{Handler: handler(h), BaseContext: func(net.Listener) context.Context { return ctx }})
-	}()
+	page, err := handler(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- pages.Serve(ctx, listener, page) }()
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
 		cancel()

@@ -44,7 +44,7 @@ func newestFrames(t *testing.T, look func(*hub, http.ResponseWriter, *http.Reque
 			if err := f.latest.Put("c", []byte{n}, time.Now()); err != nil {
 				t.Error(err)
 			}
-			h.wake()
+			h.viewers.Wake()
 			time.Sleep(100 * time.Millisecond)
 		}
 		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"image/jpeg"
 	"log/slog"
-	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/backoff"
+	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/internal/testlog"
 	"github.com/akri-go/akri/samples/camera/camerapb"
@@ -22,33 +23,14 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
-
-// free returns a port of the loopback that nobody listens on.
-func free(t *testing.T, network string) int {
-	t.Helper()
-	if network == "udp" {
-		c, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.LocalAddr().(*net.UDPAddr).Port
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+const patience = eventually.Patience
 
 // simulate starts one camera of the simulator at 127.0.0.1.
 func simulate(t *testing.T, o simulator.Options) (*simulator.Simulator, *simulator.Camera) {
 	t.Helper()
 	leaktest.Check(t)
 	o.Addresses = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
-	o.Port, o.DiscoveryPort = free(t, "tcp"), free(t, "udp")
+	o.Port, o.DiscoveryPort = freeport.Port(t), freeport.Port(t)
 	s, err := simulator.New(o)
 	if err == nil {
 		err = s.Start()

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/akri-go/akri/bounded"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/samples/opcuanode"
@@ -25,7 +26,7 @@ import (
 // A node's value comes as it changes; when the server dies and comes back, the broker
 // says so and goes on.
 func TestServer(t *testing.T) {
-	server := opcuatest.StartThermometer(t, "127.0.0.1:0", nil, 75.0)
+	server := opcuatest.StartThermometer(t, "", nil, 75.0)
 	b := start(t, "OPCUA_DISCOVERY_URL_ABCDEF="+server.URL)
 	b.gives(75)
 	for _, v := range []float64{76.5, -3, 76.5} {
@@ -51,7 +52,7 @@ func TestSecurity(t *testing.T) {
 	ca := certificate(t, "ca", key(t, 0), nil, authority)
 	own := certificate(t, "broker", key(t, 1), ca, nil)
 	its := certificate(t, "server", key(t, 2), ca, nil)
-	server := opcuatest.StartThermometer(t, "127.0.0.1:0", &opcuatest.Identity{Certificate: its.Raw, Key: its.key}, 75.0)
+	server := opcuatest.StartThermometer(t, "", &opcuatest.Identity{Certificate: its.Raw, Key: its.key}, 75.0)
 	folder := func(trusted []byte) string {
 		return "CREDENTIAL_DIRECTORY=" + mount(t, map[string][]byte{"own/certs/AkriBroker.der": own.Raw,
 			"own/private/AkriBroker.pem": x509.MarshalPKCS1PrivateKey(own.key), "trusted/certs/SomeCA.der": trusted, "trusted/crl/SomeCA.crl": revoke(t, ca).Raw})
@@ -77,13 +78,13 @@ func TestSecurity(t *testing.T) {
 func TestNoWeakerSecurity(t *testing.T) {
 	ca := certificate(t, "ca", key(t, 0), nil, authority)
 	own := certificate(t, "broker", key(t, 1), ca, nil)
-	server := opcuatest.StartThermometer(t, "127.0.0.1:0", nil, 75.0)
+	server := opcuatest.StartThermometer(t, "", nil, 75.0)
 	dir := mount(t, map[string][]byte{"own/certs/AkriBroker.der": own.Raw, "own/private/k.pem": x509.MarshalPKCS1PrivateKey(own.key), "trusted/certs/ca.der": ca.Raw})
 	start(t, "OPCUA_DISCOVERY_URL="+server.URL, "CREDENTIAL_DIRECTORY="+dir).lacks("the server offers None only")
 }
 
 func TestNoSuchNode(t *testing.T) {
-	server := opcuatest.StartThermometer(t, "127.0.0.1:0", nil, 75.0)
+	server := opcuatest.StartThermometer(t, "", nil, 75.0)
 	start(t, "OPCUA_DISCOVERY_URL="+server.URL, "IDENTIFIER=Other").lacks("the server has no such node: look at IDENTIFIER")
 }
 
@@ -121,7 +122,7 @@ func TestHostile(t *testing.T) {
 		{"an error", func(c net.Conn) { hello(c, chunk("ERRF", append(words(0x80010000, 4), "busy"...))) }, "connect to 127.0.0.1:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			l, err := net.Listen("tcp", freeport.Address(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +207,7 @@ func TestValue(t *testing.T) {
 
 // The stream gives what is there at once, and then what changes.
 func TestStream(t *testing.T) {
-	server := opcuatest.StartThermometer(t, "127.0.0.1:0", nil, 1e10)
+	server := opcuatest.StartThermometer(t, "", nil, 1e10)
 	b := start(t, "OPCUA_DISCOVERY_URL="+server.URL)
 	b.gives(1e10)
 	stream, err := b.client.StreamValues(t.Context(), &opcuanode.ValueRequest{})

@@ -11,19 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/internal/leaktest"
 )
-
-func free(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // node-opcua's servers, without security and with each policy that is good enough.
 // Values come as they change, and again when the server was restarted.
@@ -33,7 +24,7 @@ func TestNodeOPCUA(t *testing.T) {
 	own := certificate(t, "broker", key(t, 1), nil, nil)
 	for _, policy := range []string{"None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"} {
 		t.Run(policy, func(t *testing.T) {
-			port := free(t)
+			port := freeport.Port(t)
 			node.Thermometer(policy, port, policy)
 			running := true
 			defer func() {
@@ -82,9 +73,9 @@ func TestNodeOPCUA(t *testing.T) {
 					return
 				}
 				s := settingsOf(t, environ...)
-				s.lifetime = 6 * time.Second // renewed after three quarters, in whole seconds
+				s.lifetime = 20 * time.Second // renewed after three quarters
 				b := startWith(t, s)
-				for began, v := time.Now(), 0.0; time.Since(began) < 10*time.Second; v++ {
+				for began, v := time.Now(), 0.0; time.Since(began) < 25*time.Second; v++ {
 					node.Set(policy, v)
 					b.gives(v)
 				}
@@ -101,7 +92,7 @@ func TestNodeOPCUA(t *testing.T) {
 		})
 	}
 	t.Run("a server that stalls", func(t *testing.T) {
-		port := free(t)
+		port := freeport.Port(t)
 		node.Thermometer("stalls", port, "None")
 		defer node.Stop("stalls")
 		p := newProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+const patience = eventually.Patience
 
 // rig is a broker that runs, and a client of it.
 type rig struct {

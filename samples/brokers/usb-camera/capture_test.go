@@ -132,7 +132,7 @@ func TestBroker(t *testing.T) {
 	client := camerapb.NewCameraClient(conn)
 	shows := func(want bool) {
 		t.Helper()
-		eventually.Succeeds(t, 30*time.Second, func(ctx context.Context) error {
+		eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 			m, err := client.GetFrame(ctx, &camerapb.NotifyRequest{})
 			if err != nil {
 				return err

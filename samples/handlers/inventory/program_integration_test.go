@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -133,7 +132,7 @@ func TestWithTheAgent(t *testing.T) {
 			t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 			says := func(want string) {
 				t.Helper()
-				eventually.Succeeds(t, 30*time.Second, func(context.Context) error {
+				eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 					h.mu.Lock()
 					defer h.mu.Unlock()
 					if !strings.HasPrefix(h.last, want) {

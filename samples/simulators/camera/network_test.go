@@ -127,7 +127,7 @@ func client(t *testing.T, ns string) *http.Client {
 		return conn, err
 	}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	return &http.Client{Transport: transport, Timeout: eventually.Patience}
 }
 
 // running is the program with cameras.
@@ -152,7 +152,7 @@ func start(t *testing.T, n lan, args ...string) *running {
 	}
 	go func() { r.ended <- r.cmd.Wait() }()
 	t.Cleanup(func() { r.end(unix.SIGTERM) })
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error { _, err := r.states("all"); return err })
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error { _, err := r.states("all"); return err })
 	return r
 }
 
@@ -199,7 +199,7 @@ func TestStartsWhileAnAddressIsChecked(t *testing.T) {
 	ip(t, "-n", n.cameras, "link", "set", "eth0", "down")
 	command(t, n.cameras, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_dad")
 	ip(t, "-n", n.cameras, "link", "set", "eth0", "up")
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if out := command(t, n.cameras, "ip", "-6", "address", "show", "dev", "eth0"); !strings.Contains(out, "fe80:") {
 			return fmt.Errorf("no link-local address: %s", out)
 		}
@@ -244,7 +244,7 @@ func TestAnswersComeFromTheCamera(t *testing.T) {
 			}
 			buffer := make([]byte, 64<<10)
 			for len(texts) < 3 {
-				if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				if err := conn.SetReadDeadline(time.Now().Add(eventually.Patience)); err != nil {
 					return err
 				}
 				size, from, err := conn.ReadFrom(buffer)

@@ -256,7 +256,7 @@ func marks(path string) (camera int, frame uint32, err error) {
 // wait waits for a line of a program's output that begins with prefix.
 func wait(t *testing.T, output *testlog.Buffer, prefix string) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if !hasLine(output, prefix) {
 			return fmt.Errorf("no line %q in\n%s", prefix, output)
 		}

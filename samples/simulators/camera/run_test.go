@@ -6,15 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/exitcode"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 )
@@ -100,12 +99,7 @@ func TestHelpHasAllFaults(t *testing.T) {
 // The control endpoint lists the cameras and runs commands.
 func TestControl(t *testing.T) {
 	leaktest.Check(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := freeport.Address(t)
 	ctx, stop := context.WithCancel(t.Context())
 	code := make(chan int, 1)
 	go func() {
@@ -147,7 +141,7 @@ func TestControl(t *testing.T) {
 		}
 		return resp.StatusCode, list, string(text)
 	}
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if code, _, text := ask("GET", "/cameras", ""); code != 200 {
 			return fmt.Errorf("%d %s", code, text)
 		}

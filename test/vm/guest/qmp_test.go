@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 // monitor plays QEMU: it answers each command with lines of a script, in which
@@ -40,7 +42,7 @@ func monitor(t *testing.T, script ...string) net.Conn {
 const greeting, capable = `{"QMP": {"version": {}, "capabilities": []}}`, `->{"execute":"qmp_capabilities"}`
 
 func TestQMP(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 	defer cancel()
 	q, err := newQMP(ctx, monitor(t, greeting, capable, `{"return": {}}`,
 		`->{"arguments":{"driver":"usb-serial","id":"a"},"execute":"device_add"}`, `{"event": "NIC_RX_FILTER_CHANGED", "data": {"name": "net0"}}`, `{"return": {}}`,
@@ -83,7 +85,7 @@ func TestQMPFaults(t *testing.T) {
 	for name, script := range map[string][]string{
 		"no message": {"hello"}, "gone": {}, "refused": {greeting, capable, `{"error": {"desc": "no"}}`}, "gone later": {greeting, capable},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 		if _, err := newQMP(ctx, monitor(t, script...)); err == nil {
 			t.Errorf("%s: no error", name)
 		}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/test/vm/wire"
@@ -55,7 +54,7 @@ func TestRun(t *testing.T) {
 	}
 	// What it prints is there before it ends, and it ends with what it has started.
 	p := g.Start(t, []string{"WORD=hello"}, sh, "-c", `echo $WORD; sleep 1000 & wait`)
-	eventually.Succeeds(t, 30*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if got := p.Output(); got != "hello\n" {
 			return fmt.Errorf("it prints %q", got)
 		}

@@ -119,7 +119,7 @@ func (s *Server) config() (*tls.Config, error) {
 func (s *Server) authorities(w http.ResponseWriter, _ *http.Request) {
 	bundle, err := s.Keeper.Bundle()
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		bounded.Busy(w, err.Error())
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-pem-file")
@@ -145,12 +145,12 @@ func (s *Server) certificate(w http.ResponseWriter, r *http.Request) {
 		s.signed.WithLabelValues(with, "failed").Inc()
 		s.sparing.Log(s.Log, slog.LevelError, "cannot sign a certificate",
 			"address", r.RemoteAddr, "with", with, "error", err)
-		http.Error(w, "cloudcore cannot sign certificates now, its log says why: try again", http.StatusServiceUnavailable)
+		bounded.Busy(w, "cloudcore cannot sign certificates now, its log says why: try again")
 		return
 	}
 	bundle, err := s.Keeper.Bundle()
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		bounded.Busy(w, err.Error())
 		return
 	}
 	s.signed.WithLabelValues(with, "signed").Inc()

@@ -76,6 +76,12 @@ func (g *Grants) Allow(ctx context.Context, as kube.User, s index.Selection, get
 	if question != "" && g.remembers(question, time.Now()) {
 		return nil
 	}
+	if all, ok := allOf(as, s); ok && !get {
+		allowed, err := g.allows(ctx, as, all)
+		if allowed || err != nil {
+			return err
+		}
+	}
 	for tries := 0; ; tries++ {
 		why, err := g.ask(ctx, as, s, verb)
 		switch {
@@ -98,6 +104,34 @@ func (g *Grants) Allow(ctx context.Context, as kube.User, s index.Selection, get
 		g.refused.Add(1)
 		return forbidden("%s may not %s %s%s: %s", as.Name, verb, s.Path(), selectors(s), why)
 	}
+}
+
+// allOf returns what is asked for first of a component that follows the Node that
+// it runs on. It is one user on all nodes: one that may follow all Nodes may follow
+// each, and a thousand nodes that connect at once do not ask a thousand times.
+func allOf(as kube.User, s index.Selection) (index.Selection, bool) {
+	if _, named := NameOf(s); !named || as.Name != kube.Component(KubeProxy).Name {
+		return s, false
+	}
+	s.Fields, s.Labels = "", ""
+	return s, true
+}
+
+// allows tells whether a user may follow a selection, and remembers that it may.
+func (g *Grants) allows(ctx context.Context, as kube.User, s index.Selection) (bool, error) {
+	question := questionOf(as, s, "watch")
+	if g.remembers(question, time.Now()) {
+		return true, nil
+	}
+	why, err := g.ask(ctx, as, s, "watch")
+	if err != nil {
+		return false, fmt.Errorf("ask whether %s may watch %s: %w", as.Name, s.Path(), err)
+	}
+	if why != "" {
+		return false, nil
+	}
+	g.remember(question, time.Now())
+	return true, nil
 }
 
 // everyNode are the resources of which the Node authorizer gives every node the

@@ -181,3 +181,25 @@ func TestQuestion(t *testing.T) {
 		t.Errorf("what depends on Pods is remembered as %q", q)
 	}
 }
+
+// Of a component it is asked first what answers for all nodes.
+func TestAllOf(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		as     kube.User
+		fields string
+		ok     bool
+	}{
+		{"kube-proxy's Node", kube.Component(KubeProxy), "metadata.name=n", true},
+		{"what kube-proxy follows of all", kube.Component(KubeProxy), "spec.clusterIP!=None", false},
+		{"all", kube.Component(KubeProxy), "", false},
+		{"a node", kube.Node("n"), "metadata.name=n", false},
+		{"a service account", kube.ServiceAccount("default", "web", nil), "metadata.name=n", false},
+	} {
+		s := index.Selection{Resource: kube.Resource{Version: "v1", Resource: "nodes"}, Fields: tt.fields, Labels: "a=b"}
+		all, ok := allOf(tt.as, s)
+		if ok != tt.ok || ok && (all.Fields != "" || all.Labels != "" || all.Resource != s.Resource) {
+			t.Errorf("%s: %+v, %v", tt.name, all, ok)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"unique"
@@ -35,6 +36,7 @@ type feed struct {
 	unseen  map[Key]struct{}
 	synced  bool
 	version string // of the last event; empty: the list must be read
+	newest  string // the newest version that there was
 	digest  []byte // of all objects, nil if it is not known
 
 	// The present attempt to watch.
@@ -86,6 +88,7 @@ func (f *feed) take(e kube.Event) error {
 	case "BOOKMARK":
 		if f.unseen != nil && m.EndOfList() {
 			f.endList()
+			f.wentBack(m.Metadata.ResourceVersion)
 		}
 	default:
 		return fmt.Errorf("event of %s: type %q is not known", f.whole.Path(), e.Type)
@@ -93,8 +96,29 @@ func (f *feed) take(e kube.Event) error {
 	// The versions of objects in the list are no place to go on from.
 	if f.unseen == nil && m.Metadata.ResourceVersion != "" {
 		f.version = m.Metadata.ResourceVersion
+		if f.newest == "" || Older(f.newest, f.version) {
+			f.newest = f.version
+		}
 	}
 	return nil
+}
+
+// wentBack tells who follows the feed if a list that was read anew is older than
+// what was told before. Lists are read as etcd has them, so none is old by chance.
+func (f *feed) wentBack(version string) {
+	if !Older(version, f.newest) {
+		return
+	}
+	f.x.complaints.Log(f.x.log, slog.LevelWarn, "the API server has forgotten changes: its etcd was restored from a backup, or has lost data",
+		"resource", f.whole.Path(), "version", version, "before", f.newest)
+	f.newest = version
+	for slice, subs := range f.subs {
+		for s := range subs {
+			if slice == s.first() {
+				s.listener.WentBack()
+			}
+		}
+	}
 }
 
 func (f *feed) put(k Key, m *kube.Meta, object []byte) error {

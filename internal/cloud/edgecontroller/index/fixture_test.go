@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"k8s.io/client-go/rest"
 
@@ -27,6 +26,7 @@ type heard struct {
 	mu     sync.Mutex
 	keys   []string // in order: name, or -name for what is gone
 	synced int
+	back   int
 	failed error
 }
 
@@ -50,6 +50,12 @@ func (h *heard) Failed(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failed = err
+}
+
+func (h *heard) WentBack() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.back++
 }
 
 func (h *heard) take() string {
@@ -126,7 +132,7 @@ func names(sub *Subscription) (string, error) {
 // has waits until the subscription has those objects.
 func has(t *testing.T, sub *Subscription, want string) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if got, err := names(sub); err != nil || got != want {
 			return cmp.Or(err, fmt.Errorf("it has %q, want %q", got, want))
 		}
@@ -138,7 +144,7 @@ func has(t *testing.T, sub *Subscription, want string) {
 func told(t *testing.T, h *heard, want string) {
 	t.Helper()
 	var all string
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if all = strings.TrimSpace(all + " " + h.take()); all != want {
 			return fmt.Errorf("it was told %q, want %q", all, want)
 		}
@@ -249,7 +255,7 @@ func (s *script) cut() {
 // asked waits until these watches were asked for.
 func (s *script) asked(want ...string) {
 	s.t.Helper()
-	eventually.Succeeds(s.t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(s.t, eventually.Patience, func(context.Context) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !slices.Equal(s.seen, want) {

@@ -143,6 +143,10 @@ type Listener interface {
 	// Failed says that the API server refuses the watch. The subscription has
 	// ended.
 	Failed(err error)
+	// WentBack says that the API server has forgotten changes that it had told of:
+	// its etcd was restored from a backup, or has lost data. Changed has been told
+	// of what is different now.
+	WentBack()
 }
 
 // Subscription is one listener's part in a feed.

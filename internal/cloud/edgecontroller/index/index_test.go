@@ -34,7 +34,7 @@ func TestResume(t *testing.T) {
 	s.cut()
 	told(t, h, "b -a")
 	has(t, sub, "b@4")
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if _, version, _ := sub.Digest(); version != "9" {
 			return fmt.Errorf("version %s", version)
 		}
@@ -111,7 +111,7 @@ func TestRefused(t *testing.T) {
 	x := run(t, cfg, Options{Patience: time.Millisecond})
 	one, h := follow(t, x, all, "n", alice)
 	_, same := follow(t, x, all, "m", alice)
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if !apierrors.IsForbidden(h.failure()) || !apierrors.IsForbidden(same.failure()) {
 			return fmt.Errorf("told: %v, %v", h.failure(), same.failure())
 		}
@@ -131,7 +131,7 @@ func TestNoSuchResource(t *testing.T) {
 	x := run(t, cfg, Options{Patience: time.Millisecond})
 	_, h := follow(t, x, all, "n", alice)
 	_, h2 := follow(t, x, all, "m", bob)
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if !apierrors.IsNotFound(h.failure()) || !apierrors.IsNotFound(h2.failure()) {
 			return fmt.Errorf("told: %v, %v", h.failure(), h2.failure())
 		}
@@ -160,7 +160,7 @@ func TestLinger(t *testing.T) {
 	sub, _ := follow(t, x, all, "n", alice)
 	has(t, sub, "a@1")
 	sub.Close()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if st := x.Stats(); st.Feeds != 0 || st.Objects != 0 || st.CacheBytes != 0 {
 			return fmt.Errorf("%+v", st)
 		}
@@ -175,13 +175,13 @@ func TestLimits(t *testing.T) {
 	_, cfg := newScript(t, step{events: []string{"+a@1", "+b@1", "+c@1", "end@1"}, stay: true})
 	x := run(t, cfg, Options{MaxObjects: 2, MaxFeeds: 1})
 	_, h := follow(t, x, all, "n", alice)
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if err := h.failure(); !apierrors.IsTooManyRequests(err) {
 			return fmt.Errorf("told %v", err)
 		}
 		return nil
 	})
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if st := x.Stats(); st.Objects != 0 || st.Feeds != 0 {
 			return fmt.Errorf("%+v", st)
 		}
@@ -226,11 +226,48 @@ func TestRead(t *testing.T) {
 	if _, err = sub.Read(ctx, a); !errors.Is(err, context.Canceled) {
 		t.Errorf("nobody waits: %v", err)
 	}
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if got := x.Stats().Reads; got < 3 {
 			return fmt.Errorf("%d reads", got)
 		}
 		return nil
 	})
 	s.cut()
+}
+
+// An etcd that was restored from a backup has an older list, with objects in older
+// versions. Who follows them is told.
+func TestWentBack(t *testing.T) {
+	s, cfg := newScript(t,
+		step{events: []string{"+a@1", "+b@5", "end@6", "+b@7"}, stay: true},
+		step{code: 410},
+		step{events: []string{"+a@1", "+b@8", "end@9"}, stay: true}, // only a list that was read anew
+		step{code: 504},
+		step{events: []string{"+a@1", "+b@5", "end@6"}, stay: true},
+		step{code: 410},
+		step{events: []string{"+a@1", "+b@5", "end@7"}, stay: true}, // once
+	)
+	x := run(t, cfg, Options{})
+	sub, h := follow(t, x, all, "n", alice)
+	back := func() int {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.back
+	}
+	has(t, sub, "a@1 b@7")
+	s.cut()
+	has(t, sub, "a@1 b@8")
+	if n := back(); n != 0 {
+		t.Errorf("told %d times though nothing was forgotten", n)
+	}
+	for _, version := range []string{"6", "7"} {
+		s.cut()
+		eventually.Succeeds(t, time.Minute, func(context.Context) error {
+			if _, at, _ := sub.Digest(); at != version || back() != 1 {
+				return fmt.Errorf("told %d times, version %s", back(), at)
+			}
+			return nil
+		})
+		has(t, sub, "a@1 b@5")
+	}
 }

@@ -35,7 +35,7 @@ func TestAPIServer(t *testing.T) {
 	maps := admin.CoreV1().ConfigMaps("default")
 	create := func(name string) {
 		t.Helper()
-		eventually.Succeeds(t, time.Minute, func(ctx context.Context) error {
+		eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 			_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name,
 				Labels: map[string]string{"mine": "yes"}}}, metav1.CreateOptions{})
 			return err
@@ -43,7 +43,7 @@ func TestAPIServer(t *testing.T) {
 	}
 	hasNames := func(sub *Subscription, want string) {
 		t.Helper()
-		eventually.Succeeds(t, time.Minute, func(context.Context) error {
+		eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 			got, err := names(sub)
 			var bare []string
 			for n := range strings.FieldsSeq(got) {
@@ -137,7 +137,7 @@ func TestAPIServer(t *testing.T) {
 		create("b")
 		create("d")
 		hasNames(one, "b d")
-		eventually.Succeeds(t, time.Minute, func(ctx context.Context) error {
+		eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
 			b, err := maps.Get(ctx, "b", metav1.GetOptions{})
 			if err != nil {
 				return err

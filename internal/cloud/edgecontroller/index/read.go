@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -143,4 +144,42 @@ func ObjectOf(object []byte) (*Object, error) {
 		return nil, errors.New("it has no uid")
 	}
 	return &Object{m.Metadata.UID, m.Metadata.ResourceVersion, object}, nil
+}
+
+// Present returns the version that the cluster has now, by a watch that ends with
+// its list. It need not find any object.
+func (s *Subscription) Present(ctx context.Context) (version string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	as := s.as
+	if s.f.own != nil {
+		as = kube.User{}
+	}
+	w := kube.Watch{Resource: s.f.whole.Resource, Fields: named(s.f.whole.Fields, "none"), Labels: s.f.whole.Labels, Timeout: readTimeout}
+	err = s.f.x.client.Watch(ctx, as, w, func() {}, func(e kube.Event) error {
+		var m kube.Meta
+		if err := json.Unmarshal(e.Object, &m); err != nil {
+			return err
+		}
+		if e.Type == "BOOKMARK" && m.EndOfList() {
+			version = m.Metadata.ResourceVersion
+			return errRead
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errRead):
+		return version, nil
+	case err != nil:
+		return "", err
+	}
+	return "", errors.New("the API server ended a watch before its list was complete")
+}
+
+// Older reports whether version a came before b, as far as can be told:
+// resourceVersions can be compared as numbers since Kubernetes 1.35 (KEP-5504).
+func Older(a, b string) bool {
+	x, errX := strconv.ParseUint(a, 10, 64)
+	y, errY := strconv.ParseUint(b, 10, 64)
+	return errX == nil && errY == nil && x < y
 }

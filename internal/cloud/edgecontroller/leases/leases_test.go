@@ -123,7 +123,7 @@ func TestRenew(t *testing.T) {
 	go func() { done <- k.Run(ctx) }()
 	k.Add("a")
 	k.Add("b") // has no Node
-	eventually.Succeeds(t, 30*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		mu.Lock()

@@ -145,3 +145,12 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// What can be tried again says when.
+func TestFailure(t *testing.T) {
+	for code, want := range map[int]bool{429: true, 503: true, 403: false, 502: false, 504: false} {
+		if r := Failure(7, code, "x", "y"); r.ID != 7 || r.Status != code || (r.RetryAfter > 0) != want {
+			t.Errorf("%+v", r)
+		}
+	}
+}

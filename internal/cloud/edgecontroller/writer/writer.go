@@ -23,6 +23,8 @@ const (
 	// DefaultTimeout and MaxTimeout bound a call in time.
 	DefaultTimeout = 30 * time.Second
 	MaxTimeout     = time.Minute
+	// retryAfter is when what could not be done now may be tried again.
+	retryAfter = time.Second
 	// maxWarnings bounds the warnings of a reply.
 	maxWarnings = 16
 )
@@ -97,11 +99,11 @@ func lost(ctx context.Context, id uint64, err error) *edgev1.Reply {
 	}
 	r := Failure(id, http.StatusBadGateway, metav1.StatusReasonServiceUnavailable,
 		"the API server cannot be reached: "+err.Error())
-	r.RetryAfter = time.Second
+	r.RetryAfter = retryAfter
 	return r
 }
 
-// Failure is a reply with a Status.
+// Failure is a reply with a Status. It says when to try again, if that is of use.
 func Failure(id uint64, code int, reason metav1.StatusReason, message string) *edgev1.Reply {
 	body, err := json.Marshal(metav1.Status{
 		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
@@ -110,7 +112,12 @@ func Failure(id uint64, code int, reason metav1.StatusReason, message string) *e
 	if err != nil {
 		body = nil // it has only texts and a number
 	}
-	return &edgev1.Reply{ID: id, Status: code, ContentType: kube.JSON, Body: body}
+	r := &edgev1.Reply{ID: id, Status: code, ContentType: kube.JSON, Body: body}
+	switch code {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		r.RetryAfter = retryAfter
+	}
+	return r
 }
 
 // warnings returns the texts of Warning headers.

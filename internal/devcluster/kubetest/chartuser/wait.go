@@ -13,7 +13,7 @@ import (
 )
 
 // policyTimeout is how long the API server may take to enforce new policies.
-const policyTimeout = time.Minute
+const policyTimeout = 5 * time.Minute
 
 // probe is a request that a policy refuses. It is made in a dry run, by the
 // agent of a node that has nothing to do with the objects.

@@ -1,12 +1,15 @@
-// Command probe runs in Pods of end-to-end tests: it serves HTTP on port 8080 and
-// looks at the cluster from inside on request. On a node, probe get URL prints
-// what a Pod answers.
+// Command probe runs in Pods of end-to-end tests: it serves HTTP at $LISTEN, port
+// 8080 if that is empty, and looks at the cluster and its own container from inside
+// on request. On a node, probe get URL prints what a Pod answers; probe note FILE
+// TEXT adds a line to a file, for containers that do nothing else.
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,9 +28,17 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == "get" {
 		r := fetch(http.DefaultTransport, os.Args[2], "")
 		if r.err != nil {
-			r.text = r.err.Error()
+			fmt.Println(r.err)
+			os.Exit(1)
 		}
 		fmt.Println(r.text)
+		return
+	}
+	if len(os.Args) == 4 && os.Args[1] == "note" {
+		if err := note(os.Args[2], os.Args[3]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
 		return
 	}
 	go printUevents()
@@ -41,6 +53,28 @@ func main() {
 	http.HandleFunc("/lookup", func(w http.ResponseWriter, r *http.Request) {
 		addrs, err := net.DefaultResolver.LookupHost(r.Context(), r.FormValue("name"))
 		answer(w, result{strings.Join(addrs, " "), err})
+	})
+	http.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, os.Getenv(r.FormValue("name")))
+	})
+	http.HandleFunc("/read", func(w http.ResponseWriter, r *http.Request) {
+		text, err := os.ReadFile(r.FormValue("path"))
+		answer(w, result{string(text), err})
+	})
+	// A container that is ill stays so until it ends.
+	var ill atomic.Bool
+	http.HandleFunc("/ill", func(http.ResponseWriter, *http.Request) { ill.Store(true) })
+	http.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if ill.Load() {
+			http.Error(w, "ill", http.StatusInternalServerError)
+		}
+	})
+	stop := make(chan os.Signal, 1)
+	http.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) {
+		select {
+		case stop <- syscall.SIGTERM:
+		default: // it ends already
+		}
 	})
 	// What the API server answers to this Pod's service account.
 	http.HandleFunc("/api", func(w http.ResponseWriter, r *http.Request) {
@@ -57,15 +91,24 @@ func main() {
 		answer(w, fetch(transport, url, string(token)))
 	})
 	go func() {
-		if err := http.ListenAndServe(":8080", nil); err != nil {
+		if err := http.ListenAndServe(cmp.Or(os.Getenv("LISTEN"), ":8080"), nil); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
 	}()
 	fmt.Println("probe serves")
-	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	<-stop
+}
+
+// note adds a line to a file.
+func note(file, text string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, text)
+	return errors.Join(err, f.Close())
 }
 
 type result struct {

@@ -50,6 +50,9 @@ func Load(dir string) (*Credentials, error) {
 		return nil, err
 	}
 	authorities, err := os.ReadFile(filepath.Join(dir, AuthoritiesFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cloudcore's authorities are missing (join again to have them): %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -125,7 +125,7 @@ func run(t *testing.T, change func(*Options), cloud func(n int, s *session.Sessi
 		n++
 		now := n
 		mu.Unlock()
-		s := session.New(ws, c, session.Options{PingInterval: 20 * time.Millisecond, LeaveTimeout: time.Second})
+		s := session.New(ws, c, session.Options{PingInterval: 20 * time.Millisecond, LeaveTimeout: eventually.Patience})
 		cloud(now, s)
 		s.Close(nil)
 	})
@@ -164,7 +164,7 @@ func welcome(t *testing.T, s *session.Session, version string) {
 
 func (f *fixture) until(t *testing.T, what string, is func(Snapshot, string) bool) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if s, seen := f.status.Snapshot(), f.seen(); !is(s, seen) {
 			return fmt.Errorf("not %s: %+v, %s", what, s, seen)
 		}
@@ -258,7 +258,7 @@ func TestTold(t *testing.T) {
 		"protocol": {cloud: &edgev1.Hello{Protocol: 9, Node: "edge-1"}, want: "protocol 9"},
 		"node":     {cloud: &edgev1.Hello{Protocol: edgev1.Protocol, Node: "edge-2"}, want: `the certificate is that of node "edge-2"`},
 		"no Hello": {cloud: &edgev1.Forget{}, want: "Forget before Hello"},
-		"silence": {change: func(o *Options) { o.DialTimeout = 200 * time.Millisecond },
+		"silence": {change: func(o *Options) { o.DialTimeout = time.Second },
 			cloud: &edgev1.Pong{}, want: "no Hello came"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -287,7 +287,7 @@ func TestExpired(t *testing.T) {
 	a := sessiontest.NewAuthority(t)
 	address := sessiontest.Serve(t, a, func(*websocket.Conn, *session.Conn) { t.Error("it is let in") })
 	old := a.Node(t, "system:node:edge-1", time.Now().Add(-time.Minute))
-	l := &link{Options: Options{Address: address, TLS: func() (*tls.Config, error) { return old, nil }, DialTimeout: 20 * time.Second}}
+	l := &link{Options: Options{Address: address, TLS: func() (*tls.Config, error) { return old, nil }, DialTimeout: eventually.Patience}}
 	if _, err := l.once(t.Context()); err == nil || !strings.Contains(err.Error(), "this node's certificate has expired, join again") {
 		t.Errorf("it says %v", err)
 	}

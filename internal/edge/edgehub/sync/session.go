@@ -8,6 +8,7 @@ import (
 	"time"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/backoff"
 )
 
 // session is one session with cloudcore.
@@ -25,6 +26,7 @@ type session struct {
 	calls  map[uint64]chan edgev1.Reply
 	tasks  []task
 	timers map[edgev1.Interest]*time.Timer
+	denied refusals
 }
 
 // sub is an interest in a session.
@@ -54,12 +56,12 @@ const (
 	taskCancel
 )
 
-func newSession(parent context.Context, send func(context.Context, edgev1.Message) error) *session {
+func newSession(parent context.Context, send func(context.Context, edgev1.Message) error, retry backoff.Backoff) *session {
 	ctx, cancel := context.WithCancel(parent)
 	return &session{
 		ctx: ctx, end: cancel, send: send, due: make(chan struct{}, 1), done: make(chan struct{}),
 		subs: map[uint64]*sub{}, byWhat: map[edgev1.Interest]*sub{}, calls: map[uint64]chan edgev1.Reply{},
-		timers: map[edgev1.Interest]*time.Timer{},
+		timers: map[edgev1.Interest]*time.Timer{}, denied: refusals{retry: retry},
 	}
 }
 
@@ -140,6 +142,31 @@ func (of *session) forget(s *sub, err error) {
 	of.add(task{kind: taskForget, sub: s})
 	of.mu.Unlock()
 	of.finish(s, err)
+}
+
+// granted notes that an interest is synced.
+func (of *session) granted(s *sub) {
+	of.mu.Lock()
+	of.denied.forget(s.what)
+	of.mu.Unlock()
+	of.finish(s, nil)
+}
+
+// deny notes that an interest is refused, and returns how long that counts.
+func (of *session) deny(what edgev1.Interest, why error) time.Duration {
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	return of.denied.add(what, why, time.Now())
+}
+
+// refused returns why an interest is not asked for now; nil if it may be.
+func (of *session) refused(what edgev1.Interest) error {
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	if of.byWhat[what] != nil {
+		return nil // it is asked for again already
+	}
+	return of.denied.of(what, time.Now())
 }
 
 // finish tells those who wait how an interest has begun.

@@ -7,7 +7,8 @@
 // has (its Node and CSINode). New ones come as local clients ask ([Sync.Want]);
 // those that nobody has asked for in 7 days are given up. An interest that is
 // refused is dropped, with what only it held; where cloudcore is merely busy, it
-// is asked again.
+// is asked again. Each that was refused waits longer and longer, and clients that
+// want it meanwhile hear why it was.
 //
 // Messages are sent by one goroutine, in order. What waits for it are names of
 // interests only, whose number is bounded: nothing grows while the link is slow.
@@ -26,6 +27,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 	"github.com/akri-go/akri/internal/logging"
 )
@@ -34,14 +36,10 @@ import (
 // there was an answer.
 var ErrCut = errors.New("the link to cloudcore is cut")
 
-const (
-	// busyRetry is how long an interest waits that cloudcore had no time for.
-	busyRetry = 30 * time.Second
-	// cleanEvery is how often unused interests are looked for. The first time is
-	// so long after the beginning of a session that local clients have asked
-	// again for what they need.
-	cleanEvery = time.Hour
-)
+// cleanEvery is how often unused interests are looked for. The first time is so
+// long after the beginning of a session that local clients have asked again for
+// what they need.
+const cleanEvery = time.Hour
 
 // Options are the settings of a Sync.
 type Options struct {
@@ -58,6 +56,9 @@ type Options struct {
 	// Joined, if not nil, is called at the beginning of each session, in a
 	// goroutine of its own; ctx is the session's.
 	Joined func(ctx context.Context)
+	// Retry is how long what cloudcore has refused is not asked for again; the zero
+	// value is 1 s to 1 min.
+	Retry backoff.Backoff
 }
 
 // Sync is a link.Handler. It is safe for use by several goroutines.
@@ -73,7 +74,12 @@ type Sync struct {
 }
 
 // New returns a Sync without a session.
-func New(o Options) *Sync { return &Sync{Options: o} }
+func New(o Options) *Sync {
+	if o.Retry == (backoff.Backoff{}) {
+		o.Retry = backoff.Backoff{First: time.Second, Max: time.Minute, Jitter: 0.25}
+	}
+	return &Sync{Options: o}
+}
 
 // own are the interests that are there whether somebody asks or not. The kubelet
 // does not start without those of every node.
@@ -103,7 +109,7 @@ func (s *Sync) Connected(ctx context.Context, _ edgev1.Hello, send func(context.
 		}
 		return b.Used.Compare(a.Used)
 	})
-	of := newSession(ctx, send)
+	of := newSession(ctx, send, s.Retry)
 	s.mu.Lock()
 	for _, i := range interests {
 		of.open(i.Interest)
@@ -159,9 +165,13 @@ func (s *Sync) Receive(m edgev1.Message) {
 	case *edgev1.Synced:
 		if sub := of.sub(m.ID); sub != nil {
 			s.Store.Complete(sub.what, m.Version)
-			of.finish(sub, nil)
+			of.granted(sub)
 		}
 	case *edgev1.Differ:
+		if m.Back {
+			s.Log.Warn("the cluster has forgotten changes that this node has seen: its etcd was restored from a backup, or has lost data")
+			s.Store.WentBack()
+		}
 		of.differ(m.ID)
 	case *edgev1.Refused:
 		s.refused(of, m)
@@ -198,16 +208,16 @@ func (s *Sync) refused(of *session, m *edgev1.Refused) {
 	s.sparing.Log(s.Log, level, "cloudcore refuses an interest", "resource", sub.what.Resource, "namespace",
 		sub.what.Namespace,
 		"fields", sub.what.FieldSelector, "code", m.Code, "message", m.Message)
-	if m.Code == http.StatusTooManyRequests || m.Code >= 500 {
-		if s.Store.Synced(sub.what) || s.isOwn(sub.what) {
-			of.later(busyRetry, sub.what)
-		}
-	} else if s.isOwn(sub.what) {
-		of.later(busyRetry, sub.what) // the Node may not exist yet
-	} else {
+	why := refusal(m)
+	wait := of.deny(sub.what, why)
+	busy := m.Code == http.StatusTooManyRequests || m.Code >= 500
+	switch {
+	case s.isOwn(sub.what), busy && s.Store.Synced(sub.what): // the Node may not exist yet
+		of.later(wait, sub.what)
+	case !busy:
 		s.Store.Drop(sub.what)
 	}
-	of.finish(sub, refusal(m))
+	of.finish(sub, why)
 }
 
 func refusal(m *edgev1.Refused) error {
@@ -224,12 +234,17 @@ func refusal(m *edgev1.Refused) error {
 // cloudcore's refusal (apierrors.APIStatus), the store's, ErrCut or ctx's.
 func (s *Sync) Want(ctx context.Context, what edgev1.Interest) error {
 	what.ID = 0
-	if err := s.Store.Add(what); err != nil {
-		return err
-	}
 	s.mu.Lock()
 	of := s.session
 	s.mu.Unlock()
+	if of != nil {
+		if err := of.refused(what); err != nil {
+			return err
+		}
+	}
+	if err := s.Store.Add(what); err != nil {
+		return err
+	}
 	if of == nil {
 		return ErrCut
 	}

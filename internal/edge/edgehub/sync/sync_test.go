@@ -9,7 +9,6 @@ import (
 	"slices"
 	gosync "sync"
 	"testing"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -68,7 +67,7 @@ func (e *end) cut() {
 func wait[M edgev1.Message](e *end, is func(M) bool) M {
 	e.t.Helper()
 	var found M
-	eventually.Succeeds(e.t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(e.t, eventually.Patience, func(context.Context) error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		for _, m := range e.sent {
@@ -186,7 +185,19 @@ func TestRefused(t *testing.T) {
 	if err := <-done; !apierrors.IsForbidden(err) || err.Error() != "no" {
 		t.Errorf("%v", err)
 	}
-	// The next client asks again.
+	// Who asks at once hears the same, and cloudcore nothing.
+	for range 3 {
+		if err := <-e.want(pods); !apierrors.IsForbidden(err) {
+			t.Errorf("%v", err)
+		}
+	}
+	if e.store.Follows(pods) {
+		t.Error("what was refused takes a place in the store")
+	}
+	// When that is over the next client asks again.
+	e.sync.session.mu.Lock()
+	e.sync.session.denied.all[pods] = refused{times: 1}
+	e.sync.session.mu.Unlock()
 	done = e.want(pods)
 	again := wait(e, func(i *edgev1.Interest) bool { return i.Resource == "pods" && i.ID != id }).ID
 	e.sync.Receive(&edgev1.Put{ID: again, Version: "5", Object: pod("a", "5")})
@@ -349,4 +360,29 @@ func TestAgain(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	e.cut()
+}
+
+// When the cluster has gone back, what it sends counts in the same session.
+func TestBack(t *testing.T) {
+	e := newEnd(t)
+	e.join()
+	defer func() { e.cut() }()
+	done := e.want(pods)
+	id := e.interest("pods").ID
+	e.sync.Receive(&edgev1.Put{ID: id, Version: "7", Object: pod("a", "7")})
+	e.sync.Receive(&edgev1.Synced{ID: id})
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	version := func() string { return e.store.Items(pods)[0].Version }
+	e.sync.Receive(&edgev1.Put{ID: id, Version: "5", Object: pod("a", "5")})
+	if got := version(); got != "7" {
+		t.Errorf("an older message counts: %s", got)
+	}
+	e.sync.Receive(&edgev1.Differ{ID: id, Back: true})
+	wait(e, func(h *edgev1.Have) bool { return h.ID == id && len(h.Items) == 1 && h.Items[0].Version == "7" })
+	e.sync.Receive(&edgev1.Put{ID: id, Version: "5", Object: pod("a", "5")})
+	if got := version(); got != "5" {
+		t.Errorf("it has version %s", got)
+	}
 }

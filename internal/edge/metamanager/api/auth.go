@@ -65,7 +65,8 @@ func (s *Server) verify(ctx context.Context, text string, audiences []string) (t
 	}
 	keys, rules := s.Signer.Keys(), tokens.Rules{Issuer: tokens.Issuer}
 	if keys[t.KeyID] == nil {
-		keys, rules.Issuer = s.clusterKeys(ctx, t.KeyID, k.Namespace+"/"+k.ServiceAccount.Name)
+		account := k.Namespace + "/" + k.ServiceAccount.Name
+		keys, rules.Issuer = s.clusterKeys(ctx, t.KeyID, account, account)
 	}
 	rules.Audiences, rules.Node = audiences, s.Node
 	if len(audiences) == 0 {

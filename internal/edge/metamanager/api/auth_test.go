@@ -1,15 +1,18 @@
 package api
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/client-go/rest"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
@@ -348,11 +351,8 @@ func TestUnknownKeys(t *testing.T) {
 	issuer := &e.server.issuer
 	age := func() {
 		issuer.mu.Lock()
-		issuer.fetched = time.Now().Add(-2 * keysAfter)
+		issuer.fetched, issuer.asked = time.Now().Add(-2*keysAfter), nil
 		issuer.mu.Unlock()
-		issuer.asking.Lock()
-		issuer.asked = time.Time{}
-		issuer.asking.Unlock()
 	}
 	age()
 	old, fresh = fresh, newIssuer(t)
@@ -361,15 +361,117 @@ func TestUnknownKeys(t *testing.T) {
 	}
 	// While one request asks, others go on with what is known.
 	age()
-	issuer.asking.Lock()
+	issuer.mu.Lock()
+	issuer.asking = make(chan struct{})
+	issuer.mu.Unlock()
 	if got := get(fresh, nil); got != 200 || asked.Load() != 2 {
 		t.Errorf("an old key while it is asked for: %d, asked %d times", got, asked.Load())
 	}
-	issuer.asking.Unlock()
+	issuer.mu.Lock()
+	issuer.asking = nil
+	issuer.mu.Unlock()
 	// They are there after a restart, cut.
 	e.stop()
 	e.start(&silent{})
 	if got := get(fresh, nil); got != 200 {
 		t.Errorf("after a restart: %d\n%s", got, e.log)
+	}
+}
+
+// Whoever invents keys keeps nobody waiting but himself, and not for long.
+func TestInventedKeys(t *testing.T) {
+	e := filled(t)
+	known, fresh := newIssuer(t), newIssuer(t)
+	e.knows(t, known)
+	at, release := make(chan struct{}), make(chan struct{})
+	var asked atomic.Int64
+	cloud := &silent{do: func(c edgev1.Call) (edgev1.Reply, error) {
+		body := discovered
+		if c.Path == keysPath {
+			if body = published(t, known, fresh); asked.Add(1) == 1 {
+				body = published(t, known)
+				close(at)
+				<-release
+			}
+		}
+		return edgev1.Reply{Status: 200, ContentType: "application/json", Body: body}, nil
+	}}
+	cloud.linked.Store(true)
+	e.server.Cloud = cloud
+	verify := func(ctx context.Context, of *tokens.Signer) error {
+		_, err := e.server.verify(ctx, signed(t, of, nil), nil)
+		return err
+	}
+	// Many wait for the first answer.
+	waiting := make(chan error, maxKeyWaiting+10)
+	invented := newIssuer(t)
+	go func() { waiting <- verify(t.Context(), invented) }()
+	<-at
+	for range cap(waiting) - 1 {
+		go func() { waiting <- verify(t.Context(), invented) }()
+	}
+	// Too many do not wait.
+	for range cap(waiting) - 1 - maxKeyWaiting {
+		if err := <-waiting; !errors.Is(err, tokens.ErrUnknownKey) {
+			t.Errorf("one that is too many: %v", err)
+		}
+	}
+	// Who has a key that is known does not wait, and nobody longer than he wants.
+	if err := verify(t.Context(), known); err != nil {
+		t.Errorf("a key that is known: %v", err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := verify(gone, fresh); !errors.Is(err, tokens.ErrUnknownKey) {
+		t.Errorf("who has gone: %v", err)
+	}
+	close(release)
+	for range maxKeyWaiting + 1 {
+		if err := <-waiting; !errors.Is(err, tokens.ErrUnknownKey) {
+			t.Errorf("an invented key: %v", err)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	// The account that is the cause has to wait with a new key, but not what the
+	// cluster itself has signed just now.
+	if err := verify(t.Context(), fresh); !errors.Is(err, tokens.ErrUnknownKey) || asked.Load() != 1 {
+		t.Errorf("%v, asked %d times", err, asked.Load())
+	}
+	made, err := json.Marshal(map[string]any{"status": map[string]any{"token": signed(t, fresh, nil)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var request authenticationv1.TokenRequest
+	e.server.learn(t.Context(), target{namespace: "n", name: "sa"}, request, made)
+	if err := verify(t.Context(), fresh); err != nil || asked.Load() != 2 {
+		t.Errorf("%v, asked %d times", err, asked.Load())
+	}
+}
+
+func TestMayAsk(t *testing.T) {
+	var i issuer
+	now := time.Unix(1000, 0)
+	for _, c := range []struct {
+		cause string
+		after time.Duration
+		want  bool
+	}{
+		{"n/a", 0, true},
+		{"n/a", time.Second, false},
+		{"n/b", time.Second, true},
+		{"n/a", keysEvery, true},
+		{"n/b", keysEvery, false},
+	} {
+		if got := i.mayAskLocked(c.cause, now.Add(c.after)); got != c.want {
+			t.Errorf("%s after %s: %v", c.cause, c.after, got)
+		}
+	}
+	for n := range 2 * maxAskers {
+		i.mayAskLocked(fmt.Sprint(n), now.Add(time.Hour))
+	}
+	if len(i.asked) != maxAskers {
+		t.Errorf("%d are remembered", len(i.asked))
 	}
 }

@@ -46,6 +46,9 @@ func replyError(r edgev1.Reply) error {
 	if json.Unmarshal(r.Body, &st) != nil || st.Kind != "Status" || st.Code == 0 {
 		st = status(r.Status, metav1.StatusReasonUnknown, "the API server answered with status "+strconv.Itoa(r.Status)).ErrStatus
 	}
+	if r.RetryAfter > 0 && st.Details == nil {
+		st.Details = &metav1.StatusDetails{RetryAfterSeconds: seconds(r.RetryAfter)}
+	}
 	return &apierrors.StatusError{ErrStatus: st}
 }
 
@@ -116,10 +119,13 @@ func passOn(w http.ResponseWriter, reply edgev1.Reply) {
 		w.Header().Add("Warning", fmt.Sprintf("299 - %q", text))
 	}
 	if reply.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((reply.RetryAfter+time.Second-1)/time.Second)))
+		w.Header().Set("Retry-After", strconv.Itoa(int(seconds(reply.RetryAfter))))
 	}
 	writeRaw(w, reply.Status, reply.ContentType, reply.Body)
 }
+
+// seconds are as many as a client has to wait.
+func seconds(d time.Duration) int32 { return int32((d + time.Second - 1) / time.Second) }
 
 // mayWrite refuses changes of an object that is seen otherwise here: who has read
 // it here would write into the cluster what is meant for this node.

@@ -30,7 +30,7 @@ func (s *Server) counting(w http.ResponseWriter, r *http.Request) (counter http.
 	c := &counted{ResponseWriter: w}
 	return c, func() {
 		t, ok := parsePath(r.URL.Path)
-		does := verb(r.Method, t, truth(r.URL.Query(), "watch"))
+		does := verb(r.Method, t, boolParam(r.URL.Query(), "watch"))
 		if !ok && does == "list" {
 			does = "get"
 		}

@@ -5,9 +5,9 @@
 //
 //   - Lists and watches come from the store, whether the link is cut or not.
 //     What was never asked for is asked of the cloud first; while the link is
-//     cut the answer is 503, never an empty list; only a list that is part of
-//     what is followed is taken out of that. resourceVersions are local (see
-//     package store).
+//     cut the answer is 503, never an empty list; only what is part of what the
+//     same user follows is taken out of that: one ConfigMap of a namespace, say,
+//     of which all are. resourceVersions are local (see package store).
 //   - Gets come from the store where a watch keeps it current; else from the
 //     cloud, and from what it said last while the link is cut.
 //   - Objects are seen as package view shows them, which is not always how the
@@ -42,7 +42,6 @@
 // What it does not have: Table output, pages (limit is ignored, as the API
 // server may), protobuf answers (406; every client of Kubernetes takes JSON),
 // exact old resourceVersions, anonymous requests, impersonation (403), streams
-// (logs, exec: 501). Watches that were not asked for while the link was there are
-// 503 even if they could be told from others. Lists of who may not watch are the
-// cloud's answer, and are not kept.
+// (logs, exec: 501). Lists of who may not watch are the cloud's answer, and are
+// not kept.
 package api

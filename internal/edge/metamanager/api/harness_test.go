@@ -14,6 +14,7 @@ import (
 	"github.com/akri-go/akri/internal/edge/metamanager/outbox"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 	"github.com/akri-go/akri/internal/edge/metamanager/tokens"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/testlog"
 )
 
@@ -90,7 +91,7 @@ func (e *edge) start(wrap Cloud) {
 		e.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	l, err := Listen(ctx, e.address)
+	l, err := Listen(ctx, e.address, e.server.Authenticate)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -109,7 +110,7 @@ func (e *edge) start(wrap Cloud) {
 			if err != nil {
 				e.t.Error(err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(eventually.Patience):
 			e.t.Error("the server does not end")
 		}
 		if err := e.store.Close(); err != nil {

@@ -22,9 +22,14 @@ const (
 	// no path of the API.
 	audiencesPath = "audiences"
 
-	// keysEvery bounds how often keys are asked for that are not known: whoever
-	// is on the node can invent a key.
+	// keysEvery bounds how often keys are asked for because of one account:
+	// whoever is on the node can invent a key, and that there is none counts for
+	// so long.
 	keysEvery = 30 * time.Second
+	// maxAskers bounds of how many accounts that is remembered, and maxKeyWaiting
+	// how many requests wait for an answer.
+	maxAskers     = 256
+	maxKeyWaiting = 64
 	// keysTimeout bounds it in time: somebody waits.
 	keysTimeout = 10 * time.Second
 	// keysAfter is how old keys may become while the cloud can be asked: one that
@@ -37,43 +42,82 @@ const (
 // issuer is what is known of the cluster's issuer of tokens. What the store has
 // of it is read when it is needed first.
 type issuer struct {
-	asking sync.Mutex // held while the cloud is asked
-	asked  time.Time  // when that was last; under asking
-
 	mu        sync.Mutex
 	loaded    bool
 	name      string
 	keys      tokens.Keys
 	fetched   time.Time
 	audiences []string
+
+	asking  chan struct{}        // closed when the cloud has answered; nil: it is not asked
+	waiting int                  // for that
+	asked   map[string]time.Time // when that was last, by who was the cause
 }
 
 // clusterKeys returns the keys of the cluster's issuer, and its name. If the key
 // is not known, and the link is there, they are asked for in the name of the
 // service account that uses it. So are old ones, by one request, for which others
 // do not wait.
-func (s *Server) clusterKeys(ctx context.Context, key, account string) (tokens.Keys, string) {
+//
+// cause is who is the cause: an account, of which nothing is proven yet. One that
+// has invented a key has nobody ask for it in a while, and keeps no other waiting.
+func (s *Server) clusterKeys(ctx context.Context, key, account, cause string) (tokens.Keys, string) {
 	i := &s.issuer
-	known := func() (keys tokens.Keys, name string, old bool) {
-		i.mu.Lock()
-		defer i.mu.Unlock()
-		s.loadLocked(ctx)
-		return i.keys, i.name, time.Since(i.fetched).Abs() >= keysAfter
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s.loadLocked(ctx)
+	for s.Cloud.Linked() {
+		unknown := i.keys[key] == nil
+		switch {
+		case !unknown && time.Since(i.fetched).Abs() < keysAfter, i.asking != nil && !unknown:
+			return i.keys, i.name
+		case i.asking != nil:
+			if !i.waitLocked(ctx) {
+				return i.keys, i.name
+			}
+		case !i.mayAskLocked(cause, time.Now()):
+			return i.keys, i.name
+		default:
+			s.askLocked(ctx, account)
+		}
 	}
-	keys, name, old := known()
-	unknown := keys[key] == nil
-	if !s.Cloud.Linked() || !unknown && !old {
-		return keys, name
+	return i.keys, i.name
+}
+
+// waitLocked waits for the answer that is under way; false if that takes too long
+// for ctx, or if too many wait. i.mu is not held meanwhile.
+func (i *issuer) waitLocked(ctx context.Context) bool {
+	if i.waiting >= maxKeyWaiting {
+		return false
 	}
-	if unknown {
-		i.asking.Lock()
-	} else if !i.asking.TryLock() {
-		return keys, name
+	answered := i.asking
+	i.waiting++
+	i.mu.Unlock()
+	defer func() { i.mu.Lock(); i.waiting-- }()
+	select {
+	case <-answered:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	defer i.asking.Unlock()
-	s.askLocked(ctx, account)
-	keys, name, _ = known()
-	return keys, name
+}
+
+// mayAskLocked reports whether the cloud may be asked because of somebody, and
+// notes that it is.
+func (i *issuer) mayAskLocked(cause string, now time.Time) bool {
+	for who, at := range i.asked {
+		if now.Sub(at) >= keysEvery {
+			delete(i.asked, who)
+		}
+	}
+	if _, recently := i.asked[cause]; recently || len(i.asked) >= maxAskers {
+		return false
+	}
+	if i.asked == nil {
+		i.asked = map[string]time.Time{}
+	}
+	i.asked[cause] = now
+	return true
 }
 
 // loadLocked reads what the store has, once.
@@ -107,18 +151,31 @@ func readIssuer(config, set []byte) (string, tokens.Keys, error) {
 	return c.Issuer, keys, err
 }
 
-// askLocked asks the cloud for the keys in the names of service accounts: the
-// cluster gives them to those (ClusterRole
-// system:service-account-issuer-discovery), but not to nodes.
+// askLocked asks the cloud for the keys. Nobody does it already, and i.mu is not
+// held meanwhile.
 func (s *Server) askLocked(ctx context.Context, accounts ...string) {
 	i := &s.issuer
-	if !i.asked.IsZero() && time.Since(i.asked) < keysEvery {
+	answered := make(chan struct{})
+	i.asking = answered
+	i.mu.Unlock()
+	name, keys, fetched, err := s.askIssuer(ctx, accounts)
+	i.mu.Lock()
+	i.asking = nil
+	close(answered)
+	if err != nil {
+		s.sparing.Log(s.Log, slog.LevelWarn, "the keys of the cluster's tokens cannot be had: Pods cannot use the local API "+
+			"(ClusterRole system:service-account-issuer-discovery must be bound to group system:serviceaccounts)", "error", err)
 		return
 	}
-	i.asked = time.Now()
+	i.name, i.keys, i.fetched = name, keys, fetched
+}
+
+// askIssuer asks in the names of service accounts, until one is answered: the
+// cluster gives the keys to those (ClusterRole
+// system:service-account-issuer-discovery), but not to nodes.
+func (s *Server) askIssuer(ctx context.Context, accounts []string) (name string, keys tokens.Keys, fetched time.Time, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout)
 	defer cancel()
-	var err error
 	for _, account := range accounts[:min(len(accounts), maxAccounts)] {
 		var config, set store.Blob
 		as := edgev1.As{ServiceAccount: account}
@@ -128,20 +185,11 @@ func (s *Server) askLocked(ctx context.Context, accounts ...string) {
 		if set, err = s.blob(ctx, as, keysPath, "", keysType); err != nil {
 			continue
 		}
-		var name string
-		var keys tokens.Keys
 		if name, keys, err = readIssuer(config.Body, set.Body); err == nil {
-			i.mu.Lock()
-			s.loadLocked(ctx)
-			i.name, i.keys, i.fetched = name, keys, set.Fetched
-			i.mu.Unlock()
-			return
+			return name, keys, set.Fetched, nil
 		}
 	}
-	if err != nil {
-		s.sparing.Log(s.Log, slog.LevelWarn, "the keys of the cluster's tokens cannot be had: Pods cannot use the local API "+
-			"(ClusterRole system:service-account-issuer-discovery must be bound to group system:serviceaccounts)", "error", err)
-	}
+	return "", nil, time.Time{}, err
 }
 
 // prefetchKeys has the keys in the store before the link is cut.
@@ -150,9 +198,12 @@ func (s *Server) prefetchKeys(ctx context.Context) {
 	if s.Signer == nil || ok && time.Since(b.Fetched).Abs() < keysAfter {
 		return
 	}
-	if accounts := s.accounts(); len(accounts) > 0 {
-		s.issuer.asking.Lock()
-		defer s.issuer.asking.Unlock()
+	accounts := s.accounts()
+	i := &s.issuer
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s.loadLocked(ctx)
+	if len(accounts) > 0 && i.asking == nil {
 		s.askLocked(ctx, accounts...)
 	}
 }

@@ -85,8 +85,8 @@ func isDiscovery(path string) bool {
 	return parts[0] == "api" && len(parts) == 2 || parts[0] == "apis" && (len(parts) == 2 || len(parts) == 3)
 }
 
-// truth reads a boolean query parameter as the API server does.
-func truth(q url.Values, name string) bool {
+// boolParam reads a boolean query parameter as the API server does.
+func boolParam(q url.Values, name string) bool {
 	switch q.Get(name) {
 	case "true", "1", "t", "T", "TRUE", "True":
 		return true

@@ -44,7 +44,11 @@ func (s *Server) ready(ctx context.Context, what edgev1.Interest) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, wantTimeout)
 	defer cancel()
-	return s.Cloud.Want(ctx, what)
+	err := s.Cloud.Want(ctx, what)
+	if err != nil && !s.Cloud.Linked() {
+		return store.ErrNotSynced // the link was cut meanwhile
+	}
+	return err
 }
 
 // versionRule checks the resourceVersion of a read. A store has one state, the
@@ -78,16 +82,11 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request, t target, use
 	q := r.URL.Query()
 	what, err := interestOf(t, q, user)
 	list := s.Store.List
-	refused := err == nil && user.isPod() && s.refusals.has(what)
-	if err == nil && !refused {
+	if err == nil {
 		if err = s.ready(r.Context(), what); user.isPod() && apierrors.IsForbidden(err) {
-			s.refusals.add(what)
-			refused = true
+			s.pass(w, r, user) // it may list, and not watch
+			return
 		}
-	}
-	if refused {
-		s.pass(w, r, user)
-		return
 	}
 	if errors.Is(err, store.ErrNotSynced) {
 		list, err = s.Store.ListWithin, nil // kubectl get pod NAME, of a Pod that the kubelet follows

@@ -46,7 +46,8 @@ type View interface {
 
 // Limits of what clients can cost.
 const (
-	maxConnections = 128
+	maxConnections           = 128
+	maxConnectionsPerProgram = 96
 	// maxConnectionsPerPod is more than one client takes: HTTP/2 has one.
 	maxConnectionsPerPod = 16
 	maxRequests          = 32   // that are no watches, at a time
@@ -97,7 +98,6 @@ type Server struct {
 	kinds         kinds
 	issuer        issuer
 	reviews       reviews
-	refusals      refusals
 	sparing       logging.Sparing
 	watches       shares
 	asking        shares // requests that are no watches, also those that wait for a place
@@ -139,10 +139,20 @@ func (s *Server) Serve(ctx context.Context, l *bounded.Listener, config *tls.Con
 	})
 }
 
-// Listen listens for a server. All programs of a node have one address, so places
-// cannot be shared between them.
-func Listen(ctx context.Context, address string) (*bounded.Listener, error) {
-	return bounded.Listen(ctx, address, bounded.Limits{Connections: maxConnections, PerPeer: maxConnections})
+// Listen listens for a server. All programs of a node have one address, also Pods
+// in its network, so places are shared by whose certificate a client has: all
+// without one are one peer, and never take the kubelet's.
+func Listen(ctx context.Context, address string, authenticate func(tls.ConnectionState) (User, bool)) (*bounded.Listener, error) {
+	return bounded.Listen(ctx, address, bounded.Limits{
+		Connections: maxConnections, PerPeer: maxConnectionsPerProgram, Known: func(c net.Conn) string {
+			if t, ok := c.(*tls.Conn); ok {
+				if user, ok := authenticate(t.ConnectionState()); ok {
+					return user.Name
+				}
+			}
+			return "" // nobody has this name
+		},
+	})
 }
 
 // ListenForPods is [Listen] for the Pods of a node, each of which has an address
@@ -168,7 +178,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	if r.Method == http.MethodGet && truth(q, "watch") {
+	if r.Method == http.MethodGet && boolParam(q, "watch") {
 		s.serveWatch(w, r, user)
 		return
 	}

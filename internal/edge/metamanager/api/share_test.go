@@ -2,13 +2,19 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
 )
@@ -78,10 +84,9 @@ func TestListWithoutWatch(t *testing.T) {
 	e := filled(t)
 	cluster := newIssuer(t)
 	e.knows(t, cluster)
-	wanted := 0
 	cloud := &forbidding{silent: silent{do: func(c edgev1.Call) (edgev1.Reply, error) {
 		return edgev1.Reply{Status: 200, Body: []byte(c.Path + "?" + c.Query)}, nil
-	}}, wanted: &wanted}
+	}}}
 	cloud.linked.Store(true)
 	e.server.Cloud = cloud
 	p := e.with(signed(t, cluster, nil))
@@ -89,9 +94,6 @@ func TestListWithoutWatch(t *testing.T) {
 		if resp, body := p.ask(t, "GET", "/api/v1/namespaces/n/configmaps?"+query, "", ""); resp.StatusCode != 200 || body != "/api/v1/namespaces/n/configmaps?"+query {
 			t.Errorf("%d %s", resp.StatusCode, body)
 		}
-	}
-	if wanted != 1 {
-		t.Errorf("cloudcore was asked %d times", wanted)
 	}
 	if resp, _ := p.ask(t, "GET", "/api/v1/namespaces/n/configmaps?watch=1", "", ""); resp.StatusCode != 403 {
 		t.Errorf("a watch: %d", resp.StatusCode)
@@ -104,11 +106,9 @@ func TestListWithoutWatch(t *testing.T) {
 // forbidding is a cloud that refuses interests.
 type forbidding struct {
 	silent
-	wanted *int
 }
 
 func (f *forbidding) Want(context.Context, edgev1.Interest) error {
-	*f.wanted++
 	return status(http.StatusForbidden, metav1.StatusReasonForbidden, "no")
 }
 
@@ -141,6 +141,87 @@ func TestLeaderElection(t *testing.T) {
 	for _, method := range []string{"GET", "PUT"} {
 		if resp, body := p.ask(t, method, path, "", lease); resp.StatusCode != 503 {
 			t.Errorf("%s while cut: %d %s", method, resp.StatusCode, body)
+		}
+	}
+}
+
+// Clients in the node's own network without a certificate, such as Pods with
+// hostNetwork, keep as many connections busy as they can: the kubelet's stay, and
+// it can always open another.
+func TestKubeletsConnections(t *testing.T) {
+	e := filled(t)
+	client, err := rest.HTTPClientFor(e.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mine string // the kubelet's connection, by its own port
+	ask := func() {
+		t.Helper()
+		trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+			if at := c.Conn.LocalAddr().String(); mine == "" {
+				mine = at
+			} else if at != mine {
+				t.Errorf("the kubelet's connection was closed")
+			}
+		}}
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, e.config.Host+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	ask()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(e.ca.CertPEM)
+	config := &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}
+	for i := range 2 * maxConnections {
+		// A request whose body does not come.
+		c, err := tls.Dial("tcp", e.address, config)
+		if err == nil {
+			t.Cleanup(func() { c.Close() })
+			_, err = io.WriteString(c, "POST /api/v1/namespaces/n/pods HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+		}
+		if err != nil && i < maxConnectionsPerProgram {
+			t.Fatal(err)
+		}
+	}
+	ask()
+	for range 5 {
+		another := rest.CopyConfig(e.config)
+		another.Dial = (&net.Dialer{}).DialContext // so that it shares no connection
+		fresh := *e
+		fresh.config = another
+		if resp, body := fresh.ask(t, "GET", podsQuery, "", ""); resp.StatusCode != 200 {
+			t.Errorf("%d %s", resp.StatusCode, body)
+		}
+	}
+}
+
+// While the link is cut a part of what is followed is listed and watched, though
+// nobody has asked for it before.
+func TestPartWhileCut(t *testing.T) {
+	e := filled(t)
+	for query, want := range map[string]string{
+		"/api/v1/namespaces/n/pods?fieldSelector=metadata.name%3Da,spec.nodeName%3D" + node:                              `"name":"a"`,
+		"/api/v1/namespaces/n/pods?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Da,spec.nodeName%3D" + node:     `{"type":"ADDED","object":{"apiVersion":"v1","kind":"Pod","metadata":{`,
+		"/api/v1/namespaces/n/pods?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Dother,spec.nodeName%3D" + node: "",
+	} {
+		resp, body := e.ask(t, "GET", query, "", "")
+		if resp.StatusCode != 200 || !strings.Contains(body, want) || want == "" && body != "" {
+			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
+		}
+	}
+	for _, query := range []string{ // it may be on another node
+		"/api/v1/namespaces/n/pods?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3Da",
+		"/api/v1/namespaces/n/pods/a?watch=1&timeoutSeconds=1",
+		"/api/v1/namespaces/n/pods",
+	} {
+		if resp, body := e.ask(t, "GET", query, "", ""); resp.StatusCode != 503 {
+			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
 		}
 	}
 }

@@ -13,9 +13,12 @@ import (
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 )
 
-// retryAfterSeconds is what clients are told to wait for when something cannot
-// be answered while the link is cut.
-const retryAfterSeconds = 5
+// What clients are told to wait for: when something cannot be answered now, and
+// when there is too much at once.
+const (
+	retryAfterSeconds     = 5
+	busyRetryAfterSeconds = 1
+)
 
 func (t target) groupResource() schema.GroupResource {
 	return schema.GroupResource{Group: t.resource.Group, Resource: t.resource.Name}
@@ -28,9 +31,7 @@ func status(code int, reason metav1.StatusReason, message string) *apierrors.Sta
 }
 
 func unavailable(message string) *apierrors.StatusError {
-	s := status(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, message)
-	s.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: retryAfterSeconds}
-	return s
+	return status(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, message)
 }
 
 // tooLarge is what the API server says of a resourceVersion that it does not
@@ -52,9 +53,31 @@ func insufficientStorage(err error) *apierrors.StatusError {
 		"the edge node cannot store this: "+err.Error()+"; make room on its disk")
 }
 
-// asStatus makes an answer of an error. What is not known further is a matter of
-// the link.
+// asStatus makes an answer of an error. Where trying again is of use, it says
+// when.
 func asStatus(err error) metav1.Status {
+	s := statusOf(err)
+	seconds := int32(0)
+	switch s.Code {
+	case http.StatusServiceUnavailable:
+		seconds = retryAfterSeconds
+	case http.StatusTooManyRequests:
+		seconds = busyRetryAfterSeconds
+	}
+	if seconds > 0 && (s.Details == nil || s.Details.RetryAfterSeconds <= 0) {
+		details := metav1.StatusDetails{}
+		if s.Details != nil {
+			details = *s.Details
+		}
+		details.RetryAfterSeconds = seconds
+		s.Details = &details
+	}
+	return s
+}
+
+// statusOf is the Status of an error. What is not known further is a matter of
+// the link.
+func statusOf(err error) metav1.Status {
 	var api apierrors.APIStatus
 	switch {
 	case errors.As(err, &api):

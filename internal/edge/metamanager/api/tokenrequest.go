@@ -78,7 +78,8 @@ func (s *Server) learn(ctx context.Context, t target, asked authenticationv1.Tok
 		s.setAudiences(ctx, made.Spec.Audiences)
 	}
 	if token, err := tokens.Parse(made.Status.Token); err == nil {
-		s.clusterKeys(ctx, token.KeyID, t.namespace+"/"+t.name)
+		// The cluster itself has named the key, so no Pod can be the cause.
+		s.clusterKeys(ctx, token.KeyID, t.namespace+"/"+t.name, "key "+token.KeyID)
 	}
 }
 

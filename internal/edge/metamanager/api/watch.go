@@ -29,7 +29,7 @@ type watchRequest struct {
 // readWatch reads the query of a watch, with the rules of the API server
 // (ValidateListOptions in apimachinery).
 func readWatch(q url.Values) (watchRequest, error) {
-	r := watchRequest{bookmarks: truth(q, "allowWatchBookmarks"), initial: truth(q, "sendInitialEvents"),
+	r := watchRequest{bookmarks: boolParam(q, "allowWatchBookmarks"), initial: boolParam(q, "sendInitialEvents"),
 		timeout: backoff.Jitter(watchAtMost, 0.5)}
 	match := q.Get("resourceVersionMatch")
 	switch {
@@ -82,6 +82,11 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, user User) {
 	if err == nil {
 		err = s.ready(r.Context(), what)
 	}
+	from := source{s.Store.List, s.Store.Watch}
+	if errors.Is(err, store.ErrNotSynced) {
+		from = source{s.Store.ListWithin, s.Store.WatchWithin}
+		_, _, err = from.list(what)
+	}
 	var kind string
 	if err == nil {
 		kind, err = s.kindOf(r.Context(), t.resource)
@@ -96,7 +101,13 @@ func (s *Server) serveWatch(w http.ResponseWriter, r *http.Request, user User) {
 	ctx, cancel := context.WithTimeout(r.Context(), req.timeout)
 	defer cancel()
 	st := &stream{w: w, control: http.NewResponseController(w), shown: s.shown, kind: kind, apiVersion: t.resource.GroupVersion()}
-	st.run(ctx, s.Store, what, req)
+	st.run(ctx, from, what, req)
+}
+
+// source is where a watch comes from: what is followed, or a part of it.
+type source struct {
+	list  func(edgev1.Interest) ([]*store.Object, uint64, error)
+	watch func(edgev1.Interest, uint64) (*store.Watch, error)
 }
 
 // stream writes a watch.
@@ -109,14 +120,14 @@ type stream struct {
 	marked           uint64 // RV of the last bookmark
 }
 
-func (s *stream) run(ctx context.Context, from *store.Store, what edgev1.Interest, req watchRequest) {
+func (s *stream) run(ctx context.Context, from source, what edgev1.Interest, req watchRequest) {
 	_ = s.control.SetReadDeadline(time.Time{}) // nothing more is read; of HTTP/1.1 only
 	s.w.Header().Set("Content-Type", "application/json")
 	s.w.WriteHeader(http.StatusOK)
 	// The API server, too, answers 200 and tells what is wrong in an event.
 	rv := req.rv
 	if rv == 0 || req.initial {
-		objects, now, err := from.List(what)
+		objects, now, err := from.list(what)
 		if err != nil {
 			s.error(err)
 			return
@@ -135,7 +146,7 @@ func (s *stream) run(ctx context.Context, from *store.Store, what edgev1.Interes
 	if s.flush() != nil {
 		return
 	}
-	w, err := from.Watch(what, rv)
+	w, err := from.watch(what, rv)
 	if err != nil {
 		s.error(err)
 		return

@@ -38,11 +38,16 @@ var (
 // Authority issues certificates.
 type Authority struct {
 	CertPEM []byte
-	cert    *x509.Certificate
-	key     crypto.Signer
+	// Replaced tells that the one before was damaged.
+	Replaced bool
+	cert     *x509.Certificate
+	key      crypto.Signer
 }
 
-// Open reads the authority in a folder (ca.crt, ca.key), or makes one.
+// Open reads the authority in a folder (ca.crt, ca.key), or makes one. One that
+// is damaged is moved aside, where the last one of its kind stays: all that it has
+// issued is issued anew. Files that cannot be read stay as they are, and are an
+// error.
 func Open(dir string) (*Authority, error) {
 	certFile, keyFile := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")
 	certPEM, err := os.ReadFile(certFile)
@@ -53,14 +58,22 @@ func Open(dir string) (*Authority, error) {
 		return nil, fmt.Errorf("read the local authority: %w", err)
 	}
 	keyPEM, err := os.ReadFile(keyFile)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read the local authority's key: %w", err)
 	}
-	a, err := parse(certPEM, keyPEM)
-	if err != nil {
-		return nil, fmt.Errorf("the local authority in %s cannot be used, remove it for a new one: %w", dir, err)
+	if a, err := parse(certPEM, keyPEM); err == nil {
+		return a, nil
 	}
-	return a, nil
+	for _, file := range []string{certFile, keyFile} {
+		if err := os.Rename(file, file+".damaged"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("the local authority in %s is damaged, remove it for a new one: %w", dir, err)
+		}
+	}
+	a, err := create(certFile, keyFile)
+	if err == nil {
+		a.Replaced = true
+	}
+	return a, err
 }
 
 func parse(certPEM, keyPEM []byte) (*Authority, error) {
@@ -92,10 +105,10 @@ func create(certFile, keyFile string) (*Authority, error) {
 		return nil, fmt.Errorf("make the local authority's folder: %w", err)
 	}
 	// The key first: a certificate without one would never be replaced.
-	if err := atomicfile.Write(keyFile, keyPEM, 0o600); err != nil {
+	if err := atomicfile.WriteDurable(keyFile, keyPEM, 0o600); err != nil {
 		return nil, fmt.Errorf("write the local authority's key: %w", err)
 	}
-	if err := atomicfile.Write(certFile, certPEM, 0o644); err != nil {
+	if err := atomicfile.WriteDurable(certFile, certPEM, 0o644); err != nil {
 		return nil, fmt.Errorf("write the local authority: %w", err)
 	}
 	return parse(certPEM, keyPEM)

@@ -92,11 +92,59 @@ func TestAuthority(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key's file: %v, %v", info.Mode(), err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "ca.crt"), []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
+}
+
+// A damaged authority is replaced, and kept aside. One that cannot be read stays.
+func TestFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(t *testing.T, cert, key string)
+		fails  bool
+	}{
+		"no longer there":        {func(t *testing.T, cert, key string) { must(t, os.Remove(cert)) }, false},
+		"empty":                  {func(t *testing.T, cert, key string) { must(t, os.Truncate(cert, 0)) }, false},
+		"half a key":             {func(t *testing.T, cert, key string) { must(t, os.Truncate(key, 20)) }, false},
+		"no key":                 {func(t *testing.T, cert, key string) { must(t, os.Remove(key)) }, false},
+		"cannot be read":         {func(t *testing.T, cert, key string) { must(t, os.Remove(cert)); must(t, os.Mkdir(cert, 0o700)) }, true},
+		"its key cannot be read": {func(t *testing.T, cert, key string) { must(t, os.Remove(key)); must(t, os.Mkdir(key, 0o700)) }, true},
+		"an older one is kept": {func(t *testing.T, cert, key string) {
+			must(t, os.WriteFile(cert+".damaged", nil, 0o600))
+			must(t, os.Truncate(cert, 5))
+		}, false},
+		"there is nothing at all": {func(t *testing.T, cert, key string) { must(t, os.Remove(cert)); must(t, os.Remove(key)) }, false},
+	} {
+		dir := t.TempDir()
+		cert, key := filepath.Join(dir, "ca.crt"), filepath.Join(dir, "ca.key")
+		before, err := Open(dir)
+		must(t, err)
+		c.change(t, cert, key)
+		damaged, _ := os.ReadFile(cert)
+		a, err := Open(dir)
+		if (err != nil) != c.fails {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c.fails {
+			continue
+		}
+		again, err := Open(dir)
+		must(t, err)
+		if string(a.CertPEM) == string(before.CertPEM) || string(a.CertPEM) != string(again.CertPEM) {
+			t.Errorf("%s: it is not a new one, or not one that stays", name)
+		}
+		if again.Replaced || a.Replaced != (damaged != nil) {
+			t.Errorf("%s: replaced is %v, and %v the next time", name, a.Replaced, again.Replaced)
+		}
+		if damaged != nil {
+			if kept, err := os.ReadFile(cert + ".damaged"); err != nil || string(kept) != string(damaged) {
+				t.Errorf("%s: kept aside is %q, %v", name, kept, err)
+			}
+		}
 	}
-	if _, err := Open(dir); err == nil {
-		t.Error("nonsense is taken")
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

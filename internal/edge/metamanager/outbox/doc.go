@@ -9,7 +9,9 @@
 //   - A pass is what is done in one session: the entries of a key are made one
 //     after another, those of several keys beside each other. A key of which the
 //     cloud has no answer, or one that says later, waits longer and longer; it
-//     keeps no other waiting.
+//     keeps no other waiting. But if several fail in a row because the API server
+//     does not answer, or cannot now, all wait together, and one at a time tries
+//     whether it is back.
 //
 // Deletions are durable: they are on the disk before the program hears that its
 // object is gone, and a deletion names the object's UID, so that it can be made

@@ -168,7 +168,7 @@ type result struct {
 
 // run is a pass. tried is closed when the first attempts are over.
 func (o *Outbox) run(ctx context.Context, tried chan<- struct{}) {
-	p := &pass{busy: map[store.Key]bool{}, failed: map[store.Key]failure{}}
+	p := newPass()
 	first := sync.OnceFunc(func() { close(tried) })
 	defer first()
 	results := make(chan result)
@@ -216,23 +216,19 @@ func (o *Outbox) try(ctx context.Context, e store.Entry) result {
 func (o *Outbox) settle(ctx context.Context, p *pass, r result) {
 	e := r.entry
 	delete(p.busy, e.Key)
-	switch judge(e.Kind, r.reply.Status, r.err, p.failed[e.Key].times) {
+	switch what := judge(e.Kind, r.reply.Status, r.err, p.failed[e.Key].times); what {
 	case made:
-		delete(p.failed, e.Key)
+		p.answered(e.Key)
 		o.Store.Settle(e.Seq, true)
 		o.add(func(c *Counts) { c.Made++ })
-	case later:
-		f := p.failed[e.Key]
-		f.times++
-		wait := min(max(o.Retry.Delay(f.times), r.reply.RetryAfter), o.Retry.Max)
-		f.until = o.Now().Add(wait)
-		p.failed[e.Key] = f
+	case later, away:
+		wait := p.fail(e.Key, what == away, r.reply.RetryAfter, o.Retry, o.Now())
 		if ctx.Err() == nil {
 			o.Log.Debug("a request of the time without a link has to wait", "kind", e.Kind, "resource", e.Resource.Name,
 				"namespace", e.Namespace, "name", e.Name, "error", r.err, "status", r.reply.Status, "next", wait)
 		}
 	case refused:
-		delete(p.failed, e.Key)
+		p.answered(e.Key)
 		o.Store.Settle(e.Seq, false)
 		o.add(func(c *Counts) { c.Refused++ })
 		o.sparing.Log(o.Log, slog.LevelWarn, "the cluster refuses what was done while the link was cut", "kind", e.Kind,

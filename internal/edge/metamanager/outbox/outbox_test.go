@@ -113,7 +113,7 @@ func (tr *trial) replay() (end func()) {
 
 func (tr *trial) settled(want string) {
 	tr.t.Helper()
-	eventually.Succeeds(tr.t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(tr.t, eventually.Patience, func(context.Context) error {
 		s := tr.State()
 		if got := fmt.Sprintf("%d made, %d refused, %d wait", s.Made, s.Refused, s.Events+s.Others); got != want {
 			return fmt.Errorf("%s, want %s; asked %v", got, want, tr.paths())
@@ -179,6 +179,33 @@ func TestOneKeyFails(t *testing.T) {
 	got := tr.paths()
 	if last := len(got) - 1; got[last] != "/delete/p0" || len(got) != 20+11+1 {
 		t.Errorf("%v", got)
+	}
+}
+
+// A server that is away is asked for one key at a time, not for all, and when it is
+// back everything is made.
+func TestAway(t *testing.T) {
+	tr := fresh(t)
+	const keys, failures = 200, 40
+	for i := range keys {
+		tr.post(Event, fmt.Sprint("e", i), "")
+	}
+	asked := 0
+	tr.answer = func(string) (int, error) {
+		asked++
+		if asked <= failures {
+			return 503, nil
+		}
+		return 200, nil
+	}
+	defer tr.replay()()
+	tr.settled(fmt.Sprint(keys, " made, 0 refused, 0 wait"))
+	if asked != keys+failures {
+		t.Errorf("asked %d times", asked)
+	}
+	got := tr.paths()
+	if distinct := len(slices.Compact(slices.Sorted(slices.Values(got[:failures])))); distinct != failures {
+		t.Errorf("%d keys were tried in turn, want %d", distinct, failures)
 	}
 }
 

@@ -2,10 +2,12 @@ package outbox
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 )
 
@@ -90,21 +92,71 @@ func room(have []store.Entry, e store.Entry) (drop []uint64, err error) {
 // parallel is how many requests are made at a time.
 const parallel = 8
 
+// awayAfter is how many keys must fail in a row, one after another and each for
+// the server's sake, until it counts as away: a webhook may fail for one object.
+const awayAfter = 3
+
 // pass is what is known of a session.
 type pass struct {
 	busy   map[store.Key]bool
 	failed map[store.Key]failure
+	// failing are the keys that have failed for the server's sake since it last
+	// did something. With awayAfter of them it is away, and all wait for away.
+	failing map[store.Key]bool
+	away    failure
 }
 
-// failure is why a key waits.
+// failure is why a key waits, or all do.
 type failure struct {
-	times int
-	until time.Time
+	times  int
+	until  time.Time
+	server bool // it is the server's, not the key's own
+}
+
+func newPass() *pass {
+	return &pass{busy: map[store.Key]bool{}, failed: map[store.Key]failure{}, failing: map[store.Key]bool{}}
+}
+
+// isAway reports whether the server counts as away.
+func (p *pass) isAway() bool { return len(p.failing) >= awayAfter }
+
+// fail notes a failure of a key, and returns how long it waits. asked is how long
+// the server wants it to.
+func (p *pass) fail(key store.Key, server bool, asked time.Duration, retry backoff.Backoff, now time.Time) time.Duration {
+	next := func(f failure) failure {
+		f.times++
+		f.server = server
+		f.until = now.Add(min(max(retry.Delay(f.times), asked), retry.Max))
+		return f
+	}
+	p.failed[key] = next(p.failed[key])
+	if server {
+		p.failing[key] = true
+		if p.isAway() {
+			p.away = next(p.away)
+			return p.away.until.Sub(now)
+		}
+	}
+	return p.failed[key].until.Sub(now)
+}
+
+// answered notes that the server has decided about a key. If it was away, nothing
+// waits any longer for its sake.
+func (p *pass) answered(key store.Key) {
+	if p.isAway() {
+		maps.DeleteFunc(p.failed, func(_ store.Key, f failure) bool { return f.server })
+	}
+	delete(p.failed, key)
+	clear(p.failing)
+	p.away = failure{}
 }
 
 // next decides which entries are made now, and how long the first of those waits
 // that have failed; 0: none does. others says whether anything but Events is to
 // be made or being made. Entries come in their order.
+//
+// While the server is away one entry is made at a time, to see whether it is back:
+// that of the key that was tried longest ago, and so not always the same.
 func (p *pass) next(entries []store.Entry, now time.Time) (start []store.Entry, wait time.Duration, others bool) {
 	var events []store.Entry
 	seen := map[store.Key]bool{}
@@ -114,6 +166,15 @@ func (p *pass) next(entries []store.Entry, now time.Time) (start []store.Entry, 
 		}
 		seen[e.Key] = true
 		f := p.failed[e.Key]
+		if p.isAway() {
+			others = others || p.busy[e.Key] && e.Kind != Event
+			if len(start) == 0 {
+				start = []store.Entry{e}
+			} else if f.until.Before(p.failed[start[0].Key].until) {
+				start[0] = e
+			}
+			continue
+		}
 		switch {
 		case p.busy[e.Key]:
 			others = others || e.Kind != Event
@@ -127,6 +188,15 @@ func (p *pass) next(entries []store.Entry, now time.Time) (start []store.Entry, 
 			start, others = append(start, e), true
 		}
 	}
+	if p.isAway() {
+		switch {
+		case len(p.busy) > 0:
+			return nil, 0, others // what comes of it decides
+		case len(start) > 0 && now.Before(p.away.until):
+			return nil, p.away.until.Sub(now), false
+		}
+		return start, 0, false
+	}
 	if !others {
 		start = events
 	}
@@ -139,6 +209,7 @@ type outcome int
 const (
 	made outcome = iota
 	later
+	away // later, and for the server's sake: it does not answer, or cannot now
 	refused
 )
 
@@ -151,7 +222,7 @@ const believedAfter = 4
 func judge(kind string, status int, err error, failures int) outcome {
 	switch {
 	case err != nil:
-		return later
+		return away
 	case status >= 200 && status < 300:
 		return made
 	case kind == Delete && (status == http.StatusNotFound || status == http.StatusConflict):
@@ -159,7 +230,7 @@ func judge(kind string, status int, err error, failures int) outcome {
 	case kind == Event && status == http.StatusConflict:
 		return made // the answer to it was lost
 	case status >= 500, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
-		return later
+		return away
 	case (status == http.StatusUnauthorized || status == http.StatusForbidden) && failures+1 < believedAfter && kind != Event:
 		return later
 	}

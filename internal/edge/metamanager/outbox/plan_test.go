@@ -9,6 +9,7 @@ import (
 	"time"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/edge/metamanager/store"
 )
 
@@ -69,6 +70,65 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// gone is a pass with a server that is away until then; these keys have failed one
+// after another.
+func gone(until time.Time, keys ...string) pass {
+	p := newPass()
+	for i := range awayAfter {
+		p.failing[store.Key{Name: fmt.Sprint("gone", i)}] = true
+	}
+	p.away = failure{times: 1, until: until, server: true}
+	for i, name := range keys {
+		p.failed[store.Key{Name: name}] = failure{times: 1, until: time.Unix(int64(2000+i), 0), server: true}
+	}
+	return *p
+}
+
+func busy(p pass, name string) pass {
+	p.busy[store.Key{Name: name}] = true
+	return p
+}
+
+func TestFail(t *testing.T) {
+	now := time.Unix(1000, 0)
+	retry := backoff.Backoff{First: time.Second, Max: time.Minute}
+	key := func(name string) store.Key { return store.Key{Name: name} }
+	p := newPass()
+	fail := func(name string, server bool, asked, want time.Duration) {
+		t.Helper()
+		if got := p.fail(key(name), server, asked, retry, now); got != want {
+			t.Errorf("%s waits %s, want %s", name, got, want)
+		}
+	}
+	// One key, and failures of keys' own, keep nobody else waiting.
+	fail("a", true, 0, time.Second)
+	fail("a", true, 0, 2*time.Second)
+	fail("b", true, 5*time.Second, 5*time.Second)
+	fail("c", false, 0, time.Second)
+	fail("d", false, time.Hour, time.Minute)
+	if p.isAway() {
+		t.Error("two keys that fail are no server that is away")
+	}
+	p.answered(key("x"))
+	fail("e", true, 0, time.Second)
+	fail("f", true, 0, time.Second)
+	if p.isAway() {
+		t.Error("the server has answered meanwhile")
+	}
+	// Three are; then there is one delay for all.
+	fail("g", true, 0, time.Second)
+	fail("h", true, 0, 2*time.Second)
+	fail("e", true, 30*time.Second, 30*time.Second)
+	if !p.isAway() || p.away.times != 3 {
+		t.Errorf("%+v", p.away)
+	}
+	// When it is back, only keys' own failures count.
+	p.answered(key("h"))
+	if p.isAway() || p.away != (failure{}) || len(p.failed) != 2 || p.failed[key("c")].times != 1 || p.failed[key("d")].times != 1 {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestNext(t *testing.T) {
 	now := time.Unix(1000, 0)
 	key := func(name string) store.Key { return store.Key{Name: name} }
@@ -91,10 +151,17 @@ func TestNext(t *testing.T) {
 		"keys beside each other":      {two, pass{}, []uint64{2, 4}, 0, true},
 		"one after another":           {two[1:3], pass{busy: map[store.Key]bool{key("a"): true}}, nil, 0, true},
 		"Events last":                 {two[:1], pass{}, []uint64{1}, 0, false},
-		"Events, while others wait":   {two, pass{failed: map[store.Key]failure{key("a"): {1, now.Add(time.Minute)}, key("b"): {1, now.Add(time.Second)}}}, []uint64{1}, time.Second, false},
-		"one waits, the other is due": {two, pass{failed: map[store.Key]failure{key("a"): {1, now.Add(time.Minute)}, key("b"): {1, now}}}, []uint64{4}, time.Minute, true},
+		"Events, while others wait":   {two, pass{failed: map[store.Key]failure{key("a"): {times: 1, until: now.Add(time.Minute)}, key("b"): {times: 1, until: now.Add(time.Second)}}}, []uint64{1}, time.Second, false},
+		"one waits, the other is due": {two, pass{failed: map[store.Key]failure{key("a"): {times: 1, until: now.Add(time.Minute)}, key("b"): {times: 1, until: now}}}, []uint64{4}, time.Minute, true},
 		"an Event is being made":      {two[:1], pass{busy: map[store.Key]bool{key("e"): true}}, nil, 0, false},
 		"as many as may be":           {many(20, Delete, 1), pass{busy: fill(parallel - 2)}, []uint64{1, 2}, 0, true},
+		"away":                        {two, gone(now.Add(time.Second)), nil, time.Second, false},
+		"away, time to try again":     {two, gone(now), []uint64{1}, 0, false},
+		"away, the oldest failure":    {two, gone(now, "e", "a"), []uint64{4}, 0, false},
+		"away, each has failed":       {two, gone(now, "b", "e", "a"), []uint64{4}, 0, false},
+		"away, one is being tried":    {two, busy(gone(now), "b"), nil, 0, true},
+		"away, an Event is tried":     {two, busy(gone(now), "e"), nil, 0, false},
+		"away, nothing waits":         {nil, gone(now.Add(time.Second)), nil, 0, false},
 		"no room":                     {many(20, Delete, 1), pass{busy: fill(parallel)}, nil, 0, true},
 	} {
 		start, wait, others := c.p.next(c.entries, now)
@@ -120,10 +187,10 @@ func TestJudge(t *testing.T) {
 		{Delete, 404, nil, 0, made},
 		{Delete, 409, nil, 0, made},
 		{Delete, 422, nil, 0, refused},
-		{Delete, 0, errors.New("cut"), 0, later},
-		{Delete, 500, nil, 100, later},
-		{Delete, 429, nil, 0, later},
-		{Delete, 408, nil, 0, later},
+		{Delete, 0, errors.New("cut"), 0, away},
+		{Delete, 500, nil, 100, away},
+		{Delete, 429, nil, 0, away},
+		{Delete, 408, nil, 0, away},
 		{Delete, 403, nil, 0, later},
 		{Delete, 403, nil, believedAfter - 1, refused},
 		{Delete, 401, nil, 1, later},
@@ -132,7 +199,7 @@ func TestJudge(t *testing.T) {
 		{Event, 409, nil, 0, made},
 		{Event, 404, nil, 0, refused}, // its namespace is gone
 		{Event, 403, nil, 0, refused},
-		{Event, 503, nil, 0, later},
+		{Event, 503, nil, 0, away},
 		{"apply", 409, nil, 0, refused},
 	} {
 		if got := judge(c.kind, c.status, c.err, c.failures); got != c.want {

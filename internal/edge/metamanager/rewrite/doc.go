@@ -14,6 +14,7 @@
 //   - An endpoint that is a Pod of this node has the address and the readiness that
 //     the Pod has, as the node knows it. While the link is cut nobody else could
 //     tell: after a power cut Pods have other addresses.
+//   - Endpoints, their deprecated form, have the same addresses.
 //
 // What is shown otherwise must not be written through the local API: the cluster
 // would get what is meant for this node alone. [Rules.Show] says what that is.

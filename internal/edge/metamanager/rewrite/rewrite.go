@@ -23,7 +23,7 @@ const (
 // Resource is a resource in one version.
 type Resource struct{ Group, Version, Name string }
 
-// EndpointSlices is the resource of which more than one object is concerned.
+// EndpointSlices is the resource with the endpoints of Services.
 var EndpointSlices = Resource{"discovery.k8s.io", "v1", "endpointslices"}
 
 var configMaps = Resource{"", "v1", "configmaps"}
@@ -56,6 +56,8 @@ func (r Rules) Show(key Key, object []byte) (shown []byte, differs bool) {
 	switch {
 	case key.Resource == EndpointSlices:
 		change = func(o map[string]json.RawMessage) bool { return r.slice(key.Namespace, o) }
+	case key.Resource == Endpoints:
+		change = func(o map[string]json.RawMessage) bool { return r.endpoints(key, o) }
 	case key.Resource == configMaps && key.Name == rootCA:
 		change = r.rootCA
 	default:
@@ -126,14 +128,9 @@ func (r Rules) apiServer(o map[string]json.RawMessage) bool {
 	if !r.API.IsValid() {
 		return false
 	}
-	var ports []map[string]any
-	if json.Unmarshal(o["ports"], &ports) != nil {
+	ports, ok := r.apiPorts(o["ports"])
+	if !ok {
 		return false
-	}
-	for _, p := range ports {
-		if p != nil {
-			p["port"] = r.API.Port()
-		}
 	}
 	type local struct {
 		Addresses  []string        `json:"addresses"`
@@ -148,6 +145,19 @@ func (r Rules) apiServer(o map[string]json.RawMessage) bool {
 		endpoints = append(endpoints, local{[]string{r.API.Addr().String()}, map[string]bool{"ready": true}})
 	}
 	return set(o, "ports", ports) && set(o, "endpoints", endpoints)
+}
+
+// apiPorts are the API server's ports with the number of the local API.
+func (r Rules) apiPorts(raw json.RawMessage) (ports []map[string]any, ok bool) {
+	if json.Unmarshal(raw, &ports) != nil {
+		return nil, false
+	}
+	for _, p := range ports {
+		if p != nil {
+			p["port"] = r.API.Port()
+		}
+	}
+	return ports, true
 }
 
 func set(o map[string]json.RawMessage, name string, v any) bool {

@@ -21,6 +21,9 @@ func TestShow(t *testing.T) {
 	const two = `{"addresses":["10.0.2.1"],"nodeName":"edge-2"}`
 	const far = `{"addresses":["10.0.9.1"],"nodeName":"cloud-1"}`
 	const none = `{"addresses":["192.0.2.1"]}`
+	const at1, at2, at9 = `{"ip":"10.0.1.1","nodeName":"edge-1"}`, `{"ip":"10.0.2.1","nodeName":"edge-2"}`, `{"ip":"10.0.9.1","nodeName":"cloud-1"}`
+	const nobody = `{"ip":"192.0.2.1"}`
+	const podP = `"nodeName":"edge-1","targetRef":{"kind":"Pod","namespace":"a","name":"p","uid":"u"}`
 	for _, c := range []struct {
 		name         string
 		key          Key
@@ -54,6 +57,28 @@ func TestShow(t *testing.T) {
 			object: `{"metadata":{"labels":{"kubernetes.io/service-name":"kubernetes"}},"addressType":"IPv4","ports":[{"port":6443}],"endpoints":[{"addresses":["10.1.1.1"]}]}`},
 		{name: "Pods do not reach the local API", key: Key{Resource: slices, Namespace: "default", Name: "kubernetes"}, rules: &Rules{Node: "edge-1"},
 			object: `{"metadata":{"labels":{"kubernetes.io/service-name":"kubernetes"}},"addressType":"IPv4","ports":[{"port":6443}],"endpoints":[{"addresses":["10.1.1.1"]}]}`},
+		{name: "Endpoints", key: Key{Resource: Endpoints, Namespace: "a", Name: "s"},
+			object: `{"metadata":{},"subsets":[{"addresses":[` + at1 + "," + at9 + "," + at2 + "," + nobody + `],"notReadyAddresses":[` + at9 + `],"ports":[{"port":80}]}]}`,
+			want:   `{"metadata":{},"subsets":[{"addresses":[` + at1 + "," + at2 + "," + nobody + `],"ports":[{"port":80}]}]}`},
+		{name: "Endpoints, not ready", key: Key{Resource: Endpoints, Namespace: "a", Name: "s"},
+			object: `{"metadata":{},"subsets":[{"addresses":[` + at9 + `],"notReadyAddresses":[` + at1 + "," + at9 + `]},{"addresses":[` + at9 + `]}]}`,
+			want:   `{"metadata":{},"subsets":[{"notReadyAddresses":[` + at1 + `]}]}`},
+		{name: "Endpoints, none is left", key: Key{Resource: Endpoints, Namespace: "a", Name: "s"},
+			object: `{"metadata":{},"subsets":[{"addresses":[` + at9 + `]}]}`, want: `{"metadata":{},"subsets":[]}`},
+		{name: "Endpoints within reach", key: Key{Resource: Endpoints, Namespace: "a", Name: "s"}, object: `{"metadata":{},"subsets":[{"addresses":[` + at1 + `]}]}`},
+		{name: "Endpoints without any", key: Key{Resource: Endpoints, Namespace: "a", Name: "s"}, object: `{"metadata":{"annotations":{"control-plane.alpha.kubernetes.io/leader":"x"}}}`},
+		{name: "Endpoints, all wanted", key: Key{Resource: Endpoints, Namespace: "a", Name: "s"},
+			object: `{"metadata":{"labels":{"edge.akri.sh/endpoints":"all"}},"subsets":[{"addresses":[` + at9 + `]}]}`},
+		{name: "Endpoints of another shape", key: Key{Resource: Endpoints, Namespace: "a", Name: "s"}, object: `{"metadata":{},"subsets":[{"addresses":{"a":1}}]}`},
+		{name: "Endpoints of a Pod with another address", key: Key{Resource: Endpoints, Namespace: "a", Name: "s"},
+			rules:  &Rules{Node: "edge-1", Pods: map[PodName]Pod{{"a", "p"}: {"u", []string{"10.0.0.9", "fd00::9"}, true}}},
+			object: `{"metadata":{},"subsets":[{"addresses":[{"ip":"10.0.0.1","hostname":"h",` + podP + `},{"ip":"fd00::1",` + podP + `},{"ip":"10.0.0.9",` + podP + `}]}]}`,
+			want:   `{"metadata":{},"subsets":[{"addresses":[{"ip":"10.0.0.9","hostname":"h",` + podP + `},{"ip":"fd00::9",` + podP + `},{"ip":"10.0.0.9",` + podP + `}]}]}`},
+		{name: "Endpoints of the API server", key: Key{Resource: Endpoints, Namespace: "default", Name: "kubernetes"},
+			object: `{"metadata":{},"subsets":[{"addresses":[{"ip":"10.1.1.1"},{"ip":"10.1.1.2"}],"ports":[{"name":"https","port":6443}]}]}`,
+			want:   `{"metadata":{},"subsets":[{"addresses":[{"ip":"169.254.30.10"}],"ports":[{"name":"https","port":10550}]}]}`},
+		{name: "Endpoints of the API server, which Pods do not reach here", key: Key{Resource: Endpoints, Namespace: "default", Name: "kubernetes"}, rules: &Rules{Node: "edge-1"},
+			object: `{"metadata":{},"subsets":[{"addresses":[{"ip":"10.1.1.1"}],"ports":[{"port":6443}]}]}`},
 		{name: "authorities", key: Key{Resource: maps, Namespace: "a", Name: "kube-root-ca.crt"},
 			object: `{"metadata":{"name":"kube-root-ca.crt"},"data":{"ca.crt":"CLUSTER\n\n","other":"x"}}`,
 			want:   `{"metadata":{"name":"kube-root-ca.crt"},"data":{"ca.crt":"CLUSTER\nOWN\n","other":"x"}}`},
@@ -111,16 +136,24 @@ func TestSiteOf(t *testing.T) {
 // Whatever the cloud sends, what is shown is JSON.
 func FuzzShow(f *testing.F) {
 	for _, seed := range []string{`{"metadata":{},"endpoints":[{"nodeName":"x"},{"nodeName":1},null]}`, `{"data":{"ca.crt":"x"}}`,
-		`{"metadata":{"labels":{"kubernetes.io/service-name":"kubernetes"}},"addressType":"IPv4","ports":[null,{"port":1}]}`, `null`} {
-		f.Add(seed, true)
+		`{"metadata":{"labels":{"kubernetes.io/service-name":"kubernetes"}},"addressType":"IPv4","ports":[null,{"port":1}]}`, `null`,
+		`{"metadata":{},"subsets":[null,{"addresses":[null,1,{"nodeName":"x"}],"notReadyAddresses":{}}]}`} {
+		for which := range byte(4) {
+			f.Add(seed, which)
+		}
 	}
-	f.Fuzz(func(t *testing.T, object string, slice bool) {
+	f.Fuzz(func(t *testing.T, object string, which byte) {
 		if !json.Valid([]byte(object)) || strings.TrimSpace(object) == "" {
 			return
 		}
 		key := Key{Resource: EndpointSlices, Namespace: "default", Name: "kubernetes"}
-		if !slice {
+		switch which {
+		case 1:
 			key = Key{Resource: configMaps, Namespace: "a", Name: rootCA}
+		case 2:
+			key = Key{Resource: Endpoints, Namespace: "default", Name: "kubernetes"}
+		case 3:
+			key = Key{Resource: Endpoints, Namespace: "a", Name: "s"}
 		}
 		if shown, _ := rules.Show(key, []byte(object)); !json.Valid(shown) {
 			t.Errorf("%s: %s", object, shown)

@@ -10,7 +10,6 @@ package selector
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -84,28 +83,6 @@ func (s Selector) All() bool { return s.labels.Empty() && s.fields.Empty() }
 func (s Selector) OnlyName() bool {
 	_, ok := s.Name()
 	return ok && s.labels.Empty() && len(s.fields.Requirements()) == 1
-}
-
-// Within reports whether everything that s selects is selected by wide too. It
-// compares what both ask for, so a false may be a true that is said differently.
-func (s Selector) Within(wide Selector) bool {
-	mine, _ := s.labels.Requirements()
-	has := map[string]bool{}
-	for _, r := range mine {
-		has[r.String()] = true
-	}
-	theirs, selectable := wide.labels.Requirements()
-	for _, r := range theirs {
-		if !has[r.String()] {
-			return false
-		}
-	}
-	for _, r := range wide.fields.Requirements() {
-		if !slices.Contains(s.fields.Requirements(), r) {
-			return false
-		}
-	}
-	return selectable
 }
 
 // Matches reports whether the object with this JSON is selected. What is not an

@@ -54,36 +54,6 @@ func TestMatches(t *testing.T) {
 	}
 }
 
-func TestWithin(t *testing.T) {
-	for _, c := range []struct {
-		label, field, wideLabel, wideField string
-		want                               bool
-	}{
-		{"", "", "", "", true},
-		{"a=b", "spec.nodeName=n", "", "", true},
-		{"", "", "a=b", "", false},
-		{"", "", "", "spec.nodeName=n", false},
-		{"", "metadata.name=x,spec.nodeName=n", "", "spec.nodeName=n", true},
-		{"", "metadata.name=x,spec.nodeName=m", "", "spec.nodeName=n", false},
-		{"", "spec.nodeName!=n", "", "spec.nodeName=n", false},
-		{"a==b,c", "", "c,a=b", "", true},
-		{"a in (x,y)", "", "a in (y,x)", "", true},
-		{"a=x", "", "a in (y,x)", "", false}, // it is, but said differently
-	} {
-		narrow, err := Parse("", "pods", c.label, c.field)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wide, err := Parse("", "pods", c.wideLabel, c.wideField)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := narrow.Within(wide); got != c.want {
-			t.Errorf("%q %q within %q %q: %v, want %v", c.label, c.field, c.wideLabel, c.wideField, got, c.want)
-		}
-	}
-}
-
 func TestParse(t *testing.T) {
 	a, errA := Parse("", "pods", "b in (2,1), a=1", "z!=1,metadata.name=x")
 	b, errB := Parse("", "pods", "a==1,b in (1,2)", "metadata.name==x,z!=1")

@@ -24,5 +24,7 @@
 // [Store.Healthy] tells, and what is due is written when there is room. If
 // nothing changes, nothing is written.
 //
-// A file that is damaged is moved aside and a new one is begun.
+// A file that is damaged is moved aside, where the last one of its kind stays,
+// and a new one is begun. One that cannot be opened for another reason is not
+// touched, and [Open] fails.
 package store

@@ -1,5 +1,7 @@
 package store
 
+import "time"
+
 // Event is one change of an object. Old is nil where it is new, New where it is
 // gone.
 type Event struct {
@@ -65,28 +67,45 @@ func (l *eventLog) first() uint64 {
 	return l.events[0].RV
 }
 
-// maxBurials is how many objects that calls have deleted are remembered: as long
-// as a message of the cloud may still be under way that does not know it.
-const maxBurials = 1024
+const (
+	// maxBurials is how many objects that calls have deleted are remembered: as
+	// long as a message of the cloud may still be under way that does not know it.
+	maxBurials = 1024
+	// burialTime is how long that is after the link was cut: the next session may
+	// be with another replica of cloudcore, and that of another API server.
+	burialTime = time.Minute
+)
 
-// burials are the UIDs of deleted objects, the last ones.
+// burials are the UIDs of deleted objects, the last ones, with when they were
+// deleted.
 type burials struct {
-	uids  map[string]bool
+	uids  map[string]time.Time
 	order []string
 }
 
-func newBurials() burials { return burials{uids: map[string]bool{}} }
+func newBurials() burials { return burials{uids: map[string]time.Time{}} }
 
-func (b *burials) add(uid string) {
-	if uid == "" || b.uids[uid] {
+func (b *burials) add(uid string, at time.Time) {
+	if uid == "" || b.has(uid) {
 		return
 	}
 	if len(b.order) >= maxBurials {
 		delete(b.uids, b.order[0])
 		b.order = b.order[1:]
 	}
-	b.uids[uid] = true
+	b.uids[uid] = at
 	b.order = append(b.order, uid)
 }
 
-func (b *burials) has(uid string) bool { return uid != "" && b.uids[uid] }
+func (b *burials) has(uid string) bool {
+	_, there := b.uids[uid]
+	return there
+}
+
+// forget forgets what was deleted until a time.
+func (b *burials) forget(until time.Time) {
+	for len(b.order) > 0 && !b.uids[b.order[0]].After(until) {
+		delete(b.uids, b.order[0])
+		b.order = b.order[1:]
+	}
+}

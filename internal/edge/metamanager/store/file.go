@@ -41,14 +41,20 @@ PRAGMA user_version = 2;`
 type file struct {
 	path string
 	log  *slog.Logger
-	now  func() time.Time
 
 	mu   sync.Mutex
 	db   *sql.DB
-	wipe bool // it has an older life's rows, which must go first
+	used map[blobKey]time.Time // when blobs were last used since the start
 }
 
-var errDamaged = errors.New("the file is damaged")
+var (
+	errDamaged = errors.New("the file is damaged")
+	// errEmpty is that of a file that has nothing yet, and cannot be written.
+	errEmpty = errors.New("the file cannot be begun")
+	// errAnother is that of a file which could not be opened at the start: what it
+	// has is not known, and must stay.
+	errAnother = errors.New("it has a store of before, which edgecore did not find when it started: restart edgecore to go on with it")
+)
 
 // code is the primary result code of SQLite, 0 if err is not SQLite's.
 func code(err error) int {
@@ -64,6 +70,10 @@ func damaged(err error) bool {
 }
 
 // open opens the file and reads it into st. It returns the store's id.
+//
+// Only a damaged file is replaced. One that cannot be opened for another reason
+// stays as it is, and is an error: it has what waits for the cloud. Where there
+// is nothing yet, nothing can be lost.
 func (f *file) open(ctx context.Context, st *state) (id string, err error) {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 		return "", fmt.Errorf("make the folder of the store: %w", err)
@@ -72,20 +82,31 @@ func (f *file) open(ctx context.Context, st *state) (id string, err error) {
 	defer f.mu.Unlock()
 	id, err = f.openAndLoad(ctx, st)
 	if damaged(err) {
-		f.moveAsideLocked(err)
-		id, err = f.openAndLoad(ctx, st)
+		if f.moveAsideLocked(err) == nil {
+			id, err = f.openAndLoad(ctx, st)
+		}
 	}
-	switch code(err) {
-	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
-		return "", fmt.Errorf("open the store %s: another process has it: %w", f.path, err)
+	switch {
+	case err == nil:
+		return id, nil
+	case code(err) == lib.SQLITE_BUSY, code(err) == lib.SQLITE_LOCKED:
+		return "", fmt.Errorf("open the store %s: another process has it, end that one first: %w", f.path, err)
+	case !damaged(err) && !errors.Is(err, errEmpty) && !f.isNothing():
+		return "", fmt.Errorf("open the store %s: %w; it stays as it is: mend its disk or its permissions, or move it away: "+
+			"then everything is synced anew when cloudcore can be reached, and what waits for the cluster is lost", f.path, err)
 	}
+	f.log.Error("the store's file cannot be made: what is synced is in memory only, and a restart loses it; make room on its disk", "file",
+		f.path, "error", err)
+	return rand.Text(), nil
+}
+
+// isNothing reports whether there is no file that could have anything.
+func (f *file) isNothing() bool {
+	info, err := os.Stat(f.path)
 	if err != nil {
-		f.log.Error("the store's file cannot be opened: what is synced is in memory only, and a restart loses it", "file",
-			f.path, "error", err)
-		f.wipe = true
-		return rand.Text(), nil
+		return errors.Is(err, fs.ErrNotExist)
 	}
-	return id, nil
+	return !info.Mode().IsRegular() || info.Size() == 0
 }
 
 func (f *file) openAndLoad(ctx context.Context, st *state) (string, error) {
@@ -129,7 +150,9 @@ func (f *file) connect(ctx context.Context) error {
 	err = db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
 	switch {
 	case err == nil && version == 0:
-		_, err = db.ExecContext(ctx, "BEGIN IMMEDIATE;"+schema+"COMMIT;")
+		if _, err = db.ExecContext(ctx, "BEGIN IMMEDIATE;"+schema+"COMMIT;"); err != nil {
+			err = fmt.Errorf("%w: %w", errEmpty, err)
+		}
 	case err == nil && version != schemaVersion:
 		err = fmt.Errorf("%w: it is of version %d, and this program has %d", errDamaged, version, schemaVersion)
 	case err == nil:
@@ -155,20 +178,27 @@ func (f *file) disconnect() {
 func (f *file) moveAside(why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.moveAsideLocked(why)
+	_ = f.moveAsideLocked(why) // the next write finds the same, and tries again
 }
 
-func (f *file) moveAsideLocked(why error) {
+func (f *file) moveAsideLocked(why error) error {
 	f.disconnect()
 	aside := f.path + ".damaged"
 	err := os.Rename(f.path, aside)
 	for _, suffix := range []string{"-wal", "-shm"} {
-		if e := os.Rename(f.path+suffix, aside+suffix); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
+		if err != nil {
+			break
+		}
+		if err = os.Rename(f.path+suffix, aside+suffix); errors.Is(err, fs.ErrNotExist) {
+			err = os.Remove(aside + suffix) // that of an older one
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
 		}
 	}
 	f.log.Error("THE STORE IS DAMAGED: it is moved aside, and everything is synced anew when cloudcore can be reached; until then clients get 503",
 		"file", f.path, "movedTo", aside, "damage", why, "error", err)
+	return err
 }
 
 func (f *file) close() error {
@@ -182,15 +212,31 @@ func (f *file) close() error {
 	return err
 }
 
-// reach makes sure that there is an open file.
-func (f *file) reach(ctx context.Context) error {
+// reach makes sure that there is an open file, and that it is this store's: one
+// that was there all the time, and could not be opened, is not written.
+func (f *file) reach(ctx context.Context, id string) error {
 	if f.db != nil {
 		return nil
 	}
 	err := f.connect(ctx)
 	if damaged(err) {
-		f.moveAsideLocked(err)
-		err = f.connect(ctx)
+		if err = f.moveAsideLocked(err); err == nil {
+			err = f.connect(ctx)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	var has string
+	err = f.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", metaID).Scan(&has)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil // nothing was ever written
+	case err == nil && has != id:
+		err = errAnother
+	}
+	if err != nil {
+		f.disconnect()
 	}
 	return err
 }

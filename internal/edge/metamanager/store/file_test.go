@@ -246,6 +246,101 @@ func TestNoFile(t *testing.T) {
 	tr.Close()
 }
 
+// A file that cannot be opened keeps what it has, what waits for the cloud above
+// all.
+func TestUnopened(t *testing.T) {
+	tr := fresh(t)
+	tr.follow(pods)
+	tr.put(pods, "a", "u", "5", "Running")
+	tr.put(pods, "b", "v", "6", "Running")
+	entry := Entry{Key: key("b"), Kind: "delete", Durable: true, Deletes: "v"}
+	if err := tr.Post(t.Context(), entry); err != nil {
+		t.Fatal(err)
+	}
+	id := tr.ID()
+	if err := tr.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(tr.path + "-wal"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(tr.path+"-wal", 0o700); err != nil { // SQLite cannot open it then, not even as root
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), Options{Path: tr.path, Log: tr.Store.log})
+	if err == nil || !strings.Contains(err.Error(), "it stays as it is") || strings.Contains(tr.log.String(), "DAMAGED") {
+		t.Errorf("%v, %s", err, tr.log)
+	}
+	if err := os.Remove(tr.path + "-wal"); err != nil {
+		t.Fatal(err)
+	}
+	tr = open(t, tr.path, start.Add(time.Minute))
+	defer tr.Close()
+	tr.expect("what it had", tr.names(pods), "a:Running")
+	if waits := tr.Entries(); tr.ID() != id || len(waits) != 1 || waits[0].Deletes != "v" {
+		t.Errorf("store %s, was %s; %+v wait", tr.ID(), id, waits)
+	}
+}
+
+// A file that comes to light only after the start is not written over.
+func TestAnother(t *testing.T) {
+	old := fresh(t)
+	old.follow(pods)
+	old.put(pods, "a", "u", "5", "Running")
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "edgecore.db")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	tr := open(t, path, start)
+	tr.follow(pods)
+	tr.put(pods, "b", "u", "5", "Running")
+	tr.flushing.Lock() // nothing is written meanwhile
+	err := errors.Join(os.Remove(path), os.Rename(old.path, path))
+	tr.flushing.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Flush(t.Context()); !errors.Is(err, errAnother) {
+		t.Errorf("it is written over: %v", err)
+	}
+	tr.expect("in memory", tr.names(pods), "b:Running")
+	tr.Close() // says that nothing was written
+	tr = open(t, path, start)
+	defer tr.Close()
+	tr.expect("what it had", tr.names(pods), "a:Running")
+}
+
+// Of damaged files the last one is kept.
+func TestOneAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "edgecore.db")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, text := range []string{"damaged, the first one", "damaged, the second one"} {
+		write(path, text)
+		if i == 0 {
+			write(path+".damaged-wal", "of a still older one")
+		}
+		tr := open(t, path, start)
+		if err := tr.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path + ".damaged"); string(got) != text {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	files, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(files) != 2 {
+		t.Errorf("%v, %v", files, err)
+	}
+}
+
 func TestOneProcess(t *testing.T) {
 	tr := fresh(t)
 	tr.follow(pods)
@@ -290,52 +385,6 @@ func TestIdleWritesNothing(t *testing.T) {
 	}
 	if after := look(); before != after {
 		t.Errorf("the file was %s and is %s", before, after)
-	}
-}
-
-func TestBlobs(t *testing.T) {
-	tr := fresh(t)
-	if _, ok := tr.Blob(t.Context(), "/api", "a"); ok {
-		t.Error("there is a blob")
-	}
-	if err := tr.SetBlob(t.Context(), "/api", "a", Blob{Type: "x", Fetched: start, Body: []byte("1")}); err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.SetBlob(t.Context(), "/big", "a", Blob{Type: "x", Fetched: start, Body: make([]byte, maxBlobBytes+1)}); err != nil {
-		t.Fatal(err)
-	}
-	for i := range maxBlobs + 5 {
-		if err := tr.SetBlob(t.Context(), fmt.Sprint(i), "", Blob{Type: "x", Fetched: start.Add(time.Duration(i+1) * time.Second), Body: []byte("2")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, ok := tr.Blob(t.Context(), "/api", "a"); ok {
-		t.Error("the oldest is still there")
-	}
-	if b, ok := tr.Blob(t.Context(), "100", ""); !ok || string(b.Body) != "2" || b.Type != "x" || !b.Fetched.Equal(start.Add(101*time.Second)) {
-		t.Errorf("%+v %v", b, ok)
-	}
-	if _, ok := tr.Blob(t.Context(), "/big", "a"); ok {
-		t.Error("what is too large is stored")
-	}
-}
-
-// Somebody who reads all of OpenAPI pushes nothing out that the node needs.
-func TestBlobsThatStay(t *testing.T) {
-	tr := fresh(t)
-	const keys = "/openid/v1/jwks"
-	if err := tr.SetBlob(t.Context(), keys, "a", Blob{Fetched: start, Body: []byte("1")}); err != nil {
-		t.Fatal(err)
-	}
-	for i := range maxBlobs + 5 {
-		if err := tr.SetBlob(t.Context(), fmt.Sprint("/openapi/v3/apis/", i), "a", Blob{Fetched: start.Add(time.Duration(i+1) * time.Second), Body: []byte("2")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for path, want := range map[string]bool{keys: true, "/openapi/v3/apis/3": false, fmt.Sprint("/openapi/v3/apis/", maxBlobs): true} {
-		if _, ok := tr.Blob(t.Context(), path, "a"); ok != want {
-			t.Errorf("%s: %v", path, ok)
-		}
 	}
 }
 

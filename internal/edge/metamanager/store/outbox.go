@@ -151,7 +151,7 @@ func (s *Store) Entries() []Entry {
 func (s *Store) Settle(seq uint64, made bool) {
 	s.change(func(st *state) {
 		if e := st.settle(seq); e != nil && made {
-			st.buried.add(e.Deletes)
+			st.buried.add(e.Deletes, s.now())
 		}
 	})
 }

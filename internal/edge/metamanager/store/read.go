@@ -1,10 +1,7 @@
 package store
 
 import (
-	"slices"
-
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
-	"github.com/akri-go/akri/internal/edge/metamanager/selector"
 )
 
 // Get returns an object; nil if there is none. Whether that means anything only
@@ -25,30 +22,6 @@ func (s *Store) List(what edgev1.Interest) ([]*Object, uint64, error) {
 		return nil, 0, err
 	}
 	return s.state.list(i), s.state.seq, nil
-}
-
-// ListWithin is [Store.List] of what is not followed itself, but is part of what
-// is.
-func (s *Store) ListWithin(what edgev1.Interest) ([]*Object, uint64, error) {
-	narrow, err := selector.Parse(what.Group, what.Resource, what.LabelSelector, what.FieldSelector)
-	if err != nil {
-		return nil, 0, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, i := range s.state.interests {
-		w := i.what
-		if i.since == 0 || w.Get || w.As != what.As || ResourceOf(w) != ResourceOf(what) || w.Namespace != "" &&
-			w.Namespace != what.Namespace || !narrow.Within(i.selector) {
-			continue
-		}
-		i.used = s.now()
-		list := slices.DeleteFunc(s.state.list(i), func(o *Object) bool {
-			return what.Namespace != "" && o.Namespace != what.Namespace || !narrow.Matches(o.JSON)
-		})
-		return list, s.state.seq, nil
-	}
-	return nil, 0, ErrNotSynced
 }
 
 // Peek is [Store.List] without counting as a use.

@@ -46,8 +46,9 @@ type Store struct {
 }
 
 // Open reads the store's file, or begins a new one. A damaged file is moved
-// aside. If the disk has no room, the store works in memory and says so. It
-// fails only if another process has the file, or if it cannot be reached.
+// aside. If a new one cannot be made, for lack of room on the disk, the store
+// works in memory and says so. It fails if there is a file that cannot be opened,
+// which stays as it is.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = DefaultMaxBytes
@@ -56,7 +57,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Now = time.Now
 	}
 	s := &Store{
-		log: o.Log, now: o.Now, file: &file{path: o.Path, log: o.Log, now: o.Now},
+		log: o.Log, now: o.Now, file: &file{path: o.Path, log: o.Log, used: map[blobKey]time.Time{}},
 		due: make(chan struct{}, 1), closed: make(chan struct{}), flushed: make(chan struct{}),
 	}
 	s.state = newState(uint64(max(1, o.Now().UnixMilli())), o.MaxBytes)
@@ -99,8 +100,20 @@ func (s *Store) change(f func(*state)) {
 }
 
 // Session begins a session with the cloud: versions may go back in it, as after
-// a restore from a backup.
-func (s *Store) Session() { s.change(func(st *state) { st.session++ }) }
+// a restore from a backup, and what was deleted some time ago may be there again.
+func (s *Store) Session() { s.began(s.now().Add(-burialTime)) }
+
+// WentBack notes that the cloud is of some time ago from now on, within a session:
+// older versions count, and whatever was deleted may be there again.
+func (s *Store) WentBack() { s.began(s.now()) }
+
+// began begins to believe older versions, and in what was deleted until a time.
+func (s *Store) began(deleted time.Time) {
+	s.change(func(st *state) {
+		st.session++
+		st.buried.forget(deleted)
+	})
+}
 
 // Interest is what is known of an interest.
 type Interest struct {
@@ -250,7 +263,7 @@ func (s *Store) Written(res Resource, object []byte) (*Object, error) {
 // from now on is old.
 func (s *Store) Buried(key Key, uid string) {
 	s.change(func(st *state) {
-		st.buried.add(uid)
+		st.buried.add(uid, s.now())
 		if o := st.objects[key]; o != nil && (uid == "" || o.UID == uid) {
 			st.remove(o)
 		}

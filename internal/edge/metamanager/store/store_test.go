@@ -223,6 +223,18 @@ func TestVersionsGoForward(t *testing.T) {
 	tr.Session()
 	tr.put(pods, "a", "u2", "3", "Pending")
 	tr.expect("restored from a backup", tr.names(pods), "a:Pending")
+	tr.Buried(key("a"), "u2")
+	tr.Session()
+	tr.put(pods, "a", "u2", "3", "Running")
+	tr.expect("deleted a moment before the session", tr.names(pods), "")
+	tr.now = tr.now.Add(burialTime)
+	tr.Session()
+	tr.put(pods, "a", "u2", "3", "Running")
+	tr.expect("deleted long ago, and there again", tr.names(pods), "a:Running")
+	tr.Buried(key("a"), "u2")
+	tr.WentBack()
+	tr.put(pods, "a", "u2", "2", "Pending")
+	tr.expect("there again, since the cloud is of some time ago", tr.names(pods), "a:Pending")
 }
 
 // What a call has written is seen by all whose selectors select it.

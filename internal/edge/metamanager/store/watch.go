@@ -38,9 +38,13 @@ type Change struct {
 	RV     uint64
 }
 
-// seenBy translates an event for those who watch an interest.
-func (e Event) seenBy(id int64) (Change, bool) {
+// seenBy translates an event for those who watch an interest, or only a part of
+// it; nil is all.
+func (e Event) seenBy(id int64, only func(*Object) bool) (Change, bool) {
 	was, is := e.Old.heldBy(id), e.New.heldBy(id)
+	if only != nil {
+		was, is = was && only(e.Old), is && only(e.New)
+	}
 	switch {
 	case was && is && e.Old.Since == e.New.Since:
 		return Change{}, false // others hold it, or no longer
@@ -76,6 +80,7 @@ func (s *state) check(i *interest, rv uint64) error {
 type Watch struct {
 	store    *Store
 	interest *interest
+	only     func(*Object) bool // a part of the interest; nil: all of it
 	at       uint64
 }
 
@@ -87,11 +92,15 @@ func (s *Store) Watch(what edgev1.Interest, rv uint64) (*Watch, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.watchLocked(i, rv, nil)
+}
+
+func (s *Store) watchLocked(i *interest, rv uint64, only func(*Object) bool) (*Watch, error) {
 	if err := s.state.check(i, rv); err != nil {
 		return nil, err
 	}
 	i.watches++
-	return &Watch{store: s, interest: i, at: rv}, nil
+	return &Watch{store: s, interest: i, only: only, at: rv}, nil
 }
 
 // Close ends the watch.
@@ -143,7 +152,7 @@ func (w *Watch) now() (changes []Change, wait <-chan struct{}, err error) {
 		if e.resource() != res {
 			continue
 		}
-		if c, ok := e.seenBy(w.interest.id); ok {
+		if c, ok := e.seenBy(w.interest.id, w.only); ok {
 			changes = append(changes, c)
 		}
 	}

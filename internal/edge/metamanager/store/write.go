@@ -5,14 +5,13 @@ import (
 	"database/sql"
 	"encoding/json"
 	"strconv"
-	"time"
 )
 
 // write writes a batch in one transaction.
 func (f *file) write(ctx context.Context, id string, b batch) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.reach(ctx); err != nil {
+	if err := f.reach(ctx, id); err != nil {
 		return err
 	}
 	if _, err := f.db.ExecContext(ctx, "PRAGMA synchronous = "+b.synchronous()); err != nil {
@@ -23,13 +22,6 @@ func (f *file) write(ctx context.Context, id string, b batch) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	if f.wipe {
-		for _, table := range []string{"meta", "interests", "objects", "events", "last", "blobs", "outbox"} {
-			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
-				return err
-			}
-		}
-	}
 	for _, step := range []func(context.Context, *sql.Tx) error{b.writeObjects, b.writeInterests, b.writeEvents,
 		b.writeEntries} {
 		if err := step(ctx, tx); err != nil {
@@ -48,11 +40,7 @@ func (f *file) write(ctx context.Context, id string, b batch) error {
 			return err
 		}
 	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	f.wipe = false
-	return nil
+	return tx.Commit()
 }
 
 // synchronous is whether the disk has to have the batch when it is written. That
@@ -138,60 +126,4 @@ func (b batch) writeEvents(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	return nil
-}
-
-// What blobs may take.
-const (
-	maxBlobBytes = 4 << 20
-	maxBlobs     = 256
-)
-
-// Blob is an answer of the API server that is no object: discovery, OpenAPI.
-type Blob struct {
-	Type    string // Content-Type
-	Fetched time.Time
-	Body    []byte
-}
-
-// Blob returns what is stored for a path (with its query) and an Accept header;
-// false if there is nothing.
-func (s *Store) Blob(ctx context.Context, path, accept string) (Blob, bool) {
-	f := s.file
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.db == nil {
-		return Blob{}, false
-	}
-	var b Blob
-	var fetched int64
-	err := f.db.QueryRowContext(ctx, "SELECT type, fetched, body FROM blobs WHERE path = ? AND accept = ?", path,
-		accept).Scan(&b.Type, &fetched, &b.Body)
-	b.Fetched = time.Unix(fetched, 0)
-	return b, err == nil
-}
-
-// SetBlob stores a blob. What is too large is not stored, and of too many the
-// oldest go, those of OpenAPI first: nothing on the node needs them, and in a cluster
-// with many kinds they would push out the keys of tokens. What is there already is
-// written only once a day.
-func (s *Store) SetBlob(ctx context.Context, path, accept string, b Blob) error {
-	if len(b.Body) > maxBlobBytes {
-		return nil
-	}
-	if old, ok := s.Blob(ctx, path, accept); ok && old.Type == b.Type && string(old.Body) == string(b.Body) &&
-		b.Fetched.Sub(old.Fetched).Abs() < 24*time.Hour {
-		return nil
-	}
-	f := s.file
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.reach(ctx); err != nil {
-		return err
-	}
-	if _, err := f.db.ExecContext(ctx, "INSERT OR REPLACE INTO blobs (path, accept, type, fetched, body) VALUES (?, ?, ?, ?, ?)",
-		path, accept, b.Type, b.Fetched.Unix(), b.Body); err != nil {
-		return err
-	}
-	_, err := f.db.ExecContext(ctx, "DELETE FROM blobs WHERE rowid NOT IN (SELECT rowid FROM blobs ORDER BY path LIKE '/openapi/%', fetched DESC LIMIT ?)", maxBlobs)
-	return err
 }

@@ -30,9 +30,8 @@ const (
 )
 
 var (
-	nodes          = store.Resource{Version: "v1", Name: "nodes"}
-	pods           = store.Resource{Version: "v1", Name: "pods"}
-	endpointSlices = store.Resource(rewrite.EndpointSlices)
+	nodes = store.Resource{Version: "v1", Name: "nodes"}
+	pods  = store.Resource{Version: "v1", Name: "pods"}
 )
 
 func keyOf(k store.Key) rewrite.Key {
@@ -180,9 +179,11 @@ func (v *View) set(next rewrite.Rules) {
 	if maps.Equal(before.Neighbours, next.Neighbours) && maps.EqualFunc(before.Pods, next.Pods, rewrite.Pod.Equal) {
 		return
 	}
-	v.Store.Touch(endpointSlices, func(o *store.Object) bool {
-		was, _ := before.Show(keyOf(o.Key), o.JSON)
-		is, _ := next.Show(keyOf(o.Key), o.JSON)
-		return string(was) != string(is)
-	})
+	for _, r := range []rewrite.Resource{rewrite.EndpointSlices, rewrite.Endpoints} {
+		v.Store.Touch(store.Resource(r), func(o *store.Object) bool {
+			was, _ := before.Show(keyOf(o.Key), o.JSON)
+			is, _ := next.Show(keyOf(o.Key), o.JSON)
+			return string(was) != string(is)
+		})
+	}
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/edge/metamanager/rewrite"
@@ -75,8 +74,8 @@ func start(t *testing.T, nodes map[string][]byte) (*View, *store.Store) {
 // shows waits until the slice has the neighbour's endpoint, or has it not.
 func shows(t *testing.T, v *View, st *store.Store, neighbour bool) {
 	t.Helper()
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
-		o := st.Get(store.Key{Resource: endpointSlices, Namespace: "a", Name: "s"})
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
+		o := st.Get(store.Key{Resource: store.Resource(rewrite.EndpointSlices), Namespace: "a", Name: "s"})
 		shown, differs := v.Show(o.Key, o.JSON)
 		if differs == neighbour || strings.Contains(string(shown), "10.0.0.2") != neighbour {
 			return fmt.Errorf("%s", shown)
@@ -93,9 +92,21 @@ func TestSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
+	old := edgev1.Interest{Version: "v1", Resource: "endpoints"}
+	if err := st.Add(old); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Put(old, "1", []byte(`{"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"s","namespace":"a"},"subsets":[{"addresses":[{"ip":"10.0.2.1","nodeName":"edge-2"}]}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	st.Complete(old, "1")
+	endpoints := func() uint64 {
+		return st.Get(store.Key{Resource: store.Resource(rewrite.Endpoints), Namespace: "a", Name: "s"}).RV
+	}
+	rv := endpoints()
 	told := func() {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 		defer cancel()
 		changes, _, err := w.Next(ctx)
 		if err != nil || len(changes) != 1 || changes[0].Type != store.Modified || changes[0].Object.Name != "s" {
@@ -108,9 +119,15 @@ func TestSite(t *testing.T) {
 	}
 	told()
 	shows(t, v, st, true)
+	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+		if endpoints() == rv {
+			return errors.New("who watches Endpoints is not told")
+		}
+		return nil
+	})
 	// After a restart it is there from the beginning.
 	again := New(v.Options)
-	o := st.Get(store.Key{Resource: endpointSlices, Namespace: "a", Name: "s"})
+	o := st.Get(store.Key{Resource: store.Resource(rewrite.EndpointSlices), Namespace: "a", Name: "s"})
 	if _, differs := again.Show(o.Key, o.JSON); differs {
 		t.Error("what is stored of the site is not known at once")
 	}
@@ -146,10 +163,10 @@ func TestPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	st.Complete(mine, "1")
-	key := store.Key{Resource: endpointSlices, Namespace: "a", Name: "own"}
+	key := store.Key{Resource: store.Resource(rewrite.EndpointSlices), Namespace: "a", Name: "own"}
 	is := func(want string) {
 		t.Helper()
-		eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+		eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 			o := st.Get(key)
 			if shown, _ := v.Show(o.Key, o.JSON); !strings.Contains(string(shown), fmt.Sprintf("%q", want)) {
 				return fmt.Errorf("%s", shown)
@@ -163,7 +180,7 @@ func TestPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	is("10.0.0.9")
-	eventually.Succeeds(t, 20*time.Second, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if st.Get(key).RV == before {
 			return errors.New("clients are not told")
 		}

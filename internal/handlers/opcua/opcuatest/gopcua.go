@@ -4,27 +4,37 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 
+	"github.com/gopcua/opcua/schema"
 	"github.com/gopcua/opcua/server"
 	"github.com/gopcua/opcua/ua"
+
+	"github.com/akri-go/akri/internal/freeport"
 )
+
+// nodes is the address space that every server of gopcua begins with. The library's
+// own is the standard's, 3.5 MB of XML that each server reads anew, which takes
+// seconds with the race detector; it needs the one node to hang its state on.
+const nodes = `<UANodeSet><Aliases/><UAObject NodeId="i=2253" BrowseName="Server"><References/></UAObject></UANodeSet>`
+
+var fewNodes = sync.OnceFunc(func() { schema.OpcUaNodeSet2 = []byte(nodes) })
+
+func newGopcua(options ...server.Option) *server.Server {
+	fewNodes()
+	return server.New(options...)
+}
 
 // Gopcua starts a server of the library gopcua on the loopback, and returns its
 // address and its URL.
 func Gopcua(t testing.TB) (address, url string) {
 	t.Helper()
-	// The server cannot say which port it got, so one is found for it.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().(*net.TCPAddr)
-	l.Close()
-	s := server.New(
+	port := freeport.Port(t) // the server cannot say which one it got
+	s := newGopcua(
 		server.EnableSecurity("None", ua.MessageSecurityModeNone), server.EnableAuthMode(ua.UserTokenTypeAnonymous),
-		server.EndPoint("127.0.0.1", at.Port), server.ServerName("gopcua"))
+		server.EndPoint("127.0.0.1", port), server.ServerName("gopcua"))
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := s.Start(ctx); err != nil {
 		cancel()
@@ -34,7 +44,8 @@ func Gopcua(t testing.TB) (address, url string) {
 		cancel()
 		_ = s.Close()
 	})
-	return at.String(), "opc.tcp://" + at.String()
+	address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	return address, "opc.tcp://" + address
 }
 
 // Record returns what the server at an address says to whoever is asked to talk

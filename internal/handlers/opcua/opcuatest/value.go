@@ -15,6 +15,7 @@ import (
 	"github.com/gopcua/opcua/ua"
 
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 )
 
 // Thermometer is a server of the library gopcua with a node whose value a test sets.
@@ -39,16 +40,14 @@ type Identity struct {
 	Key         *rsa.PrivateKey
 }
 
-// StartThermometer starts one at an address of the loopback, with port 0 for any. It
-// has no security, or with an identity Basic256Sha256 with SignAndEncrypt alone.
+// StartThermometer starts one at an address of the loopback, "" for any. It has no
+// security, or with an identity Basic256Sha256 with SignAndEncrypt alone.
 func StartThermometer(t testing.TB, address string, id *Identity, value any) *Thermometer {
 	t.Helper()
-	l, err := net.Listen("tcp", address) // the server cannot say which port it got
-	if err != nil {
-		t.Fatal(err)
+	if address == "" {
+		address = freeport.Address(t) // the server cannot say which port it got
 	}
-	at := netip.MustParseAddrPort(l.Addr().String())
-	l.Close()
+	at := netip.MustParseAddrPort(address)
 	options := []server.Option{
 		server.EnableAuthMode(ua.UserTokenTypeAnonymous), server.EndPoint(at.Addr().String(), int(at.Port())), server.ServerName("thermometer"),
 	}
@@ -58,7 +57,7 @@ func StartThermometer(t testing.TB, address string, id *Identity, value any) *Th
 		options = append(options, server.Certificate(id.Certificate), server.PrivateKey(id.Key),
 			server.EnableSecurity("Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt))
 	}
-	s := server.New(options...)
+	s := newGopcua(options...)
 	space := server.NewNodeNameSpace(s, "thermometer")
 	m := &Thermometer{t: t, URL: "opc.tcp://" + at.String(), server: s, value: value, Node: ua.NewStringNodeID(space.ID(), "Thermometer_Temperature")}
 	space.AddNode(server.NewVariableNode(m.Node, "Thermometer_Temperature", m.read))

@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 const null = "/sys/class/mem/null/uevent"
@@ -26,7 +28,7 @@ func listen(tb testing.TB, buffer int) *Conn {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	timer := time.AfterFunc(10*time.Second, func() { c.Close() })
+	timer := time.AfterFunc(eventually.Patience, func() { c.Close() })
 	tb.Cleanup(func() { timer.Stop(); c.Close() })
 	return c
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpmjpeg"
 	"github.com/pion/rtp"
 
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
@@ -38,7 +39,7 @@ func watch(t *testing.T, url, user, password string, n int) (pictures []seen, er
 		}
 	}
 	protocol := gortsplib.ProtocolTCP
-	c := &gortsplib.Client{Scheme: u.Scheme, Host: u.Host, Protocol: &protocol, ReadTimeout: 20 * time.Second}
+	c := &gortsplib.Client{Scheme: u.Scheme, Host: u.Host, Protocol: &protocol, ReadTimeout: eventually.Patience}
 	if err := c.Start(); err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func watch(t *testing.T, url, user, password string, n int) (pictures []seen, er
 		select {
 		case s := <-got:
 			pictures = append(pictures, s)
-		case <-time.After(20 * time.Second):
+		case <-time.After(eventually.Patience):
 			return pictures, fmt.Errorf("%d pictures in 20 s", len(pictures))
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
 )
 
@@ -69,7 +70,7 @@ func tell(t *testing.T, s *Simulator, c *Camera, text string, atLeast int) []str
 	for {
 		patience := 50 * time.Millisecond
 		if len(answers) < atLeast {
-			patience = 20 * time.Second
+			patience = eventually.Patience
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
@@ -86,7 +87,7 @@ func tell(t *testing.T, s *Simulator, c *Camera, text string, atLeast int) []str
 func post(t *testing.T, client *http.Client, url, header, operation string, change ...func(*http.Request)) (int, string, http.Header, error) {
 	t.Helper()
 	body := `<s:Envelope xmlns:s="` + nsEnvelope + `"><s:Header>` + header + `</s:Header><s:Body>` + operation + `</s:Body></s:Envelope>`
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
