@@ -38,7 +38,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: relay <address> <URL>...")
+		return errors.New("want an address to listen on, and URLs of cameras")
 	}
 	listener, err := net.Listen("tcp", args[0])
 	if err != nil {
