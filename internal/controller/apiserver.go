@@ -14,8 +14,13 @@ import (
 	"github.com/akri-go/akri/internal/probes"
 )
 
-// askTimeout bounds one question to an API server that may be away.
-const askTimeout = 5 * time.Second
+// Of an API server that may be away: askTimeout bounds one question, and is enough
+// for one that is busy. The first is bounded by firstTimeout, since meanwhile no
+// probes are served.
+const (
+	askTimeout   = 15 * time.Second
+	firstTimeout = 5 * time.Second
+)
 
 // AwaitAPIServer returns when the API server answers what a manager begins with
 // (GET /api and /apis), or with the error of ctx. Meanwhile the probes of a
@@ -29,13 +34,16 @@ func AwaitAPIServer(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("set up a client of the API server: %w", err)
 	}
-	ask := func() error {
+	ask := func(ctx context.Context) error {
 		if _, err := client.ServerGroupsWithContext(ctx); err != nil {
 			return fmt.Errorf("the API server does not answer: %w", err)
 		}
 		return nil
 	}
-	if ask() == nil {
+	first, cancel := context.WithTimeout(ctx, firstTimeout)
+	err = ask(first)
+	cancel()
+	if err == nil {
 		return nil
 	}
 	stop, err := serveMeanwhile(ctx, o.ProbeAddress)
@@ -45,7 +53,7 @@ func AwaitAPIServer(ctx context.Context, o Options) error {
 	problem := logging.Problem{What: "cannot start yet"}
 	retry := backoff.Backoff{First: 100 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5}
 	for failures := 1; ; failures++ {
-		err := ask()
+		err := ask(ctx)
 		problem.Is(o.Log, err)
 		if err == nil {
 			return stop()

@@ -117,11 +117,13 @@ func (k *keeper) live(w http.ResponseWriter, r *http.Request) {
 	_ = out.SetReadDeadline(time.Time{}) // it lasts as long as the page is open
 	beat := time.NewTicker(keepAliveInterval)
 	defer beat.Stop()
-	message := []byte("retry: 2000\n\n")
+	message := [][]byte{[]byte("retry: 2000\n\n")} // in parts: what is sent to many is not copied for each
 	for {
 		_ = out.SetWriteDeadline(time.Now().Add(sendTimeout)) // for this message
-		if _, err := w.Write(message); err != nil {
-			return
+		for _, part := range message {
+			if _, err := w.Write(part); err != nil {
+				return
+			}
 		}
 		if err := out.Flush(); err != nil {
 			return
@@ -135,9 +137,9 @@ func (k *keeper) live(w http.ResponseWriter, r *http.Request) {
 				message = nil
 				continue
 			}
-			message = fmt.Appendf(nil, "data: %s\n\n", data)
+			message = [][]byte{[]byte("data: "), data, []byte("\n\n")}
 		case <-beat.C:
-			message = []byte(": still here\n\n")
+			message = [][]byte{[]byte(": still here\n\n")}
 		}
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/akri-go/akri/internal/dashboard/follow"
 	"github.com/akri-go/akri/internal/explain"
 	"github.com/akri-go/akri/internal/leaktest"
+	"github.com/akri-go/akri/internal/slowtest"
 )
 
 // lab is a cluster of Instances that a test changes.
@@ -253,7 +254,7 @@ func TestSlowBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprintf(slow, "GET /api/live HTTP/1.1\r\nHost: %s\r\n\r\n", u.Host)
-	const browsers, changes = 12, 5
+	const browsers, changes = 20, 5
 	last := fmt.Sprintf(`"capacity":%d,`, changes)
 	var first *events
 	ended := make(chan int, browsers) // how many messages each got
@@ -291,6 +292,43 @@ func TestSlowBrowser(t *testing.T) {
 			t.Errorf("a browser has the last change after %d messages", n)
 		}
 	}
+}
+
+// A browser that stops reading while the board changes many times gets what has
+// changed since, as it is then, in one message.
+func TestBrowserThatStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(3)
+		k := &keeper{source: l, feed: feed.New(1), log: slog.New(slog.DiscardHandler)}
+		ctx, cancel := context.WithCancel(t.Context())
+		go k.run(ctx)
+		b := slowtest.New()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			k.live(b, httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/live", nil))
+		}()
+		change := func(capacity int64) {
+			l.set(3, capacity)
+			time.Sleep(time.Second)
+		}
+		change(1)
+		b.Stop()
+		for n := int64(2); n <= 100; n++ {
+			change(n)
+		}
+		b.GoOn()
+		time.Sleep(time.Second)
+		cancel()
+		<-done
+		var got []string
+		for _, m := range regexp.MustCompile(`"device/lab/cam-000001":[^}]*"capacity":(\d+)`).FindAllSubmatch(b.Got(), -1) {
+			got = append(got, string(m[1]))
+		}
+		if text := strings.Join(got, " "); text != "1 2 100" {
+			t.Errorf("it gets the capacities %s", text)
+		}
+	})
 }
 
 func TestTooManyBrowsers(t *testing.T) {

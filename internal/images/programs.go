@@ -34,7 +34,7 @@ func All() []Image {
 		{Name: "discovery", Package: "cmd/akri-discovery"},
 		{Name: "dashboard", Package: "cmd/akri-dashboard"},
 		{Name: "cloudcore", Package: "cmd/cloudcore"},
-		{Name: "show-broker", Package: "samples/brokers/show"},
+		{Name: "show-broker", Package: "samples/brokers/show", Root: true},
 		{Name: "udev-video-broker", Package: "samples/brokers/usb-camera", Root: true},
 		{Name: "onvif-video-broker", Package: "samples/brokers/ip-camera"},
 		{Name: "opcua-monitoring-broker", Package: "samples/brokers/opcua-monitoring"},

@@ -10,8 +10,12 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -22,6 +26,7 @@ import (
 	"github.com/akri-go/akri/bounded"
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/leaktest"
+	"github.com/akri-go/akri/internal/slowtest"
 	"github.com/akri-go/akri/samples/camera/camerapb"
 )
 
@@ -188,34 +193,43 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
-// A client that does not read holds nobody up, and costs what two pictures take.
+// Clients that do not read hold nobody up, and what they miss costs no memory.
 func TestClientThatDoesNotRead(t *testing.T) {
 	r := start(t)
-	large := append(picture(t, 1), make([]byte, MaxFrameBytes/2)...)
-	conn, err := net.Dial("tcp", r.address)
-	if err != nil {
-		t.Fatal(err)
+	put := func(n int) {
+		t.Helper()
+		large := append(picture(t, n), make([]byte, MaxFrameBytes/2)...)
+		if err := r.Latest.Put("c", large, time.Now()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	silent, err := r.dial(t).StreamFrames(t.Context(), &camerapb.NotifyRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := silent.Recv(); err != nil { // and nothing more
-		t.Fatal(err)
+	put(0)
+	for range 3 {
+		conn, err := net.Dial("tcp", r.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		silent, err := r.dial(t).StreamFrames(t.Context(), &camerapb.NotifyRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := silent.Recv(); err != nil { // and nothing more
+			t.Fatal(err)
+		}
 	}
 	stream, err := r.dial(t).StreamFrames(t.Context(), &camerapb.NotifyRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := inUse()
 	var last uint64
-	for range 50 {
-		if err := r.Latest.Put("c", large, time.Now()); err != nil {
-			t.Fatal(err)
-		}
+	const pictures = 50
+	for n := range pictures {
+		put(n + 1)
 		want, _ := r.Latest.Last()
 		for last < want.Number {
 			m, err := stream.Recv()
@@ -225,6 +239,58 @@ func TestClientThatDoesNotRead(t *testing.T) {
 			last = m.GetNumber()
 		}
 	}
+	// The newest picture, and at most some that are on their way to each of six; a
+	// queue would have 50 of 1 MiB for each.
+	if grown, most := inUse()-before, 40<<20; grown > most {
+		t.Errorf("%d MiB more are in use after %d pictures of 1 MiB; want at most %d", grown>>20, pictures, most>>20)
+	}
+}
+
+// inUse is how much memory is in use.
+func inUse() int {
+	runtime.GC()
+	runtime.GC() // also what pools have
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// A client that stops reading while pictures come gets the one that was on its way,
+// and then the newest.
+func TestSlowClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		latest := new(Latest)
+		s := &Server{Latest: latest, Metrics: NewMetrics(latest)}
+		b := slowtest.New()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.stream(b, httptest.NewRequestWithContext(ctx, http.MethodGet, "/stream", nil))
+		}()
+		put := func(n byte) {
+			if err := latest.Put("c", []byte{n}, time.Now()); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+		}
+		put(1)
+		b.Stop()
+		for n := byte(2); n <= 100; n++ {
+			put(n)
+		}
+		b.GoOn()
+		synctest.Wait()
+		cancel()
+		<-done
+		var got []string
+		for _, m := range regexp.MustCompile(`X-Frame: (\d+)`).FindAllSubmatch(b.Got(), -1) {
+			got = append(got, string(m[1]))
+		}
+		if text := strings.Join(got, " "); text != "1 2 100" {
+			t.Errorf("it gets the frames %s", text)
+		}
+	})
 }
 
 // There is room for so many viewers; others are told, and get in when one leaves.

@@ -83,6 +83,9 @@ func figures() []figure {
 		{"edge-node", "an edge node on a cluster of its own: memory, bytes on the wire and the disk, changes seen, power cuts while cut off; 12 min", 0, measureEdgeNode},
 		{"together", "memory of agent, udev and onvif in processes of their own, and of the two handlers in one", 1, measureTogether},
 		{"dashboard", "the dashboard with 1,000 devices and up to 20 browsers: CPU, memory and what is sent while nothing and everything changes", 0, measureDashboard},
+		{"pictures", "the start of a network camera to its first picture on a page, and what of it is the start of a Pod", 1, measurePictures},
+		{"streams", "1, 4 and 16 cameras on a page: how old pictures are there, CPU and memory of brokers and application", 0, measureStreams},
+		{"samples", "memory of the samples for OPC UA, and of the broker for USB cameras where there is a camera", 0, measureSamples},
 		{"burst-two-nodes", "1,000 devices that two nodes see, reported at once, and memory with them", 2, measureBurst},
 		{"idle-two-nodes", "API writes and CPU with them while nothing changes", 2, measureIdle},
 	}

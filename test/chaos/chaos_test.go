@@ -15,8 +15,9 @@ const (
 	// roundsPerCheck is after how many rounds the cluster gets time to recover.
 	roundsPerCheck = 10
 	// recoveryTimeout is how long that may take. A broker that was refused while
-	// parts were down is made again after a delay that grows to five minutes.
-	recoveryTimeout = 7 * time.Minute
+	// parts were down is made again after a delay that grows to five minutes; that,
+	// and what a busy machine needs for the rest.
+	recoveryTimeout = 15 * time.Minute
 )
 
 // limits leave room for a kubelet that is away, an agent that starts for the

@@ -36,7 +36,7 @@ const (
 	steps = 10 // of a history
 	// settleTimeout is how long both ends may take to be equal again: the kubelet
 	// tries again after up to a minute what has failed often.
-	settleTimeout = 4 * time.Minute
+	settleTimeout = 10 * time.Minute
 )
 
 // TestHistories makes random histories of an edge node: its link is cut and comes

@@ -65,10 +65,11 @@ func Container(resourceName string, n int64) corev1.Container {
 			TimeoutSeconds: 5, FailureThreshold: 12,
 		},
 		Resources: corev1.ResourceRequirements{Requests: units, Limits: units},
-		// Device nodes belong to root; nothing else of root's is needed.
+		// It says no user: the image's can open device nodes without anything else of
+		// root's.
 		SecurityContext: &corev1.SecurityContext{
-			RunAsUser: ptr.To[int64](0), AllowPrivilegeEscalation: ptr.To(false),
-			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			AllowPrivilegeEscalation: ptr.To(false),
+			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 	}
 }

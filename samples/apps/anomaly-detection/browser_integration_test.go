@@ -3,12 +3,8 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"math"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -22,53 +18,13 @@ import (
 	"github.com/akri-go/akri/samples/services"
 )
 
-// program builds the broker for OPC UA servers.
-func program(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "opcua-monitoring")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/akri-go/akri/samples/brokers/opcua-monitoring").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return path
-}
-
-// runBroker runs a broker for a server, and returns its address and what stops it.
-func runBroker(t *testing.T, program, url string) (address string, stop func()) {
-	t.Helper()
-	port := freeport.Port(t)
-	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), "OPCUA_DISCOVERY_URL_ABCDEF="+url, "IDENTIFIER=Thermometer_Temperature", "NAMESPACE_INDEX=1", "INTERVAL=100ms",
-		"PORT="+strconv.Itoa(port), "METRICS_PORT="+strconv.Itoa(freeport.Port(t)))
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := false
-	stop = func() {
-		if !ended {
-			ended = true
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	}
-	t.Cleanup(func() {
-		stop()
-		if t.Failed() {
-			t.Logf("broker of %s:\n%s", url, said.String())
-		}
-	})
-	return "127.0.0.1:" + strconv.Itoa(port), stop
-}
-
 // The page as a person sees it, with node-opcua's servers and real brokers: a value
 // that is an outlier is marked at once, servers come, are lost, come back and go
 // without a reload, and the page stands still when it is told to.
 func TestPage(t *testing.T) {
 	h, address := serveHub(t)
 	node := opcuatest.StartNode(t, opcuatest.InstallNode(t))
-	broker := program(t)
+	broker := program(t, "./samples/brokers/opcua-monitoring")
 	b := browsertest.Open(t, "http://"+address+"/")
 	b.Wait(`!document.getElementById("none").hidden`)
 	b.Photograph("anomaly-none", 1280, 900, false)
@@ -78,8 +34,8 @@ func TestPage(t *testing.T) {
 	name := func(i int) string { return fmt.Sprintf("127.0.0.1:%d/press%d", ports[i], i) }
 	url := func(i int) string { return "opc.tcp://" + name(i) }
 	node.Thermometer("press0", ports[0], "None")
-	one, _ := runBroker(t, broker, url(0))
-	two, stopTwo := runBroker(t, broker, url(1)) // there is no server yet
+	one, _, _ := runBroker(t, broker, url(0))
+	two, _, stopTwo := runBroker(t, broker, url(1)) // there is no server yet
 	list := []services.Source{{ID: "akri-opcua-monitoring-111111", Address: one}, {ID: "akri-opcua-monitoring-222222", Address: two}}
 	h.watched(list, nil)
 	const first, second = `li[data-id=akri-opcua-monitoring-111111]`, `li[data-id=akri-opcua-monitoring-222222]`

@@ -143,7 +143,7 @@ func (f *fake) serve(t *testing.T, at string) (address string, stop func()) {
 
 // viewer reads what a page reads, and keeps what a page keeps.
 type viewer struct {
-	t    *testing.T
+	t    testing.TB
 	body io.ReadCloser
 	in   *bufio.Scanner
 	last Message
@@ -151,7 +151,7 @@ type viewer struct {
 	points map[string][][3]float64
 }
 
-func look(t *testing.T, address string) *viewer {
+func look(t testing.TB, address string) *viewer {
 	t.Helper()
 	resp, err := http.Get("http://" + address + "/live")
 	if err != nil {

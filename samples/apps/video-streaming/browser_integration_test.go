@@ -131,3 +131,34 @@ func TestPage(t *testing.T) {
 	}
 	b.Quiet()
 }
+
+// A camera changes its resolution, and sends something that is no picture at all
+// between: the page shows what comes, as large as it is.
+func TestResolution(t *testing.T) {
+	h, address := serveHub(t)
+	broker := new(counted)
+	h.set([]source{{"a", serveCamera(t, broker)}}, nil)
+	put := func(p []byte) {
+		t.Helper()
+		if err := broker.latest.Put("c", p, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(shadeOf(t, 1, 64, 48))
+	b := browsertest.Open(t, "http://"+address+"/")
+	shows := func(width, height int) {
+		t.Helper()
+		b.Wait(fmt.Sprintf(`["#large canvas", "li canvas"].every(s => document.querySelector(s).width === %d && document.querySelector(s).height === %d)`, width, height))
+	}
+	shows(64, 48)
+	put(shadeOf(t, 2, 320, 240))
+	shows(320, 240)
+	bad := shadeOf(t, 3, 640, 480) // in whole segments, and then nothing that can be decoded
+	for i := len(bad) - 200; i < len(bad)-2; i++ {
+		bad[i] = 0x55
+	}
+	put(bad)
+	put(shadeOf(t, 4, 48, 64))
+	shows(48, 64)
+	b.Quiet()
+}

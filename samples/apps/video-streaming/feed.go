@@ -49,7 +49,7 @@ func pause(s State, failures int) time.Duration {
 type feed struct {
 	source source
 	latest camera.Latest
-	wake   func()          // tells viewers of a picture, or of another state
+	hub    *hub            // whose viewers are told
 	gone   context.Context // done when the feed is removed
 	remove context.CancelFunc
 	group  *sync.WaitGroup // of all that is started
@@ -93,15 +93,37 @@ func (p progress) state(now time.Time) State {
 	return Lost
 }
 
+// why says in a few words why no picture is shown at a time; "" while one is, or if
+// it is not known yet.
+func (p progress) why(now time.Time) string {
+	switch state := p.state(now); {
+	case state == Live:
+		return ""
+	case p.reason != "" || state == Starting:
+		return p.reason
+	case p.came.IsZero():
+		return "no picture has come"
+	}
+	return "no picture comes any more"
+}
+
 // join has the feed followed. False says that it was removed.
 func (f *feed) join() bool {
+	begins, ok := f.enter()
+	if begins {
+		f.hub.changed()
+	}
+	return ok
+}
+
+func (f *feed) enter() (begins, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.gone.Err() != nil {
-		return false
+		return false, false
 	}
 	f.viewers++
-	if f.stop == nil {
+	if begins = f.stop == nil; begins {
 		f.progress = progress{camera: f.progress.camera, began: time.Now()}
 		ctx, cancel := context.WithCancel(f.gone)
 		stopped, before := make(chan struct{}), f.stopped
@@ -114,7 +136,7 @@ func (f *feed) join() bool {
 			f.follow(ctx)
 		})
 	}
-	return true
+	return begins, true
 }
 
 // leave ends what join began. The last viewer stops it.
@@ -149,7 +171,7 @@ func (f *feed) follow(ctx context.Context) {
 		f.mu.Lock()
 		f.progress.reason = reasonOf(err)
 		f.mu.Unlock()
-		f.wake()
+		f.hub.changed()
 		failures++
 		_ = backoff.Sleep(ctx, pause(f.now().state(time.Now()), failures)) // the loop looks at ctx
 	}
@@ -225,12 +247,12 @@ func (f *feed) poll(ctx context.Context, client camerapb.CameraClient) error {
 // take takes a picture, or that there is none.
 func (f *feed) take(m *camerapb.NotifyResponse) error {
 	now := time.Now()
-	defer f.wake()
 	if len(m.GetFrame()) == 0 {
 		f.latest.Clear()
 		f.mu.Lock()
-		defer f.mu.Unlock()
 		f.progress.reason = "the broker has no picture of the camera"
+		f.mu.Unlock()
+		f.hub.changed()
 		return nil
 	}
 	jpeg, err := camera.Complete(m.GetFrame())
@@ -245,8 +267,15 @@ func (f *feed) take(m *camerapb.NotifyResponse) error {
 		return err
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	before := f.progress
 	f.progress.came, f.progress.reason, f.progress.camera = now, "", m.GetCamera()
+	shown := before.state(now) == Live && before.camera == m.GetCamera()
+	f.mu.Unlock()
+	if shown {
+		f.hub.viewers.Wake()
+	} else {
+		f.hub.changed()
+	}
 	return nil
 }
 

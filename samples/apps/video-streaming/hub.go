@@ -27,6 +27,13 @@ type hub struct {
 	mu      sync.Mutex
 	feeds   []*feed // the main one first
 	problem string
+	listed  listed
+}
+
+// listed is a listing as it is sent, for all viewers.
+type listed struct {
+	data []byte // nil: it is to be made
+	at   time.Time
 }
 
 func newHub(ctx context.Context, perSecond int, log *slog.Logger) *hub {
@@ -37,7 +44,7 @@ func newHub(ctx context.Context, perSecond int, log *slog.Logger) *hub {
 func (h *hub) set(list []source, problem error) {
 	h.mu.Lock()
 	before := h.feeds
-	h.feeds, h.problem = nil, ""
+	h.feeds, h.problem, h.listed = nil, "", listed{}
 	if problem != nil {
 		h.problem = problem.Error()
 	}
@@ -46,7 +53,7 @@ func (h *hub) set(list []source, problem error) {
 		if at >= 0 {
 			h.feeds = append(h.feeds, before[at])
 		} else {
-			f := &feed{source: s, wake: h.viewers.Wake, group: &h.group}
+			f := &feed{source: s, hub: h, group: &h.group}
 			f.gone, f.remove = context.WithCancel(h.ctx)
 			h.feeds = append(h.feeds, f)
 		}
@@ -72,6 +79,14 @@ func (h *hub) list() []*feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.feeds
+}
+
+// changed tells all viewers that a feed does otherwise than before.
+func (h *hub) changed() {
+	h.mu.Lock()
+	h.listed = listed{}
+	h.mu.Unlock()
+	h.viewers.Wake()
 }
 
 // find returns a feed by its id, or by upstream's numbers: 0 is the main feed, and
@@ -134,23 +149,23 @@ func listing(feeds []*feed, problem string, now time.Time) Listing {
 	l := Listing{Problem: problem, Feeds: []Entry{}}
 	for _, f := range feeds {
 		p := f.now()
-		e := Entry{ID: f.source.id, Camera: shorten.Text(p.camera, maxText), State: p.state(now)}
-		if e.State != Live {
-			e.Reason = shorten.Text(p.reason, maxText)
-		}
-		l.Feeds = append(l.Feeds, e)
+		l.Feeds = append(l.Feeds, Entry{ID: f.source.id, Camera: shorten.Text(p.camera, maxText), State: p.state(now),
+			Reason: shorten.Text(p.why(now), maxText)})
 	}
 	return l
 }
 
-// listing is the listing in JSON, with the feeds in it.
+// listing is the listing in JSON, with the feeds in it. It is made when something
+// has changed, and now and then, since some states change with time.
 func (h *hub) listing(now time.Time) ([]byte, []*feed, error) {
 	h.mu.Lock()
-	feeds, problem := h.feeds, h.problem
-	h.mu.Unlock()
-	data, err := json.Marshal(listing(feeds, problem, now))
-	if err != nil {
-		return nil, nil, fmt.Errorf("list the cameras: %w", err)
+	defer h.mu.Unlock()
+	if h.listed.data == nil || now.Sub(h.listed.at) >= stateInterval {
+		data, err := json.Marshal(listing(h.feeds, h.problem, now))
+		if err != nil {
+			return nil, nil, fmt.Errorf("list the cameras: %w", err)
+		}
+		h.listed = listed{data, now}
 	}
-	return data, feeds, nil
+	return h.listed.data, h.feeds, nil
 }

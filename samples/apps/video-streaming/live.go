@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/akri-go/akri/samples/brokers"
@@ -32,20 +33,20 @@ const (
 	keepInterval = 10 * time.Second
 	// stateInterval is how often the states are looked at while nothing comes.
 	stateInterval = time.Second
+	// passInterval is the least time between two looks for what is new: what comes
+	// from several cameras within it is sent together.
+	passInterval = 10 * time.Millisecond
 	// sendTimeout is how long a browser may take for one write.
 	sendTimeout = 10 * time.Second
 )
 
-// writeRecord writes a record, with its content in several parts.
-func writeRecord(w io.Writer, kind byte, id string, content ...[]byte) error {
+// writeRecord writes a record. Its content may begin with a prefix, so that a
+// picture is written as it came.
+func writeRecord(w io.Writer, kind byte, id string, prefix, content []byte) error {
 	id = id[:min(len(id), 255)]
-	size := 0
-	for _, c := range content {
-		size += len(c)
-	}
 	head := append([]byte{kind, byte(len(id))}, id...)
-	head = binary.BigEndian.AppendUint32(head, uint32(size))
-	for _, part := range append([][]byte{head}, content...) {
+	head = binary.BigEndian.AppendUint32(head, uint32(len(prefix)+len(content)))
+	for _, part := range [][]byte{append(head, prefix...), content} {
 		if _, err := w.Write(part); err != nil {
 			return err
 		}
@@ -64,21 +65,26 @@ func (h *hub) live(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Accel-Buffering", "no") // for nginx, which would collect pictures
-	v := &viewer{hub: h, w: brokers.NewPatientWriter(w, sendTimeout), sent: map[*feed]uint64{}}
+	v := &viewer{hub: h, w: brokers.NewPatientWriter(w, sendTimeout), sent: map[*feed]shot{}}
 	defer v.leave()
-	states := time.NewTicker(stateInterval)
-	defer states.Stop()
-	pace := time.NewTicker(h.interval)
+	pace := time.NewTicker(passInterval)
 	defer pace.Stop()
-	for v.pass(time.Now()) == nil {
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	for {
+		held, err := v.pass(time.Now())
+		if err != nil {
+			return
+		}
 		select {
 		case <-pace.C: // not more often than this
 		case <-r.Context().Done():
 			return
 		}
+		wait.Reset(held)
 		select {
 		case <-changed:
-		case <-states.C:
+		case <-wait.C:
 		case <-r.Context().Done():
 			return
 		}
@@ -90,50 +96,68 @@ type viewer struct {
 	hub    *hub
 	w      http.ResponseWriter
 	listed []byte
-	last   time.Time        // when something was sent
-	joined []*feed          // those that are followed for it
-	sent   map[*feed]uint64 // numbers of pictures
+	last   time.Time      // when something was sent
+	feeds  []*feed        // that there were the last time
+	joined []*feed        // those that are followed for it
+	sent   map[*feed]shot // the last picture of each
 }
 
-// pass sends what is new.
-func (v *viewer) pass(now time.Time) error {
+// shot is a picture that was sent.
+type shot struct {
+	number uint64
+	at     time.Time
+}
+
+// pass sends what is new: of each feed at most one picture in the hub's interval. It
+// returns after how long to look again at the latest.
+func (v *viewer) pass(now time.Time) (again time.Duration, err error) {
+	again = stateInterval
+	v.follow(v.hub.list())
 	list, feeds, err := v.hub.listing(now)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	v.follow(feeds)
 	wrote := false
 	if !bytes.Equal(list, v.listed) {
-		if err := writeRecord(v.w, listRecord, "", list); err != nil {
-			return err
+		if err := writeRecord(v.w, listRecord, "", nil, list); err != nil {
+			return 0, err
 		}
 		v.listed, wrote = list, true
 	}
 	for _, f := range feeds {
 		p, ok := f.latest.Last()
-		if !ok || p.Number == v.sent[f] {
+		last := v.sent[f]
+		if !ok || p.Number == last.number {
+			continue
+		}
+		if early := v.hub.interval - now.Sub(last.at); early > 0 {
+			again = min(again, early)
 			continue
 		}
 		taken := binary.BigEndian.AppendUint64(nil, uint64(p.Taken.UnixMicro()))
 		if err := writeRecord(v.w, pictureRecord, f.source.id, taken, p.JPEG); err != nil {
-			return err
+			return 0, err
 		}
-		v.sent[f], wrote = p.Number, true
+		v.sent[f], wrote = shot{p.Number, now}, true
 	}
 	if !wrote && now.Sub(v.last) < keepInterval {
-		return nil
+		return again, nil
 	}
 	if !wrote {
-		if err := writeRecord(v.w, keepRecord, ""); err != nil {
-			return err
+		if err := writeRecord(v.w, keepRecord, "", nil, nil); err != nil {
+			return 0, err
 		}
 	}
 	v.last = now
-	return http.NewResponseController(v.w).Flush()
+	return again, http.NewResponseController(v.w).Flush()
 }
 
 // follow has all feeds followed that there are, and no others.
 func (v *viewer) follow(feeds []*feed) {
+	if slices.Equal(feeds, v.feeds) {
+		return
+	}
+	v.feeds = feeds
 	there := map[*feed]bool{}
 	for _, f := range feeds {
 		there[f] = true

@@ -142,35 +142,6 @@ func TestHostileBrokers(t *testing.T) {
 	<-sent
 }
 
-// A browser that does not read holds nobody up, and nothing waits for it.
-func TestBrowserThatDoesNotRead(t *testing.T) {
-	h, address := serveHub(t)
-	a, pictures, _ := ours(t, "a")
-	h.set([]source{{"a", a}}, nil)
-	large := append(shade(t, 1)[:2:2], bytes.Repeat(append([]byte{0xff, 0xfe, 0xff, 0xff}, make([]byte, 0xfffd)...), 16)...)
-	large = append(large, shade(t, 1)[2:]...) // 1 MiB of comments
-	var silent []net.Conn
-	for range 5 {
-		c, err := net.Dial("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if _, err := io.WriteString(c, "GET /live HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		silent = append(silent, c)
-	}
-	r := look(t, address)
-	for range 30 {
-		pictures <- large
-		if got := r.picture("a"); len(got) != len(large) {
-			t.Fatalf("%d bytes", len(got))
-		}
-	}
-	_ = silent
-}
-
 // Upstream's routes.
 func TestRoutes(t *testing.T) {
 	h, address := serveHub(t)

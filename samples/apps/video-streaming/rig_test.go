@@ -61,9 +61,11 @@ func serveHub(t *testing.T) (*hub, string) {
 }
 
 // shades are pictures of one colour.
-func shade(t testing.TB, n int) []byte {
+func shade(t testing.TB, n int) []byte { t.Helper(); return shadeOf(t, n, 64, 48) }
+
+func shadeOf(t testing.TB, n, width, height int) []byte {
 	t.Helper()
-	img := image.NewRGBA(image.Rect(0, 0, 64, 48))
+	img := image.NewRGBA(image.Rect(0, 0, width, height))
 	draw.Draw(img, img.Rect, image.NewUniform(color.Gray{Y: byte(n)}), image.Point{}, draw.Src)
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, img, nil); err != nil {
@@ -128,14 +130,17 @@ func (u *upstream) GetFrame(context.Context, *camerapb.NotifyRequest) (*camerapb
 	return &camerapb.NotifyResponse{Frame: u.frame(n), Camera: "/dev/video9"}, nil
 }
 
-func (u *upstream) serve(t *testing.T) (address string) {
+func (u *upstream) serve(t *testing.T) (address string) { return serveCamera(t, u) }
+
+// serveCamera serves a broker on a server of grpc-go.
+func serveCamera(t *testing.T, broker camerapb.CameraServer) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := grpc.NewServer()
-	camerapb.RegisterCameraServer(s, u)
+	camerapb.RegisterCameraServer(s, broker)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(l) }()
 	t.Cleanup(func() { s.Stop(); <-done })

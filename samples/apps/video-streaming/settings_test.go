@@ -44,16 +44,18 @@ func TestState(t *testing.T) {
 		p    progress
 		now  time.Time
 		want State
+		why  string
 	}{
-		{"just begun", progress{began: began}, at(1), Starting},
-		{"the broker does not answer yet", progress{began: began, reason: "x"}, at(30), Starting},
-		{"nor after a minute", progress{began: began, reason: "x"}, at(61), Lost},
-		{"a picture", progress{began: began, came: at(100)}, at(101), Live},
-		{"it stalls", progress{began: began, came: at(100)}, at(106), Lost},
-		{"the broker says that there is none", progress{began: began, came: at(100), reason: "x"}, at(101), Lost},
+		{"just begun", progress{began: began}, at(1), Starting, ""},
+		{"the broker does not answer yet", progress{began: began, reason: "x"}, at(30), Starting, "x"},
+		{"nor after a minute", progress{began: began, reason: "x"}, at(61), Lost, "x"},
+		{"it says nothing for a minute", progress{began: began}, at(61), Lost, "no picture has come"},
+		{"a picture", progress{began: began, came: at(100)}, at(101), Live, ""},
+		{"it stalls", progress{began: began, came: at(100)}, at(106), Lost, "no picture comes any more"},
+		{"the broker says that there is none", progress{began: began, came: at(100), reason: "x"}, at(101), Lost, "x"},
 	} {
-		if got := c.p.state(c.now); got != c.want {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		if got, why := c.p.state(c.now), c.p.why(c.now); got != c.want || why != c.why {
+			t.Errorf("%s: %s, since %q; want %s, %q", c.name, got, why, c.want, c.why)
 		}
 	}
 }

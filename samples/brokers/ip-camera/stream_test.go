@@ -33,6 +33,7 @@ type streamer struct {
 
 	stream *gortsplib.ServerStream
 	played chan struct{}
+	conn   *gortsplib.ServerConn // when it is played
 }
 
 func (s *streamer) OnDescribe(*gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
@@ -43,7 +44,8 @@ func (s *streamer) OnSetup(*gortsplib.ServerHandlerOnSetupCtx) (*base.Response, 
 	return &base.Response{StatusCode: base.StatusOK}, s.stream, nil
 }
 
-func (s *streamer) OnPlay(*gortsplib.ServerHandlerOnPlayCtx) (*base.Response, error) {
+func (s *streamer) OnPlay(ctx *gortsplib.ServerHandlerOnPlayCtx) (*base.Response, error) {
+	s.conn = ctx.Conn
 	close(s.played)
 	return &base.Response{StatusCode: base.StatusOK}, nil
 }

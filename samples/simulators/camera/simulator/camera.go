@@ -26,6 +26,9 @@ type Camera struct {
 	counts   counts
 	guard    guard
 
+	drawing sync.Mutex
+	loop    map[drawn][]byte // pictures that are shown again
+
 	changing sync.Mutex // Start, Stop and Move, one at a time
 
 	mu        sync.Mutex
@@ -41,7 +44,7 @@ type Camera struct {
 func newCamera(s *Simulator, number int) *Camera {
 	address, port, rtsp := s.options.place(number)
 	c := &Camera{Identity: Identify(s.options.Seed, number), sim: s, version: 1,
-		address: address, port: uint16(port), rtspPort: uint16(rtsp)}
+		address: address, port: uint16(port), rtspPort: uint16(rtsp), loop: map[drawn][]byte{}}
 	c.guard = newGuard(&s.options, c.now)
 	return c
 }

@@ -16,6 +16,9 @@ import (
 // one.
 const MaxCameras = 2000
 
+// maxLoop is how many pictures a camera keeps of a profile at most.
+const maxLoop = 100
+
 // Auth says how clients authenticate.
 type Auth string
 
@@ -77,6 +80,15 @@ type Options struct {
 	// as in SOAP-over-UDP.
 	Once bool
 
+	// Loop has each camera draw so many pictures of a profile, and show them again and
+	// again; 0: each is a new one. So many cameras take little of the machine. The
+	// numbers of frames begin again with 0.
+	Loop int
+	// Sent, if set, is told of each picture before it is sent in a stream: the numbers
+	// of camera and frame, as in the picture. So it can be measured how old the
+	// picture is where it is shown.
+	Sent func(camera int, frame uint32)
+
 	// Now is the clock; time.Now.
 	Now func() time.Time
 	Log *slog.Logger // default: no log
@@ -106,6 +118,8 @@ func (o *Options) complete() error {
 		return errors.New("no address for the cameras")
 	case o.Count < 1 || o.Count > MaxCameras:
 		return fmt.Errorf("%d cameras: there may be 1 to %d", o.Count, MaxCameras)
+	case o.Loop < 0 || o.Loop > maxLoop:
+		return fmt.Errorf("a loop of %d pictures: there may be 0 to %d", o.Loop, maxLoop)
 	case o.First < 1 || o.First+o.Count-1 > MaxCameras:
 		return fmt.Errorf("the first camera has number %d: numbers are 1 to %d", o.First, MaxCameras)
 	case !slices.Contains([]Auth{AuthNone, AuthUsernameToken, AuthDigest, AuthBoth}, o.Auth):

@@ -39,10 +39,42 @@ func (c *Camera) frame() uint32 {
 	return uint32(time.Since(c.sim.began) / (time.Second / framesPerSecond))
 }
 
-// picture returns a JPEG: a yard with a cart that moves with each frame, the
+// shown is the number that a picture shows for a frame.
+func (c *Camera) shown(frame uint32) uint32 {
+	if loop := uint32(c.sim.options.Loop); loop > 0 {
+		return frame % loop
+	}
+	return frame
+}
+
+// drawn is one picture of a loop.
+type drawn struct {
+	profile string // its token
+	frame   uint32
+}
+
+// picture returns the JPEG of a frame, from the loop if there is one.
+func (c *Camera) picture(p profile, frame uint32) ([]byte, error) {
+	frame = c.shown(frame)
+	if c.sim.options.Loop == 0 {
+		return c.draw(p, frame)
+	}
+	c.drawing.Lock()
+	defer c.drawing.Unlock()
+	if known := c.loop[drawn{p.token, frame}]; known != nil {
+		return known, nil
+	}
+	picture, err := c.draw(p, frame)
+	if err == nil {
+		c.loop[drawn{p.token, frame}] = picture
+	}
+	return picture, err
+}
+
+// draw returns a JPEG: a yard with a cart that moves with each frame, the
 // camera's name and clock, and the frame number. The last rows repeat the numbers
 // of camera and frame for [ReadMarks].
-func (c *Camera) picture(p profile, frame uint32) ([]byte, error) {
+func (c *Camera) draw(p profile, frame uint32) ([]byte, error) {
 	img := image.NewRGBA(image.Rect(0, 0, p.width, p.height))
 	scale := max(1, p.width/320)
 	scene(img, frame)

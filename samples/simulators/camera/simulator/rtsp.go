@@ -227,6 +227,9 @@ func (s *rtsp) send(p profile) error {
 	if err != nil {
 		return err
 	}
+	if told := s.camera.sim.options.Sent; told != nil {
+		told(s.camera.Number, s.camera.shown(number))
+	}
 	packets, err := stream.encoder.Encode(picture)
 	if err != nil {
 		return err
