@@ -22,7 +22,7 @@ func TestUsedByAll(t *testing.T) {
 		}
 		if d.IsDir() {
 			switch file {
-			case ".git", "bin", "out", "test", "tools", "bounded", "internal/devcluster":
+			case ".git", "bin", "out", "test", "tools", "bounded", "internal/devcluster", "internal/freeport":
 				return fs.SkipDir
 			}
 			if strings.HasSuffix(file, "test") { // packages that only tests use, such as opcuatest

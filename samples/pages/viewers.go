@@ -38,6 +38,13 @@ func (v *Viewers) Join(w http.ResponseWriter) (changed <-chan struct{}, leave fu
 	}
 }
 
+// Len is how many viewers there are.
+func (v *Viewers) Len() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.there)
+}
+
 // Wake tells all viewers that something has changed.
 func (v *Viewers) Wake() {
 	v.mu.Lock()

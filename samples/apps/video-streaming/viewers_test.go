@@ -212,9 +212,7 @@ func TestManyBrowsers(t *testing.T) {
 		silent(t, address, []string{"/live", "/camera_frame_feed/a"}[i%2])
 	}
 	eventually.Succeeds(t, patience, func(context.Context) error { // all are there
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if n := len(h.viewers); n != 30 {
+		if n := h.viewers.Len(); n != 30 {
 			return fmt.Errorf("%d viewers", n)
 		}
 		return nil

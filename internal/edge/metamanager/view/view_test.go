@@ -119,7 +119,7 @@ func TestSite(t *testing.T) {
 	}
 	told()
 	shows(t, v, st, true)
-	eventually.Succeeds(t, time.Minute, func(context.Context) error {
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
 		if endpoints() == rv {
 			return errors.New("who watches Endpoints is not told")
 		}
