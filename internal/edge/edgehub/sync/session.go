@@ -38,6 +38,7 @@ type sub struct {
 	err      error
 	finished bool
 	asked    bool // its items are due
+	doubted  bool // they will be, after a while
 }
 
 // task is something that is to be sent.
@@ -187,6 +188,24 @@ func (of *session) differ(id uint64) {
 		s.asked = true
 		of.add(task{kind: taskItems, sub: s})
 	}
+}
+
+// compareLater tells cloudcore the items after a while.
+func (of *session) compareLater(after time.Duration, s *sub) {
+	of.mu.Lock()
+	defer of.mu.Unlock()
+	if s.doubted {
+		return
+	}
+	s.doubted = true
+	time.AfterFunc(after, func() {
+		of.mu.Lock()
+		s.doubted = false
+		of.mu.Unlock()
+		if of.ctx.Err() == nil {
+			of.differ(s.id)
+		}
+	})
 }
 
 // later opens an interest after a while.

@@ -59,6 +59,9 @@ type Options struct {
 	// Retry is how long what cloudcore has refused is not asked for again; the zero
 	// value is 1 s to 1 min.
 	Retry backoff.Backoff
+	// Doubt is after how long an interest is compared again of which an object came
+	// that was deleted here a moment ago; the zero value is [store.BurialTime].
+	Doubt time.Duration
 }
 
 // Sync is a link.Handler. It is safe for use by several goroutines.
@@ -77,6 +80,9 @@ type Sync struct {
 func New(o Options) *Sync {
 	if o.Retry == (backoff.Backoff{}) {
 		o.Retry = backoff.Backoff{First: time.Second, Max: time.Minute, Jitter: 0.25}
+	}
+	if o.Doubt == 0 {
+		o.Doubt = store.BurialTime
 	}
 	return &Sync{Options: o}
 }
@@ -181,10 +187,15 @@ func (s *Sync) Receive(m edgev1.Message) {
 }
 
 // put stores an object. One that cannot be stored is left out: what was there
-// before is better than nothing, and the next session tries again.
+// before is better than nothing, and the next session tries again. One that was
+// deleted here a moment ago is asked for again, in case that it is there again.
 func (s *Sync) put(of *session, sub *sub, m *edgev1.Put) {
 	err := s.Store.Put(sub.what, m.Version, m.Object)
-	if err == nil {
+	switch {
+	case err == nil:
+		return
+	case errors.Is(err, store.ErrBuried):
+		of.compareLater(s.Doubt, sub)
 		return
 	}
 	s.sparing.Log(s.Log, slog.LevelError, "an object from cloudcore is not stored", "resource", sub.what.Resource,

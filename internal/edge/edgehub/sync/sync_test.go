@@ -9,6 +9,7 @@ import (
 	"slices"
 	gosync "sync"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -360,6 +361,35 @@ func TestAgain(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	e.cut()
+}
+
+// An object that was deleted here a moment ago may be there again: its interest is
+// compared later.
+func TestDeletedAMomentAgo(t *testing.T) {
+	e := newEnd(t)
+	e.sync.Doubt = time.Millisecond
+	e.join()
+	defer func() { e.cut() }()
+	done := e.want(pods)
+	id := e.interest("pods").ID
+	e.sync.Receive(&edgev1.Put{ID: id, Version: "7", Object: pod("a", "7")})
+	e.sync.Receive(&edgev1.Synced{ID: id})
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	o := e.store.Items(pods)[0]
+	e.store.Buried(store.Key{Resource: store.ResourceOf(pods), Namespace: o.Namespace, Name: o.Name}, o.UID)
+	before := len(e.order(id))
+	e.sync.Receive(&edgev1.Put{ID: id, Version: "5", Object: pod("a", "5")})
+	if got := e.store.Items(pods); len(got) > 0 {
+		t.Errorf("a message that does not know of the deletion counts: %v", got)
+	}
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
+		if got := e.order(id); len(got) == before {
+			return fmt.Errorf("cloudcore does not hear what is here: %v", got)
+		}
+		return nil
+	})
 }
 
 // When the cluster has gone back, what it sends counts in the same session.

@@ -198,7 +198,7 @@ func (s *Server) fetch(ctx context.Context, t target, user User) (*store.Object,
 	if err := s.Store.Add(what); err != nil {
 		return nil, err
 	}
-	if err := s.Store.Put(what, h.Metadata.ResourceVersion, reply.Body); err != nil {
+	if err := s.Store.Put(what, h.Metadata.ResourceVersion, reply.Body); err != nil && !errors.Is(err, store.ErrBuried) {
 		return nil, err
 	}
 	s.Store.Complete(what, h.Metadata.ResourceVersion)

@@ -68,12 +68,12 @@ func (l *eventLog) first() uint64 {
 }
 
 const (
-	// maxBurials is how many objects that calls have deleted are remembered: as
-	// long as a message of the cloud may still be under way that does not know it.
+	// maxBurials is how many objects that calls have deleted are remembered.
 	maxBurials = 1024
-	// burialTime is how long that is after the link was cut: the next session may
-	// be with another replica of cloudcore, and that of another API server.
-	burialTime = time.Minute
+	// BurialTime is how long they are: a message of the cloud may still be under way
+	// that does not know it, also in the next session, which may be with another
+	// replica of cloudcore, and that with another API server.
+	BurialTime = time.Minute
 )
 
 // burials are the UIDs of deleted objects, the last ones, with when they were

@@ -105,6 +105,9 @@ const maxObjectBytes = 4 << 20
 // Errors of what comes from the cloud.
 var (
 	errMalformed = errors.New("not an object of the API")
+	// ErrBuried means that an object was deleted here a moment ago. A message that
+	// has it is older than that; or the cloud was restored from a backup.
+	ErrBuried = errors.New("it was deleted here")
 	// ErrFull means that the store has as many bytes as it may.
 	ErrFull = errors.New("the store is full")
 )

@@ -78,7 +78,7 @@ func TestDeletion(t *testing.T) {
 				t.Errorf("it is not known to be gone: %v, %v", o, known)
 			}
 			tr.Session()
-			tr.put(pods, "a", "u1", "7", "Running")
+			tr.drops(pods, "a", "u1", "7", "Running")
 			tr.Complete(pods, "8")
 			tr.expect("the cloud does not know", tr.names(pods), "b:Running")
 			if o, err := tr.Written(ResourceOf(pods), pod("a", "u1", "8", "Failed")); o != nil || err != nil {
@@ -89,7 +89,7 @@ func TestDeletion(t *testing.T) {
 			tr.Settle(tr.Entries()[0].Seq, true)
 			tr.expect("outbox", tr.waiting(), "")
 			tr.Gone(pods, edgev1.Item{Namespace: "n", Name: "a", UID: "u3"})
-			tr.put(pods, "a", "u1", "7", "Running")
+			tr.drops(pods, "a", "u1", "7", "Running")
 			tr.expect("an old message", tr.names(pods), "b:Running")
 		})
 	}

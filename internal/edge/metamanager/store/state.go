@@ -102,7 +102,7 @@ func (s *state) put(i *interest, version string, json []byte, h Head) error {
 	uid := h.Metadata.UID
 	switch {
 	case s.isBuried(key, uid):
-		return nil // it was deleted here, which this message does not know yet
+		return ErrBuried
 	case old != nil && old.UID == uid && old.session == s.session && older(version, old.Version):
 		s.hold(key, old, with(old.holders, i.id)) // something newer came by another way
 		return nil

@@ -100,18 +100,15 @@ func (s *Store) change(f func(*state)) {
 }
 
 // Session begins a session with the cloud: versions may go back in it, as after
-// a restore from a backup, and what was deleted some time ago may be there again.
-func (s *Store) Session() { s.began(s.now().Add(-burialTime)) }
+// a restore from a backup.
+func (s *Store) Session() { s.change(func(st *state) { st.session++ }) }
 
 // WentBack notes that the cloud is of some time ago from now on, within a session:
 // older versions count, and whatever was deleted may be there again.
-func (s *Store) WentBack() { s.began(s.now()) }
-
-// began begins to believe older versions, and in what was deleted until a time.
-func (s *Store) began(deleted time.Time) {
+func (s *Store) WentBack() {
 	s.change(func(st *state) {
 		st.session++
-		st.buried.forget(deleted)
+		st.buried.forget(s.now())
 	})
 }
 
@@ -195,13 +192,15 @@ func (s *Store) Drop(what edgev1.Interest) {
 }
 
 // Put takes an object of an interest as the cloud has it. An interest that is
-// not known is no error: it was dropped.
+// not known is no error: it was dropped. [ErrBuried] says that the object is not
+// taken, since it was deleted here within BurialTime.
 func (s *Store) Put(what edgev1.Interest, version string, object []byte) error {
 	h, err := ReadHead(object)
 	if err != nil {
 		return err
 	}
 	s.change(func(st *state) {
+		st.buried.forget(s.now().Add(-BurialTime))
 		if i := st.interests[bare(what)]; i != nil {
 			err = st.put(i, version, object, h)
 		}
@@ -254,13 +253,14 @@ func (s *Store) Written(res Resource, object []byte) (*Object, error) {
 	}
 	var o *Object
 	s.change(func(st *state) {
+		st.buried.forget(s.now().Add(-BurialTime))
 		o = st.written(Key{res, h.Metadata.Namespace, h.Metadata.Name}, h.Metadata.ResourceVersion, object, h)
 	})
 	return o, nil
 }
 
 // Buried takes an object away that a call has deleted: what the cloud says of it
-// from now on is old.
+// within BurialTime is old.
 func (s *Store) Buried(key Key, uid string) {
 	s.change(func(st *state) {
 		st.buried.add(uid, s.now())
