@@ -203,9 +203,10 @@ func TestAway(t *testing.T) {
 	if asked != keys+failures {
 		t.Errorf("asked %d times", asked)
 	}
+	// The first ones may be tried again before it is known that the server is away.
 	got := tr.paths()
-	if distinct := len(slices.Compact(slices.Sorted(slices.Values(got[:failures])))); distinct != failures {
-		t.Errorf("%d keys were tried in turn, want %d", distinct, failures)
+	if distinct := len(slices.Compact(slices.Sorted(slices.Values(got[:failures])))); distinct < failures-parallel {
+		t.Errorf("of %d keys only %d were tried in turn", failures, distinct)
 	}
 }
 
