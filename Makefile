@@ -23,7 +23,7 @@ tagged      = $(shell grep -rlE '^//go:build.*\b$(1)\b' --include='*_test.go' . 
 IMAGE_FLAGS = $(if $(DEBUG),-debug) $(if $(TAG),-tag $(TAG))
 # End-to-end tests that plug no devices, which are the whole machine's: they have
 # clusters of their own and run beside the others, which mostly wait.
-E2E_BESIDE  = ./internal/edgedemo ./internal/labs ./test/chart ./test/edge ./test/nodes
+E2E_BESIDE  = ./internal/edgedemo ./internal/labs ./test/edge ./test/nodes
 # The versions of Kubernetes that akri dev up has, for test-matrix; KUBERNETES="1.34 1.36" has fewer.
 KUBERNETES ?= $(shell sed -n 's/^func Versions.*{"\(.*\)"} }$$/\1/p' internal/devcluster/kubebin/versions.go | sed 's/", "/ /g')
 # Integration tests that plug devices too: nothing that does may run beside them.
@@ -126,7 +126,7 @@ FUZZTARGETS = $(shell grep -rhE '^func Fuzz' --include='*_test.go' . | wc -l)
 about-vm      = the tests on an emulated machine with USB and a camera: 4 min
 about-chaos   = $(ROUNDS) rounds of test/chaos: about 4 s each, 35 min for 500
 about-edge    = $(HISTORIES) random histories of an edge node: about 40 s each, 1 h 10 min for 100
-about-edge-cut = an edge node is cut off for $(CUT), its etcd restored, Akri and KubeEdge's cases run there: that, and 15 min
+about-edge-cut = an edge node is cut off for $(CUT), its etcd restored, workloads of each kind, Akri and KubeEdge's cases run there: that, and 15 min
 about-outage  = the API server is away for $(OUTAGE): that, and 3 min
 about-fuzz    = $(FUZZTARGETS) fuzz targets for $(FUZZ_LONG) each: 1 h 50 min for 5m
 about-soak    = devices and Pods come and go for $(SOAK), then memory, goroutines and open files are looked at: that, and 5 min
@@ -153,7 +153,7 @@ long-edge:
 	@$(long-e2e) -run '^TestHistories$$' ./test/edge -histories $(HISTORIES)
 
 long-edge-cut:
-	@$(long-e2e) -run '^(TestLongCut|TestEtcdRestored|TestKubeEdgeApps|TestAkri)$$' ./test/edge -cut-for $(CUT)
+	@$(long-e2e) -run '^(TestLongCut|TestEtcdRestored|TestControllers|TestOptOut|TestKubeEdgeApps|TestAkri)$$' ./test/edge -cut-for $(CUT)
 
 long-outage:
 	@$(long-e2e) -run '^TestAPIServerStopped$$' ./test/e2e -outage $(OUTAGE)

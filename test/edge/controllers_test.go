@@ -33,6 +33,7 @@ const (
 // their node is cut off, and the controllers' objects are changed.
 // docs/edge/while-cut.md has it as a table.
 func TestControllers(t *testing.T) {
+	takesMinutes(t)
 	e := joined(t)
 	c := controllers{bed.NewNamespace(t), e.Name}
 	c.make(t)

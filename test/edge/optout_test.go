@@ -27,6 +27,7 @@ var everyKind = []string{"Deployment", "StatefulSet", "DaemonSet", "Job"}
 // TestOptOut cuts an edge node off. Its Pods stay, and those that the annotation
 // opts out go as from any other node, although all have the same tolerations.
 func TestOptOut(t *testing.T) {
+	takesMinutes(t)
 	e := joined(t)
 	stay, leave := prefer(t, e.Name, ""), prefer(t, e.Name, "false")
 	testcluster.Eventually(t, settleTimeout, testcluster.All(stay.run(everyKind...), leave.run(everyKind...), stay.unlimited))
