@@ -59,6 +59,21 @@ func (e *end) join() {
 	})
 }
 
+// joinWithPod begins a session in which the Pod a has come in version 7, and returns
+// the number of the interest.
+func (e *end) joinWithPod() (id uint64) {
+	e.t.Helper()
+	e.join()
+	done := e.want(pods)
+	id = e.interest("pods").ID
+	e.sync.Receive(&edgev1.Put{ID: id, Version: "7", Object: pod("a", "7")})
+	e.sync.Receive(&edgev1.Synced{ID: id})
+	if err := <-done; err != nil {
+		e.t.Fatal(err)
+	}
+	return id
+}
+
 func (e *end) cut() {
 	e.cancel()
 	e.sync.Disconnected(errors.New("cut"))
@@ -368,15 +383,8 @@ func TestAgain(t *testing.T) {
 func TestDeletedAMomentAgo(t *testing.T) {
 	e := newEnd(t)
 	e.sync.Doubt = time.Millisecond
-	e.join()
+	id := e.joinWithPod()
 	defer func() { e.cut() }()
-	done := e.want(pods)
-	id := e.interest("pods").ID
-	e.sync.Receive(&edgev1.Put{ID: id, Version: "7", Object: pod("a", "7")})
-	e.sync.Receive(&edgev1.Synced{ID: id})
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
 	o := e.store.Items(pods)[0]
 	e.store.Buried(store.Key{Resource: store.ResourceOf(pods), Namespace: o.Namespace, Name: o.Name}, o.UID)
 	before := len(e.order(id))
@@ -395,15 +403,8 @@ func TestDeletedAMomentAgo(t *testing.T) {
 // When the cluster has gone back, what it sends counts in the same session.
 func TestBack(t *testing.T) {
 	e := newEnd(t)
-	e.join()
+	id := e.joinWithPod()
 	defer func() { e.cut() }()
-	done := e.want(pods)
-	id := e.interest("pods").ID
-	e.sync.Receive(&edgev1.Put{ID: id, Version: "7", Object: pod("a", "7")})
-	e.sync.Receive(&edgev1.Synced{ID: id})
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
 	version := func() string { return e.store.Items(pods)[0].Version }
 	e.sync.Receive(&edgev1.Put{ID: id, Version: "5", Object: pod("a", "5")})
 	if got := version(); got != "7" {
