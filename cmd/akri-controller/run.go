@@ -192,7 +192,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (settings, 
 	duration(&s.nodeGrace.Last, flags, "last-node-lost-after", "LAST_NODE_LOST_AFTER", 5*time.Minute,
 		"`time` for which an Instance's last node must be not ready before the Instance is deleted; 0 is never")
 	duration(&s.resourceRetention, flags, "resources-left-over-after", "RESOURCES_LEFT_OVER_AFTER", 6*time.Minute,
-		"`time` after which left-over akri.sh/... resources are removed from Nodes: their value is 0, and no object has their name; 0 is never")
+		"`time` after which akri.sh/... resources are removed from Nodes that no object has the name of; three times as long if their value is not 0; 0 is never")
 	flags.StringVar(&s.webhook, "webhook", getenv("WEBHOOK"), "`name` of the Service and ValidatingWebhookConfiguration of the admission webhook, and with -certs of its Secret; empty means no webhook (WEBHOOK)")
 	flags.IntVar(&s.webhookPort, "webhook-port", 8443, "`port` for the admission webhook")
 	ca := flags.String("webhook-ca-bundle", getenv("WEBHOOK_CA_BUNDLE"), "`base64` of the PEM CA bundle for the webhook's certificate, which is in a Secret of yours with the webhook's name; empty means that the controller makes its own (WEBHOOK_CA_BUNDLE)")

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -144,23 +143,23 @@ func localAPI(e *devcluster.EdgeNode) (client.WithWatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", file)
+	kubeconfig, err := clientcmd.LoadFromFile(file)
 	if err != nil {
 		return nil, err
 	}
-	for _, of := range []*string{&config.CertFile, &config.KeyFile} {
-		if *of, err = e.Path(*of); err != nil {
+	for _, user := range kubeconfig.AuthInfos { // the paths are those that the node sees
+		if user.ClientCertificateData, err = readOf(e, user.ClientCertificate); err != nil {
 			return nil, err
 		}
+		if user.ClientKeyData, err = readOf(e, user.ClientKey); err != nil {
+			return nil, err
+		}
+		user.ClientCertificate, user.ClientKey = "", ""
 	}
-	// The files are not there while the node has no power.
-	var err1, err2 error
-	config.CertData, err1 = os.ReadFile(config.CertFile)
-	config.KeyData, err2 = os.ReadFile(config.KeyFile)
-	if err := errors.Join(err1, err2); err != nil {
+	config, err := clientcmd.NewDefaultClientConfig(*kubeconfig, nil).ClientConfig()
+	if err != nil {
 		return nil, err
 	}
-	config.CertFile, config.KeyFile = "", ""
 	config.ContentType = "application/json"
 	config.QPS = -1
 	netNS := e.NetNS()
@@ -177,6 +176,15 @@ func localAPI(e *devcluster.EdgeNode) (client.WithWatch, error) {
 		return conn, err
 	}
 	return client.NewWithWatch(config, client.Options{Scheme: clientgoscheme.Scheme})
+}
+
+// readOf reads a file of the edge node. Its files are not there while it has no power.
+func readOf(e *devcluster.EdgeNode, file string) ([]byte, error) {
+	path, err := e.Path(file)
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
 }
 
 // measureChanges measures how soon a watcher on the edge node sees a change that is

@@ -3,15 +3,12 @@
 package nodes
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"image"
 	"image/jpeg"
-	"io"
 	"mime"
 	"mime/multipart"
-	"net/http"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -21,9 +18,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	sigsyaml "sigs.k8s.io/yaml"
 
 	v0 "github.com/akri-go/akri/api/v0"
@@ -32,7 +26,6 @@ import (
 	"github.com/akri-go/akri/internal/helm"
 	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/internal/motion"
-	"github.com/akri-go/akri/samples"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 	"github.com/akri-go/akri/test/testcluster"
 )
@@ -81,7 +74,7 @@ func TestPictures(t *testing.T) {
 	r := follow(t, bed.NewNamespace(t))
 	logIn(t, r.ns)
 	installCameras(t, r.ns)
-	page := streamingApp(t, r.ns)
+	page := openApp(t, r.ns, "video-streaming", "value: akri-udev-video", "value: "+pictures)
 	r.await(waitTimeout, r.seen(pictures, 2, all()...), r.brokers(pictures, 1))
 	for i, c := range cameras[:2] {
 		given(t, r.ns, instanceOf(c), map[string]string{
@@ -162,60 +155,6 @@ func installCameras(t *testing.T, ns string) {
 		return bed.InstallChart(ctx, helm.InstallOptions{
 			ChartDir: filepath.Join(bed.Repo, "charts", "akri"), Release: "cameras", Namespace: ns, Values: values, SkipCRDs: true})
 	})
-}
-
-// streamingApp applies the application's manifest in a namespace, and returns its
-// address.
-func streamingApp(t *testing.T, ns string) string {
-	t.Helper()
-	manifest, err := samples.Manifest("apps/video-streaming/video-streaming.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	manifest = []byte(strings.NewReplacer("namespace: default", "namespace: "+ns, "value: akri-udev-video", "value: "+pictures).Replace(string(manifest)))
-	for d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096); ; {
-		object := &unstructured.Unstructured{}
-		if err := d.Decode(object); err == io.EOF {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		create(t, object)
-	}
-	var service corev1.Service
-	if err := api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "akri-video-streaming-app"}, &service); err != nil {
-		t.Fatal(err)
-	}
-	page := fmt.Sprintf("http://%s:%d", bed.Network().Node(1), service.Spec.Ports[0].NodePort)
-	testcluster.Eventually(t, waitTimeout, func(ctx context.Context) error {
-		_, err := read(ctx, page+"/healthz")
-		return err
-	})
-	return page
-}
-
-// read returns the text at a URL.
-func read(ctx context.Context, url string) (string, error) {
-	resp, err := get(ctx, url)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	return string(text), err
-}
-
-func get(ctx context.Context, url string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(request)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		resp.Body.Close()
-		return nil, fmt.Errorf("%s: %s", url, resp.Status)
-	}
-	return resp, err
 }
 
 // given complains unless the broker of an Instance has these variables, with its

@@ -60,8 +60,8 @@ func startCluster(t *testing.T) *cluster {
 	}
 	dir := t.TempDir()
 	admin := kubeconfig(t, filepath.Join(dir, "admin"), api.Config, "127.0.0.1")
-	onThisMachine(t, bins[kubebin.Scheduler], "--kubeconfig="+admin, "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0")
-	onThisMachine(t, guest.Build(t, "cmd/akri-controller")["akri-controller"],
+	onThisMachine(t, bins[kubebin.Scheduler], nil, "--kubeconfig="+admin, "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0")
+	onThisMachine(t, guest.Build(t, "cmd/akri-controller")["akri-controller"], nil,
 		"--kubeconfig="+admin, "--leader-elect=false", "--metrics-port=0", "--health-probe-address=0", "--namespace=default")
 
 	files := map[string]string{

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -18,13 +20,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
+	"github.com/akri-go/akri/internal/browsertest"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/testlog"
 	"github.com/akri-go/akri/test/vm/guest"
 )
 
 // A guest is a node of a cluster: its camera becomes an Instance and has a broker,
-// whose pictures are fetched from here; sticks come and go.
+// whose pictures a page on this machine shows; sticks come and go.
 func TestNode(t *testing.T) {
 	c := startCluster(t)
 	spec, err := json.Marshal(corev1.PodSpec{
@@ -42,18 +46,21 @@ func TestNode(t *testing.T) {
 	c.configuration("stick", serialPorts+"\nidentifyBy: serial\ndescribe: hardware", nil)
 
 	b := connectBroker(t, c.node)
+	page := openPage(t, c.node.Forward(t, "tcp", "127.0.0.1:8083"))
 	for round := range 2 {
 		if i := c.instances("camera", 1)[0]; i.Spec.BrokerProperties["UDEV_DEVNODE"] != "/dev/video0" {
 			t.Errorf("the camera's properties are %v", i.Spec.BrokerProperties)
 		}
 		c.brokers(1)
 		b.frame(after(b.frame(anything)))
+		pageMoves(page)
 		if round > 0 {
 			break
 		}
 		c.node.Run(t, "/init", "write", vividDriver+"unbind", "vivid.0")
 		c.instances("camera", 0)
 		c.brokers(0)
+		page.Wait(`document.querySelector("li[data-id=camera1]").classList.contains("lost")`)
 		c.node.Run(t, "/init", "write", vividDriver+"bind", "vivid.0")
 	}
 
@@ -69,6 +76,39 @@ func TestNode(t *testing.T) {
 	}
 	c.node.Unplug(t, "stick")
 	c.instances("stick", 0)
+	page.Quiet()
+}
+
+// openPage opens the page of the video streaming application in a browser, with one
+// camera, whose broker has an address of this machine.
+func openPage(t *testing.T, broker string) *browsertest.Browser {
+	t.Helper()
+	address := freeport.Address(t)
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	onThisMachine(t, guest.Build(t, "samples/apps/video-streaming")["video-streaming"],
+		[]string{"CAMERA_COUNT=1", "CAMERA1_SOURCE_SVC=" + broker, "PORT=" + port})
+	eventually.Succeeds(t, nodePatience, func(ctx context.Context) error {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+	return browsertest.Open(t, "http://"+address)
+}
+
+// pageMoves waits until the page shows three pictures of the camera that differ.
+func pageMoves(page *browsertest.Browser) {
+	const canvas = "li[data-id=camera1] canvas"
+	page.Wait(`document.getElementById("sum").textContent === "1 camera, 1 live"`)
+	page.Wait(fmt.Sprintf("document.querySelector(%q).width === 320", canvas))
+	for range 2 {
+		browsertest.Ask[any](page, fmt.Sprintf("window.shown = document.querySelector(%q).toDataURL(); null", canvas))
+		page.Wait(fmt.Sprintf("document.querySelector(%q).toDataURL() !== window.shown", canvas))
+	}
 }
 
 func (c *cluster) configuration(name, details string, broker *v0.BrokerSpec) {
@@ -124,10 +164,12 @@ func (c *cluster) brokers(wantPods int) {
 	})
 }
 
-// onThisMachine runs a program beside the test. If the test fails, its log is shown.
-func onThisMachine(t *testing.T, program string, args ...string) {
+// onThisMachine runs a program beside the test, with more environment than the
+// test's. If the test fails, its log is shown.
+func onThisMachine(t *testing.T, program string, env []string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Env = append(os.Environ(), env...)
 	var said testlog.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -18,76 +18,90 @@ type ResourceState struct {
 	Capacity, Allocatable corev1.ResourceList
 	// Known reports whether an Instance or Configuration has a name.
 	Known func(name string) bool
-	// Since is when a resource was first found left over; see ResourceResult.
-	Since map[corev1.ResourceName]time.Time
+	// LeftOver is what was found left over before; see ResourceResult.
+	LeftOver map[corev1.ResourceName]LeftOver
 	// Retention is how long a left-over resource is kept.
 	Retention time.Duration
 	Now       time.Time
 }
 
+// LeftOver is a resource of a Node that neither an Instance nor a Configuration
+// has the name of.
+type LeftOver struct {
+	// Since is when it was first found so.
+	Since time.Time
+	// Offered reports whether the Node has more than 0 of it.
+	Offered bool
+}
+
+// retention is how long it is kept, if one of which there is nothing is kept so long.
+func (l LeftOver) retention(d time.Duration) time.Duration {
+	if l.Offered {
+		return offeredRetention * d
+	}
+	return d
+}
+
+// offeredRetention is how many times as long a left-over resource is kept of which
+// the Node has more than 0.
+const offeredRetention = 3
+
 // ResourceResult is a plan about a Node's resources.
 type ResourceResult struct {
 	// Remove are the resources to remove, sorted.
 	Remove []corev1.ResourceName
-	// Since is what to remember for the next plan.
-	Since map[corev1.ResourceName]time.Time
+	// LeftOver is what to remember for the next plan.
+	LeftOver map[corev1.ResourceName]LeftOver
 	// RequeueAfter is when to plan again if nothing changes; 0 is never.
 	RequeueAfter time.Duration
 }
 
-// PlanResources finds the left-over resources of a Node. A resource is left
-// over if it is ours, its capacity and what can be allocated of it are 0, and
-// neither an Instance nor a Configuration has its name.
+// PlanResources finds the resources of a Node that have been left over for long
+// enough. A resource is left over if it is ours, and neither an Instance nor a
+// Configuration has its name.
 //
 // When a device plugin is gone, the kubelet keeps the capacity for 5 minutes,
 // since it may come back. Then it writes 0 once and forgets the resource; until
-// then it would restore what is removed. So the capacity must be 0, and have
-// been left over for a while.
+// then it would restore what is removed. If it cannot write that 0, the Node offers
+// for ever what is not there, and takes Pods that ask for it.
 func PlanResources(s ResourceState) ResourceResult {
 	var out ResourceResult
-	for _, name := range leftOver(s.Capacity, s.Allocatable, s.Known) {
-		since, known := s.Since[name]
-		if !known || since.After(s.Now) {
-			since = s.Now
+	for _, name := range ours(s.Capacity, s.Allocatable) {
+		if s.Known(strings.TrimPrefix(string(name), v0.ResourcePrefix+"/")) {
+			continue
 		}
-		if left := s.Retention - s.Now.Sub(since); left > 0 {
+		c, a := s.Capacity[name], s.Allocatable[name]
+		now := LeftOver{Since: s.Now, Offered: !c.IsZero() || !a.IsZero()}
+		if before, known := s.LeftOver[name]; known && before.Offered == now.Offered && !before.Since.After(s.Now) {
+			now = before
+		}
+		if left := now.retention(s.Retention) - s.Now.Sub(now.Since); left > 0 {
 			if out.RequeueAfter == 0 || left < out.RequeueAfter {
 				out.RequeueAfter = left
 			}
 		} else {
 			out.Remove = append(out.Remove, name)
 		}
-		if out.Since == nil {
-			out.Since = map[corev1.ResourceName]time.Time{}
+		if out.LeftOver == nil {
+			out.LeftOver = map[corev1.ResourceName]LeftOver{}
 		}
-		out.Since[name] = since
+		out.LeftOver[name] = now
 	}
 	return out
 }
 
-// zero returns our resources of a Node whose value is 0, sorted.
-func zero(capacity, allocatable corev1.ResourceList) []corev1.ResourceName {
-	var out []corev1.ResourceName
+// ours returns the resources of a Node that are ours, sorted.
+func ours(capacity, allocatable corev1.ResourceList) []corev1.ResourceName {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(capacity)), maps.Keys(allocatable))
 	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		c, a := capacity[name], allocatable[name]
-		if strings.HasPrefix(string(name), v0.ResourcePrefix+"/") && c.IsZero() && a.IsZero() {
-			out = append(out, name)
-		}
-	}
-	return out
-}
-
-func leftOver(capacity, allocatable corev1.ResourceList, known func(string) bool) []corev1.ResourceName {
-	return slices.DeleteFunc(zero(capacity, allocatable), func(name corev1.ResourceName) bool {
-		return known(strings.TrimPrefix(string(name), v0.ResourcePrefix+"/"))
+	return slices.DeleteFunc(slices.Compact(names), func(name corev1.ResourceName) bool {
+		return !strings.HasPrefix(string(name), v0.ResourcePrefix+"/")
 	})
 }
 
 // ResourcePatch returns the JSON patch that removes resources from the status
-// of a Node. The API server rejects it if one of them is not 0, or if the Node
-// was replaced.
+// of a Node. The API server rejects it if there is another number of one of them
+// now, or if the Node was replaced.
 func ResourcePatch(uid types.UID, capacity, allocatable corev1.ResourceList, names []corev1.ResourceName) ([]byte, error) {
 	ops := []jsonpatch.Op{jsonpatch.SameUID(uid)}
 	for _, name := range names {

@@ -34,8 +34,8 @@ type Resources struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	mu    sync.Mutex
-	since map[string]map[corev1.ResourceName]time.Time // by node
+	mu       sync.Mutex
+	leftOver map[string]map[corev1.ResourceName]LeftOver // by node
 }
 
 var _ reconcile.Reconciler = (*Resources)(nil)
@@ -46,27 +46,36 @@ func (r *Resources) SetupWithManager(mgr ctrl.Manager) error {
 	return loop.Loop{
 		Name: "node-resources", Workers: workers, FirstRetryDelay: firstRetryDelay, Reconciler: r,
 		Watch: func(b *builder.Builder) {
-			b.For(&corev1.Node{}, builder.WithPredicates(hasZero())).
+			b.For(&corev1.Node{}, builder.WithPredicates(oursChanged())).
 				Watches(&v0.Instance{}, handler.EnqueueRequestsFromMapFunc(r.nodesWith), gone).
 				Watches(&v0.Configuration{}, handler.EnqueueRequestsFromMapFunc(r.nodesWith), gone)
 		},
 	}.AddTo(mgr)
 }
 
-// hasZero passes Nodes with resources of ours that are 0 now or were before.
-func hasZero() predicate.Predicate {
-	has := func(o client.Object) bool {
+// oursChanged passes Nodes with resources of ours that are new or have changed. It
+// does not pass the kubelet's heartbeats.
+func oursChanged() predicate.Predicate {
+	of := func(o client.Object) map[corev1.ResourceName][2]string {
 		n, ok := o.(*corev1.Node)
-		return ok && len(zero(n.Status.Capacity, n.Status.Allocatable)) > 0
+		if !ok {
+			return nil
+		}
+		out := map[corev1.ResourceName][2]string{}
+		for _, name := range ours(n.Status.Capacity, n.Status.Allocatable) {
+			c, a := n.Status.Capacity[name], n.Status.Allocatable[name]
+			out[name] = [2]string{c.String(), a.String()}
+		}
+		return out
 	}
 	return predicate.Funcs{
-		CreateFunc: func(e event.CreateEvent) bool { return has(e.Object) },
-		UpdateFunc: func(e event.UpdateEvent) bool { return has(e.ObjectOld) || has(e.ObjectNew) },
+		CreateFunc: func(e event.CreateEvent) bool { return len(of(e.Object)) > 0 },
+		UpdateFunc: func(e event.UpdateEvent) bool { return !maps.Equal(of(e.ObjectOld), of(e.ObjectNew)) },
 	}
 }
 
-// nodesWith returns the nodes where the resource of a deleted Instance or
-// Configuration is 0. Their time starts again now.
+// nodesWith returns the nodes that have the resource of a deleted Instance or
+// Configuration. Their time starts again now.
 func (r *Resources) nodesWith(ctx context.Context, o client.Object) []reconcile.Request {
 	list := &corev1.NodeList{}
 	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
@@ -76,11 +85,12 @@ func (r *Resources) nodesWith(ctx context.Context, o client.Object) []reconcile.
 	var out []reconcile.Request
 	for i := range list.Items {
 		n := &list.Items[i]
-		for _, name := range zero(n.Status.Capacity, n.Status.Allocatable) {
-			if string(name) == v0.ResourceName(o.GetName()) {
-				r.anew(n.Name, name)
-				out = append(out, loop.Request("", n.Name))
-			}
+		name := corev1.ResourceName(v0.ResourceName(o.GetName()))
+		_, has := n.Status.Capacity[name]
+		_, offers := n.Status.Allocatable[name]
+		if has || offers {
+			r.anew(n.Name, name)
+			out = append(out, loop.Request("", n.Name))
 		}
 	}
 	return out
@@ -93,7 +103,7 @@ func (r *Resources) Reconcile(ctx context.Context, req reconcile.Request) (recon
 	if client.IgnoreNotFound(err) != nil {
 		return reconcile.Result{}, fmt.Errorf("read Node %s: %w", req.Name, err)
 	}
-	if err != nil || len(zero(node.Status.Capacity, node.Status.Allocatable)) == 0 {
+	if err != nil || len(ours(node.Status.Capacity, node.Status.Allocatable)) == 0 {
 		r.remember(req.Name, nil)
 		return reconcile.Result{}, nil
 	}
@@ -103,10 +113,10 @@ func (r *Resources) Reconcile(ctx context.Context, req reconcile.Request) (recon
 	}
 	result := PlanResources(ResourceState{
 		Capacity: node.Status.Capacity, Allocatable: node.Status.Allocatable,
-		Known: func(name string) bool { return known[name] },
-		Since: r.remembered(req.Name), Retention: r.Retention, Now: r.now(),
+		Known:    func(name string) bool { return known[name] },
+		LeftOver: r.remembered(req.Name), Retention: r.Retention, Now: r.now(),
 	})
-	r.remember(req.Name, result.Since)
+	r.remember(req.Name, result.LeftOver)
 	if len(result.Remove) == 0 {
 		return reconcile.Result{RequeueAfter: result.RequeueAfter}, nil
 	}
@@ -154,28 +164,28 @@ func (r *Resources) known(ctx context.Context) (map[string]bool, error) {
 	return out, nil
 }
 
-func (r *Resources) remembered(node string) map[corev1.ResourceName]time.Time {
+func (r *Resources) remembered(node string) map[corev1.ResourceName]LeftOver {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return maps.Clone(r.since[node])
+	return maps.Clone(r.leftOver[node])
 }
 
 // anew restarts the time for which a resource has been left over.
 func (r *Resources) anew(node string, name corev1.ResourceName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.since[node], name)
+	delete(r.leftOver[node], name)
 }
 
-func (r *Resources) remember(node string, since map[corev1.ResourceName]time.Time) {
+func (r *Resources) remember(node string, leftOver map[corev1.ResourceName]LeftOver) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(since) == 0 {
-		delete(r.since, node)
+	if len(leftOver) == 0 {
+		delete(r.leftOver, node)
 		return
 	}
-	if r.since == nil {
-		r.since = map[string]map[corev1.ResourceName]time.Time{}
+	if r.leftOver == nil {
+		r.leftOver = map[string]map[corev1.ResourceName]LeftOver{}
 	}
-	r.since[node] = since
+	r.leftOver[node] = leftOver
 }

@@ -19,33 +19,43 @@ func list(pairs ...string) corev1.ResourceList {
 
 func TestPlanResources(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	type since = map[corev1.ResourceName]time.Time
-	ago := func(d time.Duration) since { return since{"akri.sh/old": now.Add(-d)} }
+	type leftOver = map[corev1.ResourceName]LeftOver
+	zero := func(d time.Duration) leftOver { return leftOver{"akri.sh/old": {Since: now.Add(-d)}} }
+	offered := func(d time.Duration) leftOver { return leftOver{"akri.sh/old": {Since: now.Add(-d), Offered: true}} }
+	old := []corev1.ResourceName{"akri.sh/old"}
 	for _, tt := range []struct {
 		name            string
 		capacity, alloc corev1.ResourceList
-		since           since
+		before          leftOver
 		want            ResourceResult
 	}{
 		{"nothing of ours", list("cpu", "0", "example.com/old", "0", "akri.shop/old", "0"), nil, nil, ResourceResult{}},
-		{"in use", list("akri.sh/old", "2"), list("akri.sh/old", "1"), ago(time.Hour), ResourceResult{}},
-		{"the plugin has gone: its grace period runs", list("akri.sh/old", "2"), list("akri.sh/old", "0"), ago(time.Hour), ResourceResult{}},
-		{"an Instance stands for it", list("akri.sh/known", "0"), list("akri.sh/known", "0"), since{"akri.sh/known": now.Add(-time.Hour)}, ResourceResult{}},
+		{"in use", list("akri.sh/known", "2"), list("akri.sh/known", "1"), nil, ResourceResult{}},
+		{"an Instance stands for it", list("akri.sh/known", "0"), list("akri.sh/known", "0"),
+			leftOver{"akri.sh/known": {Since: now.Add(-time.Hour)}}, ResourceResult{}},
 		{"found just now", list("akri.sh/old", "0"), list("akri.sh/old", "0"), nil,
-			ResourceResult{Since: ago(0), RequeueAfter: 6 * time.Minute}},
-		{"not long enough", list("akri.sh/old", "0"), list("akri.sh/old", "0"), ago(2 * time.Minute),
-			ResourceResult{Since: ago(2 * time.Minute), RequeueAfter: 4 * time.Minute}},
-		{"the clock was set back", list("akri.sh/old", "0"), nil, ago(-time.Hour),
-			ResourceResult{Since: ago(0), RequeueAfter: 6 * time.Minute}},
-		{"long enough", list("akri.sh/old", "0", "akri.sh/known", "0", "cpu", "0"), list("akri.sh/old", "0"), ago(6 * time.Minute),
-			ResourceResult{Remove: []corev1.ResourceName{"akri.sh/old"}, Since: ago(6 * time.Minute)}},
-		{"of several kinds", list("akri.sh/old", "0"), list("akri.sh/new", "0"), ago(time.Hour),
-			ResourceResult{Remove: []corev1.ResourceName{"akri.sh/old"}, RequeueAfter: 6 * time.Minute,
-				Since: since{"akri.sh/old": now.Add(-time.Hour), "akri.sh/new": now}}},
+			ResourceResult{LeftOver: zero(0), RequeueAfter: 6 * time.Minute}},
+		{"not long enough", list("akri.sh/old", "0"), list("akri.sh/old", "0"), zero(2 * time.Minute),
+			ResourceResult{LeftOver: zero(2 * time.Minute), RequeueAfter: 4 * time.Minute}},
+		{"the clock was set back", list("akri.sh/old", "0"), nil, zero(-time.Hour),
+			ResourceResult{LeftOver: zero(0), RequeueAfter: 6 * time.Minute}},
+		{"long enough", list("akri.sh/old", "0", "akri.sh/known", "0", "cpu", "0"), list("akri.sh/old", "0"), zero(6 * time.Minute),
+			ResourceResult{Remove: old, LeftOver: zero(6 * time.Minute)}},
+		{"the plugin has gone: the kubelet's grace period runs", list("akri.sh/old", "2"), list("akri.sh/old", "0"), offered(6 * time.Minute),
+			ResourceResult{LeftOver: offered(6 * time.Minute), RequeueAfter: 12 * time.Minute}},
+		{"the kubelet has written 0", list("akri.sh/old", "0"), list("akri.sh/old", "0"), offered(time.Hour),
+			ResourceResult{LeftOver: zero(0), RequeueAfter: 6 * time.Minute}},
+		{"the kubelet has written it again", list("akri.sh/old", "2"), list("akri.sh/old", "2"), zero(time.Hour),
+			ResourceResult{LeftOver: offered(0), RequeueAfter: 18 * time.Minute}},
+		{"the kubelet has forgotten to write 0", list("akri.sh/old", "2"), list("akri.sh/old", "2"), offered(18 * time.Minute),
+			ResourceResult{Remove: old, LeftOver: offered(18 * time.Minute)}},
+		{"of several kinds", list("akri.sh/old", "0"), list("akri.sh/new", "0"), zero(time.Hour),
+			ResourceResult{Remove: old, RequeueAfter: 6 * time.Minute,
+				LeftOver: leftOver{"akri.sh/old": {Since: now.Add(-time.Hour)}, "akri.sh/new": {Since: now}}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := PlanResources(ResourceState{
-				Capacity: tt.capacity, Allocatable: tt.alloc, Since: tt.since, Retention: 6 * time.Minute, Now: now,
+				Capacity: tt.capacity, Allocatable: tt.alloc, LeftOver: tt.before, Retention: 6 * time.Minute, Now: now,
 				Known: func(name string) bool { return name == "known" },
 			})
 			if d := cmp.Diff(tt.want, got); d != "" {

@@ -33,7 +33,7 @@ func TestPage(t *testing.T) {
 	ports := []int{freeport.Port(t), freeport.Port(t)}
 	name := func(i int) string { return fmt.Sprintf("127.0.0.1:%d/press%d", ports[i], i) }
 	url := func(i int) string { return "opc.tcp://" + name(i) }
-	node.Thermometer("press0", ports[0], "None")
+	node.Thermometer("press0", "127.0.0.1", ports[0], "None")
 	one, _, _ := runBroker(t, broker, url(0))
 	two, _, stopTwo := runBroker(t, broker, url(1)) // there is no server yet
 	list := []services.Source{{ID: "akri-opcua-monitoring-111111", Address: one}, {ID: "akri-opcua-monitoring-222222", Address: two}}
@@ -47,7 +47,7 @@ func TestPage(t *testing.T) {
 	b.Wait(text(first+" .name", name(0)))
 	b.Wait(text(second+" .state", "Waiting for a value"))
 	b.Wait(text("#sum", "2 servers, 1 live"))
-	node.Thermometer("press1", ports[1], "None")
+	node.Thermometer("press1", "127.0.0.1", ports[1], "None")
 	b.Wait(text("#sum", "2 servers, 2 live"))
 	for _, v := range []float64{74, 76.5, 78, 71, 72.5, 75} { // a line to look at
 		node.Set("press0", v)
@@ -81,7 +81,7 @@ func TestPage(t *testing.T) {
 	b.Wait(text(second+" .state", "Server lost"))
 	b.Wait(text(second+" .value", "–"))
 	b.Photograph("anomaly-lost", 1280, 900, false)
-	node.Thermometer("press1", ports[1], "None")
+	node.Thermometer("press1", "127.0.0.1", ports[1], "None")
 	b.Wait(text(second+" .value", "75"))
 	stopTwo()
 	b.Wait(text(second+" .state", "the broker does not answer"))

@@ -25,7 +25,7 @@ func TestNodeOPCUA(t *testing.T) {
 	for _, policy := range []string{"None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"} {
 		t.Run(policy, func(t *testing.T) {
 			port := freeport.Port(t)
-			node.Thermometer(policy, port, policy)
+			node.Thermometer(policy, "127.0.0.1", port, policy)
 			running := true
 			defer func() {
 				if running {
@@ -56,7 +56,7 @@ func TestNodeOPCUA(t *testing.T) {
 				node.Stop(policy)
 				running = false
 				b.lacks("")
-				node.Thermometer(policy, port, policy)
+				node.Thermometer(policy, "127.0.0.1", port, policy)
 				running = true
 				b.gives(75)
 				node.Set(policy, 77)
@@ -93,7 +93,7 @@ func TestNodeOPCUA(t *testing.T) {
 	}
 	t.Run("a server that stalls", func(t *testing.T) {
 		port := freeport.Port(t)
-		node.Thermometer("stalls", port, "None")
+		node.Thermometer("stalls", "127.0.0.1", port, "None")
 		defer node.Stop("stalls")
 		p := newProxy(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		b := start(t, "OPCUA_DISCOVERY_URL=opc.tcp://"+p.address+"/stalls")

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -141,6 +142,56 @@ func (g *Guest) Dial(ctx context.Context, network, address string) (net.Conn, er
 		return nil, fmt.Errorf("connect to %s in the guest: %w", address, err)
 	}
 	return inner, nil
+}
+
+// Forward returns an address of this machine's loopback that leads to one in the
+// guest, as [Guest.Dial] does, until the test ends.
+func (g *Guest) Forward(t testing.TB, network, address string) (local string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			outer, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { g.join(ctx, outer, network, address) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		cancel()
+		running.Wait()
+	})
+	return l.Addr().String()
+}
+
+// join connects a connection with an address in the guest, until one of them ends
+// or ctx does.
+func (g *Guest) join(ctx context.Context, outer net.Conn, network, address string) {
+	defer outer.Close()
+	inner, err := g.Dial(ctx, network, address)
+	if err != nil {
+		return // the client sees that its connection ends
+	}
+	end := func() {
+		outer.Close()
+		inner.Close()
+	}
+	defer context.AfterFunc(ctx, end)()
+	var there sync.WaitGroup
+	there.Go(func() {
+		defer end()
+		_, _ = io.Copy(inner, outer)
+	})
+	_, _ = io.Copy(outer, inner)
+	end()
+	there.Wait()
 }
 
 // upgrade makes a connection to the guest one to an address in it.

@@ -74,7 +74,25 @@ type lease struct {
 	sessions int
 	at       time.Time // when it is due
 	index    int       // in the queue; -1: it is being renewed
+	renewed  bool      // once at least
 	failures int
+}
+
+// tried says when a lease is due after a renewal that was tried, and how it ended.
+func (l *lease) tried(now time.Time, interval time.Duration, err error) {
+	if err != nil {
+		l.failures++
+		l.at = now.Add(retry.Delay(l.failures))
+		return
+	}
+	jitter := 0.05
+	if !l.renewed {
+		// Nodes that connect together, after a fault of the network, have their first
+		// renewals together. The second ones are spread over the interval.
+		jitter = 0.9
+	}
+	l.failures, l.renewed = 0, true
+	l.at = now.Add(backoff.Jitter(interval, jitter))
 }
 
 // New returns a keeper; see [Keeper.Run].
@@ -191,13 +209,7 @@ func (k *Keeper) renew(ctx context.Context, l *lease) {
 	if k.nodes[l.node] != l {
 		return // the node has gone
 	}
-	if err != nil {
-		l.failures++
-		l.at = now.Add(retry.Delay(l.failures))
-	} else {
-		l.failures = 0
-		l.at = now.Add(backoff.Jitter(k.Interval, 0.05))
-	}
+	l.tried(now, k.Interval, err)
 	heap.Push(&k.due, l)
 	k.stir()
 }

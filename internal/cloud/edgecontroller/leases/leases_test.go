@@ -58,6 +58,39 @@ func TestQueue(t *testing.T) {
 	})
 }
 
+// Nodes that connect at once do not have their Leases renewed at once ever after.
+func TestSpread(t *testing.T) {
+	const nodes, parts = 10_000, 10
+	now := time.Now()
+	var inPart [parts]int
+	for range nodes {
+		var l lease
+		l.tried(now, RenewInterval, nil)
+		in := l.at.Sub(now)
+		if in <= 0 || in > RenewInterval {
+			t.Fatalf("the second renewal is after %s, want within %s", in, RenewInterval)
+		}
+		inPart[(in-1)*parts/RenewInterval]++
+		for range 3 {
+			before := l.at
+			l.tried(before, RenewInterval, nil)
+			if in := l.at.Sub(before); in > RenewInterval || in < RenewInterval*9/10 {
+				t.Fatalf("a renewal follows after %s, want %s", in, RenewInterval)
+			}
+		}
+	}
+	for i, n := range inPart[1:] {
+		if n < nodes/parts/2 || n > 2*nodes/parts {
+			t.Errorf("of %d second renewals, %d are in part %d of %d of the interval", nodes, n, i+1, parts)
+		}
+	}
+	l := lease{failures: 1}
+	l.tried(now, RenewInterval, errors.New("no"))
+	if in := l.at.Sub(now); in > retry.Delay(2)*2 || l.renewed || l.failures != 2 {
+		t.Errorf("after two failures: in %s, %+v", in, l)
+	}
+}
+
 // leaseServer is a pretended API server with Leases alone, so that failures can
 // be ordered; the integration test of the controller has a real one.
 type leaseServer struct {

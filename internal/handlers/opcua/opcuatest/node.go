@@ -89,10 +89,11 @@ func (n *Node) Server(name string, port int, discovery string) {
 }
 
 // Thermometer starts a server with the node ns=1;s=Thermometer_Temperature, whose
-// value is 75 at first, and with one security policy, or None.
-func (n *Node) Thermometer(name string, port int, policy string) {
+// value is 75 at first, and with one security policy, or None. The host is an address
+// of the machine that the node runs on.
+func (n *Node) Thermometer(name, host string, port int, policy string) {
 	n.t.Helper()
-	n.do(map[string]any{"do": "thermometer", "name": name, "port": port, "policy": policy})
+	n.do(map[string]any{"do": "thermometer", "name": name, "host": host, "port": port, "policy": policy})
 }
 
 // Set sets the value of a thermometer.

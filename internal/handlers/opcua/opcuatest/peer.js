@@ -42,12 +42,12 @@ const commands = {
     await registered;
     running.set(name, server);
   },
-  // {do: "thermometer", name, port, policy}: a server with the node
+  // {do: "thermometer", name, host, port, policy}: a server with the node
   // ns=1;s=Thermometer_Temperature, with one security policy, or "None". A user may
   // be "admin" with the password "akri", or nobody.
-  async thermometer({ name, port, policy }) {
+  async thermometer({ name, host, port, policy }) {
     const server = new OPCUAServer({
-      host: "127.0.0.1", port, resourcePath: "/" + name, nodeset_filename: [nodesets.standard],
+      host, port, resourcePath: "/" + name, nodeset_filename: [nodesets.standard],
       serverCertificateManager: pki(name), userCertificateManager: pki(name + "-users"),
       serverInfo: { applicationUri: "urn:test:" + name, productUri: "urn:test:product", applicationName: { text: name } },
       securityPolicies: ["http://opcfoundation.org/UA/SecurityPolicy#" + policy],
