@@ -137,6 +137,7 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, output io.Write
 	})
 	all.Go(func() error { return certificates(ctx, m.EdgeHub, node, log) })
 	all.Go(func() error { return runOrWrite(ctx, m.Edged.Enable, kubelet) })
+	all.Go(func() error { keepRegistered(ctx, st, node, hub.Linked, kubelet); return nil })
 	all.Go(func() error { return runOrWrite(ctx, p.Enable, proxy) })
 	return all.Wait()
 }

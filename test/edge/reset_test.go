@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/test/testcluster"
 )
@@ -68,4 +71,29 @@ func TestReset(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// TestNodeDeleted deletes the Node of an edge node that is connected: its kubelet
+// makes it again, and Pods run there.
+func TestNodeDeleted(t *testing.T) {
+	e := joined(t)
+	before := &corev1.Node{}
+	if err := api.Get(t.Context(), client.ObjectKey{Name: e.Name}, before); err != nil {
+		t.Fatal(err)
+	}
+	if err := api.Delete(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	testcluster.Eventually(t, testcluster.WaitTimeout, testcluster.All(func(ctx context.Context) error {
+		now := &corev1.Node{}
+		if err := api.Get(ctx, client.ObjectKey{Name: e.Name}, now); err != nil {
+			return err
+		}
+		if _, labelled := now.Labels["node-role.kubernetes.io/edge"]; now.UID == before.UID || !labelled {
+			return fmt.Errorf("the Node is %s with the labels %v", now.UID, now.Labels)
+		}
+		return nil
+	}, nodeIs(e.Name, true)))
+	w := deploy(t, bed.NewNamespace(t), e.Name)
+	testcluster.Eventually(t, testcluster.WaitTimeout, w.runs)
 }

@@ -167,6 +167,35 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
+// What is restarted ends as when it is stopped, and is there again.
+func TestRestart(t *testing.T) {
+	e, log := fake(t, "trap 'exit 0' TERM; while :; do sleep 0.05; done")
+	e.Restart(errors.New("too early")) // nothing runs
+	stop := run(t, e)
+	runs := func(not int) (pid int) {
+		t.Helper()
+		eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
+			if pid = e.State().PID; pid == 0 || pid == not {
+				return fmt.Errorf("process %d", pid)
+			}
+			return nil
+		})
+		return pid
+	}
+	before := runs(0)
+	why := errors.New("its Node is gone")
+	e.Restart(why)
+	e.Restart(errors.New("once more"))
+	runs(before)
+	if s := e.State(); s.Restarts != 1 || s.LastExit != why.Error() {
+		t.Errorf("%+v", s)
+	}
+	stop()
+	if !strings.Contains(log.String(), why.Error()) {
+		t.Error(log)
+	}
+}
+
 func TestStops(t *testing.T) {
 	e, _ := fake(t, "trap 'exit 0' TERM; while :; do sleep 0.05; done")
 	stop := run(t, e)

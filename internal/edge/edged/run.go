@@ -43,6 +43,7 @@ type Program struct {
 
 	mu    sync.Mutex
 	state State
+	end   context.CancelCauseFunc // of what runs; nil: nothing does
 }
 
 // State is what is known of a program, for a person.
@@ -69,6 +70,16 @@ func (p *Program) set(f func(*State)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f(&p.state)
+}
+
+// Restart ends the program, if it runs, so that it is started again. why is for
+// people.
+func (p *Program) Restart(why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.end != nil {
+		p.end(why)
+	}
 }
 
 // Write writes the program's files.
@@ -120,6 +131,8 @@ func (p *Program) Run(ctx context.Context) error {
 
 // once runs the program until it ends.
 func (p *Program) once(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	cmd := exec.CommandContext(ctx, p.path, p.args...)
 	cmd.Stdout, cmd.Stderr = p.output, p.output
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -132,8 +145,13 @@ func (p *Program) once(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	p.log.Info(p.name+" runs", "pid", cmd.Process.Pid)
-	p.set(func(s *State) { s.PID, s.Since = cmd.Process.Pid, time.Now() })
-	if err := cmd.Wait(); err != nil {
+	p.set(func(s *State) { s.PID, s.Since, p.end = cmd.Process.Pid, time.Now(), end })
+	err := cmd.Wait()
+	p.set(func(*State) { p.end = nil })
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
 		return err
 	}
 	return errors.New("exit status 0")

@@ -208,6 +208,16 @@ func (of *session) compareLater(after time.Duration, s *sub) {
 	})
 }
 
+// compareRead has what is only read compared after a while. Each interest that is
+// followed is told that the cluster has gone back; of these nobody tells.
+func (of *session) compareRead(after time.Duration) {
+	for _, s := range of.all() {
+		if s.what.Get {
+			of.compareLater(after, s)
+		}
+	}
+}
+
 // later opens an interest after a while.
 func (of *session) later(after time.Duration, what edgev1.Interest) {
 	of.mu.Lock()

@@ -60,7 +60,9 @@ type Options struct {
 	// value is 1 s to 1 min.
 	Retry backoff.Backoff
 	// Doubt is after how long an interest is compared again of which an object came
-	// that was deleted here a moment ago; the zero value is [store.BurialTime].
+	// that was deleted here a moment ago, and after how long what is only read is
+	// read again when the cluster has gone back; the zero value is
+	// [store.BurialTime].
 	Doubt time.Duration
 }
 
@@ -177,6 +179,7 @@ func (s *Sync) Receive(m edgev1.Message) {
 		if m.Back {
 			s.Log.Warn("the cluster has forgotten changes that this node has seen: its etcd was restored from a backup, or has lost data")
 			s.Store.WentBack()
+			of.compareRead(s.Doubt)
 		}
 		of.differ(m.ID)
 	case *edgev1.Refused:

@@ -417,3 +417,25 @@ func TestBack(t *testing.T) {
 		t.Errorf("it has version %s", got)
 	}
 }
+
+// What is only read is read again when the cluster has gone back.
+func TestBackOfWhatIsOnlyRead(t *testing.T) {
+	e := newEnd(t)
+	e.sync.Doubt = time.Millisecond
+	id := e.joinWithPod()
+	defer func() { e.cut() }()
+	read := e.interest("csinodes")
+	csinode := func(version string) []byte {
+		return fmt.Appendf(nil, `{"apiVersion":"storage.k8s.io/v1","kind":"CSINode","metadata":{"name":"edge-1","uid":"u","resourceVersion":%q}}`, version)
+	}
+	e.sync.Receive(&edgev1.Put{ID: read.ID, Version: "7", Object: csinode("7")})
+	e.sync.Receive(&edgev1.Synced{ID: read.ID})
+	e.sync.Receive(&edgev1.Differ{ID: id, Back: true})
+	wait(e, func(h *edgev1.Have) bool { return h.ID == read.ID && len(h.Items) == 1 && h.Items[0].Version == "7" })
+	e.sync.Receive(&edgev1.Put{ID: read.ID, Version: "5", Object: csinode("5")})
+	what := *read
+	what.ID = 0
+	if got := e.store.Items(what); len(got) != 1 || got[0].Version != "5" {
+		t.Errorf("it has %v", got)
+	}
+}

@@ -132,6 +132,10 @@ func (s *Server) serveGet(w http.ResponseWriter, r *http.Request, t target, user
 		s.pass(w, r, user)
 		return
 	}
+	if s.asksTooEarly(t, user) {
+		fail(w, registerFirst())
+		return
+	}
 	if err := s.versionRule(r.URL.Query()); err != nil {
 		fail(w, err)
 		return
