@@ -258,6 +258,26 @@ exec sleep 1000000
 		t.Errorf("joined again, edgecore is process %s, before %s", now, running)
 	}
 
+	// Where another kubelet runs, nothing of that is removed.
+	other := filepath.Join(s.dir, "other", "kubelet")
+	s.run(t, "/bin/sh", "-c", fmt.Sprintf(`mkdir -p "$(dirname %[1]s)" && cp "$(command -v sleep)" %[1]s`, other))
+	foreign := s.command(t.Context(), "/bin/sh", "-c", "echo $$ >/mnt/other && exec "+other+" 1000000")
+	if err := foreign.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
+		return s.command(ctx, "/bin/sh", "-c", "grep -qx kubelet /proc/$(cat /mnt/other)/comm").Run()
+	})
+	refused, err := s.command(t.Context(), filepath.Join(s.dir, "keadm"), "reset", "--force", "--dir", etc).CombinedOutput()
+	if err == nil || !strings.Contains(string(refused), "nothing is removed: a kubelet runs here") {
+		t.Errorf("where another kubelet runs, a reset says %s, %v", refused, err)
+	}
+	if _, err := os.Stat(filepath.Join(etc, "certs")); err != nil {
+		t.Errorf("where another kubelet runs, a reset removes the certificates: %v", err)
+	}
+	s.run(t, "/bin/sh", "-c", "kill -KILL $(cat /mnt/other)")
+	_ = foreign.Wait() // it was killed
+
 	t.Log(s.run(t, "/bin/sh", "-c", fmt.Sprintf("%s/keadm reset --force --dir %s || true", s.dir, etc)))
 	if out, err := s.command(t.Context(), "systemctl", "cat", unitName).CombinedOutput(); err == nil {
 		t.Errorf("after the reset there is a unit: %s", out)
