@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -192,10 +194,18 @@ func TestInterrupted(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want int
-	}{{nil, 0}, {ctx.Err(), 130}, {exitcode.Usagef("x"), 2}, {cli.ExitError(7), 7}} {
-		if code, _ := cli.ExitCode(ctx, c.err); code != c.want {
-			t.Errorf("%v: exit code %d, want %d", c.err, code, c.want)
+		says string
+	}{
+		{nil, 0, ""}, {ctx.Err(), 130, "interrupted"}, {exitcode.Usagef("x"), 2, "x"}, {cli.ExitError(7), 7, ""},
+		{fmt.Errorf("wait: %w", ctx.Err()), 130, "wait: interrupted"},
+		{errors.New("it could not be taken back"), 130, "it could not be taken back"},
+	} {
+		if code, say := cli.ExitCode(ctx, c.err); code != c.want || say != c.says {
+			t.Errorf("%v: exit code %d, want %d; it says %q, want %q", c.err, code, c.want, say, c.says)
 		}
+	}
+	if code, say := cli.ExitCode(t.Context(), context.Canceled); code != exitcode.Failed || say != "context canceled" {
+		t.Errorf("a failure that nobody has interrupted: exit code %d, %q", code, say)
 	}
 }
 

@@ -63,6 +63,7 @@ func TestCalls(t *testing.T) {
 		{"join --cloudcore-ipport 127.0.0.1:1 --certport 99999 --token x -i a --dir DIR", 2, "want https://host:port"},
 		{"join --cloudcore-ipport 127.0.0.1:1 --token x -i a --dir DIR --node-ip x", 2, "is no IP address"},
 		{"join --cloudcore-ipport 127.0.0.1:1 --token x -i a --dir DIR --kubelet kubelet", 2, "want an absolute path"},
+		{"join --cloudcore-ipport 127.0.0.1:1 --token x -i a --dir DIR --cgroupdriver systmd", 2, "want systemd or cgroupfs"},
 		{"join --cloudcore-ipport 127.0.0.1:1 --token x -i a --dir DIR --set a", 2, "want key=value"},
 		{"join --cloudcore-ipport 127.0.0.1:1 --token x -i a --dir DIR --kubelet DIR/none", 1, "install it in the version of the cluster"},
 		{"join --cloudcore-ipport 127.0.0.1:1 --token x -i a --dir DIR -p unix://DIR/none", 1, "start containerd"},

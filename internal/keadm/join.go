@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -233,6 +234,9 @@ func (o Options) configuration(server string) (c config.Config, have bool, err e
 	m.MetaManager.MetaServer.CertDir, m.Edged.ConfigDir = filepath.Join(o.Dir, "local"), filepath.Join(o.Dir, "kubelet")
 	m.Edged.HostnameOverride, m.Edged.Kubelet, m.Edged.NodeIP = o.Node, o.Kubelet, o.NodeIP
 	m.Edged.TailoredKubeletConfig = map[string]any{"containerRuntimeEndpoint": o.RuntimeEndpoint, "cgroupDriver": o.CgroupDriver}
+	if !slices.Contains([]string{"systemd", "cgroupfs"}, o.CgroupDriver) {
+		return c, false, exitcode.Usagef("--cgroupdriver is %q: want systemd or cgroupfs", o.CgroupDriver)
+	}
 	if err := c.Check(); err != nil {
 		return c, false, exitcode.AsUsage(err)
 	}
