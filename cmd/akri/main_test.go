@@ -66,6 +66,9 @@ func run(args ...string) (int, string) {
 // Wrong calls end with 2, at once and with an explanation.
 func TestCalledWrongly(t *testing.T) {
 	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "types.yaml"), []byte("types: [ipp]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	chart := filepath.Join("..", "..", "charts", "akri")
 	for _, c := range []struct {
 		args string // "''" stands for an empty one, DIR for a folder without a cluster, NOWHERE for what cannot be one
@@ -112,7 +115,13 @@ func TestCalledWrongly(t *testing.T) {
 		{"discover modbus", 2, "give --server or --details: see akri discover modbus --help"},
 		{"discover mqtt", 2, "give --broker or --details: see akri discover mqtt --help"},
 		{"discover mdns", 2, "give --type or --details: see akri discover mdns --help"},
-		{"discover mdns --type ipp", 1, `"ipp" is no service type: want one such as _ipp._tcp`},
+		{"discover mdns --type ipp", 2, `"ipp" is no service type: want one such as _ipp._tcp`},
+		{"discover udev --rule KERNL==\"null\"", 2, `unknown field "KERNL"`},
+		{"discover opcua --url http://plc", 2, "does not begin with opc.tcp://"},
+		{"discover modbus --server 10.0.0.0/8", 2, "at most 256 are allowed"},
+		{"discover mqtt --broker plc", 2, "does not begin with mqtt://"},
+		{"discover onvif --address plc", 2, `"plc" is not an IP address`},
+		{"discover mdns --details DIR/types.yaml", 1, `"ipp" is no service type`},
 		{"discover onvif --details DIR --address 10.0.0.1", 2, "--address and --details cannot be used together: see"},
 		{"discover onvif --timeout 5s", 2, `--timeout is "5s": want a whole number: see`},
 		{"discover udev", 2, "see akri discover udev --help"},
