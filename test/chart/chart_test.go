@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -206,7 +207,7 @@ func withoutAgents(t *testing.T, r *fixture) {
 
 func withoutNodes(t *testing.T, r *fixture) {
 	r.create(configuration("default", "lonely", nil))
-	r.install("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true", "cleanupHook.timeoutSeconds=10")
+	r.install("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true", "cleanupHook.timeoutSeconds=2")
 	r.instances("lonely", 2)
 	r.cordon(true)
 	err := r.uninstall(false)
@@ -276,7 +277,11 @@ func start(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cluster.LoadImageDir(t.Context(), filepath.Join(repo, "out", "images")); err != nil {
+	var archives []string
+	for _, image := range []string{"agent", "controller", "discovery", "show-broker"} {
+		archives = append(archives, filepath.Join(repo, "out", "images", image+"-"+runtime.GOARCH+".tar"))
+	}
+	if err := cluster.LoadImages(t.Context(), archives...); err != nil {
 		t.Fatal(err)
 	}
 	api, err := newClient(cluster)

@@ -33,7 +33,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	o := testcluster.Options{Name: "edge", EdgeNodes: 1, NoAkri: true, NodeGrace: 12 * time.Second, MaxRestartPeriod: 2 * time.Second}
+	o := testcluster.Options{Name: "edge", EdgeNodes: 1, NoAkri: true, Images: []string{"show-broker"}, NodeGrace: 12 * time.Second, MaxRestartPeriod: 2 * time.Second}
 	os.Exit(testcluster.Main(m, o, func(b *testcluster.Bed) { bed, api = b, b.API }))
 }
 
