@@ -207,7 +207,7 @@ func withoutAgents(t *testing.T, r *fixture) {
 
 func withoutNodes(t *testing.T, r *fixture) {
 	r.create(configuration("default", "lonely", nil))
-	r.install("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true", "cleanupHook.timeoutSeconds=2")
+	r.install("debugEcho.discovery.enabled=true", "agent.allowDebugEcho=true", "cleanupHook.timeoutSeconds=10")
 	r.instances("lonely", 2)
 	r.cordon(true)
 	err := r.uninstall(false)
