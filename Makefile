@@ -96,10 +96,13 @@ test-integration: race-deps ## Tests against a real kube-apiserver and etcd (bui
 
 test-e2e: images lanes ## Tests on real clusters with real devices (root; built once)
 
+# With less garbage collection the programs of a cluster take a fifth less CPU time, and
+# an API server 120 MB more of memory. Tests that wait may run beside each other.
+lanes: export GOGC ?= 400
 lanes:
 	@status=0; \
-	$(unvetted) -tags e2e -count=1 -p 1 -timeout 60m -json $(E2E_BESIDE) | $(summary) e2e-beside & beside=$$!; \
-	$(unvetted) -tags e2e -count=1 -p 1 -timeout 60m -json $(filter-out $(E2E_BESIDE),$(call tagged,e2e)) | $(summary) e2e || status=1; \
+	$(unvetted) -tags e2e -count=1 -p 1 -parallel 6 -timeout 60m -json $(E2E_BESIDE) | $(summary) e2e-beside & beside=$$!; \
+	$(unvetted) -tags e2e -count=1 -p 1 -parallel 6 -timeout 60m -json $(filter-out $(E2E_BESIDE),$(call tagged,e2e)) | $(summary) e2e || status=1; \
 	wait $$beside || status=1; exit $$status
 
 # It has a build tag of its own: an emulated machine takes a core for minutes.
