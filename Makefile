@@ -28,7 +28,9 @@ E2E_BESIDE  = ./internal/edgedemo ./internal/labs ./test/edge ./test/nodes
 KUBERNETES ?= $(shell sed -n 's/^func Versions.*{"\(.*\)"} }$$/\1/p' internal/devcluster/kubebin/versions.go | sed 's/", "/ /g')
 # Integration tests that plug devices too: nothing that does may run beside them.
 PLUGGING    = ./internal/handlers/udev
-INTEGRATION = $(call tagged,integration)
+# A package that has benchmarks alone need not be linked.
+BENCHMARKS  = ./internal/agent/publish/publishbench
+INTEGRATION = $(filter-out $(BENCHMARKS),$(call tagged,integration))
 # With the tag, the integration tests' packages run their unit tests too: make test
 # does not run these again.
 UNIT_ONLY   = $(filter-out $(patsubst ./%,$(shell $(GO) list -m)/%,$(call tagged,integration)),$(shell $(GO) list ./...))
