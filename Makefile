@@ -35,6 +35,9 @@ INTEGRATION = $(filter-out $(BENCHMARKS),$(call tagged,integration))
 # does not run these again.
 UNIT_ONLY   = $(filter-out $(patsubst ./%,$(shell $(GO) list -m)/%,$(call tagged,integration)),$(shell $(GO) list ./...))
 RACE       ?= ./...
+# Tests of what has no goroutines, and takes Helm five times as long with the race
+# detector: make race has them with it, make test without.
+HELM        = ./charts
 # make lint vets everything, once for all build tags.
 unvetted    = $(GO) test -vet=off
 # Prints what go test prints and notes how many tests there were.
@@ -75,7 +78,8 @@ vulncheck:
 test: images race-deps ## Everything: unit tests with the race detector, integration, end to end (root)
 	@rm -rf out/tests
 	@status=0; $(MAKE) test-integration INTEGRATION="$(PLUGGING)" NOTE=plugging || status=1; \
-	$(MAKE) race RACE="$(UNIT_ONLY)" || status=1; \
+	$(unvetted) -json $(HELM) | $(summary) unit || status=1; \
+	$(MAKE) race RACE="$(filter-out $(patsubst ./%,$(shell $(GO) list -m)/%,$(HELM)),$(UNIT_ONLY))" || status=1; \
 	echo "== test-e2e and test-integration beside each other"; \
 	$(MAKE) lanes & e2e=$$!; \
 	$(MAKE) test-integration INTEGRATION="$(filter-out $(PLUGGING),$(INTEGRATION))" || status=1; \
