@@ -28,11 +28,14 @@ const (
 )
 
 const (
-	edgePods    = 10
-	plainNode   = 2                // the node that the edge node is compared with
-	settleTime  = 45 * time.Second // after a start edgecore gives memory back within 20 s
-	idleMinutes = 5                // times -idle
-	podsRunning = 5 * time.Minute  // at most until they run
+	edgePods   = 10
+	plainNode  = 2                // the node that the edge node is compared with
+	settleTime = 45 * time.Second // after a start edgecore gives memory back within 20 s
+	// A minute after a container's start the kubelet writes once what the runtime says
+	// of its resources.
+	podSettleTime = 2 * time.Minute
+	idleMinutes   = 5               // times -idle
+	podsRunning   = 5 * time.Minute // at most until they run
 )
 
 // edgeBench is a cluster with an edge node and a plain one beside it.
@@ -68,7 +71,7 @@ func measureEdgeNode(ctx context.Context, b *bench) error {
 		if err := e.measureChanges(ctx); err != nil {
 			return fmt.Errorf("changes: %w", err)
 		}
-		if err := backoff.Sleep(ctx, settleTime); err != nil {
+		if err := backoff.Sleep(ctx, podSettleTime); err != nil {
 			return err
 		}
 		if err := e.measureMemory(fmt.Sprintf("%d-pods", edgePods), floor, residentBound); err != nil {

@@ -109,7 +109,7 @@ type pictureRounds struct {
 	pods      watch.Interface
 
 	// from the start of a camera
-	toInstance, toPod, toRunning, toPicture []time.Duration
+	toInstance, toPod, toRunning, toReady, toPicture []time.Duration
 	// from a Pod's creation until it runs: a broker's, and that of one alone
 	broker, alone []time.Duration
 }
@@ -147,13 +147,17 @@ func (r *pictureRounds) plug(ctx context.Context, at *street.Street, c *simulato
 	if err != nil {
 		return fmt.Errorf("wait until its broker runs: %w", err)
 	}
+	ready, err := next(ctx, r.pods, isBroker(id, isReady))
+	if err != nil {
+		return fmt.Errorf("wait until its broker is ready: %w", err)
+	}
 	if err := r.page.shows(ctx, func(first map[string]time.Time) bool { return !first[id].IsZero() }); err != nil {
 		return err
 	}
 	shown, _ := r.page.since(id)
 	r.toInstance, r.toPod = append(r.toInstance, found.Sub(began)), append(r.toPod, made.Sub(began))
 	r.toRunning, r.toPicture = append(r.toRunning, runs.Sub(began)), append(r.toPicture, shown.Sub(began))
-	r.broker = append(r.broker, runs.Sub(made))
+	r.toReady, r.broker = append(r.toReady, ready.Sub(began)), append(r.broker, runs.Sub(made))
 	if err := at.Do(c.Stop); err != nil {
 		return err
 	}
@@ -170,6 +174,12 @@ func isBroker(instance string, is func(watch.EventType, *corev1.Pod) bool) func(
 
 func isRunning(e watch.EventType, p *corev1.Pod) bool {
 	return e != watch.Deleted && p.Status.Phase == corev1.PodRunning
+}
+
+func isReady(e watch.EventType, p *corev1.Pod) bool {
+	return e != watch.Deleted && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 func isDeleted(e watch.EventType, _ *corev1.Pod) bool { return e == watch.Deleted }
@@ -208,7 +218,7 @@ func (r *pictureRounds) startPod(ctx context.Context, round int) error {
 }
 
 func (r *pictureRounds) tell() {
-	for _, all := range [][]time.Duration{r.toInstance, r.toPod, r.toRunning, r.toPicture, r.broker, r.alone} {
+	for _, all := range [][]time.Duration{r.toInstance, r.toPod, r.toRunning, r.toReady, r.toPicture, r.broker, r.alone} {
 		slices.Sort(all)
 	}
 	p50 := func(all []time.Duration) float64 { return quantile(all, 0.5).Seconds() }
@@ -217,6 +227,7 @@ func (r *pictureRounds) tell() {
 	r.report("camera-start-to-instance-p50", p50(r.toInstance), "s", 0)
 	r.report("camera-start-to-broker-made-p50", p50(r.toPod), "s", 0)
 	r.report("camera-start-to-broker-running-p50", p50(r.toRunning), "s", 0)
+	r.report("camera-start-to-broker-ready-p50", p50(r.toReady), "s", 0)
 	r.report("camera-broker-made-to-running-p50", p50(r.broker), "s", p50(r.alone))
 }
 

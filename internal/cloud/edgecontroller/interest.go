@@ -242,6 +242,9 @@ func (i *interest) step() {
 	}
 	for k, c := range i.dirty {
 		delete(i.dirty, k)
+		if len(i.dirty) == 0 {
+			i.dirty = nil // an empty map has room for eight, and most nodes are idle
+		}
 		s.c.metrics.dirty.Dec()
 		s.mu.Unlock()
 		i.put(k, c)

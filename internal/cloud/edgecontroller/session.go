@@ -133,7 +133,9 @@ func (s *Session) grantAll() {
 			return
 		}
 		i := s.asking[0]
-		s.asking = s.asking[1:]
+		if s.asking = s.asking[1:]; len(s.asking) == 0 {
+			s.asking = nil
+		}
 		i.asking = false
 		s.mu.Unlock()
 		i.grant()

@@ -22,7 +22,7 @@ const browsers = 20
 // process of its own, while values come: with one page and with many. Run it with
 // -benchtime 1x.
 func BenchmarkMemory(b *testing.B) {
-	server := opcuatest.StartThermometer(b, "127.0.0.1:0", nil, 75.0)
+	server := opcuatest.StartThermometer(b, "", nil, 75.0)
 	address, broker, _ := runBroker(b, gobuild.Program(b, "github.com/akri-go/akri/samples/brokers/opcua-monitoring"), server.URL)
 	page := "127.0.0.1:" + strconv.Itoa(freeport.Port(b))
 	application, _ := runProgram(b, gobuild.Program(b, "github.com/akri-go/akri/samples/apps/anomaly-detection"), "BROKERS="+address, "PORT="+page[len("127.0.0.1:"):])

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 func TestRestart(t *testing.T) {
@@ -386,6 +388,77 @@ func TestIdleWritesNothing(t *testing.T) {
 	if after := look(); before != after {
 		t.Errorf("the file was %s and is %s", before, after)
 	}
+}
+
+// A Node's heartbeats are not written for themselves, but with the next change, and
+// are lost at most.
+func TestHeartbeats(t *testing.T) {
+	tr := fresh(t)
+	follow := edgev1.Interest{Version: "v1", Resource: "nodes"}
+	tr.follow(follow)
+	version := 4
+	put := func(beat, ready string) {
+		t.Helper()
+		version++
+		node := fmt.Sprintf(`{"kind":"Node","apiVersion":"v1","metadata":{"name":"n","uid":"u","resourceVersion":"%d","managedFields":[{"time":%q}]},
+			"status":{"conditions":[{"type":"Ready","status":%q,"lastHeartbeatTime":%[2]q}]}}`, version, beat, ready)
+		if err := tr.Put(follow, fmt.Sprint(version), []byte(node)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	urgent := func() bool {
+		tr.mu.Lock()
+		defer tr.mu.Unlock()
+		return tr.state.dirty.urgent
+	}
+	flush := func() {
+		t.Helper()
+		if err := tr.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("10:00", "True")
+	flush()
+	rv := tr.rv(follow)
+	put("10:05", "True")
+	put("10:10", "True")
+	if urgent() {
+		t.Error("a heartbeat is written")
+	}
+	if o := tr.Get(Key{nodes, "", "n"}); !strings.Contains(string(o.JSON), "10:10") || o.Version != "7" {
+		t.Errorf("the heartbeat is not there: %s", o.JSON)
+	}
+	if n := strings.Count(tr.since(follow, rv), "MODIFIED"); n != 2 {
+		t.Errorf("%d events, want 2", n)
+	}
+	put("10:10", "False")
+	flush()
+	for range maxUnwritten / 2 {
+		put("10:15", "False")
+	}
+	if urgent() {
+		t.Error("heartbeats are written")
+	}
+	lost := tr.RV()
+	tr.now = time.Unix(0, 0) // the clock is wrong after the power cut
+	after := tr.crash()
+	if rv := after.RV(); rv < lost {
+		t.Errorf("RVs go on at %d, and %d was given", rv, lost)
+	}
+	if o := after.Get(Key{nodes, "", "n"}); !strings.Contains(string(o.JSON), `"False"`) {
+		t.Errorf("a change was lost: %s", o.JSON)
+	}
+	// So they are written when there are very many.
+	for range maxUnwritten {
+		put("10:20", "False")
+	}
+	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
+		o := tr.crash().Get(Key{nodes, "", "n"})
+		if o == nil || !strings.Contains(string(o.JSON), "10:20") {
+			return fmt.Errorf("the file has %+v", o)
+		}
+		return nil
+	})
 }
 
 func TestKnown(t *testing.T) {

@@ -72,7 +72,7 @@ func (s *state) insert(e *Entry) {
 	if e.Deletes != "" {
 		s.outbox.deletes[e.Key] = e.Deletes
 	}
-	s.dirty.entries[e.Seq] = true
+	s.dirty.entries[e.Seq], s.dirty.urgent = true, true
 }
 
 // settle takes an entry out; nil if it is no longer there.
@@ -85,7 +85,7 @@ func (s *state) settle(seq uint64) *Entry {
 	if e.Deletes != "" && s.outbox.deletes[e.Key] == e.Deletes {
 		delete(s.outbox.deletes, e.Key)
 	}
-	s.dirty.entries[seq] = true
+	s.dirty.entries[seq], s.dirty.urgent = true, true
 	return e
 }
 

@@ -66,9 +66,9 @@ func load(ctx context.Context, db *sql.DB, st *state) (id string, err error) {
 }
 
 // resume goes on after a restart. What was between the RV that was stored and
-// that of now may have been given to clients and then lost.
+// that of now may have been given to clients and then lost; now may be wrong.
 func (s *state) resume(stored, now uint64) {
-	s.seq = max(stored, now)
+	s.seq = max(stored+maxUnwritten, now)
 	if s.seq > stored+1 {
 		s.gaps = append(s.gaps, [2]uint64{stored, s.seq})
 	}

@@ -43,6 +43,7 @@ type interest struct {
 
 // dirty is what the file does not have yet.
 type dirty struct {
+	urgent    bool // it is to be written now, and not with what changes next
 	objects   map[Key]bool
 	interests map[int64]bool
 	trimmed   map[Resource]bool
@@ -91,7 +92,7 @@ func (s *state) drop(i *interest) {
 	}
 	delete(s.interests, i.what)
 	delete(s.ids, i.id)
-	s.dirty.interests[i.id] = true
+	s.dirtyInterest(i)
 	s.wake(ResourceOf(i.what)) // its watches end
 }
 
@@ -139,7 +140,7 @@ func (s *state) synced(i *interest, version string) {
 	}
 	if i.version != version {
 		i.version = version
-		s.dirty.interests[i.id] = true
+		s.dirtyInterest(i)
 	}
 	for _, o := range s.byRes[ResourceOf(i.what)] {
 		if o.Overlaid() && o.heldBy(i.id) {
@@ -269,6 +270,7 @@ func (s *state) change(old, next *Object) {
 	}
 	s.bytes += next.bytes() - old.bytes()
 	s.dirty.objects[o.Key] = true
+	s.dirty.urgent = s.dirty.urgent || !sameButHeartbeat(old, next) || s.seq-s.dirty.event > maxUnwritten
 	if !s.followed(old) && !s.followed(next) {
 		return // nobody can have seen it
 	}
@@ -276,6 +278,10 @@ func (s *state) change(old, next *Object) {
 		s.dirty.trimmed[res] = true
 	}
 	s.wake(o.Resource)
+}
+
+func (s *state) dirtyInterest(i *interest) {
+	s.dirty.interests[i.id], s.dirty.urgent = true, true
 }
 
 // followed reports whether an interest that is synced holds the object.

@@ -87,11 +87,10 @@ func (s *Store) ID() string { return s.id }
 // change locks the store for f, then has what f changed written.
 func (s *Store) change(f func(*state)) {
 	s.mu.Lock()
-	before := s.state.seq
 	f(s.state)
-	changed := s.state.seq != before || !s.state.dirty.empty()
+	urgent := s.state.dirty.urgent
 	s.mu.Unlock()
-	if changed {
+	if urgent {
 		select {
 		case s.due <- struct{}{}:
 		default:
