@@ -185,7 +185,7 @@ func cloudcore(t *testing.T, keeper *trust.Keeper) (hub, join int) {
 func TestSystemd(t *testing.T) {
 	s := newSandbox(t)
 	for _, program := range []string{"keadm", "edgecore"} {
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", "grpcnotrace", "-o", s.dir+"/", "../../cmd/"+program)
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", s.dir+"/", "../../cmd/"+program)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as they are released
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("build %s: %v: %s", program, err, out)
