@@ -348,6 +348,11 @@ func (d *discoverFlags) run(cmd *cobra.Command, kind all.Kind, start setup.New, 
 	if errors.Is(err, errEnough) || ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
+	// What flags say is a wrong call. What a file says is not.
+	f := cmd.Flags()
+	if discovery.IsInvalid(err) && !f.Changed("details") && !f.Changed("filename") && !f.Changed("credentials") {
+		err = exitcode.AsUsage(err)
+	}
 	var syntax *rule.SyntaxError
 	if errors.As(err, &syntax) {
 		return fmt.Errorf("%w\n  %s", err, strings.ReplaceAll(syntax.Excerpt(), "\n", "\n  "))

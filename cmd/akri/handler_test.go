@@ -15,14 +15,12 @@ import (
 
 	"github.com/akri-go/akri/discovery/trial"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/gobuild"
 )
 
 // A handler that does not use our SDK is tested from the shell.
 func TestHandlerTest(t *testing.T) {
-	foreign := filepath.Join(t.TempDir(), "foreignhandler")
-	if out, err := exec.Command("go", "build", "-o", foreign, "github.com/akri-go/akri/test/foreignhandler").CombinedOutput(); err != nil {
-		t.Fatalf("build the foreign handler: %v\n%s", err, out)
-	}
+	foreign := gobuild.Program(t, "github.com/akri-go/akri/test/foreignhandler")
 	file := filepath.Join(t.TempDir(), "details")
 	if err := os.WriteFile(file, []byte("any"), 0o600); err != nil {
 		t.Fatal(err)

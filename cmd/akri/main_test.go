@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,6 +66,9 @@ func run(args ...string) (int, string) {
 // Wrong calls end with 2, at once and with an explanation.
 func TestCalledWrongly(t *testing.T) {
 	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "types.yaml"), []byte("types: [ipp]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	chart := filepath.Join("..", "..", "charts", "akri")
 	for _, c := range []struct {
 		args string // "''" stands for an empty one, DIR for a folder without a cluster, NOWHERE for what cannot be one
@@ -110,7 +115,13 @@ func TestCalledWrongly(t *testing.T) {
 		{"discover modbus", 2, "give --server or --details: see akri discover modbus --help"},
 		{"discover mqtt", 2, "give --broker or --details: see akri discover mqtt --help"},
 		{"discover mdns", 2, "give --type or --details: see akri discover mdns --help"},
-		{"discover mdns --type ipp", 1, `"ipp" is no service type: want one such as _ipp._tcp`},
+		{"discover mdns --type ipp", 2, `"ipp" is no service type: want one such as _ipp._tcp`},
+		{"discover udev --rule KERNL==\"null\"", 2, `unknown field "KERNL"`},
+		{"discover opcua --url http://plc", 2, "does not begin with opc.tcp://"},
+		{"discover modbus --server 10.0.0.0/8", 2, "at most 256 are allowed"},
+		{"discover mqtt --broker plc", 2, "does not begin with mqtt://"},
+		{"discover onvif --address plc", 2, `"plc" is not an IP address`},
+		{"discover mdns --details DIR/types.yaml", 1, `"ipp" is no service type`},
 		{"discover onvif --details DIR --address 10.0.0.1", 2, "--address and --details cannot be used together: see"},
 		{"discover onvif --timeout 5s", 2, `--timeout is "5s": want a whole number: see`},
 		{"discover udev", 2, "see akri discover udev --help"},
@@ -192,10 +203,18 @@ func TestInterrupted(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want int
-	}{{nil, 0}, {ctx.Err(), 130}, {exitcode.Usagef("x"), 2}, {cli.ExitError(7), 7}} {
-		if code, _ := cli.ExitCode(ctx, c.err); code != c.want {
-			t.Errorf("%v: exit code %d, want %d", c.err, code, c.want)
+		says string
+	}{
+		{nil, 0, ""}, {ctx.Err(), 130, "interrupted"}, {exitcode.Usagef("x"), 2, "x"}, {cli.ExitError(7), 7, ""},
+		{fmt.Errorf("wait: %w", ctx.Err()), 130, "wait: interrupted"},
+		{errors.New("it could not be taken back"), 130, "it could not be taken back"},
+	} {
+		if code, say := cli.ExitCode(ctx, c.err); code != c.want || say != c.says {
+			t.Errorf("%v: exit code %d, want %d; it says %q, want %q", c.err, code, c.want, say, c.says)
 		}
+	}
+	if code, say := cli.ExitCode(t.Context(), context.Canceled); code != exitcode.Failed || say != "context canceled" {
+		t.Errorf("a failure that nobody has interrupted: exit code %d, %q", code, say)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/akri-go/akri/internal/cli"
+	"github.com/akri-go/akri/internal/cloud/cloudhub/trust"
 	"github.com/akri-go/akri/internal/edge/config"
 	"github.com/akri-go/akri/internal/edge/edged"
 	"github.com/akri-go/akri/internal/exitcode"
@@ -47,6 +48,9 @@ input:
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Node == "" {
 				o.Node = config.Default().Modules.Edged.HostnameOverride
+			}
+			if err := trust.ValidNode(o.Node); err != nil {
+				return exitcode.Usagef("--edgenode-name: %w", err)
 			}
 			if _, err := o.JoinServer(); err != nil {
 				return exitcode.AsUsage(err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"github.com/akri-go/akri/internal/cloud/cloudhub/trust"
 	"github.com/akri-go/akri/internal/exitcode"
 	"github.com/akri-go/akri/internal/keadm"
+	"github.com/akri-go/akri/internal/kubeconfig"
 	"github.com/akri-go/akri/internal/version"
 )
 
@@ -42,7 +42,7 @@ func (c *cluster) config() (*rest.Config, error) {
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	switch {
 	case clientcmd.IsEmptyConfig(err):
-		return nil, errors.New("find the cluster: there is no kubeconfig: set KUBECONFIG or give --kube-config, on K3s /etc/rancher/k3s/k3s.yaml")
+		return nil, fmt.Errorf("find the cluster: %w", kubeconfig.Missing("set KUBECONFIG or give --kube-config, on K3s /etc/rancher/k3s/k3s.yaml"))
 	case err != nil:
 		return nil, fmt.Errorf("find the cluster: %w", err)
 	}

@@ -294,12 +294,20 @@ func innermostPID(status string) int {
 	return 0
 }
 
+// cellEnv is the environment of what runs in a cell, with a folder that comes first
+// in PATH. Of this process's it has how Go's garbage collector is set, if it is.
 func cellEnv(path string) []string {
 	const system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	if path != "" {
 		path += ":"
 	}
-	return []string{"PATH=" + path + system, "HOME=/root", "LANG=C.UTF-8"}
+	env := []string{"PATH=" + path + system, "HOME=/root", "LANG=C.UTF-8"}
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		if value, set := os.LookupEnv(name); set {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
 }
 
 func openLog(path string) (*os.File, error) {

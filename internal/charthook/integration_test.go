@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -47,9 +48,13 @@ type fixture struct {
 	log   bytes.Buffer
 }
 
-func start(t *testing.T, rules []rbacv1.PolicyRule, opts ...kubetest.Option) *fixture {
+// shared is an API server without CRDs.
+var shared = kubetest.Share(kubetest.WithCRDs(""))
+
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
+
+func start(t *testing.T, server *kubetest.Server, rules []rbacv1.PolicyRule) *fixture {
 	t.Helper()
-	server := kubetest.Start(t, opts...)
 	r := &fixture{T: t, hook: server.ConfigFor("hook")}
 	r.hook.QPS = -1
 	quiet := rest.CopyConfig(server.Config)
@@ -136,7 +141,11 @@ func (r *fixture) update(timeout time.Duration) error {
 }
 
 func TestOldCRDs(t *testing.T) {
-	r := start(t, crdRules(), kubetest.WithCRDs("testdata/old-crds"))
+	server := shared.Start(t)
+	if err := server.InstallCRDs(t.Context(), "testdata/old-crds"); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, server, crdRules())
 	c := r.create(configPlural, "default", configuration("cam"))
 	i := r.create(instPlural, "default", instance("cam-abcdef", c))
 	status := `{"status":{"nodes":[{"name":"n1","state":"Online"}]}}`
@@ -191,7 +200,7 @@ func TestOldCRDs(t *testing.T) {
 }
 
 func TestCRDsThatAreMissingNewerOrGoing(t *testing.T) {
-	r := start(t, crdRules(), kubetest.WithCRDs(""))
+	r := start(t, shared.Start(t), crdRules())
 	r.eventually("the role is known", func(context.Context) error {
 		err := r.update(waitTimeout)
 		if err != nil && !apierrors.IsForbidden(err) {
@@ -242,7 +251,7 @@ func TestCRDsThatAreMissingNewerOrGoing(t *testing.T) {
 }
 
 func TestCRDsWithoutRights(t *testing.T) {
-	r := start(t, nil)
+	r := start(t, shared.Start(t), nil)
 	err := r.update(waitTimeout)
 	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "configurations.akri.sh") {
 		t.Errorf("error %v, want Forbidden about the CRD", err)
@@ -283,7 +292,7 @@ func daemonSet(release string) map[string]any {
 }
 
 func TestCleanup(t *testing.T) {
-	r := start(t, cleanupRules(), kubetest.WithControllerManager())
+	r := start(t, kubetest.Start(t, kubetest.WithControllerManager()), cleanupRules())
 	a := r.create(configPlural, "default", configuration("a"))
 	b := r.create(configPlural, "kube-system", configuration("b"))
 	r.create(instPlural, "default", instance("a-000001", a))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -45,9 +46,10 @@ func ExitCode(ctx context.Context, err error) (code int, say string) {
 	case errors.As(err, &exit):
 		return int(exit), ""
 	}
-	code = exitcode.Of(err)
+	code, say = exitcode.Of(err), err.Error()
 	if code == exitcode.Failed && ctx.Err() != nil {
 		code = exitcode.Interrupted
+		say = strings.ReplaceAll(say, context.Canceled.Error(), "interrupted")
 	}
-	return code, err.Error()
+	return code, say
 }

@@ -32,9 +32,8 @@ func says(conditions []metav1.Condition, kind string, want metav1.ConditionStatu
 }
 
 // A dead agent does not look healthy, and nothing is deleted because of it.
-func TestDeadAgent(t *testing.T) {
-	t.Parallel()
-	c := newFixture(t)
+func testDeadAgent(t *testing.T) {
+	c := fixtureOf(t, shared.Start(t))
 	c.nodes(t, "node-a", "node-b")
 	s := c.space(t, "dead-agent")
 	c.start(t, func(o *controller.Options) { o.Namespace = s.ns })

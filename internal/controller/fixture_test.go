@@ -55,8 +55,14 @@ func TestMain(m *testing.M) {
 	if kubeconfig := os.Getenv(processVariable); kubeconfig != "" {
 		os.Exit(runProcess(kubeconfig))
 	}
-	os.Exit(m.Run())
+	os.Exit(shared.Run(m))
 }
+
+// enforcing is how the API servers of these tests differ from others.
+var enforcing = kubetest.WithAPIServerArgs("--enable-admission-plugins=OwnerReferencesPermissionEnforcement")
+
+// shared is the API server of those tests that take turns; see TestInTurn.
+var shared = kubetest.Share(enforcing)
 
 // rules are those of rbac.go.
 func rules() []rbacv1.PolicyRule {
@@ -81,10 +87,15 @@ func rules() []rbacv1.PolicyRule {
 	}
 }
 
+// newFixture is one with a server of its own.
 func newFixture(t *testing.T, opts ...kubetest.Option) *fixture {
 	t.Helper()
-	opts = append(opts, kubetest.WithAPIServerArgs("--enable-admission-plugins=OwnerReferencesPermissionEnforcement"))
-	c := &fixture{server: kubetest.Start(t, opts...), log: &testlog.Buffer{}}
+	return fixtureOf(t, kubetest.Start(t, append(opts, enforcing)...))
+}
+
+func fixtureOf(t *testing.T, server *kubetest.Server) *fixture {
+	t.Helper()
+	c := &fixture{server: server, log: &testlog.Buffer{}}
 	scheme, err := view.Scheme()
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,15 @@ brokerSpec:
       resources: {limits: {"{{PLACEHOLDER}}": "1"}}
 `
 
+// These have a controller each, which would not leave the others' objects alone. So
+// they take turns with one API server.
+func TestInTurn(t *testing.T) {
+	t.Parallel()
+	t.Run("dead-agent", testDeadAgent)
+	t.Run("leader-killed", testLeaderKilled)
+	t.Run("lease-is-the-pods", testLeaseIsThePods)
+}
+
 // The whole controller on a real API server. The tests share it and have a
 // namespace each; they play scheduler and kubelet.
 func TestController(t *testing.T) {

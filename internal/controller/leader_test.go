@@ -156,9 +156,8 @@ func (s *space) made(list client.ObjectList) func(name string) int {
 
 // The leader is killed in the middle of its work and cannot release its Lease.
 // The other replica takes over and does what is left, once.
-func TestLeaderKilled(t *testing.T) {
-	t.Parallel()
-	c := newFixture(t)
+func testLeaderKilled(t *testing.T) {
+	c := fixtureOf(t, shared.Start(t))
 	c.nodes(t, "node-a")
 	s := c.space(t, "killed")
 	first := c.process(t)
@@ -240,13 +239,9 @@ func TestLeaderKilled(t *testing.T) {
 
 // A replica whose container restarts has its Lease at once, and the Lease is
 // deleted with its Pod.
-func TestLeaseIsThePods(t *testing.T) {
-	t.Parallel()
-	c := newFixture(t)
+func testLeaseIsThePods(t *testing.T) {
+	c := fixtureOf(t, shared.Start(t))
 	s := c.space(t, "lease")
-	// The clusters of these tests have no garbage collector.
-	s.forgetLease()
-	t.Cleanup(s.forgetLease)
 	env := []string{podVariable + "=pod-a", leaseVariable + "=1h"} // nobody gets it by waiting
 	first := c.process(t, env...)
 	before := s.lease()
@@ -265,12 +260,4 @@ func TestLeaseIsThePods(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// forgetLease deletes the controllers' Lease.
-func (s *space) forgetLease() {
-	l := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: controller.LeaseName}}
-	if err := s.admin.Delete(context.Background(), l); client.IgnoreNotFound(err) != nil {
-		s.t.Error(err)
-	}
 }

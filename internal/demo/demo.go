@@ -283,13 +283,13 @@ func (d *demo) end(ctx context.Context) error {
 	}
 	if d.failed && d.made && !d.Remove {
 		if _, err := devcluster.Open(d.Dir); err == nil { // there may be none yet
-			d.say("the cluster stays, so that you can read its logs; make demo-down removes it")
+			d.say("the cluster stays, so that you can read its logs; %s down removes it", devcluster.Command(d.Dir))
 		}
 		return nil
 	}
 	if d.Terminal == nil && !d.Remove {
 		if d.cluster != nil {
-			d.say("the cluster stays; make demo-down removes it")
+			d.say("the cluster stays; %s down removes it", devcluster.Command(d.Dir))
 		}
 		return nil
 	}
@@ -300,7 +300,7 @@ func (d *demo) end(ctx context.Context) error {
 	if d.cluster == nil {
 		return nil
 	}
-	d.say("the cluster existed before and stays (make demo-down removes it); removing what this demo made")
+	d.say("the cluster existed before and stays (%s down removes it); removing what this demo made", devcluster.Command(d.Dir))
 	var errs []error
 	for len(d.plugged) > 0 {
 		errs = append(errs, d.unplug(ctx))

@@ -120,10 +120,7 @@ func (d *demo) pageText() []string {
 }
 
 func (d *demo) nextText() []string {
-	dev := "  bin/akri dev"
-	if d.Dir != "" && d.Dir != devcluster.DefaultDir {
-		dev += " --dir " + d.Dir
-	}
+	dev := "  bin/" + devcluster.Command(d.Dir)
 	return []string{
 		"what to try next, in another terminal here:",
 		dev + " kubectl get akric,akrii,pods,services -o wide",

@@ -21,6 +21,14 @@ import (
 // DefaultDir is where `akri dev` keeps its cluster.
 const DefaultDir = "/var/lib/akri-dev"
 
+// Command is how a person calls `akri dev` for the cluster in dir.
+func Command(dir string) string {
+	if dir == "" || dir == DefaultDir {
+		return "akri dev"
+	}
+	return "akri dev --dir " + dir
+}
+
 // ErrNoCluster means that a folder holds no cluster.
 var ErrNoCluster = errors.New("no cluster there; `akri dev up` makes one")
 

@@ -315,3 +315,11 @@ func TestFailedChecks(t *testing.T) {
 		}
 	}
 }
+
+func TestCommand(t *testing.T) {
+	for dir, want := range map[string]string{"": "akri dev", DefaultDir: "akri dev", "/srv/c": "akri dev --dir /srv/c"} {
+		if got := Command(dir); got != want {
+			t.Errorf("of %q: %q, want %q", dir, got, want)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package devcluster
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -106,11 +105,7 @@ func (c *Cluster) askEdge(ctx context.Context, edge int) EdgeNodeStatus {
 		st.Link = "not joined"
 		return st
 	}
-	var r status.Report
-	text, err := e.EdgecoreStatus(ctx, "-o", "json")
-	if err == nil {
-		err = json.Unmarshal(text, &r)
-	}
+	r, err := e.Report(ctx)
 	if err != nil {
 		st.Link = "edgecore does not answer"
 		return st

@@ -200,6 +200,6 @@ func (d *demo) end(ctx context.Context) error {
 		}
 		errs = append(errs, err)
 	}
-	d.say("the cluster stays; akri dev down removes it")
+	d.say("the cluster stays; %s down removes it", devcluster.Command(d.Dir))
 	return errors.Join(errs...)
 }

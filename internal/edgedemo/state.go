@@ -2,13 +2,15 @@ package edgedemo
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/akri-go/akri/internal/devcluster"
 	"github.com/akri-go/akri/internal/edge/status"
@@ -37,6 +39,9 @@ type Node struct {
 
 // unknown is what nobody says.
 const unknown = "-"
+
+// askTimeout bounds a question to an edge node's API.
+const askTimeout = 10 * time.Second
 
 // look asks both ends.
 func (d *demo) look(ctx context.Context) (State, error) {
@@ -116,19 +121,38 @@ func (d *demo) ask(ctx context.Context, number int) Node {
 	if n.Power = err == nil; !n.Power || !joined {
 		return n
 	}
-	var r status.Report
-	text, err := e.EdgecoreStatus(ctx, "-o", "json")
-	if err != nil || json.Unmarshal(text, &r) != nil {
+	r, err := e.Report(ctx)
+	if err != nil {
 		return n
 	}
 	n = said(n, r)
-	if cmd, err := e.Command(ctx, e.Binary("kubectl"), "--kubeconfig", devcluster.EdgeDir+"/kubelet/kubelet.kubeconfig", "-n", namespace,
-		"get", "configmap", app, "-o", "jsonpath={.data."+versionKey+"}"); err == nil {
-		if out, err := cmd.Output(); err == nil && len(out) > 0 {
-			n.Version = strings.TrimSpace(string(out))
-		}
+	if version, err := versionOn(ctx, e); err == nil && version != "" {
+		n.Version = version
 	}
 	return n
+}
+
+// versionOn asks the edge node's own API for the application's version.
+func versionOn(ctx context.Context, e *devcluster.EdgeNode) (string, error) {
+	config, err := e.RESTConfig()
+	if err != nil {
+		return "", err
+	}
+	config.Timeout = askTimeout
+	connections, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return "", err
+	}
+	defer connections.CloseIdleConnections()
+	client, err := kubernetes.NewForConfigAndClient(config, connections)
+	if err != nil {
+		return "", err
+	}
+	c, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, app, metav1.GetOptions{})
+	if err != nil {
+		return "", err
+	}
+	return c.Data[versionKey], nil
 }
 
 // said adds what edgecore reports.

@@ -1,7 +1,9 @@
 package keadm
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -216,10 +219,7 @@ func (o Options) configuration(server string) (c config.Config, have bool, err e
 			return c, true, fmt.Errorf("%s is of node %s of %s: edit it, or let keadm reset remove it and join again",
 				o.Config(), m.Edged.HostnameOverride, m.EdgeHub.WebSocket.Server)
 		}
-		if len(o.Set) > 0 {
-			return c, true, fmt.Errorf("%s is there already, and --set does not change it: edit it, and restart edgecore", o.Config())
-		}
-		return c, true, nil
+		return c, true, o.asked(c)
 	case !errors.Is(err, fs.ErrNotExist):
 		return c, true, err
 	}
@@ -234,11 +234,35 @@ func (o Options) configuration(server string) (c config.Config, have bool, err e
 	m.MetaManager.MetaServer.CertDir, m.Edged.ConfigDir = filepath.Join(o.Dir, "local"), filepath.Join(o.Dir, "kubelet")
 	m.Edged.HostnameOverride, m.Edged.Kubelet, m.Edged.NodeIP = o.Node, o.Kubelet, o.NodeIP
 	m.Edged.TailoredKubeletConfig = map[string]any{"containerRuntimeEndpoint": o.RuntimeEndpoint, "cgroupDriver": o.CgroupDriver}
+	if !slices.Contains([]string{"systemd", "cgroupfs"}, o.CgroupDriver) {
+		return c, false, exitcode.Usagef("--cgroupdriver is %q: want systemd or cgroupfs", o.CgroupDriver)
+	}
 	if err := c.Check(); err != nil {
-		return c, false, err
+		return c, false, exitcode.AsUsage(err)
 	}
 	c, err = set(c, o.Set)
 	return c, false, exitcode.AsUsage(err)
+}
+
+// asked tells whether a configuration that is there has what is asked for with
+// --set, as when the same join is repeated.
+func (o Options) asked(have config.Config) error {
+	want, err := set(have, o.Set)
+	if err != nil {
+		return exitcode.AsUsage(err)
+	}
+	before, err := json.Marshal(have)
+	if err != nil {
+		return err
+	}
+	after, err := json.Marshal(want)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(before, after) {
+		return fmt.Errorf("%s is there already, and --set, which asks for other values, does not change it: edit it, and restart edgecore", o.Config())
+	}
+	return nil
 }
 
 // runtimeEndpoint is where the kubelet of a configuration finds its container

@@ -182,7 +182,7 @@ func TestJoin(t *testing.T) {
 
 	// Again: nothing is to be done, and no token is needed.
 	m.script(t, "active", "")
-	m.options.Token, m.options.Set = "", nil
+	m.options.Token = ""
 	if err := m.join(t.Context()); err != nil {
 		t.Fatalf("again: %v\n%s", err, &m.out)
 	}

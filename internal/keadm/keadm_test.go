@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/cloud/cloudhub/trust"
+	"github.com/akri-go/akri/internal/exitcode"
 )
 
 // tokens pretends to be a cluster's.
@@ -73,10 +74,22 @@ func TestJoinKeepsWhatIsThere(t *testing.T) {
 	if _, _, err := o.configuration("c:10002"); err == nil || !strings.Contains(err.Error(), "is of node farm") {
 		t.Errorf("another node's: %v", err)
 	}
-	o.Set = []string{"logLevel=info"}
 	write(good)
-	if _, _, err := o.configuration("c:10002"); err == nil || !strings.Contains(err.Error(), "--set does not change it") {
-		t.Errorf("with --set: %v", err)
+	for _, c := range []struct {
+		set, says string
+		code      int
+	}{
+		{"logLevel=debug", "", exitcode.OK}, // the same join again
+		{"modules.edged={}", "", exitcode.OK},
+		{"modules.edged.hostnameOverride=shop", "", exitcode.OK},
+		{"logLevel=info", "does not change it", exitcode.Failed},
+		{"modules.edged.tailoredKubeletConfig.maxPods=30", "does not change it", exitcode.Failed},
+		{"logLevl=info", "logLevl", exitcode.Usage},
+	} {
+		o.Set = []string{c.set}
+		if _, _, err := o.configuration("c:10002"); exitcode.Of(err) != c.code || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("with --set %s: %v, want code %d with %q", c.set, err, c.code, c.says)
+		}
 	}
 	write("{")
 	if _, _, err := o.configuration("c:10002"); err == nil || !strings.Contains(err.Error(), o.Config()) {

@@ -17,6 +17,7 @@ import (
 	"github.com/akri-go/akri/internal/edge/edgehub/join"
 	"github.com/akri-go/akri/internal/edge/status"
 	"github.com/akri-go/akri/internal/keadm/cri"
+	"github.com/akri-go/akri/internal/keadm/preflight"
 	"github.com/akri-go/akri/internal/poll"
 )
 
@@ -25,6 +26,9 @@ const (
 	stopTimeout = 45 * time.Second
 	// podTimeout is how long it may take to end one Pod.
 	podTimeout = time.Minute
+	// kubeletTimeout is how long the kubelet of an edgecore that was killed may take
+	// to end.
+	kubeletTimeout = 10 * time.Second
 )
 
 // ResetOptions say what to take off a machine.
@@ -70,7 +74,7 @@ func (o ResetOptions) begin(out io.Writer) *resetting {
 // Reset makes this machine nobody's node: it stops edgecore, ends the Pods, and
 // removes what edgecore and the kubelet have here. It can be repeated. What cannot
 // be done is told in the error, and the rest is done all the same, except that
-// nothing is removed under an edgecore or under Pods that still run.
+// nothing is removed under an edgecore, a kubelet or Pods that still run.
 func Reset(ctx context.Context, o ResetOptions, out io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("this needs root: run it with sudo for instance")
@@ -82,6 +86,9 @@ func Reset(ctx context.Context, o ResetOptions, out io.Writer) error {
 	}
 	if err := r.stop(ctx); err != nil {
 		return fmt.Errorf("stop edgecore: %w", err)
+	}
+	if err := noKubelet(ctx); err != nil {
+		return err
 	}
 	podsErr := r.pods(ctx)
 	if ctx.Err() != nil {
@@ -147,6 +154,28 @@ func (r *resetting) stop(ctx context.Context) error {
 		r.say("stopped edgecore")
 	}
 	return err
+}
+
+// noKubelet returns an error if a kubelet runs, now that edgecore's does not: Pods
+// and files are that kubelet's then.
+func noKubelet(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, kubeletTimeout)
+	defer cancel()
+	var running []int
+	err := poll.Until(limited, "no kubelet runs", askInterval, func(context.Context) error {
+		if running = preflight.Kubelets(); len(running) > 0 {
+			return errors.New("one does")
+		}
+		return nil
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("nothing is removed: a kubelet runs here (process %d) that is not edgecore's; "+
+			"if this machine is a node of a cluster, do not reset it; else end that kubelet and repeat this", running[0])
+	}
+	return nil
 }
 
 // pods ends all Pods of the container runtime. An edge node's are all the

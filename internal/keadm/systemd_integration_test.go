@@ -185,7 +185,7 @@ func cloudcore(t *testing.T, keeper *trust.Keeper) (hub, join int) {
 func TestSystemd(t *testing.T) {
 	s := newSandbox(t)
 	for _, program := range []string{"keadm", "edgecore"} {
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", "grpcnotrace", "-o", s.dir+"/", "../../cmd/"+program)
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", s.dir+"/", "../../cmd/"+program)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as they are released
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("build %s: %v: %s", program, err, out)
@@ -257,6 +257,26 @@ exec sleep 1000000
 	if now := s.mainPID(t); now != running {
 		t.Errorf("joined again, edgecore is process %s, before %s", now, running)
 	}
+
+	// Where another kubelet runs, nothing of that is removed.
+	other := filepath.Join(s.dir, "other", "kubelet")
+	s.run(t, "/bin/sh", "-c", fmt.Sprintf(`mkdir -p "$(dirname %[1]s)" && cp "$(command -v sleep)" %[1]s`, other))
+	foreign := s.command(t.Context(), "/bin/sh", "-c", "echo $$ >/mnt/other && exec "+other+" 1000000")
+	if err := foreign.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
+		return s.command(ctx, "/bin/sh", "-c", "grep -qx kubelet /proc/$(cat /mnt/other)/comm").Run()
+	})
+	refused, err := s.command(t.Context(), filepath.Join(s.dir, "keadm"), "reset", "--force", "--dir", etc).CombinedOutput()
+	if err == nil || !strings.Contains(string(refused), "nothing is removed: a kubelet runs here") {
+		t.Errorf("where another kubelet runs, a reset says %s, %v", refused, err)
+	}
+	if _, err := os.Stat(filepath.Join(etc, "certs")); err != nil {
+		t.Errorf("where another kubelet runs, a reset removes the certificates: %v", err)
+	}
+	s.run(t, "/bin/sh", "-c", "kill -KILL $(cat /mnt/other)")
+	_ = foreign.Wait() // it was killed
 
 	t.Log(s.run(t, "/bin/sh", "-c", fmt.Sprintf("%s/keadm reset --force --dir %s || true", s.dir, etc)))
 	if out, err := s.command(t.Context(), "systemctl", "cat", unitName).CombinedOutput(); err == nil {

@@ -2,8 +2,8 @@
 package kubeconfig
 
 import (
-	"errors"
 	"fmt"
+	"os"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -26,6 +26,14 @@ func Load(file string) (*rest.Config, error) {
 	return cfg, nil
 }
 
+// Missing is the error about a kubeconfig that is not there, and says what to do.
+func Missing(remedy string) error {
+	if file := os.Getenv(clientcmd.RecommendedConfigPathEnvVar); file != "" {
+		return fmt.Errorf("there is no kubeconfig where KUBECONFIG says, at %s: %s", file, remedy)
+	}
+	return fmt.Errorf("there is no kubeconfig: %s", remedy)
+}
+
 // User returns how a person's program reaches the API server, as kubectl does:
 // from the file if one is given, else as $KUBECONFIG, ~/.kube/config or the Pod
 // say; and the namespace of that context. Context may be "", for the current one.
@@ -37,7 +45,7 @@ func User(file, context string) (cfg *rest.Config, namespace string, err error) 
 		cfg, err = loader.ClientConfig()
 	}
 	if clientcmd.IsEmptyConfig(err) {
-		return nil, "", errors.New("there is no kubeconfig: set KUBECONFIG or give --kubeconfig " +
+		return nil, "", Missing("set KUBECONFIG or give --kubeconfig " +
 			"(for a cluster of `akri dev up`: export KUBECONFIG=$(akri dev kubeconfig --path))")
 	}
 	if err != nil {

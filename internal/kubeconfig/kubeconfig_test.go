@@ -26,6 +26,7 @@ func TestUser(t *testing.T) {
 		{file, "", "c", "", "", "context was not found for specified context: c"},
 		{file, "/no/such/file", "", "", "", "no such file"},
 		{"/no/such/file", "", "", "", "", "export KUBECONFIG=$(akri dev kubeconfig --path)"},
+		{"/no/such/file", "", "", "", "", "there is no kubeconfig where KUBECONFIG says, at /no/such/file: "},
 	} {
 		t.Setenv("KUBECONFIG", tt.variable)
 		t.Setenv("KUBERNETES_SERVICE_HOST", "")
@@ -40,5 +41,9 @@ func TestUser(t *testing.T) {
 		case cfg.Host != tt.host || namespace != tt.namespace:
 			t.Errorf("%+v: %s, %s", tt, cfg.Host, namespace)
 		}
+	}
+	t.Setenv("KUBECONFIG", "")
+	if got, want := Missing("make one").Error(), "there is no kubeconfig: make one"; got != want {
+		t.Errorf("without a variable: %q, want %q", got, want)
 	}
 }

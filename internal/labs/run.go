@@ -57,8 +57,8 @@ type run struct {
 // fails the cluster stays, so that one can look at it.
 func Run(ctx context.Context, lab Lab, o Options) (err error) {
 	if _, err := devcluster.Open(o.Dir); !errors.Is(err, devcluster.ErrNoCluster) {
-		return errors.Join(fmt.Errorf("there is a cluster in %s, and a lab makes one of its own: `akri dev down` removes it, or name another folder with --dir",
-			cmp.Or(o.Dir, devcluster.DefaultDir)), err)
+		return errors.Join(fmt.Errorf("there is a cluster in %s, and a lab makes one of its own: `%s down` removes it, or name another folder with --dir",
+			cmp.Or(o.Dir, devcluster.DefaultDir), devcluster.Command(o.Dir)), err)
 	}
 	for _, program := range []string{"bash", "curl"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -221,7 +221,7 @@ func (r *run) end(ctx context.Context, err error) error {
 	}
 	if failed {
 		if r.cluster != nil {
-			r.say("\nThe cluster stays, so that you can look at it; `akri dev down` removes it.")
+			r.say("\nThe cluster stays, so that you can look at it; `%s down` removes it.", devcluster.Command(r.Dir))
 		}
 		return errors.Join(errs...)
 	}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,15 +15,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/cell"
 	"github.com/akri-go/akri/internal/devcluster"
-	"github.com/akri-go/akri/internal/edge/status"
 	"github.com/akri-go/akri/internal/keadm"
-	"github.com/akri-go/akri/internal/street"
 )
 
 // Whose requests are counted: cloudcore's, which are in the names of nodes and their
@@ -93,12 +89,8 @@ func (e *edgeBench) spent(ctx context.Context) (s spending, err error) {
 		return s, err
 	}
 	s.written = io["write_bytes:"]
-	said, err := e.edge.EdgecoreStatus(ctx, "-o", "json")
+	r, err := e.edge.Report(ctx)
 	if err != nil {
-		return s, err
-	}
-	var r status.Report
-	if err := json.Unmarshal(said, &r); err != nil {
 		return s, err
 	}
 	s.link = float64(r.Link.Received + r.Link.Sent)
@@ -139,52 +131,18 @@ func interfaceBytes(file string) (sum float64, err error) {
 
 // localAPI is a client of an edge node's own API, with the kubelet's credentials.
 func localAPI(e *devcluster.EdgeNode) (client.WithWatch, error) {
-	file, err := e.Path(devcluster.EdgeDir + "/kubelet/kubelet.kubeconfig")
+	config, err := e.RESTConfig()
 	if err != nil {
 		return nil, err
 	}
-	kubeconfig, err := clientcmd.LoadFromFile(file)
-	if err != nil {
+	// The files are not there while the node has no power.
+	if err := rest.LoadTLSFiles(config); err != nil {
 		return nil, err
 	}
-	for _, user := range kubeconfig.AuthInfos { // the paths are those that the node sees
-		if user.ClientCertificateData, err = readOf(e, user.ClientCertificate); err != nil {
-			return nil, err
-		}
-		if user.ClientKeyData, err = readOf(e, user.ClientKey); err != nil {
-			return nil, err
-		}
-		user.ClientCertificate, user.ClientKey = "", ""
-	}
-	config, err := clientcmd.NewDefaultClientConfig(*kubeconfig, nil).ClientConfig()
-	if err != nil {
-		return nil, err
-	}
+	config.CertFile, config.KeyFile, config.CAFile = "", "", ""
 	config.ContentType = "application/json"
 	config.QPS = -1
-	netNS := e.NetNS()
-	config.Dial = func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-		at, err := street.At(netNS)
-		if err != nil {
-			return nil, err
-		}
-		defer at.Leave()
-		err = at.Do(func() error {
-			conn, err = new(net.Dialer).DialContext(ctx, network, address)
-			return err
-		})
-		return conn, err
-	}
 	return client.NewWithWatch(config, client.Options{Scheme: clientgoscheme.Scheme})
-}
-
-// readOf reads a file of the edge node. Its files are not there while it has no power.
-func readOf(e *devcluster.EdgeNode, file string) ([]byte, error) {
-	path, err := e.Path(file)
-	if err != nil {
-		return nil, err
-	}
-	return os.ReadFile(path)
 }
 
 // measureChanges measures how soon a watcher on the edge node sees a change that is

@@ -39,6 +39,6 @@ var (
 
 func TestMain(m *testing.M) {
 	os.Exit(testcluster.Main(m, testcluster.Options{
-		Name: "chaos", Nodes: nodes, MaxRestartPeriod: 2 * time.Second,
+		Name: "chaos", Nodes: nodes, Images: []string{"show-broker"}, MaxRestartPeriod: 2 * time.Second,
 	}, func(b *testcluster.Bed) { bed = b }))
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -276,7 +277,11 @@ func start(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cluster.LoadImageDir(t.Context(), filepath.Join(repo, "out", "images")); err != nil {
+	var archives []string
+	for _, image := range []string{"agent", "controller", "discovery", "show-broker"} {
+		archives = append(archives, filepath.Join(repo, "out", "images", image+"-"+runtime.GOARCH+".tar"))
+	}
+	if err := cluster.LoadImages(t.Context(), archives...); err != nil {
 		t.Fatal(err)
 	}
 	api, err := newClient(cluster)

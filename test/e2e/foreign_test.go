@@ -88,6 +88,7 @@ func event(ns, name, reason string) func(context.Context) error {
 // A handler that uses only the protocol registers, streams, is killed, and
 // comes back.
 func TestForeignHandler(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	h := startForeign(t, "e2e-foreign", "")
 	eventually(t, waitTimeout, h.Says("registered"))
@@ -129,6 +130,7 @@ func TestForeignHandler(t *testing.T) {
 // What a handler must not report is refused, visibly for the author of the
 // Configuration, and harms nothing else.
 func TestBadHandlers(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	echo := echoConfiguration(ns, "e2e-bystander", 1, "a", "b")
 	before := running(t, echo, 2)
@@ -202,6 +204,7 @@ func warned(ns, name, reason, words string) testcluster.Check {
 // the node: no folder that the runtime has open, no memory of the node, nothing
 // that a link leads to since it was reported.
 func TestHostPaths(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	const link = "/dev/akri-e2e-link"
 	aim := func(target string) {
@@ -240,6 +243,7 @@ func TestHostPaths(t *testing.T) {
 // every container may open; it sees nothing of the node's terminals and shared
 // memory.
 func TestAgentOpensNoDevice(t *testing.T) {
+	t.Parallel()
 	var pods corev1.PodList
 	if err := api.List(t.Context(), &pods, client.InNamespace(releaseNamespace), client.MatchingLabels{"app.kubernetes.io/name": "akri-agent"}); err != nil {
 		t.Fatal(err)
@@ -284,6 +288,7 @@ func TestAgentOpensNoDevice(t *testing.T) {
 // A Configuration that cannot work is refused; one that bypassed the webhook
 // says so in its status. Others keep working.
 func TestBadConfigurations(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	echo := echoConfiguration(ns, "e2e-neighbour", 1, "a")
 	before := running(t, echo, 1)
@@ -315,6 +320,8 @@ func TestBadConfigurations(t *testing.T) {
 	}
 	for _, c := range bad {
 		unchecked(t, configuration(c.name, c.details))
+	}
+	for _, c := range bad {
 		eventually(t, waitTimeout, both(
 			status(ns, c.name, v0.DiscoveryFailed, c.words...), event(ns, c.name, "HandlerFailed"), hasInstances(ns, c.name, 0),
 			explained(explain.Subject{Kind: explain.Configuration, Namespace: ns, Name: c.name}, explain.DetailsRefused, c.words...)))

@@ -27,7 +27,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(testcluster.Main(m, testcluster.Options{Name: "e2e", Values: values()}, func(b *testcluster.Bed) {
+	os.Exit(testcluster.Main(m, testcluster.Options{Name: "e2e", Images: []string{"dashboard", "show-broker"}, Values: values()}, func(b *testcluster.Bed) {
 		bed, cluster, api = b, b.Cluster, b.API
 	}))
 }

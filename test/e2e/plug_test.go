@@ -118,6 +118,7 @@ func instanceOf(t *testing.T, ns, configuration, device string) *v0.Instance {
 
 // Simulated devices with two slots each: two units are two users.
 func TestDebugEchoWithServices(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	c := echoConfiguration(ns, "e2e-echo", 2, "bar0", "bar1")
 	c.Spec.BrokerSpec = brokerPod(t)
@@ -191,6 +192,7 @@ func TestTwoConfigurations(t *testing.T) {
 
 // A rule on hardware that is built in: whatever buses this machine has.
 func TestBuiltInHardware(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	for _, c := range []struct{ name, rule, folder string }{
 		{"e2e-mem", `SUBSYSTEM=="mem", KERNEL=="null|zero"`, ""},
@@ -213,6 +215,7 @@ func TestBuiltInHardware(t *testing.T) {
 // The disk that the node itself uses is not given to anybody, and the status
 // says so.
 func TestNodesOwnDisk(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	var root unix.Stat_t
 	if err := unix.Stat("/", &root); err != nil {
@@ -234,6 +237,7 @@ func TestNodesOwnDisk(t *testing.T) {
 
 // A container that asks for two units of a Configuration gets two devices.
 func TestTwoDistinctDevices(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	c := create(t, echoConfiguration(ns, "e2e-pair", 3, "left", "right"))
 	eventually(t, waitTimeout, offers(c.Name, 2))

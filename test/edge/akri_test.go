@@ -21,7 +21,7 @@ import (
 func TestAkri(t *testing.T) {
 	takesMinutes(t)
 	e := joined(t)
-	if err := bed.Install(t.Context(), "akri", testcluster.Release, testcluster.Namespace, testcluster.DefaultValues()...); err != nil {
+	if err := bed.Install(t.Context(), testcluster.DefaultValues()...); err != nil {
 		t.Fatal(err)
 	}
 	undone(t, func(ctx context.Context) error {

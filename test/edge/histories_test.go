@@ -243,6 +243,9 @@ func (h *teller) read(ctx context.Context) error {
 		one := history.Pod{Name: p.Name, UID: string(p.UID), Reason: p.Status.Reason}
 		for _, s := range p.Status.ContainerStatuses {
 			one.Restarts += int(s.RestartCount)
+			if s.LastTerminationState.Waiting != nil {
+				one.NeverRan++
+			}
 			if s.State.Running != nil {
 				one.Containers = append(one.Containers, containerID(s))
 			}

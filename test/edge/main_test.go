@@ -32,8 +32,12 @@ var (
 	api client.WithWatch
 )
 
+// installed tells whether this run has installed cloudcore and the programs of the
+// edge node: a cluster that was kept has older ones.
+var installed bool
+
 func TestMain(m *testing.M) {
-	o := testcluster.Options{Name: "edge", EdgeNodes: 1, NoAkri: true, NodeGrace: 12 * time.Second, MaxRestartPeriod: 2 * time.Second}
+	o := testcluster.Options{Name: "edge", EdgeNodes: 1, NoAkri: true, Images: []string{"show-broker"}, NodeGrace: 12 * time.Second, MaxRestartPeriod: 2 * time.Second}
 	os.Exit(testcluster.Main(m, o, func(b *testcluster.Bed) { bed, api = b, b.API }))
 }
 
@@ -80,16 +84,24 @@ func join(t *testing.T) {
 	if err := bed.JoinEdgeNodes(t.Context(), devcluster.JoinOptions{Repo: bed.Repo, Progress: os.Stderr, PingInterval: 2 * time.Second}); err != nil {
 		t.Fatal(err)
 	}
+	installed = true
 }
 
-// joined returns the edge node, which runs edgecore and is ready.
+// joined returns the edge node, which runs edgecore and is ready. The first test
+// makes it one, and so does the next after a test that has taken it back.
 func joined(t *testing.T) *devcluster.EdgeNode {
 	t.Helper()
 	e, err := bed.EdgeNode(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	join(t)
+	if joined, err := e.Joined(); err != nil {
+		t.Fatal(err)
+	} else if installed && joined {
+		start(t, e)
+	} else {
+		join(t)
+	}
 	undone(t, func(context.Context) error { t.Log(status(t, e)); return nil })
 	testcluster.Eventually(t, testcluster.WaitTimeout, nodeIs(e.Name, true))
 	return e

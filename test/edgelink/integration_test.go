@@ -91,11 +91,8 @@ func (n *node) said(t *testing.T, want string) {
 }
 
 // TestCloudcore runs cloudcore as it is, with the rights of its chart and no
-// others, against a real API server; the edge node has the real join and link. A
-// node joins, registers, gets its labels, Lease and Pods; cloudcore ends and is
-// replaced, and the node finds that it has all.
+// others, against a real API server; the edge nodes have the real join and link.
 func TestCloudcore(t *testing.T) {
-	leaktest.Check(t)
 	s := kubetest.Start(t, kubetest.WithCRDs(""), kubetest.WithNodeRestriction())
 	admin, err := kubernetes.NewForConfig(s.Config)
 	if err != nil {
@@ -105,6 +102,14 @@ func TestCloudcore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Run("life", func(t *testing.T) { life(t, s, admin, own) })
+	t.Run("twins", func(t *testing.T) { twinsAreTold(t, s, admin, own) })
+}
+
+// A node joins, registers, gets its labels, Lease and Pods; cloudcore ends and is
+// replaced, and the node finds that it has all.
+func life(t *testing.T, s *kubetest.Server, admin kubernetes.Interface, own *rest.Config) {
+	leaktest.Check(t)
 	first := runCore(t, own)
 	for _, path := range []string{"/healthz", "/metrics"} {
 		if code, text := get(t, first.health, path); code != http.StatusOK {
@@ -172,35 +177,26 @@ func TestCloudcore(t *testing.T) {
 	}
 }
 
-// TestTwinsAreTold connects two machines that have certificates of one node: an
+// twinsAreTold connects two machines that have certificates of one node: an
 // Event on the Node says so, which nobody needs another right for.
-func TestTwinsAreTold(t *testing.T) {
+func twinsAreTold(t *testing.T, s *kubetest.Server, admin kubernetes.Interface, own *rest.Config) {
 	leaktest.Check(t)
-	s := kubetest.Start(t, kubetest.WithCRDs(""), kubetest.WithNodeRestriction())
-	admin, err := kubernetes.NewForConfig(s.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := chartuser.Cloudcore(t.Context(), s.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	core := runCore(t, own)
 	secret, err := trust.NewCluster(s.Config, chartuser.CloudcoreNamespace, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, boot := range []string{"first", "second"} {
-		token, _, err := trust.New(secret, secret, slog.New(slog.DiscardHandler)).CreateToken(t.Context(), "edge-1", 0)
+		token, _, err := trust.New(secret, secret, slog.New(slog.DiscardHandler)).CreateToken(t.Context(), "edge-2", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		dir := t.TempDir()
-		o := join.Options{Address: core.join, Node: "edge-1", Dir: dir, Log: slog.New(slog.DiscardHandler)}
+		o := join.Options{Address: core.join, Node: "edge-2", Dir: dir, Log: slog.New(slog.DiscardHandler)}
 		if _, err := join.Join(t.Context(), o, token); err != nil {
 			t.Fatal(err)
 		}
-		n := &node{name: "edge-1", boot: boot, code: map[uint64]int{}}
+		n := &node{name: "edge-2", boot: boot, code: map[uint64]int{}}
 		plug(t, core.hub, dir, n)
 		n.said(t, "Synced")
 	}
@@ -210,7 +206,7 @@ func TestTwinsAreTold(t *testing.T) {
 			return err
 		}
 		for _, e := range all.Items {
-			if e.InvolvedObject.Name == "edge-1" && e.InvolvedObject.UID != "" && strings.Contains(e.Message, "keadm reset edge-1") {
+			if e.InvolvedObject.Name == "edge-2" && e.InvolvedObject.UID != "" && strings.Contains(e.Message, "keadm reset edge-2") {
 				return nil
 			}
 		}

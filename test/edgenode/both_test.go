@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	gosync "sync"
 	"testing"
@@ -66,9 +67,14 @@ type both struct {
 	stop    func() // ends edgecore's parts
 }
 
+// shared is the API server of all tests here.
+var shared = kubetest.Share(kubetest.WithCRDs(""), kubetest.WithNodeRestriction())
+
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
+
 func start(t *testing.T) *both {
 	t.Helper()
-	server := kubetest.Start(t, kubetest.WithCRDs(""), kubetest.WithNodeRestriction())
+	server := shared.Start(t)
 	said := &testlog.Buffer{}
 	b := &both{t: t, server: server, log: slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		dir: t.TempDir(), address: "127.0.0.1:0", far: kubernetes.NewForConfigOrDie(server.Config), cluster: server.Config}

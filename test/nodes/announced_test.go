@@ -24,13 +24,14 @@ import (
 // chart runs them. The devices are pretended ones: the handlers' own tests have
 // real ones.
 func TestAnnounced(t *testing.T) {
-	s := newStreet(t, 1)
-	at := func(port uint16) string { return netip.AddrPortFrom(streetAddr(0), port).String() }
+	t.Parallel()
+	s := newPlot(t, 1)
+	at := func(port uint16) string { return netip.AddrPortFrom(s.addr[0], port).String() }
 	var crowd *mdnstest.Crowd
 	var server *modbustest.Server
 	var broker *mqtttest.Broker
 	there(t, s, func() (err error) {
-		crowd, err = mdnstest.New("eth0", mdnstest.Device{Address: streetAddr(0), Host: "office", Name: "Label printer",
+		crowd, err = mdnstest.New("eth0", mdnstest.Device{Address: s.addr[0], Host: "office", Name: "Label printer",
 			Type: "_ipp._tcp", Port: 631, Text: []string{"UUID=7f3a"}})
 		return err
 	})
@@ -52,10 +53,10 @@ func TestAnnounced(t *testing.T) {
 		end                    func() error
 	}{
 		{"nodes-mdns", mdns.Name, "types: [_ipp._tcp]\n",
-			map[string]string{mdns.PropertyInstance: "Label printer", mdns.PropertyAddress: streetAddr(0).String(), "MDNS_TXT_UUID": "7f3a"},
+			map[string]string{mdns.PropertyInstance: "Label printer", mdns.PropertyAddress: s.addr[0].String(), "MDNS_TXT_UUID": "7f3a"},
 			func() error { return crowd.Stop(0) }},
 		{"nodes-modbus", modbus.Name, "servers: ['" + at(502) + "']\ninterval: 1s\n",
-			map[string]string{modbus.PropertyVendor: "Pumps Inc", modbus.PropertyHost: streetAddr(0).String(), modbus.PropertyUnit: "1"},
+			map[string]string{modbus.PropertyVendor: "Pumps Inc", modbus.PropertyHost: s.addr[0].String(), modbus.PropertyUnit: "1"},
 			func() error { server.Close(); return nil }},
 		{"nodes-mqtt", mqtt.Name, "broker: mqtt://" + at(1883) + "\nhomie: {}\n",
 			map[string]string{mqtt.PropertyName: "Pump relay", mqtt.PropertyDevice: "relay", mqtt.PropertyConvention: "homie5"},

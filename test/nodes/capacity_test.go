@@ -21,6 +21,7 @@ import (
 // Capacity is raised and lowered while brokers run: new slots are used, and
 // held slots stay until they are freed.
 func TestCapacityChanges(t *testing.T) {
+	t.Parallel()
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-capacity", 1, 1, "one")
 	one := r.uids(c.Name)
@@ -113,6 +114,7 @@ func heard(t *testing.T, c *v0.Configuration) {
 // Properties change in place: the Instance has them, both nodes agree, running
 // brokers stay, and the next one gets them.
 func TestBrokerPropertiesChange(t *testing.T) {
+	t.Parallel()
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-properties", 1, 1, "one")
 	before := r.uids(c.Name)

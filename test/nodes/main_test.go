@@ -41,7 +41,8 @@ func number(node string) int {
 }
 
 func TestMain(m *testing.M) {
-	o := testcluster.Options{Name: "nodes", Nodes: 2, Values: values(), MaxRestartPeriod: 2 * time.Second, NodeGrace: 12 * time.Second}
+	o := testcluster.Options{Name: "nodes", Nodes: 2, Values: values(), MaxRestartPeriod: 2 * time.Second, NodeGrace: 12 * time.Second,
+		Images: []string{"show-broker", "onvif-video-broker", "opcua-monitoring-broker", "video-streaming-app", "anomaly-detection-app"}}
 	os.Exit(testcluster.Main(m, o, func(b *testcluster.Bed) { bed, api = b, b.API }))
 }
 

@@ -5,7 +5,6 @@ package nodes
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -25,12 +24,13 @@ import (
 
 // Cameras on a network that both nodes have come, move and go.
 func TestCameras(t *testing.T) {
+	t.Parallel()
 	const name = "nodes-cameras"
-	s := newStreet(t, 3)
+	s := newCameraPlot(t, 3)
 	var sim *simulator.Simulator
 	there(t, s, func() (err error) {
 		sim, err = simulator.New(simulator.Options{
-			Addresses: []netip.Addr{streetAddr(0), streetAddr(1)}, Port: 80, NoRTSP: true, MaxDelay: 20 * time.Millisecond,
+			Addresses: s.addr[:2], Port: 80, NoRTSP: true, MaxDelay: 20 * time.Millisecond,
 		})
 		if err == nil {
 			err = sim.Start()
@@ -56,8 +56,8 @@ func TestCameras(t *testing.T) {
 
 	// It is the same camera at another address, and the broker gets that.
 	before := r.uids(name)
-	there(t, s, func() error { return cameras[0].Move(streetAddr(2)) })
-	r.given(name, instances[0], map[string]string{onvif.PropertyURL: fmt.Sprintf("http://%s/onvif/device_service", streetAddr(2))})
+	there(t, s, func() error { return cameras[0].Move(s.addr[2]) })
+	r.given(name, instances[0], map[string]string{onvif.PropertyURL: fmt.Sprintf("http://%s/onvif/device_service", s.addr[2])})
 	r.await(waitTimeout, r.seen(name, 2, all()...), r.brokers(name, 1))
 	after := r.uids(name)
 	for _, instance := range instances {
@@ -73,29 +73,31 @@ func TestCameras(t *testing.T) {
 	r.await(waitTimeout, r.seen(name, 1, all()...), r.brokers(name, 1))
 	t.Logf("gone %.1f s after its Bye", time.Since(said).Seconds())
 
-	// The other is switched off: it may come back, so it is offline for a while.
-	change(t, c, `{"spec":{"discoveryHandler":{"offlineGracePeriod":"15s"}}}`)
+	// The other is switched off: it may come back, so it is offline for as long as the
+	// grace period says.
 	there(t, s, cameras[1].Vanish)
 	r.await(waitTimeout, r.online(instances[1], metav1.ConditionFalse), r.seen(name, 1, all()...))
 	offline := time.Now()
+	change(t, c, `{"spec":{"discoveryHandler":{"offlineGracePeriod":"1s"}}}`)
 	r.await(waitTimeout, r.seen(name, 0), r.brokers(name, 0))
 	t.Logf("gone %.1f s after it was offline", time.Since(offline).Seconds())
 }
 
 // A server that is asked by both nodes is one Instance.
 func TestOPCUAServer(t *testing.T) {
+	t.Parallel()
 	const name = "nodes-opcua"
 	dir := opcuatest.InstallNode(t)
-	s := newStreet(t, 1)
+	s := newPlot(t, 1)
 	server := opcuatest.StartNode(t, dir, "ip", "netns", "exec", s.Name)
 	server.Server("press", 4840, "")
-	url := fmt.Sprintf("opc.tcp://%s:4840", streetAddr(0))
+	url := fmt.Sprintf("opc.tcp://%s:4840", s.addr[0])
 
 	r := follow(t, bed.NewNamespace(t))
 	c := testcluster.HandlerConfiguration(r.ns, name, opcua.Name, 1,
 		"opcuaDiscoveryMethod: {standard: {discoveryUrls: ['"+url+"']}}\ninterval: 2s\n")
 	c.Spec.BrokerSpec = testcluster.BrokerPod(t)
-	c.Spec.DiscoveryHandler.OfflineGracePeriod = &metav1.Duration{Duration: 15 * time.Second} // long enough to be seen
+	c.Spec.DiscoveryHandler.OfflineGracePeriod = &metav1.Duration{Duration: time.Hour}
 	create(t, c)
 	r.await(waitTimeout, r.seen(name, 1, all()...), r.brokers(name, 1))
 	var instance string
@@ -106,6 +108,7 @@ func TestOPCUAServer(t *testing.T) {
 	})
 	server.Stop("press")
 	r.await(waitTimeout, r.online(instance, metav1.ConditionFalse))
+	change(t, c, `{"spec":{"discoveryHandler":{"offlineGracePeriod":"1s"}}}`)
 	r.await(waitTimeout, r.seen(name, 0), r.brokers(name, 0))
 }
 

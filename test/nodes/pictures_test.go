@@ -9,7 +9,6 @@ import (
 	"image/jpeg"
 	"mime"
 	"mime/multipart"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,10 +58,11 @@ onvif:
 // chart's Configuration has a broker for each, and the video streaming application
 // shows their pictures. Another camera joins, and one leaves, without a reload.
 func TestPictures(t *testing.T) {
-	s := newStreet(t, 3)
+	t.Parallel()
+	s := newCameraPlot(t, 3)
 	var sim *simulator.Simulator
 	there(t, s, func() (err error) {
-		sim, err = simulator.New(simulator.Options{Addresses: []netip.Addr{streetAddr(0), streetAddr(1), streetAddr(2)},
+		sim, err = simulator.New(simulator.Options{Addresses: s.addr,
 			Auth: simulator.AuthDigest, MaxDelay: 20 * time.Millisecond})
 		return err
 	})

@@ -23,6 +23,7 @@ import (
 // One device that both nodes see and one may use: one Instance, one broker, and
 // nothing to offer on the node without the broker.
 func TestOneSlot(t *testing.T) {
+	t.Parallel()
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-one", 1, 1, "one")
 	before := r.uids(c.Name)
@@ -45,6 +46,7 @@ func TestOneSlot(t *testing.T) {
 // Pods on both nodes want one slot: one runs, the other waits for it, and gets
 // it when the first has gone.
 func TestRaceForOneSlot(t *testing.T) {
+	t.Parallel()
 	r := follow(t, bed.NewNamespace(t))
 	instance := withoutBrokers(t, r, "nodes-race", 1)
 	r.always(r.capacity("nodes-race", 1))
@@ -77,6 +79,7 @@ const maxTries = 100
 
 // Four Pods on two nodes, by way of both resources, want two slots.
 func TestRaceForTwoSlots(t *testing.T) {
+	t.Parallel()
 	const name = "nodes-two"
 	r := follow(t, bed.NewNamespace(t))
 	instance := withoutBrokers(t, r, name, 2)
@@ -163,6 +166,7 @@ func install(ctx context.Context, more ...string) error {
 
 // A changed broker spec replaces the brokers of an Instance one after the other.
 func TestRollOut(t *testing.T) {
+	t.Parallel()
 	r := follow(t, bed.NewNamespace(t))
 	c := withBrokers(t, r, "nodes-roll", 2, 2, "left", "right")
 	old := map[string]string{}
@@ -204,6 +208,7 @@ func TestRollOut(t *testing.T) {
 
 // A Job is made once for an Instance, however many nodes see it.
 func TestJobs(t *testing.T) {
+	t.Parallel()
 	r := follow(t, bed.NewNamespace(t))
 	c := testcluster.EchoConfiguration(r.ns, "nodes-job", 2, "left", "right")
 	c.Spec.BrokerSpec = &v0.BrokerSpec{BrokerJobSpec: testcluster.Raw(t, batchv1.JobSpec{

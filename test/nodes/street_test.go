@@ -4,31 +4,73 @@ package nodes
 
 import (
 	"net/netip"
+	"sync"
 	"testing"
 
 	"github.com/akri-go/akri/internal/street"
 )
 
-// streetAddr is an address of the street, counted from 0.
-func streetAddr(n int) netip.Addr { return bed.Network().Street(n) }
+// streetLength is enough for the addresses of all tests.
+const streetLength = 16
 
-// newStreet makes a street with n addresses. It is gone after the test.
-func newStreet(t *testing.T, n int) *street.Street {
+// town has the street, which is there while a test has a plot: a cluster has one.
+var town struct {
+	sync.Mutex
+	street *street.Street
+	plots  int // that tests have now
+	given  int // addresses, to all tests
+}
+
+// plot is a test's part of the street.
+type plot struct {
+	*street.Street
+	addr []netip.Addr // no other test's
+}
+
+// cameras is locked by the test that has some: they answer everybody on their network.
+var cameras sync.Mutex
+
+// newPlot takes n addresses of the street, until the end of the test.
+func newPlot(t *testing.T, n int) plot {
 	t.Helper()
-	s, err := bed.OpenStreet(t.Context(), n)
-	if err != nil {
-		t.Fatal(err)
+	town.Lock()
+	defer town.Unlock()
+	if town.plots == 0 {
+		s, err := bed.OpenStreet(t.Context(), streetLength)
+		if err != nil {
+			t.Fatal(err)
+		}
+		town.street = s
 	}
+	town.plots++
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		town.Lock()
+		defer town.Unlock()
+		if town.plots--; town.plots > 0 {
+			return
+		}
+		if err := town.street.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return s
+	p := plot{Street: town.street}
+	for range n {
+		p.addr = append(p.addr, bed.Network().Street(town.given%streetLength))
+		town.given++
+	}
+	return p
+}
+
+// newCameraPlot is newPlot for cameras, when no other test has any.
+func newCameraPlot(t *testing.T, n int) plot {
+	t.Helper()
+	cameras.Lock()
+	t.Cleanup(cameras.Unlock)
+	return newPlot(t, n)
 }
 
 // there runs f in the street.
-func there(t *testing.T, s *street.Street, f func() error) {
+func there(t *testing.T, s plot, f func() error) {
 	t.Helper()
 	if err := s.Do(f); err != nil {
 		t.Fatal(err)

@@ -48,7 +48,7 @@ func TestUninstallWithoutNodes(t *testing.T) {
 	// The hook's Pod waits on a node that the scheduler believes to be well. No
 	// Job has failed before its Pods have ended, so helm waits for all of its time.
 	// On a busy machine it needs more than that to make the Job.
-	for within := 18 * time.Second; ; within *= 4 {
+	for within := 8 * time.Second; ; within *= 3 {
 		err := uninstall(within)
 		if err != nil && strings.Contains(err.Error(), "akri-cleanup") {
 			break

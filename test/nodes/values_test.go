@@ -21,16 +21,17 @@ import (
 // application shows their values, with the outliers marked. Another server joins,
 // and one leaves, without a reload.
 func TestValues(t *testing.T) {
+	t.Parallel()
 	dir := opcuatest.InstallNode(t)
-	s := newStreet(t, 3)
+	s := newPlot(t, 3)
 	servers := opcuatest.StartNode(t, dir, "ip", "netns", "exec", s.Name)
 	const port = 4840
 	var urls []string
 	for i := range 3 {
-		urls = append(urls, fmt.Sprintf("opc.tcp://%s:%d", streetAddr(i), port))
+		urls = append(urls, fmt.Sprintf("opc.tcp://%s:%d", s.addr[i], port))
 	}
 	press := func(i int) string { return fmt.Sprintf("press%d", i) }
-	start := func(i int) { servers.Thermometer(press(i), streetAddr(i).String(), port, "None") }
+	start := func(i int) { servers.Thermometer(press(i), s.addr[i].String(), port, "None") }
 	start(0)
 	start(1)
 
@@ -54,7 +55,7 @@ func TestValues(t *testing.T) {
 	// What the page says of a server, which it calls by its URL without the scheme.
 	says := func(i int, part, want string) string {
 		return fmt.Sprintf(`[...document.querySelectorAll("li[data-id]")].find(e => e.querySelector(".name").textContent.includes("%s:%d"))
-			?.querySelector(%q)?.textContent.includes(%q)`, streetAddr(i), port, part, want)
+			?.querySelector(%q)?.textContent.includes(%q)`, s.addr[i], port, part, want)
 	}
 	sum := func(want string) string {
 		return fmt.Sprintf(`document.getElementById("sum").textContent === %q`, want)

@@ -91,13 +91,7 @@ type ForeignOptions struct {
 // StartForeign starts a handler. It is gone after the test.
 func (b *Bed) StartForeign(t *testing.T, o ForeignOptions) *Foreign {
 	t.Helper()
-	program := filepath.Join(b.Programs, "foreignhandler")
-	if _, err := os.Stat(program); err != nil {
-		out, err := exec.Command("go", "build", "-o", program, filepath.Join(b.Repo, "test", "foreignhandler")).CombinedOutput()
-		if err != nil {
-			t.Fatalf("build the foreign handler: %v: %s", err, out)
-		}
-	}
+	program := b.foreignProgram(t)
 	argv := append(slices.Clone(o.By), program, "-directory", "/var/lib/akri", "-name", o.Name, "-retry", "500ms",
 		"-shared="+strconv.FormatBool(o.Shared), "-devices", strings.Join(o.Devices, ","), "-address", o.Address)
 	cmd, err := b.Command(context.Background(), max(o.Node, 1), argv...)
@@ -127,6 +121,22 @@ func (b *Bed) StartForeign(t *testing.T, o ForeignOptions) *Foreign {
 	}()
 	t.Cleanup(f.Kill)
 	return f
+}
+
+// foreignProgram returns the path of the handler, which the first test builds.
+func (b *Bed) foreignProgram(t *testing.T) string {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	program := filepath.Join(b.Programs, "foreignhandler")
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
+	out, err := exec.Command("go", "build", "-o", program, filepath.Join(b.Repo, "test", "foreignhandler")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("build the foreign handler: %v: %s", err, out)
+	}
+	return program
 }
 
 // Kill ends the process with SIGKILL: it cannot clean up.

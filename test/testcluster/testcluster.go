@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	goruntime "runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -47,6 +48,9 @@ type Options struct {
 	EdgeNodes int
 	// NoAkri is for tests of the edge half alone: the chart is not installed.
 	NoAkri bool
+	// Images are those that the nodes get at the start, as for [Bed.Load], beside what
+	// the chart runs by default.
+	Images []string
 	Values []string // of the chart, as for helm --set; nil means DefaultValues
 	// MaxRestartPeriod is that of [devcluster.Options]: tests that kill
 	// containers often do not want to wait for minutes.
@@ -143,14 +147,14 @@ func (b *Bed) setUp(ctx context.Context, dir string, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := b.LoadImageDir(ctx, filepath.Join(b.Repo, "out", "images")); err != nil {
+	if err := b.Load(ctx, o.Images...); err != nil {
 		return err
 	}
 	if !o.NoAkri {
 		if o.Values == nil {
 			o.Values = DefaultValues()
 		}
-		if err := b.Install(ctx, "akri", Release, Namespace, o.Values...); err != nil {
+		if err := b.Install(ctx, o.Values...); err != nil {
 			return err
 		}
 	}
@@ -166,16 +170,31 @@ func (b *Bed) setUp(ctx context.Context, dir string, o Options) (err error) {
 	return err
 }
 
-// Install installs a chart of the checkout, with values as for helm --set, and
-// waits until its objects are ready.
-func (b *Bed) Install(ctx context.Context, chart, release, namespace string, set ...string) error {
+// Install installs the chart, with values as for helm --set and the images that it
+// runs by default, and waits until its objects are ready.
+func (b *Bed) Install(ctx context.Context, set ...string) error {
 	values, err := helm.ParseValues(set)
 	if err != nil {
 		return err
 	}
+	if err := b.Load(ctx, "agent", "controller", "discovery"); err != nil {
+		return err
+	}
 	return b.InstallChart(ctx, helm.InstallOptions{
-		ChartDir: filepath.Join(b.Repo, "charts", chart), Release: release, Namespace: namespace, Values: values, Wait: 2 * WaitTimeout,
+		ChartDir: filepath.Join(b.Repo, "charts", "akri"), Release: Release, Namespace: Namespace, Values: values, Wait: 2 * WaitTimeout,
 	})
+}
+
+// Load gives the nodes images that `make images` has built, by their names.
+func (b *Bed) Load(ctx context.Context, names ...string) error {
+	var archives []string
+	for _, name := range names {
+		archives = append(archives, filepath.Join(b.Repo, "out", "images", name+"-"+goruntime.GOARCH+".tar"))
+	}
+	if err := b.LoadImages(ctx, archives...); err != nil {
+		return fmt.Errorf("%w (`make images` builds them)", err)
+	}
+	return nil
 }
 
 // keepLogs copies the logs out of a folder that will not be there for long.

@@ -44,33 +44,11 @@ const (
 	waitTimeout = eventually.Patience
 )
 
-// shared is the API server of all tests here. It is started when the first of them
-// wants it: the package's tests also run as other processes, which want none.
-var shared struct {
-	sync.Mutex
-	server *kubetest.Server
-}
+// shared is the API server of all tests here. Those that run as other processes
+// want none.
+var shared = kubetest.Share()
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if shared.server != nil {
-		shared.server.Close()
-	}
-	os.Exit(code)
-}
-
-func sharedServer(t *testing.T) *kubetest.Server {
-	t.Helper()
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.server == nil {
-		var err error
-		if shared.server, err = kubetest.New(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return shared.server
-}
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 // fixture is what the chart makes for the webhook. What is made with it is gone when
 // its test is over.
@@ -105,7 +83,7 @@ func (w *warnings) take() string {
 
 func newFixture(t *testing.T, secret map[string][]byte) *fixture {
 	ctrl.SetLogger(logr.Discard())
-	l := &fixture{t: t, server: sharedServer(t), warned: &warnings{}, log: &testlog.Buffer{}}
+	l := &fixture{t: t, server: shared.Start(t), warned: &warnings{}, log: &testlog.Buffer{}}
 	cfg := rest.CopyConfig(l.server.Config)
 	cfg.WarningHandler = l.warned
 	scheme, err := view.Scheme()

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/akri-go/akri/internal/gobuild"
 )
 
 const otherMember = 61235
@@ -71,10 +73,7 @@ func unprivilegedAgent(t *testing.T, dir string) {
 // discoveryProgram builds akri-discovery where others can run it.
 func discoveryProgram(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "akri-discovery")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/akri-go/akri/cmd/akri-discovery").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary := gobuild.Program(t, "github.com/akri-go/akri/cmd/akri-discovery")
 	if err := os.Chmod(filepath.Dir(filepath.Dir(binary)), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/akri-go/akri/internal/gobuild"
 )
 
 // foreign is a process of test/foreignhandler.
@@ -26,11 +28,7 @@ type foreign struct {
 
 func buildForeign(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "foreignhandler")
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/akri-go/akri/test/foreignhandler").CombinedOutput(); err != nil {
-		t.Fatalf("build the foreign handler: %v\n%s", err, out)
-	}
-	return binary
+	return gobuild.Program(t, "github.com/akri-go/akri/test/foreignhandler")
 }
 
 func startForeign(t *testing.T, binary string, args ...string) *foreign {

@@ -5,6 +5,7 @@ package edgecontroller
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -27,8 +28,13 @@ type cluster struct {
 	admin  kubernetes.Interface
 }
 
+// shared is the API server of all tests here.
+var shared = kubetest.Share(kubetest.WithCRDs(""), kubetest.WithNodeRestriction())
+
+func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
+
 func newCluster(t *testing.T) *cluster {
-	s := kubetest.Start(t, kubetest.WithCRDs(""), kubetest.WithNodeRestriction())
+	s := shared.Start(t)
 	admin, err := kubernetes.NewForConfig(s.Config)
 	if err != nil {
 		t.Fatal(err)

@@ -7,14 +7,12 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/cloud/edgecontroller/grant"
-	"github.com/akri-go/akri/internal/devcluster/kubetest"
 )
 
 // TestReviews has nodes connect that follow the same, one after the other: the API
 // server is asked for the first one alone.
 func TestReviews(t *testing.T) {
-	s := kubetest.Start(t, kubetest.WithCRDs(""))
-	c := run(t, s.Config, Options{grants: grant.Options{TTL: time.Hour}})
+	c := run(t, shared.Start(t).Config, Options{grants: grant.Options{TTL: time.Hour}})
 	var first int64
 	for _, node := range []string{"n1", "n2", "n3"} {
 		e := connect(t, c, node)

@@ -51,7 +51,11 @@ func start(t *testing.T, cfg *rest.Config, namespace string) *Follower {
 // With the chart's rights, what is followed becomes what would be read, whatever
 // happens; while the API server is away it stays, and so does the time.
 func TestFollow(t *testing.T) {
-	server := kubetest.Start(t)
+	server := kubetest.Start(t, kubetest.WithCRDs(""))
+	t.Run("not installed", func(t *testing.T) { notInstalled(t, server) })
+	if err := server.InstallCRDs(t.Context(), "../../../charts/akri/crds"); err != nil {
+		t.Fatal(err)
+	}
 	t.Run("no rights", func(t *testing.T) { noRights(t, server) })
 	err := chartuser.Install(t.Context(), server.Config, "agent.enabled=false", "controller.enabled=false", "dashboard.enabled=true")
 	if err != nil {
@@ -140,6 +144,18 @@ func sortPods(pods []corev1.Pod) {
 	})
 }
 
+// A cluster without the CRDs is followed too.
+func notInstalled(t *testing.T, server *kubetest.Server) {
+	f := start(t, server.Config, "")
+	eventually.Succeeds(t, waitTimeout, func(context.Context) error {
+		seen := f.Seen()
+		if err := f.Ready(); err != nil || len(seen.Unseen) > 0 || seen.AwayWhy != "" {
+			return fmt.Errorf("%w, away %q, unseen %v", err, seen.AwayWhy, seen.Unseen)
+		}
+		return nil
+	})
+}
+
 // Who may read nothing is told so.
 func noRights(t *testing.T, server *kubetest.Server) {
 	f := start(t, server.ConfigFor("jane"), "factory")
@@ -202,16 +218,4 @@ func oneNamespace(t *testing.T, server *kubetest.Server, api client.Client) {
 	if n := f.Watches(explain.ReadConfigurations); n == 0 {
 		t.Error("no watch is counted")
 	}
-}
-
-// A cluster without the CRDs is followed too.
-func TestNotInstalled(t *testing.T) {
-	f := start(t, kubetest.Start(t, kubetest.WithCRDs("")).Config, "")
-	eventually.Succeeds(t, waitTimeout, func(context.Context) error {
-		seen := f.Seen()
-		if err := f.Ready(); err != nil || len(seen.Unseen) > 0 || seen.AwayWhy != "" {
-			return fmt.Errorf("%w, away %q, unseen %v", err, seen.AwayWhy, seen.Unseen)
-		}
-		return nil
-	})
 }

@@ -19,6 +19,14 @@ import (
 	"github.com/akri-go/akri/internal/poll"
 )
 
+// InstallCRDs creates the CRDs in a folder, and waits until they are served. It is
+// for tests of what there is before; [WithCRDs] has them from the start.
+func (s *Server) InstallCRDs(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return installCRDs(ctx, s.Config, dir)
+}
+
 // installCRDs creates the CRDs in dir's *.yaml files, one in each, and waits
 // until their resources can be listed.
 func installCRDs(ctx context.Context, cfg *rest.Config, dir string) error {

@@ -1,5 +1,5 @@
 // Package kubetest runs a real Kubernetes API server for the tests of one
-// package.
+// package. Tests that need none of their own take turns with one; see [Share].
 //
 // A server is etcd and kube-apiserver on loopback, with its own data, the RBAC
 // and Node authorizers and the CRDs of this repository's chart. There is no
@@ -83,6 +83,7 @@ type Server struct {
 	bins    kubebin.Paths
 	ca      *pki.Authority
 	ports   ports
+	began   int64 // etcd's revision when the server was ready with its CRDs
 	mu      sync.Mutex
 	etcd    *process
 	api     *process
@@ -102,12 +103,16 @@ func Start(t testing.TB, opts ...Option) *Server {
 		t.Fatalf("start a test API server: %v", err)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("last lines of kube-apiserver:\n%s", tail(filepath.Join(s.Dir, "logs", "kube-apiserver.log"), 4096))
-		}
+		s.tellOfFailure(t)
 		s.Close()
 	})
 	return s
+}
+
+func (s *Server) tellOfFailure(t testing.TB) {
+	if t.Failed() {
+		t.Logf("last lines of kube-apiserver:\n%s", tail(filepath.Join(s.Dir, "logs", "kube-apiserver.log"), 4096))
+	}
 }
 
 // New is Start without a test, for example in TestMain. The caller calls Close.
@@ -173,6 +178,9 @@ func (s *Server) init(ctx context.Context, repo string) error {
 			return err
 		}
 	}
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
 	return s.runManager()
 }
 
@@ -193,6 +201,9 @@ func (s *Server) Restart(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	err := s.run(ctx)
+	if err == nil && s.began == 0 {
+		err = s.begin(ctx)
+	}
 	if err == nil {
 		err = s.runManager()
 	}
@@ -210,6 +221,7 @@ func (s *Server) Forget() error {
 	if err := os.RemoveAll(s.path("etcd")); err != nil {
 		return fmt.Errorf("forget the test API server's data: %w", err)
 	}
+	s.began = 0
 	return nil
 }
 

@@ -120,3 +120,59 @@ func TestTwoServersAtOnce(t *testing.T) {
 		t.Errorf("got %v, want not found", err)
 	}
 }
+
+// What a test leaves in a shared server is not there for the next one; one that
+// fails, or leaves it stopped, is followed by another server.
+func TestShared(t *testing.T) {
+	shared := Share()
+	t.Cleanup(shared.close)
+	var first *Server
+	turn := func(name string, run func(*testing.T, *Server, kubernetes.Interface)) {
+		t.Run(name, func(t *testing.T) {
+			s := shared.Start(t)
+			run(t, s, client(t, s.Config))
+		})
+	}
+	turn("makes", func(t *testing.T, s *Server, c kubernetes.Interface) {
+		first = s
+		ctx := t.Context()
+		held := configMap("held")
+		held.Finalizers = []string{"example.org/hold"}
+		_, err1 := c.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mine"}}, metav1.CreateOptions{})
+		_, err2 := c.CoreV1().ConfigMaps("mine").Create(ctx, held, metav1.CreateOptions{})
+		_, err3 := c.CoreV1().Nodes().Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n"}}, metav1.CreateOptions{})
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Fatal(err)
+		}
+	})
+	turn("finds nothing", func(t *testing.T, s *Server, c kubernetes.Interface) {
+		ctx := t.Context()
+		if s != first {
+			t.Error("it is another server")
+		}
+		_, err1 := c.CoreV1().Namespaces().Get(ctx, "mine", metav1.GetOptions{})
+		_, err2 := c.CoreV1().ConfigMaps("mine").Get(ctx, "held", metav1.GetOptions{})
+		_, err3 := c.CoreV1().Nodes().Get(ctx, "n", metav1.GetOptions{})
+		for _, err := range []error{err1, err2, err3} {
+			if !apierrors.IsNotFound(err) {
+				t.Errorf("got %v, want not found", err)
+			}
+		}
+		eventually.Succeeds(t, eventually.Patience, func(ctx context.Context) error {
+			_, err := c.CoreV1().Services("default").Get(ctx, "kubernetes", metav1.GetOptions{})
+			return err
+		})
+		if err := c.Discovery().RESTClient().Get().AbsPath("/apis/akri.sh/v0/instances").Do(ctx).Error(); err != nil {
+			t.Error(err)
+		}
+		s.Stop()
+	})
+	turn("has another", func(t *testing.T, s *Server, c kubernetes.Interface) {
+		if s == first {
+			t.Error("it is the server that was stopped")
+		}
+		if _, err := c.CoreV1().Namespaces().Get(t.Context(), "default", metav1.GetOptions{}); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -71,6 +71,8 @@ func (s *Server) clientConfig(user string, groups ...string) (*rest.Config, erro
 	}, nil
 }
 
+func (s *Server) etcdURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.ports.client) }
+
 // run starts the server and its store, and waits until it is ready.
 func (s *Server) run(ctx context.Context) error {
 	for _, dir := range []string{"logs", "etcd"} {
@@ -78,7 +80,7 @@ func (s *Server) run(ctx context.Context) error {
 			return err
 		}
 	}
-	etcdURL := fmt.Sprintf("http://127.0.0.1:%d", s.ports.client)
+	etcdURL := s.etcdURL()
 	peerURL := fmt.Sprintf("http://127.0.0.1:%d", s.ports.peer)
 	var err error
 	s.etcd, err = startProcess(s.path("logs", "etcd.log"), s.bins[kubebin.Etcd],

@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v0 "github.com/akri-go/akri/api/v0"
-	"github.com/akri-go/akri/internal/devcluster/kubetest"
 	"github.com/akri-go/akri/internal/explain"
 )
 
@@ -234,8 +233,8 @@ func testPages(f *fixture, t *testing.T) {
 }
 
 // A cluster without the CRDs has none of their objects.
-func TestNotInstalled(t *testing.T) {
-	api, now, err := Client(kubetest.Start(t, kubetest.WithCRDs("")).Config)
+func testNotInstalled(f *fixture, t *testing.T) {
+	api, now, err := Client(f.server.Config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,12 @@ type fixture struct {
 // TestSnapshot makes faults on a real API server, and asks why.
 func TestSnapshot(t *testing.T) {
 	ctrl.SetLogger(logr.Discard())
-	f := &fixture{t: t, server: kubetest.Start(t)}
-	var err error
+	f := &fixture{t: t, server: kubetest.Start(t, kubetest.WithCRDs(""))}
+	t.Run("not-installed", func(t *testing.T) { testNotInstalled(f, t) })
+	err := f.server.InstallCRDs(t.Context(), "../../../charts/akri/crds")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if f.api, f.now, err = Client(f.server.Config); err != nil {
 		t.Fatal(err)
 	}

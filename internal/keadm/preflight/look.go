@@ -51,7 +51,7 @@ func Look(ctx context.Context, p Place) Facts {
 		Root: os.Geteuid() == 0, Joined: p.Joined,
 		Runtime: runtimeAnswers(ctx, p.RuntimeEndpoint), Cgroups: cgroups(os.ReadFile),
 		Taken: taken(ctx, p.Ports), Swap: swap(os.ReadFile), Disk: space(p.Data),
-		Kubelets: processes("/proc", "kubelet"), Network: networks("/etc/cni/net.d"),
+		Kubelets: Kubelets(), Network: networks("/etc/cni/net.d"),
 	}
 	var all sync.WaitGroup
 	for _, look := range []func(){
@@ -209,6 +209,9 @@ func space(path string) DiskSpace {
 	}
 	return DiskSpace{Path: path, Free: st.Bavail * uint64(st.Bsize), Size: st.Blocks * uint64(st.Bsize)}
 }
+
+// Kubelets are the numbers of the kubelets that run on this machine.
+func Kubelets() []int { return processes("/proc", "kubelet") }
 
 // processes are the numbers of the processes of a name. Those with another network
 // are another machine's, such as those of kind.

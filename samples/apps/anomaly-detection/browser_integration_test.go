@@ -14,6 +14,7 @@ import (
 
 	"github.com/akri-go/akri/internal/browsertest"
 	"github.com/akri-go/akri/internal/freeport"
+	"github.com/akri-go/akri/internal/gobuild"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 	"github.com/akri-go/akri/samples/services"
 )
@@ -24,7 +25,7 @@ import (
 func TestPage(t *testing.T) {
 	h, address := serveHub(t)
 	node := opcuatest.StartNode(t, opcuatest.InstallNode(t))
-	broker := program(t, "./samples/brokers/opcua-monitoring")
+	broker := gobuild.Program(t, "github.com/akri-go/akri/samples/brokers/opcua-monitoring")
 	b := browsertest.Open(t, "http://"+address+"/")
 	b.Wait(`!document.getElementById("none").hidden`)
 	b.Photograph("anomaly-none", 1280, 900, false)

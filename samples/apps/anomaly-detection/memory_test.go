@@ -11,6 +11,7 @@ import (
 
 	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/freeport"
+	"github.com/akri-go/akri/internal/gobuild"
 	"github.com/akri-go/akri/internal/handlers/opcua/opcuatest"
 )
 
@@ -22,9 +23,9 @@ const browsers = 20
 // -benchtime 1x.
 func BenchmarkMemory(b *testing.B) {
 	server := opcuatest.StartThermometer(b, "", nil, 75.0)
-	address, broker, _ := runBroker(b, program(b, "./samples/brokers/opcua-monitoring"), server.URL)
+	address, broker, _ := runBroker(b, gobuild.Program(b, "github.com/akri-go/akri/samples/brokers/opcua-monitoring"), server.URL)
 	page := "127.0.0.1:" + strconv.Itoa(freeport.Port(b))
-	application, _ := runProgram(b, program(b, "./samples/apps/anomaly-detection"), "BROKERS="+address, "PORT="+page[len("127.0.0.1:"):])
+	application, _ := runProgram(b, gobuild.Program(b, "github.com/akri-go/akri/samples/apps/anomaly-detection"), "BROKERS="+address, "PORT="+page[len("127.0.0.1:"):])
 	for b.Loop() {
 		eventually.Succeeds(b, patience, func(context.Context) error {
 			resp, err := http.Get("http://" + page + "/healthz")

@@ -4,27 +4,12 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/akri-go/akri/internal/freeport"
-	"github.com/akri-go/akri/internal/images"
 )
-
-// program builds a program as its image has it.
-func program(t testing.TB, folder string) (file string) {
-	t.Helper()
-	file = filepath.Join(t.TempDir(), path.Base(folder))
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", images.Tags, "-ldflags", "-s -w", "-o", file, folder)
-	cmd.Dir = filepath.Join("..", "..", "..")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return file
-}
 
 // runProgram runs a program until the test ends, or it is stopped.
 func runProgram(t testing.TB, file string, env ...string) (pid int, stop func()) {

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,19 +18,9 @@ import (
 
 	"github.com/akri-go/akri/internal/browsertest"
 	"github.com/akri-go/akri/internal/freeport"
+	"github.com/akri-go/akri/internal/gobuild"
 	"github.com/akri-go/akri/samples/simulators/camera/simulator"
 )
-
-// program builds the broker for network cameras.
-func program(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "ip-camera")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/akri-go/akri/samples/brokers/ip-camera").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return path
-}
 
 // runBroker runs a broker for a camera of the simulator, and returns its address.
 func runBroker(t *testing.T, program string, c *simulator.Camera) (address string) {
@@ -70,7 +59,7 @@ func TestPage(t *testing.T) {
 	}
 	defer sim.Close()
 	cameras := sim.Cameras()
-	broker := program(t)
+	broker := gobuild.Program(t, "github.com/akri-go/akri/samples/brokers/ip-camera")
 	b := browsertest.Open(t, "http://"+address+"/")
 	moves := func(selector string, number int) {
 		t.Helper()

@@ -19,17 +19,14 @@ import (
 	"github.com/akri-go/akri/discovery/trial"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/gobuild"
 	"github.com/akri-go/akri/internal/peers"
 )
 
 // goProgram builds the Go program.
 func goProgram(t *testing.T, folder string) trial.Program {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "inventory")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return trial.Program{Args: []string{binary, "-lists", folder}}
+	return trial.Program{Args: []string{gobuild.Program(t, "github.com/akri-go/akri/samples/handlers/inventory"), "-lists", folder}}
 }
 
 // pythonProgram generates Python code from the .proto, as the page

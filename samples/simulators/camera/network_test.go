@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/gobuild"
 )
 
 // lan is two network namespaces that are connected: the cameras', with addresses
@@ -39,10 +40,7 @@ func newLAN(t *testing.T) lan {
 	}
 	t.Parallel()
 	name := fmt.Sprintf("akri-%d-%s", os.Getpid(), t.Name())
-	n := lan{name + "-cameras", name + "-client", filepath.Join(t.TempDir(), "camera")}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", n.binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	n := lan{name + "-cameras", name + "-client", gobuild.Program(t, "github.com/akri-go/akri/samples/simulators/camera")}
 	for _, ns := range []string{n.cameras, n.client} {
 		ip(t, "netns", "add", ns)
 		t.Cleanup(func() { ip(t, "netns", "del", ns) })

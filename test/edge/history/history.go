@@ -35,6 +35,10 @@ type Pod struct {
 	Name, UID string
 	Reason    string // of its status
 	Restarts  int
+	// NeverRan is how many of the containers before those of now were made and never
+	// started, as far as the Pod's status says: their kubelet was killed between the
+	// two, and the next one makes another.
+	NeverRan int
 	// Containers are the ids of those that run, as the cloud believes.
 	Containers []string
 }
@@ -67,14 +71,14 @@ func different(r Record) (all []string) {
 	return all
 }
 
-// restarted: a container was started more often than the power was cut.
+// restarted: a container that had run was replaced more often than the power was cut.
 func restarted(r Record) (all []string) {
 	for _, p := range r.Pods {
 		born, seen := r.Born[p.UID]
 		if !seen {
 			born = r.Powers // it is new
 		}
-		if most := r.Powers - born; p.Restarts > most {
+		if most := r.Powers - born; p.Restarts-p.NeverRan > most {
 			all = append(all, fmt.Sprintf("Pod %s was restarted %d times, and the power cut %d times in its life", p.Name, p.Restarts, most))
 		}
 	}

@@ -197,6 +197,8 @@ func explain(err error) error {
 	switch {
 	case strings.Contains(err.Error(), "remote error: tls: expired certificate"):
 		return fmt.Errorf("this node's certificate has expired, join again with a new token: %w", err)
+	case strings.Contains(err.Error(), "remote error: tls: certificate required"):
+		return fmt.Errorf("cloudcore's port of certificates asks for none; this may be its port of links, so look whether both ports are right: %w", err)
 	case errors.As(err, &unknown):
 		return fmt.Errorf("this is not the cloudcore of the token, or of this node's certificate: %w", err)
 	}

@@ -235,6 +235,20 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// cloudcore's port of links answers nobody without a certificate.
+func TestPortOfLinks(t *testing.T) {
+	leaktest.Check(t)
+	links := httptest.NewUnstartedServer(http.NotFoundHandler())
+	links.TLS = &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert}
+	links.Config.ErrorLog = log.New(io.Discard, "", 0)
+	links.StartTLS()
+	defer links.Close()
+	o := Options{Address: links.Listener.Addr().String(), Node: "edge-1", Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)}
+	if _, err := Join(t.Context(), o, strings.Repeat("0", 64)+".a.b.c"); err == nil || !strings.Contains(err.Error(), "look whether both ports are right") {
+		t.Error(err)
+	}
+}
+
 // Run renews a certificate that is due, and no other.
 func TestRun(t *testing.T) {
 	leaktest.Check(t)
