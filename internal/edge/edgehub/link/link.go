@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/coder/websocket"
@@ -32,6 +33,12 @@ const (
 	steadyAfter = time.Minute
 	// dialTimeout bounds everything until cloudcore's Hello.
 	dialTimeout = 45 * time.Second
+	// connectTimeout bounds the TCP connection. While nobody answers, TCP asks again
+	// later and later; so a new attempt is made.
+	connectTimeout = 10 * time.Second
+	// maxUnreachedDelay is how long the link waits at most after attempts that nobody
+	// answered. They cost cloudcore nothing, and who mends a link waits for it.
+	maxUnreachedDelay = 10 * time.Second
 	// cloudcore's ping interval is within these.
 	minPingInterval = 100 * time.Millisecond
 	maxPingInterval = 5 * time.Minute
@@ -72,7 +79,7 @@ type Options struct {
 	// that says one.
 	Session session.Options
 	// Backoff has the delays between attempts; the zero value is 1 s to 1 min,
-	// half of it random.
+	// half of it random. After attempts that nobody answered it is 10 s at most.
 	Backoff backoff.Backoff
 	// DialTimeout bounds an attempt; 0 is 45 s.
 	DialTimeout time.Duration
@@ -115,9 +122,17 @@ func nextFailures(before int, connected bool, lived time.Duration) int {
 	return before + 1
 }
 
+// unreachedError is of an attempt that nobody answered, not even to refuse it.
+type unreachedError struct{ error }
+
+func (e unreachedError) Unwrap() error { return e.error }
+
 // delay says when to connect again: what cloudcore wants counts, if it is
 // longer.
 func delay(err error, own time.Duration) time.Duration {
+	if errors.As(err, new(unreachedError)) && own > maxUnreachedDelay {
+		return backoff.Jitter(maxUnreachedDelay, jitter)
+	}
 	var bye *session.GoodbyeError
 	if !errors.As(err, &bye) {
 		return own
@@ -243,9 +258,12 @@ func (l *link) dial(ctx context.Context) (*session.Session, error) {
 		Proxy:           http.ProxyFromEnvironment,
 		TLSClientConfig: config,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := (&net.Dialer{}).DialContext(ctx, network, address)
-			if err != nil {
+			c, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, network, address)
+			switch {
+			case errors.Is(err, syscall.ECONNREFUSED):
 				return nil, err
+			case err != nil:
+				return nil, unreachedError{err}
 			}
 			conn = session.NewConn(c, 0, 0, nil)
 			return conn, nil

@@ -17,6 +17,7 @@ import (
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
 	"github.com/akri-go/akri/internal/backoff"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/leaktest"
 	"github.com/akri-go/akri/internal/session"
 	"github.com/akri-go/akri/internal/session/sessiontest"
@@ -38,12 +39,17 @@ func TestDelay(t *testing.T) {
 		{"Goodbye, later", bye(time.Minute), 3 * time.Second, time.Minute},
 		{"Goodbye, in a year", bye(9000 * time.Hour), 3 * time.Second, maxRefusedDelay},
 		{"Goodbye for ever", bye(-1), 3 * time.Second, maxRefusedDelay},
+		{"nobody answered, for the first time", fmt.Errorf("x: %w", unreachedError{errors.New("timeout")}), time.Second, time.Second},
 	} {
 		if got := delay(tt.err, tt.own); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
 	}
 	for range 100 {
+		unreached := fmt.Errorf("x: %w", unreachedError{errors.New("timeout")})
+		if got := delay(unreached, time.Minute); got > maxUnreachedDelay || got < maxUnreachedDelay/2 {
+			t.Errorf("after attempts that nobody answered: %s", got)
+		}
 		leaving := &session.GoodbyeError{Goodbye: edgev1.Goodbye{Reason: edgev1.ReasonShuttingDown}}
 		if got := scatter(leaving, time.Minute); got < 0 || got > maxScatter {
 			t.Errorf("scattered by %s", got)
@@ -65,6 +71,21 @@ func TestDelay(t *testing.T) {
 	} {
 		if got := nextFailures(tt.before, tt.connected, tt.lived); got != tt.want {
 			t.Errorf("%+v: %d", tt, got)
+		}
+	}
+}
+
+// Who answers that nobody listens is there, and who is not there is not.
+func TestUnreached(t *testing.T) {
+	for address, want := range map[string]bool{
+		freeport.Address(t):       false,
+		"cloudcore.invalid:10000": true, // RFC 6761: there never is one
+		"255.255.255.255:10000":   true,
+	} {
+		l := &link{Options: Options{Address: address, DialTimeout: time.Minute, TLS: func() (*tls.Config, error) { return &tls.Config{}, nil }}}
+		_, err := l.once(t.Context())
+		if got := errors.As(err, new(unreachedError)); err == nil || got != want {
+			t.Errorf("%s: unreached %v, want %v: %v", address, got, want, err)
 		}
 	}
 }
