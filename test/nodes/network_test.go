@@ -90,7 +90,7 @@ func TestOPCUAServer(t *testing.T) {
 	dir := opcuatest.InstallNode(t)
 	s := newPlot(t, 1)
 	server := opcuatest.StartNode(t, dir, "ip", "netns", "exec", s.Name)
-	server.Server("press", 4840, "")
+	server.Server("press", s.addr[0].String(), 4840, "")
 	url := fmt.Sprintf("opc.tcp://%s:4840", s.addr[0])
 
 	r := follow(t, bed.NewNamespace(t))

@@ -57,8 +57,8 @@ func testNode(t *testing.T, dir string) {
 	}
 	node := opcuatest.StartNode(t, dir)
 	node.Discovery("lds", 4840)
-	node.Server("one", 4841, "opc.tcp://127.0.0.1:4840")
-	node.Server("alone", 4842, "")
+	node.Server("one", "", 4841, "opc.tcp://127.0.0.1:4840")
+	node.Server("alone", "", 4842, "")
 
 	wait := func(reports <-chan discovery.Report, want string) discovery.Report {
 		t.Helper()
@@ -84,7 +84,7 @@ func testNode(t *testing.T, dir string) {
 			t.Errorf("%+v", d)
 		}
 	}
-	node.Server("two", 4843, "opc.tcp://127.0.0.1:4840")
+	node.Server("two", "", 4843, "opc.tcp://127.0.0.1:4840")
 	wait(reports, "urn:test:alone urn:test:one urn:test:two")
 	node.Stop("one")
 	wait(reports, "urn:test:alone urn:test:two")

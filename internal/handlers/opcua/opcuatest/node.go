@@ -81,16 +81,16 @@ func (n *Node) Discovery(name string, port int) {
 	n.do(map[string]any{"do": "lds", "name": name, "port": port})
 }
 
-// Server starts a server with the application URI urn:test:NAME. It returns when
-// the server has registered with the discovery server whose URL is given, if any.
-func (n *Node) Server(name string, port int, discovery string) {
+// Server starts a server with the application URI urn:test:NAME at an address of the
+// machine that the node runs on, "" for all. It returns when the server has registered
+// with the discovery server whose URL is given, if any.
+func (n *Node) Server(name, host string, port int, discovery string) {
 	n.t.Helper()
-	n.do(map[string]any{"do": "server", "name": name, "port": port, "lds": discovery})
+	n.do(map[string]any{"do": "server", "name": name, "host": host, "port": port, "lds": discovery})
 }
 
 // Thermometer starts a server with the node ns=1;s=Thermometer_Temperature, whose
-// value is 75 at first, and with one security policy, or None. The host is an address
-// of the machine that the node runs on.
+// value is 75 at first, and with one security policy, or None, like Server.
 func (n *Node) Thermometer(name, host string, port int, policy string) {
 	n.t.Helper()
 	n.do(map[string]any{"do": "thermometer", "name": name, "host": host, "port": port, "policy": policy})

@@ -27,10 +27,10 @@ const commands = {
     await server.start();
     running.set(name, server);
   },
-  // {do: "server", name, port, lds: URL or ""}
-  async server({ name, port, lds }) {
+  // {do: "server", name, host, port, lds: URL or ""}
+  async server({ name, host, port, lds }) {
     const server = new OPCUAServer({
-      port, resourcePath: "/" + name, nodeset_filename: [],
+      host: host || undefined, port, resourcePath: "/" + name, nodeset_filename: [],
       serverCertificateManager: pki(name), userCertificateManager: pki(name + "-users"),
       serverInfo: { applicationUri: "urn:test:" + name, productUri: "urn:test:product", applicationName: { text: name } },
       registerServerMethod: lds ? RegisterServerMethod.LDS : RegisterServerMethod.HIDDEN,
