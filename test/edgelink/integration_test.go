@@ -16,6 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -102,14 +103,34 @@ func TestCloudcore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Run("life", func(t *testing.T) { life(t, s, admin, own) })
-	t.Run("twins", func(t *testing.T) { twinsAreTold(t, s, admin, own) })
+	for name, test := range map[string]func(*testing.T, *kubetest.Server, kubernetes.Interface, *rest.Config){
+		"life": life, "twins": twinsAreTold,
+	} {
+		t.Run(name, func(t *testing.T) {
+			leaktest.Check(t)
+			t.Cleanup(func() { hangUp(t, s.Config, own) })
+			test(t, s, admin, own)
+		})
+	}
+}
+
+// hangUp ends connections to the API server, which the next test has, too: clients
+// of Go keep them for 90 s.
+func hangUp(t *testing.T, clients ...*rest.Config) {
+	t.Helper()
+	for _, c := range clients {
+		shared, err := rest.TransportFor(c) // there is one for each kind of credentials
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		utilnet.CloseIdleConnectionsFor(shared)
+	}
 }
 
 // A node joins, registers, gets its labels, Lease and Pods; cloudcore ends and is
 // replaced, and the node finds that it has all.
 func life(t *testing.T, s *kubetest.Server, admin kubernetes.Interface, own *rest.Config) {
-	leaktest.Check(t)
 	first := runCore(t, own)
 	for _, path := range []string{"/healthz", "/metrics"} {
 		if code, text := get(t, first.health, path); code != http.StatusOK {
@@ -180,7 +201,6 @@ func life(t *testing.T, s *kubetest.Server, admin kubernetes.Interface, own *res
 // twinsAreTold connects two machines that have certificates of one node: an
 // Event on the Node says so, which nobody needs another right for.
 func twinsAreTold(t *testing.T, s *kubetest.Server, admin kubernetes.Interface, own *rest.Config) {
-	leaktest.Check(t)
 	core := runCore(t, own)
 	secret, err := trust.NewCluster(s.Config, chartuser.CloudcoreNamespace, "")
 	if err != nil {
