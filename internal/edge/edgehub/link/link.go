@@ -38,7 +38,7 @@ const (
 	connectTimeout = 10 * time.Second
 	// maxUnreachedDelay is how long the link waits at most after attempts that nobody
 	// answered. They cost cloudcore nothing, and who mends a link waits for it.
-	maxUnreachedDelay = 10 * time.Second
+	maxUnreachedDelay = 5 * time.Second
 	// cloudcore's ping interval is within these.
 	minPingInterval = 100 * time.Millisecond
 	maxPingInterval = 5 * time.Minute
@@ -79,7 +79,7 @@ type Options struct {
 	// that says one.
 	Session session.Options
 	// Backoff has the delays between attempts; the zero value is 1 s to 1 min,
-	// half of it random. After attempts that nobody answered it is 10 s at most.
+	// half of it random. After attempts that nobody answered it is 5 s at most.
 	Backoff backoff.Backoff
 	// DialTimeout bounds an attempt; 0 is 45 s.
 	DialTimeout time.Duration
