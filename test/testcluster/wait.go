@@ -86,7 +86,7 @@ func All(checks ...Check) Check {
 	}
 }
 
-// NewNamespace makes a namespace for a test. It is deleted afterwards, which
+// NewNamespace makes a namespace for a test, which can have Pods. It is deleted afterwards, which
 // takes Kubernetes ten seconds or more, so the next test does not wait for it:
 // [Main] does, at the end.
 func (b *Bed) NewNamespace(t *testing.T) string {
@@ -108,6 +108,10 @@ func (b *Bed) NewNamespace(t *testing.T) string {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.deleted = append(b.deleted, deletion{ns: ns.Name, test: t.Name()})
+	})
+	// A moment later it can have Pods.
+	Eventually(t, WaitTimeout, func(ctx context.Context) error {
+		return b.API.Get(ctx, client.ObjectKey{Namespace: ns.Name, Name: "default"}, &corev1.ServiceAccount{})
 	})
 	return ns.Name
 }
