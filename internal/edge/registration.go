@@ -43,7 +43,7 @@ func (r *registration) lost(pid int, there, current bool) bool {
 func keepRegistered(ctx context.Context, st *store.Store, node string, linked func() bool, kubelet *edged.Program) {
 	tick := time.NewTicker(registrationInterval)
 	defer tick.Stop()
-	key := store.Key{Resource: store.Resource{Version: "v1", Name: "nodes"}, Name: node}
+	key := store.Key{Resource: store.Nodes, Name: node}
 	var r registration
 	for ctx.Err() == nil {
 		changed := st.Changed(key.Resource)

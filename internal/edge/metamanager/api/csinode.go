@@ -15,7 +15,7 @@ func (s *Server) asksTooEarly(t target, user User) bool {
 	if !user.isNode() || t.resource.Group != "storage.k8s.io" || t.resource.Name != "csinodes" || t.name != s.Node {
 		return false
 	}
-	o, _, _ := s.Store.Known(store.Key{Resource: nodesResource, Name: s.Node}, edgev1.As{})
+	o, _, _ := s.Store.Known(store.Key{Resource: store.Nodes, Name: s.Node}, edgev1.As{})
 	return o == nil
 }
 

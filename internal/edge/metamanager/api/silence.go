@@ -17,9 +17,6 @@ const (
 	lookEvery   = 10 * time.Second
 )
 
-// nodesResource is that of Nodes.
-var nodesResource = store.Resource{Version: "v1", Name: "nodes"}
-
 // WatchKubelet tells the cluster when the kubelet is silent: cloudcore renews the
 // node's Lease as long as the link lives, so nobody else could. The Node's Ready
 // condition becomes Unknown; a kubelet that is back writes its own. It returns
@@ -49,7 +46,7 @@ func (s *Server) WatchKubelet(ctx context.Context) {
 		})
 		if told = err == nil && (reply.Status < 300 || reply.Status == http.StatusNotFound); told && reply.Status < 300 {
 			s.Log.Warn("the kubelet is silent; its Node says so now", "since", last)
-			s.take(http.MethodPatch, target{resource: nodesResource, name: s.Node, subresource: "status"}, reply.Body)
+			s.take(http.MethodPatch, target{resource: store.Nodes, name: s.Node, subresource: "status"}, reply.Body)
 		}
 	}
 }

@@ -124,7 +124,7 @@ func (s *Server) mint(t target, asked authenticationv1.TokenRequest) (*authentic
 
 // nodeUID is the UID of this node's Node, "" if that is not known.
 func (s *Server) nodeUID() string {
-	if o, _, _ := s.Store.Known(store.Key{Resource: nodesResource, Name: s.Node}, edgev1.As{}); o != nil {
+	if o, _, _ := s.Store.Known(store.Key{Resource: store.Nodes, Name: s.Node}, edgev1.As{}); o != nil {
 		return o.UID
 	}
 	return ""

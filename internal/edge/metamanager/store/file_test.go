@@ -425,7 +425,7 @@ func TestHeartbeats(t *testing.T) {
 	if urgent() {
 		t.Error("a heartbeat is written")
 	}
-	if o := tr.Get(Key{nodes, "", "n"}); !strings.Contains(string(o.JSON), "10:10") || o.Version != "7" {
+	if o := tr.Get(Key{Nodes, "", "n"}); !strings.Contains(string(o.JSON), "10:10") || o.Version != "7" {
 		t.Errorf("the heartbeat is not there: %s", o.JSON)
 	}
 	if n := strings.Count(tr.since(follow, rv), "MODIFIED"); n != 2 {
@@ -445,7 +445,7 @@ func TestHeartbeats(t *testing.T) {
 	if rv := after.RV(); rv < lost {
 		t.Errorf("RVs go on at %d, and %d was given", rv, lost)
 	}
-	if o := after.Get(Key{nodes, "", "n"}); !strings.Contains(string(o.JSON), `"False"`) {
+	if o := after.Get(Key{Nodes, "", "n"}); !strings.Contains(string(o.JSON), `"False"`) {
 		t.Errorf("a change was lost: %s", o.JSON)
 	}
 	// So they are written when there are very many.
@@ -453,7 +453,7 @@ func TestHeartbeats(t *testing.T) {
 		put("10:20", "False")
 	}
 	eventually.Succeeds(t, eventually.Patience, func(context.Context) error {
-		o := tr.crash().Get(Key{nodes, "", "n"})
+		o := tr.crash().Get(Key{Nodes, "", "n"})
 		if o == nil || !strings.Contains(string(o.JSON), "10:20") {
 			return fmt.Errorf("the file has %+v", o)
 		}

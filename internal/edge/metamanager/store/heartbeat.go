@@ -10,14 +10,12 @@ import (
 // maxUnwritten is how many RVs may be given that the file does not know of.
 const maxUnwritten = 1000
 
-var nodes = Resource{Version: "v1", Name: "nodes"}
-
 // sameButHeartbeat reports whether two states of a Node differ only in what the
 // kubelet writes every 5 minutes while nothing happens: when it last looked at its
 // conditions (lastHeartbeatTime), and who wrote that. To lose it is no loss, and
 // writing it would wear the flash of a node that does nothing.
 func sameButHeartbeat(old, next *Object) bool {
-	return old != nil && next != nil && next.Resource == nodes && slices.Equal(old.holders, next.holders) &&
+	return old != nil && next != nil && next.Resource == Nodes && slices.Equal(old.holders, next.holders) &&
 		bytes.Equal(old.cloud, next.cloud) && reflect.DeepEqual(withoutHeartbeat(old.JSON), withoutHeartbeat(next.JSON))
 }
 

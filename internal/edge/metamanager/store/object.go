@@ -23,6 +23,9 @@ func (r Resource) GroupVersion() string {
 	return r.Group + "/" + r.Version
 }
 
+// Nodes is the resource of Nodes.
+var Nodes = Resource{Version: "v1", Name: "nodes"}
+
 // ResourceOf is the resource of an interest.
 func ResourceOf(i edgev1.Interest) Resource { return Resource{i.Group, i.Version, i.Resource} }
 

@@ -29,10 +29,7 @@ const (
 	retryInterval = time.Minute
 )
 
-var (
-	nodes = store.Resource{Version: "v1", Name: "nodes"}
-	pods  = store.Resource{Version: "v1", Name: "pods"}
-)
+var pods = store.Resource{Version: "v1", Name: "pods"}
 
 func keyOf(k store.Key) rewrite.Key {
 	return rewrite.Key{Resource: rewrite.Resource(k.Resource), Namespace: k.Namespace, Name: k.Name}
@@ -84,7 +81,7 @@ func (v *View) Run(ctx context.Context) {
 	held := time.NewTimer(time.Hour) // nothing is held
 	defer held.Stop()
 	for ctx.Err() == nil {
-		node, pod := v.Store.Changed(nodes), v.Store.Changed(pods)
+		node, pod := v.Store.Changed(store.Nodes), v.Store.Changed(pods)
 		what := v.nodesOf(v.site())
 		if what != following {
 			v.Store.Drop(following) // none at first
@@ -108,7 +105,7 @@ func (v *View) Run(ctx context.Context) {
 
 // site is that of this node's own Node.
 func (v *View) site() string {
-	own := v.Store.Get(store.Key{Resource: nodes, Name: v.Rules.Node})
+	own := v.Store.Get(store.Key{Resource: store.Nodes, Name: v.Rules.Node})
 	if own == nil {
 		return ""
 	}
@@ -121,7 +118,7 @@ func (v *View) nodesOf(site string) edgev1.Interest {
 		return edgev1.Interest{}
 	}
 	return edgev1.Interest{
-		Version: nodes.Version, Resource: nodes.Name, As: v.As,
+		Version: store.Nodes.Version, Resource: store.Nodes.Name, As: v.As,
 		LabelSelector: labels.Set{edgev1.SiteLabel: site}.String(),
 	}
 }
