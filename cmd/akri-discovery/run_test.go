@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/akri-go/akri/internal/agent/registry"
+	"github.com/akri-go/akri/internal/eventually"
 	"github.com/akri-go/akri/internal/freeport"
 	"github.com/akri-go/akri/internal/handlers/all"
 )
@@ -134,7 +135,7 @@ func TestProbes(t *testing.T) {
 	}
 	until := func(path string, want int) {
 		t.Helper()
-		deadline := time.After(time.Minute)
+		deadline := time.After(eventually.Patience)
 		for {
 			code, body := get(path)
 			if code == want {

@@ -17,6 +17,7 @@ import (
 	"github.com/akri-go/akri/internal/agent/inventory"
 	"github.com/akri-go/akri/internal/agent/registry"
 	"github.com/akri-go/akri/internal/agent/requests"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 type nobody struct{}
@@ -60,7 +61,7 @@ func TestReady(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- handlers.Run(ctx) }()
-	deadline := time.After(time.Minute)
+	deadline := time.After(eventually.Patience)
 	for handlers.Serving() != nil {
 		select {
 		case err := <-done:

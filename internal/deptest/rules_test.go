@@ -150,7 +150,7 @@ func TestRules(t *testing.T) {
 		}},
 		{name: "no program links what is for tests", Rule: Rule{ // Helm does
 			From: []string{"./cmd/..."}, Except: []string{"./cmd/akri", "./cmd/keadm"},
-			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/freeport", "./internal/gobuild", "./internal/peers", "./internal/browsertest", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
+			Not: []string{"testing", "./internal/leaktest", "./internal/eventually", "./internal/testlog", "./internal/freeport", "./internal/loadgate", "./internal/gobuild", "./internal/peers", "./internal/browsertest", "./internal/handlers/handlertest", "./internal/session/sessiontest", "./internal/edge/edgetest", "./discovery/discoverytest", "./internal/deptest"},
 		}},
 	} {
 		chains, err := g.Check(r.Rule)

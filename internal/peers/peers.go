@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/akri-go/akri/internal/aptget"
+	"github.com/akri-go/akri/internal/loadgate"
 )
 
 // fetchTimeout is how long fetching may take.
@@ -217,8 +218,10 @@ func root(t testing.TB) string {
 }
 
 // ready runs fetch, one process at a time. On an error it skips or fails the test.
+// Peers are large programs: while the machine is overloaded, the test waits.
 func ready(t testing.TB, fetch func(context.Context) error) {
 	t.Helper()
+	loadgate.Wait(t)
 	lock, err := os.OpenFile(filepath.Join(root(t), ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		t.Fatal(err)

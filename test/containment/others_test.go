@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/client-go/rest"
@@ -165,7 +164,7 @@ func testExpressions(t *testing.T, w *fixture) {
 
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	testcluster.Eventually(t, time.Minute, func(context.Context) error {
+	testcluster.Eventually(t, testcluster.WaitTimeout, func(context.Context) error {
 		if err := check(); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}

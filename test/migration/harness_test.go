@@ -257,7 +257,7 @@ func (c *fixture) startAgent(node string) *agent {
 	c.t.Cleanup(func() { cancel(); wg.Wait() })
 	select {
 	case <-a.Synced():
-	case <-time.After(time.Minute):
+	case <-time.After(eventually.Patience):
 		c.t.Fatal("the publisher does not come up")
 	}
 	return a

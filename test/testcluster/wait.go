@@ -13,6 +13,7 @@ import (
 
 	v0 "github.com/akri-go/akri/api/v0"
 	"github.com/akri-go/akri/internal/eventually"
+	"github.com/akri-go/akri/internal/loadgate"
 	"github.com/akri-go/akri/internal/poll"
 )
 
@@ -86,11 +87,13 @@ func All(checks ...Check) Check {
 	}
 }
 
-// NewNamespace makes a namespace for a test, which can have Pods. It is deleted afterwards, which
-// takes Kubernetes ten seconds or more, so the next test does not wait for it:
-// [Main] does, at the end.
+// NewNamespace makes a namespace for a test, which can have Pods. It is deleted
+// afterwards, which takes Kubernetes ten seconds or more, so the next test does not
+// wait for it: [Main] does, at the end. While the machine is overloaded, the test
+// waits ([loadgate]).
 func (b *Bed) NewNamespace(t *testing.T) string {
 	t.Helper()
+	loadgate.Wait(t)
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
 	if err := b.API.Create(t.Context(), ns); err != nil {
 		t.Fatalf("make a namespace: %v", err)

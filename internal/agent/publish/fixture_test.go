@@ -272,7 +272,7 @@ func startNode(t *testing.T, name string) *testNode {
 	t.Cleanup(n.stop)
 	select {
 	case <-n.Synced():
-	case <-time.After(time.Minute):
+	case <-time.After(eventually.Patience):
 		t.Fatal("the publisher does not come up")
 	}
 	return n

@@ -18,6 +18,7 @@ import (
 
 	"github.com/akri-go/akri/internal/agent/coreapi"
 	"github.com/akri-go/akri/internal/devcluster/kubetest"
+	"github.com/akri-go/akri/internal/eventually"
 )
 
 // countsReads counts the reads that are not part of a watch.
@@ -80,7 +81,7 @@ func TestSecretsWithRBAC(t *testing.T) {
 	one := Ref{secret, "default", "one"}
 	is := func(what string, check func(Object) error) {
 		t.Helper()
-		deadline := time.After(2 * time.Minute)
+		deadline := time.After(eventually.Patience)
 		for {
 			now := c.known(one)
 			err := check(now)

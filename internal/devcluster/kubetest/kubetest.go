@@ -25,6 +25,7 @@ import (
 
 	"github.com/akri-go/akri/internal/devcluster/kubebin"
 	"github.com/akri-go/akri/internal/devcluster/pki"
+	"github.com/akri-go/akri/internal/loadgate"
 )
 
 // startTimeout is enough for a machine that is busy with everything else: a
@@ -96,6 +97,7 @@ type ports struct{ client, peer, secure int }
 // fails.
 func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()
+	loadgate.Wait(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	s, err := start(ctx, opts...)

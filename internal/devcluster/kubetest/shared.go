@@ -3,6 +3,8 @@ package kubetest
 import (
 	"sync"
 	"testing"
+
+	"github.com/akri-go/akri/internal/loadgate"
 )
 
 // Shared is a server that the tests of a package take in turns. To start one takes
@@ -32,6 +34,7 @@ func (s *Shared) Start(t testing.TB) *Server {
 	s.turn.Lock()
 	t.Cleanup(s.turn.Unlock)
 	if s.server == nil {
+		loadgate.Wait(t)
 		server, err := start(t.Context(), s.opts...)
 		if err != nil {
 			t.Fatalf("start a test API server: %v", err)

@@ -87,10 +87,10 @@ func command(t *testing.T, ns string, argv ...string) string {
 	return string(out)
 }
 
-// inside prepares a program in a namespace; it ends with the test, or after a
-// minute.
+// inside prepares a program in a namespace; it ends with the test, or after
+// [eventually.Patience].
 func inside(t *testing.T, ns string, argv ...string) *exec.Cmd {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", ns}, argv...)...)
 	cmd.WaitDelay = 5 * time.Second

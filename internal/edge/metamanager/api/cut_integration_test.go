@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -261,7 +260,7 @@ func TestKubectl(t *testing.T) {
 	}
 	home := t.TempDir() // kubectl caches discovery there
 	kubectl := func(stdin string, args ...string) (string, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, bins[kubebin.Kubectl], append([]string{"--kubeconfig=" + file, "--cache-dir=" + filepath.Join(home, "cache")}, args...)...)
 		cmd.Stdin = strings.NewReader(stdin)
