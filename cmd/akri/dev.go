@@ -34,6 +34,7 @@ not the world beyond it, so images are loaded from archives.
 		newStatusCommand(&dir),
 		newKubeconfigCommand(&dir),
 		newKubectlCommand(&dir),
+		newExecCommand(&dir),
 		newLogsCommand(&dir),
 		newPlugCommand(&dir),
 		newUnplugCommand(&dir),

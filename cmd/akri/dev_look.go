@@ -140,6 +140,52 @@ func kubectlArgs(args []string, dir string) (rest []string, folder string, help 
 	return nil, dir, false, exitcode.Usagef("give kubectl's arguments, as in: akri dev kubectl get pods -A")
 }
 
+func newExecCommand(dir *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "exec NODE [--] PROGRAM [argument ...]",
+		Short: "Run a program on a node",
+		Long: `Runs a program on a node or an edge node, as root: it sees the node's network,
+processes and /var/lib. The cluster's own programs are found by their names.
+
+  akri dev exec akri-dev-1 -- ip address
+  akri dev exec akri-edge-1 -- edgecore status --config ` + devcluster.EdgecoreConfig + `
+
+` + cli.ExitText("the program succeeded", "it failed, or there is no cluster") + "\n\nAny other code is the program's own.",
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 && args[1] == "--" {
+				args = slices.Delete(args, 1, 2)
+			}
+			if len(args) < 2 {
+				return exitcode.Usagef("give a node and a program, as in: akri dev exec akri-dev-1 -- ip address")
+			}
+			c, err := devcluster.Open(*dir)
+			if err != nil {
+				return err
+			}
+			if names := c.NodeNames(); !slices.Contains(names, args[0]) {
+				return exitcode.Usagef("the cluster has no node %q; it has %s", args[0], strings.Join(names, ", "))
+			}
+			program, err := c.CommandOn(cmd.Context(), args[0], args[1:]...)
+			if err != nil {
+				return err
+			}
+			program.Stdin, program.Stdout, program.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+			program.Cancel = func() error { return program.Process.Signal(os.Interrupt) }
+			return ended(program.Run())
+		},
+	}
+	cmd.Flags().SetInterspersed(false) // what follows the program is the program's
+	cmd.ValidArgsFunction = cli.CompleteWith(func(_ context.Context, args []string) []string {
+		c, err := devcluster.Open(*dir)
+		if err != nil || len(args) > 0 {
+			return nil
+		}
+		return c.NodeNames()
+	})
+	return cmd
+}
+
 // ended returns how a program ended, as a shell would.
 func ended(err error) error {
 	var exit *exec.ExitError

@@ -39,6 +39,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 func TestDevWithoutCluster(t *testing.T) {
 	for _, args := range [][]string{
 		{"status"}, {"kubeconfig"}, {"kubectl", "--", "get", "pods"}, {"logs"}, {"plug"}, {"unplug"},
+		{"exec", "akri-dev-1", "--", "true"},
 	} {
 		cmd := newAkriCommand()
 		var out bytes.Buffer
@@ -108,6 +109,8 @@ func TestCalledWrongly(t *testing.T) {
 		{"dev --dir DIR kubectl", 2, "give kubectl's arguments"},
 		{"dev --dir DIR kubectl --", 2, "nothing follows"},
 		{"dev kubectl --dir", 2, "nothing follows --dir"},
+		{"dev exec", 2, "give a node and a program"},
+		{"dev exec akri-dev-1 --", 2, "give a node and a program"},
 		{"dev kubectl --help", 0, "kubectl get pods -A"},
 		{"dev --dir DIR status", 1, "akri dev up"},
 		{"discover udev", 2, "give --rule or "},

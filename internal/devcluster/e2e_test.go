@@ -113,6 +113,18 @@ func TestCluster(t *testing.T) {
 			}
 		}
 	})
+	t.Run("commands on a node find its programs", func(t *testing.T) {
+		cmd, err := c.CommandOn(ctx, NodeName(2), "sh", "-c", "hostname; exec kubelet --version")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), NodeName(2)+"\nKubernetes v") {
+			t.Errorf("%v: %s", err, out)
+		}
+		if _, err := c.CommandOn(ctx, "nobody", "true"); err == nil || !strings.Contains(err.Error(), NodeName(1)) {
+			t.Errorf("on a node that is not there: %v", err)
+		}
+	})
 	t.Run("a plugged device reaches nodes and Pods", func(t *testing.T) {
 		if !exists("/sys/class/zram-control") {
 			t.Skip("this kernel has no zram")

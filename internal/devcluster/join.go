@@ -29,6 +29,8 @@ const (
 	Keadm    = "keadm"
 	// EdgeDir is /etc/kubeedge on edge nodes: their /etc is the machine's.
 	EdgeDir = "/var/lib/kubeedge/etc"
+	// EdgecoreConfig is edgecore's configuration there.
+	EdgecoreConfig = EdgeDir + "/config/edgecore.yaml"
 
 	nodeReadyTimeout = answerTimeout
 	// leasesPerGrace is how often the Lease of an edge node is renewed within the
@@ -203,12 +205,9 @@ func (c *Cluster) waitEdgeNodes(ctx context.Context, out *progress) error {
 // Program is the path that a program of JoinEdgeNodes has on the edge node.
 func (e *EdgeNode) Program(name string) string { return cell.InsidePath(programDir, name) }
 
-// EdgecoreConfig is the path on the edge node of edgecore's configuration.
-func (e *EdgeNode) EdgecoreConfig() string { return EdgeDir + "/config/edgecore.yaml" }
-
 // Joined tells whether the machine has joined. It must have power.
 func (e *EdgeNode) Joined() (bool, error) {
-	file, err := e.Path(e.EdgecoreConfig())
+	file, err := e.Path(EdgecoreConfig)
 	if err != nil {
 		return false, err
 	}
@@ -269,12 +268,12 @@ func (e *EdgeNode) settings(file string, without ...string) (string, error) {
 
 // StartEdgecore starts edgecore as its unit would, unless it runs.
 func (e *EdgeNode) StartEdgecore(ctx context.Context) error {
-	return e.Run(ctx, Edgecore, e.cluster.path(programDir, Edgecore), "--config", e.EdgecoreConfig())
+	return e.Run(ctx, Edgecore, e.cluster.path(programDir, Edgecore), "--config", EdgecoreConfig)
 }
 
 // EdgecoreStatus returns what edgecore status says.
 func (e *EdgeNode) EdgecoreStatus(ctx context.Context, args ...string) ([]byte, error) {
-	cmd, err := e.Command(ctx, append([]string{e.Program(Edgecore), "status", "--config", e.EdgecoreConfig()}, args...)...)
+	cmd, err := e.Command(ctx, append([]string{e.Program(Edgecore), "status", "--config", EdgecoreConfig}, args...)...)
 	if err != nil {
 		return nil, err
 	}
