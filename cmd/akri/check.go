@@ -55,7 +55,7 @@ that a version of Kubernetes requires of a Pod.
 					return err
 				}
 				if err := c.manifest(cmd.Context(), b); err != nil {
-					return fmt.Errorf("%s: %w", f, err)
+					return fmt.Errorf("%s: %w", inputName(f), err)
 				}
 			}
 			switch {

@@ -41,7 +41,7 @@ func TestCheck(t *testing.T) {
 			"  brokerSpec:\n    brokerPodSpec:\n      containers: [{name: b, image: b, resources: {requests: {\"{{PLACEHOLDER}}\": 500m}}}]\n",
 			[]string{"metadata.name", "spec.capacity", "write `discoveryDetails: |`", "is 500m: write a whole number of devices", "is only in requests"}, "1 of 1"},
 		{"nothing", "kind: Pod\napiVersion: v1\n", nil, "no Configuration"},
-		{"no YAML", "{", nil, "document 1"},
+		{"no YAML", "{", nil, "standard input: document 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer

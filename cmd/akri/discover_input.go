@@ -42,9 +42,17 @@ func readInput(name string, stdin io.Reader) ([]byte, error) {
 		if path := (*fs.PathError)(nil); errors.As(err, &path) {
 			err = path.Err // which the name precedes
 		}
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fmt.Errorf("read %s: %w", inputName(name), err)
 	}
 	return b, nil
+}
+
+// inputName is what readInput reads, for errors.
+func inputName(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
 }
 
 // readCredentials reads discoveryProperties from a file: YAML that maps names to
@@ -60,7 +68,7 @@ func readCredentials(file string, stdin io.Reader) (map[string][]byte, error) {
 	var values map[string]string
 	if err := yaml.UnmarshalStrict(b, &values); err != nil {
 		// What is wrong with it would show what is in it.
-		return nil, fmt.Errorf("%s: not YAML that maps names of discoveryProperties to texts, such as username: admin", file)
+		return nil, fmt.Errorf("%s: not YAML that maps names of discoveryProperties to texts, such as username: admin", inputName(file))
 	}
 	properties := make(map[string][]byte, len(values))
 	for name, value := range values {
@@ -77,7 +85,7 @@ func readDetails(file string, stdin io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	if found, err := configurations(b); err == nil && len(found) > 0 { // else it says itself what is wrong
-		return nil, exitcode.Usagef("%s is a whole Configuration, not its discoveryDetails: akri discover -f %[1]s", file)
+		return nil, exitcode.Usagef("%s is a whole Configuration, not its discoveryDetails: akri discover -f %s", inputName(file), file)
 	}
 	return b, nil
 }
@@ -92,12 +100,12 @@ func fromManifest(file string, stdin io.Reader, args []string, given map[string]
 	}
 	c, err := configuration(b, args)
 	if err != nil {
-		return req, kind, "", fmt.Errorf("%s: %w", file, err)
+		return req, kind, "", fmt.Errorf("%s: %w", inputName(file), err)
 	}
 	info := c.Spec.DiscoveryHandler
 	kind, known := all.Find(info.Name)
 	if !known {
-		return req, kind, "", fmt.Errorf("%s: Configuration %s asks the discovery handler %q, and this program has only %s", file, c.Name, info.Name, all.Names("and"))
+		return req, kind, "", fmt.Errorf("%s: Configuration %s asks the discovery handler %q, and this program has only %s", inputName(file), c.Name, info.Name, all.Names("and"))
 	}
 	req = discovery.Request{Details: info.DiscoveryDetails, Properties: map[string][]byte{}}
 	for _, p := range info.DiscoveryProperties {
@@ -107,7 +115,7 @@ func fromManifest(file string, stdin io.Reader, args []string, given map[string]
 			req.Properties[p.Name] = value
 		case p.ValueFrom != nil:
 			return req, kind, "", fmt.Errorf("%s: Configuration %s takes the property %s from the cluster, which this program does not use: "+
-				"give its value with --credentials", file, c.Name, p.Name)
+				"give its value with --credentials", inputName(file), c.Name, p.Name)
 		case p.Value != nil:
 			req.Properties[p.Name] = []byte(*p.Value)
 		default:

@@ -44,7 +44,7 @@ func TestDiscoverModbus(t *testing.T) {
 		{"not a server", "", "modbus --server http://plc", "", "", `servers[0]: "http://plc": is a URL; give a host`},
 		{"not a unit", "", "modbus --server plc --unit 300", "", "", `units: [0]: "300" is not a unit id from 0 to 255`},
 		{"nothing", "", "modbus", "", "", "at least one of the flags"},
-		{"a whole Configuration", manifest, "modbus --details -", "", "", "- is a whole Configuration, not its discoveryDetails: akri discover -f -"},
+		{"a whole Configuration", manifest, "modbus --details -", "", "", "standard input is a whole Configuration, not its discoveryDetails: akri discover -f -"},
 		{"none passes", "vendorNames: {items: [Other]}\nservers: ['" + at + "']", "modbus --details -", "No device found.", "no device passes the filters", ""},
 		{"both", "", "modbus --details - --unit 1", "", "", "[details unit]"},
 		{"no protocol", "", "", "Needs the addresses of servers or a small network", "", ""},

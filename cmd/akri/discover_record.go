@@ -65,7 +65,7 @@ func (d *discoverFlags) machine(cmd *cobra.Command) (udev.Options, error) {
 	}
 	r, err := recording.Read(bytes.NewReader(b))
 	if err != nil {
-		return udev.Options{}, fmt.Errorf("%s: %w", d.from, err)
+		return udev.Options{}, fmt.Errorf("%s: %w", inputName(d.from), err)
 	}
 	return udev.Recorded(r), nil
 }

@@ -118,7 +118,7 @@ func TestCluster(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), NodeName(2)+"\nKubernetes v") {
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), nodeCell(2)+"\nKubernetes v") {
 			t.Errorf("%v: %s", err, out)
 		}
 		if _, err := c.CommandOn(ctx, "nobody", "true"); err == nil || !strings.Contains(err.Error(), NodeName(1)) {

@@ -64,9 +64,12 @@ func Init(ctx context.Context, o InitOptions, client kubernetes.Interface, out i
 	if err != nil {
 		return fmt.Errorf("reach the cluster: %w", err)
 	}
-	doing := "installing"
-	if there {
-		doing = "upgrading"
+	doing := "upgrading"
+	if !there {
+		doing = "installing"
+		if err := elsewhere(ctx, client, o.Namespace); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(out, "%s cloudcore in namespace %s, and waiting until it is ready\n", doing, o.Namespace)
 	if err := cluster.Install(ctx, install); err != nil {
@@ -83,6 +86,22 @@ func Init(ctx context.Context, o InitOptions, client kubernetes.Interface, out i
 		tellLimits(ctx, o.API, out)
 	}
 	return nil
+}
+
+// elsewhere is an error if cloudcore is installed in another namespace: what it has
+// outside of namespaces can be there only once.
+func elsewhere(ctx context.Context, client kubernetes.Interface, namespace string) error {
+	role, err := client.RbacV1().ClusterRoles().Get(ctx, Release, metav1.GetOptions{})
+	if err != nil {
+		return nil // it is not there, or Helm says what is wrong
+	}
+	switch has := role.Annotations["meta.helm.sh/release-namespace"]; has {
+	case "", namespace:
+		return nil
+	default:
+		return fmt.Errorf("cloudcore is installed in namespace %s, and a cluster has one: upgrade it with --namespace %s, "+
+			"or remove it first with `helm uninstall %s --namespace %s`", has, has, Release, has)
+	}
 }
 
 // tellLimits warns if the cluster does not hold edge nodes to what is theirs.

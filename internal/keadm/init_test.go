@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
@@ -87,6 +88,25 @@ func TestFindWay(t *testing.T) {
 }
 
 // What keadm init says of a cluster that limits nobody, as MicroK8s is at first.
+// A cluster has one cloudcore; who installs another hears where it is.
+func TestElsewhere(t *testing.T) {
+	role := func(namespace string) *rbacv1.ClusterRole {
+		r := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: Release}}
+		if namespace != "" {
+			r.Annotations = map[string]string{"meta.helm.sh/release-namespace": namespace}
+		}
+		return r
+	}
+	for _, client := range []*fake.Clientset{fake.NewClientset(), fake.NewClientset(role("")), fake.NewClientset(role("mine"))} {
+		if err := elsewhere(t.Context(), client, "mine"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := elsewhere(t.Context(), fake.NewClientset(role("other")), "mine"); err == nil || !strings.Contains(err.Error(), "--namespace other") {
+		t.Errorf("another namespace: %v", err)
+	}
+}
+
 func TestTellLimits(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusCreated)

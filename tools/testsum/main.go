@@ -2,8 +2,8 @@
 // prints what `go test` itself would print. It saves in out/tests/<name>.json
 // how many tests passed, failed and were skipped. With -total it prints the sum
 // of all these files, the slowest tests and packages, the longest waits that
-// tests reported (package eventually), and the tests that were skipped and
-// why. It exits with 1 if a test or a
+// tests reported (package eventually), what the processors did, and the tests
+// that were skipped and why. It exits with 1 if a test or a
 // package failed, or if there were no tests.
 package main
 
@@ -30,6 +30,7 @@ func main() {
 	if *total {
 		if n, err = sumNotes(notesDir); err == nil {
 			n.printTimes(os.Stdout)
+			n.Processors.print(os.Stdout)
 			n.printSkips(os.Stdout)
 			fmt.Println(n.counts)
 		}
@@ -91,6 +92,9 @@ type note struct {
 	times
 	// Skips are tests that were skipped, "<package> <test>: <why>".
 	Skips []string `json:"skips,omitempty"`
+	// Processors is all that the machine did meanwhile. Of runs beside each other the
+	// sum has the same time twice.
+	Processors processors `json:"processors"`
 }
 
 func (n note) printSkips(out io.Writer) {
@@ -122,10 +126,12 @@ func run(in io.Reader, out io.Writer, name string) (note, error) {
 	if name == "" {
 		return note{}, fmt.Errorf("the name of the note is missing: testsum <name>")
 	}
+	before := processorsNow()
 	n, err := tally(in, out)
 	if err != nil {
 		return n, err
 	}
+	n.Processors = processorsNow().since(before)
 	fmt.Fprintf(out, "%s: %s\n", name, n.counts)
 	data, err := json.Marshal(n)
 	if err != nil {
@@ -200,7 +206,7 @@ func tally(in io.Reader, out io.Writer) (note, error) {
 		fmt.Fprintf(out, "--- DIED: %s\n%s", key, strings.Join(output, ""))
 	}
 	t.trim()
-	return note{c, t, skips}, lines.Err()
+	return note{counts: c, times: t, Skips: skips}, lines.Err()
 }
 
 func sumNotes(dir string) (note, error) {
@@ -222,6 +228,7 @@ func sumNotes(dir string) (note, error) {
 		sum.counts.add(n.counts)
 		sum.times.add(n.times)
 		sum.Skips = append(sum.Skips, n.Skips...)
+		sum.Processors.add(n.Processors)
 	}
 	sum.trim()
 	return sum, nil

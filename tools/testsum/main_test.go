@@ -88,3 +88,22 @@ func TestTimes(t *testing.T) {
 		t.Errorf("printed\n%s", &out)
 	}
 }
+
+func TestProcessors(t *testing.T) {
+	before := parseProcessors("cpu  10 1 20 300 5 1 2 40 0 0\ncpu0 1 2 3\n")
+	if want := (processors{Busy: 34, Idle: 305, Taken: 40}); before != want {
+		t.Errorf("%+v, want %+v", before, want)
+	}
+	for _, bad := range []string{"", "cpu 1 2 3", "cpu 1 2 x 4 5 6 7 8", "intr 1 2 3 4 5 6 7 8"} {
+		if p := parseProcessors(bad); p != (processors{}) {
+			t.Errorf("%q: %+v", bad, p)
+		}
+	}
+	var out strings.Builder
+	var sum processors
+	sum.add(parseProcessors("cpu  60 1 20 305 5 1 2 80 0 0\n").since(before))
+	sum.print(&out)
+	if want := "processors while tests ran: 52 % busy, 5 % idle, 42 % taken by the machine's host\n"; out.String() != want {
+		t.Errorf("%s, want %s", &out, want)
+	}
+}

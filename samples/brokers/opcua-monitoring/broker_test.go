@@ -113,11 +113,16 @@ func TestHostile(t *testing.T) {
 		}, "it sends a chunk of 4294967295 bytes"},
 		{"chunks without end", func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 1024))
-			_, err := c.Write(append(acknowledged, opcuatest.Opened()...))
+			_, err := c.Write(acknowledged)
+			_, _ = c.Read(make([]byte, 1024)) // the opening of a channel
+			if err == nil {
+				_, err = c.Write(opcuatest.Opened())
+			}
 			for err == nil {
 				_, err = c.Write(chunk("MSGC", append(words(7, 1, 2, 2), make([]byte, 60_000)...)))
 			}
 		}, "its messages are too long"},
+		{"a channel before it is asked for", func(c net.Conn) { hello(c, append(acknowledged, opcuatest.Opened()...)) }, "it was not asked for"},
 		{"a message before the channel", func(c net.Conn) { hello(c, acknowledged, chunk("MSGF", make([]byte, 100))) }, "open a secure channel with None"},
 		{"an error", func(c net.Conn) { hello(c, chunk("ERRF", append(words(0x80010000, 4), "busy"...))) }, "connect to 127.0.0.1:"},
 	} {

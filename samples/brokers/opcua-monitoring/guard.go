@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/gopcua/opcua/ua"
 
@@ -25,13 +26,42 @@ const (
 
 // guard looks at what a server sends before the library does, which believes too
 // much: it takes memory as the server says, and the security policy and the
-// certificate of a channel from the answer that opens it.
+// certificate of a channel from the answer that opens it, whether it has asked or
+// not.
 type guard struct {
 	policy      string // that the channel has
 	certificate []byte // of the server, in DER; nil for no security
 
 	acknowledged bool
 	continued    int // bytes of chunks that are not the last of their message
+	// opening is how many channels the library has asked to open, or to renew, without
+	// an answer yet.
+	opening atomic.Int32
+}
+
+// asks passes on what the library sends, until that ends.
+func (g *guard) asks(server io.Writer, library io.Reader) error {
+	var head [8]byte
+	for {
+		if _, err := io.ReadFull(library, head[:]); err != nil {
+			return err
+		}
+		size := binary.LittleEndian.Uint32(head[4:])
+		if size < uint32(len(head)) || size > maxChunkBytes {
+			return fmt.Errorf("the library sends a chunk of %d bytes", size)
+		}
+		chunk := make([]byte, size)
+		copy(chunk, head[:])
+		if _, err := io.ReadFull(library, chunk[len(head):]); err != nil {
+			return err
+		}
+		if string(head[:3]) == "OPN" {
+			g.opening.Add(1)
+		}
+		if _, err := server.Write(chunk); err != nil {
+			return err
+		}
+	}
 }
 
 // next reads a chunk, and returns it as the library may have it. io.EOF is the end
@@ -72,6 +102,10 @@ func (g *guard) check(chunk []byte) error {
 		g.acknowledged = true
 		return acknowledge(chunk)
 	case "OPN":
+		// The library would read state that it is about to write.
+		if g.opening.Add(-1) < 0 {
+			return errors.New("it opens a channel that it was not asked for")
+		}
 		return g.opened(chunk)
 	case "MSG":
 		if chunk[3] == 'C' {

@@ -56,6 +56,8 @@ func TestGuard(t *testing.T) {
 		{"another's certificate", true, list{acknowledged, opening(basic, []byte("another certificate"))}, "it answers with another certificate"},
 		{"no certificate", true, list{acknowledged, opening(basic, nil)}, "it answers with another certificate"},
 		{"security where there should be none", false, list{acknowledged, opening(basic, certificate)}, "instead of None"},
+		{"more openings than were asked for", false, list{acknowledged, opening(ua.SecurityPolicyURINone, nil), opening(ua.SecurityPolicyURINone, nil),
+			opening(ua.SecurityPolicyURINone, nil)}, "it opens a channel that it was not asked for"},
 		{"an opening that ends in a length", true, list{acknowledged, chunk("OPNF", words(7, 1000))}, "too short"},
 		{"an opening without anything", true, list{acknowledged, chunk("OPNF", nil)}, "too short"},
 		{"another service", false, list{[]byte("HTTP/1.1 400 Bad Request\r\n")}, `it answers "HTTP/1.1", which is not OPC UA`},
@@ -72,6 +74,10 @@ func TestGuard(t *testing.T) {
 		g := &guard{policy: ua.SecurityPolicyURINone}
 		if c.secure {
 			g = &guard{policy: basic, certificate: certificate}
+		}
+		request := chunk("OPNF", make([]byte, 50))
+		if err := g.asks(io.Discard, bytes.NewReader(slices.Concat(chunk("HELF", nil), request, request))); err != io.EOF {
+			t.Fatal(err)
 		}
 		r := bytes.NewReader(slices.Concat(c.sent...))
 		var err error
@@ -100,6 +106,7 @@ func FuzzGuard(f *testing.F) {
 	f.Add(slices.Concat(acknowledged, opening(ua.SecurityPolicyURIBasic256Sha256, []byte("c")), chunk("MSGF", make([]byte, 60))))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		g := &guard{policy: ua.SecurityPolicyURIBasic256Sha256, certificate: []byte("c")}
+		g.opening.Store(1 << 20) // all openings are looked at
 		passed := 0
 		for r := bytes.NewReader(data); ; {
 			c, err := g.next(r)

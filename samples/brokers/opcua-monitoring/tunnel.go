@@ -48,7 +48,7 @@ func dig(ctx context.Context, address, url string, g *guard) (*tunnel, error) {
 	}
 	t := &tunnel{Conn: conn, server: server, near: near}
 	t.copies.Go(func() {
-		_, _ = io.Copy(server, near) // the other direction sees it
+		_ = g.asks(server, near) // the other direction sees it
 		server.Close()
 	})
 	t.copies.Go(func() { t.guarded(g) })
