@@ -19,10 +19,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/akri-go/akri/bounded"
+	"github.com/akri-go/akri/internal/devcluster/cameras"
 	"github.com/akri-go/akri/internal/images"
 	"github.com/akri-go/akri/internal/motion"
 	"github.com/akri-go/akri/internal/poll"
-	"github.com/akri-go/akri/internal/street/cameras"
 	"github.com/akri-go/akri/samples"
 )
 

@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/akri-go/akri/internal/devcluster"
+	"github.com/akri-go/akri/internal/devcluster/cameras"
 	"github.com/akri-go/akri/internal/images"
-	"github.com/akri-go/akri/internal/street/cameras"
 )
 
 // stepTimeout is how long a step may take on a slow machine; the first one builds
