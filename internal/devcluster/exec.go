@@ -25,7 +25,7 @@ func (c *Cluster) NodeNames() []string {
 }
 
 // CommandOn prepares a command that runs on the node or edge node of a name, in its
-// namespaces, as root. The cluster's programs are in its PATH.
+// namespaces, as root. Its PATH begins with the cluster's programs.
 func (c *Cluster) CommandOn(ctx context.Context, name string, argv ...string) (*exec.Cmd, error) {
 	number := slices.Index(c.NodeNames(), name) + 1
 	if number == 0 {
@@ -40,6 +40,6 @@ func (c *Cluster) CommandOn(ctx context.Context, name string, argv ...string) (*
 		folders[filepath.Dir(c.cell(on).InsideBinary(program))] = true
 	}
 	path := strings.Join(append(slices.Sorted(maps.Keys(folders)), cell.InsidePath(programDir)), ":")
-	cmd, err := c.cell(on).Command(ctx, append([]string{"sh", "-c", `PATH="$PATH:$0"; exec "$@"`, path}, argv...)...)
+	cmd, err := c.cell(on).Command(ctx, append([]string{"sh", "-c", `PATH="$1:$PATH"; shift; exec "$@"`, "sh", path}, argv...)...)
 	return cmd, withRemedy(err)
 }

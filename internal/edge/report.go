@@ -3,6 +3,7 @@ package edge
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"time"
 
 	edgev1 "github.com/akri-go/akri/api/edge/v1"
@@ -49,8 +50,9 @@ func (r *reporter) report() status.Report {
 	}
 	pods, err := r.store.Peek(edgev1.Interest{Version: "v1", Resource: "pods", FieldSelector: "spec.nodeName=" + r.node})
 	report.PodsUnknown = err != nil
+	machine, _ := booted(os.DirFS("/proc")) // else what is stored is believed
 	for _, o := range pods {
-		report.Pods = append(report.Pods, podOf(o))
+		report.Pods = append(report.Pods, podOf(o, machine))
 	}
 	return report
 }
@@ -60,21 +62,30 @@ func programOf(managed bool, p *edged.Program) status.Program {
 	return status.Program{Managed: managed, PID: s.PID, Since: s.Since, Restarts: s.Restarts, LastExit: s.LastExit}
 }
 
-// podOf is a Pod in few words.
-func podOf(o *store.Object) status.Pod {
+// bootedWithin is how exactly it is known when the machine and a container started.
+const bootedWithin = 2 * time.Second
+
+// podOf is a Pod in few words. A container that started before the machine did does
+// not run, whatever is stored: the kubelet has not said more yet.
+func podOf(o *store.Object, machine time.Time) status.Pod {
 	var p struct {
 		Status struct {
 			Phase             string `json:"phase"`
 			ContainerStatuses []struct {
 				Ready        bool `json:"ready"`
 				RestartCount int  `json:"restartCount"`
+				State        struct {
+					Running struct {
+						StartedAt time.Time `json:"startedAt"`
+					} `json:"running"`
+				} `json:"state"`
 			} `json:"containerStatuses"`
 		} `json:"status"`
 	}
 	_ = json.Unmarshal(o.JSON, &p) // of another shape it says less
 	ready, restarts := 0, 0
 	for _, c := range p.Status.ContainerStatuses {
-		if c.Ready {
+		if c.Ready && c.State.Running.StartedAt.After(machine.Add(-bootedWithin)) {
 			ready++
 		}
 		restarts += c.RestartCount
