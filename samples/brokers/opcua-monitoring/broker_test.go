@@ -123,6 +123,8 @@ func TestHostile(t *testing.T) {
 			}
 		}, "its messages are too long"},
 		{"a channel before it is asked for", func(c net.Conn) { hello(c, append(acknowledged, opcuatest.Opened()...)) }, "it was not asked for"},
+		{"a channel that does not open", func(c net.Conn) { hello(c, acknowledged) }, "open a secure channel with None: the server does not answer in time"},
+		{"half of one", func(c net.Conn) { hello(c, acknowledged, opcuatest.Opened()[:20]) }, "open a secure channel with None: the server does not answer in time"},
 		{"a message before the channel", func(c net.Conn) { hello(c, acknowledged, chunk("MSGF", make([]byte, 100))) }, "open a secure channel with None"},
 		{"an error", func(c net.Conn) { hello(c, chunk("ERRF", append(words(0x80010000, 4), "busy"...))) }, "connect to 127.0.0.1:"},
 	} {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/gopcua/opcua/ua"
 
@@ -37,6 +39,9 @@ type guard struct {
 	// opening is how many channels the library has asked to open, or to renew, without
 	// an answer yet.
 	opening atomic.Int32
+	// readUntil, unless it is nil, limits how long the next chunk may take; the zero
+	// time is no limit.
+	readUntil func(time.Time) error
 }
 
 // asks passes on what the library sends, until that ends.
@@ -57,11 +62,23 @@ func (g *guard) asks(server io.Writer, library io.Reader) error {
 		}
 		if string(head[:3]) == "OPN" {
 			g.opening.Add(1)
+			if err := g.limit(time.Now().Add(requestTimeout)); err != nil {
+				return err
+			}
 		}
 		if _, err := server.Write(chunk); err != nil {
 			return err
 		}
 	}
+}
+
+// limit ends the connection if an answer to the opening of a channel comes late:
+// the library, when it gives up waiting, no longer guards what it then reads.
+func (g *guard) limit(until time.Time) error {
+	if g.readUntil == nil {
+		return nil
+	}
+	return g.readUntil(until)
 }
 
 // next reads a chunk, and returns it as the library may have it. io.EOF is the end
@@ -80,7 +97,10 @@ func (g *guard) next(r io.Reader) ([]byte, error) {
 	}
 	chunk := make([]byte, size)
 	copy(chunk, head[:])
-	if _, err := io.ReadFull(r, chunk[len(head):]); err != nil {
+	switch _, err := io.ReadFull(r, chunk[len(head):]); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, err
+	case err != nil:
 		return nil, errors.New("it ends the connection in the middle of a message")
 	}
 	if err := g.check(chunk); err != nil {
@@ -105,6 +125,9 @@ func (g *guard) check(chunk []byte) error {
 		// The library would read state that it is about to write.
 		if g.opening.Add(-1) < 0 {
 			return errors.New("it opens a channel that it was not asked for")
+		}
+		if err := g.limit(time.Time{}); err != nil {
+			return err
 		}
 		return g.opened(chunk)
 	case "MSG":

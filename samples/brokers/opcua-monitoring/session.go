@@ -41,7 +41,8 @@ func open(ctx context.Context, discovery string, e *ua.EndpointDescription, p *p
 	failed := make(chan error, 1)
 	config := &uasc.Config{
 		SecurityPolicyURI: e.SecurityPolicyURI, SecurityMode: e.SecurityMode,
-		Lifetime: uint32(lifetime / time.Millisecond), RequestTimeout: requestTimeout,
+		// The guard ends the connection before the library gives up.
+		Lifetime: uint32(lifetime / time.Millisecond), RequestTimeout: 2 * requestTimeout,
 	}
 	g := &guard{policy: e.SecurityPolicyURI}
 	if e.SecurityMode != ua.MessageSecurityModeNone {
@@ -82,7 +83,7 @@ func (c *channel) cause(err error) error {
 		select {
 		case err = <-c.failed:
 		default:
-			err = errors.New("the server does not answer in time")
+			err = errLate
 		}
 	}
 	for _, ended := range []ua.StatusCode{ua.StatusBadSessionClosed, ua.StatusBadSessionIDInvalid, ua.StatusBadShutdown, ua.StatusBadServerHalted, ua.StatusBadSecureChannelClosed} {

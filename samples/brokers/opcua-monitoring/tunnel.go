@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 
 	"github.com/gopcua/opcua/uacp"
@@ -46,6 +47,7 @@ func dig(ctx context.Context, address, url string, g *guard) (*tunnel, error) {
 	if err != nil {
 		return nil, errors.Join(err, server.Close(), near.Close(), far.Close())
 	}
+	g.readUntil = server.SetReadDeadline
 	t := &tunnel{Conn: conn, server: server, near: near}
 	t.copies.Go(func() {
 		_ = g.asks(server, near) // the other direction sees it
@@ -67,11 +69,17 @@ func (t *tunnel) guarded(g *guard) {
 	for {
 		chunk, err := g.next(t.server)
 		if err != nil {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-				t.mu.Lock()
-				t.err = fmt.Errorf("the server does not keep to the protocol: %w", err)
-				t.mu.Unlock()
+			switch {
+			case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+				return
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				err = errLate
+			default:
+				err = fmt.Errorf("the server does not keep to the protocol: %w", err)
 			}
+			t.mu.Lock()
+			t.err = err
+			t.mu.Unlock()
 			return
 		}
 		if _, err := t.near.Write(chunk); err != nil {
@@ -79,6 +87,8 @@ func (t *tunnel) guarded(g *guard) {
 		}
 	}
 }
+
+var errLate = errors.New("the server does not answer in time")
 
 // cause returns why the guard has ended the connection, or else the error.
 func (t *tunnel) cause(err error) error {
