@@ -7,6 +7,7 @@ package loadgate
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -98,14 +99,13 @@ func wait(ctx context.Context, path string, runnable func() (int, error)) error 
 // runnable is the number of threads that run or want to, on the whole machine
 // (proc_stat(5), procs_running).
 func runnable() (int, error) {
-	const name = "\nprocs_running "
 	data, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, err
 	}
-	_, rest, found := bytes.Cut(data, []byte(name))
+	_, rest, found := bytes.Cut(data, []byte("\nprocs_running "))
 	if !found {
-		return 0, fmt.Errorf("/proc/stat has no%s", name)
+		return 0, errors.New("/proc/stat does not say how many threads run")
 	}
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
 	return strconv.Atoi(string(line))
