@@ -163,11 +163,11 @@ processes and /var/lib. The cluster's own programs are found by their names.
 			if err != nil {
 				return err
 			}
-			if names := c.NodeNames(); !slices.Contains(names, args[0]) {
-				return exitcode.Usagef("the cluster has no node %q; it has %s", args[0], strings.Join(names, ", "))
-			}
 			program, err := c.CommandOn(cmd.Context(), args[0], args[1:]...)
-			if err != nil {
+			switch {
+			case errors.Is(err, devcluster.ErrNoNode):
+				return exitcode.Usagef("%w", err)
+			case err != nil:
 				return err
 			}
 			program.Stdin, program.Stdout, program.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()

@@ -1,11 +1,9 @@
 package devcluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -155,31 +153,6 @@ func (c *Cluster) known(cellName, component string) error {
 		return fmt.Errorf("%s has no component %q; it has %s", cellName, component, strings.Join(c.componentsOf(cellName), ", "))
 	}
 	return fmt.Errorf("the cluster has no cell %q; it has %s and node1 to node%d", cellName, controlCell, c.state.Nodes)
-}
-
-// Command prepares a command that runs on a node (counted from 1), in its
-// namespaces, as root.
-func (c *Cluster) Command(ctx context.Context, node int, argv ...string) (*exec.Cmd, error) {
-	if err := c.hasNode(node); err != nil {
-		return nil, err
-	}
-	cmd, err := c.cell(nodeCell(node)).Command(ctx, argv...)
-	return cmd, withRemedy(err)
-}
-
-// Exec runs a command on a node and returns its standard output.
-func (c *Cluster) Exec(ctx context.Context, node int, argv ...string) ([]byte, error) {
-	cmd, err := c.Command(ctx, node, argv...)
-	if err != nil {
-		return nil, err
-	}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return out, fmt.Errorf("run %s on %s: %w: %s", strings.Join(argv, " "), NodeName(node), cell.Interrupted(ctx, err), bytes.TrimSpace(stderr.Bytes()))
-	}
-	return out, nil
 }
 
 // NodePath returns the machine's path to a file of a node, for example a socket

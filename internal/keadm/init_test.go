@@ -87,7 +87,6 @@ func TestFindWay(t *testing.T) {
 	}
 }
 
-// What keadm init says of a cluster that limits nobody, as MicroK8s is at first.
 // A cluster has one cloudcore; who installs another hears where it is.
 func TestElsewhere(t *testing.T) {
 	role := func(namespace string) *rbacv1.ClusterRole {
@@ -107,6 +106,7 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
+// What keadm init says of a cluster that limits nobody, as MicroK8s is at first.
 func TestTellLimits(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusCreated)

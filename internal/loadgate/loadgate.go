@@ -77,10 +77,11 @@ func wait(ctx context.Context, path string, runnable func() (int, error)) error 
 		sum := 0
 		for range samples {
 			n, err := runnable()
-			if err == nil {
-				err = next()
-			}
 			if err != nil {
+				gate.Close()
+				return fmt.Errorf("count the threads that want to run: %w", err)
+			}
+			if err := next(); err != nil {
 				gate.Close()
 				return fmt.Errorf("more than %d threads want to run: %w", limit, err)
 			}
@@ -105,7 +106,7 @@ func runnable() (int, error) {
 	}
 	_, rest, found := bytes.Cut(data, []byte("\nprocs_running "))
 	if !found {
-		return 0, errors.New("/proc/stat does not say how many threads run")
+		return 0, errors.New("/proc/stat does not say it")
 	}
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
 	return strconv.Atoi(string(line))

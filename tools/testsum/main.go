@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/prometheus/procfs"
 )
 
 const notesDir = "out/tests"
@@ -126,12 +128,12 @@ func run(in io.Reader, out io.Writer, name string) (note, error) {
 	if name == "" {
 		return note{}, fmt.Errorf("the name of the note is missing: testsum <name>")
 	}
-	before := processorsNow()
+	before := processorsNow(procfs.DefaultMountPoint)
 	n, err := tally(in, out)
 	if err != nil {
 		return n, err
 	}
-	n.Processors = processorsNow().since(before)
+	n.Processors = processorsNow(procfs.DefaultMountPoint).since(before)
 	fmt.Fprintf(out, "%s: %s\n", name, n.counts)
 	data, err := json.Marshal(n)
 	if err != nil {

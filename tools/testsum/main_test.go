@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -90,18 +92,28 @@ func TestTimes(t *testing.T) {
 }
 
 func TestProcessors(t *testing.T) {
-	before := parseProcessors("cpu  10 1 20 300 5 1 2 40 0 0\ncpu0 1 2 3\n")
+	now := func(stat string) processors {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(stat), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return processorsNow(dir)
+	}
+	before := now("cpu  1000 100 2000 30000 500 100 200 4000 0 0\ncpu0 1 2 3\n")
 	if want := (processors{Busy: 34, Idle: 305, Taken: 40}); before != want {
 		t.Errorf("%+v, want %+v", before, want)
 	}
-	for _, bad := range []string{"", "cpu 1 2 3", "cpu 1 2 x 4 5 6 7 8", "intr 1 2 3 4 5 6 7 8"} {
-		if p := parseProcessors(bad); p != (processors{}) {
+	for _, bad := range []string{"", "cpu 1 2 x 4 5 6 7 8", "intr 1 2 3 4 5 6 7 8"} {
+		if p := now(bad); p != (processors{}) {
 			t.Errorf("%q: %+v", bad, p)
 		}
 	}
+	if p := processorsNow(t.TempDir()); p != (processors{}) {
+		t.Errorf("an empty folder: %+v", p)
+	}
 	var out strings.Builder
 	var sum processors
-	sum.add(parseProcessors("cpu  60 1 20 305 5 1 2 80 0 0\n").since(before))
+	sum.add(now("cpu  6000 100 2000 30500 500 100 200 8000 0 0\n").since(before))
 	sum.print(&out)
 	if want := "processors while tests ran: 52 % busy, 5 % idle, 42 % taken by the machine's host\n"; out.String() != want {
 		t.Errorf("%s, want %s", &out, want)

@@ -3,51 +3,34 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"strconv"
-	"strings"
+
+	"github.com/prometheus/procfs"
 )
 
-// processors is what the machine's processors did, in ticks (proc_stat(5)). In a
+// processors is what the machine's processors did, in seconds of one of them. In a
 // virtual machine the host may take time from them.
 type processors struct {
-	Busy  int64 `json:"busy"`
-	Idle  int64 `json:"idle"`
-	Taken int64 `json:"taken"`
+	Busy  float64 `json:"busy"`
+	Idle  float64 `json:"idle"`
+	Taken float64 `json:"taken"`
 }
 
-// processorsNow is since the machine's start; nothing where there is no /proc.
-func processorsNow() processors {
-	data, err := os.ReadFile("/proc/stat")
+// processorsNow is since the machine's start; nothing if /proc, which is at proc,
+// does not say it.
+func processorsNow(proc string) processors {
+	machine, err := procfs.NewFS(proc)
 	if err != nil {
 		return processors{}
 	}
-	return parseProcessors(string(data))
-}
-
-// parseProcessors reads the first line: cpu user nice system idle iowait irq
-// softirq steal guest guest_nice.
-func parseProcessors(stat string) (p processors) {
-	line, _, _ := strings.Cut(stat, "\n")
-	fields := strings.Fields(line)
-	if len(fields) < 9 || fields[0] != "cpu" {
+	stat, err := machine.Stat()
+	if err != nil {
 		return processors{}
 	}
-	for i, field := range fields[1:9] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return processors{}
-		}
-		switch i {
-		case 3, 4:
-			p.Idle += n
-		case 7:
-			p.Taken += n
-		default:
-			p.Busy += n
-		}
+	all := stat.CPUTotal
+	return processors{
+		Busy: all.User + all.Nice + all.System + all.IRQ + all.SoftIRQ,
+		Idle: all.Idle + all.Iowait, Taken: all.Steal,
 	}
-	return p
 }
 
 func (p *processors) add(o processors) {
@@ -64,6 +47,6 @@ func (p processors) since(o processors) processors {
 func (p processors) print(out io.Writer) {
 	if all := p.Busy + p.Idle + p.Taken; all > 0 {
 		fmt.Fprintf(out, "processors while tests ran: %d %% busy, %d %% idle, %d %% taken by the machine's host\n",
-			100*p.Busy/all, 100*p.Idle/all, 100*p.Taken/all)
+			int(100*p.Busy/all), int(100*p.Idle/all), int(100*p.Taken/all))
 	}
 }

@@ -72,8 +72,9 @@ func (g *guard) asks(server io.Writer, library io.Reader) error {
 	}
 }
 
-// limit ends the connection if an answer to the opening of a channel comes late:
-// the library, when it gives up waiting, no longer guards what it then reads.
+// limit says until when the answer to the opening of a channel must come; the zero
+// time says that it has come. A late one ends the connection before the library gives
+// up waiting: after that, it would read state that no lock guards.
 func (g *guard) limit(until time.Time) error {
 	if g.readUntil == nil {
 		return nil
